@@ -1,0 +1,1 @@
+"""REST for history and websockets for what is live."""

@@ -1,0 +1,73 @@
+"""Connections to the database, and what its errors mean."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import asyncpg
+
+from tickplant.errors import LeaseLostError
+
+Connection = asyncpg.Connection
+Pool = asyncpg.Pool
+
+OUTAGE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+"""Errors that say that the server or the connection is away, rather than that a statement is wrong."""
+
+LEASE_LOST: Final = "TP001"
+
+
+@asynccontextmanager
+async def open_pool(url: str, *, size: int, application: str) -> AsyncIterator[asyncpg.Pool]:
+    """Open a pool of connections and close it at the end.
+
+    Args:
+        url: postgresql:// address.
+        size: the most connections open at once.
+        application: shown in pg_stat_activity.
+    """
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=1,
+        max_size=size,
+        command_timeout=60,
+        server_settings={
+            "application_name": application,
+            "timezone": "UTC",
+            # A paused process must not keep its locks: its transaction is void anyway.
+            "idle_in_transaction_session_timeout": "10s",
+        },
+    )
+    try:
+        yield pool
+    finally:
+        try:
+            await pool.close()
+        except BaseException:
+            pool.terminate()
+            raise
+
+
+@asynccontextmanager
+async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
+    """Run one transaction on a connection of the pool.
+
+    Raises:
+        LeaseLostError: the fence refused the commit.
+    """
+    async with pool.acquire() as connection:
+        try:
+            async with connection.transaction():
+                yield connection
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == LEASE_LOST:
+                raise LeaseLostError(str(error)) from error
+            raise

@@ -1,0 +1,1 @@
+"""From venue sockets to Redis streams; knows venues and Redis, never the database."""

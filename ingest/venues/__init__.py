@@ -1,0 +1,1 @@
+"""Venues: pure adapters from frames to trades, one module each."""

@@ -1,0 +1,138 @@
+"""All settings: read once, by the command line only, from the environment and `.env`.
+
+Every field is the variable `TICKPLANT_<FIELD>` in upper case. `.env.example` documents each.
+"""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tickplant.errors import SettingsError
+from tickplant.market import SymbolId
+
+PREFIX: Final = "TICKPLANT_"
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Every setting with its default."""
+
+    symbols: tuple[SymbolId, ...] = (
+        SymbolId("binance", "BTCUSDT"),
+        SymbolId("binance", "ETHUSDT"),
+        SymbolId("binance", "PEPEUSDT"),
+    )
+
+    redis_url: str | None = None
+    """None: an embedded server."""
+    database_url: str | None = None
+    """None: an embedded server."""
+    data: Path | None = None
+    """The embedded servers' data; None: the platform's default."""
+    embedded_servers: Literal["auto", "machine", "wheels"] = "auto"
+    timescaledb: Literal["auto", "on", "off"] = "auto"
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+
+    binance_ws_url: str = "wss://stream.binance.com:9443"
+    binance_rest_url: str = "https://api.binance.com"
+
+    workers: Positive = 1
+    """Worker processes under `up`."""
+    commit_interval_ms: Positive = 250
+    commit_trades: Positive = 20_000
+    lease_s: Annotated[float, Meta(ge=0.5)] = 5.0
+    stream_budget_trades: Positive = 1_000_000
+    """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
+
+    api_host: str = "127.0.0.1"
+    api_port: Port = 8080
+    api_origins: tuple[str, ...] = ()
+    """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
+    api_max_clients: Positive = 10_000
+
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0
+    """Where ingest and workers serve /metrics; 0: any free port under `up`, none otherwise."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def variable(field: str) -> str:
+    """Return the environment variable of a field."""
+    return PREFIX + field.upper()
+
+
+def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        environment: the variables; None takes the process's own. They win over the file's.
+        dotenv: a file of `NAME=value` lines; None takes `.env` in the working directory, if there is one.
+
+    Raises:
+        SettingsError: naming every variable that is wrong, unknown ones with the `TICKPLANT_` prefix included.
+    """
+    from dotenv import dotenv_values
+
+    file_values = dotenv_values(dotenv or Path(".env"))
+    values = {name: value for name, value in file_values.items() if value is not None}
+    values |= dict(os.environ if environment is None else environment)
+    fields = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    for name in sorted(values):
+        if not name.startswith(PREFIX):
+            continue
+        field = fields.get(name)
+        if field is None:
+            near = get_close_matches(name, fields, n=1)
+            problems.append(
+                f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
+            )
+            continue
+        text = values[name].strip()
+        if not text:
+            continue  # an empty variable is an unset one, as compose files write them
+        try:
+            found[field.name] = _parse(field.name, field.type, text)
+        except (ValueError, msgspec.ValidationError) as error:
+            problems.append(f"{name}: {error} (it is {_shown(name, text)})")
+    if problems:
+        raise SettingsError(problems)
+    return Settings(**found)
+
+
+def _parse(name: str, kind: Any, text: str) -> Any:
+    words = text.replace(",", " ").split()
+    if name == "symbols":
+        symbols = tuple(dict.fromkeys(SymbolId.parse(word) for word in words))
+        return symbols
+    if name == "api_origins":
+        return tuple(words)
+    if name == "data":
+        return Path(text).expanduser()
+    if name.endswith("_url"):
+        return _parse_url(name, text)
+    return msgspec.convert(text, kind, strict=False)
+
+
+def _parse_url(name: str, text: str) -> str:
+    schemes = {
+        "redis_url": ("redis://", "rediss://", "unix://", "valkey://"),
+        "database_url": ("postgresql://", "postgres://"),
+    }.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
+    if not text.startswith(schemes):
+        raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
+    return text.rstrip("/")
+
+
+def _shown(name: str, text: str) -> str:
+    """Return the value as it may stand in a message: addresses can hold passwords."""
+    return "not shown" if name.endswith("_URL") else repr(text[:60])

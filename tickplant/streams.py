@@ -1,0 +1,47 @@
+"""Names of Redis keys, the partition of a symbol, and the order of stream entry ids."""
+
+from typing import Final
+from zlib import crc32
+
+PRICES: Final = "prices"
+"""Hash of `venue:symbol` to its last trade, encoded as in `wire`."""
+
+DEAD_LETTERS: Final = "dead_letters"
+"""Stream of inputs that could not be understood, each with its source and reason; capped."""
+
+CONNECTIONS: Final = "connections"
+"""Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
+
+START: Final = "0-0"
+"""The entry id before every entry."""
+
+
+def trades_stream(partition: int) -> str:
+    """Name the stream that carries a partition's trades and clock entries."""
+    return f"trades:{partition}"
+
+
+def live_stream(partition: int) -> str:
+    """Name the stream that carries a partition's live updates; capped, not durable."""
+    return f"live:{partition}"
+
+
+def owner_key(role: str, partition: int) -> str:
+    """Name the hash that says which epoch may publish for a partition and how far it has come."""
+    return f"owner:{role}:{partition}"
+
+
+def group_name(role: str, epoch: int) -> str:
+    """Name the consumer group of one ownership; a former owner's group no longer exists."""
+    return f"{role}:e{epoch}"
+
+
+def partition_of(venue: str, symbol: str, partitions: int) -> int:
+    """Return the partition of a symbol: stable across processes, machines and versions."""
+    return crc32(f"{venue}:{symbol}".encode()) % partitions
+
+
+def entry_order(entry_id: str) -> tuple[int, int]:
+    """Return a key that orders entry ids `milliseconds-sequence` as Redis does."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence)

@@ -1,0 +1,128 @@
+"""The only encoder and decoder of what travels through Redis (MessagePack, structs as arrays).
+
+An input entry has one field: `TRADES` (a batch) or `CLOCK`. A live entry has one field, `UPDATE`.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from tickplant.errors import PoisonError
+from tickplant.market import Candle, Trade
+
+TRADES: Final = b"t"
+CLOCK: Final = b"c"
+UPDATE: Final = b"u"
+
+
+class Clock(Struct, frozen=True, array_like=True):
+    """A venue's time: every trade of the symbols before it has been written to the stream."""
+
+    venue: str
+    symbols: tuple[str, ...]
+    time_us: int
+
+
+class LiveEntry(Struct, frozen=True, array_like=True):
+    """The trades of one input entry that were new."""
+
+    entry_id: str
+    trades: Raw
+    """A batch as in `TRADES`, left encoded until somebody asks for it."""
+
+
+class LiveUpdate(Struct, frozen=True, array_like=True):
+    """What changed in one partition."""
+
+    entries: tuple[LiveEntry, ...] = ()
+    """New trades, in stream order."""
+    prices: tuple[Trade, ...] = ()
+    """The last trade of every symbol that traded."""
+    candles: tuple[Candle, ...] = ()
+    """The whole state, not a delta, of every candle that changed."""
+
+
+class Connection(Struct, frozen=True):
+    """The state of one venue connection, as ingest last saw it."""
+
+    name: str
+    venue: str
+    symbols: tuple[str, ...]
+    state: str
+    """connecting, live or down"""
+    since_us: int
+    reason: str = ""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_trades_decoder = msgspec.msgpack.Decoder(list[Trade])
+_trade_decoder = msgspec.msgpack.Decoder(Trade)
+_clock_decoder = msgspec.msgpack.Decoder(Clock)
+_update_decoder = msgspec.msgpack.Decoder(LiveUpdate)
+_connection_decoder = msgspec.msgpack.Decoder(Connection)
+
+
+def encode_trades(trades: Sequence[Trade]) -> bytes:
+    """Encode a batch for the `TRADES` field."""
+    return _encoder.encode(trades)
+
+
+def decode_trades(payload: bytes | Raw) -> list[Trade]:
+    """Decode a `TRADES` field.
+
+    Raises:
+        PoisonError: the payload is not a batch of trades.
+    """
+    try:
+        return _trades_decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise PoisonError(f"not a batch of trades: {error}") from error
+
+
+def encode_trade(trade: Trade) -> bytes:
+    """Encode one trade, as kept in the `prices` hash."""
+    return _encoder.encode(trade)
+
+
+def decode_trade(payload: bytes) -> Trade:
+    """Decode one trade."""
+    return _trade_decoder.decode(payload)
+
+
+def encode_clock(clock: Clock) -> bytes:
+    """Encode a `CLOCK` field."""
+    return _encoder.encode(clock)
+
+
+def decode_clock(payload: bytes) -> Clock:
+    """Decode a `CLOCK` field.
+
+    Raises:
+        PoisonError: the payload is not a clock.
+    """
+    try:
+        return _clock_decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise PoisonError(f"not a clock: {error}") from error
+
+
+def encode_update(update: LiveUpdate) -> bytes:
+    """Encode an `UPDATE` field."""
+    return _encoder.encode(update)
+
+
+def decode_update(payload: bytes) -> LiveUpdate:
+    """Decode an `UPDATE` field."""
+    return _update_decoder.decode(payload)
+
+
+def encode_connection(connection: Connection) -> bytes:
+    """Encode a connection's state."""
+    return _encoder.encode(connection)
+
+
+def decode_connection(payload: bytes) -> Connection:
+    """Decode a connection's state."""
+    return _connection_decoder.decode(payload)

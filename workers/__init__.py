@@ -1,0 +1,1 @@
+"""From Redis streams to the database: consumer-group workers, one role a module."""
