@@ -1,7 +1,7 @@
 -- Trades, candles, the ledger of trade ids, and the leases under which workers write them.
 
 create table plant (
-    only boolean primary key default true check (only),
+    one boolean primary key default true check (one),
     partitions integer not null check (partitions > 0)
 );
 comment on table plant is 'What was fixed when this database was created.';
