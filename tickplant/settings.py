@@ -77,7 +77,7 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
         dotenv: a file of `NAME=value` lines; None takes `.env` in the working directory, if there is one.
 
     Raises:
-        SettingsError: naming every variable that is wrong, unknown ones with the `TICKPLANT_` prefix included.
+        SettingsError: naming every variable that is wrong or that no setting has.
     """
     from dotenv import dotenv_values
 
@@ -112,8 +112,7 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
 def _parse(name: str, kind: Any, text: str) -> Any:
     words = text.replace(",", " ").split()
     if name == "symbols":
-        symbols = tuple(dict.fromkeys(SymbolId.parse(word) for word in words))
-        return symbols
+        return tuple(dict.fromkeys(SymbolId.parse(word) for word in words))
     if name == "api_origins":
         return tuple(words)
     if name == "data":

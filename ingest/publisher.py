@@ -1,0 +1,175 @@
+"""Trades into Redis: batched entries, retried until they are written, slowed when the workers lag."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis.exceptions import RedisError
+
+from tickplant import metrics, wire
+from tickplant.backoff import Backoff
+from tickplant.market import SymbolId, Trade
+from tickplant.redis_client import OUTAGE, RedisClient, is_passing
+from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
+
+_log = logging.getLogger(__name__)
+
+MAX_TRADES_PER_ENTRY: Final = 500
+DEAD_LETTERS_KEPT: Final = 10_000
+DEAD_LETTER_BYTES: Final = 65_536
+_BUDGET_POLL_S: Final = 0.05
+
+
+class Publisher:
+    """Writes to the partition streams; one call at a time for the trades of one symbol."""
+
+    def __init__(self, redis: RedisClient, *, partitions: int, budget_trades: int) -> None:
+        """Take what is needed.
+
+        Args:
+            redis: an open client; stays the caller's.
+            partitions: number of partition streams.
+            budget_trades: how many trades a stream may hold before `publish` waits for the workers.
+        """
+        self._redis = redis
+        self._partitions = partitions
+        self._budget_trades = budget_trades
+        self._partition_of: dict[tuple[str, str], int] = {}
+        self._written = [[0, 0] for _ in range(partitions)]  # trades, entries
+
+    async def publish(self, trades: Sequence[Trade]) -> None:
+        """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
+
+        Waits as long as Redis is away. A write whose answer was lost is repeated: the ledger drops what is
+        doubled. Waits, too, while a stream is over its budget.
+        """
+        batches: defaultdict[int, list[Trade]] = defaultdict(list)
+        known = self._partition_of
+        for trade in trades:
+            key = (trade.venue, trade.symbol)
+            partition = known.get(key)
+            if partition is None:
+                partition = known[key] = partition_of(*key, self._partitions)
+            batches[partition].append(trade)
+        entries = [
+            (partition, wire.TRADES, wire.encode_trades(batch[start : start + MAX_TRADES_PER_ENTRY]))
+            for partition, batch in batches.items()
+            for start in range(0, len(batch), MAX_TRADES_PER_ENTRY)
+        ]
+        await self._write(entries)
+        for partition, batch in batches.items():
+            written = self._written[partition]
+            written[0] += len(batch)
+            written[1] += -(-len(batch) // MAX_TRADES_PER_ENTRY)
+
+    async def publish_clock(self, venue: str, symbols: Sequence[str], time_us: int) -> None:
+        """Write the venue's time into the stream of every partition that carries one of the symbols."""
+        by_partition: defaultdict[int, list[str]] = defaultdict(list)
+        for symbol in symbols:
+            by_partition[partition_of(venue, symbol, self._partitions)].append(symbol)
+        await self._write(
+            [
+                (partition, wire.CLOCK, wire.encode_clock(wire.Clock(venue, tuple(names), time_us)))
+                for partition, names in by_partition.items()
+            ]
+        )
+
+    async def wait_for_budget(self) -> None:
+        """Wait while a stream holds more trades than the budget, judged by this process's own entries."""
+        started = asyncio.get_running_loop().time()
+        said = False
+        while partition_over := await self._partition_over_budget():
+            if not said:
+                said = True
+                _log.warning(
+                    "%s is over its budget: sockets are left unread until workers catch up", partition_over
+                )
+            await asyncio.sleep(_BUDGET_POLL_S)
+        if said:
+            waited = asyncio.get_running_loop().time() - started
+            metrics.INGEST_WAITS.inc(waited)
+            _log.info("workers have caught up after %.1f s", waited)
+
+    async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
+        """Keep an input that could not be understood, for inspection."""
+        fields: dict[Any, Any] = {"source": source, "reason": reason, "payload": payload[:DEAD_LETTER_BYTES]}
+        await self._retry(
+            lambda: self._redis.xadd(DEAD_LETTERS, fields, maxlen=DEAD_LETTERS_KEPT, approximate=True)
+        )
+
+    async def report(self, connection: wire.Connection) -> None:
+        """Tell everybody downstream the state of a connection."""
+        await self._retry(
+            lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
+        )
+
+    async def forget(self, name: str) -> None:
+        """Remove a connection that this process has given up on purpose."""
+        await self._redis.hdel(CONNECTIONS, name)
+
+    async def _partition_over_budget(self) -> str | None:
+        checked = [p for p, (trades, _) in enumerate(self._written) if trades]
+        if not checked:
+            return None
+
+        async def lengths() -> list[int]:
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition in checked:
+                pipeline.xlen(trades_stream(partition))
+            return await pipeline.execute()
+
+        for partition, length in zip(checked, await self._retry(lengths), strict=True):
+            trades, entries = self._written[partition]
+            if length * trades / entries > self._budget_trades:
+                return trades_stream(partition)
+        return None
+
+    async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
+        """XADD every entry; those that failed again and again, in their order, until none is left."""
+
+        async def attempt() -> None:
+            pipeline = self._redis.pipeline(transaction=False)
+            for partition, field, payload in entries:
+                pipeline.execute_command("XADD", trades_stream(partition), "*", field, payload)
+            answers = await pipeline.execute(raise_on_error=False)
+            failed = [i for i, answer in enumerate(answers) if isinstance(answer, Exception)]
+            if failed:
+                # Later entries of the same stream are written again, too, so that a symbol's order holds.
+                streams = {entries[i][0] for i in failed}
+                entries[:] = [e for i, e in enumerate(entries) if e[0] in streams and i >= failed[0]]
+                raise answers[failed[0]]
+
+        sizes = [(partition, len(payload)) for partition, _, payload in entries]
+        if entries:
+            await self._retry(attempt)
+        for partition, size in sizes:
+            metrics.INGEST_ENTRIES.labels(partition).inc()
+            metrics.INGEST_BYTES.labels(partition).inc(size)
+
+    async def _retry(self, attempt: Any) -> Any:
+        backoff = Backoff(first_s=0.05, cap_s=2.0)
+        failing = False
+        while True:
+            try:
+                result = await attempt()
+            except (*OUTAGE, RedisError) as error:
+                if not is_passing(error):
+                    raise
+                if not failing:
+                    _log.warning("Redis can't take writes, trying until it can: %s", error)
+                failing = True
+                await asyncio.sleep(backoff.next_s())
+            else:
+                if failing:
+                    _log.info("Redis takes writes again")
+                return result
+
+
+def symbols_by_venue(symbols: Sequence[SymbolId]) -> dict[str, list[str]]:
+    """Group symbols by their venue, in order."""
+    grouped: defaultdict[str, list[str]] = defaultdict(list)
+    for venue, symbol in symbols:
+        grouped[venue].append(symbol)
+    return dict(grouped)

@@ -1,0 +1,26 @@
+"""How long to wait before the next try: exponential, capped, with full jitter.
+
+Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (the variant called full jitter).
+"""
+
+import random
+
+
+class Backoff:
+    """The waits between tries of one thing."""
+
+    def __init__(self, *, first_s: float, cap_s: float, seed: int | None = None) -> None:
+        self._first_s = first_s
+        self._cap_s = cap_s
+        self._random = random.Random(seed)  # noqa: S311 - spreads load, guards no secret
+        self._tries = 0
+
+    def next_s(self) -> float:
+        """Return the next wait in seconds: uniform between 0 and a bound that doubles up to the cap."""
+        bound = min(self._cap_s, self._first_s * 2.0 ** min(self._tries, 60))
+        self._tries += 1
+        return self._random.uniform(0, bound)
+
+    def reset(self) -> None:
+        """Begin anew after a success."""
+        self._tries = 0
