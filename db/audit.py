@@ -1,0 +1,291 @@
+"""The audit: candles and ledger recomputed from the stored trades, by the server, in SQL of its own.
+
+Nothing here shares code with the way candles are made: the trades are grouped anew, minute by minute, and the
+result is compared with what the workers stored. All of it reads one snapshot, so workers may go on meanwhile.
+
+Trades can be removed by age (retention). A row of `candles` that opens before the day of the symbol's oldest
+stored trade is then *not checkable*, and so are the ids before that trade; neither counts as wrong.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+import asyncpg
+from msgspec import Struct
+
+from tickplant.market import SymbolId
+
+DAY: Final = timedelta(days=1)
+WEEK: Final = timedelta(days=7)
+_A_MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
+_Ids = list["asyncpg.Range[int]"]
+
+
+class Difference(Struct, frozen=True):
+    """One column of one row of `candles` that is not as the trades say."""
+
+    interval: str
+    open_time: datetime
+    kind: Literal["differs", "missing", "extra"]
+    """`missing`: trades without a row; `extra`: a row without trades. Both show in `trade_count` alone."""
+    column: str
+    stored: str | None
+    recomputed: str | None
+
+
+class IdProblem(Struct, frozen=True):
+    """A range of trade ids that is not as it should be."""
+
+    kind: Literal["duplicate", "not stored", "not in the ledger", "no ledger"]
+    """`not stored`, though the ledger says that it is; `not in the ledger`, though it is stored."""
+    first_trade_id: int
+    last_trade_id: int
+    """Inclusive."""
+
+
+class SymbolAudit(Struct):
+    """What the audit of one symbol found."""
+
+    symbol: SymbolId
+    trades: int
+    """Rows of trades read."""
+    candles: int
+    """Rows of candles compared."""
+    not_checkable: int
+    """Rows of candles whose trades are gone."""
+    differences: list[Difference]
+    ids: list[IdProblem]
+
+    @property
+    def passed(self) -> bool:
+        """Nothing differs."""
+        return not self.differences and not self.ids
+
+
+@asynccontextmanager
+async def snapshot(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Let everything inside read the database as it is now, without holding up anybody."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        yield
+
+
+async def read_audit_symbols(connection: asyncpg.Connection) -> list[SymbolId]:
+    """Return every symbol that has a row in trades, candles or the ledger, in alphabetical order."""
+    rows = await connection.fetch(_SYMBOLS)
+    return [SymbolId(row["venue"], row["symbol"]) for row in rows]
+
+
+async def audit_symbol(
+    connection: asyncpg.Connection, symbol: SymbolId, on_progress: Callable[[int, int], None]
+) -> SymbolAudit:
+    """Compare a symbol's candles and ledger with its trades.
+
+    It goes week by week (weeks hold every interval's buckets whole), so that it never sorts more than a day
+    and never groups more than a week.
+
+    Args:
+        connection: inside `snapshot`.
+        symbol: whose rows.
+        on_progress: told the days done and the days there are.
+    """
+    span = await _one_row(connection, _SPAN, *symbol)
+    result = SymbolAudit(symbol, 0, span["checkable"], span["not_checkable"], [], [])
+    seen: _Ids = []
+    if span["first"] is not None:
+        weeks = list(_slices(_A_MONDAY + (span["first"] - _A_MONDAY) // WEEK * WEEK, span["last"], WEEK))
+        for number, (start, end) in enumerate(weeks):
+            for day, (day_start, day_end) in enumerate(_slices(start, end - DAY, DAY)):
+                seen = await _check_ids(connection, result, day_start, day_end, seen)
+                on_progress(number * 7 + day, len(weeks) * 7)
+            rows = await connection.fetch(_DIFFERENCES, *symbol, start, end, span["horizon"])
+            result.differences += [Difference(*row) for row in rows]
+            on_progress(number * 7 + 7, len(weeks) * 7)
+    rows = await connection.fetch(_LEDGER, *symbol, seen, span["horizon"] is not None)
+    result.ids += [IdProblem(*row) for row in rows]
+    return result
+
+
+async def _check_ids(
+    connection: asyncpg.Connection,
+    result: SymbolAudit,
+    start: datetime,
+    end: datetime,
+    seen: _Ids,
+) -> _Ids:
+    """Add a day's trade ids to those seen, noting the duplicates among them and with earlier days."""
+    day = await _one_row(connection, _IDS, *result.symbol, start, end, seen)
+    result.trades += day["trades"]
+    if day["trades"] > day["distinct_ids"]:
+        rows = await connection.fetch(_DUPLICATES, *result.symbol, start, end)
+        result.ids += [IdProblem("duplicate", row["trade_id"], row["trade_id"]) for row in rows]
+    result.ids += [IdProblem("duplicate", ids.lower, ids.upper - 1) for ids in day["again"]]
+    union: _Ids = day["seen"]
+    return union
+
+
+async def _one_row(connection: asyncpg.Connection, query: str, *arguments: object) -> asyncpg.Record:
+    row = await connection.fetchrow(query, *arguments)
+    assert row is not None  # an aggregate
+    return row
+
+
+def _slices(start: datetime, last: datetime, length: timedelta) -> Iterator[tuple[datetime, datetime]]:
+    """Yield consecutive slices of time from `start` until one holds `last`."""
+    while start <= last:
+        yield start, start + length
+        start += length
+
+
+# One step of an index per symbol rather than a scan of the table.
+_SYMBOLS: Final = """
+    with recursive traded as (
+        (select venue, symbol from trades order by venue, symbol limit 1)
+        union all
+        select next.venue, next.symbol from traded, lateral (
+            select venue, symbol from trades
+            where (venue, symbol) > (traded.venue, traded.symbol) order by venue, symbol limit 1
+        ) as next
+    ), charted as (
+        (select venue, symbol from candles order by venue, symbol limit 1)
+        union all
+        select next.venue, next.symbol from charted, lateral (
+            select venue, symbol from candles
+            where (venue, symbol) > (charted.venue, charted.symbol) order by venue, symbol limit 1
+        ) as next
+    )
+    select venue, symbol from traded
+    union select venue, symbol from charted
+    union select venue, symbol from ledger
+    order by venue, symbol
+"""
+
+# The horizon is null where trades begin on the day on which candles begin: then nothing was removed by age.
+_SPAN: Final = """
+    with traded as (
+        select min(event_time) as first, max(event_time) as last from trades where venue = $1 and symbol = $2
+    ), charted as (
+        select min(open_time) filter (where "interval" = '1m') as first_minute,
+            min(open_time) as first, max(open_time) as last
+        from candles where venue = $1 and symbol = $2
+    ), horizon as (
+        select case when charted.first_minute < date_trunc('day', traded.first)
+            then date_trunc('day', traded.first) end as horizon
+        from traded, charted
+    )
+    select horizon, least(traded.first, charted.first) as first, greatest(traded.last, charted.last) as last,
+        count(candles.*) filter (where horizon is null or open_time >= horizon) as checkable,
+        count(candles.*) filter (where open_time < horizon) as not_checkable
+    from traded cross join charted cross join horizon
+        left join candles on venue = $1 and symbol = $2
+    group by horizon, traded.first, traded.last, charted.first, charted.last
+"""
+
+# Arrays compare element by element: the least (time, id, price) carries the price of the first trade along,
+# without a sort. 0001-01-01 was a Monday, so that one origin fits every interval.
+_DIFFERENCES: Final = """
+    with minute as materialized (
+        select date_bin('1 minute', event_time, timestamptz '0001-01-01 00:00+00') as open_time,
+            min(array[extract(epoch from event_time), trade_id, price]) as head,
+            max(array[extract(epoch from event_time), trade_id, price]) as tail,
+            max(price) as high, min(price) as low,
+            sum(size) as volume, sum(price * size) as quote_volume, count(*) as trade_count,
+            min(event_time) as first_event_time, max(event_time) as last_event_time
+        from trades
+        where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+        group by 1
+    ), recomputed as (
+        select "interval", length, date_bin(length, open_time, timestamptz '0001-01-01 00:00+00') as open_time,
+            (min(head))[3] as open, max(high) as high, min(low) as low, (max(tail))[3] as close,
+            sum(volume) as volume, sum(quote_volume) as quote_volume, sum(trade_count) as trade_count,
+            min(first_event_time) as first_event_time, (min(head))[2]::bigint as first_trade_id,
+            max(last_event_time) as last_event_time, (max(tail))[2]::bigint as last_trade_id
+        from minute cross join (values
+            ('1m', interval '1 minute'), ('5m', '5 minutes'), ('15m', '15 minutes'), ('1h', '1 hour'),
+            ('4h', '4 hours'), ('1d', '1 day'), ('1w', '7 days')
+        ) as intervals ("interval", length)
+        group by "interval", length, 3
+    ), judged as (
+        select r.*, r.open_time + length <= l.watermark as closed,
+            coalesce(r.open_time + length <= l.watermark
+                and r.trade_count = r.last_trade_id - r.first_trade_id + 1
+                and r.first_trade_id > l.first_trade_id and not l.missing @> r.first_trade_id - 1
+                and r.last_trade_id < l.last_trade_id and not l.missing @> r.last_trade_id + 1,
+                false) as complete
+        from recomputed r left join ledger l on l.venue = $1 and l.symbol = $2
+    ), stored as (
+        select * from candles
+        where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4
+    )
+    select "interval", open_time, kind, name, stored_value, recomputed_value
+    from stored s full join judged r using ("interval", open_time)
+    cross join lateral (
+        select case when r.open is null then 'extra' when s.open is null then 'missing'
+            else 'differs' end as kind
+    ) as kinds
+    cross join lateral (values
+        ('open', s.open is distinct from r.open, s.open::text, r.open::text),
+        ('high', s.high is distinct from r.high, s.high::text, r.high::text),
+        ('low', s.low is distinct from r.low, s.low::text, r.low::text),
+        ('close', s.close is distinct from r.close, s.close::text, r.close::text),
+        ('volume', s.volume is distinct from r.volume, s.volume::text, r.volume::text),
+        ('quote_volume', s.quote_volume is distinct from r.quote_volume,
+            s.quote_volume::text, r.quote_volume::text),
+        ('trade_count', s.trade_count is distinct from r.trade_count,
+            s.trade_count::text, r.trade_count::text),
+        ('first_event_time', s.first_event_time is distinct from r.first_event_time,
+            s.first_event_time::text, r.first_event_time::text),
+        ('first_trade_id', s.first_trade_id is distinct from r.first_trade_id,
+            s.first_trade_id::text, r.first_trade_id::text),
+        ('last_event_time', s.last_event_time is distinct from r.last_event_time,
+            s.last_event_time::text, r.last_event_time::text),
+        ('last_trade_id', s.last_trade_id is distinct from r.last_trade_id,
+            s.last_trade_id::text, r.last_trade_id::text),
+        ('closed', s.closed is distinct from r.closed, s.closed::text, r.closed::text),
+        ('complete', s.complete is distinct from r.complete, s.complete::text, r.complete::text)
+    ) as columns (name, differs, stored_value, recomputed_value)
+    where case when kind = 'differs' then differs else name = 'trade_count' end
+        and ($5::timestamptz is null or open_time >= $5)
+    order by array_position(array['1m', '5m', '15m', '1h', '4h', '1d', '1w'], "interval"), open_time
+"""
+
+# Ids less their rank are alike within a run of consecutive ones.
+_IDS: Final = """
+    with numbered as (
+        select trade_id, trade_id - dense_rank() over (order by trade_id) as run
+        from trades where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+    ), runs as (
+        select int8range(min(trade_id), max(trade_id), '[]') as ids, count(*) as trades
+        from numbered group by run
+    ), day as (
+        select coalesce(range_agg(ids), '{}') as ids, coalesce(sum(trades), 0)::bigint as trades,
+            coalesce(sum(upper(ids) - lower(ids)), 0)::bigint as distinct_ids
+        from runs
+    )
+    select trades, distinct_ids, $5::int8multirange * ids as again, $5::int8multirange + ids as seen from day
+"""
+
+_DUPLICATES: Final = """
+    select trade_id from trades
+    where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+    group by trade_id having count(*) > 1 order by trade_id
+"""
+
+_LEDGER: Final = """
+    with seen as (
+        select $3::int8multirange as ids
+    ), expected as (
+        select (case when $4 and not isempty(seen.ids)
+                then int8multirange(int8range(greatest(lower(seen.ids), first_trade_id), last_trade_id, '[]'))
+                else int8multirange(int8range(first_trade_id, last_trade_id, '[]')) end) - missing as ids
+        from seen left join ledger on venue = $1 and symbol = $2
+    ), problem as (
+        select 'no ledger' as kind, unnest(seen.ids) as ids from seen, expected where expected.ids is null
+        union all
+        select 'not stored', unnest(expected.ids - seen.ids) from seen, expected
+        union all
+        select 'not in the ledger', unnest(seen.ids - expected.ids) from seen, expected
+    )
+    select kind, lower(ids) as first_trade_id, upper(ids) - 1 as last_trade_id from problem order by 2, 1
+"""

@@ -1,0 +1,139 @@
+"""Rows out of the database as text, in constant memory however many there are.
+
+The server formats each line itself (COPY): numbers leave exactly as they are stored, in plain notation, and
+times in RFC 3339, UTC.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Final, Literal
+
+import asyncpg
+from msgspec import Struct
+
+from tickplant.market import SymbolId
+
+Format = Literal["csv", "jsonl"]
+
+_MICROSECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+_SECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
+
+_TRADES: Final = f"""
+    select venue, symbol, trade_id, price::text, size::text, side,
+        to_char(event_time, '{_MICROSECONDS}') as event_time,
+        to_char(ingest_time, '{_MICROSECONDS}') as ingest_time
+    from trades
+    where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+    order by trades.event_time, trade_id
+"""  # noqa: S608 - constants only
+
+_CANDLES: Final = f"""
+    select venue, symbol, "interval", to_char(open_time, '{_SECONDS}') as open_time,
+        open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trade_count,
+        to_char(first_event_time, '{_MICROSECONDS}') as first_event_time, first_trade_id,
+        to_char(last_event_time, '{_MICROSECONDS}') as last_event_time, last_trade_id,
+        revision, {{closed}}, {{complete}}
+    from candles
+    where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5
+    order by candles.open_time
+"""  # noqa: S608 - constants only
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Which rows."""
+
+    symbol: SymbolId
+    interval: str | None
+    """The candles' interval; None for trades."""
+    start: datetime
+    """Inclusive."""
+    end: datetime
+    """Exclusive."""
+
+
+@asynccontextmanager
+async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Connection]:
+    """Open one connection for long reads: no time limit on statements, UTC, and a little more memory.
+
+    Args:
+        url: postgresql:// address.
+        application: shown in pg_stat_activity.
+    """
+    connection = await asyncpg.connect(
+        url, server_settings={"application_name": application, "timezone": "UTC", "work_mem": "64MB"}
+    )
+    try:
+        yield connection
+    finally:
+        connection.terminate() if connection.is_in_transaction() else await connection.close()
+
+
+async def read_symbols(connection: asyncpg.Connection) -> list[SymbolId]:
+    """Return the symbols that have trades, in alphabetical order."""
+    rows = await connection.fetch("select venue, symbol from ledger order by venue, symbol")
+    return [SymbolId(row["venue"], row["symbol"]) for row in rows]
+
+
+async def estimate_rows(connection: asyncpg.Connection, selection: Selection) -> int:
+    """Estimate how many rows a selection has, quickly: candles are counted, trades told from their ids."""
+    if selection.interval is not None:
+        count: int = await connection.fetchval(
+            "select count(*) from candles"
+            ' where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5',
+            *_arguments(selection),
+        )
+        return count
+    ids = """
+        select trade_id from trades
+        where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+        order by event_time {0}, trade_id {0} limit 1
+    """
+    first, last = [
+        await connection.fetchval(ids.format(order), *_arguments(selection)) for order in ("asc", "desc")
+    ]
+    return 0 if first is None else max(1, last - first + 1)
+
+
+async def export_rows(
+    connection: asyncpg.Connection,
+    selection: Selection,
+    output_format: Format,
+    write: Callable[[bytes], Coroutine[Any, Any, None]],
+) -> int:
+    """Write the rows of a selection, oldest first, one line each.
+
+    Args:
+        connection: from `open_reader`; unusable afterwards if `write` raised.
+        selection: which rows.
+        output_format: `csv` with a header line, or `jsonl` with decimals as strings.
+        write: takes whole lines; the server is read no faster than it returns.
+
+    Returns:
+        The number of rows.
+    """
+    # An index in the right order exists: read along it rather than sort everything before the first line.
+    await connection.execute("set enable_sort = off")
+    query = _TRADES if selection.interval is None else _CANDLES
+    if output_format == "csv":
+        query = query.format(closed="closed::text", complete="complete::text")
+        status = await connection.copy_from_query(
+            query, *_arguments(selection), output=write, format="csv", header=True
+        )
+    else:
+        query = query.format(closed="closed", complete="complete")
+        # JSON holds no raw control characters: with two of them as quote and delimiter, COPY alters nothing.
+        status = await connection.copy_from_query(
+            f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
+            *_arguments(selection),
+            output=write,
+            format="csv",
+            quote="\x01",
+            delimiter="\x02",
+        )
+    return int(status.split()[-1])
+
+
+def _arguments(selection: Selection) -> list[object]:
+    where: list[object] = [*selection.symbol, selection.start, selection.end]
+    return where if selection.interval is None else [*where, selection.interval]

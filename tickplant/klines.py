@@ -1,0 +1,158 @@
+"""A venue's own candles, as it publishes them in files, and how ours compare with them.
+
+Binance calls them klines (https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints)
+and offers them as zipped CSV of 12 columns without a header:
+
+    1723161300000,61828.00000000,61860.80000000,61780.00000000,61782.25000000,15.07702000,1723161359999,...,2143,...
+"""
+
+import csv
+import gzip
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Final, TextIO
+
+from msgspec import Struct
+
+from tickplant.errors import FatalError, PoisonError
+from tickplant.intervals import MINUTE_US
+from tickplant.market import Candle, check_decimal
+
+_COUNT_OF_TWELVE: Final = 8
+_FIRST_US: Final = 100_000_000_000_000
+"""Times from here on are microseconds: as milliseconds they would lie after the year 5000."""
+
+COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count")
+
+
+class Kline(Struct, frozen=True):
+    """One of the venue's candles of a minute."""
+
+    open_time_us: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    trade_count: int | None
+    """None where the file doesn't say."""
+
+
+class Mismatch(Struct, frozen=True):
+    """One column of one minute in which we differ from the venue."""
+
+    open_time_us: int
+    column: str
+    venue: str
+    ours: str
+    complete: bool
+    """Whether our candle claims to be complete."""
+
+
+class Comparison(Struct):
+    """The minutes of a file by how they compare."""
+
+    matched: int = 0
+    mismatches: list[Mismatch] = []
+    uncovered: list[int] = []
+    """Open times of minutes in which the venue had trades and we have no candle, microseconds."""
+    incomplete: list[int] = []
+    """Open times of our candles that say of themselves that trades may be missing, matched or not."""
+
+    @property
+    def differing(self) -> int:
+        """The number of minutes that differ."""
+        return len({mismatch.open_time_us for mismatch in self.mismatches})
+
+
+def read_klines(path: Path) -> Iterator[Kline]:
+    """Read candles of one minute from CSV, plain, gzip or zip.
+
+    The columns are `open_time,open,high,low,close,volume[,trade_count]`, or Binance's twelve. Times are in
+    milliseconds or microseconds since the epoch. A first line of names is passed over.
+
+    Raises:
+        FatalError: the file can't be read, or a line is not a candle of a minute.
+    """
+    try:
+        with _open_text(path) as file:
+            for number, fields in enumerate(csv.reader(file), start=1):
+                if not fields or (number == 1 and not fields[0].strip().isdecimal()):
+                    continue
+                try:
+                    yield _parse(fields)
+                except (ValueError, PoisonError) as error:
+                    raise FatalError(f"{path}, line {number}: {error}") from error
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+        raise FatalError(f"{path} can't be read: {error}") from error
+
+
+def compare(klines: Iterable[Kline], ours: dict[int, Candle], result: Comparison) -> None:
+    """Compare minutes, as numbers to the last digit, and add the outcome to a result.
+
+    Args:
+        klines: the venue's.
+        ours: our candles by open time, at least all in the minutes of `klines`.
+        result: added to.
+    """
+    for kline in klines:
+        candle = ours.get(kline.open_time_us)
+        if candle is None:
+            if kline.volume:
+                result.uncovered.append(kline.open_time_us)
+            else:
+                result.matched += 1  # no trades, no candle
+            continue
+        if not candle.complete:
+            result.incomplete.append(kline.open_time_us)
+        mismatches = list(_mismatches(kline, candle))
+        result.mismatches += mismatches
+        result.matched += not mismatches
+
+
+def _mismatches(kline: Kline, candle: Candle) -> Iterator[Mismatch]:
+    for column in COLUMNS:
+        theirs, own = getattr(kline, column), getattr(candle, column)
+        if theirs is not None and theirs != own:
+            yield Mismatch(kline.open_time_us, column, f"{theirs:f}", f"{own:f}", candle.complete)
+
+
+def _parse(fields: list[str]) -> Kline:
+    values = [field.strip() for field in fields]
+    if len(values) not in (6, 7, 12):
+        raise ValueError(
+            f"{len(values)} columns; expected open_time,open,high,low,close,volume[,trade_count]"
+            " or Binance's twelve"
+        )
+    time = int(values[0])
+    open_time_us = time if time >= _FIRST_US else time * 1000
+    if open_time_us % MINUTE_US:
+        raise ValueError(f"{time} is not the begin of a minute")
+    open_, high, low, close, volume = [
+        Decimal(check_decimal(value, column)) for value, column in zip(values[1:6], COLUMNS, strict=False)
+    ]
+    count = values[_COUNT_OF_TWELVE] if len(values) == 12 else values[6] if len(values) == 7 else ""
+    return Kline(open_time_us, open_, high, low, close, volume, int(count) if count else None)
+
+
+@contextmanager
+def _open_text(path: Path) -> Iterator[TextIO]:
+    with path.open("rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic[:2] == b"\x1f\x8b":
+            with gzip.open(file, "rt", encoding="utf-8-sig", newline="") as text:
+                yield text
+        elif magic == b"PK\x03\x04":
+            with zipfile.ZipFile(file) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+                if len(names) != 1:
+                    raise FatalError(f"{path} holds {len(names)} files; expected one")
+                with archive.open(names[0]) as member:
+                    yield io.TextIOWrapper(member, encoding="utf-8-sig", newline="")
+        else:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
