@@ -1,0 +1,155 @@
+"""Real servers for the tests: one Redis and one PostgreSQL a session, and fresh contents for each test.
+
+`database_url` runs each of its tests twice, on plain PostgreSQL and on TimescaleDB, where that is installed.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import asyncpg
+import pytest
+import redis.asyncio
+
+from db.migrate import Extension, migrate
+from tickplant.embedded import PostgresServer, RedisServer, Source
+from tickplant.embedded.binaries import find_postgres, find_redis
+from tickplant.embedded.server import Server
+from tickplant.errors import FatalError
+
+PARTITIONS: Final = 4
+SOURCE: Final = cast(Source, os.environ.get("TICKPLANT_EMBEDDED_SERVERS") or "auto")
+REPOSITORY: Final = Path(__file__).parent.parent
+
+OwnRedis = Callable[[], Awaitable[RedisServer]]
+OwnPostgres = Callable[[], Awaitable[PostgresServer]]
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+_numbers = count(1)
+
+
+def _timescaledb() -> str | None:
+    try:
+        return find_postgres(SOURCE).timescaledb
+    except FatalError:
+        return None  # the header and the first test that needs it say so
+
+
+VARIANTS: Final = ["postgresql", "timescaledb"] if _timescaledb() else ["postgresql"]
+
+
+def pytest_report_header() -> list[str]:
+    """Say which servers the tests run on."""
+    try:
+        redis_binary, postgres = find_redis(SOURCE), find_postgres(SOURCE)
+    except FatalError as error:
+        return [f"servers: {error}"]
+    return [
+        f"redis: {redis_binary.version} ({redis_binary.path})",
+        f"postgresql: {postgres.version} ({postgres.bin})",
+        f"timescaledb: {postgres.timescaledb or 'not available: tests run on plain PostgreSQL only'}",
+    ]
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder for servers' data that the servers' user can reach, with a space in its name."""
+    folder = Path(tempfile.mkdtemp(prefix="tickplant tests "))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_folder: Path) -> Iterator[RedisServer]:
+    """The session's Redis server; not to be stopped by a test."""
+    yield from _running(RedisServer(server_folder / "redis", source=SOURCE))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
+    """The session's PostgreSQL server; not to be stopped by a test."""
+    yield from _running(PostgresServer(server_folder / "postgres", source=SOURCE))
+
+
+def _running(server: ServerT) -> Iterator[ServerT]:
+    asyncio.run(server.start())
+    yield server
+    asyncio.run(server.stop())
+
+
+@pytest.fixture
+async def redis_url(redis_server: RedisServer) -> str:
+    """The address of an empty Redis."""
+    client = redis.asyncio.Redis.from_url(redis_server.url)
+    await client.flushall()
+    await client.aclose()
+    return redis_server.url
+
+
+@pytest.fixture(params=VARIANTS)
+async def database_url(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The address of a new, migrated database with 4 partitions; dropped after the test."""
+    name = f"test_{next(_numbers)}"
+    extension: Extension = "on" if request.param == "timescaledb" else "off"
+    url = postgres_server.url.rpartition("/")[0] + f"/{name}"
+    await _execute(postgres_server.url, f"create database {name}")
+    await migrate(url, partitions=PARTITIONS, extension=extension)
+    yield url
+    await _execute(postgres_server.url, f"drop database {name} with (force)")
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def own_redis(server_folder: Path) -> AsyncIterator[OwnRedis]:
+    """Start a Redis server of the test's own, to kill and restart: `server = await own_redis()`."""
+    started: list[RedisServer] = []
+
+    async def start() -> RedisServer:
+        server = RedisServer(server_folder / f"redis {next(_numbers)}", source=SOURCE)
+        started.append(server)
+        await server.start()
+        return server
+
+    yield start
+    for server in started:
+        await server.stop()
+
+
+@pytest.fixture
+async def own_postgres(server_folder: Path) -> AsyncIterator[OwnPostgres]:
+    """Start a PostgreSQL server of the test's own, with an empty database, to kill and restart."""
+    started: list[PostgresServer] = []
+
+    async def start() -> PostgresServer:
+        server = PostgresServer(server_folder / f"postgres {next(_numbers)}", source=SOURCE)
+        started.append(server)
+        await server.start()
+        return server
+
+    yield start
+    for server in started:
+        await server.stop()
+
+
+@pytest.fixture(scope="session")
+def marketdata() -> Path:
+    """The folder of recorded market data; skips the test where it is absent."""
+    given = os.environ.get("TICKPLANT_MARKETDATA")
+    folder = Path(given) if given else REPOSITORY.parent / "shared" / "marketdata"
+    if not folder.is_dir():
+        pytest.skip(f"no recorded market data in {folder}; TICKPLANT_MARKETDATA may name another folder")
+    return folder

