@@ -15,12 +15,15 @@ OUTAGE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.InvalidTransactionStateError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""Errors that say that the server or the connection is away, rather than that a statement is wrong."""
+"""Errors that pass: the server or the connection is away, full or busy, rather than a statement wrong."""
 
 LEASE_LOST: Final = "TP001"
 
@@ -43,7 +46,7 @@ async def open_pool(url: str, *, size: int, application: str) -> AsyncIterator[a
             "application_name": application,
             "timezone": "UTC",
             # A paused process must not keep its locks: its transaction is void anyway.
-            "idle_in_transaction_session_timeout": "10s",
+            "idle_in_transaction_session_timeout": "5s",
         },
     )
     try:

@@ -4,7 +4,7 @@ Prices and sizes travel as the venue's own decimal text and become `Decimal` onl
 added, always in a context that raises rather than rounds. No float touches them anywhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
 from typing import Final, Literal, NamedTuple
 
@@ -150,9 +150,6 @@ def rebucket(candle: Candle, interval: str, length_us: int, *, revision: int = 0
 def fold(trades: Iterable[Trade], interval: str = BASE, length_us: int = MINUTE_US) -> list[Candle]:
     """Fold trades of one symbol into candles, one a bucket, in any order of arrival.
 
-    The same as turning each trade into a candle of its own and merging those, without building them: runs of
-    trades in one bucket are accumulated in local variables, and only the runs are merged.
-
     Args:
         trades: trades of one and the same symbol.
         interval: the name of the interval that the candles carry.
@@ -160,29 +157,34 @@ def fold(trades: Iterable[Trade], interval: str = BASE, length_us: int = MINUTE_
 
     Returns:
         Candles in order of their buckets' first appearance.
+    """
+    candles: dict[int, Candle] = {}
+    for candle in fold_runs(trades, interval, length_us):
+        known = candles.get(candle.open_time_us)
+        candles[candle.open_time_us] = merge(known, candle) if known else candle
+    return list(candles.values())
+
+
+def fold_runs(trades: Iterable[Trade], interval: str = BASE, length_us: int = MINUTE_US) -> Iterator[Candle]:
+    """Fold each run of consecutive trades in one bucket into a candle; a bucket may appear again.
+
+    The same as turning each trade into a candle of its own and merging those, without building them.
 
     Raises:
         decimal.Inexact: never, for text that `is_decimal` accepts.
     """
-    candles: dict[int, Candle] = {}
     run: list[Trade] = []
     bucket = end = 0
     for trade in trades:
         if not bucket <= trade.event_time_us < end:
             if run:
-                _stash(candles, _fold_run(run, interval, bucket))
+                yield _fold_run(run, interval, bucket)
             run = []
             bucket = floor(trade.event_time_us, length_us)
             end = bucket + length_us
         run.append(trade)
     if run:
-        _stash(candles, _fold_run(run, interval, bucket))
-    return list(candles.values())
-
-
-def _stash(candles: dict[int, Candle], candle: Candle) -> None:
-    known = candles.get(candle.open_time_us)
-    candles[candle.open_time_us] = merge(known, candle) if known else candle
+        yield _fold_run(run, interval, bucket)
 
 
 def _fold_run(run: list[Trade], interval: str, bucket: int) -> Candle:

@@ -67,8 +67,8 @@ comment on column candles.last_event_time is 'Venue time of the last trade.';
 comment on column candles.last_trade_id is 'Id of the last trade.';
 comment on column candles.revision is 'How many trades were added after the candle had closed; 0 for nearly all.';
 comment on column candles.closed is 'The venue''s time has passed the end of the interval.';
-comment on column candles.complete is 'Closed, and no trade that the venue numbered in it is missing.';
-create index candles_open on candles (venue, symbol, open_time) where not closed;
+comment on column candles.complete is 'Closed, and the ids prove that no trade in it is missing: its own are consecutive, and the trades just before and after it are stored.';
+create index candles_incomplete on candles (venue, symbol, open_time) where not complete;
 
 create table ledger (
     venue text not null,

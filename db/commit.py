@@ -1,0 +1,289 @@
+"""The worker's transaction: trades, ledger, candles and offset, all or nothing, fenced at the end."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from db.leases import Lease, smallest_entry_id
+from db.pool import transaction
+from tickplant.intervals import INTERVALS
+from tickplant.market import Candle
+
+TRADE_COLUMNS: Final = (
+    "venue",
+    "symbol",
+    "trade_id",
+    "price",
+    "size",
+    "side",
+    "event_time",
+    "ingest_time",
+)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class LedgerRow(NamedTuple):
+    """A row of the ledger table."""
+
+    venue: str
+    symbol: str
+    first_trade_id: int
+    last_trade_id: int
+    missing: list[tuple[int, int]]
+    """Inclusive ranges, ascending."""
+    watermark_us: int
+
+
+class Batch(NamedTuple):
+    """What one transaction writes."""
+
+    entry_id: str
+    """The last stream entry that the batch includes."""
+    trade_rows: bytes
+    """COPY text of `TRADE_COLUMNS`."""
+    ledger: Sequence[LedgerRow]
+    candles: Sequence[Candle]
+    """Parts to be merged into the rows, at most one a row."""
+    settle: Sequence[tuple[str, str]]
+    """Venue and symbol of those whose candles may have closed or become complete."""
+    trade_count: int
+    """Trades in `trade_rows`."""
+    duplicates: int
+    """Trades that were left out, being stored already."""
+
+
+class Committed(NamedTuple):
+    """What a transaction has done."""
+
+    candles: list[Candle]
+    """Candles, in full, that closed, became complete, or changed after they had closed."""
+    trim_entry_id: str
+    """The entry that every role has committed: those before it are no longer needed."""
+
+
+async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch: Batch) -> Committed:
+    """Write a batch in one transaction.
+
+    Args:
+        pool: connections.
+        lease: under which the batch was computed.
+        expected_entry_id: the last committed entry.
+        batch: what to write.
+
+    Raises:
+        LeaseLostError: another owner has taken the partition; nothing was written.
+    """
+    async with transaction(pool) as connection:
+        if batch.trade_rows:
+            await connection.copy_to_table(
+                "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
+            )
+        if batch.ledger:
+            await connection.execute(
+                _WRITE_LEDGER, lease.partition, *_columns(_ledger_values(batch.ledger), 6)
+            )
+        changed: dict[tuple[Any, ...], Candle] = {}
+        if batch.candles:
+            rows = await connection.fetch(_MERGE_CANDLES, *_columns(map(_candle_values, batch.candles), 16))
+            changed |= _by_key(rows)
+        if batch.settle:
+            rows = await connection.fetch(
+                _SETTLE_CANDLES,
+                *_columns(batch.settle, 2),
+                list(INTERVALS),
+                [timedelta(microseconds=length) for length in INTERVALS.values()],
+            )
+            changed |= _by_key(rows)
+        others = await connection.fetch(
+            "select entry_id from lease where partition = $1 and role <> $2", lease.partition, lease.role
+        )
+        await connection.execute(
+            "select advance($1, $2, $3, $4, $5, $6)",
+            lease.role,
+            lease.partition,
+            lease.owner,
+            lease.epoch,
+            expected_entry_id,
+            batch.entry_id,
+        )
+    ends = [batch.entry_id, *(row["entry_id"] for row in others)]
+    return Committed(list(changed.values()), smallest_entry_id(ends))
+
+
+async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
+    """Return the ledger of a partition's symbols."""
+    rows = await pool.fetch(
+        "select venue, symbol, first_trade_id, last_trade_id, missing, watermark"
+        " from ledger where partition = $1 order by venue, symbol",
+        partition,
+    )
+    return [
+        LedgerRow(
+            row["venue"],
+            row["symbol"],
+            row["first_trade_id"],
+            row["last_trade_id"],
+            [(part.lower, part.upper - 1) for part in row["missing"]],
+            _us(row["watermark"]),
+        )
+        for row in rows
+    ]
+
+
+async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
+    """Return the candles of a partition's symbols that have not closed."""
+    rows = await pool.fetch(
+        "select c.* from ledger l join candles c on c.venue = l.venue and c.symbol = l.symbol"
+        " where l.partition = $1 and not c.complete and not c.closed",
+        partition,
+    )
+    return list(_by_key(rows).values())
+
+
+_WRITE_LEDGER: Final = """
+insert into ledger (partition, venue, symbol, first_trade_id, last_trade_id, missing, watermark)
+select $1::int, venue, symbol, first_trade_id, last_trade_id, missing::int8multirange, watermark
+from unnest($2::text[], $3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[])
+    as r (venue, symbol, first_trade_id, last_trade_id, missing, watermark)
+on conflict (venue, symbol) do update set
+    first_trade_id = excluded.first_trade_id,
+    last_trade_id = excluded.last_trade_id,
+    missing = excluded.missing,
+    watermark = excluded.watermark
+"""
+
+# The same rule as tickplant.market.merge. Only rows that had closed before come back.
+_MERGE_CANDLES: Final = """
+with merged as (
+    insert into candles as c (
+        venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+        first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    )
+    select *, false, false
+    from unnest(
+        $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::numeric[], $6::numeric[], $7::numeric[],
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::int8[], $12::timestamptz[], $13::int8[],
+        $14::timestamptz[], $15::int8[], $16::int8[]
+    )
+    on conflict (venue, symbol, "interval", open_time) do update set
+        open = case when (excluded.first_event_time, excluded.first_trade_id)
+            < (c.first_event_time, c.first_trade_id) then excluded.open else c.open end,
+        high = greatest(c.high, excluded.high),
+        low = least(c.low, excluded.low),
+        close = case when (excluded.last_event_time, excluded.last_trade_id)
+            > (c.last_event_time, c.last_trade_id) then excluded.close else c.close end,
+        volume = c.volume + excluded.volume,
+        quote_volume = c.quote_volume + excluded.quote_volume,
+        trade_count = c.trade_count + excluded.trade_count,
+        first_trade_id = case when (excluded.first_event_time, excluded.first_trade_id)
+            < (c.first_event_time, c.first_trade_id) then excluded.first_trade_id else c.first_trade_id end,
+        first_event_time = least(c.first_event_time, excluded.first_event_time),
+        last_trade_id = case when (excluded.last_event_time, excluded.last_trade_id)
+            > (c.last_event_time, c.last_trade_id) then excluded.last_trade_id else c.last_trade_id end,
+        last_event_time = greatest(c.last_event_time, excluded.last_event_time),
+        revision = c.revision + excluded.revision
+    returning c.*
+)
+select * from merged where closed
+"""
+
+# A candle closes when the venue's time has passed it. It is complete when ids prove it: its own are
+# consecutive, and the trades just before and just after it are stored.
+_SETTLE_CANDLES: Final = """
+update candles c set closed = true, complete = s.complete
+from (
+    select c.venue, c.symbol, c."interval", c.open_time,
+        c.trade_count = c.last_trade_id - c.first_trade_id + 1
+        and c.first_trade_id > l.first_trade_id and not l.missing @> c.first_trade_id - 1
+        and c.last_trade_id < l.last_trade_id and not l.missing @> c.last_trade_id + 1 as complete
+    from unnest($1::text[], $2::text[]) as r (venue, symbol)
+    join ledger l on l.venue = r.venue and l.symbol = r.symbol
+    join candles c on c.venue = l.venue and c.symbol = l.symbol and not c.complete
+    join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
+    where c.open_time + i.length <= l.watermark
+) s
+where c.venue = s.venue and c.symbol = s.symbol and c."interval" = s."interval" and c.open_time = s.open_time
+    and (not c.closed or s.complete)
+returning c.*
+"""
+
+
+def _ledger_values(rows: Sequence[LedgerRow]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            row.venue,
+            row.symbol,
+            row.first_trade_id,
+            row.last_trade_id,
+            "{" + ",".join(f"[{low},{high}]" for low, high in row.missing) + "}",
+            _time(row.watermark_us),
+        )
+        for row in rows
+    ]
+
+
+def _candle_values(candle: Candle) -> tuple[Any, ...]:
+    return (
+        candle.venue,
+        candle.symbol,
+        candle.interval,
+        _time(candle.open_time_us),
+        candle.open,
+        candle.high,
+        candle.low,
+        candle.close,
+        candle.volume,
+        candle.quote_volume,
+        candle.trade_count,
+        _time(candle.first_event_time_us),
+        candle.first_trade_id,
+        _time(candle.last_event_time_us),
+        candle.last_trade_id,
+        candle.revision,
+    )
+
+
+def _by_key(rows: Sequence[asyncpg.Record]) -> dict[tuple[Any, ...], Candle]:
+    candles = {}
+    for row in rows:
+        candle = Candle(
+            row["venue"],
+            row["symbol"],
+            row["interval"],
+            _us(row["open_time"]),
+            row["open"],
+            row["high"],
+            row["low"],
+            row["close"],
+            row["volume"],
+            row["quote_volume"],
+            row["trade_count"],
+            _us(row["first_event_time"]),
+            row["first_trade_id"],
+            _us(row["last_event_time"]),
+            row["last_trade_id"],
+            row["revision"],
+            row["closed"],
+            row["complete"],
+        )
+        candles[candle.venue, candle.symbol, candle.interval, candle.open_time_us] = candle
+    return candles
+
+
+def _columns(rows: Any, width: int) -> list[list[Any]]:
+    """Turn rows into columns, which `unnest` takes."""
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    return columns or [[] for _ in range(width)]
+
+
+def _time(time_us: int) -> datetime:
+    return _EPOCH + time_us * _MICROSECOND
+
+
+def _us(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND

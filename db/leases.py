@@ -1,0 +1,116 @@
+"""Leases: who works on which partition, and up to which entry its results are committed."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from tickplant.streams import entry_order
+
+
+class Lease(NamedTuple):
+    """A partition owned in a role, as it was taken."""
+
+    role: str
+    partition: int
+    owner: str
+    epoch: int
+    entry_id: str
+    """The last committed entry when the lease was taken."""
+
+
+class LeaseRow(NamedTuple):
+    """A row of the lease table, as anybody may read it."""
+
+    role: str
+    partition: int
+    owner: str | None
+    epoch: int
+    entry_id: str
+    alive: bool
+    """Whether the lease has an owner and has not expired."""
+
+
+async def heartbeat(
+    pool: asyncpg.Pool, role: str, owner: str, ttl_s: float
+) -> tuple[list[str], dict[int, int]]:
+    """Say that a worker is alive, and lengthen its leases.
+
+    Returns:
+        The owners alive in the role, this one included, in order of name; and the partitions that this owner
+        holds, with their epochs.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "insert into worker values ($1, $2, clock_timestamp() + make_interval(secs => $3))"
+            " on conflict (owner, role) do update set expires_at = excluded.expires_at",
+            owner,
+            role,
+            ttl_s,
+        )
+        held = await connection.fetch(
+            "update lease set expires_at = clock_timestamp() + make_interval(secs => $3)"
+            " where role = $1 and owner = $2 returning partition, epoch",
+            role,
+            owner,
+            ttl_s,
+        )
+        alive = await connection.fetch(
+            "select owner from worker where role = $1 and expires_at > clock_timestamp() order by owner", role
+        )
+        await connection.execute(
+            "delete from worker where expires_at < clock_timestamp() - interval '1 hour'"
+        )
+    return [row["owner"] for row in alive], {row["partition"]: row["epoch"] for row in held}
+
+
+async def take_lease(pool: asyncpg.Pool, role: str, partition: int, owner: str, ttl_s: float) -> Lease | None:
+    """Take a lease that is free, expired or this owner's own; its epoch rises.
+
+    Returns:
+        The lease, or None where another holds it.
+    """
+    row = await pool.fetchrow(
+        "insert into lease as l (role, partition, owner, epoch, expires_at)"
+        " values ($1, $2, $3, 1, clock_timestamp() + make_interval(secs => $4))"
+        " on conflict (role, partition) do update"
+        " set owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at"
+        " where l.owner is null or l.owner = excluded.owner or l.expires_at < clock_timestamp()"
+        " returning epoch, entry_id",
+        role,
+        partition,
+        owner,
+        ttl_s,
+    )
+    return Lease(role, partition, owner, row["epoch"], row["entry_id"]) if row else None
+
+
+async def release_lease(pool: asyncpg.Pool, lease: Lease) -> None:
+    """Give a lease back, so that others may take it at once; nothing happens if it is lost already."""
+    await pool.execute(
+        "update lease set owner = null, expires_at = '-infinity'"
+        " where role = $1 and partition = $2 and owner = $3 and epoch = $4",
+        lease.role,
+        lease.partition,
+        lease.owner,
+        lease.epoch,
+    )
+
+
+async def sign_off(pool: asyncpg.Pool, role: str, owner: str) -> None:
+    """Say that a worker ends."""
+    await pool.execute("delete from worker where owner = $1 and role = $2", owner, role)
+
+
+async def read_leases(pool: asyncpg.Pool) -> list[LeaseRow]:
+    """Return all leases by role and partition."""
+    rows = await pool.fetch(
+        "select role, partition, owner, epoch, entry_id,"
+        " owner is not null and expires_at > clock_timestamp() as alive from lease order by role, partition"
+    )
+    return [LeaseRow(**row) for row in rows]
+
+
+def smallest_entry_id(entry_ids: Sequence[str]) -> str:
+    """Return the entry id that all roles have committed."""
+    return min(entry_ids, key=entry_order)

@@ -1,0 +1,233 @@
+"""The role that stores trades and makes candles of them. Pure but for its rows' text: no I/O, no clock."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Final
+
+from msgspec import Raw
+
+from db.commit import Batch, LedgerRow
+from tickplant import wire
+from tickplant.errors import PoisonError
+from tickplant.market import Candle, Trade, is_decimal
+from tickplant.streams import entry_order, partition_of
+from tickplant.wire import LiveEntry, LiveUpdate
+from workers.ledger import Ledger
+from workers.symbol import SymbolState
+
+ROLE: Final = "candles"
+
+_MAX_ID: Final = 2**63 - 2
+_MAX_TIME_US: Final = 4_102_444_800_000_000  # the year 2100
+
+Fields = dict[bytes, bytes]
+
+
+class CandleMaker:
+    """Everything that one owner of a partition has in memory."""
+
+    def __init__(
+        self, partition: int, partitions: int, ledger: Iterable[LedgerRow], open_candles: Iterable[Candle]
+    ) -> None:
+        """Begin with what the database holds.
+
+        Args:
+            partition: the one owned.
+            partitions: how many there are.
+            ledger: the rows of the partition's symbols.
+            open_candles: their candles that have not closed.
+        """
+        self._partition = partition
+        self._partitions = partitions
+        self._states: dict[tuple[str, str], SymbolState] = {}
+        self._rows: list[str] = []
+        self._touched: dict[SymbolState, None] = {}
+        self._priced: dict[SymbolState, None] = {}
+        self._unpublished: dict[SymbolState, None] = {}
+        self._live_entries: list[LiveEntry] = []
+        self._entry_id: str | None = None
+        self.pending_trades = 0
+        self._duplicates = 0
+        for row in ledger:
+            state = self._state((row.venue, row.symbol))
+            state.load(Ledger(row.first_trade_id, row.last_trade_id, row.missing), row.watermark_us)
+        for candle in open_candles:
+            self._state((candle.venue, candle.symbol)).load_open(candle)
+
+    @property
+    def pending(self) -> bool:
+        """Whether an entry has been absorbed since the last batch was taken."""
+        return self._entry_id is not None
+
+    @property
+    def unpublished(self) -> bool:
+        """Whether open candles have changed since they were last taken."""
+        return bool(self._unpublished)
+
+    @property
+    def closing(self) -> bool:
+        """Whether candles may have closed or become complete, so that a commit should not wait."""
+        return any(state.settle for state in self._touched)
+
+    def absorb(self, entry_id: str, fields: Fields, *, published: str) -> None:
+        """Take one stream entry, entirely or not at all.
+
+        Args:
+            entry_id: its id; entries come in order.
+            fields: as read from Redis.
+            published: up to which entry trades have been published already, by a former owner.
+
+        Raises:
+            PoisonError: the entry can't be understood; it counts as taken, nothing else has changed.
+        """
+        self._entry_id = entry_id
+        payload = fields.get(wire.TRADES)
+        if payload is not None:
+            new = self._absorb_trades(wire.decode_trades(payload))
+            if new is not None and entry_order(entry_id) > entry_order(published):
+                trades = wire.encode_trades(new) if new else payload
+                self._live_entries.append(LiveEntry(entry_id, Raw(trades)))
+        elif wire.CLOCK in fields:
+            self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))
+        else:
+            raise PoisonError(f"an entry without trades or a clock: fields {sorted(fields)!r}")
+
+    def take_live(self, *, candles: bool) -> LiveUpdate | None:
+        """Return what has changed since the last call, to be published; None if nothing has.
+
+        Args:
+            candles: whether to include the open candles; those left out are in a later call.
+        """
+        if candles:
+            changed, self._unpublished = self._unpublished, {}
+        else:
+            changed = {}
+        if not self._live_entries and not changed:
+            return None
+        entries, self._live_entries = self._live_entries, []
+        priced, self._priced = self._priced, {}
+        return LiveUpdate(
+            tuple(entries),
+            tuple(state.last for state in priced if state.last is not None),
+            tuple(candle for state in changed for candle in state.take_open()),
+        )
+
+    def take_batch(self) -> Batch:
+        """Return what has been absorbed since the last call, to be committed; there must be an entry."""
+        assert self._entry_id is not None
+        touched, self._touched = self._touched, {}
+        rows, self._rows = self._rows, []
+        duplicates, self._duplicates = self._duplicates, 0
+        self.pending_trades = 0
+        settle = [(state.venue, state.symbol) for state in touched if state.settle]
+        entry_id, self._entry_id = self._entry_id, None
+        return Batch(
+            entry_id,
+            "".join(rows).encode(),
+            [_ledger_row(state) for state in touched],
+            [part for state in touched for part in state.take_pending()],
+            settle,
+            len(rows),
+            duplicates,
+        )
+
+    def _absorb_trades(self, trades: list[Trade]) -> list[Trade] | None:
+        """Absorb a batch.
+
+        Returns:
+            None where no trade is new, an empty list where all are, and else those that are.
+        """
+        by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
+        for trade in trades:
+            by_symbol[trade.venue, trade.symbol].append(trade)
+        for key, group in by_symbol.items():
+            self._check(key, group)
+        new_count = 0
+        accepted: list[Trade] = []
+        for key, group in by_symbol.items():
+            state = self._state(key)
+            new = state.absorb(group)
+            if new:
+                self._rows.extend(_rows(state, new))
+                self._touched[state] = self._unpublished[state] = self._priced[state] = None
+                accepted.extend(new)
+                new_count += len(new)
+        self.pending_trades += new_count
+        self._duplicates += len(trades) - new_count
+        if not new_count:
+            return None
+        return [] if new_count == len(trades) else accepted
+
+    def _absorb_clock(self, clock: wire.Clock) -> None:
+        if not 0 <= clock.time_us <= _MAX_TIME_US:
+            raise PoisonError(f"a clock out of range: {clock.time_us}")
+        for symbol in clock.symbols:
+            state = self._states.get((clock.venue, symbol))
+            if state is not None:
+                state.pass_time(clock.time_us)
+                if state.settle:
+                    self._touched[state] = None
+
+    def _state(self, key: tuple[str, str]) -> SymbolState:
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = SymbolState(*key)
+        return state
+
+    def _check(self, key: tuple[str, str], trades: list[Trade]) -> None:
+        """Refuse a batch that a column, a sum or the partition could not take.
+
+        Ingest has checked all of this; what is in Redis may still have come from elsewhere.
+        """
+        if key not in self._states:
+            _check_name(key)
+            if partition_of(*key, self._partitions) != self._partition:
+                raise PoisonError(f"{key[0]}:{key[1]} belongs to another partition than {self._partition}")
+        numbers = [trade.price for trade in trades] + [trade.size for trade in trades]
+        if not all(map(is_decimal, numbers)):
+            raise PoisonError("a price or size that is no plain decimal")
+        ids = [trade.trade_id for trade in trades]
+        times = [trade.event_time_us for trade in trades] + [trade.ingest_time_us for trade in trades]
+        if min(ids) < 0 or max(ids) > _MAX_ID or min(times) < 0 or max(times) > _MAX_TIME_US:
+            raise PoisonError("a trade id or time out of range")
+
+
+def _check_name(key: tuple[str, str]) -> None:
+    if not all(name and name.isprintable() and "\\" not in name and len(name) <= 64 for name in key):
+        raise PoisonError(f"not a venue and symbol: {key!r}")
+
+
+def _ledger_row(state: SymbolState) -> LedgerRow:
+    ledger = state.ledger
+    return LedgerRow(state.venue, state.symbol, ledger.first, ledger.last, ledger.missing, state.watermark_us)
+
+
+def _rows(state: SymbolState, trades: Iterable[Trade]) -> Iterable[str]:
+    """Yield COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`."""
+    head = f"{state.venue}\t{state.symbol}\t"
+    text = _TimeText()
+    for trade in trades:
+        yield (
+            f"{head}{trade.trade_id}\t{trade.price}\t{trade.size}\t{trade.side or _NULL}\t"
+            f"{text(trade.event_time_us)}\t{text(trade.ingest_time_us)}\n"
+        )
+
+
+_NULL: Final = "\\N"
+
+
+class _TimeText:
+    """Microseconds to PostgreSQL's text, quick where many trades fall into the same second."""
+
+    __slots__ = ("_seconds",)
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, str] = {}
+
+    def __call__(self, time_us: int) -> str:
+        second, fraction = divmod(time_us, 1_000_000)
+        text = self._seconds.get(second)
+        if text is None:
+            text = self._seconds[second] = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
+        return f"{text}.{fraction:06d}+00"

@@ -1,0 +1,171 @@
+"""One owned partition: read what is there, merge, publish at once, commit in batches, trim."""
+
+import asyncio
+import logging
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.commit import Batch, Committed, commit, read_ledger, read_open_candles
+from db.leases import Lease
+from tickplant import metrics
+from tickplant.errors import PoisonError
+from tickplant.redis_client import RedisClient
+from tickplant.wire import LiveUpdate
+from workers.candles import CandleMaker
+from workers.partition_streams import PartitionStreams, later
+
+_log = logging.getLogger(__name__)
+
+
+class CommitPolicy(NamedTuple):
+    """When a batch is committed: as soon as any of these holds."""
+
+    interval_s: float
+    """Time since the first trade of the batch."""
+    trades: int
+    """Trades in the batch."""
+    idle_s: float = 5.0
+    """Time since the last commit, where there are only clock entries to commit."""
+
+
+_READ_ENTRIES: Final = 32
+"""Entries taken in one read; at 500 trades an entry this bounds what a worker holds at once."""
+_CANDLES_INTERVAL_S: Final = 0.025
+"""Open candles are published at most this often; trades and prices at once."""
+
+
+class Partition:
+    """The work of one owner on one partition, from taking it to giving it back."""
+
+    def __init__(
+        self,
+        *,
+        lease: Lease,
+        partitions: int,
+        pool: asyncpg.Pool,
+        redis: RedisClient,
+        policy: CommitPolicy,
+    ) -> None:
+        self._lease = lease
+        self._partitions = partitions
+        self._pool = pool
+        self._streams = PartitionStreams(redis, lease)
+        self._policy = policy
+        self._committed = lease.entry_id
+        self._published = lease.entry_id
+        self._commit: asyncio.Task[None] | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._first_pending_s = 0.0
+        self._last_commit_s = self._clock()
+        self._last_candles_s = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then everything read is committed.
+
+        After any error what is in memory is void: the next owner, maybe this process, begins at the last
+        committed entry.
+
+        Raises:
+            LeaseLostError: another owner has the partition.
+        """
+        self._published = later(await self._streams.take(), self._lease.entry_id)
+        maker = await self._load()
+        try:
+            while not stop.is_set():
+                await self._step(maker)
+            await self._finish(maker)
+        finally:
+            if self._commit is not None:
+                self._commit.cancel()
+                await asyncio.gather(self._commit, return_exceptions=True)
+
+    async def _load(self) -> CandleMaker:
+        partition = self._lease.partition
+        return CandleMaker(
+            partition,
+            self._partitions,
+            await read_ledger(self._pool, partition),
+            await read_open_candles(self._pool, partition),
+        )
+
+    async def _step(self, maker: CandleMaker) -> None:
+        entries = await self._streams.read(count=_READ_ENTRIES, block_ms=self._block_ms(maker))
+        if entries and not maker.pending:
+            self._first_pending_s = self._clock()
+        for entry_id, fields in entries:
+            try:
+                maker.absorb(entry_id, fields, published=self._published)
+            except PoisonError as error:
+                metrics.WORKER_POISON.labels(self._lease.role).inc()
+                _log.warning("entry %s put aside as a dead letter: %s", entry_id, error)
+                await self._streams.keep_dead_letter((entry_id, fields), str(error))
+        if entries:
+            self._published = later(entries[-1][0], self._published)
+        await self._publish(maker)
+        if self._commit is not None and self._commit.done():
+            self._commit.result()
+            self._commit = None
+        if maker.pending and self._due(maker):
+            await self._begin_commit(maker)
+
+    async def _publish(self, maker: CandleMaker) -> None:
+        now_s = self._clock()
+        candles = now_s - self._last_candles_s >= _CANDLES_INTERVAL_S
+        update = maker.take_live(candles=candles)
+        if update is not None:
+            if candles:
+                self._last_candles_s = now_s
+            await self._streams.publish(update, self._published)
+
+    def _block_ms(self, maker: CandleMaker) -> int:
+        """Return how long a read may wait: until the next commit or the next candles are due."""
+        if self._commit is not None and (maker.pending_trades or maker.closing):
+            return 10
+        if maker.unpublished:
+            return int(_CANDLES_INTERVAL_S * 1000)
+        if not maker.pending_trades:
+            return 1_000
+        left_s = self._first_pending_s + self._policy.interval_s - self._clock()
+        return max(1, int(left_s * 1000))
+
+    def _due(self, maker: CandleMaker) -> bool:
+        if self._commit is not None:
+            # One commit at a time; while it is under way the next batch grows, to twice its size at most.
+            return maker.pending_trades >= 2 * self._policy.trades
+        if maker.closing or maker.pending_trades >= self._policy.trades:
+            return True
+        if maker.pending_trades:
+            return self._clock() - self._first_pending_s >= self._policy.interval_s
+        return self._clock() - self._last_commit_s >= self._policy.idle_s
+
+    async def _begin_commit(self, maker: CandleMaker) -> None:
+        if self._commit is not None:
+            await self._commit
+        self._commit = asyncio.create_task(self._write(maker.take_batch()))
+
+    async def _write(self, batch: Batch) -> None:
+        started_s = self._clock()
+        committed = await commit(self._pool, self._lease, self._committed, batch)
+        self._committed = batch.entry_id
+        self._last_commit_s = self._clock()
+        await self._after_commit(committed)
+        role = self._lease.role
+        metrics.WORKER_COMMITS.labels(role).inc()
+        metrics.WORKER_COMMIT_S.labels(role).observe(self._last_commit_s - started_s)
+        metrics.WORKER_TRADES.labels(role).inc(batch.trade_count)
+        metrics.WORKER_DUPLICATES.labels(role).inc(batch.duplicates)
+
+    async def _after_commit(self, committed: Committed) -> None:
+        if committed.candles:
+            await self._streams.publish(LiveUpdate(candles=tuple(committed.candles)), self._published)
+        await self._streams.trim(committed.trim_entry_id)
+        lag = await self._streams.lag()
+        metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)
+
+    async def _finish(self, maker: CandleMaker) -> None:
+        if self._commit is not None:
+            await self._commit
+            self._commit = None
+        if maker.pending:
+            await self._write(maker.take_batch())

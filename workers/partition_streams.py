@@ -1,0 +1,178 @@
+"""A partition's streams as its owner sees them: reading input, publishing what is live, trimming.
+
+Every write is refused to a former owner: Redis keeps the epoch that may write.
+"""
+
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from db.leases import Lease
+from tickplant import wire
+from tickplant.errors import LeaseLostError
+from tickplant.redis_client import RedisClient
+from tickplant.streams import (
+    DEAD_LETTERS,
+    PRICES,
+    START,
+    entry_order,
+    group_name,
+    live_stream,
+    owner_key,
+    trades_stream,
+)
+
+Entry = tuple[str, dict[bytes, bytes]]
+
+DEAD_LETTERS_KEPT: Final = 10_000
+_LIVE_BYTES: Final = 16 * 1024 * 1024
+"""About how much of what was live a partition keeps for clients that come back."""
+_LIVE_ENTRIES: Final = (64, 10_000)
+
+# KEYS: owner hash, input stream. ARGV: epoch, group, committed entry, prefix of the role's groups.
+# Destroys the groups of former owners, so that one that wakes up reads nothing, and begins a group at the
+# committed entry. Where Redis has come back with less than was committed, new entries still get greater ids.
+_TAKE: Final = """
+local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
+if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
+if redis.call('EXISTS', KEYS[2]) == 1 then
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
+        local name = group[2]
+        if string.sub(name, 1, #ARGV[4]) == ARGV[4] then redis.call('XGROUP', 'DESTROY', KEYS[2], name) end
+    end
+end
+redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[2], ARGV[3], 'MKSTREAM')
+local info = redis.call('XINFO', 'STREAM', KEYS[2])
+local last
+for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
+local function parts(id)
+    local ms, seq = string.match(id, '(%d+)-(%d+)')
+    return tonumber(ms), tonumber(seq)
+end
+local last_ms, last_seq = parts(last)
+local ms, seq = parts(ARGV[3])
+if last_ms < ms or (last_ms == ms and last_seq < seq) then redis.call('XSETID', KEYS[2], ARGV[3]) end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+return redis.call('HGET', KEYS[1], 'published')
+"""
+
+# KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries kept, update, then symbols, each
+# with its price.
+_PUBLISH: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+if #ARGV > 4 then redis.call('HSET', KEYS[3], unpack(ARGV, 5)) end
+redis.call('HSET', KEYS[1], 'published', ARGV[2])
+"""
+
+
+class PartitionStreams:
+    """One owner's access to the streams of its partition."""
+
+    def __init__(self, redis: RedisClient, lease: Lease) -> None:
+        """Take an open client, which stays the caller's, and the lease."""
+        self._redis = redis
+        self._lease = lease
+        self._stream = trades_stream(lease.partition)
+        self._live = live_stream(lease.partition)
+        self._owner = owner_key(lease.role, lease.partition)
+        self._group = group_name(lease.role, lease.epoch)
+        self._publish = redis.register_script(_PUBLISH)
+        self._mean_bytes = 1_000.0
+
+    async def take(self) -> str:
+        """Become the owner in Redis, too.
+
+        Returns:
+            The entry up to which trades have been published; later than the committed one after a crash.
+
+        Raises:
+            LeaseLostError: a later owner was here first.
+        """
+        take: Any = self._redis.register_script(_TAKE)
+        prefix = group_name(self._lease.role, 0)[:-1]
+        try:
+            published = await take(
+                keys=[self._owner, self._stream],
+                args=[self._lease.epoch, self._group, self._lease.entry_id, prefix],
+            )
+        except ResponseError as error:
+            raise _fenced(error) from error
+        return published.decode() if published else START
+
+    async def read(self, *, count: int, block_ms: int) -> list[Entry]:
+        """Return the next entries, in order; none if none came in time.
+
+        Entries are not kept pending in the group: what is not committed is read again by the next owner,
+        whose group begins at the committed entry.
+
+        Raises:
+            LeaseLostError: the group is gone, since a later owner has taken the partition.
+        """
+        try:
+            answer: Any = await self._redis.xreadgroup(
+                self._group, self._lease.owner, {self._stream: ">"}, count=count, block=block_ms, noack=True
+            )
+        except ResponseError as error:
+            raise _fenced(error) from error
+        if not answer:
+            return []
+        return [(entry_id.decode(), fields) for entry_id, fields in answer[0][1]]
+
+    async def publish(self, update: wire.LiveUpdate, published: str) -> None:
+        """Publish what has changed, and the prices with it.
+
+        Args:
+            update: the change.
+            published: the last input entry whose trades have been published with it.
+
+        Raises:
+            LeaseLostError: a later owner has taken the partition; nothing was published.
+        """
+        payload = wire.encode_update(update)
+        self._mean_bytes += (len(payload) - self._mean_bytes) / 32
+        kept = min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
+        prices = [
+            part
+            for price in update.prices
+            for part in (f"{price.venue}:{price.symbol}", wire.encode_trade(price))
+        ]
+        run: Any = self._publish
+        try:
+            await run(
+                keys=[self._owner, self._live, PRICES],
+                args=[self._lease.epoch, published, kept, payload, *prices],
+            )
+        except ResponseError as error:
+            raise _fenced(error) from error
+
+    async def trim(self, entry_id: str) -> None:
+        """Let Redis forget entries before one that every role has committed."""
+        await self._redis.xtrim(self._stream, minid=entry_id, approximate=True)
+
+    async def keep_dead_letter(self, entry: Entry, reason: str) -> None:
+        """Keep an entry that could not be understood, for inspection."""
+        entry_id, fields = entry
+        kept: dict[Any, Any] = {"source": f"{self._stream} {entry_id}", "reason": reason}
+        kept |= {b"payload." + name: value for name, value in fields.items()}
+        await self._redis.xadd(DEAD_LETTERS, kept, maxlen=DEAD_LETTERS_KEPT, approximate=True)
+
+    async def lag(self) -> int:
+        """Return how many entries the stream holds after the group's position."""
+        for group in await self._redis.xinfo_groups(self._stream):
+            if group["name"].decode() == self._group:
+                return int(group.get("lag") or 0)
+        return 0
+
+
+def later(a: str, b: str) -> str:
+    """Return the later of two entry ids."""
+    return a if entry_order(a) >= entry_order(b) else b
+
+
+def _fenced(error: ResponseError) -> Exception:
+    """Turn the refusals that mean another owner into that; leave other errors as they are."""
+    text = str(error)
+    if text.startswith(("FENCED", "NOGROUP", "UNBLOCKED")) or "FENCED" in text:
+        return LeaseLostError(text)
+    return error

@@ -1,0 +1,177 @@
+"""Which partitions a worker owns: leases taken, kept, handed over and given back."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+from zlib import crc32
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from db.leases import Lease, heartbeat, release_lease, sign_off, take_lease
+from db.pool import OUTAGE as DATABASE_OUTAGE
+from tickplant import metrics
+from tickplant.backoff import Backoff
+from tickplant.errors import LeaseLostError
+from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.redis_client import is_passing
+from workers.partition import Partition
+
+_log = logging.getLogger(__name__)
+
+OUTAGE: Final = (*DATABASE_OUTAGE, *REDIS_OUTAGE)
+_TICKS_PER_LEASE: Final = 10
+
+
+def preferred_owner(partition: int, owners: Sequence[str]) -> str:
+    """Return the owner that a partition goes to, by rendezvous hashing.
+
+    Whoever joins or leaves moves only the partitions that are its own. Source: Thaler and Ravishankar, "A
+    Name-Based Mapping Scheme for Rendezvous" (1996).
+    """
+    return max(owners, key=lambda owner: (crc32(f"{owner}/{partition}".encode()), owner))
+
+
+def fair_share(owner: str, owners: Sequence[str], partitions: int) -> set[int]:
+    """Return the partitions that an owner should hold: rendezvous order, none with more than its share.
+
+    Args:
+        owner: one of the owners.
+        owners: all that are alive, in any order.
+        partitions: how many there are.
+    """
+    most = -(-partitions // len(owners))
+    held: dict[str, set[int]] = {name: set() for name in owners}
+    for partition in range(partitions):
+        open_ = [name for name in owners if len(held[name]) < most]
+        held[preferred_owner(partition, open_)].add(partition)
+    return held[owner]
+
+
+class Runtime:
+    """One worker process's ownership of partitions in one role."""
+
+    def __init__(
+        self,
+        *,
+        role: str,
+        owner: str,
+        partitions: int,
+        lease_s: float,
+        pool: asyncpg.Pool,
+        make: Callable[[Lease], Partition],
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            role: the role to work in.
+            owner: a name no other worker has.
+            partitions: how many there are.
+            lease_s: how long a lease lasts unless renewed.
+            pool: connections to the database.
+            make: builds the work on one partition.
+        """
+        self._role = role
+        self._owner = owner
+        self._partitions = partitions
+        self._lease_s = lease_s
+        self._pool = pool
+        self._make = make
+        self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
+        self._backoff = Backoff(first_s=0.1, cap_s=5.0)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Own partitions until `stop` is set; then commit, and give all leases back."""
+        away = False
+        try:
+            while not stop.is_set():
+                wait_s = self._lease_s / _TICKS_PER_LEASE
+                try:
+                    await self._tick()
+                    if away:
+                        _log.info("servers are back")
+                    away = False
+                    self._backoff.reset()
+                except OUTAGE as error:
+                    if not away:
+                        _log.warning(
+                            "a server is away, trying until it is back: %s", error or type(error).__name__
+                        )
+                    away = True
+                    wait_s = self._backoff.next_s()
+                await _wait(stop, wait_s)
+        finally:
+            try:
+                await self._give_back(set(self._working))
+                await sign_off(self._pool, self._role, self._owner)
+            except OUTAGE as error:
+                _log.warning("could not sign off: %s", error)
+
+    async def _tick(self) -> None:
+        alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
+        for partition, (lease, _, task) in list(self._working.items()):
+            if task.done():
+                await self._bury(partition)
+            elif held.get(partition) != lease.epoch:
+                task.cancel()
+                await self._bury(partition)
+        wanted = fair_share(self._owner, alive, self._partitions)
+        await self._give_back(set(self._working) - wanted)
+        for partition in sorted(wanted - set(self._working)):
+            taken = await take_lease(self._pool, self._role, partition, self._owner, self._lease_s)
+            if taken is not None:
+                self._start(taken)
+        metrics.WORKER_LEASES.labels(self._role).set(len(self._working))
+
+    def _start(self, lease: Lease) -> None:
+        _log.info("partition %d taken, epoch %d, from entry %s", lease.partition, lease.epoch, lease.entry_id)
+        metrics.WORKER_LEASE_CHANGES.labels(self._role, "taken").inc()
+        stop = asyncio.Event()
+        task = asyncio.create_task(self._make(lease).run(stop))
+        self._working[lease.partition] = (lease, stop, task)
+
+    async def _bury(self, partition: int) -> None:
+        """Forget a partition whose work has ended by an error, which is told."""
+        _, _, task = self._working.pop(partition)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            self._say_lost(partition, "the lease is another's")
+        except LeaseLostError as error:
+            self._say_lost(partition, str(error))
+        except OUTAGE as error:
+            _log.warning("partition %d: a server is away: %s", partition, error or type(error).__name__)
+        except RedisError as error:
+            if not is_passing(error):
+                raise
+            _log.warning("partition %d: Redis can't answer: %s", partition, error)
+
+    def _say_lost(self, partition: int, why: str) -> None:
+        _log.warning("partition %d lost: %s", partition, why)
+        metrics.WORKER_LEASE_CHANGES.labels(self._role, "lost").inc()
+
+    async def _give_back(self, partitions: set[int]) -> None:
+        """Stop work gracefully and release the leases."""
+        for partition in partitions:
+            self._working[partition][1].set()
+        for partition in partitions:
+            lease, _, task = self._working[partition]
+            await asyncio.wait([task])
+            failed = task.cancelled() or task.exception() is not None
+            if failed:
+                await self._bury(partition)
+                continue
+            del self._working[partition]
+            await release_lease(self._pool, lease)
+            _log.info("partition %d given back", partition)
+            metrics.WORKER_LEASE_CHANGES.labels(self._role, "given back").inc()
+
+
+async def _wait(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,135 @@
+"""What a worker holds of one symbol: its ledger, its watermark, and candles since the last commit. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
+from tickplant.market import Candle, Trade, fold_runs, merge, rebucket
+from workers.ledger import Ledger
+
+_LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
+
+Key = tuple[str, int]
+"""Interval and open time."""
+
+
+class SymbolState:
+    """One symbol's part of a partition."""
+
+    def __init__(self, venue: str, symbol: str) -> None:
+        self.venue = venue
+        self.symbol = symbol
+        self.ledger = Ledger.empty()
+        self.watermark_us = 0
+        """The venue's time up to which the symbol's trades have been seen."""
+        self.last: Trade | None = None
+        """The newest trade since the state was loaded."""
+        self.settle = False
+        """Whether candles may have closed or become complete since the last commit."""
+        self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
+        self._open: dict[str, Candle] = {}
+        self._minutes: dict[int, Candle] = {}
+        self._late: dict[Key, Candle] = {}
+        self._unpublished: dict[int, Candle] = {}
+
+    def load(self, ledger: Ledger, watermark_us: int) -> None:
+        """Take over what the database holds."""
+        self.ledger = ledger
+        self.watermark_us = watermark_us
+
+    def load_open(self, candle: Candle) -> None:
+        """Take over a candle that has not closed."""
+        known = self._open.get(candle.interval)
+        if known is None or candle.open_time_us > known.open_time_us:
+            self._open[candle.interval] = candle
+
+    def absorb(self, trades: Sequence[Trade]) -> Sequence[Trade]:
+        """Take trades in their order of arrival.
+
+        Returns:
+            Those that are new; the same object where all are.
+        """
+        missing = self.ledger.missing_count
+        if not self.ledger.admit_all([trade.trade_id for trade in trades]):
+            trades = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
+            if not trades:
+                return trades
+            self.settle |= self.ledger.missing_count != missing
+        self.settle |= self._unproven
+        self._unproven = False
+        for run in fold_runs(trades):
+            self._take_run(run)
+        newest = trades[-1]
+        if newest.trade_id == self.ledger.last:
+            self.last = newest
+        return trades
+
+    def pass_time(self, time_us: int) -> None:
+        """Let the venue's clock close what it has passed."""
+        if time_us > self.watermark_us and self._reach(time_us):
+            self._unproven = True
+
+    def take_pending(self) -> list[Candle]:
+        """Return what has been added since the last call as parts of candles of all intervals."""
+        parts = self._late
+        for minute in self._minutes.values():
+            _add(parts, minute)
+            for name, length in _LONGER:
+                _add(parts, rebucket(minute, name, length))
+        self._minutes, self._late = {}, {}
+        self.settle = False
+        return list(parts.values())
+
+    def take_open(self) -> list[Candle]:
+        """Return, in full, the candles that changed since the last call and are still open."""
+        changed: set[str] = set()
+        for minute in self._unpublished.values():
+            for name, length in INTERVALS.items():
+                part = rebucket(minute, name, length)
+                if part.open_time_us + length <= self.watermark_us:
+                    continue  # it has closed: the commit publishes it
+                known = self._open.get(name)
+                same = known is not None and known.open_time_us == part.open_time_us
+                self._open[name] = merge(known, part) if known and same else part
+                changed.add(name)
+        self._unpublished = {}
+        return [self._open[name] for name in INTERVALS if name in changed]
+
+    def _take_run(self, run: Candle) -> None:
+        opened = run.open_time_us
+        if opened + MINUTE_US > self.watermark_us:
+            self._reach(run.last_event_time_us)
+            _put(self._minutes, opened, run)
+        else:
+            self._take_late(run)
+        _put(self._unpublished, opened, run)
+
+    def _take_late(self, run: Candle) -> None:
+        """Merge a run whose minute has closed; some of the longer intervals may still be open."""
+        self.settle = True
+        for name, length in INTERVALS.items():
+            closed = floor(run.open_time_us, length) + length <= self.watermark_us
+            _add(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
+
+    def _reach(self, time_us: int) -> bool:
+        """Raise the watermark; say whether it entered another minute."""
+        crossed = floor(time_us, MINUTE_US) > floor(self.watermark_us, MINUTE_US)
+        self.watermark_us = max(self.watermark_us, time_us)
+        self.settle |= crossed
+        return crossed
+
+
+def _add(parts: dict[Key, Candle], part: Candle) -> None:
+    key = (part.interval, part.open_time_us)
+    known = parts.get(key)
+    parts[key] = merge(known, part) if known else part
+
+
+def _put(minutes: dict[int, Candle], opened: int, run: Candle) -> None:
+    known = minutes.get(opened)
+    minutes[opened] = merge(known, run) if known else run
+
+
+def missing_ids(states: Iterable[SymbolState]) -> int:
+    """Return how many ids are missing over all symbols."""
+    return sum(state.ledger.missing_count for state in states)
