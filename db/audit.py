@@ -7,7 +7,7 @@ Trades can be removed by age (retention). A row of `candles` that opens before t
 stored trade is then *not checkable*, and so are the ids before that trade; neither counts as wrong.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -15,10 +15,12 @@ from typing import Final, Literal
 import asyncpg
 from msgspec import Struct
 
+from tickplant.klines import Kline
 from tickplant.market import SymbolId
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 _Ids = list["asyncpg.Range[int]"]
 
@@ -105,6 +107,15 @@ async def audit_symbol(
     rows = await connection.fetch(_LEDGER, *symbol, seen, span["horizon"] is not None)
     result.ids += [IdProblem(*row) for row in rows]
     return result
+
+
+async def read_minutes(
+    connection: asyncpg.Connection, symbol: SymbolId, open_times_us: Sequence[int]
+) -> dict[int, Kline]:
+    """Return the stored candles of one minute that open at the given times, by these."""
+    times = [_EPOCH + timedelta(microseconds=time_us) for time_us in open_times_us]
+    rows = await connection.fetch(_MINUTES, *symbol, times)
+    return {row["open_time_us"]: Kline(*row) for row in rows}
 
 
 async def _check_ids(
@@ -196,7 +207,8 @@ _DIFFERENCES: Final = """
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
         group by 1
     ), recomputed as (
-        select "interval", length, date_bin(length, open_time, timestamptz '0001-01-01 00:00+00') as open_time,
+        select "interval", length, date_bin(length, open_time, timestamptz '0001-01-01 00:00+00')
+                as open_time,
             (min(head))[3] as open, max(high) as high, min(low) as low, (max(tail))[3] as close,
             sum(volume) as volume, sum(quote_volume) as quote_volume, sum(trade_count) as trade_count,
             min(first_event_time) as first_event_time, (min(head))[2]::bigint as first_trade_id,
@@ -264,6 +276,12 @@ _IDS: Final = """
         from runs
     )
     select trades, distinct_ids, $5::int8multirange * ids as again, $5::int8multirange + ids as seen from day
+"""
+
+_MINUTES: Final = """
+    select (extract(epoch from open_time) * 1000000)::bigint as open_time_us,
+        open, high, low, close, volume, trade_count, complete
+    from candles where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
 """
 
 _DUPLICATES: Final = """

@@ -12,6 +12,8 @@ from typing import Any, Final, Literal
 import asyncpg
 from msgspec import Struct
 
+from db.pool import OUTAGE
+from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
 Format = Literal["csv", "jsonl"]
@@ -59,14 +61,24 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
     Args:
         url: postgresql:// address.
         application: shown in pg_stat_activity.
+
+    Raises:
+        FatalError: the database can't be reached or is lost meanwhile, or has no tables of tickplant's.
     """
-    connection = await asyncpg.connect(
-        url, server_settings={"application_name": application, "timezone": "UTC", "work_mem": "64MB"}
-    )
     try:
+        connection = await asyncpg.connect(
+            url, server_settings={"application_name": application, "timezone": "UTC", "work_mem": "64MB"}
+        )
+    except (*OUTAGE, asyncpg.PostgresError) as error:
+        raise FatalError(f"the database can't be reached: {error}") from error
+    try:
+        if await connection.fetchval("select to_regclass('ledger')") is None:
+            raise FatalError("the database has no tables of tickplant's: run `tickplant migrate` on it")
         yield connection
+    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, ConnectionResetError) as error:
+        raise FatalError(f"the database went away: {error}") from error
     finally:
-        connection.terminate() if connection.is_in_transaction() else await connection.close()
+        connection.terminate()  # a reader has nothing to finish
 
 
 async def read_symbols(connection: asyncpg.Connection) -> list[SymbolId]:

@@ -10,7 +10,7 @@ import csv
 import gzip
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from tickplant.errors import FatalError, PoisonError
 from tickplant.intervals import MINUTE_US
-from tickplant.market import Candle, check_decimal
+from tickplant.market import check_decimal
 
 _COUNT_OF_TWELVE: Final = 8
 _FIRST_US: Final = 100_000_000_000_000
@@ -30,7 +30,7 @@ COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count")
 
 
 class Kline(Struct, frozen=True):
-    """One of the venue's candles of a minute."""
+    """A candle of one minute, the venue's or ours."""
 
     open_time_us: int
     open: Decimal
@@ -40,6 +40,8 @@ class Kline(Struct, frozen=True):
     volume: Decimal
     trade_count: int | None
     """None where the file doesn't say."""
+    complete: bool = True
+    """Ours says of itself whether all of the venue's trades are in it."""
 
 
 class Mismatch(Struct, frozen=True):
@@ -91,7 +93,7 @@ def read_klines(path: Path) -> Iterator[Kline]:
         raise FatalError(f"{path} can't be read: {error}") from error
 
 
-def compare(klines: Iterable[Kline], ours: dict[int, Candle], result: Comparison) -> None:
+def compare(klines: Iterable[Kline], ours: Mapping[int, Kline], result: Comparison) -> None:
     """Compare minutes, as numbers to the last digit, and add the outcome to a result.
 
     Args:
@@ -114,7 +116,7 @@ def compare(klines: Iterable[Kline], ours: dict[int, Candle], result: Comparison
         result.matched += not mismatches
 
 
-def _mismatches(kline: Kline, candle: Candle) -> Iterator[Mismatch]:
+def _mismatches(kline: Kline, candle: Kline) -> Iterator[Mismatch]:
     for column in COLUMNS:
         theirs, own = getattr(kline, column), getattr(candle, column)
         if theirs is not None and theirs != own:
