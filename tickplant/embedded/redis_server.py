@@ -4,13 +4,13 @@ from pathlib import Path
 from signal import SIGTERM, Signals
 from typing import ClassVar
 
-import redis.asyncio
-from redis.exceptions import ConnectionError, RedisError
+from redis.exceptions import RedisError
 
 from tickplant.embedded.binaries import RedisBinary, Source, find_redis
 from tickplant.embedded.child import Account
 from tickplant.embedded.folder import LOOPBACK, explained, write_private
 from tickplant.embedded.server import Server
+from tickplant.redis_client import open_redis
 
 _CONFIGURATION = """\
 # Written at every start.
@@ -76,10 +76,10 @@ class RedisServer(Server):
         return [self.binary.path, path], None
 
     async def _is_ready(self) -> bool:
-        client = redis.asyncio.Redis.from_url(self.url, socket_timeout=5, retry=None)
+        client = open_redis(self.url, timeout_s=5)
         try:
             return bool(await client.ping()) and self.pid is not None
-        except (ConnectionError, TimeoutError, OSError, RedisError):
+        except (RedisError, OSError):  # not listening yet, or loading
             return False
         finally:
             await client.aclose()

@@ -1,0 +1,97 @@
+"""The command line: the one place that composes everything, and reads the settings.
+
+A command's module is imported only when that command is asked for. It has `HELP` (one line, the same as
+here), `DESCRIPTION` and `EXAMPLES` for its own help, `add_arguments(parser)`, and `run(args)`, which returns
+the exit code.
+"""
+
+import os
+import sys
+from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from tickplant.errors import FatalError, SettingsError
+
+COMMANDS: Final[dict[str, str]] = {
+    "up": "run everything: servers, ingest, workers and API, in one terminal",
+    "ingest": "run one ingest process: from the venues' sockets into Redis",
+    "worker": "run one worker process: from Redis into the database",
+    "api": "run one API process: REST and websockets",
+    "sandbox": "run a local venue that plays captures or generated trades",
+    "migrate": "bring the database to this version's schema",
+    "audit": "recompute candles from the stored trades, or compare them with a venue's own",
+    "export": "write stored trades or candles as CSV or JSON lines",
+    "doctor": "check settings and servers, and say how to mend what is wrong",
+}
+"""Every command and what it does."""
+
+_DATA_HELP: Final = "the embedded servers' data; the same as TICKPLANT_DATA"
+
+_DESCRIPTION: Final = "A self-hosted market-data plant: venue trades in, exact candles out, live and stored."
+
+_EPILOG: Final = """\
+examples:
+  tickplant up                            live trades of the default symbols
+  tickplant up --demo                     the same, or generated trades where the venue can't be reached
+  tickplant up --replay day.gz --once     recorded trades, as fast as possible, and a summary
+  tickplant export candles --symbol binance:BTCUSDT --interval 1m
+
+`tickplant COMMAND --help` tells more. Settings are environment variables, or lines of a file .env in the
+working directory, that begin with TICKPLANT_; .env.example lists them all.
+
+exit codes: 0 all is well, 1 something can't go on, 2 wrong settings or arguments
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code.
+
+    Args:
+        arguments: None takes the process's own.
+    """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    args = _parser(words).parse_args(words)
+    if getattr(args, "data", None):
+        os.environ["TICKPLANT_DATA"] = args.data
+    try:
+        return int(import_module(f"tickplant.cli.{args.command}").run(args))
+    except FatalError as error:
+        print(f"tickplant: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        return 0
+
+
+def _parser(words: Sequence[str]) -> ArgumentParser:
+    """Build the parser; the arguments only of the command that is asked for."""
+    asked = next((word for word in words if not word.startswith("-")), None)
+    parser = ArgumentParser(
+        "tickplant", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, formatter_class=RawDescriptionHelpFormatter)
+        if name == asked:
+            module = import_module(f"tickplant.cli.{name}")
+            command.description = getattr(module, "DESCRIPTION", module.HELP)
+            command.epilog = getattr(module, "EXAMPLES", None)
+            module.add_arguments(command)
+        if name != "sandbox":
+            command.add_argument("--data", metavar="DIR", help=_DATA_HELP)
+    return parser
+
+
+class _Version(Action):
+    """Looks the version up only when asked: reading the metadata takes longer than all else."""
+
+    def __call__(self, parser: ArgumentParser, *ignored: object) -> None:
+        from importlib.metadata import version
+
+        print(f"tickplant {version('tickplant')}")
+        parser.exit()

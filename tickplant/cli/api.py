@@ -1,0 +1,54 @@
+"""`tickplant api`: one API process."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+HELP: Final = "run one API process: REST and websockets"
+
+DESCRIPTION: Final = """\
+Serve prices, trades and candles: history from the database over REST, what is live over websockets.
+
+Start several behind a proxy that balances connections; they share nothing but Redis and the database.
+The OpenAPI description and its page are at /schema.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_ORIGINS, TICKPLANT_API_MAX_CLIENTS,
+  TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
+  a running `tickplant up`), TICKPLANT_LOG_LEVEL
+
+examples:
+  tickplant api
+  TICKPLANT_API_HOST=0.0.0.0 TICKPLANT_API_PORT=80 tickplant api
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments: none."""
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    from api import service
+    from tickplant.cli.servers import running_database, running_redis
+    from tickplant.service import run_service
+    from tickplant.settings import read_settings
+
+    settings = read_settings()
+    redis_url, database_url = running_redis(settings), running_database(settings)
+
+    async def serve(stop: asyncio.Event) -> None:
+        await service.run(
+            redis_url=redis_url,
+            database_url=database_url,
+            host=settings.api_host,
+            port=settings.api_port,
+            partitions=settings.partitions,
+            symbols=settings.symbols,
+            origins=settings.api_origins,
+            max_clients=settings.api_max_clients,
+            stop=stop,
+        )
+
+    return run_service("api", serve, settings)

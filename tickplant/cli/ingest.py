@@ -1,0 +1,52 @@
+"""`tickplant ingest`: one ingest process."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+HELP: Final = "run one ingest process: from the venues' sockets into Redis"
+
+DESCRIPTION: Final = """\
+Receive the trades of all symbols from their venues and write them to the partition streams in Redis.
+
+It needs Redis only. While Redis is away, or workers lag behind by more than
+TICKPLANT_STREAM_BUDGET_TRADES a partition, it stops reading its sockets instead of losing trades.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_SYMBOLS, TICKPLANT_REDIS_URL (or the server of a running `tickplant up`),
+  TICKPLANT_PARTITIONS, TICKPLANT_STREAM_BUDGET_TRADES, TICKPLANT_BINANCE_WS_URL,
+  TICKPLANT_BINANCE_REST_URL, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+
+examples:
+  tickplant ingest
+  TICKPLANT_SYMBOLS="binance:SOLUSDT binance:XRPUSDT" tickplant ingest
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments: none."""
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    from ingest import service
+    from tickplant.cli.servers import running_redis
+    from tickplant.service import run_service
+    from tickplant.settings import read_settings
+
+    settings = read_settings()
+    redis_url = running_redis(settings)
+
+    async def ingest(stop: asyncio.Event) -> None:
+        await service.run(
+            redis_url=redis_url,
+            symbols=settings.symbols,
+            binance_ws_url=settings.binance_ws_url,
+            binance_rest_url=settings.binance_rest_url,
+            partitions=settings.partitions,
+            stream_budget_trades=settings.stream_budget_trades,
+            stop=stop,
+        )
+
+    return run_service("ingest", ingest, settings)

@@ -1,0 +1,96 @@
+"""Where a command finds the servers: at the addresses of the settings, or on the data folder."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tickplant.errors import FatalError
+from tickplant.settings import Settings
+
+
+def data_folder(settings: Settings) -> Path:
+    """Return the folder of the embedded servers' data: `postgres` and `redis` lie in it."""
+    return (settings.data or _platform_folder()).absolute()
+
+
+def _platform_folder() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "tickplant"
+    if os.geteuid() == 0:
+        return Path("/var/lib/tickplant")  # root's home is closed to the user that PostgreSQL runs as
+    base = os.environ.get("XDG_DATA_HOME") or ""
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "tickplant"
+
+
+def running_redis(settings: Settings) -> str:
+    """Return the address of Redis: the setting, or the embedded server that `tickplant up` runs.
+
+    Raises:
+        FatalError: there is neither.
+    """
+    from tickplant.embedded import RedisServer
+
+    if settings.redis_url is not None:
+        return settings.redis_url
+    server = RedisServer(data_folder(settings) / "redis", source=settings.embedded_servers)
+    if not server.folder.is_locked():
+        raise FatalError(_not_running(settings, "TICKPLANT_REDIS_URL"))
+    return server.url
+
+
+def running_database(settings: Settings) -> str:
+    """Return the address of the database: the setting, or the embedded server that `tickplant up` runs.
+
+    Raises:
+        FatalError: there is neither.
+    """
+    from tickplant.embedded import PostgresServer
+
+    if settings.database_url is not None:
+        return settings.database_url
+    server = PostgresServer(data_folder(settings) / "postgres", source=settings.embedded_servers)
+    if not server.folder.is_locked():
+        raise FatalError(_not_running(settings, "TICKPLANT_DATABASE_URL"))
+    return server.url
+
+
+@asynccontextmanager
+async def open_database_server(settings: Settings, *, create: bool = False) -> AsyncIterator[str]:
+    """Yield the address of the database, whose embedded server is started for the time being if need be.
+
+    Args:
+        settings: its address, or the data folder.
+        create: make a new embedded database where none is.
+
+    Raises:
+        FatalError: there is none, or it can't be started.
+    """
+    from tickplant.embedded import PostgresServer
+
+    if settings.database_url is not None:
+        yield settings.database_url
+        return
+    folder = data_folder(settings) / "postgres"
+    if not create and not folder.exists():
+        raise FatalError(
+            f"there are no data in {folder.parent} yet: run `tickplant up` first,"
+            " or name another folder with --data, or set TICKPLANT_DATABASE_URL"
+        )
+    server = PostgresServer(folder, source=settings.embedded_servers)
+    if server.folder.is_locked():
+        yield server.url
+        return
+    try:
+        await server.start()
+        yield server.url
+    finally:
+        await server.stop()
+
+
+def _not_running(settings: Settings, variable: str) -> str:
+    return (
+        f"{variable} is not set, and no `tickplant up` runs on {data_folder(settings)}:"
+        " start that first, name its folder with --data, or set the variable"
+    )

@@ -1,0 +1,52 @@
+"""`tickplant worker`: one worker process."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+HELP: Final = "run one worker process: from Redis into the database"
+
+DESCRIPTION: Final = """\
+Turn trades in Redis into committed trades and candles in the database.
+
+Start as many as you like, on any machine that reaches both servers: they share the partitions among
+themselves, and take over within TICKPLANT_LEASE_S when one dies. Stopping one hands over at once.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`),
+  TICKPLANT_PARTITIONS, TICKPLANT_LEASE_S, TICKPLANT_COMMIT_INTERVAL_MS, TICKPLANT_COMMIT_TRADES,
+  TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+
+examples:
+  tickplant worker                        one more beside a running `tickplant up`
+  TICKPLANT_REDIS_URL=redis://a:6379 TICKPLANT_DATABASE_URL=postgresql://b/tickplant tickplant worker
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments: none."""
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    from tickplant.cli.servers import running_database, running_redis
+    from tickplant.service import run_service
+    from tickplant.settings import read_settings
+    from workers import service
+
+    settings = read_settings()
+    redis_url, database_url = running_redis(settings), running_database(settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        await service.run(
+            redis_url=redis_url,
+            database_url=database_url,
+            partitions=settings.partitions,
+            commit_interval_ms=settings.commit_interval_ms,
+            commit_trades=settings.commit_trades,
+            lease_s=settings.lease_s,
+            stop=stop,
+        )
+
+    return run_service("worker", work, settings)

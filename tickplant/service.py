@@ -1,0 +1,95 @@
+"""The frame of a service process: logs, signals, metrics, and how it ends."""
+
+import asyncio
+import decimal
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from signal import SIGINT, SIGTERM, Signals
+from typing import NoReturn
+
+from tickplant.errors import FatalError
+from tickplant.logs import set_up_logs
+from tickplant.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Main = Callable[[asyncio.Event], Awaitable[None]]
+
+
+def run_service(name: str, main: Main, settings: Settings) -> int:
+    """Run a service until it is told to stop; blocks.
+
+    SIGTERM and SIGINT set the event that `main` is given; a second one ends the process at once.
+
+    Args:
+        name: the service's name, for its log lines.
+        main: the service; returns soon after the event is set.
+        settings: log level, and where to serve metrics.
+
+    Returns:
+        The exit code: 0.
+
+    Raises:
+        FatalError: the service can't go on.
+    """
+    set_up_logs(settings.log_level)
+    forbid_floats()
+    try:
+        asyncio.run(_run(name, main, settings))
+    except BaseExceptionGroup as group:
+        raise_fatal(group)
+    logger.info("%s has stopped", name)
+    return 0
+
+
+def forbid_floats() -> None:
+    """Make decimal arithmetic raise wherever a float would get into it, in all threads and tasks."""
+    decimal.DefaultContext.traps[decimal.FloatOperation] = True
+    decimal.setcontext(decimal.DefaultContext.copy())
+
+
+def raise_fatal(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise the fatal errors in a group as one, or else the group."""
+    fatal = group.subgroup(FatalError)
+    if fatal is None:
+        raise group
+    raise FatalError("\n".join(dict.fromkeys(map(str, _leaves(fatal))))) from group
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    return [
+        leaf
+        for error in group.exceptions
+        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
+    ]
+
+
+async def _run(name: str, main: Main, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal in (SIGTERM, SIGINT):
+        loop.add_signal_handler(signal, _on_signal, signal, name, stop)
+    if settings.metrics_port:
+        _serve_metrics(settings)
+    await main(stop)
+
+
+def _on_signal(signal: Signals, name: str, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        os._exit(128 + signal)
+    logger.info("%s is stopping (%s)", name, signal.name)
+    stop.set()
+
+
+def _serve_metrics(settings: Settings) -> None:
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(settings.metrics_port, settings.metrics_host)
+    except OSError as error:
+        raise FatalError(
+            f"can't serve metrics on TICKPLANT_METRICS_HOST:TICKPLANT_METRICS_PORT"
+            f" ({settings.metrics_host}:{settings.metrics_port}): {error.strerror}; choose another port"
+        ) from error
+    logger.info("metrics at http://%s:%d/metrics", settings.metrics_host, settings.metrics_port)
