@@ -1,0 +1,97 @@
+"""The connections between a source and its sockets, grouped by what they asked for."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from sandbox.frames import View
+
+
+class Listener(Protocol):
+    """A connection that frames go to."""
+
+    @property
+    def view(self) -> View:
+        """What it asked for, as of now."""
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What was written and the network hasn't taken yet."""
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Send whole frames; never blocks."""
+
+    async def drained(self) -> None:
+        """Wait until the backlog is short; return at once when the connection has ended."""
+
+    def give_up(self, reason: str) -> None:
+        """End the connection at once."""
+
+
+class Audience:
+    """All connections.
+
+    `send` is the one way by which frames of a source reach a connection: what happens to frames in between,
+    such as faults that a test asks for, belongs there.
+
+    Args:
+        max_backlog_bytes: a connection that falls behind by more is ended where the source doesn't wait.
+    """
+
+    def __init__(self, max_backlog_bytes: int) -> None:
+        self._max_backlog_bytes = max_backlog_bytes
+        self._listeners: set[Listener] = set()
+        self._groups: dict[View, list[Listener]] | None = None
+        self._changed = asyncio.Event()
+
+    @property
+    def groups(self) -> Mapping[View, list[Listener]]:
+        """The connections by what they asked for."""
+        if self._groups is None:
+            self._groups = {}
+            for listener in self._listeners:
+                self._groups.setdefault(listener.view, []).append(listener)
+        return self._groups
+
+    def add(self, listener: Listener) -> None:
+        """Take in a connection."""
+        self._listeners.add(listener)
+        self.regroup()
+
+    def remove(self, listener: Listener) -> None:
+        """Let a connection go."""
+        self._listeners.discard(listener)
+        self.regroup()
+
+    def regroup(self) -> None:
+        """Look again at what the connections ask for."""
+        self._groups = None
+        self._changed.set()
+
+    def send(self, view: View, frames: bytes | memoryview) -> None:
+        """Send whole frames to every connection of a view."""
+        if frames:
+            for listener in self.groups.get(view, ()):
+                listener.write(frames)
+
+    def drop_laggards(self) -> None:
+        """End the connections that don't keep up."""
+        for listener in tuple(self._listeners):
+            if listener.backlog_bytes > self._max_backlog_bytes:
+                listener.give_up(f"is {listener.backlog_bytes:,} bytes behind")
+                self.remove(listener)
+
+    async def drained(self) -> None:
+        """Wait for the slowest connection."""
+        for listener in tuple(self._listeners):
+            await listener.drained()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the connections' wishes holds."""
+        while not condition():
+            self._changed.clear()
+            await self._changed.wait()
+
+    def hears(self, streams: Collection[str]) -> bool:
+        """Say whether each of the streams has a listener."""
+        return set(streams) <= frozenset().union(*(view.streams for view in self.groups))

@@ -1,0 +1,217 @@
+"""Captures: what a venue's socket sent, one frame a line, read and merged in time order.
+
+A line is a frame, or `<receive time, nanoseconds since the epoch> <frame>`. Files may be plain, gzip or zstd,
+told by their first bytes. The venue is recognised by its frames; a further venue is one entry in `_VENUES`.
+"""
+
+import gzip
+import heapq
+import io
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import msgspec
+import zstandard
+
+from sandbox.binance import frames as binance
+from tickplant.errors import FatalError, PoisonError
+from tickplant.market import Trade
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_SNIFFED_LINES: Final = 50
+"""How far into a file its venue must show."""
+
+_decode = msgspec.json.Decoder().decode
+
+
+class CaptureError(FatalError):
+    """A file can't be played; the message names it and says why."""
+
+
+class CapturedFrame(NamedTuple):
+    """One frame, with the moment at which a tape plays it."""
+
+    time_ns: int
+    """Of receiving, or the venue's where the capture doesn't say; never falls within a file."""
+    stream: str
+    payload: bytes
+    event_time_us: int
+    trade: Trade | None
+
+
+class Problem(NamedTuple):
+    """A line that could not be understood and was left out."""
+
+    path: Path
+    line: int
+    """Counts from 1."""
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}, line {self.line}: {self.reason}"
+
+
+OnProblem = Callable[[Problem], None]
+
+
+def read_frames(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[CapturedFrame]:
+    """Read captures and merge them by time; frames of one moment keep the order of their files.
+
+    Args:
+        paths: files, and directories, of which every capture in them is taken.
+        on_problem: told of each line that could not be understood.
+
+    Raises:
+        CaptureError: a file is not there, holds no frames of a known venue, or those of one that can't be
+            played yet.
+    """
+    files = find_captures(paths)
+    return heapq.merge(*(_read_file(path, on_problem) for path in files), key=lambda frame: frame.time_ns)
+
+
+def read_trades(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[Trade]:
+    """Read the trades of captures, in the order in which a tape plays them; see `read_frames`."""
+    return (frame.trade for frame in read_frames(paths, on_problem) if frame.trade is not None)
+
+
+def find_captures(paths: Iterable[Path]) -> list[Path]:
+    """Return the capture files, directories expanded in the order of names.
+
+    Raises:
+        CaptureError: see `read_frames`. Files that are no captures are passed over within directories only.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_capture(file)]
+            if not inside:
+                raise CaptureError(f"{path}: there is no capture in this directory")
+            found += inside
+        elif _is_capture(path):
+            found.append(path)
+        else:
+            raise CaptureError(
+                f"{path}: no frame of a known venue in its first {_SNIFFED_LINES} lines; a capture has one"
+                " frame a line, which the receive time in nanoseconds may precede"
+            )
+    if not found:
+        raise CaptureError("no capture is named")
+    return found
+
+
+def _is_capture(path: Path) -> bool:
+    venue = _recognise(path)
+    if venue not in (None, binance.VENUE):
+        raise CaptureError(f"{path}: these are frames of {venue}; the sandbox plays binance only so far")
+    return venue is not None
+
+
+def _recognise(path: Path) -> str | None:
+    """Return the name of the venue whose frames a file holds."""
+    try:
+        for number, line in _read_lines(path, lambda _: None):
+            if number > _SNIFFED_LINES:
+                break
+            for name, recognises in _VENUES.items():
+                message = _object_of(line)
+                if message is not None and recognises(message):
+                    return name
+    except OSError as error:
+        raise CaptureError(f"{path}: {error.strerror or error}") from error
+    return None
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    try:
+        message = _decode(_split(line)[1])
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _read_file(path: Path, on_problem: OnProblem) -> Iterator[CapturedFrame]:
+    latest_ns = 0
+    for number, line in _read_lines(path, on_problem):
+        try:
+            receive_ns, frame = _split(line)
+            parsed = binance.parse_frame(frame, receive_ns // 1000)
+        except (PoisonError, ValueError) as error:
+            on_problem(Problem(path, number, str(error)))
+            continue
+        latest_ns = max(latest_ns, receive_ns or parsed.event_time_us * 1000)
+        yield CapturedFrame(latest_ns, parsed.stream, parsed.payload, parsed.event_time_us, parsed.trade)
+
+
+def _read_lines(path: Path, on_problem: OnProblem) -> Iterator[tuple[int, bytes]]:
+    """Yield numbered lines that are not blank; a file that breaks off ends there."""
+    number = 0
+    with _open(path) as file:
+        try:
+            for number, line in enumerate(file, 1):
+                stripped = line.strip()
+                if stripped:
+                    yield number, stripped
+        except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
+            on_problem(Problem(path, number + 1, f"the file breaks off here: {error}"))
+
+
+def _open(path: Path) -> BinaryIO:
+    file = path.open("rb")
+    magic = file.read(4)
+    file.seek(0)
+    if magic.startswith(_GZIP):
+        return _Unpacked(gzip.GzipFile(fileobj=file), file)
+    if magic == _ZSTD:
+        return _Unpacked(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True), file)
+    return file
+
+
+class _Unpacked(io.BufferedReader):
+    """A decompressing reader that closes the file beneath it, too."""
+
+    def __init__(self, reader: Any, file: BinaryIO) -> None:
+        super().__init__(reader, 256 * 1024)
+        self._file = file
+
+    def close(self) -> None:
+        super().close()
+        self._file.close()
+
+
+def _split(line: bytes) -> tuple[int, bytes]:
+    """Return the receive time, 0 if there is none, and the frame.
+
+    Raises:
+        ValueError: the line begins like a number that is none.
+    """
+    if not line[:1].isdigit():
+        return 0, line
+    time, _, frame = line.partition(b" ")
+    if not (time.isdigit() and len(time) == 19):
+        raise ValueError(
+            f"expected a receive time in nanoseconds since the epoch: {time[:30].decode(errors='replace')!r}"
+        )
+    return int(time), frame.lstrip()
+
+
+def _recognises_coinbase(message: dict[str, Any]) -> bool:
+    return "product_id" in message or message.get("type") == "subscriptions"
+
+
+def _recognises_finnhub(message: dict[str, Any]) -> bool:
+    return message.get("type") == "trade" and isinstance(message.get("data"), list)
+
+
+def _recognises_kraken(message: dict[str, Any]) -> bool:
+    return isinstance(message.get("channel"), str) and "product_id" not in message
+
+
+_VENUES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
+    binance.VENUE: binance.recognises,
+    "coinbase": _recognises_coinbase,
+    "finnhub": _recognises_finnhub,
+    "kraken": _recognises_kraken,
+}

@@ -1,0 +1,123 @@
+"""Plays a tape to an audience: by the tape's own times, faster, or as fast as the slowest listener."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Final
+
+from sandbox.audience import Audience
+from sandbox.frames import View
+from sandbox.history import Past
+from sandbox.source import State, Status, SymbolStatus
+from sandbox.tape import CHUNK, Rendering, Tape, streams_of_symbols
+from tickplant.market import SymbolId
+
+_MAX_STEP: Final = 4 * CHUNK
+_RENDERINGS_KEPT: Final = 64
+
+
+class Player:
+    """A tape with a position.
+
+    Args:
+        tape: at least one frame.
+        speed: how many times faster than recorded; None for as fast as the slowest listener reads. At a speed,
+            a listener that can't keep up is dropped; without one, the tape waits for it, and for a listener.
+        hold: wait until each symbol on the tape has a listener.
+    """
+
+    def __init__(self, tape: Tape, *, speed: float | None = 1, hold: bool = False) -> None:
+        self._tape = tape
+        self._speed = speed
+        self._hold = hold
+        self._streams = streams_of_symbols(tape.histories)
+        self._position = 0
+        self._state: State = "waiting"
+        self._renderings: dict[View, Rendering] = {}
+        self._started_s = 0.0
+
+    @property
+    def symbols(self) -> Collection[SymbolId]:
+        """The symbols on the tape."""
+        return self._tape.histories.keys()
+
+    def past(self, symbol: SymbolId) -> Past:
+        """Return a symbol's trades before the tape's position."""
+        return self._tape.past(symbol, self._position)
+
+    def now_us(self) -> int:
+        """Return the tape's time: the venue's clock at the last frame sent, moving on where it is paced."""
+        times_us = self._tape.event_times_us
+        last_us = times_us[max(0, self._position - 1)]
+        if self._state != "playing" or self._speed is None or self._position in (0, len(self._tape)):
+            return last_us
+        since_us = (self._due_ns(self._speed) - self._tape.times_ns[self._position - 1]) // 1000
+        return max(last_us, min(last_us + since_us, times_us[self._position]))
+
+    def status(self) -> Status:
+        """Say how far the tape has come."""
+        symbols = {
+            str(symbol): SymbolStatus(
+                len(history), max(history.ids, default=None), self._tape.sent(symbol, self._position)
+            )
+            for symbol, history in self._tape.histories.items()
+        }
+        sent = sum(symbol.sent for symbol in symbols.values())
+        return Status(self._state, sent, self._tape.trades, symbols)
+
+    async def run(self, audience: Audience) -> None:
+        """Play the tape to its end."""
+        if self._hold:
+            await audience.until(lambda: audience.hears(self._streams))
+        if self._speed is None:
+            if self._hold:
+                await self._prepare(audience)
+            await self._run_freely(audience)
+        else:
+            await self._run_paced(audience, self._speed)
+        self._state = "finished"
+
+    async def _prepare(self, audience: Audience) -> None:
+        """Encode for those who wait, so that encoding takes no time while the tape runs."""
+        for view in tuple(audience.groups):
+            for start in range(0, len(self._tape), CHUNK):
+                self._rendering(view).prepare(start, min(start + CHUNK, len(self._tape)))
+                await asyncio.sleep(0)
+
+    async def _run_freely(self, audience: Audience) -> None:
+        while self._position < len(self._tape):
+            await audience.until(lambda: any(not self._rendering(view).empty for view in audience.groups))
+            self._state = "playing"
+            self._send(audience, min(self._position + CHUNK, len(self._tape)))
+            await audience.drained()
+            await asyncio.sleep(0)
+
+    async def _run_paced(self, audience: Audience, speed: float) -> None:
+        times_ns = self._tape.times_ns
+        self._started_s = asyncio.get_running_loop().time()
+        self._state = "playing"
+        while self._position < len(self._tape):
+            due_ns = self._due_ns(speed)
+            end = min(self._tape.position_before(due_ns, self._position), self._position + _MAX_STEP)
+            self._send(audience, end)
+            audience.drop_laggards()
+            ahead_s = (times_ns[end] - due_ns) / 1e9 / speed if end < len(self._tape) else 0
+            await asyncio.sleep(max(0, ahead_s))
+
+    def _due_ns(self, speed: float) -> int:
+        """Return the time on the tape up to which frames are due."""
+        elapsed_s = asyncio.get_running_loop().time() - self._started_s
+        return self._tape.times_ns[0] + int(elapsed_s * speed * 1e9)
+
+    def _send(self, audience: Audience, end: int) -> None:
+        start, self._position = self._position, end
+        if start < end:
+            for view in audience.groups:
+                audience.send(view, self._rendering(view).between(start, end))
+
+    def _rendering(self, view: View) -> Rendering:
+        rendering = self._renderings.get(view)
+        if rendering is None:
+            if len(self._renderings) >= _RENDERINGS_KEPT:
+                self._renderings.pop(next(iter(self._renderings)))
+            rendering = self._renderings[view] = Rendering(self._tape, view)
+        return rendering

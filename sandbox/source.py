@@ -1,0 +1,52 @@
+"""What a venue's trades come from: a tape that is played, or a market that is made up as time passes."""
+
+from collections.abc import Collection
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from sandbox.audience import Audience
+from sandbox.history import Past
+from tickplant.market import SymbolId
+
+State = Literal["waiting", "playing", "finished"]
+
+
+class SymbolStatus(Struct, frozen=True):
+    """How far a symbol has come."""
+
+    trades: int
+    """On the tape, or sent so far where there is no end."""
+    last_trade_id: int | None
+    """The highest of those trades' ids."""
+    sent: int
+
+
+class Status(Struct, frozen=True):
+    """How far the venue has come."""
+
+    state: State
+    sent: int
+    total: int | None
+    """Trades on the tape; None where there is no end."""
+    symbols: dict[str, SymbolStatus]
+
+
+class Source(Protocol):
+    """Trades, as they are sent and as they have been."""
+
+    @property
+    def symbols(self) -> Collection[SymbolId]:
+        """The symbols that the venue has."""
+
+    def past(self, symbol: SymbolId) -> Past:
+        """Return a symbol's trades sent so far."""
+
+    def now_us(self) -> int:
+        """Return the venue's time."""
+
+    def status(self) -> Status:
+        """Say how far it has come."""
+
+    async def run(self, audience: Audience) -> None:
+        """Send everything; return at the end, if there is one."""
