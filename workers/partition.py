@@ -31,6 +31,8 @@ class CommitPolicy(NamedTuple):
 
 _READ_ENTRIES: Final = 32
 """Entries taken in one read; at 500 trades an entry this bounds what a worker holds at once."""
+_IDLE_READ_MS: Final = 250
+"""How long a read waits where nothing is due; a stop waits as long at the most."""
 _CANDLES_INTERVAL_S: Final = 0.025
 """Open candles are published at most this often; trades and prices at once."""
 
@@ -125,7 +127,7 @@ class Partition:
         if maker.unpublished:
             return int(_CANDLES_INTERVAL_S * 1000)
         if not maker.pending_trades:
-            return 1_000
+            return _IDLE_READ_MS
         left_s = self._first_pending_s + self._policy.interval_s - self._clock()
         return max(1, int(left_s * 1000))
 

@@ -56,8 +56,8 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
 return redis.call('HGET', KEYS[1], 'published')
 """
 
-# KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries kept, update, then symbols, each
-# with its price.
+# KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries kept, update, then symbols,
+# each with its price.
 _PUBLISH: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])

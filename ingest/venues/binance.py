@@ -28,7 +28,7 @@ MAX_SYMBOLS_PER_CONNECTION: Final = 200
 _LAST_MILLISECOND: Final = 10**14
 """Times below are milliseconds, above microseconds: the years 5138 and 1973."""
 
-_Int64 = Annotated[int, Meta(ge=0, lt=2**63)]
+_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 2)]
 
 
 class _Payload(Struct, gc=False):

@@ -1,0 +1,194 @@
+"""Who owns a partition, and that a former owner can neither commit, nor read, nor publish."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+import stored
+from conftest import PARTITIONS
+from working import START_US, publishing, stored_count, trade, until, working
+
+from db.commit import Batch, commit
+from db.leases import Lease, heartbeat, read_leases, release_lease, take_lease
+from db.pool import open_pool
+from tickplant import wire
+from tickplant.errors import LeaseLostError
+from tickplant.redis_client import open_redis
+from tickplant.wire import LiveUpdate
+from workers.candles import CandleMaker
+from workers.partition_streams import PartitionStreams
+from workers.runtime import fair_share
+
+UNFENCED = """
+create or replace function advance(
+    p_role text, p_partition integer, p_owner text, p_epoch bigint, p_expected text, p_next text
+) returns void language sql as $$
+    update lease set entry_id = p_next where role = p_role and partition = p_partition
+$$
+"""
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Any]:
+    async with open_pool(database_url, size=4, application="test") as opened:
+        yield opened
+
+
+async def take(pool: asyncpg.Pool, owner: str, ttl_s: float = 60) -> Lease:
+    lease = await take_lease(pool, "candles", 0, owner, ttl_s)
+    assert lease is not None
+    return lease
+
+
+def batch_of_one(entry_id: str) -> Batch:
+    maker = CandleMaker(0, 1, [], [])
+    maker.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
+    return maker.take_batch()
+
+
+async def test_a_lease_is_one_owners_until_it_expires_or_is_given_back(pool: asyncpg.Pool) -> None:
+    first = await take(pool, "a")
+    assert await take_lease(pool, "candles", 0, "b", 60) is None
+    await release_lease(pool, first)
+    second = await take(pool, "b", ttl_s=0.05)
+    assert second.epoch == first.epoch + 1
+    await asyncio.sleep(0.1)
+    third = await take(pool, "c")
+    assert third.epoch == second.epoch + 1
+
+
+async def test_a_heartbeat_keeps_leases_and_tells_who_is_alive(pool: asyncpg.Pool) -> None:
+    await take(pool, "a", ttl_s=0.05)
+    alive, held = await heartbeat(pool, "candles", "a", 60)
+    assert (alive, held) == (["a"], {0: 1})
+    await asyncio.sleep(0.1)
+    assert await take_lease(pool, "candles", 0, "b", 60) is None
+    alive, held = await heartbeat(pool, "candles", "b", 60)
+    assert (alive, held) == (["a", "b"], {})
+
+
+async def paused_owner_commits_after_another(pool: asyncpg.Pool) -> None:
+    """Two owners compute the same entry; the later one commits first."""
+    paused = await take(pool, "paused", ttl_s=0.01)
+    await asyncio.sleep(0.05)
+    other = await take(pool, "other")
+    await commit(pool, other, other.entry_id, batch_of_one("1-0"))
+    await commit(pool, paused, paused.entry_id, batch_of_one("1-0"))
+
+
+async def test_a_paused_former_owner_cannot_commit(pool: asyncpg.Pool, database_url: str) -> None:
+    with pytest.raises(LeaseLostError):
+        await paused_owner_commits_after_another(pool)
+    assert await stored_count(database_url) == 1
+    assert await stored.fetch_value(database_url, "select max(trade_count) from candles") == 1
+
+
+async def test_without_the_fence_a_paused_former_owner_doubles(pool: asyncpg.Pool, database_url: str) -> None:
+    await pool.execute(UNFENCED)
+    await paused_owner_commits_after_another(pool)
+    assert await stored_count(database_url) == 2
+    assert await stored.fetch_value(database_url, "select max(trade_count) from candles") == 2
+
+
+async def test_an_entry_is_committed_once_even_by_its_owner(pool: asyncpg.Pool, database_url: str) -> None:
+    lease = await take(pool, "a")
+    await commit(pool, lease, lease.entry_id, batch_of_one("1-0"))
+    with pytest.raises(LeaseLostError):
+        await commit(pool, lease, lease.entry_id, batch_of_one("1-0"))
+    assert await stored_count(database_url) == 1
+
+
+async def test_a_former_owner_can_neither_read_nor_publish(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
+    await former.take()
+    await redis.xadd("trades:0", {"t": b"1"})
+    later = PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0"))
+    await later.take()
+    with pytest.raises(LeaseLostError):
+        await former.read(count=1, block_ms=10)
+    with pytest.raises(LeaseLostError):
+        await former.publish(LiveUpdate(), "1-0")
+    with pytest.raises(LeaseLostError):
+        await former.take()
+    assert len(await later.read(count=10, block_ms=10)) == 1
+    await redis.aclose()
+
+
+async def test_a_former_owner_waiting_for_entries_is_woken_and_refused(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
+    await former.take()
+    waiting = asyncio.create_task(former.read(count=1, block_ms=5_000))
+    await asyncio.sleep(0.05)
+    await PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0")).take()
+    with pytest.raises(LeaseLostError):
+        await asyncio.wait_for(waiting, 2)
+    await redis.aclose()
+
+
+async def test_entries_get_greater_ids_than_committed_ones_where_redis_lost_them(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    committed = "99999999999999-5"
+    streams = PartitionStreams(redis, Lease("candles", 0, "a", 1, committed))
+    await streams.take()
+    entry_id = await redis.xadd("trades:0", {"t": b"1"})
+    assert entry_id == b"99999999999999-6"
+    assert len(await streams.read(count=10, block_ms=10)) == 1
+    await redis.aclose()
+
+
+async def owners(database_url: str) -> dict[int, str | None]:
+    async with open_pool(database_url, size=1, application="test") as pool:
+        return {row.partition: row.owner for row in await read_leases(pool) if row.alive}
+
+
+async def test_two_workers_share_and_one_that_stops_hands_over_at_once(
+    redis_url: str, database_url: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        publisher = await stack.enter_async_context(publishing(redis_url))
+        await stack.enter_async_context(working(redis_url, database_url, lease_s=20))
+
+        async def all_owned() -> bool:
+            return len(await owners(database_url)) == PARTITIONS
+
+        await until(all_owned, "one worker owns all")
+        async with working(redis_url, database_url, lease_s=20):
+
+            async def shared() -> bool:
+                held = list((await owners(database_url)).values())
+                return sorted(held.count(name) for name in set(held)) == [PARTITIONS // 2] * 2
+
+            await until(shared, "two workers share")
+            await publisher.publish([trade(i, at_us=START_US + i) for i in range(1, 100)])
+        # The second has ended; far within its lease the first has all again.
+
+        async def one_again() -> bool:
+            return len(set((await owners(database_url)).values())) == 1 and await all_owned()
+
+        await until(one_again, "handed over", timeout_s=10)
+        await publisher.publish([trade(i, at_us=START_US + i) for i in range(100, 200)])
+
+        async def done() -> bool:
+            return await stored_count(database_url) == 199
+
+        await until(done, "all trades stored")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_partitions_are_shared_evenly_and_each_has_one_owner(count: int) -> None:
+    names = [f"worker{i}" for i in range(count)]
+    shares = [fair_share(name, names, 16) for name in names]
+    assert sorted(partition for share in shares for partition in share) == list(range(16))
+    assert max(map(len, shares)) <= -(-16 // count)
+
+
+def test_a_worker_that_leaves_moves_few_partitions_of_the_others() -> None:
+    before = {p: name for name in "abcd" for p in fair_share(name, list("abcd"), 64)}
+    after = {p: name for name in "abc" for p in fair_share(name, list("abc"), 64)}
+    moved = [p for p in before if before[p] != "d" and before[p] != after[p]]
+    assert len(moved) <= 16

@@ -1,0 +1,196 @@
+"""Streams to rows: the worker over a real Redis and a real database."""
+
+import random
+from decimal import Decimal
+from pathlib import Path
+
+import offline
+import stored
+from conftest import PARTITIONS
+from working import (
+    MINUTE_US,
+    START_US,
+    publish_in_batches,
+    publishing,
+    read_live,
+    stored_count,
+    trade,
+    until,
+    working,
+)
+
+from ingest.venues.binance import parse_trades
+from tickplant import wire
+from tickplant.redis_client import RedisClient, open_redis
+from tickplant.streams import DEAD_LETTERS, partition_of, trades_stream
+
+
+async def test_recorded_frames_become_the_venues_own_candles(
+    redis_url: str, database_url: str, marketdata: Path
+) -> None:
+    frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+    recorded = offline.binance_trades(frames)
+    trades = [trade for frame in frames for trade in parse_trades(frame, 1)]
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        await publish_in_batches(publisher, trades, seed=1)
+
+        async def done() -> bool:
+            return await stored_count(database_url) == len(recorded)
+
+        await until(done, "all trades stored")
+    assert await stored.read_trades(database_url) == sorted(
+        (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
+        for t in recorded
+    )
+    assert await stored.read_candles(database_url) == offline.candles(recorded)
+    flags = await stored.read_flags(database_url, "BTCUSDT")
+    # The first minute began before the recording, the last was going on at its end.
+    assert [(closed, complete) for _, closed, complete, _ in flags] == [
+        (True, False),
+        *[(True, True)] * 10,
+        (False, False),
+    ]
+    assert {revision for *_, revision in flags} == {0}
+
+
+async def test_duplicates_and_shuffled_trades_change_nothing(redis_url: str, database_url: str) -> None:
+    trades = [
+        trade(i, at_us=START_US + i * 700_000, price=f"{100 + i % 7}.25", size="0.1") for i in range(1, 400)
+    ]
+    mixed = trades + trades[50:150]
+    random.Random(7).shuffle(mixed)
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        await publish_in_batches(publisher, mixed, seed=2)
+
+        async def done() -> bool:
+            return await stored_count(database_url) == len(trades)
+
+        await until(done, "all trades stored")
+    rows = [
+        {"s": t.symbol, "t": t.trade_id, "p": t.price, "q": t.size, "T": t.event_time_us // 1000}
+        for t in trades
+    ]
+    assert await stored.read_candles(database_url) == offline.candles(rows)
+
+
+async def test_a_missing_trade_leaves_candles_incomplete_until_it_comes(
+    redis_url: str, database_url: str
+) -> None:
+    trades = [trade(i, at_us=START_US + i * 10_000_000) for i in range(1, 31)]  # six a minute
+    late = trades.pop(8)
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        await publisher.publish(trades)
+
+        async def stored_all_but_one() -> bool:
+            return await stored_count(database_url) == len(trades)
+
+        await until(stored_all_but_one, "trades stored")
+        flags = await stored.read_flags(database_url, "AAAUSDT")
+        assert [complete for _, _, complete, _ in flags] == [False, False, True, True, True, False]
+        assert await stored.fetch_value(database_url, "select missing::text from ledger") == "{[9,10)}"
+        await publisher.publish([late])
+
+        async def healed() -> bool:
+            return await stored_count(database_url) == len(trades) + 1
+
+        await until(healed, "late trade stored")
+    flags = await stored.read_flags(database_url, "AAAUSDT")
+    assert [complete for _, _, complete, _ in flags] == [False, True, True, True, True, False]
+    assert [revision for *_, revision in flags] == [0, 1, 0, 0, 0, 0]
+
+
+async def test_the_venues_clock_closes_a_quiet_candle_and_the_next_trade_proves_it_complete(
+    redis_url: str, database_url: str
+) -> None:
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        await publisher.publish(
+            [trade(1, at_us=START_US - 1), trade(2, at_us=START_US), trade(3, at_us=START_US + 9)]
+        )
+        await publisher.publish_clock("binance", ["AAAUSDT"], START_US + MINUTE_US)
+
+        async def closed() -> bool:
+            flags = await stored.read_flags(database_url, "AAAUSDT")
+            return [(c, complete) for _, c, complete, _ in flags] == [(True, False), (True, False)]
+
+        await until(closed, "closed by the clock")
+        await publisher.publish([trade(4, at_us=START_US + 5 * MINUTE_US)])
+
+        async def proven() -> bool:
+            flags = await stored.read_flags(database_url, "AAAUSDT")
+            return [complete for _, _, complete, _ in flags] == [False, True, False]
+
+        await until(proven, "complete after the next trade")
+
+
+async def test_what_is_live_comes_once_in_order_and_closed_candles_equal_the_rows(
+    redis_url: str, database_url: str
+) -> None:
+    trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 200)]
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        for start in range(0, len(trades), 10):
+            await publisher.publish(trades[start : start + 10])
+
+        async def done() -> bool:
+            return await stored_count(database_url) == len(trades)
+
+        await until(done, "all trades stored")
+    updates = await read_live(redis_url, "AAAUSDT")
+    seen = [
+        t.trade_id for update in updates for entry in update.entries for t in wire.decode_trades(entry.trades)
+    ]
+    assert seen == [t.trade_id for t in trades]
+    closed = [c for update in updates for c in update.candles if c.closed and c.interval == "1m"]
+    rows = await stored.read_candles(database_url)
+    assert len(closed) == 3
+    for candle in closed:
+        row = rows[candle.symbol, candle.interval, candle.open_time_us // 1_000_000]
+        assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == row[:5]
+    last_open = [c for update in updates for c in update.candles if not c.closed and c.interval == "1m"][-1]
+    assert last_open.trade_count == rows["AAAUSDT", "1m", last_open.open_time_us // 1_000_000][6]
+
+
+async def test_garbage_in_a_stream_is_put_aside_and_the_rest_goes_on(
+    redis_url: str, database_url: str
+) -> None:
+    stream = trades_stream(partition_of("binance", "AAAUSDT", PARTITIONS))
+    bad_batches = [
+        b"\xff\x00 no messagepack",
+        wire.encode_trades([trade(5, at_us=START_US, price="1.2.3")]),
+        wire.encode_trades([trade(5, at_us=START_US, price="NaN")]),
+        wire.encode_trades([trade(5, at_us=START_US, price="1\n")]),
+        wire.encode_trades([trade(-5, at_us=START_US)]),
+        wire.encode_trades([trade(5, at_us=-(2**62))]),
+        wire.encode_trades([trade(5, at_us=START_US, symbol="A\tB")]),
+        wire.encode_trades([trade(5, at_us=START_US, size="9" * 41)]),
+    ]
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        redis = open_redis(redis_url)
+        await publisher.publish([trade(1, at_us=START_US)])
+        for payload in bad_batches:
+            await redis.xadd(stream, {wire.TRADES: payload})
+        await redis.xadd(stream, {"what": "is this"})
+        await redis.xadd(stream, {wire.CLOCK: b"no clock"})
+        await publisher.publish([trade(2, at_us=START_US + 1)])
+
+        async def done() -> bool:
+            return await stored_count(database_url) == 2
+
+        await until(done, "the good trades stored")
+        letters = await redis.xrange(DEAD_LETTERS)
+        assert len(letters) == len(bad_batches) + 2
+        assert all(fields[b"reason"] for _, fields in letters)
+        await redis.aclose()
+
+
+async def test_streams_are_trimmed_by_what_is_committed(redis_url: str, database_url: str) -> None:
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        redis: RedisClient = open_redis(redis_url)
+        for i in range(1, 1_000):
+            await publisher.publish([trade(i, at_us=START_US + i)])
+        stream = trades_stream(partition_of("binance", "AAAUSDT", PARTITIONS))
+
+        async def trimmed() -> bool:
+            return await redis.xlen(stream) < 300 and await stored_count(database_url) == 999
+
+        await until(trimmed, "all stored, stream trimmed")
+        await redis.aclose()

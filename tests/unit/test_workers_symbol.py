@@ -1,0 +1,96 @@
+"""What a worker holds of a symbol gives the same rows however its trades arrive and are committed."""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from tickplant.intervals import INTERVALS, MINUTE_US
+from tickplant.market import Candle, Trade, fold, merge
+from workers.symbol import SymbolState
+
+START_US = 1_700_000_040_000_000
+Row = tuple[str, int]
+
+
+def trade(trade_id: int, at_us: int) -> Trade:
+    return Trade("binance", "X", trade_id, str(100 + trade_id % 5), "1.5", "buy", at_us, 0)
+
+
+def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
+    """Merge parts into rows, as the database does."""
+    for part in parts:
+        key = (part.interval, part.open_time_us)
+        rows[key] = merge(rows[key], part) if key in rows else part
+
+
+times = st.lists(st.integers(0, 12 * MINUTE_US), min_size=1, max_size=60)
+
+
+@given(times, st.lists(st.integers(0, 60), max_size=6), st.lists(st.integers(0, 60), max_size=4))
+def test_rows_do_not_depend_on_batches_or_commits(
+    at: list[int], batch_cuts: list[int], commit_cuts: list[int]
+) -> None:
+    trades = [trade(i + 1, START_US + at_us) for i, at_us in enumerate(at)]
+    rows: dict[Row, Candle] = {}
+    state = SymbolState("binance", "X")
+    edges = sorted({0, len(trades), *(min(cut, len(trades)) for cut in batch_cuts + commit_cuts)})
+    for start, end in pairwise(edges):
+        state.absorb(trades[start:end])
+        if end in commit_cuts:
+            stored(rows, state.take_pending())
+    stored(rows, state.take_pending())
+
+    one_by_one: dict[Row, Candle] = {}
+    other = SymbolState("binance", "X")
+    for member in trades:
+        other.absorb([member])
+        stored(one_by_one, other.take_pending())
+    assert rows == one_by_one  # revisions included
+    expected = {
+        (candle.interval, candle.open_time_us): candle
+        for name, length in INTERVALS.items()
+        for candle in fold(trades, name, length)
+    }
+    assert {key: without_revision(candle) for key, candle in rows.items()} == expected
+
+
+@given(times)
+def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) -> None:
+    trades = [trade(i + 1, START_US + at_us) for i, at_us in enumerate(sorted(at))]
+    rows: dict[Row, Candle] = {}
+    state = SymbolState("binance", "X")
+    for i, member in enumerate(trades):
+        state.absorb([member])
+        if i % 3 == 0:
+            stored(rows, state.take_pending())
+    published = {(candle.interval, candle.open_time_us): candle for candle in state.take_open()}
+    stored(rows, state.take_pending())
+    assert published
+    for key, candle in published.items():
+        assert candle == rows[key]
+
+
+def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> None:
+    state = SymbolState("binance", "X")
+    state.absorb([trade(1, START_US), trade(3, START_US + 6 * MINUTE_US)])
+    state.take_pending()
+    state.absorb([trade(2, START_US + 1)])
+    revisions = {part.interval: part.revision for part in state.take_pending()}
+    assert revisions["1m"] == revisions["5m"] == 1
+    assert revisions["1d"] == revisions["1w"] == 0
+
+
+def test_a_duplicate_changes_nothing() -> None:
+    state = SymbolState("binance", "X")
+    first = trade(1, START_US)
+    assert list(state.absorb([first])) == [first]
+    state.take_pending()
+    assert list(state.absorb([first])) == []
+    assert state.take_pending() == []
+
+
+def without_revision(candle: Candle) -> Candle:
+    return structs.replace(candle, revision=0)

@@ -1,0 +1,80 @@
+"""Workers running in the test's own process, and trades for them."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import stored
+from conftest import PARTITIONS
+
+from ingest.publisher import Publisher
+from tickplant import wire
+from tickplant.market import Trade
+from tickplant.redis_client import open_redis
+from tickplant.streams import live_stream, partition_of
+from workers import service
+
+MINUTE_US = 60_000_000
+START_US = 1_700_000_040_000_000  # the begin of a minute
+
+
+@asynccontextmanager
+async def working(redis_url: str, database_url: str, *, lease_s: float = 1.0) -> AsyncIterator[asyncio.Event]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(
+        service.run(
+            redis_url=redis_url,
+            database_url=database_url,
+            partitions=PARTITIONS,
+            commit_interval_ms=50,
+            commit_trades=5_000,
+            lease_s=lease_s,
+            stop=stop,
+        )
+    )
+    try:
+        yield stop
+    finally:
+        stop.set()
+        await task
+
+
+async def until(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 20) -> None:
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline, f"not in time: {what}"
+        await asyncio.sleep(0.02)
+
+
+async def stored_count(url: str) -> int:
+    return await stored.fetch_value(url, "select count(*) from trades")
+
+
+def trade(
+    trade_id: int, *, at_us: int, price: str = "10.5", size: str = "1", symbol: str = "AAAUSDT"
+) -> Trade:
+    return Trade("binance", symbol, trade_id, price, size, "buy", at_us, at_us)
+
+
+@asynccontextmanager
+async def publishing(redis_url: str) -> AsyncIterator[Publisher]:
+    redis = open_redis(redis_url)
+    yield Publisher(redis, partitions=PARTITIONS, budget_trades=10**9)
+    await redis.aclose()
+
+
+async def publish_in_batches(publisher: Publisher, trades: list[Trade], seed: int) -> None:
+    rng = random.Random(seed)
+    start = 0
+    while start < len(trades):
+        size = rng.choice([1, 7, 100, 1500])
+        await publisher.publish(trades[start : start + size])
+        start += size
+
+
+async def read_live(redis_url: str, symbol: str) -> list[wire.LiveUpdate]:
+    redis = open_redis(redis_url)
+    entries = await redis.xrange(live_stream(partition_of("binance", symbol, PARTITIONS)))
+    await redis.aclose()
+    return [wire.decode_update(fields[wire.UPDATE]) for _, fields in entries]
