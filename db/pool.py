@@ -1,5 +1,6 @@
 """Connections to the database, and what its errors mean."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -29,17 +30,20 @@ LEASE_LOST: Final = "TP001"
 
 
 @asynccontextmanager
-async def open_pool(url: str, *, size: int, application: str) -> AsyncIterator[asyncpg.Pool]:
+async def open_pool(
+    url: str, *, size: int, application: str, eager: bool = True
+) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of connections and close it at the end.
 
     Args:
         url: postgresql:// address.
         size: the most connections open at once.
         application: shown in pg_stat_activity.
+        eager: whether to connect at once, and fail where the database is away, rather than on first use.
     """
     pool = await asyncpg.create_pool(
         url,
-        min_size=1,
+        min_size=1 if eager else 0,
         max_size=size,
         command_timeout=60,
         server_settings={
@@ -74,3 +78,22 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
             if error.sqlstate == LEASE_LOST:
                 raise LeaseLostError(str(error)) from error
             raise
+
+
+@asynccontextmanager
+async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asyncpg.Connection]:
+    """Read several things as they were at one moment.
+
+    Args:
+        pool: connections.
+        timeout_s: how long all of it may take, waiting for a connection included.
+
+    Raises:
+        TimeoutError: it took longer; one of `OUTAGE`.
+    """
+    async with (
+        asyncio.timeout(timeout_s),
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        yield connection

@@ -20,8 +20,8 @@ class Player:
 
     Args:
         tape: at least one frame.
-        speed: how many times faster than recorded; None for as fast as the slowest listener reads. At a speed,
-            a listener that can't keep up is dropped; without one, the tape waits for it, and for a listener.
+        speed: how many times faster than recorded; None for as fast as the slowest listener reads. At a
+            speed, a listener that can't keep up is dropped; without, the tape waits for it, and for a listener.
         hold: wait until each symbol on the tape has a listener.
     """
 

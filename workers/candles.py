@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from decimal import DecimalException
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Raw
@@ -10,7 +12,7 @@ from msgspec import Raw
 from db.commit import Batch, LedgerRow
 from tickplant import wire
 from tickplant.errors import PoisonError
-from tickplant.market import Candle, Trade, is_decimal
+from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade, fold_runs
 from tickplant.streams import entry_order, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
 from workers.ledger import Ledger
@@ -141,23 +143,21 @@ class CandleMaker:
         by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
         for trade in trades:
             by_symbol[trade.venue, trade.symbol].append(trade)
-        for key, group in by_symbol.items():
-            self._check(key, group)
-        new_count = 0
+        # Whatever may refuse a trade comes before anything changes.
+        folded = [(key, group, self._fold(key, group)) for key, group in by_symbol.items()]
         accepted: list[Trade] = []
-        for key, group in by_symbol.items():
+        for key, group, runs in folded:
             state = self._state(key)
-            new = state.absorb(group)
+            new = state.absorb(group, runs)
             if new:
                 self._rows.extend(_rows(state, new))
                 self._touched[state] = self._unpublished[state] = self._priced[state] = None
                 accepted.extend(new)
-                new_count += len(new)
-        self.pending_trades += new_count
-        self._duplicates += len(trades) - new_count
-        if not new_count:
+        self.pending_trades += len(accepted)
+        self._duplicates += len(trades) - len(accepted)
+        if not accepted:
             return None
-        return [] if new_count == len(trades) else accepted
+        return [] if len(accepted) == len(trades) else accepted
 
     def _absorb_clock(self, clock: wire.Clock) -> None:
         if not 0 <= clock.time_us <= _MAX_TIME_US:
@@ -175,8 +175,8 @@ class CandleMaker:
             state = self._states[key] = SymbolState(*key)
         return state
 
-    def _check(self, key: tuple[str, str], trades: list[Trade]) -> None:
-        """Refuse a batch that a column, a sum or the partition could not take.
+    def _fold(self, key: tuple[str, str], trades: list[Trade]) -> list[Candle]:
+        """Fold a batch, refusing one that a column, a sum or the partition could not take.
 
         Ingest has checked all of this; what is in Redis may still have come from elsewhere.
         """
@@ -185,12 +185,19 @@ class CandleMaker:
             if partition_of(*key, self._partitions) != self._partition:
                 raise PoisonError(f"{key[0]}:{key[1]} belongs to another partition than {self._partition}")
         numbers = [trade.price for trade in trades] + [trade.size for trade in trades]
-        if not all(map(is_decimal, numbers)):
+        text = "".join(numbers)
+        if not (text.isascii() and text.replace(".", "").isdecimal()):
             raise PoisonError("a price or size that is no plain decimal")
+        if max(map(len, numbers)) > MAX_DECIMAL_CHARS:
+            raise PoisonError(f"a price or size of more than {MAX_DECIMAL_CHARS} characters")
         ids = [trade.trade_id for trade in trades]
         times = [trade.event_time_us for trade in trades] + [trade.ingest_time_us for trade in trades]
         if min(ids) < 0 or max(ids) > _MAX_ID or min(times) < 0 or max(times) > _MAX_TIME_US:
             raise PoisonError("a trade id or time out of range")
+        try:
+            return list(fold_runs(trades))
+        except DecimalException as error:
+            raise PoisonError("a price or size that is no plain decimal") from error
 
 
 def _check_name(key: tuple[str, str]) -> None:
@@ -206,28 +213,25 @@ def _ledger_row(state: SymbolState) -> LedgerRow:
 def _rows(state: SymbolState, trades: Iterable[Trade]) -> Iterable[str]:
     """Yield COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`."""
     head = f"{state.venue}\t{state.symbol}\t"
-    text = _TimeText()
+    second = received_us = -1
+    second_text = received_text = ""
     for trade in trades:
+        event_us = trade.event_time_us
+        if event_us // 1_000_000 != second:  # most trades share their second, and their read of the socket
+            second = event_us // 1_000_000
+            second_text = _second_text(second)
+        if trade.ingest_time_us != received_us:
+            received_us = trade.ingest_time_us
+            received_text = f"{_second_text(received_us // 1_000_000)}{received_us % 1_000_000:06d}+00"
         yield (
             f"{head}{trade.trade_id}\t{trade.price}\t{trade.size}\t{trade.side or _NULL}\t"
-            f"{text(trade.event_time_us)}\t{text(trade.ingest_time_us)}\n"
+            f"{second_text}{event_us % 1_000_000:06d}+00\t{received_text}\n"
         )
 
 
+@lru_cache(maxsize=1024)
+def _second_text(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}."
+
+
 _NULL: Final = "\\N"
-
-
-class _TimeText:
-    """Microseconds to PostgreSQL's text, quick where many trades fall into the same second."""
-
-    __slots__ = ("_seconds",)
-
-    def __init__(self) -> None:
-        self._seconds: dict[int, str] = {}
-
-    def __call__(self, time_us: int) -> str:
-        second, fraction = divmod(time_us, 1_000_000)
-        text = self._seconds.get(second)
-        if text is None:
-            text = self._seconds[second] = f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
-        return f"{text}.{fraction:06d}+00"

@@ -43,21 +43,27 @@ class SymbolState:
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
 
-    def absorb(self, trades: Sequence[Trade]) -> Sequence[Trade]:
+    def absorb(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> Sequence[Trade]:
         """Take trades in their order of arrival.
+
+        Args:
+            trades: the trades.
+            runs: the same, folded by `fold_runs`.
 
         Returns:
             Those that are new; the same object where all are.
         """
         missing = self.ledger.missing_count
         if not self.ledger.admit_all([trade.trade_id for trade in trades]):
-            trades = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
-            if not trades:
-                return trades
+            new = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
+            if not new:
+                return new
+            if len(new) < len(trades):
+                trades, runs = new, fold_runs(new)
             self.settle |= self.ledger.missing_count != missing
         self.settle |= self._unproven
         self._unproven = False
-        for run in fold_runs(trades):
+        for run in runs:
             self._take_run(run)
         newest = trades[-1]
         if newest.trade_id == self.ledger.last:

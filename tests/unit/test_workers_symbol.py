@@ -1,6 +1,6 @@
 """What a worker holds of a symbol gives the same rows however its trades arrive and are committed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from hypothesis import given
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tickplant.intervals import INTERVALS, MINUTE_US
-from tickplant.market import Candle, Trade, fold, merge
+from tickplant.market import Candle, Trade, fold, fold_runs, merge
 from workers.symbol import SymbolState
 
 START_US = 1_700_000_040_000_000
@@ -26,6 +26,10 @@ def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
         rows[key] = merge(rows[key], part) if key in rows else part
 
 
+def absorb(state: SymbolState, trades: list[Trade]) -> Sequence[Trade]:
+    return state.absorb(trades, list(fold_runs(trades)))
+
+
 times = st.lists(st.integers(0, 12 * MINUTE_US), min_size=1, max_size=60)
 
 
@@ -38,7 +42,7 @@ def test_rows_do_not_depend_on_batches_or_commits(
     state = SymbolState("binance", "X")
     edges = sorted({0, len(trades), *(min(cut, len(trades)) for cut in batch_cuts + commit_cuts)})
     for start, end in pairwise(edges):
-        state.absorb(trades[start:end])
+        absorb(state, trades[start:end])
         if end in commit_cuts:
             stored(rows, state.take_pending())
     stored(rows, state.take_pending())
@@ -46,7 +50,7 @@ def test_rows_do_not_depend_on_batches_or_commits(
     one_by_one: dict[Row, Candle] = {}
     other = SymbolState("binance", "X")
     for member in trades:
-        other.absorb([member])
+        absorb(other, [member])
         stored(one_by_one, other.take_pending())
     assert rows == one_by_one  # revisions included
     expected = {
@@ -63,7 +67,7 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
     rows: dict[Row, Candle] = {}
     state = SymbolState("binance", "X")
     for i, member in enumerate(trades):
-        state.absorb([member])
+        absorb(state, [member])
         if i % 3 == 0:
             stored(rows, state.take_pending())
     published = {(candle.interval, candle.open_time_us): candle for candle in state.take_open()}
@@ -75,9 +79,9 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
 
 def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> None:
     state = SymbolState("binance", "X")
-    state.absorb([trade(1, START_US), trade(3, START_US + 6 * MINUTE_US)])
+    absorb(state, [trade(1, START_US), trade(3, START_US + 6 * MINUTE_US)])
     state.take_pending()
-    state.absorb([trade(2, START_US + 1)])
+    absorb(state, [trade(2, START_US + 1)])
     revisions = {part.interval: part.revision for part in state.take_pending()}
     assert revisions["1m"] == revisions["5m"] == 1
     assert revisions["1d"] == revisions["1w"] == 0
@@ -86,9 +90,9 @@ def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> 
 def test_a_duplicate_changes_nothing() -> None:
     state = SymbolState("binance", "X")
     first = trade(1, START_US)
-    assert list(state.absorb([first])) == [first]
+    assert list(absorb(state, [first])) == [first]
     state.take_pending()
-    assert list(state.absorb([first])) == []
+    assert list(absorb(state, [first])) == []
     assert state.take_pending() == []
 
 
