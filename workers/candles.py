@@ -21,6 +21,7 @@ from workers.symbol import SymbolState
 ROLE: Final = "candles"
 
 _MAX_ID: Final = 2**63 - 2
+_MIN_TIME_US: Final = 10**9  # a quarter of an hour into 1970: what is earlier is no time, but a mistake
 _MAX_TIME_US: Final = 4_102_444_800_000_000  # the year 2100
 
 Fields = dict[bytes, bytes]
@@ -160,7 +161,7 @@ class CandleMaker:
         return [] if len(accepted) == len(trades) else accepted
 
     def _absorb_clock(self, clock: wire.Clock) -> None:
-        if not 0 <= clock.time_us <= _MAX_TIME_US:
+        if not _MIN_TIME_US <= clock.time_us <= _MAX_TIME_US:
             raise PoisonError(f"a clock out of range: {clock.time_us}")
         for symbol in clock.symbols:
             state = self._states.get((clock.venue, symbol))
@@ -192,7 +193,7 @@ class CandleMaker:
             raise PoisonError(f"a price or size of more than {MAX_DECIMAL_CHARS} characters")
         ids = [trade.trade_id for trade in trades]
         times = [trade.event_time_us for trade in trades] + [trade.ingest_time_us for trade in trades]
-        if min(ids) < 0 or max(ids) > _MAX_ID or min(times) < 0 or max(times) > _MAX_TIME_US:
+        if min(ids) < 0 or max(ids) > _MAX_ID or min(times) < _MIN_TIME_US or max(times) > _MAX_TIME_US:
             raise PoisonError("a trade id or time out of range")
         try:
             return list(fold_runs(trades))
@@ -210,28 +211,31 @@ def _ledger_row(state: SymbolState) -> LedgerRow:
     return LedgerRow(state.venue, state.symbol, ledger.first, ledger.last, ledger.missing, state.watermark_us)
 
 
-def _rows(state: SymbolState, trades: Iterable[Trade]) -> Iterable[str]:
-    """Yield COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`."""
+def _rows(state: SymbolState, trades: Iterable[Trade]) -> list[str]:
+    """Return COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`."""
     head = f"{state.venue}\t{state.symbol}\t"
-    second = received_us = -1
-    second_text = received_text = ""
+    rows = []
+    second = second_text = received_text = ""
+    received_us = -1
     for trade in trades:
-        event_us = trade.event_time_us
-        if event_us // 1_000_000 != second:  # most trades share their second, and their read of the socket
-            second = event_us // 1_000_000
+        event = str(trade.event_time_us)
+        if event[:-6] != second:  # most trades share their second, and their read of the socket
+            second = event[:-6]
             second_text = _second_text(second)
         if trade.ingest_time_us != received_us:
             received_us = trade.ingest_time_us
-            received_text = f"{_second_text(received_us // 1_000_000)}{received_us % 1_000_000:06d}+00"
-        yield (
+            received = str(received_us)
+            received_text = f"{_second_text(received[:-6])}{received[-6:]}+00\n"
+        rows.append(
             f"{head}{trade.trade_id}\t{trade.price}\t{trade.size}\t{trade.side or _NULL}\t"
-            f"{second_text}{event_us % 1_000_000:06d}+00\t{received_text}\n"
+            f"{second_text}{event[-6:]}+00\t{received_text}"
         )
+    return rows
 
 
 @lru_cache(maxsize=1024)
-def _second_text(second: int) -> str:
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}."
+def _second_text(second: str) -> str:
+    return f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%d %H:%M:%S}."
 
 
 _NULL: Final = "\\N"

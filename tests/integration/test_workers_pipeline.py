@@ -30,7 +30,7 @@ async def test_recorded_frames_become_the_venues_own_candles(
 ) -> None:
     frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
     recorded = offline.binance_trades(frames)
-    trades = [trade for frame in frames for trade in parse_trades(frame, 1)]
+    trades = [trade for frame in frames for trade in parse_trades(frame, START_US)]
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
         await publish_in_batches(publisher, trades, seed=1)
 
