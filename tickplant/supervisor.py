@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from signal import SIGKILL, SIGTERM, Signals
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -109,6 +109,20 @@ class Supervisor:
                 await asyncio.gather(*(process.stop() for process in processes))
 
     @asynccontextmanager
+    async def announced(self, role: Role) -> AsyncIterator[str]:
+        """Run a role that prints a line of JSON when it is ready, and yield that line.
+
+        Raises:
+            FatalError: it ended before it was ready.
+        """
+        process = _Process(role, self._say, announces=True)
+        async with self._kept(process.keep()):
+            try:
+                yield await process.announcement()
+            finally:
+                await process.stop()
+
+    @asynccontextmanager
     async def _kept(self, keeper: Coroutine[None, None, None]) -> AsyncIterator[None]:
         task = asyncio.create_task(keeper)
         task.add_done_callback(self._on_end)
@@ -138,15 +152,35 @@ class Supervisor:
 class _Process:
     """The running process of a role, and its successors."""
 
-    def __init__(self, role: Role, say: Say) -> None:
+    def __init__(self, role: Role, say: Say, *, announces: bool = False) -> None:
         self._role = role
         self._say = say
+        self._announcement: asyncio.Future[str] | None = None
+        if announces:
+            self._announcement = asyncio.get_running_loop().create_future()
         self._stopping = asyncio.Event()
         self._running: asyncio.subprocess.Process | None = None
         self._ended = asyncio.Event()
 
+    async def announcement(self) -> str:
+        """Wait for the line that says that it is ready.
+
+        Raises:
+            FatalError: it has ended without.
+        """
+        assert self._announcement is not None
+        ended = asyncio.create_task(self._ended.wait())
+        either: list[asyncio.Future[Any]] = [self._announcement, ended]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if not self._announcement.done():
+            raise FatalError(f"{self._role.name} did not start; see its lines above")
+        return self._announcement.result()
+
     async def keep(self) -> None:
-        """Run it until it is stopped.
+        """Run it until it is stopped, or has ended without the announcement.
 
         Raises:
             FatalError: its settings are wrong.
@@ -157,7 +191,7 @@ class _Process:
             while not self._stopping.is_set():
                 started = clock()
                 code = await self._run()
-                if self._stopping.is_set():
+                if self._stopping.is_set() or (self._announcement and not self._announcement.done()):
                     return
                 if code == SETTINGS_EXIT:
                     raise FatalError(f"{self._role.name} can't run with these settings; see its lines above")
@@ -201,7 +235,10 @@ class _Process:
         try:
             assert process.stdout is not None
             async for line in _lines(process.stdout):
-                self._say(self._role.name, line)
+                if self._announcement is None or not line.startswith("{"):
+                    self._say(self._role.name, line)
+                elif not self._announcement.done():
+                    self._announcement.set_result(line)
             return await process.wait()
         finally:
             guard.release()

