@@ -1,0 +1,97 @@
+"""A correct database, built from trades by the merge rule itself, without workers."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from tickplant.intervals import DAY_US, HOUR_US, INTERVALS, MINUTE_US
+from tickplant.market import Candle, SymbolId, Trade, fold
+
+SYMBOL = SymbolId("binance", "BTCUSDT")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SUNDAY_US = 1_722_729_600_000_000  # 2024-08-04: a week ends with that day
+FIRST_ID = 3_735_683_259
+
+
+def random_trades(seed: int, count: int = 800) -> list[Trade]:
+    """Trades with holes between the ids and times that repeat and at times go back, over three days."""
+    random = Random(seed)
+    trades = []
+    trade_id, time_us = FIRST_ID, SUNDAY_US + random.randrange(DAY_US // 2)
+    for _ in range(count):
+        price = Decimal(random.randrange(1, 10_000_000)).scaleb(-random.randrange(9))
+        size = Decimal(random.randrange(1, 10_000)).scaleb(-random.randrange(9))
+        moment_us = time_us - random.choice((0, 0, 0, 1, MINUTE_US))
+        trades.append(Trade(*SYMBOL, trade_id, f"{price:f}", f"{size:f}", "buy", moment_us, moment_us + 7))
+        trade_id += random.choice((1, 1, 1, 1, 1, 1, 1, 3))
+        time_us += random.choice((0, 0, 0, 1_000, 20_000_000, 90_000_000, HOUR_US // 3))
+    return trades
+
+
+def ledger_of(trades: Sequence[Trade]) -> tuple[int, int, list[tuple[int, int]], int]:
+    """First id, last id, missing ranges, watermark of stored trades."""
+    ids = sorted(trade.trade_id for trade in trades)
+    missing = [(low + 1, high) for low, high in pairwise(ids) if high > low + 1]
+    return ids[0], ids[-1], missing, max(trade.event_time_us for trade in trades)
+
+
+def candles_of(trades: Sequence[Trade]) -> list[Candle]:
+    """Candles of all intervals, straight from the trades, with their flags."""
+    first, last, missing, watermark_us = ledger_of(trades)
+    absent = {trade_id for low, high in missing for trade_id in range(low, high)}
+    candles = []
+    for interval, length_us in INTERVALS.items():
+        for candle in fold(trades, interval, length_us):
+            closed = candle.open_time_us + length_us <= watermark_us
+            complete = (
+                closed
+                and candle.trade_count == candle.last_trade_id - candle.first_trade_id + 1
+                and candle.first_trade_id > first
+                and candle.first_trade_id - 1 not in absent
+                and candle.last_trade_id < last
+                and candle.last_trade_id + 1 not in absent
+            )
+            candles.append(msgspec.structs.replace(candle, closed=closed, complete=complete))
+    return candles
+
+
+async def store(connection: asyncpg.Connection, trades: Sequence[Trade]) -> None:
+    """Write trades of one symbol, their candles and their ledger."""
+    await connection.copy_records_to_table("trades", records=[trade_row(trade) for trade in trades])
+    await connection.copy_records_to_table("candles", records=[candle_row(it) for it in candles_of(trades)])
+    first, last, missing, watermark_us = ledger_of(trades)
+    await connection.execute(
+        "insert into ledger values ($1, $2, 0, $3, $4, $5, $6)",
+        trades[0].venue,
+        trades[0].symbol,
+        first,
+        last,
+        [asyncpg.Range(low, high) for low, high in missing],
+        to_time(watermark_us),
+    )
+
+
+def trade_row(trade: Trade) -> tuple[Any, ...]:
+    return (
+        *(trade.venue, trade.symbol, trade.trade_id, Decimal(trade.price), Decimal(trade.size), trade.side),
+        *(to_time(trade.event_time_us), to_time(trade.ingest_time_us)),
+    )
+
+
+def candle_row(candle: Candle) -> tuple[Any, ...]:
+    values = msgspec.structs.asdict(candle)
+    return tuple(to_time(value) if name.endswith("_us") else value for name, value in values.items())
+
+
+def to_time(time_us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+def to_us(time: datetime) -> int:
+    return (time - EPOCH) // timedelta(microseconds=1)

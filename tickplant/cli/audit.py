@@ -1,0 +1,227 @@
+"""`tickplant audit`: what is stored, compared with what it should be."""
+
+import asyncio
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tickplant.cli.reading import find_symbol, open_database
+from tickplant.errors import FatalError
+from tickplant.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from db.audit import SymbolAudit
+    from tickplant.klines import Comparison
+
+HELP: Final = "recompute the candles and compare, also with a venue's own"
+
+DESCRIPTION: Final = """\
+Recompute the candles of all intervals from the stored trades and report every row that differs, is missing or
+is extra, column by column; find duplicate trades; and check the ledger of trade ids against the ids stored.
+It reads one snapshot of the database, so workers may run meanwhile.
+
+Where old trades have been removed, candles that open before the day of the oldest stored trade are counted as
+not checkable, not as wrong.
+
+With --klines, compare the candles of one minute of one symbol with a venue's own, digit by digit. The file is
+CSV (plain, gzip or zip): open_time_ms,open,high,low,close,volume[,count], or Binance's own twelve columns.
+
+The exit code is 0 if everything agrees and 1 if anything differs.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_DATABASE_URL (or the embedded server, started if need be)
+
+examples:
+  tickplant audit
+  tickplant audit --symbol binance:BTCUSDT --json
+  tickplant audit --symbol binance:BTCUSDT --klines BTCUSDT-1m-2026-11-01.zip
+"""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_KLINES_AT_ONCE: Final = 10_000
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--symbol", metavar="VENUE:SYMBOL", help="only this one, such as binance:BTCUSDT; all unless given"
+    )
+    parser.add_argument(
+        "--klines", type=Path, metavar="FILE", help="compare with the venue's own candles in this file"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    if args.klines and not args.symbol:
+        raise FatalError("--klines needs --symbol: a file of candles doesn't say whose they are")
+    settings = read_settings()
+    if args.klines:
+        comparison = asyncio.run(_compare(settings, args.symbol, args.klines))
+        _print_json(_comparison_document(comparison)) if args.json else _print_comparison(comparison)
+        return 1 if comparison.mismatches else 0
+    with _progress() as progress:
+        audits = asyncio.run(_audit(settings, args.symbol, progress))
+    _print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
+    return 0 if all(audit.passed for audit in audits) else 1
+
+
+async def _audit(settings: Settings, text: str | None, progress: "Progress") -> list["SymbolAudit"]:
+    from db.audit import audit_symbol, read_audit_symbols, snapshot
+
+    async with open_database(settings, application="tickplant audit") as connection, snapshot(connection):
+        symbols = await read_audit_symbols(connection)
+        audits = []
+        for symbol in [find_symbol(text, symbols)] if text else symbols:
+            task = progress.add_task(str(symbol))
+
+            def advance(done: int, total: int, task: Any = task) -> None:
+                progress.update(task, completed=done, total=total)
+
+            audits.append(await audit_symbol(connection, symbol, advance))
+    return audits
+
+
+async def _compare(settings: Settings, text: str, path: Path) -> "Comparison":
+    from db.audit import read_minutes, snapshot
+    from db.export import read_symbols
+    from tickplant.klines import Comparison, compare, read_klines
+
+    klines = read_klines(path)
+    comparison = Comparison()
+    async with open_database(settings, application="tickplant audit") as connection, snapshot(connection):
+        symbol = find_symbol(text, await read_symbols(connection))
+        while some := list(islice(klines, _KLINES_AT_ONCE)):
+            times = [kline.open_time_us for kline in some]
+            compare(some, await read_minutes(connection, symbol, times), comparison)
+    return comparison
+
+
+def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
+    _print_table(
+        "Candles that differ from the stored trades",
+        ("symbol", "interval", "open_time", "kind", "column", "stored", "recomputed"),
+        [
+            (audit.symbol, it.interval, _shown(it.open_time), it.kind, it.column, it.stored, it.recomputed)
+            for audit in audits
+            for it in audit.differences
+        ],
+    )
+    _print_table(
+        "Trade ids that are not as the ledger says, or not unique",
+        ("symbol", "kind", "first_trade_id", "last_trade_id"),
+        [
+            (audit.symbol, it.kind, it.first_trade_id, it.last_trade_id)
+            for audit in audits
+            for it in audit.ids
+        ],
+    )
+    columns = ("symbol", "trades", "candles", "differs", "missing", "extra", "not_checkable", "ids", "result")
+    _print_table("Audit", columns, [_summary(audit) for audit in audits])
+    if not audits:
+        print("nothing is stored")
+
+
+def _summary(audit: "SymbolAudit") -> tuple[object, ...]:
+    counts = [
+        len({(it.interval, it.open_time) for it in audit.differences if it.kind == kind})
+        for kind in ("differs", "missing", "extra")
+    ]
+    result = "ok" if audit.passed else "DIFFERS"
+    return audit.symbol, audit.trades, audit.candles, *counts, audit.not_checkable, len(audit.ids), result
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    _print_table(
+        "Minutes that differ from the venue's",
+        ("open_time", "column", "venue", "ours", "note"),
+        [
+            (_time(it.open_time_us), it.column, it.venue, it.ours, "" if it.complete else "incomplete")
+            for it in comparison.mismatches
+        ],
+    )
+    _print_table(
+        "Minutes that are not covered", ("open_time",), [(_time(it),) for it in comparison.uncovered]
+    )
+    _print_table(
+        "Minutes that ours flags as incomplete",
+        ("open_time",),
+        [(_time(it),) for it in comparison.incomplete],
+    )
+    print(
+        f"{comparison.matched} matched, {comparison.differing} differing,"
+        f" {len(comparison.uncovered)} uncovered; {len(comparison.incomplete)} flagged incomplete"
+    )
+
+
+def _audit_document(audit: "SymbolAudit") -> dict[str, object]:
+    import msgspec
+
+    return {**msgspec.structs.asdict(audit), "symbol": str(audit.symbol), "passed": audit.passed}
+
+
+def _comparison_document(comparison: "Comparison") -> dict[str, object]:
+    mismatches = [
+        {"open_time": _time(it.open_time_us)}
+        | {"column": it.column, "venue": it.venue, "ours": it.ours, "complete": it.complete}
+        for it in comparison.mismatches
+    ]
+    return {
+        "matched": comparison.matched,
+        "differing": comparison.differing,
+        "mismatches": mismatches,
+        "uncovered": [_time(it) for it in comparison.uncovered],
+        "incomplete": [_time(it) for it in comparison.incomplete],
+    }
+
+
+def _print_json(document: object) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
+
+
+def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table, if it has rows: drawn in a terminal, tab-separated under a header line elsewhere."""
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    if not texts:
+        return
+    if not sys.stdout.isatty():
+        print(f"# {title}", "\t".join(columns), *("\t".join(text) for text in texts), "", sep="\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left")
+    for text in texts:
+        table.add_row(*text)
+    Console().print(table)
+
+
+@contextmanager
+def _progress() -> Iterator["Progress"]:
+    """Show progress on the standard error, if a person sees it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        yield progress
+
+
+def _time(time_us: int) -> str:
+    return _shown(_EPOCH + timedelta(microseconds=time_us))
+
+
+def _shown(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

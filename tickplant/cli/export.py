@@ -1,0 +1,134 @@
+"""`tickplant export`: stored trades or candles as CSV or JSON lines."""
+
+import asyncio
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from tickplant.cli.reading import find_symbol, open_database, parse_time
+from tickplant.errors import FatalError
+from tickplant.intervals import BASE, INTERVALS
+from tickplant.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+HELP: Final = "write trades or candles as CSV or JSON lines"
+
+DESCRIPTION: Final = """\
+Write stored trades or candles, oldest first, to a file or to the standard output.
+
+Decimals are written exactly as they are stored, in plain notation (as strings in JSON), times in RFC
+3339, UTC. The header of a CSV file names the columns. Memory use does not grow with the number of rows.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_DATABASE_URL (or the embedded server, started if need be)
+
+examples:
+  tickplant export candles --symbol binance:BTCUSDT --interval 1h --from 2026-11-01 --output btc-1h.csv
+  tickplant export trades --symbol BTCUSDT --from 2026-11-01 --to 2026-11-02 --format jsonl | gzip > day.gz
+"""
+
+_TIMES: Final = "a date, an RFC 3339 time, or milliseconds since 1970"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("what", choices=("trades", "candles"), help="which rows")
+    parser.add_argument(
+        "--symbol",
+        required=True,
+        metavar="VENUE:SYMBOL",
+        help="such as binance:BTCUSDT; BTCUSDT if unambiguous",
+    )
+    parser.add_argument("--interval", choices=INTERVALS, help=f"of the candles; {BASE} unless given")
+    parser.add_argument(
+        "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {_TIMES}"
+    )
+    parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
+    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="csv unless given")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="appears when it is whole; the standard output unless given",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    if args.what == "trades" and args.interval:
+        raise FatalError("--interval goes with candles; trades have none")
+    settings = read_settings()
+    with _open_output(args.output) as output, _progress(hidden=_on_terminal(args)) as progress:
+        asyncio.run(_export(settings, args, output, progress))
+        output.flush()
+    return 0
+
+
+async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
+    from db.export import Selection, estimate_rows, export_rows, read_symbols
+
+    async with open_database(settings, application="tickplant export") as connection:
+        selection = Selection(
+            symbol=find_symbol(args.symbol, await read_symbols(connection)),
+            interval=None if args.what == "trades" else args.interval or BASE,
+            start=args.start or datetime.min.replace(tzinfo=UTC),
+            end=args.end or datetime.max.replace(tzinfo=UTC),
+        )
+        task = progress.add_task(args.what, total=await estimate_rows(connection, selection))
+
+        async def write(lines: bytes) -> None:
+            output.write(lines)
+            progress.advance(task, lines.count(b"\n"))
+
+        rows = await export_rows(connection, selection, args.format, write)
+        progress.update(task, total=rows, completed=rows)
+
+
+@contextmanager
+def _open_output(path: Path | None) -> Iterator[BinaryIO]:
+    """Open the standard output, or a file that takes its name only once it is written to the end.
+
+    Raises:
+        FatalError: the file can't be written.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with part.open("xb", buffering=1 << 20) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise FatalError(f"can't write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _progress(*, hidden: bool) -> Iterator["Progress"]:
+    """Show progress on the standard error, if a person sees it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=Console(stderr=True), disable=hidden or not sys.stderr.isatty()
+    ) as progress:
+        yield progress
+
+
+def _on_terminal(args: Namespace) -> bool:
+    """Say whether the rows themselves go where progress would be shown."""
+    return args.output is None and sys.stdout.isatty()
