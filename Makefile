@@ -1,0 +1,43 @@
+# Everything a developer or a first visitor runs. All of it stays inside this folder: .venv and .demo.
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+# The Python to make the environment with; the first that fits of the usual names, unless it is given.
+PYTHON ?=
+# Arguments for pytest or the benchmark: make test ARGS="-k lease"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench lock clean
+
+help: ## show this list
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
+
+setup: ## install everything into .venv, from requirements.lock; nothing to do the second time
+	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV)
+
+demo: setup ## run the whole plant on live trades, or made-up ones where the venue can't be reached
+	@$(RUN) -P -m tickplant up --demo
+
+test: setup ## run every test against real servers
+	@$(RUN) -m pytest $(ARGS)
+
+check: setup ## lint, check the format, the types and the import rules
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+	@$(RUN) -m mypy tests
+	@$(RUN) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
+
+bench: setup ## measure throughput and latency, each stage beside its limit
+	@$(RUN) -m bench $(ARGS)
+
+lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows; needs uv
+	uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 --no-header \
+		--no-emit-index-url --extra dev --extra embedded pyproject.toml --output-file requirements.lock
+
+clean: ## remove the environment, the demo's data and all caches
+	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done
+	rm -rf $(VENV) .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

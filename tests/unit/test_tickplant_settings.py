@@ -1,0 +1,67 @@
+"""Settings: what is read, what is refused, and that .env.example tells all of it."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from dotenv import dotenv_values
+
+from tickplant.errors import SettingsError
+from tickplant.market import SymbolId
+from tickplant.settings import Settings, read_settings, variable
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+NOTHING = Path("/dev/null")
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    fields = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+    assert set(dotenv_values(EXAMPLE)) == fields
+
+
+def test_the_example_holds_the_defaults() -> None:
+    assert read_settings({}, EXAMPLE) == Settings()
+
+
+def test_each_setting_of_the_example_is_explained() -> None:
+    blocks = EXAMPLE.read_text(encoding="utf-8").split("\n\n")
+    bare = [block for block in blocks if "\nTICKPLANT_" in f"\n{block}" and not block.startswith("# ")]
+    assert bare == []
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("TICKPLANT_WORKERS=2\nTICKPLANT_PARTITIONS=16\n", encoding="utf-8")
+    settings = read_settings({"TICKPLANT_WORKERS": "3"}, dotenv)
+    assert (settings.workers, settings.partitions) == (3, 16)
+
+
+def test_symbols_are_separated_by_spaces_or_commas_and_named_once() -> None:
+    text = "binance:BTCUSDT, Binance:ETHUSDT binance:BTCUSDT"
+    symbols = read_settings({"TICKPLANT_SYMBOLS": text}, NOTHING).symbols
+    assert symbols == (SymbolId("binance", "BTCUSDT"), SymbolId("binance", "ETHUSDT"))
+
+
+def test_an_empty_variable_is_the_default() -> None:
+    assert read_settings({"TICKPLANT_REDIS_URL": "", "TICKPLANT_WORKERS": " "}, NOTHING) == Settings()
+
+
+def test_all_wrong_settings_are_named_at_once() -> None:
+    wrong = {
+        "TICKPLANT_WORKERS": "0",
+        "TICKPLANT_SYMBOLS": "BTCUSDT",
+        "TICKPLANT_LOG_LEVEL": "loud",
+        "TICKPLANT_WORKER": "1",
+        "TICKPLANT_API_PORT": "eighty",
+    }
+    with pytest.raises(SettingsError) as caught:
+        read_settings(wrong, NOTHING)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == sorted(wrong)
+    assert "did you mean TICKPLANT_WORKERS?" in str(caught.value)
+
+
+def test_an_address_with_a_password_is_not_shown() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"TICKPLANT_DATABASE_URL": "mysql://user:secret@host/"}, NOTHING)
+    assert "TICKPLANT_DATABASE_URL" in str(caught.value)
+    assert "secret" not in str(caught.value)
