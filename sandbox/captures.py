@@ -134,6 +134,7 @@ def _object_of(line: bytes) -> dict[str, Any] | None:
 
 def _read_file(path: Path, on_problem: OnProblem) -> Iterator[CapturedFrame]:
     latest_ns = 0
+    untimed: list[binance.ParsedFrame] = []
     for number, line in _read_lines(path, on_problem):
         try:
             receive_ns, frame = _split(line)
@@ -142,7 +143,12 @@ def _read_file(path: Path, on_problem: OnProblem) -> Iterator[CapturedFrame]:
             on_problem(Problem(path, number, str(error)))
             continue
         latest_ns = max(latest_ns, receive_ns or parsed.event_time_us * 1000)
-        yield CapturedFrame(latest_ns, parsed.stream, parsed.payload, parsed.event_time_us, parsed.trade)
+        untimed.append(parsed)
+        if latest_ns:  # frames that don't say when they were sent go with the first that does
+            yield from (CapturedFrame(latest_ns, *each) for each in untimed)
+            untimed.clear()
+    if untimed:
+        on_problem(Problem(path, 1, "no line says when it was received or sent"))
 
 
 def _read_lines(path: Path, on_problem: OnProblem) -> Iterator[tuple[int, bytes]]:

@@ -9,7 +9,9 @@ import random
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from sandbox.binance.frames import VENUE, encode_trade, trade_stream
 from sandbox.tape import Tape
@@ -42,7 +44,7 @@ _LEASH: Final = 0.05
 """How far the price may wander from where it began before it is surely drawn back."""
 
 
-class MadeTrade(NamedTuple):
+class MadeTrade(Struct, frozen=True, gc=False):
     """One trade, yet without a time."""
 
     market: int
@@ -156,19 +158,27 @@ def generate(symbols: Sequence[str], count: int, *, rate: float, seed: int, star
     time_us = float(start_us)
     for order in flow.orders():
         due_us = int(time_us) // 1000 * 1000
-        for market, trade_id, price, size, selling in order[: count - len(tape)]:
-            payload = encode_trade(
-                symbols[market], trade_id, price, size, due_us, due_us, buyer_is_maker=selling
+        for made in order[: count - len(tape)]:
+            text = encode_trade(
+                symbols[made.market],
+                made.trade_id,
+                made.price,
+                made.size,
+                due_us,
+                due_us,
+                buyer_is_maker=made.buyer_is_maker,
             )
-            tape.add(streams[market], payload.encode(), due_us * 1000, due_us)
-            tape.add_trade(ids[market], trade_id, due_us, price, buyer_is_maker=selling)
+            tape.add(streams[made.market], text.encode(), due_us * 1000, due_us)
+            tape.add_trade(
+                ids[made.market], made.trade_id, due_us, made.price, buyer_is_maker=made.buyer_is_maker
+            )
         if len(tape) == count:
             break
         time_us += wait(rate / 1e6) * len(order)
-    for made in flow.markets:
-        history = tape.histories.get(SymbolId(VENUE, made.symbol))
+    for market in flow.markets:
+        history = tape.histories.get(SymbolId(VENUE, market.symbol))
         if history is not None:
-            history.price_decimals, history.size_decimals = made.price_decimals, made.size_decimals
+            history.price_decimals, history.size_decimals = market.price_decimals, market.size_decimals
     return tape
 
 

@@ -36,6 +36,7 @@ class History:
         self.ids_ordered = True
         """Ids rise from trade to trade."""
         self.times_ordered = True
+        self.highest_id: int | None = None
         self._aggregate: object = None
 
     def __len__(self) -> int:
@@ -52,6 +53,8 @@ class History:
         if aggregate != self._aggregate and self._aggregate is not None:
             number += 1
         self._aggregate = aggregate
+        if self.highest_id is None or trade_id > self.highest_id:
+            self.highest_id = trade_id
         self.ids.append(trade_id)
         self.times_us.append(time_us)
         self.aggregates.append(number)

@@ -17,7 +17,7 @@ from tickplant.market import Side, SymbolId, Trade
 _TICK_S: Final = 0.001
 _MAX_BURST: Final = 2_000
 """Trades sent together at most, when the process was kept from running for a while."""
-_REMEMBERED: Final = 1_000_000
+_REMEMBERED: Final = 400_000
 """Trades of all symbols together that REST can tell of."""
 
 
@@ -31,7 +31,6 @@ class _Market:
         self.history = History(self.id, self._read)
         self.history.price_decimals, self.history.size_decimals = decimals
         self.sent = 0
-        self.last_trade_id: int | None = None
         self._rows: list[MadeTrade] = []
         self._remembered = remembered
 
@@ -40,7 +39,6 @@ class _Market:
         self.history.append(made.trade_id, time_us, made.price, buyer_is_maker=made.buyer_is_maker)
         self._rows.append(made)
         self.sent += 1
-        self.last_trade_id = made.trade_id
         if len(self._rows) >= 2 * self._remembered:
             self.history.trim(self._remembered)
             del self._rows[: self._remembered]
@@ -97,7 +95,7 @@ class Live:
     def status(self) -> Status:
         """Say how many trades were sent."""
         symbols = {
-            str(market.id): SymbolStatus(market.sent, market.last_trade_id, market.sent)
+            str(market.id): SymbolStatus(market.sent, market.history.highest_id, market.sent)
             for market in self._markets
         }
         return Status(self._state, sum(market.sent for market in self._markets), None, symbols)
@@ -115,7 +113,8 @@ class Live:
                 sent += count
                 self._trade(audience, count)
                 audience.drop_laggards()
-            await asyncio.sleep(_TICK_S)
+            next_s = (sent + 1) / self._rate - (clock_s() - started_s)
+            await asyncio.sleep(max(_TICK_S, next_s))
 
     def _trade(self, audience: Audience, count: int) -> None:
         time_us = self.now_us()

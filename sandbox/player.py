@@ -21,7 +21,8 @@ class Player:
     Args:
         tape: at least one frame.
         speed: how many times faster than recorded; None for as fast as the slowest listener reads. At a
-            speed, a listener that can't keep up is dropped; without, the tape waits for it, and for a listener.
+            speed, a listener that can't keep up is dropped; without one, the tape waits for it, and while
+            there is no listener at all.
         hold: wait until each symbol on the tape has a listener.
     """
 
@@ -57,7 +58,7 @@ class Player:
         """Say how far the tape has come."""
         symbols = {
             str(symbol): SymbolStatus(
-                len(history), max(history.ids, default=None), self._tape.sent(symbol, self._position)
+                len(history), history.highest_id, self._tape.sent(symbol, self._position)
             )
             for symbol, history in self._tape.histories.items()
         }

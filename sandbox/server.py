@@ -17,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from sandbox.audience import Audience
 from sandbox.binance.rest import WEIGHT_PER_MINUTE, Answer, Rest
@@ -46,6 +47,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What may lie unsent for a slow client of a source that doesn't wait."""
 
 
+BINANCE_LIMITS: Final = Limits()
+
+
 class _Connection(ServerConnection):
     """A client: what it asked for and how frames get to it."""
 
@@ -65,8 +69,8 @@ class _Connection(ServerConnection):
         return self.transport.get_write_buffer_size()
 
     def write(self, data: bytes | memoryview) -> None:
-        """Send encoded frames."""
-        if not self.transport.is_closing():
+        """Send encoded frames; nothing once the connection is closing."""
+        if self.protocol.state is State.OPEN:
             self.transport.write(data)
 
     async def drained(self) -> None:
@@ -82,7 +86,7 @@ class _Connection(ServerConnection):
     def process_event(self, event: Any) -> None:
         """Count what comes in, and end the connection of a client that sends too much."""
         super().process_event(event)
-        if isinstance(event, Frame) and self._exceeds_limit():
+        if isinstance(event, Frame) and self._exceeds_limit() and self.protocol.state is State.OPEN:
             logger.warning("client %s sent more than %s messages/s", self.remote_address, self.limit_per_s)
             self.protocol.fail(CloseCode.POLICY_VIOLATION, "Too many requests")
             self.send_data()
@@ -121,7 +125,7 @@ async def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    limits: Limits = Limits(),  # noqa: B008  frozen
+    limits: Limits = BINANCE_LIMITS,
     clock_us: Callable[[], int] = now_us,
 ) -> AsyncIterator[Running]:
     """Serve a venue for as long as the context lasts.
@@ -135,6 +139,7 @@ async def serve(
 
     Raises:
         OSError: the port can't be had.
+        Exception: whatever ended the source before its time, when the context is left.
     """
     audience = Audience(limits.backlog_bytes)
     rest = Rest(source, clock_us, limits.weight_per_minute)
@@ -166,6 +171,8 @@ async def serve(
             playing.cancel()
             await asyncio.wait([playing])
             await _announce_end(server, source)
+    if not playing.cancelled():
+        playing.result()
 
 
 async def _converse(connection: _Connection, audience: Audience, limits: Limits) -> None:

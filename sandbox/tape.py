@@ -69,7 +69,7 @@ class Tape:
         self._ends.append(len(self._block))
         self._stream_of.append(number)
         self.times_ns.append(time_ns)
-        known_us = self.event_times_us[-1] if self.event_times_us else event_time_us
+        known_us = self.event_times_us[-1] if self.event_times_us else event_time_us or time_ns // 1000
         self.event_times_us.append(max(known_us, event_time_us))
 
     def add_trade(

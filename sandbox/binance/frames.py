@@ -28,6 +28,7 @@ _LAST_MILLISECOND: Final = 10**14
 """Times below are milliseconds, above microseconds: the years 5138 and 1973."""
 
 _MILLI: Final = re.compile(rb'"([ET])":(\d{13})(?=[,}])')
+_TRADE_START: Final = b'{"e":"trade","E":'
 _MICRO: Final = re.compile(rb'"([ET])":(\d{13})\d{3}(?=[,}])')
 
 
@@ -146,7 +147,7 @@ def encode_styled(envelope: bytes, payload: bytes, *, combined: bool, micro: boo
         combined: whether the client gets envelopes.
         micro: whether it gets microseconds.
     """
-    text = payload if micro else _MICRO.sub(rb'"\1":\2', payload)
+    text = payload if micro else _in_milli(payload)
     return encode_frame(b"%b%b}" % (envelope, text) if combined and envelope else text)
 
 
@@ -190,6 +191,17 @@ def _read_event(data: bytes) -> _Event:
 
 def _micro(time: int) -> int:
     return time * 1000 if time < _LAST_MILLISECOND else time
+
+
+def _in_milli(payload: bytes) -> bytes:
+    end = payload.rfind(b'"T":') + 17  # of the thirteen digits that stay
+    if (
+        payload.startswith(_TRADE_START)
+        and payload[33:34] == b","
+        and payload[end + 3 : end + 4] in (b",", b"}")
+    ):
+        return b"%b%b%b" % (payload[:30], payload[33:end], payload[end + 3 :])
+    return _MICRO.sub(rb'"\1":\2', payload)
 
 
 def _in_micro(data: bytes) -> bytes:

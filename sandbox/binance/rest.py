@@ -159,6 +159,8 @@ def _read_values(query: str, known: frozenset[str]) -> dict[str, str]:
     for name, value in values.items():
         if not value:
             raise _RefusalError(-1105, f"Parameter '{name}' was empty.")
+    if values and not known:
+        raise _RefusalError(-1101, f"Too many parameters; expected '0' and received '{len(values)}'.")
     read = len(values.keys() & known)
     if read < len(values):
         raise _RefusalError(
