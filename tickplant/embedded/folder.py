@@ -29,7 +29,7 @@ class Folder:
         self.path = path.absolute()
 
     def create(self) -> None:
-        """Create the folder, private to this user.
+        """Create the folder.
 
         Raises:
             FatalError: that is not possible, or the disk is as good as full.

