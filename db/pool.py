@@ -26,6 +26,16 @@ OUTAGE: Final = (
 )
 """Errors that pass: the server or the connection is away, full or busy, rather than a statement wrong."""
 
+REFUSED: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+)
+"""Errors that a person must mend: wrong password, no such database, no rights, not migrated."""
+
 LEASE_LOST: Final = "TP001"
 
 

@@ -42,6 +42,10 @@ API_CONFLATIONS = Counter(
     "tickplant_api_conflations", "Updates replaced by a newer one before a slow client got them"
 )
 API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed for being too slow", ["reason"])
+API_RESETS = Counter(
+    "tickplant_api_resets", "Channels whose clients were shown snapshots anew, updates having been lost"
+)
+API_POISON = Counter("tickplant_api_poison_updates", "Live updates that could not be understood")
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",

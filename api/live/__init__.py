@@ -1,0 +1,1 @@
+"""What is live: the streams' updates, fanned out to websocket clients."""

@@ -1,0 +1,297 @@
+"""The hub: one a process; follows the live streams and tells every client what changed."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+from redis.exceptions import RedisError
+
+from api.history import History
+from api.live.client import Client, Outlet
+from api.live.cursor import BEGIN, Cursor, Order
+from api.live.feed import TAIL_UPDATES, Feed, Payload, TrimmedError
+from api.live.joining import Joiner
+from api.live.partition import LivePartition, Staged
+from api.live.protocol import Channel, Frame, Status, encode
+from api.live.topic import Topic
+from api.prices import Prices
+from db.pool import OUTAGE as DATABASE_OUTAGE
+from tickplant import metrics, wire
+from tickplant.backoff import Backoff
+from tickplant.errors import PoisonError
+from tickplant.market import SymbolId
+from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.redis_client import RedisClient, is_passing
+from tickplant.wire import LiveUpdate
+
+_log = logging.getLogger(__name__)
+
+OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
+
+QUEUE_BYTES: Final = 8 * 1024 * 1024
+"""The most that waits for one slow client."""
+_SEED_UPDATES: Final = 128
+"""Updates looked at when following begins, to know what was stored from what is live."""
+_FLUSHED_AT_ONCE: Final = 256
+"""Clients written to before others on the event loop get their turn."""
+
+
+class Hub:
+    """Follows all partitions and holds all clients."""
+
+    def __init__(
+        self,
+        *,
+        redis: RedisClient,
+        partitions: int,
+        history: History,
+        prices: Prices,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        """Take what is read, which stays the caller's.
+
+        Args:
+            redis: for the live streams.
+            partitions: how many there are.
+            history: for snapshots.
+            prices: likewise.
+            queue_bytes: the most that waits for one slow client.
+        """
+        self._feed = Feed(redis, partitions)
+        self._history = history
+        self._joiner = Joiner(self._feed, history, prices)
+        self._partitions = [LivePartition(number) for number in range(partitions)]
+        self._queue_bytes = queue_bytes
+        self._staged: Staged = {}
+        self._dirty: list[Client] = []
+        self._clients: set[Client] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._backoff = Backoff(first_s=0.05, cap_s=2.0)
+        self._started = False
+        self._stalled = False
+        self.live = False
+        """Whether updates flow."""
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._clients)
+
+    async def run(self) -> None:
+        """Follow the live streams until cancelled; an outage of Redis only interrupts."""
+        try:
+            while True:
+                try:
+                    await self._catch_on()
+                    self._say_live()
+                    while True:
+                        await self._step()
+                except (RedisError, OSError) as error:
+                    if not is_passing(error):
+                        raise
+                    self._say_stalled(error)
+                await asyncio.sleep(self._backoff.next_s())
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def connect(self, outlet: Outlet) -> Client:
+        """Take a client in."""
+        client = Client(outlet, self._dirty, limit_bytes=self._queue_bytes)
+        self._clients.add(client)
+        metrics.API_CLIENTS.set(len(self._clients))
+        if not self.live:
+            client.send(encode(Status("stalled")))
+        return client
+
+    def disconnect(self, client: Client) -> None:
+        """Forget a client."""
+        client.close()
+        self.unsubscribe(client, list(client.channels))
+        self._clients.discard(client)
+        metrics.API_CLIENTS.set(len(self._clients))
+
+    async def prepare(self, client: Client, channel: Channel, cursor: Cursor | None) -> bool:
+        """Make ready to subscribe a client to a channel, anew where it is subscribed already.
+
+        Returns:
+            Whether everything after the cursor can be told; if not, a snapshot is ready instead.
+
+        Raises:
+            TimeoutError: or another of `OUTAGE`; the client is not subscribed.
+        """
+        partition, topic = self._enter(client, channel)
+        try:
+            if cursor is not None and await self._joiner.can_resume(partition, cursor):
+                return True
+            await self._joiner.warm(partition, topic)
+        except OUTAGE:
+            self.unsubscribe(client, [channel])
+            raise
+        return False
+
+    async def subscribe(self, client: Client, channel: Channel, *, recovered: bool | None) -> None:
+        """Show a client the snapshot of a channel it entered, then what is live; at once if prepared.
+
+        Args:
+            client: who.
+            channel: what.
+            recovered: False where the client had more than it can be given back; None where it begins anew.
+
+        Raises:
+            TimeoutError: or another of `OUTAGE`.
+        """
+        partition = self._partition(channel)
+        topic = partition.topic(channel)
+        await self._joiner.warm(partition, topic)
+        if channel in client.channels:
+            client.send(topic.snapshot_frame(partition.cursor(), recovered=recovered))
+            topic.sinks.add(client)
+
+    async def resume(self, client: Client, channels: Iterable[Channel], cursor: Cursor) -> None:
+        """Tell a client what it missed in channels it entered, then what is live; or show it snapshots.
+
+        Args:
+            client: who.
+            channels: all of the cursor's partition.
+            cursor: what the client has.
+
+        Raises:
+            TimeoutError: or another of `OUTAGE`.
+        """
+        partition = self._partitions[cursor.partition]
+        topics = [partition.topic(channel) for channel in channels]
+        try:
+            await self._joiner.resume(partition, topics, cursor, client)
+        except TrimmedError:
+            for topic in topics:
+                await self.subscribe(client, topic.channel, recovered=False)
+
+    def unsubscribe(self, client: Client, channels: Iterable[Channel]) -> None:
+        """Tell a client no more of some channels."""
+        for channel in channels:
+            if channel in client.channels:
+                partition = self._partition(channel)
+                topic = partition.topic(channel)
+                client.channels.discard(channel)
+                topic.sinks.discard(client)
+                partition.leave(topic)
+
+    def cursor_after(self, symbol: SymbolId, moment: tuple[int, int]) -> Cursor | None:
+        """Return the cursor of one who has a symbol's history up to an input entry, if it can be told."""
+        partition = self._partitions[self._history.partition_of(symbol)]
+        return partition.cursor_after(moment) if self.live else None
+
+    def flush(self) -> None:
+        """Write what is queued."""
+        while self._dirty:
+            metrics.API_SENDS.inc(self._dirty.pop().flush())
+
+    def _partition(self, channel: Channel) -> LivePartition:
+        return self._partitions[self._history.partition_of(channel.symbol_id)]
+
+    def _enter(self, client: Client, channel: Channel) -> tuple[LivePartition, Topic]:
+        partition = self._partition(channel)
+        topic = partition.topic(channel)
+        topic.sinks.discard(client)
+        if channel not in client.channels:
+            client.channels.add(channel)
+            partition.enter(topic)
+        return partition, topic
+
+    async def _catch_on(self) -> None:
+        """Begin to follow, or go on where following ended if the streams still hold that place."""
+        for partition in self._partitions:
+            if not self._started or not await self._feed.holds(partition.number, partition.position):
+                await self._restart(partition)
+        self._started = True
+
+    async def _restart(self, partition: LivePartition) -> None:
+        newest = await self._feed.newest(partition.number, _SEED_UPDATES)
+        partition.restart(newest, all_there_is=len(newest) < _SEED_UPDATES)
+        self._begin_anew(partition)
+
+    async def _step(self) -> None:
+        reply = await self._feed.tail([partition.position for partition in self._partitions])
+        for number, payloads in reply:
+            partition = self._partitions[number]
+            suspicious = len(payloads) >= TAIL_UPDATES and partition.position != BEGIN
+            if suspicious and not await self._feed.holds(number, partition.position):
+                await self._restart(partition)
+            else:
+                self._take(partition, payloads)
+        self._tell()
+        await self._flush_all()
+
+    def _take(self, partition: LivePartition, payloads: list[Payload]) -> None:
+        for order, payload in payloads:
+            if not self._take_one(partition, order, payload):
+                metrics.API_POISON.inc()
+                partition.restart([(order, LiveUpdate())], all_there_is=False)
+                self._begin_anew(partition)
+
+    def _take_one(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
+        try:
+            partition.take(order, wire.decode_update(payload), self._staged)
+        except (msgspec.DecodeError, PoisonError) as error:
+            _log.warning("partition %d: an update can't be read: %s", partition.number, error)
+            return False
+        return True
+
+    def _tell(self) -> None:
+        """Encode what changed, once, and hand it to all who want it."""
+        for key, (topic, cursor, change) in self._staged.items():
+            frame = topic.update_frame(cursor, change.data)
+            for sink in topic.sinks:
+                sink.push(key, frame)
+        self._staged.clear()
+
+    async def _flush_all(self) -> None:
+        while self._dirty:
+            batch, self._dirty[:] = self._dirty[:_FLUSHED_AT_ONCE], self._dirty[_FLUSHED_AT_ONCE:]
+            metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
+            if self._dirty:
+                await asyncio.sleep(0)
+
+    def _begin_anew(self, partition: LivePartition) -> None:
+        """Void what is known of a partition, and show its subscribers snapshots."""
+        for topic in partition.topics.values():
+            topic.state = None
+            clients = [sink for sink in topic.sinks if isinstance(sink, Client)]
+            topic.sinks.clear()
+            if clients:
+                metrics.API_RESETS.inc()
+                task = asyncio.create_task(self._rejoin(topic, clients))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _rejoin(self, topic: Topic, clients: list[Client]) -> None:
+        backoff = Backoff(first_s=0.05, cap_s=2.0)
+        for client in clients:
+            while topic.channel in client.channels and client not in topic.sinks:
+                try:
+                    await self.subscribe(client, topic.channel, recovered=False)
+                except OUTAGE:
+                    await asyncio.sleep(backoff.next_s())
+        self.flush()
+
+    def _say_live(self) -> None:
+        self._backoff.reset()
+        if not self.live:
+            self.live, self._stalled = True, False
+            _log.info("following what is live")
+            self._broadcast(encode(Status("live")))
+
+    def _say_stalled(self, error: Exception) -> None:
+        if not self._stalled:
+            self.live, self._stalled = False, True
+            _log.warning("Redis is away, trying until it is back: %s", error)
+            self._broadcast(encode(Status("stalled")))
+
+    def _broadcast(self, frame: Frame) -> None:
+        for client in self._clients:
+            client.push("status", frame)
+        self.flush()

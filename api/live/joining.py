@@ -1,0 +1,172 @@
+"""How a client joins what is live: after a snapshot, or after all that it missed; no hole, no double."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Final
+
+from api.history import History
+from api.live.changes import Change, changes_of
+from api.live.client import Client, Outbox
+from api.live.cursor import ALL, BEGIN, Cursor, Order
+from api.live.feed import Feed, TrimmedError
+from api.live.partition import LivePartition
+from api.live.protocol import Channel, Frame, Resumed, encode
+from api.live.topic import (
+    SNAPSHOT_CANDLES,
+    SNAPSHOT_TRADES,
+    CandleState,
+    PriceState,
+    State,
+    Topic,
+    TradesState,
+)
+from api.prices import Prices
+
+TIMEOUT_S: Final = 5.0
+"""How long the hub may be behind Redis before Redis counts as away."""
+
+
+class Waiting:
+    """Stands in for a client that is being told what it missed, and keeps what comes meanwhile."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._outbox = Outbox(client.limit_bytes)
+
+    def push(self, key: str, frame: Frame) -> None:
+        """Keep a frame, in place of one with the same key."""
+        if not self._client.closed and not self._outbox.push(key, frame):
+            self._client.close_slow()
+
+    def release(self) -> None:
+        """Hand everything over."""
+        self._outbox.move_to(self._client)
+
+
+class Joiner:
+    """Brings clients and topics up to date."""
+
+    def __init__(self, feed: Feed, history: History, prices: Prices) -> None:
+        """Take what is read: live streams, the database and last prices."""
+        self._feed = feed
+        self._history = history
+        self._prices = prices
+        # What is live goes before what was missed.
+        self._loads = asyncio.Semaphore(4)
+        self._replays = asyncio.Semaphore(4)
+
+    async def warm(self, partition: LivePartition, topic: Topic) -> None:
+        """Make sure that a topic's state is known; concurrent callers share one load.
+
+        Raises:
+            TimeoutError: or another error of an outage of Redis or the database.
+        """
+        while topic.state is None:
+            if topic.loading is None:
+                topic.loading = asyncio.create_task(self._load(partition, topic))
+            await asyncio.shield(topic.loading)
+
+    async def can_resume(self, partition: LivePartition, cursor: Cursor) -> bool:
+        """Say whether everything after a cursor is still there."""
+        return cursor.partition == partition.number and await self._feed.holds(
+            partition.number, cursor.update
+        )
+
+    async def resume(
+        self, partition: LivePartition, topics: Sequence[Topic], cursor: Cursor, client: Client
+    ) -> None:
+        """Tell a client all that it missed in some topics of one partition, and then what is live.
+
+        Raises:
+            TrimmedError: something is gone; the client is in none of the topics.
+            TimeoutError: likewise, or another error of an outage of Redis.
+        """
+        async with self._replays:
+            async with asyncio.timeout(TIMEOUT_S):
+                await partition.reached(cursor.update)
+            generation, through = partition.generation, partition.position
+            waiting = Waiting(client)
+            for topic in topics:
+                topic.sinks.add(waiting)
+                client.send(encode(Resumed(topic.name, str(cursor)), str(cursor)))
+            try:
+                await self._tell_missed(partition, topics, cursor, through, client)
+                if generation != partition.generation:
+                    raise TrimmedError("updates were lost while resuming")
+                for topic in topics:
+                    topic.sinks.add(client)
+                waiting.release()
+            finally:
+                for topic in topics:
+                    topic.sinks.discard(waiting)
+
+    async def _tell_missed(
+        self,
+        partition: LivePartition,
+        topics: Sequence[Topic],
+        cursor: Cursor,
+        through: Order,
+        client: Client,
+    ) -> None:
+        by_channel = {topic.channel: topic for topic in topics}
+        missed = self._missed(partition.number, cursor, through, by_channel, strict=True)
+        async for order, change in missed:
+            topic = by_channel[change.channel]
+            place = Cursor(partition.number, order, change.number)
+            client.push(topic.key(change.data), topic.update_frame(place, change.data))
+            await client.drained()
+
+    async def _load(self, partition: LivePartition, topic: Topic) -> None:
+        backlog: list[tuple[Order, Change]] = []
+        topic.backlog = backlog
+        generation, began = partition.generation, partition.position
+        try:
+            async with self._loads, asyncio.timeout(TIMEOUT_S):
+                state, cursor = await self._read_state(partition, topic.channel)
+                missed = self._missed(partition.number, cursor, began, {topic.channel}, strict=False)
+                changes = [change async for _, change in missed]
+            changes += [
+                change for order, change in backlog if order > cursor.update and not is_stored(change, cursor)
+            ]
+            for change in changes:
+                state.keep(change.data)
+            if generation == partition.generation:
+                topic.state = state
+        finally:
+            topic.backlog = topic.loading = None
+
+    async def _read_state(self, partition: LivePartition, channel: Channel) -> tuple[State, Cursor]:
+        """Return a state, and the place after which changes are to be applied to it."""
+        symbol = channel.symbol_id
+        if channel.kind == "price":
+            last, update = await self._prices.read(symbol)
+            await partition.reached(update)
+            return PriceState(last), Cursor(partition.number, update)
+        state: State
+        if channel.kind == "candles":
+            candles, committed = await self._history.newest_candles(
+                symbol, channel.interval, SNAPSHOT_CANDLES
+            )
+            state = CandleState(candles)
+        else:
+            trades, committed = await self._history.newest_trades(symbol, SNAPSHOT_TRADES)
+            state = TradesState(trades)
+        # What is committed was published before: once this process has come so far, the timeline knows it.
+        await partition.reached(await self._feed.tip(partition.number))
+        return state, partition.cursor_after(committed) or Cursor(partition.number, BEGIN, stored=committed)
+
+    async def _missed(
+        self, partition: int, cursor: Cursor, through: Order, channels: Collection[Channel], *, strict: bool
+    ) -> AsyncIterator[tuple[Order, Change]]:
+        """Yield the changes of some channels after a cursor; see `Feed.read` for `strict`."""
+        if cursor.update >= through and cursor.number == ALL:
+            return
+        async for order, update in self._feed.read(partition, cursor.update, through, strict=strict):
+            for change in changes_of(update, channels):
+                if (order, change.number) > (cursor.update, cursor.number) and not is_stored(change, cursor):
+                    yield order, change
+
+
+def is_stored(change: Change, cursor: Cursor) -> bool:
+    """Say whether a change is of trades that came with history."""
+    return change.entry is not None and change.entry <= cursor.stored

@@ -1,0 +1,225 @@
+"""What is said on a websocket: requests, messages, channels and frames. Pure."""
+
+import struct
+from enum import IntEnum
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from api.views import CandleView, TradeView
+from tickplant.intervals import INTERVALS
+from tickplant.market import SymbolId
+
+Kind = Literal["price", "candles", "trades"]
+Op = Literal["subscribe", "unsubscribe", "ping"]
+Code = Literal[
+    "malformed",
+    "invalid_request",
+    "unknown_op",
+    "unknown_channel",
+    "unknown_symbol",
+    "ambiguous_symbol",
+    "unknown_interval",
+    "bad_cursor",
+    "not_subscribed",
+    "too_many_channels",
+    "unavailable",
+]
+
+
+class Close(IntEnum):
+    """Codes with which the API closes a websocket."""
+
+    RESTART = 1012
+    """The API stops; come back with the cursors."""
+    POLICY = 1008
+    """Too many messages."""
+    SLOW = 4008
+    """The client reads too slowly; the reason holds the cursor to come back with."""
+
+
+class Channel(NamedTuple):
+    """What can be subscribed to; written `price:venue:symbol`, `candles:venue:symbol:interval` and so on."""
+
+    kind: Kind
+    venue: str
+    symbol: str
+    interval: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.kind}:{self.venue}:{self.symbol}"
+        return f"{text}:{self.interval}" if self.interval else text
+
+    @property
+    def symbol_id(self) -> SymbolId:
+        """The symbol."""
+        return SymbolId(self.venue, self.symbol)
+
+
+Id = int | str | None
+
+
+class Request(Struct, frozen=True):
+    """What a client asks."""
+
+    op: str
+    id: Id = None
+    """Given back with the answer."""
+    channels: list[str] = []
+    since: str | dict[str, str] | None = None
+    """A cursor, or one for each channel: where to go on."""
+
+
+class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
+    """A request was carried out."""
+
+    id: Id
+    op: Op
+    channels: list[str]
+    """As they are named in messages."""
+
+
+class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
+    """The answer to `ping`."""
+
+    id: Id
+
+
+class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
+    """A request, or a part of it, was not carried out; the socket goes on."""
+
+    id: Id
+    code: Code
+    message: str
+    channel: str | UnsetType = UNSET
+    near: list[str] | UnsetType = UNSET
+
+
+class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
+    """All there is to know about a channel; the messages after it are changes."""
+
+    channel: str
+    cursor: str
+    recovered: bool | UnsetType
+    """False where the client had a cursor, or was connected, and something was lost in between."""
+    data: TradeView | list[TradeView] | list[CandleView] | None
+
+
+class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
+    """What the client missed follows, all of it."""
+
+    channel: str
+    cursor: str
+    recovered: Literal[True] = True
+
+
+class Update(Struct, frozen=True):
+    """A change in a channel."""
+
+    type: Literal["price", "candle", "trades"]
+    channel: str
+    cursor: str
+    data: TradeView | list[TradeView] | CandleView
+
+
+class Status(Struct, frozen=True, tag_field="type", tag="status"):
+    """Whether updates flow: `stalled` while Redis is away, `live` when it is back."""
+
+    state: Literal["live", "stalled"]
+
+
+class Frame(NamedTuple):
+    """A websocket message as it goes over the wire, the same object for every client."""
+
+    data: bytes
+    cursor: str = ""
+
+
+class ProtocolError(Exception):
+    """A request can't be carried out."""
+
+    def __init__(
+        self, code: Code, message: str, *, channel: str | None = None, near: list[str] | None = None
+    ) -> None:
+        """Say why.
+
+        Args:
+            code: for programs.
+            message: for people.
+            channel: the one concerned, as the client wrote it.
+            near: what may have been meant.
+        """
+        super().__init__(message)
+        self.code = code
+        self.channel = channel
+        self.near = near
+
+    def message(self, request_id: Id) -> Error:
+        """Return the message for the client."""
+        return Error(request_id, self.code, str(self), self.channel or UNSET, self.near or UNSET)
+
+
+_request_decoder: Final = msgspec.json.Decoder(Request)
+_encoder: Final = msgspec.json.Encoder()
+
+
+def parse_request(text: str | bytes) -> Request:
+    """Read a request.
+
+    Raises:
+        ProtocolError: it isn't JSON, or not of the form of a request.
+    """
+    try:
+        return _request_decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise ProtocolError("invalid_request", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ProtocolError("malformed", f"not JSON: {error}") from error
+
+
+def request_id(text: str | bytes) -> Id:
+    """Return the id of a request that is otherwise wrong, if it has one."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    given = found.get("id") if isinstance(found, dict) else None
+    return given if isinstance(given, int | str) else None
+
+
+def split_channel(text: str) -> tuple[Kind, str, str]:
+    """Split a channel's name into kind, symbol and interval, which is empty but for candles.
+
+    Raises:
+        ProtocolError: it names no kind of channel, or no interval.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "price" and rest:
+        return "price", rest, ""
+    if kind == "trades" and rest:
+        return "trades", rest, ""
+    symbol, _, interval = rest.rpartition(":")
+    if kind == "candles" and symbol:
+        if interval not in INTERVALS:
+            known = ", ".join(INTERVALS)
+            raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=text)
+        return "candles", symbol, interval
+    raise ProtocolError(
+        "unknown_channel",
+        f"{text[:80]!r} is not of the form price:SYMBOL, trades:SYMBOL or candles:SYMBOL:INTERVAL",
+        channel=text,
+    )
+
+
+def encode(message: Any, cursor: str = "") -> Frame:
+    """Encode a message into one unmasked text frame."""
+    payload = _encoder.encode(message)
+    length = len(payload)
+    if length < 126:
+        head = bytes((0x81, length))
+    elif length < 65_536:
+        head = struct.pack("!BBH", 0x81, 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x81, 127, length)
+    return Frame(head + payload, cursor)

@@ -1,0 +1,187 @@
+"""What one websocket client asks, carried out."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection
+from typing import Final
+
+from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
+from api.live.client import Client
+from api.live.cursor import Cursor
+from api.live.hub import OUTAGE, Hub
+from api.live.protocol import (
+    Ack,
+    Channel,
+    Id,
+    Op,
+    Pong,
+    ProtocolError,
+    Request,
+    encode,
+    parse_request,
+    request_id,
+    split_channel,
+)
+
+Wanted = dict[Channel, Cursor | None]
+
+
+class Session:
+    """A client's requests, one after the other."""
+
+    def __init__(self, *, hub: Hub, directory: Directory, client: Client, most_channels: int) -> None:
+        """Take the client and what serves it.
+
+        Args:
+            hub: where channels are.
+            directory: finds symbols.
+            client: whose requests these are.
+            most_channels: how many channels the client may have.
+        """
+        self._hub = hub
+        self._directory = directory
+        self._client = client
+        self._most_channels = most_channels
+        self._operations: Final[dict[str, Callable[[Request], Awaitable[None]]]] = {
+            "subscribe": self.subscribe,
+            "unsubscribe": self._unsubscribe,
+            "ping": self._ping,
+        }
+
+    async def handle(self, text: str | bytes) -> None:
+        """Carry out one request; whatever is wrong with it is told to the client."""
+        try:
+            request = parse_request(text)
+            await self._operation(request.op)(request)
+        except ProtocolError as error:
+            self._tell_error(request_id(text), error)
+        self._hub.flush()
+
+    def _operation(self, op: str) -> Callable[[Request], Awaitable[None]]:
+        operation = self._operations.get(op)
+        if operation is None:
+            raise ProtocolError("unknown_op", f"{op[:20]!r} is none of {', '.join(self._operations)}")
+        return operation
+
+    async def subscribe(self, request: Request) -> None:
+        """Acknowledge, then begin each channel with a snapshot or with what the client missed.
+
+        Raises:
+            ProtocolError: nothing was asked for.
+        """
+        wanted = await self._wanted(request)
+        resumable = await self._prepare(request.id, wanted)
+        self._acknowledge(request.id, "subscribe", list(resumable))
+        by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
+        for channel, can_resume in resumable.items():
+            cursor = wanted[channel]
+            if can_resume and cursor is not None:
+                by_cursor[cursor].append(channel)
+                continue
+            recovered = None if cursor is None else False
+            await self._begin(
+                request.id, [channel], self._hub.subscribe(self._client, channel, recovered=recovered)
+            )
+        for cursor, channels in by_cursor.items():
+            await self._begin(request.id, channels, self._hub.resume(self._client, channels, cursor))
+
+    async def _wanted(self, request: Request) -> Wanted:
+        """Return the channels that can be subscribed to; the client is told about the others."""
+        if not request.channels:
+            raise ProtocolError("invalid_request", "channels: name at least one")
+        wanted: Wanted = {}
+        for name in request.channels:
+            try:
+                channel = await self._channel(name)
+                cursor = _cursor(request, name, channel)
+                self._check_room(name, self._client.channels | wanted.keys() | {channel})
+                wanted[channel] = cursor
+            except ProtocolError as error:
+                self._tell_error(request.id, error)
+        return wanted
+
+    def _check_room(self, name: str, channels: Collection[Channel]) -> None:
+        if len(channels) > self._most_channels:
+            raise ProtocolError("too_many_channels", f"a client may have {self._most_channels}", channel=name)
+
+    async def _prepare(self, given_id: Id, wanted: Wanted) -> dict[Channel, bool]:
+        """Return which channels are ready, and whether each can go on from its cursor."""
+        results = await asyncio.gather(
+            *(self._hub.prepare(self._client, channel, cursor) for channel, cursor in wanted.items()),
+            return_exceptions=True,
+        )
+        ready: dict[Channel, bool] = {}
+        for channel, result in zip(wanted, results, strict=True):
+            if isinstance(result, bool):
+                ready[channel] = result
+            elif isinstance(result, OUTAGE):
+                self._tell_error(given_id, _unavailable(channel))
+            else:
+                raise result
+        return ready
+
+    async def _begin(self, given_id: Id, channels: list[Channel], beginning: Awaitable[None]) -> None:
+        try:
+            await beginning
+        except OUTAGE:
+            self._hub.unsubscribe(self._client, channels)
+            for channel in channels:
+                self._tell_error(given_id, _unavailable(channel))
+        await self._client.drained()
+
+    async def _unsubscribe(self, request: Request) -> None:
+        if not request.channels:
+            raise ProtocolError("invalid_request", "channels: name at least one")
+        done: list[Channel] = []
+        for name in request.channels:
+            try:
+                channel = self._subscribed(name, await self._channel(name))
+                self._hub.unsubscribe(self._client, [channel])
+                done.append(channel)
+            except ProtocolError as error:
+                self._tell_error(request.id, error)
+        self._acknowledge(request.id, "unsubscribe", done)
+
+    def _subscribed(self, name: str, channel: Channel) -> Channel:
+        if channel not in self._client.channels:
+            raise ProtocolError("not_subscribed", f"not subscribed to {name[:80]}", channel=name)
+        return channel
+
+    async def _ping(self, request: Request) -> None:
+        self._client.send(encode(Pong(request.id)))
+
+    async def _channel(self, name: str) -> Channel:
+        kind, text, interval = split_channel(name)
+        try:
+            symbol = await self._directory.resolve(text)
+        except UnknownSymbolError as error:
+            raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
+        except AmbiguousSymbolError as error:
+            raise ProtocolError(
+                "ambiguous_symbol", str(error), channel=name, near=error.candidates
+            ) from error
+        except OUTAGE as error:
+            raise ProtocolError("unavailable", "the database is away", channel=name) from error
+        return Channel(kind, *symbol, interval)
+
+    def _acknowledge(self, given_id: Id, op: Op, channels: list[Channel]) -> None:
+        if channels:
+            self._client.send(encode(Ack(given_id, op, [str(channel) for channel in channels])))
+
+    def _tell_error(self, given_id: Id, error: ProtocolError) -> None:
+        self._client.send(encode(error.message(given_id)))
+
+
+def _cursor(request: Request, name: str, channel: Channel) -> Cursor | None:
+    since = request.since
+    text = since.get(name) or since.get(str(channel)) if isinstance(since, dict) else since
+    if not text:
+        return None
+    try:
+        return Cursor.parse(text)
+    except ValueError as error:
+        raise ProtocolError("bad_cursor", str(error), channel=name) from error
+
+
+def _unavailable(channel: Channel) -> ProtocolError:
+    return ProtocolError("unavailable", "a server is away; try again in a moment", channel=str(channel))

@@ -1,0 +1,116 @@
+"""Errors as RFC 9457 problem documents: what each error means to a caller, in one place."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, ValidationException
+
+from db.pool import OUTAGE as DATABASE_OUTAGE
+from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_S: Final = 2
+"""How long a caller is asked to wait for a server to come back."""
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """What went wrong, as a caller is told."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """Describe it.
+
+        Args:
+            status: HTTP status.
+            code: a stable name for the kind of problem, in lower case with underscores.
+            detail: what is wrong this time, and what to do about it.
+            headers: for the answer.
+            members: further members of the document.
+        """
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem document."""
+        return {
+            "type": f"urn:tickplant:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.members,
+        }
+
+
+def bad_parameter(parameter: str, detail: str, **members: Any) -> Problem:
+    """Describe a parameter that is wrong."""
+    return Problem(400, "bad_parameter", f"{parameter}: {detail}", parameter=parameter, **members)
+
+
+def unavailable(what: str) -> Problem:
+    """Describe a server that is away."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, "unavailable", f"{what} is away; try again in a moment", headers=headers)
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the problem that an error is to a caller.
+
+    Redis and the database share some errors of the operating system; those are laid to the database, since
+    the Redis client wraps its own.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationException):
+        return _invalid(error)
+    if isinstance(error, HTTPException):
+        return _http(error)
+    if isinstance(error, REDIS_OUTAGE) and not isinstance(error, OSError):
+        return unavailable("Redis")
+    if isinstance(error, DATABASE_OUTAGE):
+        return unavailable("the database")
+    return Problem(500, "internal_error", "something went wrong here; it has been logged")
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Turn an error into an answer; those that nobody expected are logged with their traceback."""
+    problem = problem_of(error)
+    if problem.code == "internal_error":
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(
+        msgspec.json.encode(problem.document()),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+def _invalid(error: ValidationException) -> Problem:
+    """Describe parameters that the framework refused."""
+    faults = error.extra if isinstance(error.extra, list) else []
+    for fault in faults:
+        if isinstance(fault, dict) and fault.get("key"):
+            return bad_parameter(str(fault["key"]), str(fault.get("message", "is wrong")))
+    return Problem(400, "bad_request", error.detail)
+
+
+def _http(error: HTTPException) -> Problem:
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return Problem(error.status_code, code, error.detail, headers=error.headers)

@@ -1,0 +1,112 @@
+"""What callers see of trades and candles, the same over REST and websockets. Pure."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from api.times import format_time
+from tickplant.intervals import INTERVALS, SECOND_US
+from tickplant.market import Candle, Side, Trade
+
+LENGTHS = {"1s": SECOND_US, **INTERVALS}
+"""The intervals that candles can be asked for: name to length in microseconds."""
+
+DecimalText = Annotated[
+    str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
+]
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342Z"])]
+
+
+class TradeView(Struct, frozen=True):
+    """A trade."""
+
+    trade_id: Annotated[int, Meta(description="The venue's number; rises with time.", examples=[3735683259])]
+    price: DecimalText
+    size: DecimalText
+    side: Annotated[Side | None, Meta(description="The aggressor's side; null where the venue doesn't say.")]
+    event_time: Time
+    """When it happened, by the venue's clock."""
+    ingest_time: Time
+    """When tickplant received it."""
+
+
+class CandleView(Struct, frozen=True):
+    """A candle. Those that stand for an interval without trades have null for what only trades have."""
+
+    open_time: Time
+    """Inclusive."""
+    close_time: Time
+    """Exclusive."""
+    open: DecimalText
+    high: DecimalText
+    low: DecimalText
+    close: DecimalText
+    volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
+    quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]
+    trade_count: int
+    first_trade_id: int | None
+    last_trade_id: int | None
+    closed: Annotated[bool, Meta(description="The venue's time has passed close_time.")]
+    complete: Annotated[
+        bool, Meta(description="Closed, and trade ids prove that no trade of the interval is missing.")
+    ]
+    revision: Annotated[int, Meta(description="How many of its trades came after it had closed.")]
+
+
+def trade_view(trade: Trade) -> TradeView:
+    """Return a trade as callers see it."""
+    return TradeView(
+        trade.trade_id,
+        trade.price,
+        trade.size,
+        trade.side,
+        format_time(trade.event_time_us),
+        format_time(trade.ingest_time_us),
+    )
+
+
+def candle_view(candle: Candle) -> CandleView:
+    """Return a candle as callers see it."""
+    return CandleView(
+        format_time(candle.open_time_us),
+        format_time(candle.open_time_us + LENGTHS[candle.interval]),
+        plain(candle.open),
+        plain(candle.high),
+        plain(candle.low),
+        plain(candle.close),
+        plain(candle.volume),
+        plain(candle.quote_volume),
+        candle.trade_count,
+        candle.first_trade_id,
+        candle.last_trade_id,
+        candle.closed,
+        candle.complete,
+        candle.revision,
+    )
+
+
+def empty_view(open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool) -> CandleView:
+    """Return the candle of an interval without trades, which carries the price before it on."""
+    return CandleView(
+        format_time(open_time_us),
+        format_time(open_time_us + length_us),
+        price,
+        price,
+        price,
+        price,
+        "0",
+        "0",
+        0,
+        None,
+        None,
+        closed,
+        complete,
+        0,
+    )
+
+
+def plain(number: Decimal) -> str:
+    """Write a decimal with all its digits and never an exponent."""
+    text = str(number)
+    return format(number, "f") if "E" in text else text

@@ -1,0 +1,151 @@
+"""The candles table, as it is read, and candles of one second, which are computed from trades."""
+
+from typing import Final
+
+import asyncpg
+
+from db.times import time_of, us_of
+from tickplant.intervals import SECOND_US
+from tickplant.market import Candle, SymbolId
+
+SECOND: Final = "1s"
+"""The interval that is not stored."""
+
+SECOND_TRADES: Final = 50_000
+"""The most trades read for one page of candles of a second."""
+
+_READ: Final = """
+    select * from candles
+    where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5
+    order by open_time {order}
+    limit $6
+"""
+
+# A candle is told complete where ids prove it, by the rule for stored ones: its own are consecutive, and the
+# trades just before and just after it are stored.
+_READ_SECONDS: Final = """
+    with part as (
+        select * from trades
+        where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+        order by event_time {order}, trade_id {order}
+        limit $5
+    ), second as (
+        select venue, symbol, date_trunc('second', event_time) as open_time,
+            (array_agg(price order by event_time, trade_id))[1] as open,
+            max(price) as high,
+            min(price) as low,
+            (array_agg(price order by event_time desc, trade_id desc))[1] as close,
+            sum(size) as volume,
+            sum(price * size) as quote_volume,
+            count(*) as trade_count,
+            min(event_time) as first_event_time,
+            (array_agg(trade_id order by event_time, trade_id))[1] as first_trade_id,
+            max(event_time) as last_event_time,
+            (array_agg(trade_id order by event_time desc, trade_id desc))[1] as last_trade_id
+        from part group by 1, 2, 3
+    )
+    select s.*, '1s' as "interval", 0::bigint as revision, t.closed,
+        t.closed and s.trade_count = s.last_trade_id - s.first_trade_id + 1
+            and s.first_trade_id > l.first_trade_id and not l.missing @> s.first_trade_id - 1
+            and s.last_trade_id < l.last_trade_id and not l.missing @> s.last_trade_id + 1 as complete
+    from second s
+    join ledger l using (venue, symbol)
+    cross join lateral (select s.open_time + interval '1 second' <= l.watermark as closed) t
+    order by s.open_time {order}
+"""
+
+
+async def read_candles(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    interval: str,
+    *,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    newest: bool = False,
+) -> list[Candle]:
+    """Return candles of a symbol in ascending order; intervals without trades have none.
+
+    Args:
+        connection: to the database.
+        symbol: whose.
+        interval: a stored one.
+        start_us: the least open time, inclusive.
+        end_us: the greatest open time, exclusive.
+        limit: the most candles.
+        newest: whether the limit leaves out the oldest rather than the newest.
+    """
+    query = _READ.format(order="desc" if newest else "asc")
+    rows = await connection.fetch(query, *symbol, interval, time_of(start_us), time_of(end_us), limit)
+    candles = [_candle(row) for row in rows]
+    return candles[::-1] if newest else candles
+
+
+async def read_seconds(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    *,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    newest: bool = False,
+    most_trades: int = SECOND_TRADES,
+) -> tuple[list[Candle], bool]:
+    """Compute candles of one second from trades, in ascending order.
+
+    Args:
+        connection: to the database.
+        symbol: whose.
+        start_us: the least open time, inclusive.
+        end_us: the greatest open time, exclusive.
+        limit: the most candles.
+        newest: whether a limit leaves out the oldest rather than the newest.
+        most_trades: the most trades to read, unless a single second has more.
+
+    Returns:
+        The candles, and whether the range may hold more than these.
+    """
+    query = _READ_SECONDS.format(order="desc" if newest else "asc")
+    start_us, end_us = _ceil_second(start_us), _ceil_second(end_us)
+    bounds = time_of(start_us), time_of(end_us)
+    candles = [_candle(row) for row in await connection.fetch(query, *symbol, *bounds, most_trades)]
+    more = False
+    if sum(candle.trade_count for candle in candles) == most_trades:
+        more = True
+        if len(candles) > 1:
+            candles.pop()  # the limit may have cut it
+        else:
+            opened = candles[0].open_time_us
+            bounds = time_of(opened), time_of(opened + SECOND_US)
+            candles = [_candle(row) for row in await connection.fetch(query, *symbol, *bounds, None)]
+    more |= len(candles) > limit
+    candles = candles[:limit]
+    return (candles[::-1] if newest else candles), more
+
+
+def _ceil_second(time_us: int) -> int:
+    return -(-time_us // SECOND_US) * SECOND_US
+
+
+def _candle(row: asyncpg.Record) -> Candle:
+    return Candle(
+        row["venue"],
+        row["symbol"],
+        row["interval"],
+        us_of(row["open_time"]),
+        row["open"],
+        row["high"],
+        row["low"],
+        row["close"],
+        row["volume"],
+        row["quote_volume"],
+        row["trade_count"],
+        us_of(row["first_event_time"]),
+        row["first_trade_id"],
+        us_of(row["last_event_time"]),
+        row["last_trade_id"],
+        row["revision"],
+        row["closed"],
+        row["complete"],
+    )

@@ -1,0 +1,55 @@
+"""What the database knows of each symbol, and how far each partition is committed."""
+
+from typing import NamedTuple
+
+import asyncpg
+
+from db.times import us_of
+from tickplant.market import SymbolId
+
+
+class SymbolRow(NamedTuple):
+    """A symbol that has trades."""
+
+    id: SymbolId
+    first_trade_id: int
+    last_trade_id: int
+    missing: int
+    """How many ids between first and last are not stored."""
+    watermark_us: int
+    """The venue's time up to which its trades have been seen."""
+
+
+async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
+    """Return all symbols that have trades, by venue and symbol."""
+    rows = await connection.fetch(
+        "select venue, symbol, first_trade_id, last_trade_id, watermark,"
+        " (select coalesce(sum(upper(part) - lower(part)), 0) from unnest(missing) part)::bigint as missing"
+        " from ledger order by venue, symbol"
+    )
+    return [
+        SymbolRow(
+            SymbolId(row["venue"], row["symbol"]),
+            row["first_trade_id"],
+            row["last_trade_id"],
+            row["missing"],
+            us_of(row["watermark"]),
+        )
+        for row in rows
+    ]
+
+
+async def read_watermark(connection: asyncpg.Connection, symbol: SymbolId) -> tuple[int, int] | None:
+    """Return a symbol's watermark and last trade id; None where it has no trades."""
+    row = await connection.fetchrow(
+        "select watermark, last_trade_id from ledger where venue = $1 and symbol = $2", *symbol
+    )
+    return (us_of(row["watermark"]), row["last_trade_id"]) if row else None
+
+
+async def read_committed(connection: asyncpg.Connection, role: str, partition: int) -> str | None:
+    """Return the last stream entry that a role has committed; None where it never worked."""
+    entry_id: str | None = await connection.fetchval(
+        "select entry_id from lease where role = $1 and partition = $2", role, partition
+    )
+    return entry_id

@@ -1,0 +1,81 @@
+"""The trades table, as it is read: pages in order of event time and trade id, and the last trade."""
+
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.times import time_of, us_of
+from tickplant.market import SymbolId, Trade
+
+LEAST_ID: Final = -(2**63)
+
+
+class TradeBound(NamedTuple):
+    """A place between trades: after all that are less or equal, before all that are greater."""
+
+    event_time_us: int
+    trade_id: int = LEAST_ID
+    """The default lies before every trade of that moment."""
+
+
+_COLUMNS: Final = "venue, symbol, trade_id, price::text, size::text, side, event_time, ingest_time"
+
+# The times stand beside the pairs since TimescaleDB chooses chunks by plain comparisons of the time only.
+_READ: Final = f"""
+    select {_COLUMNS} from trades
+    where venue = $1 and symbol = $2
+        and event_time >= $3 and (event_time, trade_id) > ($3, $4)
+        and event_time <= $5 and (event_time, trade_id) < ($5, $6)
+    order by event_time {{order}}, trade_id {{order}}
+    limit $7
+"""  # noqa: S608 - constants only
+
+
+async def read_trades(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    *,
+    after: TradeBound,
+    before: TradeBound,
+    limit: int,
+    newest: bool = False,
+) -> list[Trade]:
+    """Return trades of a symbol in ascending order of event time and trade id.
+
+    Args:
+        connection: to the database.
+        symbol: whose.
+        after: exclusive.
+        before: exclusive.
+        limit: the most trades.
+        newest: whether the limit leaves out the oldest rather than the newest.
+    """
+    query = _READ.format(order="desc" if newest else "asc")
+    rows = await connection.fetch(
+        query, *symbol, time_of(after[0]), after[1], time_of(before[0]), before[1], limit
+    )
+    trades = [_trade(row) for row in rows]
+    return trades[::-1] if newest else trades
+
+
+async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> Trade | None:
+    """Return the newest trade of a symbol; None where there is none."""
+    row = await connection.fetchrow(
+        f"select {_COLUMNS} from trades where venue = $1 and symbol = $2"  # noqa: S608 - constants only
+        " order by event_time desc, trade_id desc limit 1",
+        *symbol,
+    )
+    return _trade(row) if row else None
+
+
+def _trade(row: asyncpg.Record) -> Trade:
+    return Trade(
+        row["venue"],
+        row["symbol"],
+        row["trade_id"],
+        row["price"],
+        row["size"],
+        row["side"],
+        us_of(row["event_time"]),
+        us_of(row["ingest_time"]),
+    )
