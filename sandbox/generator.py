@@ -31,7 +31,6 @@ KNOWN: Final[dict[str, tuple[float, int, int]]] = {
     "ADAUSDT": (0.4, 4, 1),
     "SHIBUSDT": (0.000018, 8, 0),
     "LTCUSDT": (70, 2, 3),
-    "ETHBTC": (0.043, 5, 4),
     "USDCUSDT": (1, 4, 0),
 }
 """Symbols with a usual price, and the decimal places of their prices and sizes."""

@@ -12,7 +12,8 @@ from sandbox.tape import CHUNK, Rendering, Tape, streams_of_symbols
 from tickplant.market import SymbolId
 
 _MAX_STEP: Final = 4 * CHUNK
-_RENDERINGS_KEPT: Final = 64
+_RENDERINGS_KEPT: Final = 16
+"""Of views that nobody has any more."""
 
 
 class Player:
@@ -111,6 +112,8 @@ class Player:
 
     def _send(self, audience: Audience, end: int) -> None:
         start, self._position = self._position, end
+        if len(self._renderings) > len(audience.groups) + _RENDERINGS_KEPT:
+            self._renderings = {view: self._rendering(view) for view in audience.groups}
         if start < end:
             for view in audience.groups:
                 audience.send(view, self._rendering(view).between(start, end))
@@ -118,7 +121,5 @@ class Player:
     def _rendering(self, view: View) -> Rendering:
         rendering = self._renderings.get(view)
         if rendering is None:
-            if len(self._renderings) >= _RENDERINGS_KEPT:
-                self._renderings.pop(next(iter(self._renderings)))
             rendering = self._renderings[view] = Rendering(self._tape, view)
         return rendering

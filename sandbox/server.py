@@ -20,7 +20,8 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from sandbox.audience import Audience
-from sandbox.binance.rest import WEIGHT_PER_MINUTE, Answer, Rest
+from sandbox.binance.endpoints import WEIGHT_PER_MINUTE
+from sandbox.binance.rest import Answer, Rest
 from sandbox.binance.session import MAX_STREAMS, BadAddressError, Session, open_session, shutdown_notice
 from sandbox.frames import View
 from sandbox.source import Source, Status

@@ -1,0 +1,221 @@
+"""Reading captures: formats, merging, and what is wrong with a line."""
+
+import gzip
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from sandbox.captures import CaptureError, Problem, find_captures, read_frames, read_trades
+from tickplant.market import Trade
+
+START_MS = 1_723_161_255_000
+
+
+def trade_frame(trade_id: int, ms: int = 0, symbol: str = "BTCUSDT", price: str = "61837.63000000") -> str:
+    time = START_MS + ms
+    return (
+        f'{{"e":"trade","E":{time + 1},"s":"{symbol}","t":{trade_id},"p":"{price}","q":"0.02000000",'
+        f'"T":{time},"m":true,"M":true}}'
+    )
+
+
+def combined(frame: str, stream: str = "btcusdt@trade") -> str:
+    return f'{{"stream":"{stream}","data":{frame}}}'
+
+
+def received(frame: str, ms: int = 0) -> str:
+    return f"{(START_MS + ms) * 1_000_000 + 123} {frame}"
+
+
+def write(path: Path, *lines: str) -> Path:
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def ids(path: Path) -> list[int]:
+    return [trade.trade_id for trade in read_trades([path])]
+
+
+def test_recorded_captures_hold_what_their_description_says(marketdata: Path) -> None:
+    problems: list[Problem] = []
+    frames = list(read_frames([marketdata / "binance-spot"], problems.append))
+    counts = Counter(frame.trade.symbol for frame in frames if frame.trade)
+    assert counts == {"BTCUSDT": 19_904, "ETHUSDT": 14_515}
+    assert not problems
+    assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
+    for symbol in counts:
+        found = [frame.trade.trade_id for frame in frames if frame.trade and frame.trade.symbol == symbol]
+        assert found == list(range(found[0], found[0] + len(found)))
+    assert sum(frame.stream == "" for frame in frames) == 2  # the depth snapshots came on no stream
+
+
+def test_a_line_with_and_without_envelope_and_receive_time_is_the_same_trade(tmp_path: Path) -> None:
+    frame = trade_frame(7)
+    expected = Trade(
+        "binance",
+        "BTCUSDT",
+        7,
+        "61837.63000000",
+        "0.02000000",
+        "sell",
+        START_MS * 1000,
+        (START_MS + 1) * 1000,
+    )
+    for line in (frame, combined(frame)):
+        assert list(read_trades([write(tmp_path / "a", line)])) == [expected]
+    with_time = Trade(
+        "binance",
+        "BTCUSDT",
+        7,
+        "61837.63000000",
+        "0.02000000",
+        "sell",
+        START_MS * 1000,
+        START_MS * 1000 + 5000,
+    )
+    for line in (received(frame, 5), received(combined(frame), 5)):
+        assert list(read_trades([write(tmp_path / "a", line)])) == [with_time]
+
+
+def test_times_in_microseconds_are_taken_as_such(tmp_path: Path) -> None:
+    frame = trade_frame(7).replace(f'"T":{START_MS}', f'"T":{START_MS}456')
+    (trade,) = read_trades([write(tmp_path / "a", frame)])
+    assert trade.event_time_us == START_MS * 1000 + 456
+
+
+def test_plain_gzip_and_zstd_are_told_by_content_not_name(tmp_path: Path) -> None:
+    text = "".join(f"{combined(trade_frame(number, number))}\n" for number in range(500)).encode()
+    frames = zstandard.ZstdCompressor().compress(text[: len(text) // 2])
+    frames += zstandard.ZstdCompressor().compress(text[len(text) // 2 :])
+    for name, content in (("a.gz", text), ("b.txt", gzip.compress(text)), ("c.csv", frames)):
+        (tmp_path / name).write_bytes(content)
+        assert ids(tmp_path / name) == list(range(500))
+
+
+def test_files_are_merged_by_receive_time_and_ties_keep_their_order(tmp_path: Path) -> None:
+    one = write(tmp_path / "1", *(received(trade_frame(number), number) for number in (1, 3, 5)))
+    two = write(tmp_path / "2", *(received(trade_frame(number + 10), number) for number in (2, 3, 4)))
+    merged = [trade.trade_id for trade in read_trades([one, two])]
+    assert merged == [1, 12, 3, 13, 14, 5]
+    assert [trade.trade_id for trade in read_trades([two, one])] == [1, 12, 13, 3, 14, 5]
+
+
+def test_without_receive_times_files_are_merged_by_the_venues_time(tmp_path: Path) -> None:
+    one = write(tmp_path / "1", trade_frame(1, 10), trade_frame(3, 30))
+    two = write(tmp_path / "2", trade_frame(2, 20))
+    assert [trade.trade_id for trade in read_trades([one, two])] == [1, 2, 3]
+
+
+def test_a_file_keeps_its_order_whatever_its_times_say(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a", *(received(trade_frame(number), ms) for number, ms in ((1, 9), (2, 5), (3, 7)))
+    )
+    frames = list(read_frames([path, write(tmp_path / "b", received(trade_frame(4), 8))]))
+    assert [frame.trade.trade_id for frame in frames if frame.trade] == [4, 1, 2, 3]
+    assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
+
+
+def test_the_same_trade_twice_stays_twice(tmp_path: Path) -> None:
+    assert ids(write(tmp_path / "a", trade_frame(1), trade_frame(1), trade_frame(5), trade_frame(2))) == [
+        1,
+        1,
+        5,
+        2,
+    ]
+
+
+def test_frames_that_are_no_trades_pass_and_are_no_problem(tmp_path: Path) -> None:
+    others = (
+        '{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1.0","B":"1.0","a":"2.0","A":"1.0"}}',
+        '{"lastUpdateId":1,"bids":[],"asks":[]}',
+        '{"result":null,"id":1}',
+        '{"stream":"!miniTicker@arr","data":[{"e":"24hrMiniTicker","E":1723161255343,"s":"BTCUSDT"}]}',
+        combined('{"e":"aggTrade","E":1723161255343,"s":"BTCUSDT","a":1,"p":"1.0"}', "btcusdt@aggTrade"),
+    )
+    problems: list[Problem] = []
+    path = write(tmp_path / "a", *others, "", trade_frame(1))
+    frames = list(read_frames([path], problems.append))
+    assert [frame.trade is not None for frame in frames] == [False] * 5 + [True]
+    assert [frame.stream for frame in frames][0::3] == ["btcusdt@bookTicker", "!miniTicker@arr"]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        combined(trade_frame(2))[:-9],
+        "not a frame at all",
+        "[1,2",
+        trade_frame(2, price="1e5"),
+        trade_frame(2, price="-1.5"),
+        trade_frame(2).replace('"t":2', '"t":"2"'),
+        trade_frame(2).replace('"q":"0.02000000",', ""),
+        "12345 " + trade_frame(2),
+    ],
+)
+def test_a_broken_line_is_reported_with_its_place_and_left_out(tmp_path: Path, broken: str) -> None:
+    path = write(tmp_path / "a", trade_frame(1), "", broken, trade_frame(3))
+    problems: list[Problem] = []
+    trades = list(read_trades([path], problems.append))
+    assert [trade.trade_id for trade in trades] == [1, 3]
+    assert [(problem.path, problem.line) for problem in problems] == [(path, 3)]
+    assert str(problems[0]).startswith(f"{path}, line 3: ")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
+def test_a_file_that_breaks_off_gives_what_it_holds(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    text = "".join(f"{trade_frame(number, number)}\n" for number in range(20_000)).encode()
+    path = tmp_path / "a"
+    path.write_bytes(pack(text)[:-3000])
+    problems: list[Problem] = []
+    found = [trade.trade_id for trade in read_trades([path], problems.append)]
+    assert len(found) > 100
+    assert found == list(range(len(found)))
+    assert problems
+    assert all(problem.line >= len(found) for problem in problems)
+
+
+def test_frames_of_other_venues_are_named_and_refused(marketdata: Path) -> None:
+    with pytest.raises(CaptureError, match=r"btc-eth-usd.*coinbase"):
+        read_frames([marketdata / "coinbase-exchange"])
+    with pytest.raises(CaptureError, match=r"ibm.*finnhub"):
+        read_frames([marketdata / "stocks"])
+
+
+def test_a_kraken_frame_is_recognised(tmp_path: Path) -> None:
+    line = '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":1.5}]}'
+    with pytest.raises(CaptureError, match="kraken"):
+        read_frames([write(tmp_path / "a", line)])
+
+
+def test_a_directory_gives_its_captures_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path / "LICENSE", "Permission is hereby granted")
+    second, first = write(tmp_path / "b", trade_frame(2)), write(tmp_path / "a", trade_frame(1))
+    assert find_captures([tmp_path]) == [first, second]
+
+
+@pytest.mark.parametrize("content", ["", "open_time_ms,open\n1,2\n", "\x00\xff"])
+def test_a_file_that_is_no_capture_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "what"
+    path.write_text(content)
+    with pytest.raises(CaptureError, match="what: no frame of a known venue"):
+        find_captures([path])
+    with pytest.raises(CaptureError, match="no capture in this directory"):
+        find_captures([tmp_path])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="nowhere: No such file"):
+        find_captures([tmp_path / "nowhere"])
+
+
+def test_a_file_without_any_time_is_reported(tmp_path: Path) -> None:
+    problems: list[Problem] = []
+    path = write(tmp_path / "a", '{"u":1,"s":"BTCUSDT","b":"1.0","B":"1.0","a":"2.0","A":"1.0"}')
+    assert not list(read_frames([path], problems.append))
+    assert "no line says when" in problems[0].reason
