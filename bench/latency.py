@@ -1,0 +1,66 @@
+"""Stage `latency`: from the sending of a frame to its arrival at a websocket client of the API."""
+
+import asyncio
+import sys
+from subprocess import PIPE
+from typing import Any, Final
+
+import msgspec
+
+from bench.client import Ages, Order
+from bench.commits import wait_for_worker
+from bench.cpu import cpu_seconds, per_trade_us
+from bench.market import RATE, SEED, SYMBOLS
+from bench.plant import Plant
+from bench.result import Latency, Result
+from db.pool import open_pool
+from tickplant.embedded.folder import free_port
+
+AIM_P50_MS: Final = 2.0
+AIM_P99_MS: Final = 10.0
+_WARM_UP_S: Final = 2.0
+
+
+async def measure_latency(plant: Plant, seconds: float) -> list[Result]:
+    """Measure trades, and then prices, of all symbols at one client."""
+    await plant.empty()
+    port = free_port()
+    market = ["--symbol-count", str(SYMBOLS), "--rate", str(RATE), "--seed", str(SEED)]
+    async with (
+        plant.sandbox(*market) as venue,
+        plant.roles("api", "worker", venue=venue, TICKPLANT_API_PORT=str(port)),
+        open_pool(plant.database_url, size=1, application="bench") as pool,
+    ):
+        await wait_for_worker(plant, pool)
+        async with plant.roles("ingest", venue=venue):
+            return [await _measure(port, kind, venue["symbols"], seconds) for kind in ("trades", "price")]
+
+
+async def _measure(port: int, kind: str, symbols: list[str], seconds: float) -> Latency:
+    channels = [f"{kind}:{symbol}" for symbol in symbols]
+    before = cpu_seconds()
+    answer = await _run_client(Order(f"ws://127.0.0.1:{port}/ws", channels, _WARM_UP_S, seconds))
+    costs = per_trade_us(before, cpu_seconds(), int(RATE * (seconds + _WARM_UP_S)))
+    ages = answer.ages_us
+    return Latency(
+        f"frame to websocket client, {kind} of {len(symbols)} symbols",
+        answer.messages,
+        p50_ms=ages[len(ages) // 2] / 1000,
+        p99_ms=ages[len(ages) * 99 // 100] / 1000,
+        most_ms=ages[-1] / 1000,
+        aim_p50_ms=AIM_P50_MS,
+        aim_p99_ms=AIM_P99_MS,
+        per_s=len(ages) / seconds,
+        notes=(f"CPU us a trade sent: {costs}",),
+    )
+
+
+async def _run_client(order: Order) -> Ages:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.client", stdin=PIPE, stdout=PIPE
+    )
+    output: Any
+    output, _ = await process.communicate(msgspec.json.encode(order))
+    if process.returncode != 0:
+        raise RuntimeError(f"the client ended with exit code {process.returncode}")
+    return msgspec.json.decode(output, type=Ages)

@@ -1,0 +1,135 @@
+"""A plant for measuring: servers in a folder of their own, and the processes that `tickplant up` runs."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from db.migrate import migrate
+from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.redis_client import open_redis
+from tickplant.settings import PREFIX, Settings
+from tickplant.streams import trades_stream
+from tickplant.supervisor import Role, Supervisor
+
+SETTINGS: Final = Settings()
+"""As shipped."""
+
+STREAMS: Final = [trades_stream(partition) for partition in range(SETTINGS.partitions)]
+
+_DATABASE: Final = "bench"
+_WAIT_S: Final = 120.0
+
+
+class Plant:
+    """Servers, and processes started on them."""
+
+    def __init__(self, supervisor: Supervisor, redis: RedisServer, postgres: PostgresServer) -> None:
+        """Take running servers.
+
+        Attributes:
+            redis: an open client.
+        """
+        self.redis = open_redis(redis.url)
+        self.redis_url = redis.url
+        self._supervisor = supervisor
+        self._postgres = postgres
+        self.database_url = postgres.url.rpartition("/")[0] + f"/{_DATABASE}"
+        self.servers = f"{redis.description}; {postgres.description}"
+
+    async def empty(self) -> None:
+        """Begin anew: nothing in Redis, and a new database."""
+        await self.redis.flushall()
+        connection = await asyncpg.connect(self._postgres.url)
+        await connection.execute(f"drop database if exists {_DATABASE} with (force)")
+        await connection.execute(f"create database {_DATABASE}")
+        await connection.execute("checkpoint")
+        await connection.close()
+        await migrate(self.database_url, partitions=SETTINGS.partitions, extension=SETTINGS.timescaledb)
+
+    @asynccontextmanager
+    async def sandbox(self, *arguments: str) -> AsyncIterator[dict[str, Any]]:
+        """Run a sandbox venue; yields what it says of itself."""
+        role = Role("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
+        async with self._supervisor.announced(role) as line:
+            yield msgspec.json.decode(line)
+
+    @asynccontextmanager
+    async def roles(
+        self, *names: str, venue: Mapping[str, Any] | None = None, **settings: str
+    ) -> AsyncIterator[None]:
+        """Run processes of these roles.
+
+        Args:
+            names: commands of `tickplant`.
+            venue: what the sandbox says of itself, for ingest.
+            settings: variables besides the addresses of the servers.
+        """
+        shared = {
+            "TICKPLANT_REDIS_URL": self.redis_url,
+            "TICKPLANT_DATABASE_URL": self.database_url,
+            "TICKPLANT_LOG_LEVEL": "warning",
+            **settings,
+        }
+        if venue is not None:
+            shared["TICKPLANT_BINANCE_WS_URL"] = venue["ws_url"]
+            shared["TICKPLANT_BINANCE_REST_URL"] = venue["rest_url"]
+            shared["TICKPLANT_SYMBOLS"] = " ".join(venue["symbols"])
+        async with self._supervisor.roles(*(Role(name, (name,), shared) for name in names)):
+            yield
+
+    async def entries(self) -> int:
+        """Return how many entries the partition streams hold."""
+        return sum([await self.redis.xlen(stream) for stream in STREAMS])
+
+    async def until(
+        self, condition: Callable[[], Awaitable[bool]], what: str, *, poll_s: float = 0.02
+    ) -> None:
+        """Wait for a condition.
+
+        Raises:
+            TimeoutError: it did not come about.
+        """
+        deadline = asyncio.get_running_loop().time() + _WAIT_S
+        while not await condition():
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"waited {_WAIT_S:g} s for {what}")
+            await asyncio.sleep(poll_s)
+
+
+@asynccontextmanager
+async def open_plant(folder: Path) -> AsyncIterator[Plant]:
+    """Start servers on data in a folder."""
+    supervisor = Supervisor(lambda name, line: print(f"{name}: {line}", file=sys.stderr))
+    redis, postgres = RedisServer(folder / "redis"), PostgresServer(folder / "postgres")
+    async with supervisor.server("redis", redis), supervisor.server("postgres", postgres):
+        plant = Plant(supervisor, redis, postgres)
+        try:
+            yield plant
+        finally:
+            await plant.redis.aclose()
+
+
+@contextmanager
+def prepared_folder() -> Iterator[Path]:
+    """Make a folder that PostgreSQL's user can reach, and remove it at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="tickplant-bench-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def forget_settings() -> None:
+    """Let this process and its children have the settings as shipped."""
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]

@@ -1,0 +1,53 @@
+"""Stage `whole`: sandbox to committed rows, all processes side by side as `tickplant up` runs them."""
+
+import time
+
+from bench.commits import wait_for_worker
+from bench.cpu import cpu_seconds, per_trade_us
+from bench.market import tape_arguments
+from bench.plant import Plant
+from bench.result import Rate, Result, Throughput
+from db.pool import open_pool
+from db.progress import read_committed
+
+AIM_PER_S = 200_000
+
+
+async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> list[Result]:
+    """Measure from the first entry in Redis to the last commit.
+
+    Args:
+        plant: the servers.
+        count: how many trades.
+        bare: what bounds it, as other stages have measured it.
+    """
+    await plant.empty()
+
+    async def has_begun() -> bool:
+        return await plant.entries() > 0
+
+    async def is_done() -> bool:
+        return sum((await read_committed(pool)).trades.values()) >= count
+
+    async with (
+        plant.sandbox(*tape_arguments(count)) as venue,
+        plant.roles("worker"),
+        open_pool(plant.database_url, size=1, application="bench") as pool,
+    ):
+        await wait_for_worker(plant, pool)
+        before = cpu_seconds()
+        async with plant.roles("ingest", venue=venue):
+            await plant.until(has_begun, "the first entry", poll_s=0.005)
+            started_s = time.perf_counter()
+            await plant.until(is_done, f"{count:,} trades committed")
+            per_s = count / (time.perf_counter() - started_s)
+            costs = per_trade_us(before, cpu_seconds(), count)
+    return [
+        Throughput(
+            "end to end, websocket to committed rows",
+            Rate("sandbox, ingest, Redis, worker, PostgreSQL, API", per_s),
+            bare,
+            aim_per_s=AIM_PER_S,
+            notes=(f"CPU us a trade: {costs}",),
+        )
+    ]
