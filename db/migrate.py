@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import asyncpg
 
+from db.pool import OUTAGE
 from tickplant.errors import FatalError
 
 FOLDER: Final = Path(__file__).parent / "migrations"
@@ -46,15 +47,18 @@ async def migrate(
         The names of the migrations that this call ran.
 
     Raises:
-        FatalError: the database is newer than the code, was created with another number of partitions, or
-            TimescaleDB is asked for and not there.
+        FatalError: the database can't be reached, is newer than the code, was created with another number of
+            partitions, or TimescaleDB is asked for and not there.
     """
     migrations = read_migrations(folder)
-    connection = await asyncpg.connect(url)
+    try:
+        connection = await asyncpg.connect(url)
+    except (*OUTAGE, asyncpg.PostgresError) as error:
+        raise FatalError(f"the database can't be reached: {error}") from error
     try:
         await connection.execute("set client_min_messages = warning")
         # Tried, not waited for: a session that waits for the lock inside a statement holds a snapshot.
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):
+        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         ran = await _run(connection, migrations, extension)
         await _check_partitions(connection, partitions)

@@ -22,7 +22,7 @@ Say = Callable[[str, str], None]
 """Shows the person at the terminal a line: of whom, and the line."""
 
 
-class Backoff:
+class RestartDelay:
     """How long to wait before starting a process again: twice as long each time, until one has run well."""
 
     FIRST_S: Final = 0.25
@@ -138,12 +138,12 @@ class Supervisor:
             self._failure.set_exception(error)
 
     async def _keep_server(self, name: str, server: Restartable) -> None:
-        backoff = Backoff()
+        delay = RestartDelay()
         clock = asyncio.get_running_loop().time
         while True:
             started = clock()
             code = await server.wait()
-            delay_s = backoff.after(clock() - started)
+            delay_s = delay.after(clock() - started)
             self._say(name, f"{ending(code)}; starting it again in {delay_s:g} s")
             await asyncio.sleep(delay_s)
             await server.start()
@@ -185,7 +185,7 @@ class _Process:
         Raises:
             FatalError: its settings are wrong.
         """
-        backoff = Backoff()
+        delay = RestartDelay()
         clock = asyncio.get_running_loop().time
         try:
             while not self._stopping.is_set():
@@ -195,7 +195,7 @@ class _Process:
                     return
                 if code == SETTINGS_EXIT:
                     raise FatalError(f"{self._role.name} can't run with these settings; see its lines above")
-                delay_s = backoff.after(clock() - started)
+                delay_s = delay.after(clock() - started)
                 self._say(self._role.name, f"{ending(code)}; starting it again in {delay_s:g} s")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay_s)

@@ -1,6 +1,5 @@
 """What `tickplant up` is going to run: which venue, whose data, which processes and ports."""
 
-import asyncio
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.cli.reach import unreachable
 from tickplant.cli.servers import data_folder
 from tickplant.cli.terminal import Terminal
 from tickplant.embedded.folder import free_port, is_free
@@ -16,7 +16,6 @@ from tickplant.errors import FatalError
 from tickplant.settings import Settings
 from tickplant.supervisor import Role
 
-_REACH_S: Final = 4.0
 _DEMO: Final = Path(".demo")
 _DEFAULTS: Final = Settings()
 
@@ -109,7 +108,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
 
 async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     folder = (settings.data or _DEMO).absolute()
-    reason = await _unreachable(settings.binance_ws_url)
+    reason = await unreachable(settings.binance_ws_url)
     if reason is None:
         return _tell(Plan(settings=settings, data=folder / "live", log_level=settings.log_level), terminal)
     terminal.tell(f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue makes up trades")
@@ -133,20 +132,6 @@ def _sandbox(arguments: list[str], log_level: str) -> Role:
     return Role(
         "sandbox", ("sandbox", "--port", str(free_port()), *arguments), {"TICKPLANT_LOG_LEVEL": log_level}
     )
-
-
-async def _unreachable(url: str) -> str | None:
-    """Return why a venue's websockets can't be reached; None if they can."""
-    from websockets.asyncio.client import connect
-    from websockets.exceptions import WebSocketException
-
-    try:
-        async with asyncio.timeout(_REACH_S), connect(url + "/ws", open_timeout=None):
-            return None
-    except TimeoutError:
-        return f"no answer within {_REACH_S:g} s"
-    except (OSError, WebSocketException) as error:
-        return str(error) or type(error).__name__
 
 
 def _choose_api_port(settings: Settings) -> int:

@@ -45,7 +45,7 @@ def can(account: Account, test: str, path: Path) -> bool:
         FatalError: this process can't become that user.
     """
     argv = command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603
     if ended.stderr:
         raise FatalError(
             f"PostgreSQL refuses to run as root, and here root {ended.stderr.strip()}:"

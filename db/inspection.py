@@ -1,0 +1,81 @@
+"""What a database server is and what is in the database, for a diagnosis; changes nothing."""
+
+import time
+
+import asyncpg
+from msgspec import Struct
+
+from db.migrate import read_migrations
+from db.pool import OUTAGE
+from tickplant.errors import FatalError
+
+
+class Inspection(Struct, frozen=True, kw_only=True):
+    """A database server and a database on it."""
+
+    version: str
+    """Such as `15.8`."""
+    major: int
+    durable: bool
+    """Commits are on disk when they are acknowledged."""
+    timescaledb_used: str | None
+    """The version of the extension in this database; None if it isn't."""
+    timescaledb_offered: bool
+    """The server has the extension, and has loaded it."""
+    migrations_done: int
+    migrations_known: int
+    partitions: int | None
+    """What the database was created with; None before the first migration."""
+    skew_s: float
+    """How far its clock is ahead of this machine's."""
+
+
+async def inspect(url: str) -> Inspection:
+    """Look at a database.
+
+    Args:
+        url: postgresql:// address.
+
+    Raises:
+        FatalError: it can't be reached.
+    """
+    try:
+        connection = await asyncpg.connect(url, timeout=10)
+    except (*OUTAGE, asyncpg.PostgresError) as error:
+        raise FatalError(f"can't be reached: {error or type(error).__name__}") from error
+    try:
+        return await _inspect(connection)
+    finally:
+        await connection.close()
+
+
+async def _inspect(connection: asyncpg.Connection) -> Inspection:
+    before_s = time.time()
+    theirs_s = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
+    ours_s = (before_s + time.time()) / 2
+    number = int(await connection.fetchval("show server_version_num"))
+    return Inspection(
+        version=(await connection.fetchval("show server_version")).split()[0],
+        major=number // 10_000,
+        durable=await connection.fetchval("show fsync") == "on"
+        and await connection.fetchval("show synchronous_commit") != "off",
+        timescaledb_used=await connection.fetchval(
+            "select extversion from pg_extension where extname = 'timescaledb'"
+        ),
+        timescaledb_offered="timescaledb" in await connection.fetchval("show shared_preload_libraries")
+        and await connection.fetchval(
+            "select exists (select from pg_available_extensions where name = 'timescaledb')"
+        ),
+        migrations_done=await _fetch_if(
+            connection, "migration", "select coalesce(max(number), 0) from migration"
+        )
+        or 0,
+        migrations_known=max(read_migrations(), default=0),
+        partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
+        skew_s=theirs_s - ours_s,
+    )
+
+
+async def _fetch_if(connection: asyncpg.Connection, table: str, query: str) -> int | None:
+    exists = await connection.fetchval("select to_regclass($1) is not null", table)
+    return int(value) if exists and (value := await connection.fetchval(query)) is not None else None

@@ -1,0 +1,152 @@
+"""`tickplant up` as a user runs it: servers, sandbox venue, ingest, workers and API in one command."""
+
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from signal import SIGINT, SIGKILL
+
+import pytest
+
+from tickplant.embedded.folder import Folder
+
+SERVERS = ("redis", "postgres")
+
+
+class Up:
+    """A running `tickplant up`."""
+
+    def __init__(self, data: Path, *words: str, **environment: str) -> None:
+        self.data = data
+        self.output = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **environment},
+            cwd="/",
+        )
+
+    def read_until(self, pattern: str, seconds: float = 40) -> re.Match[str]:
+        """Read the output up to a line."""
+        deadline = time.monotonic() + seconds
+        assert self._process.stdout is not None
+        while (match := re.search(pattern, self.output, re.MULTILINE)) is None:
+            wait_s = deadline - time.monotonic()
+            ready, _, _ = select.select([self._process.stdout], [], [], max(0, wait_s))
+            block = os.read(self._process.stdout.fileno(), 1 << 16) if ready else b""
+            assert block, f"no line {pattern!r}:\n{self.output}"
+            self.output += block.decode()
+        return match
+
+    def wait(self) -> int:
+        """Wait for the end, and return the exit code."""
+        rest, _ = self._process.communicate(timeout=60)
+        self.output += rest.decode()
+        return self._process.returncode
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def children(self) -> list[int]:
+        """Return the processes that it started and that run."""
+        task = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        return [int(pid) for pid in task.read_text().split()]
+
+    def role(self, name: str) -> int:
+        """Return the process of a role."""
+        (pid,) = (pid for pid in self.children() if f"tickplant\0{name}\0" in command_line(pid))
+        return pid
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+Start = Callable[..., Up]
+
+
+@pytest.fixture
+def start_up(server_folder: Path) -> Iterator[Start]:
+    """Start `tickplant up` on the test's own data, again and again if asked to."""
+    data = server_folder / "up data"
+    started: list[Up] = []
+
+    def start(*words: str, **environment: str) -> Up:
+        started.append(Up(data, *words, **environment))
+        return started[-1]
+
+    yield start
+    for up in started:
+        up.close()
+    wait_until(lambda: not any(Folder(data / name).is_locked() for name in SERVERS))
+    shutil.rmtree(data)
+
+
+def test_a_replay_commits_every_trade_and_sums_up_and_so_does_a_second(
+    start_up: Start, marketdata: Path
+) -> None:
+    for _ in range(2):
+        up = start_up("--replay", str(marketdata / "binance-spot"), "--speed", "max", "--once")
+        assert up.wait() == 0, up.output
+        assert re.search(r"binance:BTCUSDT +│ +19,904 +│ +\d+ +│ +0 +│ +0 ", up.output), up.output
+        assert re.search(r"binance:ETHUSDT +│ +14,515 +│ +\d+ +│ +0 +│ +0 ", up.output), up.output
+        assert re.search(
+            r"^34,419 trades replayed and committed in [\d.]+ s: [\d,]+ trades/s$", up.output, re.M
+        )
+
+
+def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(
+    start_up: Start, marketdata: Path
+) -> None:
+    up = start_up("--replay", str(marketdata / "binance-spot"), "--speed", "20")
+    up.read_until(r"^worker +\| .*partition 0 taken")
+    up.read_until(r"^ingest +\| .*connected")
+    assert up.output.startswith("tickplant | http://127.0.0.1:")
+    for name in ("worker", "ingest", "api"):
+        os.kill(up.role(name), SIGKILL)
+        up.read_until(rf"^{name} +\| was ended by SIGKILL; starting it again in")
+    wait_until(lambda: sum("tickplant\0" in command_line(pid) for pid in up.children()) == 4)
+    up.send(SIGINT)
+    assert up.wait() == 0, up.output
+    stops = re.findall(r"(ingest|worker|api|sandbox) has stopped", up.output)
+    assert stops == ["ingest", "worker", "api", "sandbox"]
+    assert up.output.rstrip().endswith("tickplant | stopped")
+
+
+def test_a_killed_up_leaves_nothing_behind(start_up: Start, marketdata: Path) -> None:
+    up = start_up("--replay", str(marketdata / "binance-spot"))
+    up.read_until(r"^ingest +\| .*connected")
+    children = up.children()
+    assert len(children) == 6
+    up.send(SIGKILL)
+    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children))
+
+
+def test_a_taken_data_folder_is_refused(start_up: Start, marketdata: Path) -> None:
+    first = start_up("--replay", str(marketdata / "binance-spot"))
+    first.read_until(r"^ingest +\| .*connected")
+    second = start_up("--replay", str(marketdata / "binance-spot"))
+    assert second.wait() == 1
+    assert re.search(r"up data/redis is in use by process \d+: stop that one", second.output), second.output

@@ -1,0 +1,94 @@
+"""The command line: helps, exit codes, and what is imported when."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tickplant.cli import COMMANDS
+
+HEAVY = {"asyncpg", "redis", "litestar", "websockets", "uvicorn", "rich", "asyncio", "prometheus_client"}
+
+
+def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "tickplant", *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", **environment},
+        cwd="/",
+        timeout=30,
+    )
+
+
+def test_help_names_every_command() -> None:
+    ended = run("--help")
+    assert ended.returncode == 0
+    assert all(f"\n    {name} " in ended.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    ended = run(command, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"usage: tickplant {command}" in ended.stdout
+    assert len(ended.stdout.splitlines()) > 12
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from contextlib import suppress; from tickplant.cli import main\n"
+        "with suppress(SystemExit): main(['--help'])\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 0
+    assert HEAVY & set(ended.stderr.split()) == set()
+
+
+def test_help_takes_less_than_a_fifth_of_a_second() -> None:
+    def seconds() -> float:
+        started = time.perf_counter()
+        run("--help")
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(5)) < 0.2
+
+
+def test_wrong_settings_are_told_without_a_traceback() -> None:
+    ended = run("migrate", TICKPLANT_WORKERS="none", TICKPLANT_SYMBOL="x:Y")
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("tickplant: wrong settings:\n  TICKPLANT_SYMBOL:")
+    assert "TICKPLANT_WORKERS" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("command", ["ingest", "worker", "api"])
+def test_a_role_without_servers_says_what_to_do(command: str, tmp_path: Path) -> None:
+    ended = run(command, "--data", str(tmp_path))
+    assert ended.returncode == 1
+    assert "TICKPLANT_REDIS_URL is not set, and no `tickplant up` runs on" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_an_unreachable_database_is_told_without_a_traceback() -> None:
+    ended = run("migrate", TICKPLANT_DATABASE_URL="postgresql://127.0.0.1:1/none")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("tickplant: the database can't be reached:")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--once"], "go with --replay"),
+        (["--replay", "/nowhere", "--demo"], "exclude each other"),
+        (["--replay", "/nowhere"], "there is no /nowhere"),
+    ],
+)
+def test_up_refuses_arguments_that_make_no_sense(words: list[str], message: str, tmp_path: Path) -> None:
+    ended = run("up", "--data", str(tmp_path), *words, TICKPLANT_API_PORT="0")
+    assert ended.returncode == 1
+    assert message in ended.stderr

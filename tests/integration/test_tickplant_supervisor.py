@@ -1,0 +1,108 @@
+"""The supervisor with real processes: what dies is started again, and said so."""
+
+import asyncio
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from tickplant.embedded import RedisServer
+from tickplant.errors import FatalError
+from tickplant.supervisor import Role, Supervisor
+
+SANDBOX = Role("sandbox", ("sandbox", "--port", "0", "--count", "10"), {})
+
+
+class Lines:
+    """What the supervisor said."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+        self._more = asyncio.Event()
+
+    def say(self, name: str, line: str) -> None:
+        self.all.append(f"{name}: {line}")
+        self._more.set()
+
+    async def wait_for(self, pattern: str) -> str:
+        async with asyncio.timeout(20):
+            while True:
+                for line in self.all:
+                    if re.search(pattern, line):
+                        return line
+                self._more.clear()
+                await self._more.wait()
+
+
+@pytest.fixture
+async def lines() -> Lines:
+    return Lines()
+
+
+def pids_of(marker: str) -> list[int]:
+    """Return the processes that have the marker among their arguments."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if marker.encode() in arguments:
+            found.append(int(folder.name))
+    return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_killed_role_is_started_again_and_said_so(lines: Lines) -> None:
+    seed = str(os.getpid() * 1000 + 1)
+    role = Role("sandbox", (*SANDBOX.arguments, "--seed", seed), {})
+    supervisor = Supervisor(lines.say)
+    async with supervisor.roles(role):
+        await lines.wait_for("ws_url")
+        (first,) = pids_of(seed)
+        os.kill(first, SIGKILL)
+        await lines.wait_for(r"sandbox: was ended by SIGKILL; starting it again in 0\.25 s")
+        await until(lambda: sum("ws_url" in line for line in lines.all) == 2)
+        assert pids_of(seed) != [first]
+    assert pids_of(seed) == []
+
+
+async def test_a_role_announces_where_it_is(lines: Lines) -> None:
+    async with Supervisor(lines.say).announced(SANDBOX) as line:
+        assert '"ws_url"' in line
+    assert not any("ws_url" in line for line in lines.all)
+
+
+async def test_a_role_that_ends_before_its_announcement_is_not_tried_again(lines: Lines) -> None:
+    hopeless = Role("sandbox", ("sandbox", "--capture", "/nowhere"), {})
+    with pytest.raises(FatalError, match="sandbox did not start"):
+        async with Supervisor(lines.say).announced(hopeless):
+            pass
+    assert not any("starting it again" in line for line in lines.all)
+
+
+async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
+    supervisor = Supervisor(lines.say)
+    with pytest.raises(FatalError, match="sandbox can't run with these settings"):
+        async with supervisor.roles(Role("sandbox", SANDBOX.arguments, {"TICKPLANT_WORKERS": "none"})):
+            await supervisor.failed()
+
+
+async def test_a_killed_server_is_started_again_at_the_same_address(lines: Lines, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    async with Supervisor(lines.say).server("redis", server):
+        url, first = server.url, server.pid
+        assert first is not None
+        os.kill(first, SIGKILL)
+        await lines.wait_for("redis: was ended by SIGKILL; starting it again")
+        await until(lambda: server.pid not in (None, first))
+        assert server.url == url
+    assert server.pid is None
