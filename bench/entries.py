@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from websockets.asyncio.client import connect
 
-from bench.cpu import cpu_seconds, per_trade_us
+from bench.cpu import CpuMeter
 from bench.fold import best_rate, decode_frames
 from bench.market import make_frames, tape_arguments
 from bench.plant import STREAMS, Plant
@@ -33,10 +33,10 @@ async def measure_ingest(plant: Plant, count: int) -> list[Result]:
     """Measure an ingest process beside its bare stages."""
     await plant.empty()
     async with plant.sandbox(*tape_arguments(count)) as venue:
-        before = cpu_seconds()
+        meter = CpuMeter()
         async with plant.roles("ingest", venue=venue):
             entries = await _read_when_settled(plant, count)
-            costs = per_trade_us(before, cpu_seconds(), count)
+            costs = meter.read(count)
     times_ms = [entry.time_ms for entry in entries]
     frames = make_frames(count)
     bare = (
@@ -50,7 +50,7 @@ async def measure_ingest(plant: Plant, count: int) -> list[Result]:
             "frames into Redis",
             Rate("websocket, ingest, XADD", 1000 * count / (max(times_ms) - min(times_ms)), "frames"),
             bare,
-            notes=(f"{count / len(entries):.0f} trades an entry; CPU us a trade: {costs}",),
+            notes=(f"{count / len(entries):.0f} trades an entry; {costs}",),
         )
     ]
 

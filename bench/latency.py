@@ -9,7 +9,7 @@ import msgspec
 
 from bench.client import Ages, Order
 from bench.commits import wait_for_worker
-from bench.cpu import cpu_seconds, per_trade_us
+from bench.cpu import CpuMeter
 from bench.market import RATE, SEED, SYMBOLS
 from bench.plant import Plant
 from bench.result import Latency, Result
@@ -38,9 +38,9 @@ async def measure_latency(plant: Plant, seconds: float) -> list[Result]:
 
 async def _measure(port: int, kind: str, symbols: list[str], seconds: float) -> Latency:
     channels = [f"{kind}:{symbol}" for symbol in symbols]
-    before = cpu_seconds()
+    meter = CpuMeter()
     answer = await _run_client(Order(f"ws://127.0.0.1:{port}/ws", channels, _WARM_UP_S, seconds))
-    costs = per_trade_us(before, cpu_seconds(), int(RATE * (seconds + _WARM_UP_S)))
+    costs = meter.read(int(RATE * (seconds + _WARM_UP_S)))
     ages = answer.ages_us
     return Latency(
         f"frame to websocket client, {kind} of {len(symbols)} symbols",
@@ -51,7 +51,7 @@ async def _measure(port: int, kind: str, symbols: list[str], seconds: float) -> 
         aim_p50_ms=AIM_P50_MS,
         aim_p99_ms=AIM_P99_MS,
         per_s=len(ages) / seconds,
-        notes=(f"CPU us a trade sent: {costs}",),
+        notes=(f"{costs}",),
     )
 
 

@@ -3,7 +3,7 @@
 import time
 
 from bench.commits import wait_for_worker
-from bench.cpu import cpu_seconds, per_trade_us
+from bench.cpu import CpuMeter
 from bench.market import tape_arguments
 from bench.plant import Plant
 from bench.result import Rate, Result, Throughput
@@ -35,19 +35,19 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
         await wait_for_worker(plant, pool)
-        before = cpu_seconds()
+        meter = CpuMeter()
         async with plant.roles("ingest", venue=venue):
             await plant.until(has_begun, "the first entry", poll_s=0.005)
             started_s = time.perf_counter()
             await plant.until(is_done, f"{count:,} trades committed")
             per_s = count / (time.perf_counter() - started_s)
-            costs = per_trade_us(before, cpu_seconds(), count)
+            costs = meter.read(count)
     return [
         Throughput(
             "end to end, websocket to committed rows",
             Rate("sandbox, ingest, Redis, worker, PostgreSQL, API", per_s),
             bare,
             aim_per_s=AIM_PER_S,
-            notes=(f"CPU us a trade: {costs}",),
+            notes=(costs,),
         )
     ]
