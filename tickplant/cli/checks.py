@@ -80,19 +80,18 @@ async def _inspect_redis(url: str) -> Iterator[Finding]:
         skew_s = seconds + microseconds / 1e6 - (before_s + time.time()) / 2
         info: dict[str, Any] = await client.info("server")
         memory: dict[str, Any] = await client.info("memory")
-        config: dict[Any, Any] = {}
+        config: dict[Any, Any] = {}  # text, whatever the client decodes
         for name in ("appendonly", "appendfsync"):
             try:
                 config |= await client.config_get(name)
             except RedisError:  # hosted servers often forbid it
-                config[name.encode()] = b"unknown"
+                config[name] = "unknown"
     except (RedisError, OSError) as error:
         mend = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
         return iter([Finding("fail", "redis", f"can't be reached: {error}", mend)])
     finally:
         await client.aclose()
-    shown = {name.decode(): value.decode() for name, value in config.items()}
-    return _judge_redis(info, memory, shown, skew_s)
+    return _judge_redis(info, memory, config, skew_s)
 
 
 def _judge_redis(

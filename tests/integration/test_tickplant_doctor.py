@@ -1,0 +1,82 @@
+"""`tickplant doctor` on real servers: what it passes, and what it tells to mend."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+import redis.asyncio
+
+from tickplant.embedded import RedisServer
+from tickplant.supervisor import Role, Supervisor
+
+OwnRedis = Callable[[], Awaitable[RedisServer]]
+Doctor = Callable[..., Awaitable[tuple[int, str]]]
+
+
+@pytest.fixture
+async def doctor(redis_url: str, database_url: str) -> AsyncIterator[Doctor]:
+    """Run `tickplant doctor` on good servers and a venue, except for the settings given."""
+    role = Role("sandbox", ("sandbox", "--port", "0"), {})
+    async with Supervisor(lambda name, line: None).announced(role) as line:
+        venue = msgspec.json.decode(line)
+        good = {
+            "PATH": "/usr/bin:/bin",
+            "TICKPLANT_REDIS_URL": redis_url,
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_PARTITIONS": "4",
+            "TICKPLANT_BINANCE_WS_URL": venue["ws_url"],
+            "TICKPLANT_BINANCE_REST_URL": venue["rest_url"],
+        }
+
+        async def run(**settings: str) -> tuple[int, str]:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "tickplant", "doctor"),
+                stdout=asyncio.subprocess.PIPE,
+                env=good | settings,
+                cwd="/",
+            )
+            output, _ = await process.communicate()
+            assert process.returncode is not None
+            return process.returncode, output.decode()
+
+        yield run
+
+
+async def test_good_servers_pass(doctor: Doctor) -> None:
+    code, output = await doctor()
+    assert "fail" not in output
+    assert "warn" not in output
+    assert (code, output.splitlines()[-1]) == (0, "all is well")
+
+
+async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_redis: OwnRedis) -> None:
+    server = await own_redis()
+    client = redis.asyncio.Redis.from_url(server.url)
+    await client.config_set("appendonly", "no")
+    await client.config_set("maxmemory-policy", "allkeys-lru")
+    await client.aclose()
+    code, output = await doctor(
+        TICKPLANT_REDIS_URL=server.url,
+        TICKPLANT_PARTITIONS="5",
+        TICKPLANT_BINANCE_WS_URL="ws://127.0.0.1:1",
+    )
+    assert code == 1
+    for line in (
+        "fail  redis     appendonly is no",
+        "warn  redis     maxmemory-policy is allkeys-lru",
+        "fail  database  it was created with 4 partitions, the setting says 5",
+        "fail  venue     ws://127.0.0.1:1 can't be reached",
+        "set TICKPLANT_PARTITIONS=4",
+    ):
+        assert line in output
+
+
+async def test_servers_that_are_away_are_told(doctor: Doctor) -> None:
+    code, output = await doctor(
+        TICKPLANT_REDIS_URL="redis://127.0.0.1:1", TICKPLANT_DATABASE_URL="postgresql://127.0.0.1:1/none"
+    )
+    assert code == 1
+    assert "fail  redis     can't be reached" in output
+    assert "fail  database  can't be reached" in output
