@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from sandbox.audience import Audience
@@ -118,9 +118,7 @@ class Live:
 
     def _trade(self, audience: Audience, count: int) -> None:
         time_us = self.now_us()
-        trades = [
-            (self._markets[made.market], made) for made, _ in zip(self._made, range(count), strict=False)
-        ]
+        trades = [(self._markets[made.market], made) for made in islice(self._made, count)]
         for market, made in trades:
             market.note(made, time_us)
         for view in audience.groups:

@@ -132,19 +132,17 @@ def _check(args: Namespace) -> None:
     Raises:
         FatalError: naming them.
     """
-    if args.capture:
-        ignored = {"--symbols": args.symbols, "--symbol-count": args.symbol_count, "--rate": args.rate}
-        ignored |= {"--seed": args.seed, "--count": args.count}
-        why = "says how to generate trades; --capture plays recorded ones: leave out one of the two"
-    else:
-        ignored = {"--all-frames": args.all_frames or None}
-        why = "needs --capture"
-        if not args.count:
-            ignored["--speed"] = args.speed
-            why = "needs a tape: --capture, or --count"
-    for name, value in ignored.items():
-        if value is not None:
-            raise FatalError(f"{name} {why}")
+    generating = ("symbols", "symbol_count", "rate", "seed", "count")
+    for name in generating if args.capture else ():
+        if getattr(args, name) is not None:
+            raise FatalError(
+                f"--{name.replace('_', '-')} says how to generate trades, --capture plays recorded ones:"
+                " leave out one of the two"
+            )
+    if args.all_frames and not args.capture:
+        raise FatalError("--all-frames needs --capture")
+    if args.speed is not None and not (args.capture or args.count):
+        raise FatalError("--speed needs a tape: --capture, or --count")
 
 
 def _symbols(names: list[str]) -> list[str]:

@@ -1,0 +1,111 @@
+"""`tickplant sandbox` as a process."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from sandbox.binance.frames import encode_trade
+
+COMMAND = (sys.executable, "-m", "tickplant", "sandbox")
+
+
+@contextmanager
+def started(*arguments: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    process = subprocess.Popen(
+        (*COMMAND, *arguments), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate(timeout=10)[1]
+        yield process, json.loads(line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(*arguments: str, cwd: Path) -> str:
+    done = subprocess.run(
+        (*COMMAND, *arguments), cwd=cwd, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert not done.stdout
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def get(url: str) -> Any:
+    with urlopen(url, timeout=10) as answer:
+        return json.load(answer)
+
+
+def capture(folder: Path, *extra: str) -> Path:
+    lines = [
+        encode_trade(
+            "BTCUSDT", number, "1.0", "2.0", 1_723_161_255_000, 1_723_161_255_000, buyer_is_maker=True
+        )
+        for number in (5, 6, 9)
+    ]
+    path = folder / "capture.jsonl"
+    path.write_text("\n".join((*lines, *extra)))
+    return path
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_its_addresses_serves_and_ends_on_a_signal(tmp_path: Path, stop: signal.Signals) -> None:
+    path = capture(tmp_path, "broken")
+    with started("--capture", str(path), "--hold", "--speed", "max", cwd=tmp_path) as (process, ready):
+        assert ready["symbols"] == ["binance:BTCUSDT"]
+        assert ready["ws_url"].replace("ws:", "http:") == ready["rest_url"]
+        status = get(ready["rest_url"] + "/sandbox/status")
+        assert (status["state"], status["total"]) == ("waiting", 3)
+        assert status["symbols"]["binance:BTCUSDT"] == {"trades": 3, "last_trade_id": 9, "sent": 0}
+        process.send_signal(stop)
+        out, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert not out
+        assert f"left out {path}, line 4: " in err
+
+
+def test_it_makes_trades_up_without_a_capture(tmp_path: Path) -> None:
+    with started("--symbols", "binance:BTCUSDT", "binance:ETHUSDT", cwd=tmp_path) as (_, ready):
+        assert ready["symbols"] == ["binance:BTCUSDT", "binance:ETHUSDT"]
+        assert get(ready["rest_url"] + "/sandbox/status")["total"] is None
+    with started("--symbol-count", "4", "--count", "100", "--hold", cwd=tmp_path) as (_, ready):
+        assert len(ready["symbols"]) == 4
+        assert get(ready["rest_url"] + "/sandbox/status")["total"] == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--capture", "nowhere"), "nowhere: No such file"),
+        (("--capture", "x", "--rate", "5"), "--rate says how to generate"),
+        (("--all-frames",), "--all-frames needs --capture"),
+        (("--speed", "2"), "--speed needs a tape"),
+        (("--speed", "fast", "--count", "5"), "'fast' is not a number"),
+        (("--speed", "0", "--count", "5"), "'0' is not a number above zero"),
+        (("--count", "-5"), "'-5' is not a whole number"),
+        (("--symbols", "BTCUSDT"), "not of the form venue:SYMBOL"),
+        (("--symbols", "coinbase:BTC-USD"), "symbols such as binance:BTCUSDT"),
+        (("--symbols", "binance:btcusdt"), "symbols such as binance:BTCUSDT"),
+    ],
+)
+def test_what_cannot_be_done_is_said_plainly(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    assert message in refused(*arguments, cwd=tmp_path)
+
+
+def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+    with started(cwd=tmp_path) as (_, ready):
+        port = ready["rest_url"].rpartition(":")[2]
+        assert f"can't listen on 127.0.0.1:{port}" in refused("--port", port, cwd=tmp_path)
