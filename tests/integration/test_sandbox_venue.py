@@ -229,6 +229,19 @@ async def stuck_client(
             await writer.wait_closed()
 
 
+async def test_a_client_that_vanishes_does_not_hold_the_tape_for_ever() -> None:
+    tape = made(100_000)
+    everything = ("BTCUSDT", "ETHUSDT", "PEPEUSDT")
+    async with (
+        serve(Player(tape, speed=None, hold=True), limits=PATIENT) as running,
+        listen(address(running, "ETHUSDT")) as client,
+    ):
+        async with stuck_client(running, *everything, receive_buffer=16_384):
+            await until(lambda: running.status().sent > 0)
+        expected = len(tape.histories[SymbolId("binance", "ETHUSDT")])
+        assert len(await take(client, expected)) == expected
+
+
 async def test_a_slow_client_of_a_paced_tape_is_disconnected_and_others_are_not() -> None:
     tape = made(80_000)  # 80 s
     async with (

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -14,6 +15,9 @@ from tickplant.errors import FatalError
 if TYPE_CHECKING:
     from sandbox.captures import Problem
     from sandbox.source import Source
+    from sandbox.tape import Tape
+
+logger = logging.getLogger(__name__)
 
 _SHOWN_PROBLEMS: Final = 20
 
@@ -118,11 +122,14 @@ def _open_source(args: Namespace) -> "Source":
         _report(problems)
         if not tape.trades:
             raise FatalError("there are no trades in " + ", ".join(map(str, args.capture)))
+        _report_tape(tape)
         return Player(tape, speed=speed, hold=args.hold)
     symbols = _symbols(args.symbols) if args.symbols else name_symbols(args.symbol_count or 3)
     rate, seed = args.rate or 50, 1 if args.seed is None else args.seed
     if args.count:
-        return Player(generate(symbols, args.count, rate=rate, seed=seed), speed=speed, hold=args.hold)
+        tape = generate(symbols, args.count, rate=rate, seed=seed)
+        _report_tape(tape)
+        return Player(tape, speed=speed, hold=args.hold)
     return Live(symbols, rate=rate, seed=seed, hold=args.hold, clock_us=now_us)
 
 
@@ -165,6 +172,11 @@ def _report(problems: list["Problem"]) -> None:
         print(f"left out {problem}", file=sys.stderr)
     if len(problems) > _SHOWN_PROBLEMS:
         print(f"left out {len(problems):,} lines in all", file=sys.stderr)
+
+
+def _report_tape(tape: "Tape") -> None:
+    trades, megabytes = f"{tape.trades:,}", tape.bytes_used / 1e6
+    logger.info("the tape has %s trades of %d symbols (%.0f MB)", trades, len(tape.histories), megabytes)
 
 
 def _speed(text: str) -> float:
