@@ -56,7 +56,11 @@ async def heartbeat(
             ttl_s,
         )
         alive = await connection.fetch(
-            "select owner from worker where role = $1 and expires_at > clock_timestamp() order by owner", role
+            # This worker was alive a moment ago, however long it has been paused since.
+            "select owner from worker where role = $1 and (expires_at > clock_timestamp() or owner = $2)"
+            " order by owner",
+            role,
+            owner,
         )
         await connection.execute(
             "delete from worker where expires_at < clock_timestamp() - interval '1 hour'"

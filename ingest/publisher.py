@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from tickplant import metrics, wire
 from tickplant.backoff import Backoff
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import OUTAGE, RedisClient, is_passing
+from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, is_passing
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
 
 _log = logging.getLogger(__name__)
@@ -38,6 +38,14 @@ class Publisher:
         self._budget_trades = budget_trades
         self._partition_of: dict[tuple[str, str], int] = {}
         self._written = [[0, 0] for _ in range(partitions)]  # trades, entries
+
+    async def agree_on_partitions(self) -> None:
+        """Make sure that the workers count the same partitions.
+
+        Raises:
+            FatalError: they don't.
+        """
+        await self._retry(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def publish(self, trades: Sequence[Trade]) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.

@@ -37,6 +37,7 @@ async def run(
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     try:
+        await publisher.agree_on_partitions()
         async with asyncio.TaskGroup() as tasks:
             for feed in _feeds(grouped[binance.NAME], binance_ws_url, publisher):
                 tasks.create_task(feed.run(stop))

@@ -9,6 +9,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from tickplant.errors import FatalError
+from tickplant.streams import PARTITIONS
+
 RedisClient = Redis
 
 OUTAGE: Final = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
@@ -53,6 +56,20 @@ def open_redis(url: str, *, timeout_s: float = 10.0) -> Redis:
     )
     assert isinstance(client, Redis)
     return client
+
+
+async def agree_on_partitions(redis: Redis, partitions: int) -> None:
+    """Make sure that all processes on this Redis count the same partitions; the first one decides.
+
+    Raises:
+        FatalError: another number is in use.
+    """
+    agreed: Any = await redis.set(PARTITIONS, partitions, nx=True, get=True)
+    if agreed is not None and int(agreed) != partitions:
+        raise FatalError(
+            f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {int(agreed)}:"
+            " set the same number everywhere"
+        )
 
 
 def is_passing(error: BaseException) -> bool:

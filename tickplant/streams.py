@@ -12,6 +12,9 @@ DEAD_LETTERS: Final = "dead_letters"
 CONNECTIONS: Final = "connections"
 """Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
 
+PARTITIONS: Final = "partitions"
+"""Number of partitions, as the first process that came here has set it."""
+
 START: Final = "0-0"
 """The entry id before every entry."""
 

@@ -79,7 +79,7 @@ class Partition:
             await self._finish(maker)
         finally:
             if self._commit is not None:
-                self._commit.cancel()
+                # Left to end, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
 
     async def _load(self) -> CandleMaker:

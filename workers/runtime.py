@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -60,6 +60,7 @@ class Runtime:
         partitions: int,
         lease_s: float,
         pool: asyncpg.Pool,
+        probe: Callable[[], Awaitable[None]],
         make: Callable[[Lease], Partition],
     ) -> None:
         """Take what is needed.
@@ -70,6 +71,7 @@ class Runtime:
             partitions: how many there are.
             lease_s: how long a lease lasts unless renewed.
             pool: connections to the database.
+            probe: raises where Redis is away; while it does, no lease is taken or kept.
             make: builds the work on one partition.
         """
         self._role = role
@@ -77,6 +79,7 @@ class Runtime:
         self._partitions = partitions
         self._lease_s = lease_s
         self._pool = pool
+        self._probe = probe
         self._make = make
         self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
@@ -109,6 +112,7 @@ class Runtime:
                 _log.warning("could not sign off: %s", error)
 
     async def _tick(self) -> None:
+        await self._probe()
         alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
         for partition, (lease, _, task) in list(self._working.items()):
             if task.done():

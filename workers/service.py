@@ -6,8 +6,9 @@ import secrets
 import socket
 
 from db.leases import Lease
-from db.pool import open_pool
-from tickplant.redis_client import open_redis
+from db.pool import REFUSED, open_pool
+from tickplant.errors import FatalError
+from tickplant.redis_client import agree_on_partitions, open_redis
 from workers.candles import ROLE
 from workers.partition import CommitPolicy, Partition
 from workers.runtime import Runtime
@@ -31,14 +32,29 @@ async def run(
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     size = min(partitions + 2, _MOST_CONNECTIONS)
     try:
-        async with open_pool(database_url, size=size, application="tickplant worker") as pool:
+        async with open_pool(
+            database_url, size=size, eager=False, application=f"tickplant worker {os.getpid()}"
+        ) as pool:
 
             def make(lease: Lease) -> Partition:
                 return Partition(lease=lease, partitions=partitions, pool=pool, redis=redis, policy=policy)
 
+            async def probe() -> None:
+                await agree_on_partitions(redis, partitions)
+
             runtime = Runtime(
-                role=ROLE, owner=owner, partitions=partitions, lease_s=lease_s, pool=pool, make=make
+                role=ROLE,
+                owner=owner,
+                partitions=partitions,
+                lease_s=lease_s,
+                pool=pool,
+                probe=probe,
+                make=make,
             )
             await runtime.run(stop)
+    except REFUSED as error:
+        raise FatalError(
+            f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
+        ) from error
     finally:
         await redis.aclose()

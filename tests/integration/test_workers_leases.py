@@ -70,6 +70,11 @@ async def test_a_heartbeat_keeps_leases_and_tells_who_is_alive(pool: asyncpg.Poo
     assert (alive, held) == (["a", "b"], {})
 
 
+async def test_a_worker_is_alive_to_itself_however_long_it_was_paused(pool: asyncpg.Pool) -> None:
+    alive, _ = await heartbeat(pool, "candles", "a", 0.0)
+    assert alive == ["a"]
+
+
 async def paused_owner_commits_after_another(pool: asyncpg.Pool) -> None:
     """Two owners compute the same entry; the later one commits first."""
     paused = await take(pool, "paused", ttl_s=0.01)
