@@ -42,7 +42,7 @@ def _used_by_kind() -> dict[str, float]:
             continue  # it has ended
         pid = int(folder.name)
         parents[pid] = int(fields[1])
-        used_s[pid] = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        used_s[pid] = sum(map(int, fields[11:15])) / _TICKS_PER_S  # its own, and its ended children's
     total_s: defaultdict[str, float] = defaultdict(float)
     for pid in parents:
         if _descends(pid, parents):

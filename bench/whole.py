@@ -9,6 +9,7 @@ from bench.plant import Plant
 from bench.result import Rate, Result, Throughput
 from db.pool import open_pool
 from db.progress import read_committed
+from tickplant.embedded.folder import free_port
 
 AIM_PER_S = 200_000
 
@@ -31,7 +32,7 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
 
     async with (
         plant.sandbox(*tape_arguments(count)) as venue,
-        plant.roles("worker"),
+        plant.roles("api", "worker", venue=venue, TICKPLANT_API_PORT=str(free_port())),
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
         await wait_for_worker(plant, pool)
