@@ -16,8 +16,6 @@ import pytest
 
 from tickplant.embedded.folder import Folder
 
-SERVERS = ("redis", "postgres")
-
 
 class Up:
     """A running `tickplant up`."""
@@ -45,11 +43,17 @@ class Up:
             self.output += block.decode()
         return match
 
+    def stop_reading(self) -> None:
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def wait(self) -> int:
         """Wait for the end, and return the exit code."""
-        rest, _ = self._process.communicate(timeout=60)
-        self.output += rest.decode()
-        return self._process.returncode
+        assert self._process.stdout is not None
+        if not self._process.stdout.closed:
+            rest, _ = self._process.communicate(timeout=60)
+            self.output += rest.decode()
+        return self._process.wait(60)
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -67,7 +71,7 @@ class Up:
     def close(self) -> None:
         if self._process.poll() is None:
             self._process.kill()
-        self._process.communicate()
+        self.wait()
 
 
 def command_line(pid: int) -> str:
@@ -87,10 +91,17 @@ def wait_until(condition: Callable[[], bool]) -> None:
 Start = Callable[..., Up]
 
 
+@pytest.fixture(scope="module")
+def data(server_folder: Path) -> Iterator[Path]:
+    """The data of all tests here: each start finds what the one before has left."""
+    folder = server_folder / "up data"
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-def start_up(server_folder: Path) -> Iterator[Start]:
-    """Start `tickplant up` on the test's own data, again and again if asked to."""
-    data = server_folder / "up data"
+def start_up(data: Path) -> Iterator[Start]:
+    """Start `tickplant up`, again and again if asked to."""
     started: list[Up] = []
 
     def start(*words: str, **environment: str) -> Up:
@@ -100,8 +111,7 @@ def start_up(server_folder: Path) -> Iterator[Start]:
     yield start
     for up in started:
         up.close()
-    wait_until(lambda: not any(Folder(data / name).is_locked() for name in SERVERS))
-    shutil.rmtree(data)
+    wait_until(lambda: not any(Folder(data / name).is_locked() for name in ("redis", "postgres")))
 
 
 def test_a_replay_commits_every_trade_and_sums_up_and_so_does_a_second(
@@ -127,7 +137,8 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(
     for name in ("worker", "ingest", "api"):
         os.kill(up.role(name), SIGKILL)
         up.read_until(rf"^{name} +\| was ended by SIGKILL; starting it again in")
-    wait_until(lambda: sum("tickplant\0" in command_line(pid) for pid in up.children()) == 4)
+    for name, started in (("worker", "metrics at"), ("ingest", "connected"), ("api", "serving on")):
+        up.read_until(rf"(?s:^{name} +\| was ended by SIGKILL.*^{name} +\| [^\n]*{started})")
     up.send(SIGINT)
     assert up.wait() == 0, up.output
     stops = re.findall(r"(ingest|worker|api|sandbox) has stopped", up.output)
@@ -135,13 +146,26 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(
     assert up.output.rstrip().endswith("tickplant | stopped")
 
 
-def test_a_killed_up_leaves_nothing_behind(start_up: Start, marketdata: Path) -> None:
+@pytest.mark.parametrize("signals", [[SIGKILL], [SIGINT, SIGINT]])
+def test_an_up_that_ends_at_once_leaves_nothing_behind(
+    start_up: Start, marketdata: Path, signals: list[signal.Signals]
+) -> None:
     up = start_up("--replay", str(marketdata / "binance-spot"))
     up.read_until(r"^ingest +\| .*connected")
     children = up.children()
     assert len(children) == 6
-    up.send(SIGKILL)
+    for number in signals:
+        up.send(number)
+    assert up.wait() in (-SIGKILL, 128 + SIGINT)
     wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children))
+
+
+def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start, marketdata: Path) -> None:
+    up = start_up("--replay", str(marketdata / "binance-spot"))
+    up.read_until(r"^ingest +\| .*connected")
+    up.stop_reading()
+    os.kill(up.role("ingest"), SIGKILL)  # which would be said
+    assert up.wait() == 0
 
 
 def test_a_taken_data_folder_is_refused(start_up: Start, marketdata: Path) -> None:

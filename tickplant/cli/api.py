@@ -10,7 +10,7 @@ DESCRIPTION: Final = """\
 Serve prices, trades and candles: history from the database over REST, what is live over websockets.
 
 Start several behind a proxy that balances connections; they share nothing but Redis and the database.
-The OpenAPI description and its page are at /schema.
+The page is at /, and the description of the API at /docs.
 """
 
 EXAMPLES: Final = """\

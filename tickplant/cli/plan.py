@@ -64,8 +64,8 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
         FatalError: the API's port is taken, or trades that must not mix would.
     """
     port = _choose_api_port(settings)
-    shown = "127.0.0.1" if settings.api_host in ("0.0.0.0", "::") else settings.api_host  # noqa: S104
-    terminal.tell(f"http://{shown}:{port}/ is the API; http://{shown}:{port}/schema describes it")
+    url = _shown_url(settings.api_host, port)
+    terminal.tell(f"{url}/ is the page; {url}/docs describes the API")
     if port != settings.api_port and settings.api_port:
         terminal.tell(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
     settings = replace(settings, api_port=port)
@@ -132,6 +132,13 @@ def _sandbox(arguments: list[str], log_level: str) -> Role:
     return Role(
         "sandbox", ("sandbox", "--port", str(free_port()), *arguments), {"TICKPLANT_LOG_LEVEL": log_level}
     )
+
+
+def _shown_url(host: str, port: int) -> str:
+    """Return an address that a browser on this machine can open."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - all networks, so loopback, too
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _choose_api_port(settings: Settings) -> int:

@@ -1,6 +1,8 @@
 """What a person sees while `tickplant up` runs: lines marked with whose they are."""
 
+import os
 import sys
+from signal import SIGTERM, raise_signal
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ _COLOURS: Final = {"ingest": 36, "worker": 32, "api": 35, "sandbox": 33, "tickpl
 
 class Terminal:
     """Standard output, shared by lines of several processes and a progress bar.
+
+    When nobody reads it any more, the process gets SIGTERM, as if told to stop.
 
     Attributes:
         progress: a bar on display that lines must appear above.
@@ -27,7 +31,13 @@ class Terminal:
         if self._colours:
             colour = _COLOURS.get(name.partition(" ")[0], 34)
             mark = f"\x1b[{colour}m{mark}\x1b[0m"
-        text = f"{mark} {line}"
+        try:
+            self._print(f"{mark} {line}")
+        except OSError:  # the terminal or the reader of the pipe is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise_signal(SIGTERM)
+
+    def _print(self, text: str) -> None:
         if self.progress is None:
             print(text, flush=True)
         else:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Final
 
 from tickplant.errors import FatalError
@@ -97,8 +97,9 @@ async def _interruptible(args: Namespace, settings: "Settings") -> int:
         terminal.tell("stopping; press Ctrl-C again to stop at once")
         task.cancel()
 
-    for signal in (SIGINT, SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(signal, on_signal, signal)
+    for signal in (SIGINT, SIGTERM, SIGHUP):
+        if getsignal(signal) is not SIG_IGN:  # nohup means it
+            asyncio.get_running_loop().add_signal_handler(signal, on_signal, signal)
     try:
         return await _up(args, settings, terminal)
     except asyncio.CancelledError:

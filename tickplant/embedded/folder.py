@@ -157,7 +157,7 @@ def _is_alive(pid: int) -> bool:
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
     """Say whether a server could listen on the port."""
-    with socket.socket() as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
