@@ -31,12 +31,14 @@ class Order(Struct, frozen=True):
 class Ages(Struct, frozen=True):
     """How long after the venue's stamp trades arrived, ascending, in microseconds."""
 
-    ages_us: list[int]
+    at_client_us: list[int]
+    at_ingest_us: list[int]
     messages: int
 
 
 class _Trade(Struct, gc=False):
     event_time: datetime
+    ingest_time: datetime
 
 
 class _Message(Struct, gc=False):
@@ -69,7 +71,8 @@ async def _take_until(connection: VenueConnection, deadline_s: float) -> list[Re
 
 def _ages(reads: list[Received]) -> Ages:
     decode = msgspec.json.Decoder(_Message).decode
-    ages: list[int] = []
+    at_client: list[int] = []
+    at_ingest: list[int] = []
     messages = 0
     for received in reads:
         for frame in received.frames:
@@ -77,10 +80,11 @@ def _ages(reads: list[Received]) -> Ages:
                 messages += 1
                 data = decode(frame).data
                 trades = data if isinstance(data, list) else [data]
-                ages += [received.time_us - (it.event_time - _EPOCH) // _MICROSECOND for it in trades]
+                at_client += [received.time_us - (it.event_time - _EPOCH) // _MICROSECOND for it in trades]
+                at_ingest += [(it.ingest_time - it.event_time) // _MICROSECOND for it in trades]
             elif b'"type":"error"' in frame[:40]:
                 raise SystemExit(frame.decode())
-    return Ages(sorted(ages), messages)
+    return Ages(sorted(at_client), sorted(at_ingest), messages)
 
 
 if __name__ == "__main__":
