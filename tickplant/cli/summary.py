@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from msgspec import Struct
+
 from db.progress import Totals
 from tickplant.cli.terminal import Terminal
 
@@ -14,6 +16,17 @@ _LINE_S: Final = 2.0
 
 Show = Callable[[int, int], None]
 """Takes the trades committed and the trades in all."""
+
+
+class Outcome(Struct, frozen=True):
+    """What a replay came to."""
+
+    trades: int
+    """Replayed and committed."""
+    new: int
+    """Of those, not stored before."""
+    seconds: float
+    """From the first sent to the last committed."""
 
 
 @contextmanager
@@ -46,14 +59,8 @@ def _tell_at_times(terminal: Terminal) -> Show:
     return show
 
 
-def print_summary(totals: Sequence[Totals], trades: int, seconds: float) -> None:
-    """Print what is stored of each symbol, and how fast the replay went.
-
-    Args:
-        totals: what is stored.
-        trades: how many trades were replayed.
-        seconds: from the first sent to the last committed.
-    """
+def print_summary(totals: Sequence[Totals], outcome: Outcome) -> None:
+    """Print what is stored of each symbol, and how fast the replay went."""
     from rich.console import Console
     from rich.table import Table
 
@@ -66,5 +73,7 @@ def print_summary(totals: Sequence[Totals], trades: int, seconds: float) -> None
     table.add_section()
     table.add_row("all", *map("{:,}".format, map(sum, zip(*counts, strict=True))))
     Console().print(table)
-    rate = f"{trades / seconds:,.0f} trades/s" if seconds else "at once"
-    print(f"{trades:,} trades replayed and committed in {seconds:.1f} s: {rate}", flush=True)
+    rate = f"{outcome.trades / outcome.seconds:,.0f} trades/s" if outcome.seconds else "at once"
+    new = "all of them new" if outcome.new == outcome.trades else f"{outcome.new:,} of them new"
+    done = f"{outcome.trades:,} trades replayed and committed in {outcome.seconds:.1f} s"
+    print(f"{done}: {rate}, {new}", flush=True)
