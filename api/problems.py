@@ -70,6 +70,11 @@ def unavailable(what: str) -> Problem:
     return Problem(503, "unavailable", f"{what} is away; try again in a moment", headers=headers)
 
 
+def busy(detail: str) -> Problem:
+    """Describe that there is no room for now."""
+    return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
 def problem_of(error: Exception) -> Problem:
     """Return the problem that an error is to a caller.
 

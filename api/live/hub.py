@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -73,6 +73,11 @@ class Hub:
         self._stalled = False
         self.live = False
         """Whether updates flow."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions are followed."""
+        return len(self._partitions)
 
     @property
     def clients(self) -> int:
@@ -184,6 +189,10 @@ class Hub:
         """Return the cursor of one who has a symbol's history up to an input entry, if it can be told."""
         partition = self._partitions[self._history.partition_of(symbol)]
         return partition.cursor_after(moment) if self.live else None
+
+    def flush_of(self, client: Client) -> Callable[[], None]:
+        """Return a function that writes what is queued for one client."""
+        return lambda: metrics.API_SENDS.inc(client.flush())
 
     def flush(self) -> None:
         """Write what is queued."""

@@ -35,6 +35,8 @@ class Close(IntEnum):
     """The API stops; come back with the cursors."""
     POLICY = 1008
     """Too many messages."""
+    FAILED = 1011
+    """Something went wrong here."""
     SLOW = 4008
     """The client reads too slowly; the reason holds the cursor to come back with."""
 

@@ -1,0 +1,92 @@
+"""The application: routes, and what they are handed."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import License, Tag
+from msgspec import Struct
+
+from api.directory import Directory
+from api.health import Health
+from api.history import History
+from api.live.door import Door
+from api.live.hub import Hub
+from api.prices import Prices
+from api.problems import answer
+from api.routes.health import get_health, get_live, get_metrics, get_ready
+from api.routes.ohlcv import get_ohlcv
+from api.routes.pages import DocumentationPage, get_page
+from api.routes.price import get_price
+from api.routes.symbols import get_symbols
+from api.routes.trades import get_trades
+from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
+
+PREFIX: Final = "/api/v1"
+DOCUMENTATION: Final = "/docs"
+
+
+class Services(Struct, frozen=True, kw_only=True):
+    """What the routes use; each is handed to the routes whose parameter has its name."""
+
+    directory: Directory
+    history: History
+    prices: Prices
+    hub: Hub
+    door: Door
+    health: Health
+
+
+def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
+    """Create the application.
+
+    Args:
+        services: what the routes use.
+        origins: whose pages may read answers, besides the API's own; `*` for any.
+    """
+    return Litestar(
+        route_handlers=[
+            get_page,
+            Router(PREFIX, route_handlers=[get_symbols, get_price, get_trades, get_ohlcv]),
+            get_ws,
+            get_ws_price,
+            get_ws_ohlcv,
+            ws,
+            ws_price,
+            ws_ohlcv,
+            get_live,
+            get_ready,
+            get_health,
+            get_metrics,
+        ],
+        dependencies={name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
+        exception_handlers={Exception: answer},
+        cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
+        openapi_config=_openapi(),
+        logging_config=None,
+    )
+
+
+def _provide(service: Any) -> Provide:
+    return Provide(lambda: service, sync_to_thread=False)
+
+
+def _openapi() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="tickplant",
+        version=version("tickplant"),
+        description="Trades in, exact candles out: history over REST, and what is live over websockets.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        tags=[
+            Tag("market", "What is stored, and last prices."),
+            Tag("live", "What happens now."),
+            Tag("operation", "How this process is doing."),
+        ],
+        path=DOCUMENTATION,
+        render_plugins=[DocumentationPage()],
+        use_handler_docstrings=True,
+    )

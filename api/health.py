@@ -1,0 +1,111 @@
+"""How the API, and what it depends on, are doing."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+from api.history import ROLE, TIMEOUT_S
+from api.live.hub import OUTAGE, Hub
+from db.leases import LeaseRow, read_leases
+from db.pool import Pool
+from tickplant.redis_client import RedisClient
+from tickplant.streams import START, trades_stream
+
+# Counting would copy the entries inside Redis, so beyond a few the stream's length has to do.
+_LAG: Final = """
+local count = #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 32)
+if count < 32 then return count end
+return redis.call('XLEN', KEYS[1])
+"""
+
+
+class DependencyHealth(Struct, frozen=True, omit_defaults=True):
+    """A server that the API needs."""
+
+    status: Literal["up", "down"]
+    latency_ms: float | None = None
+    error: str | None = None
+
+
+class PartitionHealth(Struct, frozen=True):
+    """How far a partition has been stored."""
+
+    partition: int
+    worker: Annotated[bool, Meta(description="Whether a worker holds its lease.")]
+    committed_entry: str
+    lag_entries: Annotated[
+        int | None,
+        Meta(description="Entries not yet stored: exact up to 31, beyond that a few too many."),
+    ]
+
+
+class Report(Struct, frozen=True):
+    """Everything at once."""
+
+    status: Literal["ready", "unready"]
+    redis: DependencyHealth
+    database: DependencyHealth
+    live: Annotated[
+        Literal["live", "stalled"], Meta(description="Whether what is live reaches this process.")
+    ]
+    clients: Annotated[int, Meta(description="Websocket clients of this process.")]
+    partitions: list[PartitionHealth]
+
+
+class Health:
+    """Looks after what the API depends on."""
+
+    def __init__(self, *, redis: RedisClient, pool: Pool, hub: Hub) -> None:
+        """Take what is looked at, which stays the caller's."""
+        client: Any = redis
+        self._redis = client
+        self._lag = client.register_script(_LAG)
+        self._pool = pool
+        self._hub = hub
+
+    async def report(self) -> Report:
+        """Ask every server, each for at most a few seconds; none of their errors is raised."""
+        leases: list[LeaseRow] = []
+
+        async def read() -> None:
+            leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
+
+        redis, database = await asyncio.gather(_timed(self._redis.ping()), _timed(read()))
+        ready = redis.status == database.status == "up" and self._hub.live
+        return Report(
+            "ready" if ready else "unready",
+            redis,
+            database,
+            "live" if self._hub.live else "stalled",
+            self._hub.clients,
+            await self._partitions(leases, known=redis.status == "up"),
+        )
+
+    async def _partitions(self, leases: list[LeaseRow], *, known: bool) -> list[PartitionHealth]:
+        by_number = {lease.partition: lease for lease in leases}
+        found = []
+        for number in range(self._hub.partitions):
+            lease = by_number.get(number)
+            committed = lease.entry_id if lease else START
+            lag = await self._lag_entries(number, committed) if known else None
+            found.append(PartitionHealth(number, bool(lease and lease.alive), committed, lag))
+        return found
+
+    async def _lag_entries(self, partition: int, committed: str) -> int | None:
+        try:
+            return int(await self._lag(keys=[trades_stream(partition)], args=[committed]))
+        except OUTAGE:
+            return None
+
+
+async def _timed(asking: Awaitable[Any]) -> DependencyHealth:
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await asking
+    except OUTAGE as error:
+        return DependencyHealth("down", error=type(error).__name__)
+    return DependencyHealth("up", latency_ms=round((loop.time() - began_s) * 1000, 3))

@@ -1,0 +1,1 @@
+"""Pages, each in one file that needs nothing from elsewhere."""

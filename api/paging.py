@@ -1,0 +1,65 @@
+"""Pages of lists, and the opaque text that leads from one page to the next. Pure.
+
+Pages are cut at keys, never counted, so that what is inserted meanwhile neither repeats nor hides a row.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from api.problems import bad_parameter
+
+MOST: Final = 1000
+"""The longest page."""
+USUAL: Final = 500
+"""The length of a page where none is given."""
+
+
+class Rest(Struct, frozen=True, array_like=True):
+    """What of a list has not been shown yet."""
+
+    of: str
+    """The list it belongs to."""
+
+
+class RestOfTimes(Rest, frozen=True, array_like=True):
+    """A list in order of time: a part of it."""
+
+    newest: bool
+    """Whether pages go back in time from the newest, rather than forward."""
+    low: tuple[int, int]
+    """The lower end: a time in microseconds since the epoch, and where needed a trade id."""
+    high: tuple[int, int]
+    """The upper end, likewise."""
+
+
+class RestOfNames(Rest, frozen=True, array_like=True):
+    """A list in order of names: those after one."""
+
+    beyond: str
+
+
+RestT = TypeVar("RestT", bound=Rest)
+
+
+def write_rest(rest: Rest | None) -> str | None:
+    """Return the text for the next page; None where there is none."""
+    return urlsafe_b64encode(msgspec.json.encode(rest)).rstrip(b"=").decode() if rest else None
+
+
+def read_rest(text: str, kind: type[RestT], of: str) -> RestT:
+    """Read what `write_rest` wrote.
+
+    Raises:
+        Problem: it is something else, or belongs to another list.
+    """
+    try:
+        rest = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)), type=kind)
+    except (Base64Error, ValueError, msgspec.DecodeError) as error:
+        raise bad_parameter("after", "not what `next` of an answer was") from error
+    if rest.of != of:
+        raise bad_parameter("after", f"belongs to {rest.of[:80]}, not to {of}")
+    return rest

@@ -1,0 +1,1 @@
+"""HTTP routes and websocket endpoints, one module a resource."""

@@ -1,0 +1,48 @@
+"""Whether this process lives, whether it can serve, and the metrics."""
+
+from litestar import Response, get
+from litestar.openapi.datastructures import ResponseSpec
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from api.health import Health, Report
+from api.problems import RETRY_AFTER_S
+from api.routes.answers import Service
+
+
+class Alive(Struct, frozen=True):
+    """The process answers."""
+
+    status: str = "live"
+
+
+@get("/health/live", summary="Alive?", tags=["operation"])
+async def get_live() -> Alive:
+    """Answer, which is all there is to say."""
+    return Alive()
+
+
+@get(
+    "/health/ready",
+    summary="Ready?",
+    tags=["operation"],
+    responses={503: ResponseSpec(Report, description="Not ready.", generate_examples=False)},
+)
+async def get_ready(health: Service[Health]) -> Response[Report]:
+    """Report on everything the API depends on; with status 503 where it can't serve."""
+    report = await health.report()
+    if report.status == "ready":
+        return Response(report)
+    return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+@get("/health", summary="Report", tags=["operation"])
+async def get_health(health: Service[Health]) -> Report:
+    """Report on everything the API depends on, with status 200 whatever it says."""
+    return await health.report()
+
+
+@get("/metrics", summary="Metrics", tags=["operation"], media_type=CONTENT_TYPE_LATEST, sync_to_thread=False)
+def get_metrics() -> bytes:
+    """Return this process's metrics in the text format of Prometheus."""
+    return generate_latest()

@@ -1,0 +1,110 @@
+"""Candles of a symbol."""
+
+from difflib import get_close_matches
+from typing import Annotated
+
+from litestar import get
+from litestar.openapi.spec import Example
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from api.directory import Directory
+from api.history import History
+from api.live.hub import Hub
+from api.ohlcv import CandlePages, Fill, Window
+from api.paging import USUAL, RestOfTimes, write_rest
+from api.problems import bad_parameter
+from api.routes.answers import (
+    BAD_PARAMETER,
+    UNAVAILABLE,
+    UNKNOWN_SYMBOL,
+    LiveCursor,
+    Next,
+    Service,
+    SymbolName,
+)
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.views import LENGTHS, CandleView
+from tickplant.intervals import BASE
+
+
+class CandlesPage(Struct, frozen=True):
+    """Candles by open time, oldest first."""
+
+    symbol: SymbolName
+    interval: str
+    candles: list[CandleView]
+    next: Next
+    cursor: LiveCursor
+
+
+IntervalText = Annotated[
+    str | None,
+    QueryParameter(
+        description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
+        " Candles of a second are computed from trades.",
+        examples=[Example(value="1m")],
+    ),
+]
+WindowText = Annotated[
+    str | None, QueryParameter(description="Another name for `interval`.", examples=[Example(value="5m")])
+]
+FillText = Annotated[
+    Fill,
+    QueryParameter(
+        description="`none`: only intervals that have trades. `previous`: all from the first with trades to"
+        " the venue's present time; those without trades carry on the close before them."
+    ),
+]
+
+
+@get(
+    "/ohlcv/{symbol:str}",
+    summary="Candles",
+    tags=["market"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
+async def get_ohlcv(
+    symbol: SymbolText,
+    directory: Service[Directory],
+    history: Service[History],
+    hub: Service[Hub],
+    interval: IntervalText = None,
+    window: WindowText = None,
+    start: StartText = None,
+    end: EndText = None,
+    limit: Limit = USUAL,
+    after: After = None,
+    fill: FillText = "none",
+) -> CandlesPage:
+    """List candles by open time, oldest first on every page; the newest may still be open.
+
+    With `start`, pages run forward in time from there; without it, the first page holds the newest and the
+    next ones lead back. `start` and `end` are compared with candles' open times.
+    """
+    found = await resolve(directory, symbol)
+    length = parse_interval(interval, window)
+    asked = parse_range(start, end, after, f"ohlcv/{found}/{length}/{fill}")
+    async with history.moment(found) as (connection, committed):
+        pages = CandlePages(connection, found, length)
+        page = await pages.read(Window(asked.low[0], asked.high[0]), limit, newest=asked.newest, fill=fill)
+    cursor = hub.cursor_after(found, committed)
+    rest = page.rest and RestOfTimes(asked.of, asked.newest, (page.rest.start_us, 0), (page.rest.end_us, 0))
+    return CandlesPage(str(found), length, page.candles, write_rest(rest), str(cursor) if cursor else None)
+
+
+def parse_interval(interval: str | None, window: str | None) -> str:
+    """Return the interval asked for.
+
+    Raises:
+        Problem: there is no such interval, or the two names contradict one another.
+    """
+    if interval is not None and window is not None and interval != window:
+        raise bad_parameter("window", f"is another name for interval, which is {interval[:20]!r} here")
+    parameter = "window" if interval is None and window is not None else "interval"
+    text = interval or window or BASE
+    if text not in LENGTHS:
+        near = get_close_matches(text.lower(), LENGTHS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise bad_parameter(parameter, f"{text[:20]!r} is none of {', '.join(LENGTHS)}{hint}")
+    return text

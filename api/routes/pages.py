@@ -1,0 +1,40 @@
+"""The page, and the documentation of the API, neither of which needs anything from elsewhere."""
+
+from importlib.resources import files
+from typing import Any, Final
+
+from litestar import MediaType, Request, Response, get
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+
+CONTENT_POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
+    " connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": CONTENT_POLICY,
+    "Cache-Control": "no-cache",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+@get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False)
+def get_page() -> Response[bytes]:
+    """Return a page that shows a symbol live."""
+    return Response(read_page("index.html"), media_type=MediaType.HTML, headers=_HEADERS)
+
+
+class DocumentationPage(OpenAPIRenderPlugin):
+    """The OpenAPI document, to be read and tried out."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Return the page, which fetches the document itself."""
+        return read_page("docs.html")
+
+
+def read_page(name: str) -> bytes:
+    """Return a page."""
+    return files("api.page").joinpath(name).read_bytes()

@@ -1,0 +1,84 @@
+"""Parameters that several routes share: described once, and read."""
+
+from typing import Annotated
+
+from litestar.openapi.spec import Example
+from litestar.params import PathParameter, QueryParameter
+
+from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
+from api.history import FIRST_US, LAST_US
+from api.paging import MOST, RestOfTimes, read_rest
+from api.problems import Problem, bad_parameter
+from api.times import parse_time
+from db.trades import LEAST_ID
+from tickplant.market import SymbolId
+
+SymbolText = Annotated[
+    str,
+    PathParameter(
+        description="A symbol as `venue:symbol`, or without the venue where only one has it.",
+        examples=[Example(value="binance:BTCUSDT")],
+    ),
+]
+StartText = Annotated[
+    str | None,
+    QueryParameter(
+        description="From when on, inclusive: RFC 3339, or milliseconds since the epoch. With it, pages run"
+        " forward from there; without it, they go back from the newest.",
+        examples=[Example(value="2024-08-08T23:55:00Z")],
+    ),
+]
+EndText = Annotated[
+    str | None,
+    QueryParameter(
+        description="Until when, exclusive; written as `start`.",
+        examples=[Example(value="1723162200000")],
+    ),
+]
+Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most items on a page.")]
+After = Annotated[
+    str | None,
+    QueryParameter(description="`next` of the page before this one; takes the place of `start` and `end`."),
+]
+
+
+async def resolve(directory: Directory, text: str) -> SymbolId:
+    """Find the symbol of a path.
+
+    Raises:
+        Problem: there is none, or several.
+    """
+    try:
+        return await directory.resolve(text)
+    except UnknownSymbolError as error:
+        raise Problem(404, "unknown_symbol", str(error), near=error.near) from error
+    except AmbiguousSymbolError as error:
+        raise bad_parameter("symbol", str(error), near=error.candidates) from error
+
+
+def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> RestOfTimes:
+    """Return what of a list is asked for.
+
+    Args:
+        start: a time, or None.
+        end: likewise.
+        after: where an earlier page ended, or None.
+        of: the list.
+
+    Raises:
+        Problem: one of them is wrong.
+    """
+    if after is not None:
+        return read_rest(after, RestOfTimes, of)
+    low = FIRST_US if start is None else _time("start", start)
+    high = LAST_US if end is None else _time("end", end)
+    if low > high:
+        raise bad_parameter("end", "lies before start")
+    return RestOfTimes(of, start is None, (low, LEAST_ID), (high, LEAST_ID))
+
+
+def _time(parameter: str, text: str) -> int:
+    try:
+        return min(max(parse_time(text), FIRST_US), LAST_US)
+    except ValueError as error:
+        raise bad_parameter(parameter, str(error)) from error

@@ -1,0 +1,44 @@
+"""The last price of a symbol."""
+
+from litestar import get
+
+from api.directory import Directory
+from api.history import History
+from api.live.cursor import Cursor
+from api.prices import Prices
+from api.problems import Problem
+from api.routes.answers import UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service, SymbolName
+from api.routes.parameters import SymbolText, resolve
+from api.views import TradeView, trade_view
+
+
+class Price(TradeView, frozen=True, kw_only=True):
+    """The last trade of a symbol."""
+
+    symbol: SymbolName
+    cursor: LiveCursor
+
+
+@get("/price/{symbol:str}", summary="Last price", tags=["market"], responses=UNKNOWN_SYMBOL | UNAVAILABLE)
+async def get_price(
+    symbol: SymbolText,
+    directory: Service[Directory],
+    history: Service[History],
+    prices: Service[Prices],
+) -> Price:
+    """Return the last trade of a symbol."""
+    found = await resolve(directory, symbol)
+    trade, update = await prices.read(found)
+    if trade is None:
+        raise Problem(404, "no_price", f"{found} has not traded yet")
+    view = trade_view(trade)
+    return Price(
+        trade_id=view.trade_id,
+        price=view.price,
+        size=view.size,
+        side=view.side,
+        event_time=view.event_time,
+        ingest_time=view.ingest_time,
+        symbol=str(found),
+        cursor=str(Cursor(history.partition_of(found), update)),
+    )

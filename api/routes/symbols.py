@@ -1,0 +1,74 @@
+"""Which symbols there are."""
+
+from typing import Annotated
+
+from litestar import get
+from msgspec import Meta, Struct
+
+from api.directory import Directory
+from api.history import History
+from api.paging import USUAL, RestOfNames, read_rest, write_rest
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service, SymbolName
+from api.routes.parameters import After, Limit
+from api.times import format_time
+from api.views import Time
+from db.symbols import SymbolRow, read_symbols
+from tickplant.market import SymbolId
+
+_LIST = "symbols"
+
+
+class SymbolView(Struct, frozen=True):
+    """A symbol, and what is stored of it."""
+
+    symbol: SymbolName
+    venue: str
+    name: Annotated[str, Meta(description="As the venue writes it.", examples=["BTCUSDT"])]
+    configured: Annotated[bool, Meta(description="Whether this plant's settings name it.")]
+    first_trade_id: int | None
+    last_trade_id: int | None
+    missing_trades: Annotated[
+        int, Meta(description="How many ids between the first and the last are not stored.")
+    ]
+    seen_until: Annotated[
+        Time | None, Meta(description="The venue's time up to which its trades have been seen.")
+    ]
+
+
+class SymbolsPage(Struct, frozen=True):
+    """Symbols in alphabetical order."""
+
+    symbols: list[SymbolView]
+    next: Next
+
+
+@get("/symbols", summary="Symbols", tags=["market"], responses=BAD_PARAMETER | UNAVAILABLE)
+async def get_symbols(
+    history: Service[History],
+    directory: Service[Directory],
+    limit: Limit = USUAL,
+    after: After = None,
+) -> SymbolsPage:
+    """List the symbols of the settings and those that have trades, in alphabetical order."""
+    beyond = read_rest(after, RestOfNames, _LIST).beyond if after is not None else ""
+    async with history.at_once() as connection:
+        rows = {row.id: row for row in await read_symbols(connection)}
+    known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
+    left = [(name, symbol) for name, symbol in known if name > beyond]
+    return SymbolsPage(
+        [_view(symbol, rows.get(symbol), directory) for _, symbol in left[:limit]],
+        write_rest(RestOfNames(_LIST, left[limit - 1][0]) if len(left) > limit else None),
+    )
+
+
+def _view(symbol: SymbolId, row: SymbolRow | None, directory: Directory) -> SymbolView:
+    return SymbolView(
+        str(symbol),
+        symbol.venue,
+        symbol.symbol,
+        symbol in directory.configured,
+        row.first_trade_id if row else None,
+        row.last_trade_id if row else None,
+        row.missing if row else 0,
+        format_time(row.watermark_us) if row else None,
+    )

@@ -1,0 +1,183 @@
+"""The API service: serves until told to stop."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import uvicorn
+
+from api.app import Services, create_app
+from api.directory import Directory
+from api.health import Health
+from api.history import History
+from api.live.door import MESSAGE_BYTES, Door, Limits
+from api.live.hub import Hub
+from api.live.outlet import OutletProtocol
+from api.prices import Prices
+from api.requests import measured
+from db.pool import open_pool
+from tickplant.errors import FatalError
+from tickplant.market import SymbolId
+from tickplant.redis_client import open_redis
+
+_log = logging.getLogger(__name__)
+
+_CONNECTIONS: Final = 8
+_REDIS_TIMEOUT_S: Final = 8.0
+_STOP_S: Final = 5
+
+
+async def run(
+    *,
+    redis_url: str,
+    database_url: str,
+    host: str,
+    port: int,
+    partitions: int,
+    symbols: Sequence[SymbolId],
+    origins: Sequence[str],
+    max_clients: int,
+    stop: asyncio.Event,
+) -> None:
+    """Serve the API until `stop` is set; then websockets are closed with code 1012.
+
+    Redis and the database may be away at any time, also in the beginning.
+
+    Raises:
+        FatalError: the port is taken.
+    """
+    limits = Limits(origins=tuple(origins), clients=max_clients)
+    with bind(host, port) as listener:
+        async with (
+            open_services(
+                redis_url=redis_url,
+                database_url=database_url,
+                partitions=partitions,
+                symbols=symbols,
+                limits=limits,
+                stop=stop,
+            ) as services,
+            serving(services, listener, origins=origins) as address,
+        ):
+            _log.info("serving on %s", address)
+            await stop.wait()
+
+
+@asynccontextmanager
+async def open_services(
+    *,
+    redis_url: str,
+    database_url: str,
+    partitions: int,
+    symbols: Sequence[SymbolId],
+    limits: Limits,
+    stop: asyncio.Event,
+) -> AsyncIterator[Services]:
+    """Open what the routes use, and follow what is live; `stop` is set if that fails."""
+    redis = open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S)
+    try:
+        async with open_pool(
+            database_url, size=_CONNECTIONS, application="tickplant api", eager=False
+        ) as pool:
+            history = History(pool, partitions)
+            prices = Prices(redis, history)
+            hub = Hub(redis=redis, partitions=partitions, history=history, prices=prices)
+            directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
+            async with _running(hub, stop):
+                yield Services(
+                    directory=directory,
+                    history=history,
+                    prices=prices,
+                    hub=hub,
+                    door=Door(hub=hub, directory=directory, limits=limits),
+                    health=Health(redis=redis, pool=pool, hub=hub),
+                )
+    finally:
+        await redis.aclose()
+
+
+@asynccontextmanager
+async def serving(
+    services: Services, listener: socket.socket, *, origins: Sequence[str] = ()
+) -> AsyncIterator[str]:
+    """Serve meanwhile; yields the address, and stops gracefully at the end.
+
+    Args:
+        services: what the routes use.
+        listener: a listening socket.
+        origins: whose pages may read answers, besides the API's own; `*` for any.
+    """
+    server = _Server(
+        uvicorn.Config(
+            measured(create_app(services, origins=origins)),
+            ws=OutletProtocol,
+            ws_max_size=MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S,
+        )
+    )
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    task.add_done_callback(lambda _: server.up.set())
+    try:
+        await server.up.wait()
+        host, port = listener.getsockname()[:2]
+        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    finally:
+        server.should_exit = True
+        await task
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is up, and leaves signals to whoever runs it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.up.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+@asynccontextmanager
+async def _running(hub: Hub, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Follow what is live meanwhile; if that fails, `stop` is set, and the error raised at the end."""
+    task = asyncio.create_task(hub.run())
+    task.add_done_callback(lambda _: stop.set())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on a port; 0 for any that is free.
+
+    Raises:
+        FatalError: that can't be done.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise FatalError(
+            f"can't listen on {host}:{port}: {error.strerror}; set TICKPLANT_API_PORT, or TICKPLANT_API_HOST"
+        ) from error

@@ -1,0 +1,257 @@
+"""An API under test: rows and updates written by hand, and clients that talk to it."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+import httpx
+import redis.asyncio
+from msgspec import Raw
+from msgspec.structs import replace
+from websockets.asyncio.client import ClientConnection, connect
+
+from api.app import Services
+from api.live.door import Limits
+from api.service import bind, open_services, serving
+from tickplant import wire
+from tickplant.intervals import INTERVALS, MINUTE_US
+from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.streams import PRICES, live_stream, partition_of
+from tickplant.wire import LiveEntry, LiveUpdate
+
+PARTITIONS = 4
+BTC = SymbolId("binance", "BTCUSDT")
+ETH = SymbolId("binance", "ETHUSDT")
+T0 = 1_723_161_240_000_000
+"""2024-08-08 23:54:00 UTC, in microseconds."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def trade(
+    number: int,
+    *,
+    at_us: int | None = None,
+    price: str = "61837.63000000",
+    size: str = "0.02000000",
+    symbol: SymbolId = BTC,
+) -> Trade:
+    """A trade; one a second unless told otherwise."""
+    time_us = T0 + number * 1_000_000 if at_us is None else at_us
+    side = "buy" if number % 2 else "sell"
+    return Trade(*symbol, number, price, size, side, time_us, time_us + 1_342)  # type: ignore[arg-type]
+
+
+def candle(
+    number: int = 0, *, count: int = 1, closed: bool = False, revision: int = 0, **fields: Any
+) -> Candle:
+    """The candle of minute `number` after T0 of BTCUSDT, with `count` trades."""
+    made = fold([trade(index, at_us=T0 + number * MINUTE_US + index) for index in range(count)])[0]
+    return replace(made, closed=closed, complete=closed, revision=revision, **fields)
+
+
+def update(
+    *trades: Trade, entry: str = "1-0", candles: Sequence[Candle] = (), prices: Sequence[Trade] | None = None
+) -> LiveUpdate:
+    """An update with one input entry, if there are trades, and the prices that they make."""
+    last = {(made.venue, made.symbol): made for made in trades}
+    entries = (LiveEntry(entry, Raw(wire.encode_trades(trades))),) if trades else ()
+    return LiveUpdate(entries, tuple(last.values()) if prices is None else tuple(prices), tuple(candles))
+
+
+class Socket:
+    """A websocket client that speaks JSON."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def ask(self, **request: Any) -> None:
+        await self.connection.send(json.dumps(request))
+
+    async def receive(self) -> dict[str, Any]:
+        async with asyncio.timeout(10):
+            message = json.loads(await self.connection.recv())
+        assert isinstance(message, dict)
+        return message
+
+    async def receive_until(self, kind: str, channel: str | None = None) -> dict[str, Any]:
+        """The next message of a kind; others are passed over."""
+        while True:
+            message = await self.receive()
+            if message["type"] == kind and channel in (None, message.get("channel")):
+                return message
+
+    async def subscribe(self, *channels: str, **others: Any) -> dict[str, Any]:
+        """Subscribe, and return the acknowledgement."""
+        await self.ask(op="subscribe", id=1, channels=list(channels), **others)
+        return await self.receive_until("ack")
+
+
+class Plant:
+    """The servers and the API."""
+
+    def __init__(self, address: str, services: Services, redis_url: str, database_url: str) -> None:
+        self.address = address
+        self.services = services
+        self.redis = redis.asyncio.Redis.from_url(redis_url)
+        self.database_url = database_url
+        self._stored: dict[SymbolId, list[Trade]] = {}
+        self.http = httpx.AsyncClient(base_url=address, timeout=30)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        await self.redis.aclose()
+
+    async def get(self, path: str, status: int = 200, **parameters: Any) -> Any:
+        answer = await self.http.get(path, params=parameters)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+    @asynccontextmanager
+    async def socket(self, path: str = "/ws", **options: Any) -> AsyncIterator[Socket]:
+        url = self.address.replace("http://", "ws://") + path
+        async with connect(url, max_size=None, **options) as connection:
+            yield Socket(connection)
+
+    async def publish(self, live: LiveUpdate, symbol: SymbolId = BTC, **options: Any) -> str:
+        """Publish as a worker does: the update and the prices at once. Returns the entry's id."""
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.xadd(
+            live_stream(partition_of(*symbol, PARTITIONS)), {wire.UPDATE: wire.encode_update(live)}, **options
+        )
+        for price in live.prices:
+            pipeline.hset(PRICES, f"{price.venue}:{price.symbol}", wire.encode_trade(price))
+        entry_id: bytes = (await pipeline.execute())[0]
+        return entry_id.decode()
+
+    async def caught_up(self, symbol: SymbolId = BTC) -> None:
+        """Wait until the API's hub has taken everything published."""
+        hub = self.services.hub
+        number = partition_of(*symbol, PARTITIONS)
+        async with asyncio.timeout(10):
+            await hub._partitions[number].reached(await hub._feed.tip(number))
+
+    async def store(self, *trades: Trade, entry: str = "1-0", closed_until_us: int | None = None) -> None:
+        """Store trades of one symbol, and the candles of all that are stored, as a worker's commit does."""
+        symbol = SymbolId(trades[0].venue, trades[0].symbol)
+        stored = self._stored[symbol] = [*self._stored.get(symbol, []), *trades]
+        watermark_us = stored[-1].event_time_us if closed_until_us is None else closed_until_us
+        ids = {made.trade_id for made in stored}
+        missing = [f"[{number},{number}]" for number in range(min(ids), max(ids)) if number not in ids]
+        connection = await asyncpg.connect(self.database_url)
+        async with connection.transaction():
+            await connection.copy_records_to_table("trades", records=[_trade_row(made) for made in trades])
+            await connection.execute("delete from candles where venue = $1 and symbol = $2", *symbol)
+            for interval, length_us in INTERVALS.items():
+                rows = []
+                for made in fold(stored, interval, length_us):
+                    closed = made.open_time_us + length_us <= watermark_us
+                    rows.append(_candle_row(replace(made, closed=closed, complete=closed)))
+                await connection.copy_records_to_table("candles", records=rows)
+            await connection.execute(
+                "insert into ledger values ($1, $2, $3, $4, $5, $6::text::int8multirange, $7)"
+                " on conflict (venue, symbol) do update set first_trade_id = excluded.first_trade_id,"
+                " last_trade_id = excluded.last_trade_id, missing = excluded.missing,"
+                " watermark = excluded.watermark",
+                *symbol,
+                partition_of(*symbol, PARTITIONS),
+                min(ids),
+                max(ids),
+                "{" + ",".join(missing) + "}",
+                time_of(watermark_us),
+            )
+            await connection.execute(
+                "insert into lease values ('candles', $1, 'someone', 1, 'infinity', $2)"
+                " on conflict (role, partition) do update set entry_id = excluded.entry_id",
+                partition_of(*symbol, PARTITIONS),
+                entry,
+            )
+        await connection.close()
+
+
+@asynccontextmanager
+async def running_plant(
+    redis_url: str,
+    database_url: str,
+    *,
+    limits: Limits | None = None,
+    symbols: Sequence[SymbolId] = (BTC, ETH),
+    origins: Sequence[str] = (),
+) -> AsyncIterator[Plant]:
+    """Run the API on a free port."""
+    listener = bind("127.0.0.1", 0)
+    async with (
+        open_services(
+            redis_url=redis_url,
+            database_url=database_url,
+            partitions=PARTITIONS,
+            symbols=symbols,
+            limits=limits or Limits(origins=tuple(origins)),
+            stop=asyncio.Event(),
+        ) as services,
+        serving(services, listener, origins=origins) as address,
+    ):
+        plant = Plant(address, services, redis_url, database_url)
+        try:
+            yield plant
+        finally:
+            await plant.close()
+
+
+async def live(plant: Plant) -> None:
+    """Wait until the hub follows the streams."""
+    async with asyncio.timeout(10):
+        while not plant.services.hub.live:  # noqa: ASYNC110 - a condition of the server's
+            await asyncio.sleep(0.01)
+
+
+def time_of(time_us: int) -> datetime:
+    """Microseconds since the epoch as a datetime."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
+def shrink_buffers(connection: ClientConnection) -> None:
+    """Let the kernel keep little of what a client doesn't read."""
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+
+def _trade_row(made: Trade) -> tuple[Any, ...]:
+    return (
+        made.venue,
+        made.symbol,
+        made.trade_id,
+        Decimal(made.price),
+        Decimal(made.size),
+        made.side,
+        time_of(made.event_time_us),
+        time_of(made.ingest_time_us),
+    )
+
+
+def _candle_row(made: Candle) -> tuple[Any, ...]:
+    return (
+        made.venue,
+        made.symbol,
+        made.interval,
+        time_of(made.open_time_us),
+        made.open,
+        made.high,
+        made.low,
+        made.close,
+        made.volume,
+        made.quote_volume,
+        made.trade_count,
+        time_of(made.first_event_time_us),
+        made.first_trade_id,
+        time_of(made.last_event_time_us),
+        made.last_trade_id,
+        made.revision,
+        made.closed,
+        made.complete,
+    )

@@ -1,0 +1,21 @@
+"""Decimals as callers see them."""
+
+from decimal import Decimal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.views import plain
+
+numbers = st.builds(
+    lambda digits, places: Decimal((0, tuple(map(int, str(digits))), -places)),
+    st.integers(0, 10**40),
+    st.integers(0, 40),
+)
+
+
+@given(numbers)
+def test_decimals_are_plain_and_lose_no_digit(number: Decimal) -> None:
+    text = plain(number)
+    assert set(text) <= set("0123456789.")
+    assert Decimal(text).as_tuple() == number.as_tuple()
