@@ -166,7 +166,7 @@ async def test_a_stale_pid_file_does_not_block_a_start(
 async def test_an_unwritable_folder_is_refused_with_what_to_do(kind: type[Server], tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("not a folder")
-    with pytest.raises(FatalError, match=r"can't write .*choose another folder with --data"):
+    with pytest.raises(FatalError, match=r"can't use .*choose another folder with --data"):
         await kind(file / "data").start()
 
 

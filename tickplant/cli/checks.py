@@ -206,8 +206,12 @@ async def _check_disk(settings: Settings) -> list[Finding]:
     if settings.redis_url and settings.database_url:
         return []  # the servers' disks are not ours to see
     folder = data_folder(settings)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    free_bytes = shutil.disk_usage(existing).free
+    try:
+        existing = next(path for path in (folder, *folder.parents) if path.exists())
+        free_bytes = shutil.disk_usage(existing).free
+    except OSError as error:
+        mend = "mend its permissions, or choose another folder with --data or TICKPLANT_DATA"
+        return [Finding("fail", "disk", f"can't use {folder}: {error.strerror}", mend)]
     level: Literal["ok", "warn", "fail"] = "ok"
     if free_bytes < _SCARCE_BYTES:
         level = "fail" if free_bytes < _FREE_BYTES else "warn"

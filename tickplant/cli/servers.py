@@ -68,16 +68,18 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
         FatalError: there is none, or it can't be started.
     """
     from tickplant.embedded import PostgresServer
+    from tickplant.embedded.folder import explained
 
     if settings.database_url is not None:
         yield settings.database_url
         return
     folder = data_folder(settings) / "postgres"
-    if not create and not folder.exists():
-        raise FatalError(
-            f"there are no data in {folder.parent} yet: run `tickplant up` first,"
-            " or name another folder with --data, or set TICKPLANT_DATABASE_URL"
-        )
+    with explained(folder):
+        if not create and not folder.exists():
+            raise FatalError(
+                f"there are no data in {folder.parent} yet: run `tickplant up` first,"
+                " or name another folder with --data, or set TICKPLANT_DATABASE_URL"
+            )
     server = PostgresServer(folder, source=settings.embedded_servers)
     if server.folder.is_locked():
         yield server.url

@@ -78,11 +78,16 @@ class Folder:
             await asyncio.sleep(0.02)
 
     def is_locked(self) -> bool:
-        """Say whether a server runs on the folder."""
-        try:
-            lock = os.open(self.path / "lock", os.O_RDWR)
-        except OSError:
-            return False
+        """Say whether a server runs on the folder.
+
+        Raises:
+            FatalError: this user may not look.
+        """
+        with explained(self.path):
+            try:
+                lock = os.open(self.path / "lock", os.O_RDWR)
+            except FileNotFoundError:
+                return False
         try:
             return not _try_lock(lock)
         finally:
@@ -132,7 +137,7 @@ def explained(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         mend = "free some space" if full else "mend its permissions"
         raise FatalError(
-            f"can't write {error.filename or path}: {error.strerror}; {mend},"
+            f"can't use {error.filename or path}: {error.strerror}; {mend},"
             " or choose another folder with --data or TICKPLANT_DATA"
         ) from error
 
