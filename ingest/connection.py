@@ -38,6 +38,7 @@ class VenueConnection(ClientConnection):
         self._fragments: list[bytes] = []
         self._arrived = asyncio.Event()
         self._paused = False
+        self._heard_s = self.loop.time()
 
     async def take(self) -> list[Received]:
         """Return all frames received since the last call; wait for at least one.
@@ -54,8 +55,14 @@ class VenueConnection(ClientConnection):
         self._waiting = 0
         if self._paused:
             self._paused = False
+            self._heard_s = self.loop.time()
             self.transport.resume_reading()
         return reads
+
+    @property
+    def heard_s(self) -> float:
+        """When the socket last gave anything, pongs included, by the loop's clock; now, if it is paused."""
+        return self.loop.time() if self._paused else self._heard_s
 
     @property
     def drained(self) -> bool:
@@ -64,6 +71,7 @@ class VenueConnection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         """Parse what the socket gave and keep its text frames."""
+        self._heard_s = self.loop.time()
         super().data_received(data)
         if self._frames:
             self._reads.append(Received(self.now_us(), self._frames))
@@ -110,7 +118,7 @@ def open_connection(url: str, *, timeout_s: float) -> "connect":
         max_size=MAX_FRAME_BYTES,
         open_timeout=timeout_s,
         ping_interval=20,
-        ping_timeout=20,
+        ping_timeout=None,  # a socket left unread gets no pong; silence has its own deadline
         close_timeout=2,
     )
 

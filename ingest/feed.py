@@ -27,6 +27,8 @@ CLOCK_INTERVAL_S: Final = 1.0
 CLOCK_GRACE_US: Final = 2_000_000
 """How long a trade may be on its way before a silent socket's clock passes it."""
 _CONNECT_TIMEOUT_S: Final = 10.0
+_SILENCE_S: Final = 60.0
+"""How long a socket may give nothing, not even answers to pings, before it is replaced."""
 _BUDGET_CHECK_TRADES: Final = 10_000
 
 
@@ -173,6 +175,9 @@ class Feed:
         """Write the venue's time into the streams, while everything received has been published."""
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
+            if asyncio.get_running_loop().time() - connection.heard_s > _SILENCE_S:
+                _log.warning("%s: nothing heard for %.0f s, reconnecting", self._name, _SILENCE_S)
+                connection.transport.abort()
             time_us = self._clock.read_us(time.monotonic())
             if time_us is not None and connection.drained and not self._handling:
                 await self._publisher.publish_clock(self._venue, self._symbols, time_us)

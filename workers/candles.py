@@ -44,7 +44,7 @@ class CandleMaker:
         self._partition = partition
         self._partitions = partitions
         self._states: dict[tuple[str, str], SymbolState] = {}
-        self._rows: list[str] = []
+        self._rows: defaultdict[SymbolState, list[str]] = defaultdict(list)
         self._touched: dict[SymbolState, None] = {}
         self._priced: dict[SymbolState, None] = {}
         self._unpublished: dict[SymbolState, None] = {}
@@ -120,7 +120,8 @@ class CandleMaker:
         """Return what has been absorbed since the last call, to be committed; there must be an entry."""
         assert self._entry_id is not None
         touched, self._touched = self._touched, {}
-        rows, self._rows = self._rows, []
+        # Symbol by symbol, so that neighbours in the batch are neighbours in the index.
+        rows = [row for state in touched for row in self._rows.pop(state, ())]
         duplicates, self._duplicates = self._duplicates, 0
         self.pending_trades = 0
         settle = [(state.venue, state.symbol) for state in touched if state.settle]
@@ -151,7 +152,7 @@ class CandleMaker:
             state = self._state(key)
             new = state.absorb(group, runs)
             if new:
-                self._rows.extend(_rows(state, new))
+                self._rows[state].extend(_rows(state, new))
                 self._touched[state] = self._unpublished[state] = self._priced[state] = None
                 accepted.extend(new)
         self.pending_trades += len(accepted)

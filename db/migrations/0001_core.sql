@@ -8,8 +8,8 @@ comment on table plant is 'What was fixed when this database was created.';
 comment on column plant.partitions is 'Number of partition streams; a symbol keeps its partition for good.';
 
 create table trades (
-    venue text not null,
-    symbol text not null,
+    venue text collate "C" not null,
+    symbol text collate "C" not null,
     trade_id bigint not null,
     price numeric not null,
     size numeric not null,
@@ -26,12 +26,12 @@ comment on column trades.size is 'In base currency, as exact as the venue wrote 
 comment on column trades.side is 'The aggressor''s side; null where the venue does not say.';
 comment on column trades.event_time is 'When it happened, by the venue''s clock.';
 comment on column trades.ingest_time is 'When tickplant received it.';
-create index trades_symbol_event_time on trades (venue, symbol, event_time desc, trade_id desc);
+create index trades_symbol_event_time on trades (venue, symbol, event_time, trade_id);
 
 create table candles (
-    venue text not null,
-    symbol text not null,
-    "interval" text not null,
+    venue text collate "C" not null,
+    symbol text collate "C" not null,
+    "interval" text collate "C" not null,
     open_time timestamptz not null,
     open numeric not null,
     high numeric not null,
@@ -71,8 +71,8 @@ comment on column candles.complete is 'Closed, and the ids prove that no trade i
 create index candles_incomplete on candles (venue, symbol, open_time) where not complete;
 
 create table ledger (
-    venue text not null,
-    symbol text not null,
+    venue text collate "C" not null,
+    symbol text collate "C" not null,
     partition integer not null,
     first_trade_id bigint not null,
     last_trade_id bigint not null,
