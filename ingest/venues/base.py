@@ -1,0 +1,119 @@
+"""What a venue adapter is: pure functions between a venue's messages and the words of the market.
+
+An adapter opens no socket, reads no clock and keeps nothing between two calls.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from tickplant.market import Trade
+
+
+class Heartbeat(Struct, frozen=True):
+    """The venue is alive, and may say how far it has come."""
+
+    symbol: str | None = None
+    last_trade_id: int | None = None
+    """The newest trade of the symbol: if it has not been received, it has been lost."""
+    time_us: int | None = None
+    """The venue's time."""
+
+
+class Subscribed(Struct, frozen=True):
+    """The venue has accepted subscriptions."""
+
+    symbols: tuple[str, ...]
+
+
+class Refused(Struct, frozen=True):
+    """The venue has refused something: an unknown symbol, a wrong key, a limit."""
+
+    reason: str
+    symbols: tuple[str, ...] = ()
+    """Those it concerns; none where the venue doesn't say."""
+
+
+class Closing(Struct, frozen=True):
+    """The venue is about to close the connection."""
+
+    reason: str
+
+
+Notice = Heartbeat | Subscribed | Refused | Closing
+Parsed = tuple[Trade, ...] | Notice
+"""Trades, in the venue's order; a notice; or an empty tuple, where the frame does not concern us."""
+
+
+class Gap(NamedTuple):
+    """Trades of one symbol that are to be fetched."""
+
+    symbol: str
+    first_id: int
+    last_id: int
+    after_time_us: int
+    """Event time of the last trade known before the gap."""
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a venue allows one address to do; None for what it doesn't limit."""
+
+    symbols_per_connection: int
+    messages_per_s: float | None = None
+    connects: int | None = None
+    """Connection attempts in `connects_window_s`."""
+    connects_window_s: float = 300
+    connection_age_s: float | None = None
+    """After so long the venue closes a connection."""
+    silence_s: float = 60
+    """After so long without anything, heartbeats included, a connection is dead."""
+    requests_per_s: float
+    """REST requests for pages of history that the venue's budget allows."""
+
+
+class Venue(Protocol):
+    """One venue."""
+
+    @property
+    def name(self) -> str:
+        """Return the venue's name, as in `venue:symbol`."""
+        ...
+
+    @property
+    def numbered(self) -> bool:
+        """Say whether the venue numbers the trades of a symbol consecutively."""
+        ...
+
+    @property
+    def limits(self) -> Limits:
+        """Return what the venue allows."""
+        ...
+
+    def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
+        """Return the websocket address of the symbols' trades, with subscriptions where it can have them."""
+        ...
+
+    def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return what is to be sent once connected; nothing where the address says it all."""
+        ...
+
+    def parse_frame(self, frame: bytes, ingest_time_us: int) -> Parsed:
+        """Parse one websocket message.
+
+        Raises:
+            PoisonError: it is broken; the message says how.
+        """
+        ...
+
+    def history_path(self, gap: Gap) -> str:
+        """Return path and query of a REST request for a page of the gap's trades."""
+        ...
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+        """Parse a page of history, in ascending order of id.
+
+        Raises:
+            PoisonError: it is broken; the message says how.
+        """
+        ...
