@@ -4,10 +4,9 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
-import asyncpg
-
 from db.commit import Batch, Committed, commit, read_ledger, read_open_candles
 from db.leases import Lease
+from db.pool import Pool
 from tickplant import metrics
 from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient
@@ -45,7 +44,7 @@ class Partition:
         *,
         lease: Lease,
         partitions: int,
-        pool: asyncpg.Pool,
+        pool: Pool,
         redis: RedisClient,
         policy: CommitPolicy,
     ) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from zlib import crc32
 
-import asyncpg
 from redis.exceptions import RedisError
 
 from db.leases import Lease, heartbeat, release_lease, sign_off, take_lease
 from db.pool import OUTAGE as DATABASE_OUTAGE
+from db.pool import Pool
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import LeaseLostError
@@ -59,7 +59,7 @@ class Runtime:
         owner: str,
         partitions: int,
         lease_s: float,
-        pool: asyncpg.Pool,
+        pool: Pool,
         probe: Callable[[], Awaitable[None]],
         make: Callable[[Lease], Partition],
     ) -> None:
