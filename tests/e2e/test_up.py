@@ -99,6 +99,20 @@ def data(server_folder: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def capture(server_folder: Path) -> Path:
+    """A capture of ten minutes with a trade every tenth of a second."""
+    path = server_folder / "capture.jsonl"
+    begin_ms = 1_723_161_300_000
+    with path.open("w") as file:
+        for number in range(6_000):
+            time_ms = begin_ms + number * 100
+            trade = f'"e":"trade","E":{time_ms},"s":"BTCUSDT","t":{number + 1},"p":"61000.10","q":"0.5"'
+            frame = f'{{"stream":"btcusdt@trade","data":{{{trade},"T":{time_ms},"m":true,"M":true}}}}'
+            file.write(f"{time_ms}000000 {frame}\n")
+    return path
+
+
 @pytest.fixture
 def start_up(data: Path) -> Iterator[Start]:
     """Start `tickplant up`, again and again if asked to."""
@@ -126,10 +140,8 @@ def test_a_replay_commits_every_trade_and_sums_up_and_so_does_a_second(
         assert re.search(f"{done}{new} of them new$", up.output, re.MULTILINE), up.output
 
 
-def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(
-    start_up: Start, marketdata: Path
-) -> None:
-    up = start_up("--replay", str(marketdata / "binance-spot"), "--speed", "20")
+def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture), "--speed", "20")
     up.read_until(r"^worker +\| .*partition 0 taken")
     up.read_until(r"^ingest +\| .*connected")
     assert up.output.startswith("tickplant | http://127.0.0.1:")
@@ -146,8 +158,8 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted twice"])
-def test_an_up_that_ends_at_once_leaves_nothing_behind(start_up: Start, marketdata: Path, how: str) -> None:
-    up = start_up("--replay", str(marketdata / "binance-spot"))
+def test_an_up_that_ends_at_once_leaves_nothing_behind(start_up: Start, capture: Path, how: str) -> None:
+    up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")
     children = up.children()
     assert len(children) == 6
@@ -161,17 +173,17 @@ def test_an_up_that_ends_at_once_leaves_nothing_behind(start_up: Start, marketda
     wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children))
 
 
-def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start, marketdata: Path) -> None:
-    up = start_up("--replay", str(marketdata / "binance-spot"))
+def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")
     up.stop_reading()
     os.kill(up.role("ingest"), SIGKILL)  # which would be said
     assert up.wait() == 0
 
 
-def test_a_taken_data_folder_is_refused(start_up: Start, marketdata: Path) -> None:
-    first = start_up("--replay", str(marketdata / "binance-spot"))
+def test_a_taken_data_folder_is_refused(start_up: Start, capture: Path) -> None:
+    first = start_up("--replay", str(capture))
     first.read_until(r"^ingest +\| .*connected")
-    second = start_up("--replay", str(marketdata / "binance-spot"))
+    second = start_up("--replay", str(capture))
     assert second.wait() == 1
     assert re.search(r"up data/redis is in use by process \d+: stop that one", second.output), second.output
