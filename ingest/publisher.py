@@ -10,15 +10,14 @@ from redis.exceptions import RedisError
 
 from tickplant import metrics, wire
 from tickplant.backoff import Backoff
+from tickplant.dead_letters import keep_dead_letter
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, is_passing
-from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
+from tickplant.streams import CONNECTIONS, partition_of, trades_stream
 
 _log = logging.getLogger(__name__)
 
 MAX_TRADES_PER_ENTRY: Final = 500
-DEAD_LETTERS_KEPT: Final = 10_000
-DEAD_LETTER_BYTES: Final = 65_536
 _BUDGET_POLL_S: Final = 0.05
 
 
@@ -102,9 +101,8 @@ class Publisher:
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Keep an input that could not be understood, for inspection."""
-        fields: dict[Any, Any] = {"source": source, "reason": reason, "payload": payload[:DEAD_LETTER_BYTES]}
         await self._retry(
-            lambda: self._redis.xadd(DEAD_LETTERS, fields, maxlen=DEAD_LETTERS_KEPT, approximate=True)
+            lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
         )
 
     async def report(self, connection: wire.Connection) -> None:

@@ -9,10 +9,10 @@ from redis.exceptions import ResponseError
 
 from db.leases import Lease
 from tickplant import wire
+from tickplant.dead_letters import keep_dead_letter
 from tickplant.errors import LeaseLostError
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
-    DEAD_LETTERS,
     PRICES,
     START,
     entry_order,
@@ -24,7 +24,6 @@ from tickplant.streams import (
 
 Entry = tuple[str, dict[bytes, bytes]]
 
-DEAD_LETTERS_KEPT: Final = 10_000
 _LIVE_BYTES: Final = 16 * 1024 * 1024
 """About how much of what was live a partition keeps for clients that come back."""
 _LIVE_ENTRIES: Final = (64, 10_000)
@@ -153,9 +152,10 @@ class PartitionStreams:
     async def keep_dead_letter(self, entry: Entry, reason: str) -> None:
         """Keep an entry that could not be understood, for inspection."""
         entry_id, fields = entry
-        kept: dict[Any, Any] = {"source": f"{self._stream} {entry_id}", "reason": reason}
-        kept |= {b"payload." + name: value for name, value in fields.items()}
-        await self._redis.xadd(DEAD_LETTERS, kept, maxlen=DEAD_LETTERS_KEPT, approximate=True)
+        payload = {b"payload." + name: value for name, value in fields.items()}
+        await keep_dead_letter(
+            self._redis, source=f"{self._stream} {entry_id}", reason=reason, payload=payload
+        )
 
     async def lag(self) -> int:
         """Return how many entries the stream holds after the group's position."""
