@@ -15,12 +15,12 @@ from typing import Final, Literal
 import asyncpg
 from msgspec import Struct
 
+from db.times import time_of, us_of
 from tickplant.klines import Kline
 from tickplant.market import SymbolId
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _A_MONDAY: Final = datetime(1970, 1, 5, tzinfo=UTC)
 _Ids = list["asyncpg.Range[int]"]
 
@@ -113,9 +113,9 @@ async def read_minutes(
     connection: asyncpg.Connection, symbol: SymbolId, open_times_us: Sequence[int]
 ) -> dict[int, Kline]:
     """Return the stored candles of one minute that open at the given times, by these."""
-    times = [_EPOCH + timedelta(microseconds=time_us) for time_us in open_times_us]
+    times = [time_of(time_us) for time_us in open_times_us]
     rows = await connection.fetch(_MINUTES, *symbol, times)
-    return {row["open_time_us"]: Kline(*row) for row in rows}
+    return {us_of(row["open_time"]): Kline(us_of(row["open_time"]), *row[1:]) for row in rows}
 
 
 async def _check_ids(
@@ -279,9 +279,8 @@ _IDS: Final = """
 """
 
 _MINUTES: Final = """
-    select (extract(epoch from open_time) * 1000000)::bigint as open_time_us,
-        open, high, low, close, volume, trade_count, complete
-    from candles where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
+    select open_time, open, high, low, close, volume, trade_count, complete from candles
+    where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
 """
 
 _DUPLICATES: Final = """

@@ -75,16 +75,14 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
         if await connection.fetchval("select to_regclass('ledger')") is None:
             raise FatalError("the database has no tables of tickplant's: run `tickplant migrate` on it")
         yield connection
-    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, ConnectionResetError) as error:
+    except (
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        ConnectionResetError,
+    ) as error:
         raise FatalError(f"the database went away: {error}") from error
     finally:
         connection.terminate()  # a reader has nothing to finish
-
-
-async def read_symbols(connection: asyncpg.Connection) -> list[SymbolId]:
-    """Return the symbols that have trades, in alphabetical order."""
-    rows = await connection.fetch("select venue, symbol from ledger order by venue, symbol")
-    return [SymbolId(row["venue"], row["symbol"]) for row in rows]
 
 
 async def estimate_rows(connection: asyncpg.Connection, selection: Selection) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.export import Format, Selection, estimate_rows, export_rows, open_reader, read_symbols
+from db.export import Format, Selection, estimate_rows, export_rows, open_reader
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
@@ -149,12 +149,6 @@ async def test_columns_are_those_of_the_table(trades: Any) -> None:
             )
             header = (await export(url, "csv", interval=interval)).partition("\n")[0]
             assert header.split(",") == [row["column_name"] for row in columns]
-
-
-async def test_symbols_are_those_of_the_ledger(trades: Any) -> None:
-    url, _ = trades
-    async with open_reader(url, application="test") as connection:
-        assert await read_symbols(connection) == sorted([SYMBOL, SymbolId("binance", "OTHER")])
 
 
 async def test_a_writer_that_fails_ends_the_export_at_once(trades: Any) -> None:

@@ -93,13 +93,13 @@ async def _audit(settings: Settings, text: str | None, progress: "Progress") -> 
 
 async def _compare(settings: Settings, text: str, path: Path) -> "Comparison":
     from db.audit import read_minutes, snapshot
-    from db.export import read_symbols
+    from db.symbols import read_symbols
     from tickplant.klines import Comparison, compare, read_klines
 
     klines = read_klines(path)
     comparison = Comparison()
     async with open_database(settings, application="tickplant audit") as connection, snapshot(connection):
-        symbol = find_symbol(text, await read_symbols(connection))
+        symbol = find_symbol(text, [row.id for row in await read_symbols(connection)])
         while some := list(islice(klines, _KLINES_AT_ONCE)):
             times = [kline.open_time_us for kline in some]
             compare(some, await read_minutes(connection, symbol, times), comparison)
