@@ -85,7 +85,13 @@ async def open_services(
         ) as pool:
             history = History(pool, partitions)
             prices = Prices(redis, history)
-            hub = Hub(redis=redis, partitions=partitions, history=history, prices=prices)
+            hub = Hub(
+                redis=redis,
+                partitions=partitions,
+                history=history,
+                prices=prices,
+                queue_bytes=limits.queue_bytes,
+            )
             directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
             async with _running(hub, stop):
                 yield Services(

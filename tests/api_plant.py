@@ -11,7 +11,6 @@ from typing import Any
 
 import asyncpg
 import httpx
-import redis.asyncio
 from msgspec import Raw
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,6 +21,7 @@ from api.service import bind, open_services, serving
 from tickplant import wire
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.redis_client import open_redis
 from tickplant.streams import PRICES, live_stream, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
 
@@ -99,7 +99,7 @@ class Plant:
     def __init__(self, address: str, services: Services, redis_url: str, database_url: str) -> None:
         self.address = address
         self.services = services
-        self.redis = redis.asyncio.Redis.from_url(redis_url)
+        self.redis = open_redis(redis_url)
         self.database_url = database_url
         self._stored: dict[SymbolId, list[Trade]] = {}
         self.http = httpx.AsyncClient(base_url=address, timeout=30)

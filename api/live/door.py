@@ -38,6 +38,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The most requests of a client at once."""
     per_s: float = 20.0
     """The most requests of a client a second, in the long run."""
+    queue_bytes: int = 8 * 1024 * 1024
+    """The most that waits for a client that reads slowly."""
 
 
 class Door:

@@ -30,8 +30,6 @@ _log = logging.getLogger(__name__)
 
 OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 
-QUEUE_BYTES: Final = 8 * 1024 * 1024
-"""The most that waits for one slow client."""
 _SEED_UPDATES: Final = 128
 """Updates looked at when following begins, to know what was stored from what is live."""
 _FLUSHED_AT_ONCE: Final = 256
@@ -48,7 +46,7 @@ class Hub:
         partitions: int,
         history: History,
         prices: Prices,
-        queue_bytes: int = QUEUE_BYTES,
+        queue_bytes: int,
     ) -> None:
         """Take what is read, which stays the caller's.
 

@@ -4,6 +4,8 @@ Through ASGI every message of every client is framed anew and costs a round of a
 clients, written together with others, costs a tenth of it. Requests still come through ASGI.
 """
 
+import socket
+from asyncio.transports import BaseTransport
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +13,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 EXTENSION: Final = "tickplant.outlet"
 """The ASGI scope extension under which a websocket finds its outlet."""
+
+SEND_BUFFER_BYTES: Final = 256 * 1024
+"""What the kernel may hold of one connection: left alone it takes megabytes, and a client that reads slowly
+would get what is old."""
 
 LINGER_S: Final = 5.0
 """How long a client that was hung up on may take to read the last of what was written."""
@@ -67,6 +73,12 @@ class OutletProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self.outlet = WebsocketOutlet(self)
 
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Bound what the kernel holds."""
+        super().connection_made(transport)
+        raw = transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
     async def run_asgi(self) -> None:
         """Hand the outlet to the application."""
         extensions: dict[str, Any] = self.scope["extensions"]
@@ -106,6 +118,9 @@ class OutletProtocol(WebSocketsSansIOProtocol):
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
+        if self.read_paused:  # or the client's own close would never be seen
+            self.read_paused = False
+            self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
     def _cut_off_later(self) -> None:

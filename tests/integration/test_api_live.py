@@ -1,0 +1,482 @@
+"""The websocket: snapshots, updates, resuming, and what is refused."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade, update
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from api.live.door import Limits
+from tickplant import wire
+from tickplant.wire import LiveUpdate
+
+PRICE = "price:binance:BTCUSDT"
+TRADES = "trades:binance:BTCUSDT"
+CANDLES = "candles:binance:BTCUSDT:1m"
+
+
+@pytest.fixture
+async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
+    async with running_plant(redis_url, database_url) as running:
+        await live(running)
+        yield running
+
+
+def ids(message: dict[str, Any]) -> list[int]:
+    return [view["trade_id"] for view in message["data"]]
+
+
+async def trades_until(socket: Socket, last: int) -> list[int]:
+    """The ids of trades received, up to the last that is awaited."""
+    found: list[int] = []
+    while not found or found[-1] != last:
+        message = await socket.receive()
+        if message["type"] == "trades" or (message["type"] == "snapshot" and message["channel"] == TRADES):
+            found += ids(message)
+    return found
+
+
+# subscribing
+
+
+async def test_a_snapshot_first_and_then_what_changes(plant: Plant) -> None:
+    await plant.store(trade(1), trade(2))
+    await plant.publish(update(trade(1), trade(2), candles=[candle(count=2)]))
+    async with plant.socket() as socket:
+        await socket.ask(op="subscribe", id="a", channels=[CANDLES, PRICE, TRADES])
+        ack, *snapshots = [await socket.receive() for _ in range(4)]
+        assert ack == {"type": "ack", "id": "a", "op": "subscribe", "channels": [CANDLES, PRICE, TRADES]}
+        assert [(message["type"], message["channel"]) for message in snapshots] == [
+            ("snapshot", CANDLES),
+            ("snapshot", PRICE),
+            ("snapshot", TRADES),
+        ]
+        assert all("recovered" not in message for message in snapshots)
+        assert [view["trade_count"] for view in snapshots[0]["data"]] == [2]
+        assert snapshots[1]["data"]["trade_id"] == 2
+        assert ids(snapshots[2]) == [1, 2]
+
+        await plant.publish(update(trade(3), entry="2-0", candles=[candle(count=3)]))
+        messages = {message["channel"]: message for message in [await socket.receive() for _ in range(3)]}
+        assert messages[CANDLES]["type"] == "candle"
+        assert messages[CANDLES]["data"]["trade_count"] == 3
+        assert messages[PRICE]["type"] == "price"
+        assert messages[PRICE]["data"]["trade_id"] == 3
+        assert messages[TRADES]["type"] == "trades"
+        assert ids(messages[TRADES]) == [3]
+        assert len({message["cursor"] for message in messages.values()}) == 3
+
+
+async def test_nothing_is_known_yet(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(PRICE, TRADES, CANDLES)
+        assert [(await socket.receive())["data"] for _ in range(3)] == [None, [], []]
+
+
+async def test_names_are_told_as_they_come_in_messages(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        assert (await socket.subscribe("candles:btcusdt:1m", "price:Binance:btcusdt"))["channels"] == [
+            CANDLES,
+            PRICE,
+        ]
+
+
+async def test_a_candle_opens_closes_and_is_corrected(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(CANDLES)
+        await socket.receive_until("snapshot")
+        states = [
+            candle(count=1),
+            candle(count=5),
+            candle(count=5, closed=True),
+            candle(count=6, closed=True, revision=1),
+        ]
+        for state in states:
+            await plant.publish(update(candles=[state]))
+            view = (await socket.receive_until("candle"))["data"]
+            assert (view["trade_count"], view["closed"], view["revision"]) == (
+                state.trade_count,
+                state.closed,
+                state.revision,
+            )
+
+
+async def test_a_close_and_the_next_candle_in_one_update_are_both_told(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(CANDLES)
+        await socket.receive_until("snapshot")
+        await plant.publish(update(candles=[candle(0, count=5, closed=True), candle(1)]))
+        views = [(await socket.receive_until("candle"))["data"] for _ in range(2)]
+        assert [(view["open_time"][14:16], view["closed"]) for view in views] == [("54", True), ("55", False)]
+
+
+async def test_a_newcomer_sees_what_is_live_but_not_stored_yet(plant: Plant) -> None:
+    await plant.store(trade(1), entry="1-0")
+    await plant.publish(update(trade(1), entry="1-0", candles=[candle(count=1)]))
+    await plant.publish(update(trade(2), entry="2-0", candles=[candle(count=2)]))
+    await plant.publish(update(trade(3), entry="3-0", candles=[candle(count=3)]))
+    await plant.caught_up()
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, CANDLES)
+        assert ids(await socket.receive_until("snapshot", TRADES)) == [1, 2, 3]
+        assert (await socket.receive_until("snapshot", CANDLES))["data"][0]["trade_count"] == 3
+
+
+async def test_a_hub_that_began_late_still_knows_what_is_not_stored(
+    redis_url: str, database_url: str
+) -> None:
+    async with running_plant(redis_url, database_url) as first:
+        await first.store(trade(1), trade(2), entry="1-0")
+        # An update that is stored only in part, as after the takeover of a partition.
+        await first.publish(
+            LiveUpdate(
+                update(trade(1), trade(2), entry="1-0").entries + update(trade(3), entry="1-1").entries
+            )
+        )
+        await first.publish(update(trade(4), entry="2-0"))
+    async with running_plant(redis_url, database_url) as second, second.socket() as socket:
+        await live(second)
+        await socket.subscribe(TRADES)
+        assert ids(await socket.receive_until("snapshot")) == [1, 2, 3, 4]
+
+
+async def test_subscribers_come_and_go_while_trades_flow(plant: Plant) -> None:
+    """Every client's snapshot and updates join without a hole and without a double."""
+    count = 400
+
+    async def produce() -> None:
+        stored = 0
+        for number in range(1, count + 1):
+            await plant.publish(update(trade(number), entry=f"{number}-0"))
+            if number % 20 == 0:  # what is stored lags behind what is live
+                new = range(stored + 1, number - 5)
+                stored = new[-1]
+                await plant.store(*(trade(each) for each in new), entry=f"{stored}-0")
+
+    async def consume() -> list[int]:
+        async with plant.socket() as socket:
+            await socket.subscribe(TRADES)
+            return await trades_until(socket, count)
+
+    producing = asyncio.create_task(produce())
+    consumers = []
+    while not producing.done():
+        consumers.append(asyncio.create_task(consume()))
+        await asyncio.sleep(0.05)
+    await producing
+    assert len(consumers) > 3
+    for numbers in await asyncio.gather(*consumers):
+        assert numbers == list(range(numbers[0], count + 1))
+
+
+async def test_unsubscribing_ends_a_channel_only(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(PRICE, TRADES)
+        await socket.ask(op="unsubscribe", id=2, channels=[TRADES])
+        assert (await socket.receive_until("ack"))["channels"] == [TRADES]
+        await plant.publish(update(trade(1)))
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert [(await socket.receive())["channel"] for _ in range(2)] == [PRICE, PRICE]
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot", TRADES)
+
+
+async def test_subscribing_again_begins_anew(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        for _ in range(3):
+            await socket.subscribe(PRICE)
+            await socket.receive_until("snapshot", PRICE)
+        await plant.publish(update(trade(1)))
+        assert (await socket.receive())["type"] == "price"
+        await socket.ask(op="ping", id=9)
+        assert await socket.receive() == {"type": "pong", "id": 9}
+
+
+# resuming
+
+
+async def test_a_client_that_comes_back_gets_exactly_what_it_missed(plant: Plant) -> None:
+    await plant.publish(update(trade(1), candles=[candle(count=1)]))
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, PRICE)
+        cursor = (await socket.receive_until("snapshot", TRADES))["cursor"]
+    for number in range(2, 250):
+        await plant.publish(update(trade(number), entry=f"{number}-0"))
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, since=cursor)
+        assert await socket.receive() == {
+            "type": "resumed",
+            "channel": TRADES,
+            "cursor": cursor,
+            "recovered": True,
+        }
+        await plant.publish(update(trade(250), entry="250-0"))
+        assert await trades_until(socket, 250) == list(range(2, 251))
+
+
+async def test_resuming_goes_on_in_the_middle_of_an_update(plant: Plant) -> None:
+    await plant.publish(update(trade(1)))
+    both = LiveUpdate(update(trade(2), entry="2-0").entries + update(trade(3), entry="3-0").entries)
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        await plant.publish(both)
+        first = await socket.receive_until("trades")
+        assert ids(first) == [2]
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, since=first["cursor"])
+        await socket.receive_until("resumed")
+        assert ids(await socket.receive_until("trades")) == [3]
+
+
+async def test_one_cursor_serves_all_channels_of_a_symbol(plant: Plant) -> None:
+    """The last cursor received, whatever the channel, loses nothing in any of them."""
+    await plant.publish(update(trade(1), candles=[candle(count=1)]))
+    async with plant.socket() as socket:
+        await socket.subscribe(PRICE, CANDLES, TRADES)
+        for _ in range(3):
+            await socket.receive_until("snapshot")
+        await plant.publish(update(trade(2), entry="2-0", candles=[candle(count=2)]))
+        seen = [await socket.receive() for _ in range(3)]
+    for have in range(1, 3):
+        async with plant.socket() as socket:
+            await socket.subscribe(PRICE, CANDLES, TRADES, since=seen[have - 1]["cursor"])
+            for _ in range(3):
+                await socket.receive_until("resumed")
+            missed = [await socket.receive() for _ in range(3 - have)]
+            assert missed == seen[have:]
+
+
+async def test_history_and_live_join_at_the_cursor_of_a_rest_answer(plant: Plant) -> None:
+    await plant.publish(update(trade(1), entry="1-0"))
+    await plant.publish(update(trade(2), entry="2-0"))
+    await plant.store(trade(1), entry="1-0")
+    await plant.caught_up()
+    page = await plant.get("/api/v1/trades/BTCUSDT")
+    assert ids({"data": page["trades"]}) == [1]
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, since=page["cursor"])
+        await socket.receive_until("resumed")
+        await plant.publish(update(trade(3), entry="3-0"))
+        assert await trades_until(socket, 3) == [2, 3]
+
+
+async def test_the_cursor_of_a_price_goes_on_with_the_next(plant: Plant) -> None:
+    await plant.publish(update(trade(1)))
+    cursor = (await plant.get("/api/v1/price/BTCUSDT"))["cursor"]
+    await plant.publish(update(trade(2), entry="2-0"))
+    async with plant.socket("/ws/price/BTCUSDT?since=" + cursor) as socket:
+        await socket.receive_until("resumed")
+        assert (await socket.receive_until("price"))["data"]["trade_id"] == 2
+
+
+async def test_what_is_gone_is_not_recovered_in_silence(plant: Plant) -> None:
+    await plant.store(trade(1))
+    cursors = ["3.1-1", "3.99999999999999-0", "0.1-1"]
+    async with plant.socket() as socket:
+        for cursor in cursors:
+            await socket.subscribe(TRADES, since=cursor)
+            snapshot = await socket.receive_until("snapshot")
+            assert snapshot["recovered"] is False
+            assert ids(snapshot) == [1]
+
+
+async def test_each_channel_may_have_a_cursor_of_its_own(plant: Plant) -> None:
+    await plant.publish(update(trade(1)))
+    await plant.publish(update(trade(1, symbol=ETH)), ETH)
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, "trades:ETHUSDT")
+        cursors = {}
+        for _ in range(2):
+            message = await socket.receive_until("snapshot")
+            cursors[message["channel"]] = message["cursor"]
+    await plant.publish(update(trade(2), entry="2-0"))
+    await plant.publish(update(trade(3, symbol=ETH), entry="2-0"), ETH)
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, "trades:ETHUSDT", PRICE, since=cursors)
+        messages = [await socket.receive() for _ in range(5)]
+    kinds = sorted((message["type"], message["channel"]) for message in messages)
+    assert kinds == [
+        ("resumed", TRADES),
+        ("resumed", "trades:binance:ETHUSDT"),
+        ("snapshot", PRICE),
+        ("trades", TRADES),
+        ("trades", "trades:binance:ETHUSDT"),
+    ]
+    assert all("recovered" not in message for message in messages if message["type"] == "snapshot")
+
+
+# what is refused
+
+
+WRONG = [
+    ("{", "malformed", None),
+    (b"\xff\xfe", "malformed", None),
+    ("17", "invalid_request", None),
+    ('{"id": 1}', "invalid_request", 1),
+    ('{"op": "subscribe", "id": 1}', "invalid_request", 1),
+    ('{"op": "shout", "id": 1}', "unknown_op", 1),
+    ('{"op": "subscribe", "id": 1, "channels": ["book:BTCUSDT"]}', "unknown_channel", 1),
+    ('{"op": "subscribe", "id": 1, "channels": ["price:BTCUSD"]}', "unknown_symbol", 1),
+    ('{"op": "subscribe", "id": 1, "channels": ["candles:BTCUSDT:3m"]}', "unknown_interval", 1),
+    ('{"op": "subscribe", "id": 1, "channels": ["price:BTCUSDT"], "since": "x"}', "bad_cursor", 1),
+    ('{"op": "unsubscribe", "id": 1, "channels": ["price:BTCUSDT"]}', "not_subscribed", 1),
+]
+
+
+async def test_a_wrong_request_is_answered_and_the_socket_goes_on(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        for text, code, request_id in WRONG:
+            await socket.connection.send(text)
+            error = await socket.receive()
+            assert (error["type"], error["code"], error["id"]) == ("error", code, request_id)
+            assert (error.get("near") or [None])[0] == (
+                "binance:BTCUSDT" if code == "unknown_symbol" else None
+            )
+        await socket.ask(op="ping")
+        assert await socket.receive() == {"type": "pong", "id": None}
+
+
+async def test_wrong_channels_do_not_keep_the_others_from_being_served(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.ask(op="subscribe", id=1, channels=["x", PRICE, "price:QQQ"])
+        messages = [await socket.receive() for _ in range(4)]
+    assert [message["type"] for message in messages] == ["error", "error", "ack", "snapshot"]
+    assert [message.get("channel") for message in messages[:2]] == ["x", "price:QQQ"]
+    assert messages[2]["channels"] == [PRICE]
+
+
+async def test_a_request_that_is_too_long_closes_the_socket(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.ask(op="subscribe", channels=["x" * 70_000])
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.receive()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1009
+
+
+async def test_limits_of_a_client(redis_url: str, database_url: str) -> None:
+    limits = Limits(channels=2, burst=5, per_s=0.001)
+    async with running_plant(redis_url, database_url, limits=limits) as plant, plant.socket() as socket:
+        await live(plant)
+        await socket.ask(op="subscribe", id=1, channels=[PRICE, TRADES, CANDLES, PRICE])
+        assert (await socket.receive_until("error"))["code"] == "too_many_channels"
+        assert (await socket.receive_until("ack"))["channels"] == [PRICE, TRADES]
+        for _ in range(10):
+            await socket.ask(op="ping")
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.receive_until("nothing")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+
+
+async def test_no_more_clients_than_allowed(redis_url: str, database_url: str) -> None:
+    async with running_plant(redis_url, database_url, limits=Limits(clients=1)) as plant:
+        async with plant.socket():
+            with pytest.raises(InvalidStatus) as refused:
+                async with plant.socket():
+                    pass
+        assert refused.value.response.status_code == 503
+        assert "Retry-After" in refused.value.response.headers
+        async with asyncio.timeout(10):
+            while plant.services.hub.clients:  # noqa: ASYNC110 - a condition of the server's
+                await asyncio.sleep(0.01)
+        async with plant.socket():
+            pass
+
+
+async def test_origins(redis_url: str, database_url: str) -> None:
+    async with running_plant(redis_url, database_url, origins=["https://example.org"]) as plant:
+        for origin in (plant.address, "https://example.org"):
+            async with plant.socket(origin=origin):
+                pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with plant.socket(origin="https://evil.example"):
+                pass
+        assert refused.value.response.status_code == 403
+        assert json.loads(refused.value.response.body or b"")["code"] == "origin_refused"
+
+
+# shortcuts
+
+
+async def test_the_shortcut_to_a_price(plant: Plant) -> None:
+    await plant.publish(update(trade(1)))
+    async with plant.socket("/ws/price/btcusdt") as socket:
+        assert (await socket.receive())["type"] == "ack"
+        assert (await socket.receive())["data"]["trade_id"] == 1
+        await plant.publish(update(trade(2)))
+        assert (await socket.receive())["data"]["trade_id"] == 2
+
+
+async def test_the_shortcut_to_candles(plant: Plant) -> None:
+    for query in ("", "?interval=1m", "?window=1m"):
+        async with plant.socket("/ws/ohlcv/BTCUSDT" + query) as socket:
+            assert (await socket.receive())["channels"] == [CANDLES]
+
+
+async def test_shortcuts_refuse_like_rest(plant: Plant) -> None:
+    for path, status, code in [
+        ("/ws/price/BTCUSD", 404, "unknown_symbol"),
+        ("/ws/ohlcv/BTCUSDT?interval=2m", 400, "bad_parameter"),
+        ("/ws/ohlcv/BTCUSDT?interval=1s", 400, "bad_parameter"),
+    ]:
+        with pytest.raises(InvalidStatus) as refused:
+            async with plant.socket(path):
+                pass
+        assert refused.value.response.status_code == status
+        assert json.loads(refused.value.response.body or b"")["code"] == code
+
+
+# the end of a process, and bad input
+
+
+async def test_clients_are_told_that_the_process_ends(redis_url: str, database_url: str) -> None:
+    async with AsyncExitStack() as stack:
+        async with running_plant(redis_url, database_url) as plant:
+            socket = await stack.enter_async_context(plant.socket())
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.receive_until("nothing")
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+
+
+async def test_an_update_that_cannot_be_read_makes_clients_begin_anew(plant: Plant) -> None:
+    await plant.store(trade(1))
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        await plant.redis.xadd("live:3", {wire.UPDATE: b"\xc1"})
+        snapshot = await socket.receive_until("snapshot")
+        assert snapshot["recovered"] is False
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert ids(await socket.receive_until("trades")) == [2]
+
+
+async def test_late_trades_change_the_candle_of_a_past_minute(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(CANDLES)
+        await socket.receive_until("snapshot")
+        await plant.publish(update(candles=[candle(5)]))
+        await socket.receive_until("candle")
+        late = candle(0, count=2, closed=True, revision=1)
+        await plant.publish(update(trade(9, at_us=T0), candles=[late]))
+        view = (await socket.receive_until("candle"))["data"]
+        assert (view["open_time"], view["revision"]) == ("2024-08-08T23:54:00Z", 1)
+    async with plant.socket() as socket:
+        await socket.subscribe(CANDLES)
+        views = (await socket.receive_until("snapshot"))["data"]
+        assert views[-1]["open_time"] == "2024-08-08T23:59:00Z"
+
+
+async def test_clients_are_counted(plant: Plant) -> None:
+    async with plant.socket(), plant.socket() as socket:
+        await socket.ask(op="ping")
+        await socket.receive()
+        assert (await plant.get("/health"))["clients"] == 2
+        text = (await plant.http.get("/metrics")).text
+        assert "\ntickplant_api_clients 2.0\n" in text

@@ -1,0 +1,145 @@
+"""Redis and the database away and back: what is answered meanwhile, and that everything goes on by itself."""
+
+import asyncio
+from typing import Any
+
+from api_plant import Plant, candle, live, running_plant, trade, update
+from conftest import PARTITIONS, OwnPostgres, OwnRedis
+
+from db.migrate import migrate
+from tickplant.streams import PRICES
+
+TRADES = "trades:binance:BTCUSDT"
+PRICE = "price:binance:BTCUSDT"
+CANDLES = "candles:binance:BTCUSDT:1m"
+
+
+async def answered(plant: Plant, path: str, status: int) -> Any:
+    """Ask until the status comes, which it must before long."""
+    async with asyncio.timeout(20):
+        while True:
+            answer = await plant.http.get(path)
+            if answer.status_code == status:
+                return answer
+            await asyncio.sleep(0.05)
+
+
+async def test_redis_away_and_back(own_redis: OwnRedis, database_url: str) -> None:
+    server = await own_redis()
+    async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.store(trade(1))
+        await plant.publish(update(trade(1), candles=[candle(count=1)]))
+        await socket.subscribe(TRADES, PRICE)
+        await socket.receive_until("snapshot", PRICE)
+
+        await server.stop()
+        assert (await socket.receive_until("status"))["state"] == "stalled"
+        refused = await answered(plant, "/api/v1/price/BTCUSDT", 503)
+        assert refused.json()["code"] == "unavailable"
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["content-type"] == "application/problem+json"
+        history = await plant.get("/api/v1/trades/BTCUSDT")  # needs the database only
+        assert len(history["trades"]) == 1
+        assert history["cursor"] is None
+        report = await plant.get("/health/ready", 503)
+        assert (report["redis"]["status"], report["database"]["status"]) == ("down", "up")
+        await plant.get("/health/live")
+        await socket.ask(op="subscribe", id=7, channels=[CANDLES])
+        error = await socket.receive_until("error")
+        assert (error["id"], error["code"]) == (7, "unavailable")
+
+        await server.start()
+        assert (await socket.receive_until("status"))["state"] == "live"
+        await answered(plant, "/health/ready", 200)
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert (await socket.receive_until("trades"))["data"][0]["trade_id"] == 2
+        await plant.get("/api/v1/price/BTCUSDT")
+
+
+async def test_what_was_published_meanwhile_is_told_afterwards(
+    own_redis: OwnRedis, database_url: str
+) -> None:
+    """A Redis that only stops answering: the hub goes on by id, and clients notice nothing but a pause."""
+    server = await own_redis()
+    async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.publish(update(trade(1)))
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        await plant.redis.client_kill_filter(_type="normal", skipme=True)
+        for number in range(2, 50):
+            await plant.publish(update(trade(number), entry=f"{number}-0"))
+        seen: list[int] = []
+        while len(seen) < 48:
+            message = await socket.receive_until("trades")
+            seen += [view["trade_id"] for view in message["data"]]
+        assert seen == list(range(2, 50))
+
+
+async def test_what_was_lost_meanwhile_is_told_as_such(own_redis: OwnRedis, database_url: str) -> None:
+    """The stream no longer holds where the hub was: every subscriber gets a snapshot that says so."""
+    server = await own_redis()
+    async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.publish(update(trade(1), candles=[candle(count=1)]))
+        await socket.subscribe(TRADES, PRICE, CANDLES)
+        for _ in range(3):
+            await socket.receive_until("snapshot")
+        pipeline = plant.redis.pipeline(transaction=True)
+        pipeline.client_kill_filter(_type="normal", skipme=True)
+        pipeline.delete("live:3", PRICES)
+        await pipeline.execute()
+        await plant.store(trade(1), trade(2), entry="2-0")
+        snapshots = {}
+        while len(snapshots) < 3:
+            message = await socket.receive_until("snapshot")
+            snapshots[message["channel"]] = message
+        assert all(message["recovered"] is False for message in snapshots.values())
+        await plant.publish(update(trade(3), entry="3-0"))
+        assert (await socket.receive_until("trades"))["data"][0]["trade_id"] == 3
+
+
+async def test_the_database_away_and_back(redis_url: str, own_postgres: OwnPostgres) -> None:
+    server = await own_postgres()
+    await migrate(server.url, partitions=PARTITIONS)
+    async with running_plant(redis_url, server.url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.store(trade(1))
+        await plant.publish(update(trade(1)))
+        await plant.get("/api/v1/trades/BTCUSDT")
+        await socket.subscribe(PRICE)
+
+        await server.stop()
+        for path in ("/api/v1/trades/BTCUSDT", "/api/v1/ohlcv/BTCUSDT", "/api/v1/symbols"):
+            refused = await answered(plant, path, 503)
+            assert refused.json()["code"] == "unavailable"
+            assert int(refused.headers["Retry-After"]) > 0
+        assert (await plant.get("/api/v1/price/BTCUSDT"))["trade_id"] == 1  # needs Redis only
+        assert (await plant.get("/health/ready", 503))["database"]["status"] == "down"
+        await socket.ask(op="subscribe", id=7, channels=[TRADES])
+        assert (await socket.receive_until("error"))["code"] == "unavailable"
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert (await socket.receive_until("price"))["data"]["trade_id"] == 2  # what is live goes on
+
+        await server.start()
+        for path in ("/api/v1/trades/BTCUSDT", "/api/v1/ohlcv/BTCUSDT", "/api/v1/symbols", "/health/ready"):
+            await answered(plant, path, 200)
+        await socket.subscribe(TRADES)
+        snapshot = await socket.receive_until("snapshot", TRADES)
+        assert [view["trade_id"] for view in snapshot["data"]] == [1, 2]
+
+
+async def test_the_api_starts_before_its_servers(own_redis: OwnRedis, own_postgres: OwnPostgres) -> None:
+    redis_server, postgres_server = await own_redis(), await own_postgres()
+    await migrate(postgres_server.url, partitions=PARTITIONS)
+    await redis_server.stop()
+    await postgres_server.stop()
+    async with running_plant(redis_server.url, postgres_server.url) as plant:
+        await plant.get("/health/live")
+        await plant.get("/health/ready", 503)
+        await plant.get("/api/v1/symbols", 503)
+        await redis_server.start()
+        await postgres_server.start()
+        await answered(plant, "/health/ready", 200)
+        await plant.get("/api/v1/symbols")
