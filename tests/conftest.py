@@ -25,6 +25,8 @@ from tickplant.errors import FatalError
 PARTITIONS: Final = 4
 SOURCE: Final = cast(Source, os.environ.get("TICKPLANT_EMBEDDED_SERVERS") or "auto")
 REPOSITORY: Final = Path(__file__).parent.parent
+# Taken out of the environment: it is the tests' own, and tickplant refuses settings that it doesn't know.
+MARKETDATA: Final = os.environ.pop("TICKPLANT_MARKETDATA", None)
 
 OwnRedis = Callable[[], Awaitable[RedisServer]]
 OwnPostgres = Callable[[], Awaitable[PostgresServer]]
@@ -148,8 +150,7 @@ async def own_postgres(server_folder: Path) -> AsyncIterator[OwnPostgres]:
 @pytest.fixture(scope="session")
 def marketdata() -> Path:
     """The folder of recorded market data; skips the test where it is absent."""
-    given = os.environ.get("TICKPLANT_MARKETDATA")
-    folder = Path(given) if given else REPOSITORY.parent / "shared" / "marketdata"
+    folder = Path(MARKETDATA) if MARKETDATA else REPOSITORY.parent / "shared" / "marketdata"
     if not folder.is_dir():
         pytest.skip(f"no recorded market data in {folder}; TICKPLANT_MARKETDATA may name another folder")
     return folder

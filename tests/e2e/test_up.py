@@ -16,6 +16,8 @@ import pytest
 
 from tickplant.embedded.folder import Folder
 
+SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if name in os.environ}
+
 
 class Up:
     """A running `tickplant up`."""
@@ -27,7 +29,7 @@ class Up:
             [sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **environment},
+            env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
             cwd="/",
         )
 
