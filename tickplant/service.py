@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def run_service(name: str, main: Main, settings: Settings) -> int:
+def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = False) -> int:
     """Run a service until it is told to stop; blocks.
 
     SIGTERM and SIGINT set the event that `main` is given; a second one ends the process at once.
@@ -26,6 +26,7 @@ def run_service(name: str, main: Main, settings: Settings) -> int:
         name: the service's name, for its log lines.
         main: the service; returns soon after the event is set.
         settings: log level, and where to serve metrics.
+        metrics: whether to serve them, if the settings say where.
 
     Returns:
         The exit code: 0.
@@ -36,7 +37,7 @@ def run_service(name: str, main: Main, settings: Settings) -> int:
     set_up_logs(settings.log_level)
     forbid_floats()
     try:
-        asyncio.run(_run(name, main, settings))
+        asyncio.run(_run(name, main, settings if metrics else None))
     except BaseExceptionGroup as group:
         raise_fatal(group)
     logger.info("%s has stopped", name)
@@ -65,13 +66,13 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     ]
 
 
-async def _run(name: str, main: Main, settings: Settings) -> None:
+async def _run(name: str, main: Main, metrics: Settings | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal in (SIGTERM, SIGINT):
         loop.add_signal_handler(signal, _on_signal, signal, name, stop)
-    if settings.metrics_port:
-        _serve_metrics(settings)
+    if metrics is not None and metrics.metrics_port:
+        _serve_metrics(metrics)
     await main(stop)
 
 

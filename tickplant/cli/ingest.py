@@ -49,4 +49,4 @@ def run(args: Namespace) -> int:
             stop=stop,
         )
 
-    return run_service("ingest", ingest, settings)
+    return run_service("ingest", ingest, settings, metrics=True)

@@ -49,4 +49,4 @@ def run(args: Namespace) -> int:
             stop=stop,
         )
 
-    return run_service("worker", work, settings)
+    return run_service("worker", work, settings, metrics=True)
