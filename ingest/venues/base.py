@@ -3,12 +3,17 @@
 An adapter opens no socket, reads no clock and keeps nothing between two calls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from tickplant.errors import TickplantError
 from tickplant.market import Trade
+
+
+class BusyError(TickplantError):
+    """The venue answers a request for history with "later", in a body instead of a status."""
 
 
 class Heartbeat(Struct, frozen=True):
@@ -60,6 +65,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What a venue allows one address to do; None for what it doesn't limit."""
 
     symbols_per_connection: int
+    connections: int | None = None
+    """Connections at one time; where it is 1, a second one costs the first."""
     messages_per_s: float | None = None
     connects: int | None = None
     """Connection attempts in `connects_window_s`."""
@@ -70,6 +77,23 @@ class Limits(Struct, frozen=True, kw_only=True):
     """After so long without anything, heartbeats included, a connection is dead."""
     requests_per_s: float
     """REST requests for pages of history that the venue's budget allows."""
+    requests_per_symbol: bool = False
+    """The venue counts the requests of each symbol on their own."""
+
+
+class Secret(str):
+    """Text that is whole to who takes it apart, such as a websocket client, and hidden to who shows it.
+
+    `str`, `repr`, `format` and all that builds on them (f-strings, `%`, logs, errors) give a placeholder.
+    """
+
+    def __str__(self) -> str:
+        return "(secret)"
+
+    __repr__ = __str__
+
+    def __format__(self, spec: str) -> str:
+        return str(self)
 
 
 class Venue(Protocol):
@@ -86,12 +110,35 @@ class Venue(Protocol):
         ...
 
     @property
+    def acknowledges(self) -> bool:
+        """Say whether the venue answers `subscribe_messages`, so that silence means that it hasn't heard."""
+        ...
+
+    @property
+    def ws_url(self) -> str:
+        """Return the venue's own websocket address, to be used as the base where no other is set."""
+        ...
+
+    @property
+    def rest_url(self) -> str:
+        """Return the venue's own REST address, to be used as the base where no other is set."""
+        ...
+
+    @property
     def limits(self) -> Limits:
         """Return what the venue allows."""
         ...
 
+    @property
+    def history_headers(self) -> Mapping[str, str]:
+        """Return headers that a request for history must carry."""
+        ...
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
-        """Return the websocket address of the symbols' trades, with subscriptions where it can have them."""
+        """Return the websocket address of the symbols' trades, with subscriptions where it can have them.
+
+        What is secret in it shows in no message; see `Secret`.
+        """
         ...
 
     def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
@@ -107,7 +154,12 @@ class Venue(Protocol):
         ...
 
     def history_path(self, gap: Gap) -> str:
-        """Return path and query of a REST request for a page of the gap's trades."""
+        """Return path and query of a REST request for the first page of the gap's trades; see `numbered`.
+
+        A page begins with the gap's first trade, or before it, and ends within the gap or with the first
+        trade after it. So an id that is not in a page, but below its highest, doesn't exist at the venue;
+        the rest of the gap is asked for again, from the id after the highest and that trade's time.
+        """
         ...
 
     def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
@@ -115,5 +167,6 @@ class Venue(Protocol):
 
         Raises:
             PoisonError: it is broken; the message says how.
+            BusyError: the venue asks for patience, in a body that came with status 200.
         """
         ...

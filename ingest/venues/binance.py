@@ -1,34 +1,59 @@
-"""Binance spot: frames of the trade stream to trades.
+"""Binance spot: the trade stream.
 
 Documentation: https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+and https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
 
-A frame of a combined stream (a raw stream sends what is under `data` alone):
+A trade. `T` is when it happened, in microseconds, as the address asks for, or in milliseconds; `m` says that
+the buyer was the maker, so that the aggressor sold. Ids count up by one within a symbol. A raw stream sends
+what is under `data` alone:
 
-    {"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,
-     "p":"61837.63000000","q":"0.02000000","T":1723161255342,"m":true,"M":true}}
+    {"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343000,"s":"BTCUSDT","t":3735683259,
+     "p":"61837.63000000","q":"0.02000000","T":1723161255342042,"m":true,"M":true}}
 
-`T` is when the trade happened, in milliseconds, or microseconds where the address asks for them; `m` says
-that the buyer was the maker, so that the aggressor sold. Ids count up by one within a symbol.
+A notice, before the server goes away; a connection ends after 24 hours in any case:
+
+    {"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}
+
+A refusal, of a message; a stream in the address that doesn't exist is silently not sent:
+
+    {"error":{"code":2,"msg":"Invalid request: request ID must be an unsigned integer"},"id":1}
+
+History, in milliseconds unless a header asks for microseconds:
+
+    GET /api/v3/historicalTrades?symbol=BTCUSDT&fromId=28457&limit=1
+    [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",
+      "time":1499865549590,"isBuyerMaker":true,"isBestMatch":true}]
 """
 
-from collections.abc import Sequence
-from typing import Annotated, Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Meta, Struct
 
+from ingest.venues.base import Closing, Gap, Limits, Parsed, Refused
+from ingest.venues.reading import LATEST_US, MALFORMED, TRADE_ID, check_time_us, read_object
 from tickplant.errors import PoisonError
 from tickplant.market import Trade, check_decimal, is_decimal
 
 NAME: Final = "binance"
-MAX_SYMBOLS_PER_CONNECTION: Final = 200
-"""Binance allows 1,024 streams a connection; fewer keep the address short and one loss small."""
 
+LIMITS: Final = Limits(
+    symbols_per_connection=200,  # 1,024 streams are allowed; fewer keep the address short and one loss small
+    messages_per_s=5,
+    connects=300,
+    connects_window_s=300,
+    connection_age_s=24 * 3600,
+    silence_s=60,  # it pings every 20 s
+    requests_per_s=4,  # 25 of a weight of 6,000 a minute
+)
+
+_PAGE: Final = 1000
 _LAST_MILLISECOND: Final = 10**14
 """Times below are milliseconds, above microseconds: the years 5138 and 1973."""
 
-_Int64 = Annotated[int, Meta(ge=0, le=2**63 - 2)]
+_Int64 = Annotated[int, TRADE_ID]
 
 
 class _Payload(Struct, gc=False):
@@ -47,73 +72,143 @@ class _Envelope(Struct, gc=False):
     data: _Payload | None = None
 
 
+class _PastTrade(Struct, gc=False):
+    """A trade as REST gives it."""
+
+    id: _Int64
+    price: str
+    qty: str
+    time: Annotated[int, Meta(ge=0)]
+    isBuyerMaker: bool  # noqa: N815 - the venue's name
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
-_decode_any = msgspec.json.Decoder().decode
+_decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
 
 
-def stream_url(base_url: str, symbols: Sequence[str]) -> str:
-    """Return the address of one combined stream of the symbols' trades, in microseconds.
+class Binance:
+    """The adapter."""
 
-    Args:
-        base_url: such as wss://stream.binance.com:9443.
-        symbols: as Binance writes them, at most `MAX_SYMBOLS_PER_CONNECTION`.
-    """
-    streams = "/".join(quote(symbol.lower()) + "@trade" for symbol in symbols)
-    return f"{base_url}/stream?streams={streams}&timeUnit=MICROSECOND"
+    name: Final = NAME
+    numbered: Final = True
+    acknowledges: Final = False
+    ws_url: Final = "wss://stream.binance.com:9443"
+    rest_url: Final = "https://api.binance.com"
+    history_headers: Final[Mapping[str, str]] = {"X-MBX-TIME-UNIT": "MICROSECOND"}
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.limits = limits
+
+    def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
+        """Return the address of one combined stream of the symbols' trades, in microseconds."""
+        streams = "/".join(quote(symbol.lower()) + "@trade" for symbol in symbols)
+        return f"{base_url}/stream?streams={streams}&timeUnit=MICROSECOND"
+
+    def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return none: the address says it all."""
+        return ()
+
+    @staticmethod
+    def parse_frame(frame: bytes, ingest_time_us: int) -> Parsed:
+        """Parse one websocket message.
+
+        Raises:
+            PoisonError: it is not JSON, or a trade that lacks something.
+        """
+        try:
+            data = _decode_envelope(frame).data
+            if data is None:
+                data = _decode_payload(frame)
+        except MALFORMED as error:
+            return _explain(frame, error)
+        if data.e != "trade":
+            return () if data.e and data.e != "serverShutdown" else _explain(frame, None)
+        time_us = data.T * 1000 if data.T < _LAST_MILLISECOND else data.T
+        if data.t is None or data.m is None or not data.s or not 0 < time_us < LATEST_US:
+            raise PoisonError("a trade without its id, symbol, time or side")
+        if not (is_decimal(data.p) and is_decimal(data.q)):
+            check_decimal(data.p, "price")
+            check_decimal(data.q, "size")
+        return (
+            Trade(
+                NAME,
+                data.s,
+                data.t,
+                data.p,
+                data.q,
+                "sell" if data.m else "buy",
+                time_us,
+                ingest_time_us,
+            ),
+        )
+
+    def history_path(self, gap: Gap) -> str:
+        """Return the request for the gap's first trades; all requests weigh the same."""
+        limit = min(_PAGE, gap.last_id - gap.first_id + 2)
+        return f"/api/v3/historicalTrades?symbol={quote(gap.symbol)}&fromId={gap.first_id}&limit={limit}"
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+        """Parse a page of history.
+
+        Raises:
+            PoisonError: it is broken, or says why there is none.
+        """
+        try:
+            page = _decode_page(body)
+        except MALFORMED as error:
+            raise PoisonError(f"not a page of trades: {error}") from error
+        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in page]
+        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
 
 
-def parse_trades(frame: bytes, ingest_time_us: int) -> Sequence[Trade]:
-    """Parse one frame.
-
-    Args:
-        frame: the text of a websocket message.
-        ingest_time_us: when it was received.
-
-    Returns:
-        The trades in it: one, or none where the frame is something else.
-
-    Raises:
-        PoisonError: it is not JSON, an error message, or a trade that lacks something.
-    """
-    try:
-        data = _decode_envelope(frame).data
-        if data is None:
-            data = _decode_payload(frame)
-    except msgspec.DecodeError as error:
-        return _explain(frame, error)
-    if data.e != "trade":
-        return () if data.e else _explain(frame, None)
-    if data.t is None or data.m is None or not data.s or data.T <= 0:
-        raise PoisonError("a trade without its id, symbol, time or side")
-    if not (is_decimal(data.p) and is_decimal(data.q)):
-        check_decimal(data.p, "price")
-        check_decimal(data.q, "size")
-    return (
-        Trade(
-            NAME,
-            data.s,
-            data.t,
-            data.p,
-            data.q,
-            "sell" if data.m else "buy",
-            data.T * 1000 if data.T < _LAST_MILLISECOND else data.T,
-            ingest_time_us,
-        ),
+def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
+    return Trade(
+        NAME,
+        symbol,
+        trade.id,
+        check_decimal(trade.price, "price"),
+        check_decimal(trade.qty, "size"),
+        "sell" if trade.isBuyerMaker else "buy",
+        check_time_us(trade.time * 1000 if trade.time < _LAST_MILLISECOND else trade.time),
+        ingest_time_us,
     )
 
 
-def _explain(frame: bytes, error: msgspec.DecodeError | None) -> Sequence[Trade]:
-    """Tell a frame that is no trade, and may look as it likes, from one that is broken."""
-    try:
-        message = _decode_any(frame)
-    except msgspec.DecodeError as broken:
-        raise PoisonError(f"not JSON: {broken}") from broken
-    if not isinstance(message, dict):
-        raise PoisonError("not a JSON object")
-    if "error" in message or ("code" in message and "msg" in message):
-        raise PoisonError("the venue reports an error")
+def _explain(frame: bytes, error: Exception | None) -> Parsed:
+    """Say what a frame is that is no trade of the usual shape."""
+    message = read_object(frame)
     payload = message.get("data", message)
-    if error is not None and (not isinstance(payload, dict) or payload.get("e") == "trade"):
+    kind = payload.get("e") if isinstance(payload, dict) else None
+    if kind == "serverShutdown":
+        return Closing("the server is shutting down")
+    refusal = message.get("error", message)
+    if "error" in message or ("code" in message and "msg" in message):
+        return Refused(_reason(refusal))
+    if error is not None and (kind == "trade" or not isinstance(payload, dict)):
         raise PoisonError(f"a trade of another shape: {error}") from error
     return ()
+
+
+def _reason(refusal: Any) -> str:
+    if not isinstance(refusal, dict):
+        return str(refusal)
+    return f"{refusal.get('msg')} (code {refusal.get('code')})"
+
+
+def parse_trades(frame: bytes, ingest_time_us: int) -> Sequence[Trade]:
+    """Parse one frame to its trades: one, or none where the frame is something else.
+
+    Raises:
+        PoisonError: it is broken, or an error message.
+    """
+    parsed = Binance.parse_frame(frame, ingest_time_us)
+    if isinstance(parsed, tuple):
+        return parsed
+    if isinstance(parsed, Refused):
+        raise PoisonError(f"the venue reports an error: {parsed.reason}")
+    return ()
+
+
+stream_url = Binance().stream_url
+MAX_SYMBOLS_PER_CONNECTION: Final = LIMITS.symbols_per_connection

@@ -1,0 +1,210 @@
+"""Coinbase Exchange: the `matches` and `heartbeat` channels.
+
+Documentation: https://docs.cdp.coinbase.com/exchange/websocket-feed/channels
+and https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/get-product-trades
+
+A trade. `side` is the maker's, so the aggressor is the other. Ids count up by one within a product. After
+subscribing comes the product's latest trade so far, which is one of its trades, too, as a `last_match`:
+
+    {"type":"match","trade_id":1052119289,"maker_order_id":"15bc13f2-e38c-4693-8c0b-e8c6152b9c1d",
+     "taker_order_id":"13d7d08f-7396-421b-9dba-94eac92f3d78","side":"sell","size":"0.2","price":"63514.6",
+     "product_id":"BTC-USD","sequence":132235026010,"time":"2026-07-07T22:58:17.164892Z"}
+
+A heartbeat, once a second and product, with the id of the product's latest trade:
+
+    {"type":"heartbeat","sequence":90,"last_trade_id":20,"product_id":"BTC-USD",
+     "time":"2014-11-07T08:19:28.464459Z"}
+
+An acknowledgement, which lists all subscriptions that the connection has now:
+
+    {"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD","ETH-USD"],
+     "account_ids":null},{"name":"heartbeat","product_ids":["ETH-USD","BTC-USD"],"account_ids":null}]}
+
+A refusal, of a whole message with all its products:
+
+    {"type":"error","message":"Failed to subscribe","reason":"ABC-USD is not a valid product"}
+
+History, newest first; `after` gives what is older than an id:
+
+    GET /products/BTC-USD/trades?after=75&limit=2
+    [{"trade_id":74,"side":"sell","size":"0.01000000","price":"10.00000000","time":"2014-11-07T22:19:28.578544Z"},
+     {"trade_id":73,"side":"buy","size":"0.01000000","price":"11.00000000","time":"2014-11-07T01:08:43.642366Z"}]
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
+from ingest.venues.reading import MALFORMED, TRADE_ID, microseconds, read_object
+from tickplant.errors import PoisonError
+from tickplant.market import Side, Trade, check_decimal
+
+LIMITS: Final = Limits(
+    symbols_per_connection=20,  # "spread subscriptions over more than one connection"; no number is given
+    messages_per_s=100,
+    connects=8,
+    connects_window_s=1,
+    silence_s=10,  # a heartbeat a second
+    requests_per_s=10,
+)
+
+_PAGE: Final = 1000
+_MATCHES: Final = ("match", "last_match")
+_OURS: Final = (*_MATCHES, "heartbeat", "subscriptions", "error")
+_UNKNOWN_PRODUCT: Final = " is not a valid product"
+_TAKER: Final[Mapping[str, Side]] = {"sell": "buy", "buy": "sell"}
+
+_Int64 = Annotated[int, TRADE_ID]
+_Moment = Annotated[datetime, Meta(tz=True)]
+
+
+class _Message(Struct, gc=False):
+    """The fields of a trade and of a heartbeat; defaults stand for what is not there."""
+
+    type: str = ""
+    product_id: str = ""
+    trade_id: _Int64 | None = None
+    side: str = ""
+    size: str = ""
+    price: str = ""
+    time: _Moment | None = None
+    last_trade_id: _Int64 | None = None
+
+
+class _PastTrade(Struct, gc=False):
+    """A trade as REST gives it."""
+
+    trade_id: _Int64
+    side: Literal["buy", "sell"]
+    size: str
+    price: str
+    time: _Moment
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+_decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Coinbase:
+    """The adapter."""
+
+    name: Final = "coinbase"
+    numbered: Final = True
+    acknowledges: Final = True
+    ws_url: Final = "wss://ws-feed.exchange.coinbase.com"
+    rest_url: Final = "https://api.exchange.coinbase.com"
+    history_headers: Final[Mapping[str, str]] = {}
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.limits = limits
+
+    def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
+        """Return the address, which is the same for all symbols."""
+        return base_url
+
+    def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return one message, which has to be sent within 5 seconds."""
+        message = {"type": "subscribe", "product_ids": list(symbols), "channels": ["matches", "heartbeat"]}
+        return (_encode(message).decode(),)
+
+    @staticmethod
+    def parse_frame(frame: bytes, ingest_time_us: int) -> Parsed:
+        """Parse one websocket message.
+
+        Raises:
+            PoisonError: it is not JSON, or lacks something.
+        """
+        try:
+            message = _decode(frame)
+        except MALFORMED as error:
+            return _explain(frame, error)
+        if message.type in _MATCHES:
+            return (_trade(message, ingest_time_us),)
+        if message.type == "heartbeat":
+            return _heartbeat(message)
+        return _explain(frame, None)
+
+    def history_path(self, gap: Gap) -> str:
+        """Return the request for the gap's first trades, which are the latest before the one after them."""
+        limit = min(_PAGE, gap.last_id - gap.first_id + 2)
+        return f"/products/{quote(gap.symbol)}/trades?after={gap.first_id + limit}&limit={limit}"
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+        """Parse a page of history.
+
+        Raises:
+            PoisonError: it is broken, or says why there is none.
+        """
+        try:
+            page = _decode_page(body)
+        except MALFORMED as error:
+            raise PoisonError(f"not a page of trades: {error}") from error
+        trades = [
+            Trade(
+                Coinbase.name,
+                symbol,
+                trade.trade_id,
+                check_decimal(trade.price, "price"),
+                check_decimal(trade.size, "size"),
+                _TAKER[trade.side],
+                microseconds(trade.time),
+                ingest_time_us,
+            )
+            for trade in page
+        ]
+        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+
+
+def _trade(message: _Message, ingest_time_us: int) -> Trade:
+    side = _TAKER.get(message.side)
+    if message.trade_id is None or side is None or not message.product_id or message.time is None:
+        raise PoisonError("a trade without its id, product, time or side")
+    return Trade(
+        Coinbase.name,
+        message.product_id,
+        message.trade_id,
+        check_decimal(message.price, "price"),
+        check_decimal(message.size, "size"),
+        side,
+        microseconds(message.time),
+        ingest_time_us,
+    )
+
+
+def _heartbeat(message: _Message) -> Heartbeat:
+    if not message.product_id or message.time is None:
+        raise PoisonError("a heartbeat without its product or time")
+    return Heartbeat(message.product_id, message.last_trade_id or None, microseconds(message.time))
+
+
+def _explain(frame: bytes, error: Exception | None) -> Parsed:
+    """Say what a frame is that is no trade and no heartbeat of the usual shape."""
+    message = read_object(frame)
+    kind = message.get("type")
+    if kind == "error":
+        return _refused(message)
+    if kind == "subscriptions":
+        return _subscribed(message)
+    if error is not None and (kind is None or kind in _OURS):
+        raise PoisonError(f"a {kind} of another shape: {error}") from error
+    return ()
+
+
+def _refused(message: dict[str, Any]) -> Refused:
+    words = [str(message[key]) for key in ("message", "reason") if message.get(key)]
+    product, found, _ = words[-1].partition(_UNKNOWN_PRODUCT) if words else ("", "", "")
+    return Refused(": ".join(words) or "no reason given", (product,) if found and product else ())
+
+
+def _subscribed(message: dict[str, Any]) -> Subscribed:
+    try:
+        names = [channel["product_ids"] for channel in message["channels"] if channel["name"] == "matches"]
+        return Subscribed(tuple(msgspec.convert([name for some in names for name in some], list[str])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise PoisonError(f"an acknowledgement of another shape: {error!r}") from error

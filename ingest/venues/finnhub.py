@@ -1,0 +1,142 @@
+"""Finnhub: trades of US stocks, forex and crypto.
+
+Documentation: https://finnhub.io/docs/api/websocket-trades
+
+Trades, several a frame, of several symbols, not in the order of time. `p` and `v` are JSON numbers, read as
+text so that they stay exact; `t` is in milliseconds; `c`, the conditions, is a list or null and left unread.
+There are no ids, and no history to complete anything from: rows may be identical and are separate trades.
+Where an exchange sends prices without trades, `v` is 0:
+
+    {"data":[{"c":["1","8","24","12"],"p":122.1,"s":"TSLA","t":1672348887195,"v":1},
+     {"c":null,"p":7296.89,"s":"BINANCE:BTCUSDT","t":1575526691134,"v":0.011467}],"type":"trade"}
+
+A heartbeat, about once a minute:
+
+    {"type":"ping"}
+
+A refusal, which doesn't name the symbol; nothing acknowledges a subscription:
+
+    {"msg":"Subscribing to too many symbols","type":"error"}
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Secret
+from ingest.venues.reading import LATEST_US, MALFORMED, plain_decimal, read_object
+from tickplant.errors import FatalError, PoisonError
+from tickplant.market import Trade
+
+LIMITS: Final = Limits(
+    symbols_per_connection=50,
+    connections=1,  # for each key
+    silence_s=150,
+    requests_per_s=1,
+)
+
+_HIDDEN: Final = "(the key)"
+
+
+class _Trade(Struct, gc=False):
+    """The fields of a trade; `Any` keeps a number's own text."""
+
+    s: str
+    p: Any
+    t: Annotated[int, Meta(gt=0, lt=LATEST_US // 1000)]
+    v: Any
+
+
+class _Message(Struct, gc=False):
+    type: str = ""
+    data: list[_Trade] | None = None
+
+
+_decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Finnhub:
+    """The adapter.
+
+    Raises:
+        FatalError: there is no key.
+    """
+
+    name: Final = "finnhub"
+    numbered: Final = False
+    acknowledges: Final = False
+    ws_url: Final = "wss://ws.finnhub.io"
+    rest_url: Final = "https://finnhub.io"
+    history_headers: Final[Mapping[str, str]] = {}
+
+    def __init__(self, api_key: str | None = None, limits: Limits = LIMITS) -> None:
+        if not api_key:
+            raise FatalError(
+                "finnhub needs a key, which https://finnhub.io gives to everybody: set"
+                " TICKPLANT_FINNHUB_API_KEY, or TICKPLANT_FINNHUB_API_KEY_FILE to the file that has it"
+            )
+        self._api_key = Secret(api_key)
+        self.limits = limits
+
+    def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
+        """Return the address, which is the same for all symbols, with the key in it."""
+        return Secret(f"{base_url}/?token=" + quote(self._api_key, safe=""))
+
+    def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return one message a symbol."""
+        return [_encode({"type": "subscribe", "symbol": symbol}).decode() for symbol in symbols]
+
+    def parse_frame(self, frame: bytes, ingest_time_us: int) -> Parsed:
+        """Parse one websocket message; all trades get the id 0.
+
+        Raises:
+            PoisonError: it is not JSON, or trades that lack something.
+        """
+        try:
+            message = _decode(frame)
+        except MALFORMED as error:
+            return self._explain(frame, error)
+        if message.type != "trade":
+            return self._explain(frame, None)
+        if message.data is None:
+            raise PoisonError("a frame of trades without trades")
+        return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+
+    def history_path(self, gap: Gap) -> str:
+        """Raise, as there is none: a venue that isn't numbered has no gaps that could be named."""
+        raise NotImplementedError("Finnhub has no history of single trades")
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+        """Raise, as there is none."""
+        raise NotImplementedError("Finnhub has no history of single trades")
+
+    def _explain(self, frame: bytes, error: Exception | None) -> Parsed:
+        """Say what a frame is that is not of trades of the usual shape."""
+        message = read_object(frame)
+        kind = message.get("type")
+        if kind == "ping":
+            return Heartbeat()
+        if kind == "error":
+            return Refused(str(message.get("msg", "no reason given")).replace(self._api_key, _HIDDEN))
+        if error is not None and kind == "trade":
+            raise PoisonError(f"trades of another shape: {error}") from error
+        return ()
+
+
+def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
+    if not trade.s:
+        raise PoisonError("a trade without its symbol")
+    return Trade(
+        Finnhub.name,
+        trade.s,
+        0,
+        plain_decimal(trade.p, "price"),
+        plain_decimal(trade.v, "size"),
+        None,
+        trade.t * 1000,
+        ingest_time_us,
+    )

@@ -1,0 +1,238 @@
+"""Kraken spot, websocket v2: the `trade` channel and its heartbeats.
+
+Documentation: https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/trade
+and https://docs.kraken.com/api-reference/market-data/get-recent-trades
+
+Trades, several a frame. `side` is the taker's; `price` and `qty` are JSON numbers with all their digits, read
+as text; times are in microseconds. Ids count up by one within a symbol, of which the socket has been seen to
+leave some out (https://github.com/krakenfx/api-go/issues/36). A `snapshot` of the latest 50 trades, which are
+trades like all others, comes after subscribing:
+
+    {"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,
+     "ord_type":"market","trade_id":4665906,"timestamp":"2023-09-25T07:49:37.708706Z"}]}
+
+A heartbeat, about once a second while there is nothing else:
+
+    {"channel":"heartbeat"}
+
+Acknowledgement and refusal, one a symbol:
+
+    {"method":"subscribe","result":{"channel":"trade","snapshot":true,"symbol":"MATIC/USD"},"success":true,
+     "time_in":"2023-09-25T09:21:10.428340Z","time_out":"2023-09-25T09:21:10.428375Z"}
+    {"error":"Currency pair not supported XBT/USD","method":"subscribe","success":false,"symbol":"XBT/USD",
+     "time_in":"2023-09-25T09:21:10.428340Z","time_out":"2023-09-25T09:21:10.428375Z"}
+
+Other: the state of the trading engine, upon connecting and when it changes:
+
+    {"channel":"status","type":"update","data":[{"system":"online","api_version":"v2",
+     "connection_id":12393906104898154338,"version":"2.0.4"}]}
+
+History, up to 1,000 trades since a time in nanoseconds: price, size, time in seconds, side, type, misc., id.
+REST has names of its own: XBT and XDG for BTC and DOGE, no slash in requests, others still in answers:
+
+    GET /0/public/Trades?pair=XBTUSD&since=1688669597827736000&count=1000
+    {"error":[],"result":{"XXBTZUSD":[["30243.40000","0.34507674",1688669597.8277369,"b","m","",61044952],
+     ["30243.30000","0.00376960",1688669598.2804112,"s","l","",61044953]],"last":"1688671969993150842"}}
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
+from ingest.venues.reading import (
+    MALFORMED,
+    TRADE_ID,
+    check_time_us,
+    microseconds,
+    plain_decimal,
+    read_object,
+)
+from tickplant.errors import PoisonError
+from tickplant.market import Side, Trade, check_decimal
+
+LIMITS: Final = Limits(
+    symbols_per_connection=100,  # no number is given
+    messages_per_s=1,  # "dynamic": no number is given
+    connects=150,
+    connects_window_s=600,  # from then on, the address is banned for as long
+    silence_s=10,  # a heartbeat a second; "a deadline timer (e.g. 5 seconds)"
+    requests_per_s=1,
+    requests_per_symbol=True,
+)
+
+_PAGE: Final = 1000
+_REST_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
+_SIDES: Final[Mapping[str, Side]] = {"buy": "buy", "sell": "sell", "b": "buy", "s": "sell"}
+_PASSING: Final = ("Too many requests", "Rate limit", "lockout", "EService:")
+
+_Int64 = Annotated[int, TRADE_ID]
+
+
+class _Trade(Struct, gc=False):
+    """The fields of a trade; `Any` keeps a number's own text. Defaults stand for what is not there."""
+
+    symbol: str = ""
+    side: str = ""
+    price: Any = None
+    qty: Any = None
+    trade_id: _Int64 | None = None
+    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class _Message(Struct, gc=False):
+    channel: str = ""
+    data: list[_Trade] | None = None
+
+
+class _PastTrade(Struct, array_like=True, gc=False):
+    """A trade as REST gives it."""
+
+    price: str
+    size: str
+    time: Any
+    side: str
+    order_type: str
+    miscellaneous: str
+    trade_id: _Int64
+
+
+class _Page(Struct, gc=False):
+    error: list[str] = []
+    result: dict[str, list[_PastTrade] | str | int] = {}
+
+
+_decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_decode_page = msgspec.json.Decoder(_Page, float_hook=str).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Kraken:
+    """The adapter."""
+
+    name: Final = "kraken"
+    numbered: Final = True
+    acknowledges: Final = True
+    ws_url: Final = "wss://ws.kraken.com"
+    rest_url: Final = "https://api.kraken.com"
+    history_headers: Final[Mapping[str, str]] = {}
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        self.limits = limits
+
+    def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
+        """Return the address, which is the same for all symbols."""
+        return f"{base_url}/v2"
+
+    def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
+        """Return one message for all symbols."""
+        parameters = {"channel": "trade", "symbol": list(symbols), "snapshot": True}
+        return (_encode({"method": "subscribe", "params": parameters}).decode(),)
+
+    @staticmethod
+    def parse_frame(frame: bytes, ingest_time_us: int) -> Parsed:
+        """Parse one websocket message.
+
+        Raises:
+            PoisonError: it is not JSON, or trades that lack something.
+        """
+        try:
+            message = _decode(frame)
+        except MALFORMED as error:
+            return _explain(frame, error)
+        if message.channel != "trade":
+            return _explain(frame, None)
+        if message.data is None:
+            raise PoisonError("a frame of trades without trades")
+        return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+
+    def history_path(self, gap: Gap) -> str:
+        """Return the request for the trades from the last one before the gap, or a little earlier."""
+        base, _, quoted = gap.symbol.partition("/")
+        pair = _REST_NAMES.get(base, base) + _REST_NAMES.get(quoted, quoted)
+        since_ns = max(0, gap.after_time_us - 1) * 1000  # in case that the socket rounds times up
+        return f"/0/public/Trades?pair={quote(pair)}&since={since_ns}&count={_PAGE}"
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+        """Parse a page of history.
+
+        Raises:
+            PoisonError: it is broken, or says why there is none.
+            BusyError: the venue asks for patience.
+        """
+        try:
+            page = _decode_page(body)
+        except MALFORMED as error:
+            raise PoisonError(f"not a page of trades: {error}") from error
+        if page.error:
+            reason = ", ".join(page.error)
+            raise (BusyError if any(word in reason for word in _PASSING) else PoisonError)(reason)
+        found = [trades for trades in page.result.values() if isinstance(trades, list)]
+        if len(found) != 1:
+            raise PoisonError(f"a page of trades of {len(found)} symbols")
+        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in found[0]]
+        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+
+
+def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
+    side = _SIDES.get(trade.side)
+    if trade.trade_id is None or side is None or not trade.symbol or trade.timestamp is None:
+        raise PoisonError("a trade without its id, symbol, time or side")
+    return Trade(
+        Kraken.name,
+        trade.symbol,
+        trade.trade_id,
+        plain_decimal(trade.price, "price"),
+        plain_decimal(trade.qty, "size"),
+        side,
+        microseconds(trade.timestamp),
+        ingest_time_us,
+    )
+
+
+def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
+    side = _SIDES.get(trade.side)
+    if side is None:
+        raise PoisonError("a trade without its side")
+    return Trade(
+        Kraken.name,
+        symbol,
+        trade.trade_id,
+        check_decimal(trade.price, "price"),
+        check_decimal(trade.size, "size"),
+        side,
+        _seconds_to_us(trade.time),
+        ingest_time_us,
+    )
+
+
+def _seconds_to_us(seconds: object) -> int:
+    whole, _, fraction = plain_decimal(seconds, "time").partition(".")
+    return check_time_us(int(whole + fraction[:6].ljust(6, "0")))
+
+
+def _explain(frame: bytes, error: Exception | None) -> Parsed:
+    """Say what a frame is that is not of trades of the usual shape."""
+    message = read_object(frame)
+    if message.get("error"):
+        symbol = message.get("symbol")
+        return Refused(str(message["error"]), (symbol,) if isinstance(symbol, str) else ())
+    if message.get("method") == "subscribe":
+        return _subscribed(message)
+    if message.get("channel") == "heartbeat":
+        return Heartbeat()
+    if error is not None and message.get("channel") == "trade":
+        raise PoisonError(f"trades of another shape: {error}") from error
+    return ()
+
+
+def _subscribed(message: dict[str, Any]) -> Subscribed:
+    result = message.get("result")
+    symbol = result.get("symbol") if isinstance(result, dict) else None
+    if message.get("success") is not True or not isinstance(symbol, str):
+        raise PoisonError("an acknowledgement of another shape")
+    return Subscribed((symbol,))
