@@ -49,7 +49,11 @@ class CandleView(Struct, frozen=True):
     last_trade_id: int | None
     closed: Annotated[bool, Meta(description="The venue's time has passed close_time.")]
     complete: Annotated[
-        bool, Meta(description="Closed, and trade ids prove that no trade of the interval is missing.")
+        bool | None,
+        Meta(
+            description="Closed, and trade ids prove that no trade of the interval is missing;"
+            " null where the venue numbers nothing, so that it can't be known."
+        ),
     ]
     revision: Annotated[int, Meta(description="How many of its trades came after it had closed.")]
 

@@ -220,11 +220,8 @@ _DIFFERENCES: Final = """
         group by "interval", length, 3
     ), judged as (
         select r.*, r.open_time + length <= l.watermark as closed,
-            coalesce(r.open_time + length <= l.watermark
-                and r.trade_count = r.last_trade_id - r.first_trade_id + 1
-                and r.first_trade_id > l.first_trade_id and not l.missing @> r.first_trade_id - 1
-                and r.last_trade_id < l.last_trade_id and not l.missing @> r.last_trade_id + 1,
-                false) as complete
+            r.open_time + length <= l.watermark
+                and is_complete(l, r.first_trade_id, r.last_trade_id) as complete
         from recomputed r left join ledger l on l.venue = $1 and l.symbol = $2
     ), stored as (
         select * from candles

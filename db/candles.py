@@ -21,8 +21,6 @@ _READ: Final = """
     limit $6
 """
 
-# A candle is told complete where ids prove it, by the rule for stored ones: its own are consecutive, and the
-# trades just before and just after it are stored.
 _READ_SECONDS: Final = """
     with part as (
         select * from trades
@@ -45,9 +43,7 @@ _READ_SECONDS: Final = """
         from part group by 1, 2, 3
     )
     select s.*, '1s' as "interval", 0::bigint as revision, t.closed,
-        t.closed and s.trade_count = s.last_trade_id - s.first_trade_id + 1
-            and s.first_trade_id > l.first_trade_id and not l.missing @> s.first_trade_id - 1
-            and s.last_trade_id < l.last_trade_id and not l.missing @> s.last_trade_id + 1 as complete
+        t.closed and is_complete(l, s.first_trade_id, s.last_trade_id) as complete
     from second s
     join ledger l using (venue, symbol)
     cross join lateral (select s.open_time + interval '1 second' <= l.watermark as closed) t
@@ -78,7 +74,7 @@ async def read_candles(
     """
     query = _READ.format(order="desc" if newest else "asc")
     rows = await connection.fetch(query, *symbol, interval, time_of(start_us), time_of(end_us), limit)
-    candles = [_candle(row) for row in rows]
+    candles = [candle_of(row) for row in rows]
     return candles[::-1] if newest else candles
 
 
@@ -109,7 +105,7 @@ async def read_seconds(
     query = _READ_SECONDS.format(order="desc" if newest else "asc")
     start_us, end_us = _ceil_second(start_us), _ceil_second(end_us)
     bounds = time_of(start_us), time_of(end_us)
-    candles = [_candle(row) for row in await connection.fetch(query, *symbol, *bounds, most_trades)]
+    candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, most_trades)]
     more = False
     if sum(candle.trade_count for candle in candles) == most_trades:
         more = True
@@ -118,7 +114,7 @@ async def read_seconds(
         else:
             opened = candles[0].open_time_us
             bounds = time_of(opened), time_of(opened + SECOND_US)
-            candles = [_candle(row) for row in await connection.fetch(query, *symbol, *bounds, None)]
+            candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, None)]
     more |= len(candles) > limit
     candles = candles[:limit]
     return (candles[::-1] if newest else candles), more
@@ -128,7 +124,8 @@ def _ceil_second(time_us: int) -> int:
     return -(-time_us // SECOND_US) * SECOND_US
 
 
-def _candle(row: asyncpg.Record) -> Candle:
+def candle_of(row: asyncpg.Record) -> Candle:
+    """Return a row of the candles table."""
     return Candle(
         row["venue"],
         row["symbol"],

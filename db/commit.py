@@ -1,16 +1,20 @@
 """The worker's transaction: trades, ledger, candles and offset, all or nothing, fenced at the end."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from db.candles import candle_of
+from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
 from db.pool import transaction
+from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
-from tickplant.market import Candle
+from tickplant.market import Candle, Gap
+from tickplant.wire import Verdict
 
 TRADE_COLUMNS: Final = (
     "venue",
@@ -23,9 +27,6 @@ TRADE_COLUMNS: Final = (
     "ingest_time",
 )
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
 
 class LedgerRow(NamedTuple):
     """A row of the ledger table."""
@@ -36,6 +37,9 @@ class LedgerRow(NamedTuple):
     last_trade_id: int
     missing: list[tuple[int, int]]
     """Inclusive ranges, ascending."""
+    void: list[tuple[int, int]]
+    """Likewise."""
+    numbered: bool
     watermark_us: int
 
 
@@ -51,6 +55,10 @@ class Batch(NamedTuple):
     """Parts to be merged into the rows, at most one a row."""
     settle: Sequence[tuple[str, str]]
     """Venue and symbol of those whose candles may have closed or become complete."""
+    gaps: Sequence[tuple[str, str, int]]
+    """Venue, symbol and watermark before the change of those whose missing ids changed."""
+    verdicts: Sequence[Verdict]
+    """What has been learnt of missing ids, in order."""
     trade_count: int
     """Trades in `trade_rows`."""
     duplicates: int
@@ -62,6 +70,10 @@ class Committed(NamedTuple):
 
     candles: list[Candle]
     """Candles, in full, that closed, became complete, or changed after they had closed."""
+    gaps: list[Gap]
+    """Gaps that opened or changed."""
+    open_gaps: dict[tuple[str, str], list[Gap]]
+    """All gaps that are not healed, of every venue and symbol of which one changed."""
     trim_entry_id: str
     """The entry that every role has committed: those before it are no longer needed."""
 
@@ -85,7 +97,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             )
         if batch.ledger:
             await connection.execute(
-                _WRITE_LEDGER, lease.partition, *_columns(_ledger_values(batch.ledger), 6)
+                _WRITE_LEDGER, lease.partition, *_columns(_ledger_values(batch.ledger), 8)
             )
         changed: dict[tuple[Any, ...], Candle] = {}
         if batch.candles:
@@ -99,6 +111,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
                 [timedelta(microseconds=length) for length in INTERVALS.values()],
             )
             changed |= _by_key(rows)
+        gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
         others = await connection.fetch(
             "select entry_id from lease where partition = $1 and role <> $2", lease.partition, lease.role
         )
@@ -112,13 +125,13 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             batch.entry_id,
         )
     ends = [batch.entry_id, *(row["entry_id"] for row in others)]
-    return Committed(list(changed.values()), smallest_entry_id(ends))
+    return Committed(list(changed.values()), gaps, open_gaps, smallest_entry_id(ends))
 
 
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
     """Return the ledger of a partition's symbols."""
     rows = await pool.fetch(
-        "select venue, symbol, first_trade_id, last_trade_id, missing, watermark"
+        "select venue, symbol, first_trade_id, last_trade_id, missing, void, numbered, watermark"
         " from ledger where partition = $1 order by venue, symbol",
         partition,
     )
@@ -129,7 +142,9 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
             row["first_trade_id"],
             row["last_trade_id"],
             [(part.lower, part.upper - 1) for part in row["missing"]],
-            _us(row["watermark"]),
+            [(part.lower, part.upper - 1) for part in row["void"]],
+            row["numbered"],
+            us_of(row["watermark"]),
         )
         for row in rows
     ]
@@ -139,21 +154,26 @@ async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
     """Return the candles of a partition's symbols that have not closed."""
     rows = await pool.fetch(
         "select c.* from ledger l join candles c on c.venue = l.venue and c.symbol = l.symbol"
-        " where l.partition = $1 and not c.complete and not c.closed",
+        " where l.partition = $1 and not coalesce(c.complete, c.closed) and not c.closed",
         partition,
     )
     return list(_by_key(rows).values())
 
 
 _WRITE_LEDGER: Final = """
-insert into ledger (partition, venue, symbol, first_trade_id, last_trade_id, missing, watermark)
-select $1::int, venue, symbol, first_trade_id, last_trade_id, missing::int8multirange, watermark
-from unnest($2::text[], $3::text[], $4::int8[], $5::int8[], $6::text[], $7::timestamptz[])
-    as r (venue, symbol, first_trade_id, last_trade_id, missing, watermark)
+insert into ledger (
+    partition, venue, symbol, first_trade_id, last_trade_id, missing, void, numbered, watermark
+)
+select $1::int, venue, symbol, first_trade_id, last_trade_id, missing::int8multirange, void::int8multirange,
+    numbered, watermark
+from unnest(
+    $2::text[], $3::text[], $4::int8[], $5::int8[], $6::text[], $7::text[], $8::bool[], $9::timestamptz[]
+) as r (venue, symbol, first_trade_id, last_trade_id, missing, void, numbered, watermark)
 on conflict (venue, symbol) do update set
     first_trade_id = excluded.first_trade_id,
     last_trade_id = excluded.last_trade_id,
     missing = excluded.missing,
+    void = excluded.void,
     watermark = excluded.watermark
 """
 
@@ -192,18 +212,15 @@ with merged as (
 select * from merged where closed
 """
 
-# A candle closes when the venue's time has passed it. It is complete when ids prove it: its own are
-# consecutive, and the trades just before and just after it are stored.
+# A candle closes when the venue's time has passed it, and is complete when ids prove it.
 _SETTLE_CANDLES: Final = """
 update candles c set closed = true, complete = s.complete
 from (
     select c.venue, c.symbol, c."interval", c.open_time,
-        c.trade_count = c.last_trade_id - c.first_trade_id + 1
-        and c.first_trade_id > l.first_trade_id and not l.missing @> c.first_trade_id - 1
-        and c.last_trade_id < l.last_trade_id and not l.missing @> c.last_trade_id + 1 as complete
+        is_complete(l, c.first_trade_id, c.last_trade_id) as complete
     from unnest($1::text[], $2::text[]) as r (venue, symbol)
     join ledger l on l.venue = r.venue and l.symbol = r.symbol
-    join candles c on c.venue = l.venue and c.symbol = l.symbol and not c.complete
+    join candles c on c.venue = l.venue and c.symbol = l.symbol and not coalesce(c.complete, c.closed)
     join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
     where c.open_time + i.length <= l.watermark
 ) s
@@ -220,11 +237,17 @@ def _ledger_values(rows: Sequence[LedgerRow]) -> list[tuple[Any, ...]]:
             row.symbol,
             row.first_trade_id,
             row.last_trade_id,
-            "{" + ",".join(f"[{low},{high}]" for low, high in row.missing) + "}",
-            _time(row.watermark_us),
+            _multirange(row.missing),
+            _multirange(row.void),
+            row.numbered,
+            time_of(row.watermark_us),
         )
         for row in rows
     ]
+
+
+def _multirange(ranges: Sequence[tuple[int, int]]) -> str:
+    return "{" + ",".join(f"[{low},{high}]" for low, high in ranges) + "}"
 
 
 def _candle_values(candle: Candle) -> tuple[Any, ...]:
@@ -232,7 +255,7 @@ def _candle_values(candle: Candle) -> tuple[Any, ...]:
         candle.venue,
         candle.symbol,
         candle.interval,
-        _time(candle.open_time_us),
+        time_of(candle.open_time_us),
         candle.open,
         candle.high,
         candle.low,
@@ -240,50 +263,20 @@ def _candle_values(candle: Candle) -> tuple[Any, ...]:
         candle.volume,
         candle.quote_volume,
         candle.trade_count,
-        _time(candle.first_event_time_us),
+        time_of(candle.first_event_time_us),
         candle.first_trade_id,
-        _time(candle.last_event_time_us),
+        time_of(candle.last_event_time_us),
         candle.last_trade_id,
         candle.revision,
     )
 
 
 def _by_key(rows: Sequence[asyncpg.Record]) -> dict[tuple[Any, ...], Candle]:
-    candles = {}
-    for row in rows:
-        candle = Candle(
-            row["venue"],
-            row["symbol"],
-            row["interval"],
-            _us(row["open_time"]),
-            row["open"],
-            row["high"],
-            row["low"],
-            row["close"],
-            row["volume"],
-            row["quote_volume"],
-            row["trade_count"],
-            _us(row["first_event_time"]),
-            row["first_trade_id"],
-            _us(row["last_event_time"]),
-            row["last_trade_id"],
-            row["revision"],
-            row["closed"],
-            row["complete"],
-        )
-        candles[candle.venue, candle.symbol, candle.interval, candle.open_time_us] = candle
-    return candles
+    candles = map(candle_of, rows)
+    return {(it.venue, it.symbol, it.interval, it.open_time_us): it for it in candles}
 
 
 def _columns(rows: Any, width: int) -> list[list[Any]]:
     """Turn rows into columns, which `unnest` takes."""
     columns = [list(column) for column in zip(*rows, strict=True)]
     return columns or [[] for _ in range(width)]
-
-
-def _time(time_us: int) -> datetime:
-    return _EPOCH + time_us * _MICROSECOND
-
-
-def _us(time: datetime) -> int:
-    return (time - _EPOCH) // _MICROSECOND

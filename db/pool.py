@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, cast
 
 import asyncpg
 
@@ -83,7 +83,7 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     async with pool.acquire() as connection:
         try:
             async with connection.transaction():
-                yield connection
+                yield cast(Connection, connection)
         except asyncpg.PostgresError as error:
             if error.sqlstate == LEASE_LOST:
                 raise LeaseLostError(str(error)) from error
@@ -106,4 +106,4 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        yield connection
+        yield cast(Connection, connection)

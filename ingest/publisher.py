@@ -46,12 +46,17 @@ class Publisher:
         """
         await self._retry(lambda: agree_on_partitions(self._redis, self._partitions))
 
-    async def publish(self, trades: Sequence[Trade]) -> None:
+    async def publish(self, trades: Sequence[Trade], *, numbered: bool = True) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
 
         Waits as long as Redis is away. A write whose answer was lost is repeated: the ledger drops what is
-        doubled. Waits, too, while a stream is over its budget.
+        doubled.
+
+        Args:
+            trades: in their order within each symbol.
+            numbered: whether their ids are the venue's, and so can be missed; else they are our own.
         """
+        field = wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
         known = self._partition_of
         for trade in trades:
@@ -61,7 +66,7 @@ class Publisher:
                 partition = known[key] = partition_of(*key, self._partitions)
             batches[partition].append(trade)
         entries = [
-            (partition, wire.TRADES, wire.encode_trades(batch[start : start + MAX_TRADES_PER_ENTRY]))
+            (partition, field, wire.encode_trades(batch[start : start + MAX_TRADES_PER_ENTRY]))
             for partition, batch in batches.items()
             for start in range(0, len(batch), MAX_TRADES_PER_ENTRY)
         ]
@@ -82,6 +87,11 @@ class Publisher:
                 for partition, names in by_partition.items()
             ]
         )
+
+    async def publish_verdict(self, verdict: wire.Verdict) -> None:
+        """Write what has been learnt of missing ids into the stream of their symbol."""
+        partition = partition_of(verdict.venue, verdict.symbol, self._partitions)
+        await self._write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
 
     async def wait_for_budget(self) -> None:
         """Wait while a stream holds more trades than the budget, judged by this process's own entries."""

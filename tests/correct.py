@@ -49,14 +49,8 @@ def candles_of(trades: Sequence[Trade]) -> list[Candle]:
     for interval, length_us in INTERVALS.items():
         for candle in fold(trades, interval, length_us):
             closed = candle.open_time_us + length_us <= watermark_us
-            complete = (
-                closed
-                and candle.trade_count == candle.last_trade_id - candle.first_trade_id + 1
-                and candle.first_trade_id > first
-                and candle.first_trade_id - 1 not in absent
-                and candle.last_trade_id < last
-                and candle.last_trade_id + 1 not in absent
-            )
+            low, high = sorted((candle.first_trade_id, candle.last_trade_id))
+            complete = closed and first < low and high < last and absent.isdisjoint(range(low - 1, high + 2))
             candles.append(msgspec.structs.replace(candle, closed=closed, complete=complete))
     return candles
 

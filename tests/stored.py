@@ -39,6 +39,14 @@ async def read_flags(url: str, symbol: str, interval: str = "1m") -> list[tuple[
     return [tuple(row) for row in rows]
 
 
+async def read_gaps(url: str) -> list[tuple[Any, ...]]:
+    """Return (first id, last id, state, cause, reason) of every gap, in order."""
+    rows = await _fetch(
+        url, "select first_id, last_id, state, cause, reason from gaps order by symbol, first_id"
+    )
+    return [tuple(row) for row in rows]
+
+
 async def _fetch(url: str, query: str, *args: Any) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(url)
     try:

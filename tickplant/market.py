@@ -93,8 +93,29 @@ class Candle(Struct, frozen=True, array_like=True, gc=False):
     """How many of the trades came after the candle had closed."""
     closed: bool = False
     """The venue's time has passed the end of the interval."""
-    complete: bool = False
-    """Closed, and every trade that the venue numbered in the interval is in it."""
+    complete: bool | None = False
+    """Closed, and every trade that the venue numbered is in it; None where the venue numbers none."""
+
+
+class Gap(Struct, frozen=True, array_like=True):
+    """Ids of one symbol whose trades are or were missing."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    """Inclusive."""
+    after_time_us: int
+    """The symbol's venue time when the gap opened."""
+    detected_at_us: int
+    state: str
+    """open, backfilling, healed or unrecoverable"""
+    cause: str
+    """`ours`: we did not receive them; `venue`: the venue itself does not have them."""
+    reason: str | None
+    """What the venue said, where it does not give the trades."""
+    missing: int
+    """How many of the ids are still missing."""
 
 
 def merge(a: Candle, b: Candle) -> Candle:

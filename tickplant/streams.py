@@ -6,6 +6,9 @@ from zlib import crc32
 PRICES: Final = "prices"
 """Hash of `venue:symbol` to its last trade, encoded as in `wire`."""
 
+GAPS: Final = "gaps"
+"""Hash of `venue:symbol` to its open gaps, encoded as in `wire`; a symbol without any has no field."""
+
 DEAD_LETTERS: Final = "dead_letters"
 """Stream of inputs that could not be understood, each with its source and reason; capped."""
 

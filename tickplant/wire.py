@@ -1,19 +1,22 @@
 """The only encoder and decoder of what travels through Redis (MessagePack, structs as arrays).
 
-An input entry has one field: `TRADES` (a batch) or `CLOCK`. A live entry has one field, `UPDATE`.
+An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `CLOCK` or
+`VERDICT`. A live entry has one field, `UPDATE`.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
 from tickplant.errors import PoisonError
-from tickplant.market import Candle, Trade
+from tickplant.market import Candle, Gap, Trade
 
 TRADES: Final = b"t"
 CLOCK: Final = b"c"
+VERDICT: Final = b"v"
+UNNUMBERED: Final = b"n"
 UPDATE: Final = b"u"
 
 
@@ -23,6 +26,18 @@ class Clock(Struct, frozen=True, array_like=True):
     venue: str
     symbols: tuple[str, ...]
     time_us: int
+
+
+class Verdict(Struct, frozen=True, array_like=True):
+    """What has been learnt of missing ids other than by receiving their trades."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    verdict: Literal["backfilling", "unrecoverable", "void"]
+    """Being asked for; not given by the venue; never traded, says the venue."""
+    reason: str | None = None
 
 
 class LiveEntry(Struct, frozen=True, array_like=True):
@@ -42,6 +57,8 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
     """The last trade of every symbol that traded."""
     candles: tuple[Candle, ...] = ()
     """The whole state, not a delta, of every candle that changed."""
+    gaps: tuple[Gap, ...] = ()
+    """The whole state of every gap that changed."""
 
 
 class Connection(Struct, frozen=True):
@@ -59,6 +76,8 @@ class Connection(Struct, frozen=True):
 _encoder = msgspec.msgpack.Encoder()
 _trades_decoder = msgspec.msgpack.Decoder(list[Trade])
 _trade_decoder = msgspec.msgpack.Decoder(Trade)
+_verdict_decoder = msgspec.msgpack.Decoder(Verdict)
+_gaps_decoder = msgspec.msgpack.Decoder(list[Gap])
 _clock_decoder = msgspec.msgpack.Decoder(Clock)
 _update_decoder = msgspec.msgpack.Decoder(LiveUpdate)
 _connection_decoder = msgspec.msgpack.Decoder(Connection)
@@ -106,6 +125,33 @@ def decode_clock(payload: bytes) -> Clock:
         return _clock_decoder.decode(payload)
     except msgspec.DecodeError as error:
         raise PoisonError(f"not a clock: {error}") from error
+
+
+def encode_verdict(verdict: Verdict) -> bytes:
+    """Encode a `VERDICT` field."""
+    return _encoder.encode(verdict)
+
+
+def decode_verdict(payload: bytes) -> Verdict:
+    """Decode a `VERDICT` field.
+
+    Raises:
+        PoisonError: the payload is not a verdict.
+    """
+    try:
+        return _verdict_decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise PoisonError(f"not a verdict: {error}") from error
+
+
+def encode_gaps(gaps: Sequence[Gap]) -> bytes:
+    """Encode the open gaps of a symbol, as kept in the `gaps` hash."""
+    return _encoder.encode(gaps)
+
+
+def decode_gaps(payload: bytes) -> list[Gap]:
+    """Decode the open gaps of a symbol."""
+    return _gaps_decoder.decode(payload)
 
 
 def encode_update(update: LiveUpdate) -> bytes:

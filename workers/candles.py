@@ -48,13 +48,17 @@ class CandleMaker:
         self._touched: dict[SymbolState, None] = {}
         self._priced: dict[SymbolState, None] = {}
         self._unpublished: dict[SymbolState, None] = {}
+        self._verdicts: list[wire.Verdict] = []
         self._live_entries: list[LiveEntry] = []
         self._entry_id: str | None = None
         self.pending_trades = 0
         self._duplicates = 0
         for row in ledger:
             state = self._state((row.venue, row.symbol))
-            state.load(Ledger(row.first_trade_id, row.last_trade_id, row.missing), row.watermark_us)
+            ids = Ledger(
+                row.first_trade_id, row.last_trade_id, row.missing, row.void, numbered=row.numbered
+            )
+            state.load(ids, row.watermark_us)
         for candle in open_candles:
             self._state((candle.venue, candle.symbol)).load_open(candle)
 
@@ -85,14 +89,16 @@ class CandleMaker:
             PoisonError: the entry can't be understood; it counts as taken, nothing else has changed.
         """
         self._entry_id = entry_id
-        payload = fields.get(wire.TRADES)
+        payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED)
         if payload is not None:
-            new = self._absorb_trades(wire.decode_trades(payload))
+            new = self._absorb_trades(wire.decode_trades(payload), numbered=wire.TRADES in fields)
             if new is not None and entry_order(entry_id) > entry_order(published):
                 trades = wire.encode_trades(new) if new else payload
                 self._live_entries.append(LiveEntry(entry_id, Raw(trades)))
         elif wire.CLOCK in fields:
             self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))
+        elif wire.VERDICT in fields:
+            self._absorb_verdict(wire.decode_verdict(fields[wire.VERDICT]))
         else:
             raise PoisonError(f"an entry without trades or a clock: fields {sorted(fields)!r}")
 
@@ -124,7 +130,13 @@ class CandleMaker:
         rows = [row for state in touched for row in self._rows.pop(state, ())]
         duplicates, self._duplicates = self._duplicates, 0
         self.pending_trades = 0
+        verdicts, self._verdicts = self._verdicts, []
         settle = [(state.venue, state.symbol) for state in touched if state.settle]
+        gaps = [
+            (state.venue, state.symbol, state.gaps_after_us)
+            for state in touched
+            if state.gaps_after_us is not None
+        ]
         entry_id, self._entry_id = self._entry_id, None
         return Batch(
             entry_id,
@@ -132,11 +144,13 @@ class CandleMaker:
             [_ledger_row(state) for state in touched],
             [part for state in touched for part in state.take_pending()],
             settle,
+            gaps,
+            verdicts,
             len(rows),
             duplicates,
         )
 
-    def _absorb_trades(self, trades: list[Trade]) -> list[Trade] | None:
+    def _absorb_trades(self, trades: list[Trade], *, numbered: bool) -> list[Trade] | None:
         """Absorb a batch.
 
         Returns:
@@ -149,7 +163,7 @@ class CandleMaker:
         folded = [(key, group, self._fold(key, group)) for key, group in by_symbol.items()]
         accepted: list[Trade] = []
         for key, group, runs in folded:
-            state = self._state(key)
+            state = self._state(key, numbered=numbered)
             new = state.absorb(group, runs)
             if new:
                 self._rows[state].extend(_rows(state, new))
@@ -171,10 +185,19 @@ class CandleMaker:
                 if state.settle:
                     self._touched[state] = None
 
-    def _state(self, key: tuple[str, str]) -> SymbolState:
+    def _absorb_verdict(self, verdict: wire.Verdict) -> None:
+        state = self._states.get((verdict.venue, verdict.symbol))
+        if state is None or verdict.first_id > verdict.last_id:
+            raise PoisonError(f"a verdict on nothing: {verdict}")
+        if verdict.verdict == "void":
+            state.annul(verdict.first_id, verdict.last_id)
+        self._verdicts.append(verdict)
+        self._touched[state] = None
+
+    def _state(self, key: tuple[str, str], *, numbered: bool = True) -> SymbolState:
         state = self._states.get(key)
         if state is None:
-            state = self._states[key] = SymbolState(*key)
+            state = self._states[key] = SymbolState(*key, numbered=numbered)
         return state
 
     def _fold(self, key: tuple[str, str], trades: list[Trade]) -> list[Candle]:
@@ -209,7 +232,16 @@ def _check_name(key: tuple[str, str]) -> None:
 
 def _ledger_row(state: SymbolState) -> LedgerRow:
     ledger = state.ledger
-    return LedgerRow(state.venue, state.symbol, ledger.first, ledger.last, ledger.missing, state.watermark_us)
+    return LedgerRow(
+        state.venue,
+        state.symbol,
+        ledger.first,
+        ledger.last,
+        ledger.missing.members,
+        ledger.void.members,
+        ledger.numbered,
+        state.watermark_us,
+    )
 
 
 def _rows(state: SymbolState, trades: Iterable[Trade]) -> list[str]:

@@ -1,41 +1,43 @@
-"""Which trade ids of a symbol have been taken: all from the first to the last but the missing ranges."""
+"""Which trade ids of a symbol have been taken: all from the first to the last but missing and void ones."""
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+
+from workers.ranges import Range, Ranges
 
 
 class Ledger:
     """The ids of one symbol. Pure; the worker saves it with the trades it speaks of."""
 
-    __slots__ = ("_highs", "_lows", "first", "last")
+    __slots__ = ("first", "last", "missing", "numbered", "void")
 
-    def __init__(self, first: int, last: int, missing: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self,
+        first: int,
+        last: int,
+        missing: Iterable[Range] = (),
+        void: Iterable[Range] = (),
+        *,
+        numbered: bool = True,
+    ) -> None:
         """Take what is known.
 
         Args:
             first: smallest id taken; `first > last` says that none has been.
             last: greatest id taken.
-            missing: inclusive ranges between them that were not, ascending and apart.
+            missing: ranges between them that were not.
+            void: ranges between them that the venue says it has no trades for.
+            numbered: whether ids are the venue's and count by one; else they are ours and only rise.
         """
         self.first = first
         self.last = last
-        self._lows = [low for low, _ in missing]
-        self._highs = [high for _, high in missing]
+        self.missing = Ranges(missing)
+        self.void = Ranges(void)
+        self.numbered = numbered
 
     @classmethod
-    def empty(cls) -> "Ledger":
+    def empty(cls, *, numbered: bool = True) -> "Ledger":
         """Return a ledger in which no id has been taken."""
-        return cls(1, 0)
-
-    @property
-    def missing(self) -> list[tuple[int, int]]:
-        """Inclusive ranges of ids that are missing, ascending."""
-        return list(zip(self._lows, self._highs, strict=True))
-
-    @property
-    def missing_count(self) -> int:
-        """How many ids are missing."""
-        return sum(self._highs) - sum(self._lows) + len(self._lows)
+        return cls(1, 0, numbered=numbered)
 
     def admit_all(self, ids: Sequence[int]) -> bool:
         """Take ids that follow on the last one without a hole, or none of them.
@@ -58,28 +60,25 @@ class Ledger:
         if self.first > self.last:
             self.first = self.last = trade_id
         elif trade_id > self.last:
-            self._open(self.last + 1, trade_id - 1, at_end=True)
+            if self.numbered:
+                self.missing.add(self.last + 1, trade_id - 1)
             self.last = trade_id
+        elif not self.numbered:
+            return False
         elif trade_id < self.first:
-            self._open(trade_id + 1, self.first - 1, at_end=False)
+            self.missing.add(trade_id + 1, self.first - 1)
             self.first = trade_id
         else:
-            return self._fill(trade_id)
+            return bool(self.missing.discard(trade_id, trade_id) or self.void.discard(trade_id, trade_id))
         return True
 
-    def _open(self, low: int, high: int, *, at_end: bool) -> None:
-        if low <= high:
-            position = len(self._lows) if at_end else 0
-            self._lows.insert(position, low)
-            self._highs.insert(position, high)
+    def annul(self, low: int, high: int) -> bool:
+        """Take the venue's word that it has no trades of these ids.
 
-    def _fill(self, trade_id: int) -> bool:
-        position = bisect_right(self._lows, trade_id) - 1
-        if position < 0 or trade_id > self._highs[position]:
-            return False
-        low, high = self._lows[position], self._highs[position]
-        left = [(low, trade_id - 1)] if low < trade_id else []
-        right = [(trade_id + 1, high)] if trade_id < high else []
-        self._lows[position : position + 1] = [low for low, _ in left + right]
-        self._highs[position : position + 1] = [high for _, high in left + right]
-        return True
+        Returns:
+            Whether any of them was missing.
+        """
+        annulled = self.missing.discard(low, high)
+        for first, last in annulled:
+            self.void.add(first, last)
+        return bool(annulled)

@@ -158,8 +158,11 @@ class Partition:
         metrics.WORKER_DUPLICATES.labels(role).inc(batch.duplicates)
 
     async def _after_commit(self, committed: Committed) -> None:
-        if committed.candles:
-            await self._streams.publish(LiveUpdate(candles=tuple(committed.candles)), self._published)
+        if committed.candles or committed.gaps:
+            update = LiveUpdate(candles=tuple(committed.candles), gaps=tuple(committed.gaps))
+            await self._streams.publish(update, self._published)
+        if committed.open_gaps:
+            await self._streams.write_open_gaps(committed.open_gaps)
         await self._streams.trim(committed.trim_entry_id)
         lag = await self._streams.lag()
         metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)

@@ -11,8 +11,10 @@ from db.leases import Lease
 from tickplant import wire
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.errors import LeaseLostError
+from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
+    GAPS,
     PRICES,
     START,
     entry_order,
@@ -144,6 +146,17 @@ class PartitionStreams:
             )
         except ResponseError as error:
             raise _fenced(error) from error
+
+    async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
+        """Tell ingest what is missing; nothing, where a symbol has no gaps."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for (venue, symbol), members in gaps.items():
+            field = f"{venue}:{symbol}"
+            if members:
+                pipeline.hset(GAPS, field, wire.encode_gaps(members))
+            else:
+                pipeline.hdel(GAPS, field)
+        await pipeline.execute()
 
     async def trim(self, entry_id: str) -> None:
         """Let Redis forget entries before one that every role has committed."""

@@ -16,16 +16,18 @@ Key = tuple[str, int]
 class SymbolState:
     """One symbol's part of a partition."""
 
-    def __init__(self, venue: str, symbol: str) -> None:
+    def __init__(self, venue: str, symbol: str, *, numbered: bool = True) -> None:
         self.venue = venue
         self.symbol = symbol
-        self.ledger = Ledger.empty()
+        self.ledger = Ledger.empty(numbered=numbered)
         self.watermark_us = 0
         """The venue's time up to which the symbol's trades have been seen."""
         self.last: Trade | None = None
         """The newest trade since the state was loaded."""
         self.settle = False
         """Whether candles may have closed or become complete since the last commit."""
+        self.gaps_after_us: int | None = None
+        """The watermark when gaps first changed since the last commit; None if none did."""
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
         self._open: dict[str, Candle] = {}
         self._minutes: dict[int, Candle] = {}
@@ -53,14 +55,15 @@ class SymbolState:
         Returns:
             Those that are new; the same object where all are.
         """
-        missing = self.ledger.missing_count
         if not self.ledger.admit_all([trade.trade_id for trade in trades]):
+            missing = self.ledger.missing.count
             new = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
             if not new:
                 return new
             if len(new) < len(trades):
                 trades, runs = new, fold_runs(new)
-            self.settle |= self.ledger.missing_count != missing
+            if self.ledger.missing.count != missing:
+                self._change_gaps()
         self.settle |= self._unproven
         self._unproven = False
         for run in runs:
@@ -69,6 +72,11 @@ class SymbolState:
         if newest.trade_id == self.ledger.last:
             self.last = newest
         return trades
+
+    def annul(self, low: int, high: int) -> None:
+        """Take the venue's word that it has no trades of these ids."""
+        if self.ledger.annul(low, high):
+            self._change_gaps()
 
     def pass_time(self, time_us: int) -> None:
         """Let the venue's clock close what it has passed."""
@@ -84,6 +92,7 @@ class SymbolState:
                 _add(parts, rebucket(minute, name, length))
         self._minutes, self._late = {}, {}
         self.settle = False
+        self.gaps_after_us = None
         return list(parts.values())
 
     def take_open(self) -> list[Candle]:
@@ -117,6 +126,12 @@ class SymbolState:
             closed = floor(run.open_time_us, length) + length <= self.watermark_us
             _add(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
 
+    def _change_gaps(self) -> None:
+        """Note that ids have become missing, or have come."""
+        self.settle = True
+        if self.gaps_after_us is None:
+            self.gaps_after_us = self.watermark_us
+
     def _reach(self, time_us: int) -> bool:
         """Raise the watermark; say whether it entered another minute."""
         crossed = floor(time_us, MINUTE_US) > floor(self.watermark_us, MINUTE_US)
@@ -134,8 +149,3 @@ def _add(parts: dict[Key, Candle], part: Candle) -> None:
 def _put(minutes: dict[int, Candle], opened: int, run: Candle) -> None:
     known = minutes.get(opened)
     minutes[opened] = merge(known, run) if known else run
-
-
-def missing_ids(states: Iterable[SymbolState]) -> int:
-    """Return how many ids are missing over all symbols."""
-    return sum(state.ledger.missing_count for state in states)

@@ -22,7 +22,7 @@ from working import (
 from ingest.venues.binance import parse_trades
 from tickplant import wire
 from tickplant.redis_client import RedisClient, open_redis
-from tickplant.streams import DEAD_LETTERS, partition_of, trades_stream
+from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
 
 
 async def test_recorded_frames_become_the_venues_own_candles(
@@ -194,3 +194,78 @@ async def test_streams_are_trimmed_by_what_is_committed(redis_url: str, database
 
         await until(trimmed, "all stored, stream trimmed")
         await redis.aclose()
+
+
+async def test_gaps_are_rows_that_say_what_became_of_them(redis_url: str, database_url: str) -> None:
+    trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 200)]
+    lost = {*range(50, 60), 100, 150, 151}
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        redis = open_redis(redis_url)
+        await publisher.publish([t for t in trades if t.trade_id not in lost])
+
+        async def gaps() -> list[tuple[object, ...]]:
+            return await stored.read_gaps(database_url)
+
+        async def opened() -> bool:
+            return len(await gaps()) == 3
+
+        await until(opened, "three gaps")
+        assert await gaps() == [
+            (50, 59, "open", "ours", None),
+            (100, 100, "open", "ours", None),
+            (150, 151, "open", "ours", None),
+        ]
+        told = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
+        assert [(gap.first_id, gap.last_id, gap.missing) for gap in told] == [
+            (50, 59, 10),
+            (100, 100, 1),
+            (150, 151, 2),
+        ]
+
+        await publisher.publish_verdict(
+            wire.Verdict("binance", "AAAUSDT", 150, 151, "unrecoverable", "the venue answers 404")
+        )
+        await publisher.publish_verdict(wire.Verdict("binance", "AAAUSDT", 100, 100, "void"))
+        await publisher.publish([trades[i - 1] for i in range(50, 60)])
+
+        async def settled() -> bool:
+            return [row[2] for row in await gaps()] == ["healed", "healed", "unrecoverable"]
+
+        await until(settled, "gaps settled")
+        assert [row[3:] for row in await gaps()] == [
+            ("ours", None),
+            ("venue", None),
+            ("ours", "the venue answers 404"),
+        ]
+        told = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
+        assert [(gap.first_id, gap.missing, gap.state) for gap in told] == [(150, 2, "unrecoverable")]
+        # Complete again but for the minute in which trades are missing for good.
+        flags = await stored.read_flags(database_url, "AAAUSDT")
+        assert [complete for _, _, complete, _ in flags] == [False, True, False, False]
+        live = [gap for update in await read_live(redis_url, "AAAUSDT") for gap in update.gaps]
+        assert {(gap.first_id, gap.state) for gap in live} >= {
+            (50, "open"),
+            (50, "healed"),
+            (150, "unrecoverable"),
+        }
+        await redis.aclose()
+
+
+async def test_trades_without_the_venues_ids_are_all_kept_and_prove_nothing(
+    redis_url: str, database_url: str
+) -> None:
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        same = [trade(i, at_us=START_US + 7) for i in (10, 20, 30)]  # identical but for our own numbers
+        await publisher.publish(same, numbered=False)
+        await publisher.publish(same[1:], numbered=False)  # a repeated write
+        await publisher.publish([trade(40, at_us=START_US + MINUTE_US)], numbered=False)
+
+        async def done() -> bool:
+            return await stored_count(database_url) == 4
+
+        await until(done, "all trades stored")
+    assert await stored.read_flags(database_url, "AAAUSDT") == [
+        (START_US // 1_000_000, True, None, 0),
+        ((START_US + MINUTE_US) // 1_000_000, False, False, 0),
+    ]
+    assert await stored.read_gaps(database_url) == []

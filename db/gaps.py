@@ -1,0 +1,120 @@
+"""The gaps table: what is or was missing, and what became of it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from db.times import time_of, us_of
+from tickplant.market import Gap
+from tickplant.wire import Verdict
+
+Symbol = tuple[str, str]
+
+_OPEN: Final = """
+insert into gaps (venue, symbol, first_id, last_id, after_time)
+select l.venue, l.symbol, lower(r), upper(r) - 1, t.after_time
+from unnest($1::text[], $2::text[], $3::timestamptz[]) as t (venue, symbol, after_time)
+join ledger l on l.venue = t.venue and l.symbol = t.symbol
+cross join unnest(l.missing - coalesce(
+    (select range_agg(int8range(first_id, last_id, '[]')) from gaps g
+     where g.venue = l.venue and g.symbol = l.symbol and g.state <> 'healed'),
+    '{}'::int8multirange)) as r
+on conflict (venue, symbol, first_id, last_id) do update
+    set state = 'open', cause = 'ours', reason = null, settled_at = null
+"""
+
+_JUDGE: Final = """
+update gaps set state = $5, reason = $6,
+    settled_at = case when $5 = 'unrecoverable' then clock_timestamp() end
+where venue = $1 and symbol = $2 and state <> 'healed' and first_id <= $4 and last_id >= $3
+"""
+
+_HEAL: Final = """
+update gaps g set state = 'healed', settled_at = clock_timestamp(),
+    cause = case when l.void @> int8range(g.first_id, g.last_id, '[]') then 'venue' else g.cause end
+from unnest($1::text[], $2::text[]) as t (venue, symbol)
+join ledger l on l.venue = t.venue and l.symbol = t.symbol
+where g.venue = l.venue and g.symbol = l.symbol and g.state <> 'healed'
+    and not l.missing && int8range(g.first_id, g.last_id, '[]')
+returning g.*, 0::bigint as missing
+"""
+
+_READ: Final = """
+select g.*, (
+    select coalesce(sum(upper(r) - lower(r)), 0)::bigint
+    from unnest(l.missing * int8multirange(int8range(g.first_id, g.last_id, '[]'))) r
+) as missing
+from gaps g join ledger l on l.venue = g.venue and l.symbol = g.symbol
+"""
+
+
+async def write_gaps(
+    connection: asyncpg.Connection, changed: Sequence[tuple[str, str, int]], verdicts: Sequence[Verdict]
+) -> tuple[list[Gap], dict[Symbol, list[Gap]]]:
+    """Bring the table in line with the ledger, which has been written before in the same transaction.
+
+    Args:
+        connection: in the worker's transaction.
+        changed: venue, symbol and watermark before the change of those whose missing ids changed.
+        verdicts: what has been learnt of missing ids.
+
+    Returns:
+        The gaps that changed, and for each of their symbols all that are not healed.
+    """
+    symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
+    if not symbols:
+        return [], {}
+    if changed:
+        rows = [(venue, symbol, time_of(after_us)) for venue, symbol, after_us in changed]
+        await connection.execute(_OPEN, *map(list, zip(*rows, strict=True)))
+    for it in verdicts:
+        if it.verdict != "void":
+            await connection.execute(
+                _JUDGE, it.venue, it.symbol, it.first_id, it.last_id, it.verdict, it.reason
+            )
+    columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
+    healed = [_gap_of(row) for row in await connection.fetch(_HEAL, *columns)]
+    open_gaps: dict[Symbol, list[Gap]] = defaultdict(list, {symbol: [] for symbol in symbols})
+    where = (
+        " where (g.venue, g.symbol) in (select * from unnest($1::text[], $2::text[]))"
+        " and g.state <> 'healed' order by g.venue, g.symbol, g.first_id"
+    )
+    for row in await connection.fetch(_READ + where, *columns):
+        open_gaps[row["venue"], row["symbol"]].append(_gap_of(row))
+    return healed + [gap for gaps in open_gaps.values() for gap in gaps], dict(open_gaps)
+
+
+async def read_gaps(
+    connection: asyncpg.Connection, *, symbol: Symbol | None = None, state: str | None = None, limit: int
+) -> list[Gap]:
+    """Return gaps, the newest first.
+
+    Args:
+        connection: any.
+        symbol: venue and symbol; None for all.
+        state: only those in it; None for all.
+        limit: the most to return.
+    """
+    venue, name = symbol or (None, None)
+    query = (
+        f"{_READ} where ($1::text is null or g.venue = $1 and g.symbol = $2)"
+        " and ($3::text is null or g.state = $3) order by g.detected_at desc, g.first_id limit $4"
+    )
+    return [_gap_of(row) for row in await connection.fetch(query, venue, name, state, limit)]
+
+
+def _gap_of(row: asyncpg.Record) -> Gap:
+    return Gap(
+        row["venue"],
+        row["symbol"],
+        row["first_id"],
+        row["last_id"],
+        us_of(row["after_time"]),
+        us_of(row["detected_at"]),
+        row["state"],
+        row["cause"],
+        row["reason"],
+        row["missing"],
+    )
