@@ -27,6 +27,8 @@ STREAMS: Final = [trades_stream(partition) for partition in range(SETTINGS.parti
 
 _DATABASE: Final = "bench"
 _WAIT_S: Final = 120.0
+_DIED: Final = ("ended with", "was ended by")
+"""How the supervisor tells that a process has died by itself."""
 
 
 class Plant:
@@ -37,9 +39,11 @@ class Plant:
 
         Attributes:
             redis: an open client.
+            broken: what a process said that died; what was measured then means nothing.
         """
         self.redis = open_redis(redis.url)
         self.redis_url = redis.url
+        self.broken = ""
         self._supervisor = supervisor
         self._postgres = postgres
         self.database_url = postgres.url.rpartition("/")[0] + f"/{_DATABASE}"
@@ -97,9 +101,12 @@ class Plant:
 
         Raises:
             TimeoutError: it did not come about.
+            RuntimeError: a process has died.
         """
         deadline = asyncio.get_running_loop().time() + _WAIT_S
         while not await condition():
+            if self.broken:
+                raise RuntimeError(f"{self.broken}: its last lines are above")
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"waited {_WAIT_S:g} s for {what}")
             await asyncio.sleep(poll_s)
@@ -108,7 +115,14 @@ class Plant:
 @asynccontextmanager
 async def open_plant(folder: Path) -> AsyncIterator[Plant]:
     """Start servers on data in a folder."""
-    supervisor = Supervisor(lambda name, line: print(f"{name}: {line}", file=sys.stderr))
+    plant: Plant | None = None
+
+    def say(name: str, line: str) -> None:
+        print(f"{name}: {line}", file=sys.stderr)
+        if plant is not None and line.startswith(_DIED):
+            plant.broken = f"{name} {line}"
+
+    supervisor = Supervisor(say)
     redis, postgres = RedisServer(folder / "redis"), PostgresServer(folder / "postgres")
     async with supervisor.server("redis", redis), supervisor.server("postgres", postgres):
         plant = Plant(supervisor, redis, postgres)
