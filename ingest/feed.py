@@ -1,188 +1,243 @@
-"""One connection's way: frames parsed, trades published, the venue's clock kept, reconnected when lost."""
+"""Some symbols of one venue: connected, subscribed, received, published; reconnected when lost."""
 
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 
-from ingest.connection import Received, VenueConnection, open_connection
+from ingest.backfill import Backfill
+from ingest.connection import VenueConnection, open_connection
+from ingest.intake import Intake
 from ingest.publisher import Publisher
+from ingest.rate import Rate
+from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
-from tickplant.errors import PoisonError
-from tickplant.market import Trade
+from tickplant.market import SymbolId
 from tickplant.redis_client import OUTAGE
 from tickplant.wire import Connection
 
 _log = logging.getLogger(__name__)
 
-ParseTrades = Callable[[bytes, int], Sequence[Trade]]
-
 CLOCK_INTERVAL_S: Final = 1.0
-CLOCK_GRACE_US: Final = 2_000_000
-"""How long a trade may be on its way before a silent socket's clock passes it."""
 _CONNECT_TIMEOUT_S: Final = 10.0
-_SILENCE_S: Final = 60.0
-"""How long a socket may give nothing, not even answers to pings, before it is replaced."""
-_BUDGET_CHECK_TRADES: Final = 10_000
+_SUBSCRIBE_TIMEOUT_S: Final = 30.0
+_REPLACE_AT: Final = 0.9
+"""Of the age at which the venue closes a connection: when it is replaced."""
+_OVERLAP_S: Final = 5.0
+"""How long a connection stays that has been replaced, so that nothing falls between the two."""
 
 
-class VenueClock:
-    """The venue's time as its own trades tell it, going on while the socket is silent."""
+class Session:
+    """One connection from its opening to its end."""
 
     def __init__(self) -> None:
-        self._event_time_us = 0
-        self._heard_s = 0.0
-
-    def hear(self, event_time_us: int, now_s: float) -> None:
-        """Note the latest event time in what has just been received."""
-        self._event_time_us = max(self._event_time_us, event_time_us)
-        self._heard_s = now_s
-
-    def read_us(self, now_s: float) -> int | None:
-        """Return a time before which every trade has been received; None before the first trade.
-
-        Right as long as everything received has been parsed, and no trade takes longer than the grace.
-        """
-        if not self._event_time_us:
-            return None
-        silent_us = int((now_s - self._heard_s) * 1e6)
-        return self._event_time_us + max(0, silent_us - CLOCK_GRACE_US)
+        self.live = asyncio.Event()
+        """Set when all symbols are subscribed to."""
+        self.replace = asyncio.Event()
+        """Set when the venue is about to close it, or it is about to be too old."""
+        self.stop = asyncio.Event()
+        """To be set when it is no longer needed."""
 
 
 class Feed:
-    """The trades of some symbols of one venue, over one websocket at a time."""
+    """The trades of some symbols of one venue, over one connection, or two while one replaces the other."""
 
     def __init__(
         self,
         *,
         name: str,
-        venue: str,
+        venue: Venue,
         symbols: Sequence[str],
-        url: str,
-        parse: ParseTrades,
+        base_url: str,
         publisher: Publisher,
+        connects: Rate | None,
+        backfill: Backfill | None,
     ) -> None:
+        """Take what is needed.
+
+        Args:
+            name: of the connection, for logs and whoever watches.
+            venue: the adapter.
+            symbols: as the venue writes them.
+            base_url: the venue's websocket address.
+            publisher: where trades go.
+            connects: the venue's limit for connection attempts.
+            backfill: heals what is lost between connections; None where the venue numbers nothing.
+        """
         self._name = name
         self._venue = venue
         self._symbols = tuple(symbols)
-        self._expected = frozenset(symbols)
-        self._url = url
-        self._parse = parse
+        self._url = venue.stream_url(base_url, symbols)
         self._publisher = publisher
-        self._clock = VenueClock()
-        self._since_check = 0
-        self._handling = False
+        self._connects = connects
+        self._backfill = backfill
+        self._intake = Intake(
+            name=name, venue=venue, symbols=symbols, publisher=publisher, suspect=self._suspect
+        )
+        self._backoff = Backoff(first_s=0.5, cap_s=30.0)
+        self._down = False
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Receive until `stop` is set; what has been received by then is published before returning.
+        """Receive until `stop` is set; what has been received by then is published before returning."""
+        stopping = asyncio.create_task(stop.wait())
+        sessions: list[tuple[Session, asyncio.Task[None]]] = [self._begin()]
+        try:
+            while not stop.is_set():
+                current, task = sessions[-1]
+                replacing = asyncio.create_task(current.replace.wait())
+                await asyncio.wait({task, replacing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                replacing.cancel()
+                if task.done():
+                    task.result()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), self._backoff.next_s())
+                    sessions = [self._begin()]
+                elif current.replace.is_set() and not stop.is_set():
+                    sessions = await self._make_before_break(current, task)
+        finally:
+            stopping.cancel()
+            for session, _ in sessions:
+                session.stop.set()
+            await asyncio.gather(*(task for _, task in sessions))
+        with contextlib.suppress(*OUTAGE):
+            await self._publisher.forget(self._name)
+
+    async def _make_before_break(
+        self, old: Session, old_task: asyncio.Task[None]
+    ) -> list[tuple[Session, asyncio.Task[None]]]:
+        """Replace a connection by a new one that is live before the old one ends."""
+        _log.info("%s: replacing the connection", self._name)
+        new, new_task = self._begin()
+        live = asyncio.create_task(new.live.wait())
+        await asyncio.wait({live, new_task}, return_when=asyncio.FIRST_COMPLETED)
+        live.cancel()
+        if not new_task.done():
+            await asyncio.wait({old_task}, timeout=_OVERLAP_S)
+        old.stop.set()
+        await asyncio.gather(old_task)
+        return [(new, new_task)]
+
+    def _begin(self) -> tuple[Session, asyncio.Task[None]]:
+        session = Session()
+        return session, asyncio.create_task(self._connect(session))
+
+    async def _connect(self, session: Session) -> None:
+        """Live through one connection; ends when it is lost, refused, or no longer needed.
 
         Raises:
             InvalidURI: the address is none.
         """
-        backoff = Backoff(first_s=0.5, cap_s=30.0)
-        connected = True  # so that the first failure is told
-        while not stop.is_set():
+        try:
+            if self._connects is not None:
+                await self._connects.take()
             await self._report("connecting")
-            try:
-                async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
-                    assert isinstance(connection, VenueConnection)
-                    connected = True
-                    metrics.INGEST_CONNECTS.labels(self._venue, "live").inc()
-                    _log.info("%s: connected, %d symbols", self._name, len(self._symbols))
-                    await self._report("live")
-                    await self._receive(connection, stop, backoff)
-                    continue
-            except InvalidURI:
-                raise
-            except (OSError, TimeoutError, WebSocketException) as error:
-                outcome = "refused" if isinstance(error, InvalidHandshake) else "lost"
-                metrics.INGEST_CONNECTS.labels(self._venue, outcome).inc()
-                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                if connected:
-                    _log.warning("%s: no connection, trying until there is one: %s", self._name, reason)
-                connected = False
-                await self._report("down", reason)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), backoff.next_s())
-        with contextlib.suppress(*OUTAGE):
-            await self._publisher.forget(self._name)
+            async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
+                assert isinstance(connection, VenueConnection)
+                await self._receive(connection, session)
+        except InvalidURI:
+            raise
+        except (*OUTAGE, TimeoutError, WebSocketException) as error:
+            if session.stop.is_set():
+                return
+            refused = isinstance(error, InvalidHandshake)
+            metrics.INGEST_CONNECTS.labels(self._venue.name, "refused" if refused else "lost").inc()
+            reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            if not self._down:
+                _log.warning("%s: no connection, trying until there is one: %s", self._name, reason)
+            self._down = True
+            await self._report("down", reason)
 
-    async def _receive(self, connection: VenueConnection, stop: asyncio.Event, backoff: Backoff) -> None:
-        closing = asyncio.create_task(self._close_on(stop, connection))
-        ticking = asyncio.create_task(self._tick(connection))
+    async def _receive(self, connection: VenueConnection, session: Session) -> None:
+        tasks = [
+            asyncio.create_task(self._close_on(session.stop, connection)),
+            asyncio.create_task(self._subscribe(connection, session)),
+            asyncio.create_task(self._watch(connection, session)),
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda ended: _abort_if_failed(ended, connection))
         try:
             while True:
                 reads = await connection.take()
-                self._handling = True
-                await self._handle(reads)
-                self._handling = False
-                backoff.reset()
+                await self._intake.handle(reads, session)
         except WebSocketException:
-            if not stop.is_set():
+            failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
+            if failed:
+                raise failed[0].exception() or AssertionError from None
+            if not session.stop.is_set():
                 raise
         finally:
-            for task in (closing, ticking):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(closing, ticking, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _close_on(self, stop: asyncio.Event, connection: VenueConnection) -> None:
         await stop.wait()
         await connection.close()
 
-    async def _handle(self, reads: list[Received]) -> None:
-        trades: list[Trade] = []
-        parse = self._parse
-        for received in reads:
-            time_us = received.time_us
-            for frame in received.frames:
-                try:
-                    trades.extend(parse(frame, time_us))
-                except PoisonError as error:
-                    await self._keep(frame, str(error))
-        if not trades:
+    async def _subscribe(self, connection: VenueConnection, session: Session) -> None:
+        """Subscribe at the venue's pace, wait for what it says, then ask for what was missed.
+
+        Raises:
+            TimeoutError: the venue has not acknowledged in time; the connection is closed.
+        """
+        try:
+            pause_s = 1 / self._venue.limits.messages_per_s if self._venue.limits.messages_per_s else 0.0
+            messages = self._venue.subscribe_messages(self._symbols)
+            for number, message in enumerate(messages):
+                await asyncio.sleep(pause_s if number else 0)
+                await connection.send(message)
+            if self._venue.acknowledges:
+                await asyncio.wait_for(self._intake.acknowledged(session), _SUBSCRIBE_TIMEOUT_S)
+        except TimeoutError:
+            await connection.close()
+            raise TimeoutError("subscriptions were not acknowledged in time") from None
+        session.live.set()
+        self._down = False
+        metrics.INGEST_CONNECTS.labels(self._venue.name, "live").inc()
+        _log.info("%s: connected, %d symbols", self._name, len(self._symbols))
+        await self._report("live")
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Ask for the trades between the last one known and this connection's first."""
+        if self._backfill is None:
             return
-        latest_us = max([trade.event_time_us for trade in trades])
-        if not self._expected.issuperset([trade.symbol for trade in trades]):
-            trades = await self._without_strangers(trades)
-        metrics.INGEST_TRADES.labels(self._venue).inc(len(trades))
-        await self._publisher.publish(trades)
-        self._clock.hear(latest_us, time.monotonic())
-        self._since_check += len(trades)
-        if self._since_check >= _BUDGET_CHECK_TRADES:
-            self._since_check = 0
-            await self._publisher.wait_for_budget()
+        symbols = [SymbolId(self._venue.name, symbol) for symbol in self._symbols]
+        for last in await self._publisher.read_last_trades(symbols):
+            self._backfill.suspect(self._backfill.after(last.symbol, last.trade_id, last.event_time_us))
 
-    async def _without_strangers(self, trades: list[Trade]) -> list[Trade]:
-        for trade in trades:
-            if trade.symbol not in self._expected:
-                await self._keep(
-                    repr(trade).encode(), f"a trade of {trade.symbol!r}, which was not asked for"
-                )
-        return [trade for trade in trades if trade.symbol in self._expected]
+    def _suspect(self, gap: Gap) -> None:
+        if self._backfill is not None:
+            self._backfill.suspect(gap)
 
-    async def _keep(self, frame: bytes, reason: str) -> None:
-        metrics.INGEST_MALFORMED.labels(self._venue).inc()
-        _log.debug("%s: malformed frame kept as a dead letter: %s", self._name, reason)
-        await self._publisher.keep_dead_letter(self._name, frame, reason)
-
-    async def _tick(self, connection: VenueConnection) -> None:
-        """Write the venue's time into the streams, while everything received has been published."""
+    async def _watch(self, connection: VenueConnection, session: Session) -> None:
+        """Write the venue's time into the streams; notice silence, and age."""
+        loop = asyncio.get_running_loop()
+        limits = self._venue.limits
+        replace_s = loop.time() + limits.connection_age_s * _REPLACE_AT if limits.connection_age_s else None
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
-            if asyncio.get_running_loop().time() - connection.heard_s > _SILENCE_S:
-                _log.warning("%s: nothing heard for %.0f s, reconnecting", self._name, _SILENCE_S)
+            if loop.time() - connection.heard_s > limits.silence_s:
+                _log.warning("%s: nothing heard for %.0f s", self._name, limits.silence_s)
                 connection.transport.abort()
-            time_us = self._clock.read_us(time.monotonic())
-            if time_us is not None and connection.drained and not self._handling:
-                await self._publisher.publish_clock(self._venue, self._symbols, time_us)
+            if replace_s is not None and loop.time() > replace_s:
+                session.replace.set()
+            self._backoff.reset()
+            if connection.drained and session.live.is_set():
+                await self._intake.publish_time()
 
     async def _report(self, state: str, reason: str = "") -> None:
         await self._publisher.report(
-            Connection(self._name, self._venue, self._symbols, state, now_us(), reason)
+            Connection(self._name, self._venue.name, self._symbols, state, now_us(), reason)
         )
+
+
+def _abort_if_failed(task: asyncio.Task[None], connection: VenueConnection) -> None:
+    """End a connection whose watch has failed; whoever receives from it then raises what has failed."""
+    if not task.cancelled() and task.exception() is not None:
+        connection.transport.abort()

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from tickplant import metrics, wire
 from tickplant.backoff import Backoff
 from tickplant.dead_letters import keep_dead_letter
-from tickplant.market import SymbolId, Trade
+from tickplant.market import Gap, SymbolId, Trade
 from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, is_passing
-from tickplant.streams import CONNECTIONS, partition_of, trades_stream
+from tickplant.streams import CONNECTIONS, GAPS, PRICES, partition_of, trades_stream
 
 _log = logging.getLogger(__name__)
 
@@ -92,6 +92,21 @@ class Publisher:
         """Write what has been learnt of missing ids into the stream of their symbol."""
         partition = partition_of(verdict.venue, verdict.symbol, self._partitions)
         await self._write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
+
+    async def read_gaps(self, symbols: Sequence[SymbolId]) -> list[Gap]:
+        """Return what is missing of the symbols, as committed; nothing while Redis is away."""
+        if not symbols:
+            return []
+        try:
+            found: Any = await self._redis.hmget(GAPS, [str(symbol) for symbol in symbols])
+        except (*OUTAGE, RedisError):
+            return []
+        return [gap for payload in found if payload for gap in wire.decode_gaps(payload)]
+
+    async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
+        """Return the newest trade published of each of the symbols that has one."""
+        found = await self._retry(lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols]))
+        return [wire.decode_trade(payload) for payload in found if payload]
 
     async def wait_for_budget(self) -> None:
         """Wait while a stream holds more trades than the budget, judged by this process's own entries."""
@@ -181,11 +196,3 @@ class Publisher:
                 if failing:
                     _log.info("Redis takes writes again")
                 return result
-
-
-def symbols_by_venue(symbols: Sequence[SymbolId]) -> dict[str, list[str]]:
-    """Group symbols by their venue, in order."""
-    grouped: defaultdict[str, list[str]] = defaultdict(list)
-    for venue, symbol in symbols:
-        grouped[venue].append(symbol)
-    return dict(grouped)

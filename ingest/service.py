@@ -3,62 +3,117 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+import httpx
+
+from ingest.backfill import Backfill
 from ingest.feed import Feed
-from ingest.publisher import Publisher, symbols_by_venue
-from ingest.venues import binance
-from tickplant.errors import FatalError
+from ingest.history import VenueHistory
+from ingest.publisher import Publisher
+from ingest.rate import Rate
+from ingest.venues import make_venue
+from ingest.venues.base import Venue
 from tickplant.market import SymbolId
-from tickplant.redis_client import open_redis
+from tickplant.redis_client import RedisClient, open_redis
+
+_REQUEST_TIMEOUT_S = 15.0
+
+
+class Address(NamedTuple):
+    """Where a venue is, if not at its own address, and the key to it."""
+
+    ws_url: str | None = None
+    rest_url: str | None = None
+    api_key: str | None = None
 
 
 async def run(
     *,
     redis_url: str,
     symbols: Sequence[SymbolId],
-    binance_ws_url: str,
-    binance_rest_url: str,
+    addresses: Mapping[str, Address],
     partitions: int,
     stream_budget_trades: int,
     stop: asyncio.Event,
 ) -> None:
     """Receive the symbols' trades and write them to the partition streams until `stop` is set.
 
+    Args:
+        redis_url: where the streams are.
+        symbols: what to receive.
+        addresses: by venue; those not named are at their own.
+        partitions: number of partition streams.
+        stream_budget_trades: how many trades a stream may hold before sockets are left unread.
+        stop: ends it.
+
     Raises:
-        FatalError: a symbol's venue is unknown.
+        FatalError: a symbol's venue is unknown, or needs a key.
     """
-    grouped = symbols_by_venue(symbols)
-    unknown = grouped.keys() - {binance.NAME}
-    if unknown:
-        raise FatalError(
-            f"unknown venue in TICKPLANT_SYMBOLS: {', '.join(sorted(unknown))}; known: {binance.NAME}"
-        )
+    by_venue: defaultdict[str, list[str]] = defaultdict(list)
+    for name, symbol in symbols:
+        by_venue[name].append(symbol.upper())
+    venues = {name: make_venue(name, api_key=addresses.get(name, Address()).api_key) for name in by_venue}
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     try:
         await publisher.agree_on_partitions()
-        async with asyncio.TaskGroup() as tasks:
-            for feed in _feeds(grouped[binance.NAME], binance_ws_url, publisher):
-                tasks.create_task(feed.run(stop))
+        async with httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client, asyncio.TaskGroup() as tasks:
+            for name, venue in venues.items():
+                address = addresses.get(name, Address())
+                backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
+                if backfill is not None:
+                    tasks.create_task(backfill.run(stop))
+                for feed in _feeds(venue, by_venue[name], address, redis, publisher, backfill):
+                    tasks.create_task(feed.run(stop))
     finally:
         await redis.aclose()
 
 
-def _feeds(symbols: list[str], url: str, publisher: Publisher) -> list[Feed]:
-    size = binance.MAX_SYMBOLS_PER_CONNECTION
-    process = f"{socket.gethostname()}:{os.getpid()}"
-    feeds = []
-    for start in range(0, len(symbols), size):
-        part = [symbol.upper() for symbol in symbols[start : start + size]]
-        feeds.append(
-            Feed(
-                name=f"{binance.NAME}/{process}/{start // size}",
-                venue=binance.NAME,
-                symbols=part,
-                url=binance.stream_url(url, part),
-                parse=binance.parse_trades,
-                publisher=publisher,
-            )
+def _backfill(
+    venue: Venue,
+    symbols: Sequence[str],
+    address: Address,
+    redis: RedisClient,
+    client: httpx.AsyncClient,
+    publisher: Publisher,
+) -> Backfill | None:
+    if not venue.numbered:
+        return None
+    rate = Rate(redis, venue=venue.name, what="requests", per_s=venue.limits.requests_per_s, burst=5)
+    base_url = address.rest_url or venue.rest_url
+    history = VenueHistory(venue, base_url=base_url, client=client, rate=rate)
+    return Backfill(venue=venue, symbols=symbols, history=history, publisher=publisher)
+
+
+def _feeds(
+    venue: Venue,
+    symbols: Sequence[str],
+    address: Address,
+    redis: RedisClient,
+    publisher: Publisher,
+    backfill: Backfill | None,
+) -> list[Feed]:
+    limits = venue.limits
+    connects = None
+    if limits.connects is not None:
+        per_s = limits.connects / limits.connects_window_s
+        connects = Rate(
+            redis, venue=venue.name, what="connects", per_s=per_s, burst=max(1, limits.connects // 2)
         )
-    return feeds
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    size = limits.symbols_per_connection
+    return [
+        Feed(
+            name=f"{venue.name}/{process}/{start // size}",
+            venue=venue,
+            symbols=symbols[start : start + size],
+            base_url=address.ws_url or venue.ws_url,
+            publisher=publisher,
+            connects=connects,
+            backfill=backfill,
+        )
+        for start in range(0, len(symbols), size)
+    ]

@@ -14,6 +14,7 @@ INGEST_MALFORMED = Counter(
 INGEST_CONNECTS = Counter("tickplant_ingest_connects", "Connection attempts by outcome", ["venue", "outcome"])
 INGEST_ENTRIES = Counter("tickplant_ingest_entries", "Stream entries written", ["partition"])
 INGEST_BYTES = Counter("tickplant_ingest_entry_bytes", "Bytes of stream entries written", ["partition"])
+INGEST_BACKFILLED = Counter("tickplant_ingest_backfilled_trades", "Trades fetched from history", ["venue"])
 INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were left unread")
 
 # workers

@@ -42,6 +42,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     binance_ws_url: str = "wss://stream.binance.com:9443"
     binance_rest_url: str = "https://api.binance.com"
+    coinbase_ws_url: str = "wss://ws-feed.exchange.coinbase.com"
+    coinbase_rest_url: str = "https://api.exchange.coinbase.com"
+    finnhub_ws_url: str = "wss://ws.finnhub.io"
+    finnhub_api_key: str | None = None
+    kraken_ws_url: str = "wss://ws.kraken.com"
+    kraken_rest_url: str = "https://api.kraken.com"
 
     workers: Positive = 1
     """Worker processes under `up`."""
@@ -87,6 +93,7 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
     fields = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
     problems: list[str] = []
     found: dict[str, Any] = {}
+    _read_files(values, fields, problems)
     for name in sorted(values):
         if not name.startswith(PREFIX):
             continue
@@ -107,6 +114,20 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
     if problems:
         raise SettingsError(problems)
     return Settings(**found)
+
+
+def _read_files(values: dict[str, str], fields: Mapping[str, Any], problems: list[str]) -> None:
+    """Put the contents of the files that `<SECRET>_FILE` variables name in the secrets' places."""
+    for name in [name for name in values if name.endswith("_FILE") and name.removesuffix("_FILE") in fields]:
+        path, secret = values.pop(name).strip(), name.removesuffix("_FILE")
+        if not path:
+            continue
+        if values.get(secret):
+            problems.append(f"{name}: {secret} is set, too; give one of them")
+        try:
+            values[secret] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{name}: can't read {path}: {error}")
 
 
 def _parse(name: str, kind: Any, text: str) -> Any:
@@ -134,4 +155,4 @@ def _parse_url(name: str, text: str) -> str:
 
 def _shown(name: str, text: str) -> str:
     """Return the value as it may stand in a message: addresses can hold passwords."""
-    return "not shown" if name.endswith("_URL") else repr(text[:60])
+    return "not shown" if name.endswith(("_URL", "_KEY")) else repr(text[:60])

@@ -28,6 +28,10 @@ class Clock(Struct, frozen=True, array_like=True):
     time_us: int
 
 
+VerdictKind = Literal["backfilling", "unrecoverable", "void"]
+"""Being asked for; not given by the venue; never traded, says the venue."""
+
+
 class Verdict(Struct, frozen=True, array_like=True):
     """What has been learnt of missing ids other than by receiving their trades."""
 
@@ -35,8 +39,7 @@ class Verdict(Struct, frozen=True, array_like=True):
     symbol: str
     first_id: int
     last_id: int
-    verdict: Literal["backfilling", "unrecoverable", "void"]
-    """Being asked for; not given by the venue; never traded, says the venue."""
+    verdict: VerdictKind
     reason: str | None = None
 
 

@@ -7,8 +7,8 @@ A trade. `T` is when it happened, in microseconds, as the address asks for, or i
 the buyer was the maker, so that the aggressor sold. Ids count up by one within a symbol. A raw stream sends
 what is under `data` alone:
 
-    {"stream":"btcusdt@trade","data":{"e":"trade","E":1723161255343000,"s":"BTCUSDT","t":3735683259,
-     "p":"61837.63000000","q":"0.02000000","T":1723161255342042,"m":true,"M":true}}
+    {"stream":"bnbbtc@trade","data":{"e":"trade","E":1672515782136000,"s":"BNBBTC","t":12345,"p":"0.001",
+     "q":"100","T":1672515782136000,"m":true,"M":true}}
 
 A notice, before the server goes away; a connection ends after 24 hours in any case:
 

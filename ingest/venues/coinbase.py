@@ -6,9 +6,9 @@ and https://docs.cdp.coinbase.com/api-reference/exchange-api/rest-api/products/g
 A trade. `side` is the maker's, so the aggressor is the other. Ids count up by one within a product. After
 subscribing comes the product's latest trade so far, which is one of its trades, too, as a `last_match`:
 
-    {"type":"match","trade_id":1052119289,"maker_order_id":"15bc13f2-e38c-4693-8c0b-e8c6152b9c1d",
-     "taker_order_id":"13d7d08f-7396-421b-9dba-94eac92f3d78","side":"sell","size":"0.2","price":"63514.6",
-     "product_id":"BTC-USD","sequence":132235026010,"time":"2026-07-07T22:58:17.164892Z"}
+    {"type":"match","trade_id":10,"sequence":50,"maker_order_id":"ac928c66-ca53-498f-9c13-a110027a60e8",
+     "taker_order_id":"132fb6ae-456b-4654-b4e0-d681ac05cea1","time":"2014-11-07T08:19:27.028459Z",
+     "product_id":"BTC-USD","size":"5.23512","price":"400.23","side":"sell"}
 
 A heartbeat, once a second and product, with the id of the product's latest trade:
 
@@ -17,8 +17,8 @@ A heartbeat, once a second and product, with the id of the product's latest trad
 
 An acknowledgement, which lists all subscriptions that the connection has now:
 
-    {"type":"subscriptions","channels":[{"name":"matches","product_ids":["BTC-USD","ETH-USD"],
-     "account_ids":null},{"name":"heartbeat","product_ids":["ETH-USD","BTC-USD"],"account_ids":null}]}
+    {"type":"subscriptions","channels":[{"name":"matches","product_ids":["ETH-USD","ETH-EUR"]},
+     {"name":"heartbeat","product_ids":["ETH-EUR","ETH-USD"]}]}
 
 A refusal, of a whole message with all its products:
 

@@ -7,7 +7,7 @@ text so that they stay exact; `t` is in milliseconds; `c`, the conditions, is a 
 There are no ids, and no history to complete anything from: rows may be identical and are separate trades.
 Where an exchange sends prices without trades, `v` is 0:
 
-    {"data":[{"c":["1","8","24","12"],"p":122.1,"s":"TSLA","t":1672348887195,"v":1},
+    {"data":[{"c":["1","12"],"p":122.1,"s":"AAPL","t":1575526691136,"v":100},
      {"c":null,"p":7296.89,"s":"BINANCE:BTCUSDT","t":1575526691134,"v":0.011467}],"type":"trade"}
 
 A heartbeat, about once a minute:

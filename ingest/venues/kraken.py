@@ -15,12 +15,13 @@ A heartbeat, about once a second while there is nothing else:
 
     {"channel":"heartbeat"}
 
-Acknowledgement and refusal, one a symbol:
+Acknowledgement and refusal, one a symbol, and a refusal for what has been sent too fast:
 
     {"method":"subscribe","result":{"channel":"trade","snapshot":true,"symbol":"MATIC/USD"},"success":true,
      "time_in":"2023-09-25T09:21:10.428340Z","time_out":"2023-09-25T09:21:10.428375Z"}
     {"error":"Currency pair not supported XBT/USD","method":"subscribe","success":false,"symbol":"XBT/USD",
      "time_in":"2023-09-25T09:21:10.428340Z","time_out":"2023-09-25T09:21:10.428375Z"}
+    {"Error":"Exceeded msg rate"}
 
 Other: the state of the trading engine, upon connecting and when it changes:
 
@@ -218,9 +219,10 @@ def _seconds_to_us(seconds: object) -> int:
 def _explain(frame: bytes, error: Exception | None) -> Parsed:
     """Say what a frame is that is not of trades of the usual shape."""
     message = read_object(frame)
-    if message.get("error"):
+    refusal = message.get("error") or message.get("Error")
+    if refusal:
         symbol = message.get("symbol")
-        return Refused(str(message["error"]), (symbol,) if isinstance(symbol, str) else ())
+        return Refused(str(refusal), (symbol,) if isinstance(symbol, str) else ())
     if message.get("method") == "subscribe":
         return _subscribed(message)
     if message.get("channel") == "heartbeat":

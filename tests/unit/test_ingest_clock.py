@@ -1,6 +1,6 @@
 """The venue's time as its trades tell it."""
 
-from ingest.feed import CLOCK_GRACE_US, VenueClock
+from ingest.venue_clock import CLOCK_GRACE_US, VenueClock
 
 
 def test_there_is_no_time_before_the_first_trade() -> None:

@@ -15,8 +15,9 @@ TICKPLANT_STREAM_BUDGET_TRADES a partition, it stops reading its sockets instead
 
 EXAMPLES: Final = """\
 settings: TICKPLANT_SYMBOLS, TICKPLANT_REDIS_URL (or the server of a running `tickplant up`),
-  TICKPLANT_PARTITIONS, TICKPLANT_STREAM_BUDGET_TRADES, TICKPLANT_BINANCE_WS_URL,
-  TICKPLANT_BINANCE_REST_URL, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+  TICKPLANT_PARTITIONS, TICKPLANT_STREAM_BUDGET_TRADES, TICKPLANT_FINNHUB_API_KEY (or _FILE),
+  TICKPLANT_<VENUE>_WS_URL, TICKPLANT_<VENUE>_REST_URL, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT,
+  TICKPLANT_LOG_LEVEL
 
 examples:
   tickplant ingest
@@ -42,8 +43,12 @@ def run(args: Namespace) -> int:
         await service.run(
             redis_url=redis_url,
             symbols=settings.symbols,
-            binance_ws_url=settings.binance_ws_url,
-            binance_rest_url=settings.binance_rest_url,
+            addresses={
+                "binance": service.Address(settings.binance_ws_url, settings.binance_rest_url),
+                "coinbase": service.Address(settings.coinbase_ws_url, settings.coinbase_rest_url),
+                "finnhub": service.Address(settings.finnhub_ws_url, api_key=settings.finnhub_api_key),
+                "kraken": service.Address(settings.kraken_ws_url, settings.kraken_rest_url),
+            },
             partitions=settings.partitions,
             stream_budget_trades=settings.stream_budget_trades,
             stop=stop,

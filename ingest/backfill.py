@@ -1,0 +1,141 @@
+"""Missing trades fetched from a venue's history and sent down the streams as if they had just come."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from ingest.history import RefusedError, UnavailableError, VenueHistory
+from ingest.publisher import Publisher
+from ingest.venues.base import Gap, Venue
+from tickplant import metrics
+from tickplant.backoff import Backoff
+from tickplant.market import SymbolId, Trade
+from tickplant.wire import Verdict, VerdictKind
+
+_log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.5
+_ASK_AGAIN_S: Final = 10.0
+"""How long trades that were fetched may take to be committed before they are fetched again."""
+_RETRY_REFUSED_S: Final = 600.0
+"""After so long a venue that would not give trades is asked once more."""
+_AHEAD: Final = 10_000
+"""How many ids after the last one known are asked for where the newest isn't known."""
+
+_SUSPECTED: Final = "suspected"
+"""The state of a gap that the ledger doesn't know of."""
+
+
+class Backfill:
+    """Heals one venue's gaps: those in the ledger, and those that a connection suspects."""
+
+    def __init__(
+        self,
+        *,
+        venue: Venue,
+        symbols: Sequence[str],
+        history: VenueHistory,
+        publisher: Publisher,
+    ) -> None:
+        self._venue = venue
+        self._symbols = [SymbolId(venue.name, symbol) for symbol in symbols]
+        self._history = history
+        self._publisher = publisher
+        self._asked: dict[tuple[str, int], float] = {}
+        self._suspected: dict[str, Gap] = {}
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._started_s = asyncio.get_running_loop().time()
+
+    def suspect(self, gap: Gap) -> None:
+        """Ask for trades that may be missing; where they are not, nothing comes of it.
+
+        Args:
+            gap: its first id is the one after the last that is known; its last may be a guess.
+        """
+        self._suspected[gap.symbol] = gap
+
+    def after(self, symbol: str, trade_id: int, time_us: int) -> Gap:
+        """Return the gap of unknown length after a trade."""
+        return Gap(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Heal gaps until `stop` is set."""
+        loop = asyncio.get_running_loop()
+        try:
+            while not stop.is_set():
+                for symbol, task in list(self._busy.items()):
+                    if task.done():
+                        del self._busy[symbol]
+                        task.result()
+                for gap, state in await self._due(loop.time()):
+                    if gap.symbol not in self._busy:
+                        self._busy[gap.symbol] = asyncio.create_task(self._heal(gap, state))
+                try:
+                    await asyncio.wait_for(stop.wait(), _POLL_S)
+                except TimeoutError:
+                    continue
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+
+    async def _due(self, now_s: float) -> list[tuple[Gap, str]]:
+        """Return the gaps to be asked for now, with their states: suspected ones first."""
+        free = [symbol for symbol in self._suspected if symbol not in self._busy]
+        due = [(self._suspected.pop(symbol), _SUSPECTED) for symbol in free]
+        self._asked = {key: until_s for key, until_s in self._asked.items() if until_s > now_s}
+        for known in await self._publisher.read_gaps(self._symbols):
+            key = (known.symbol, known.first_id)
+            if key in self._asked or known.symbol in self._busy:
+                continue
+            refused = known.state == "unrecoverable"
+            self._asked[key] = now_s + (_RETRY_REFUSED_S if refused else _ASK_AGAIN_S)
+            if not refused or self._started_s + _RETRY_REFUSED_S < now_s:
+                gap = Gap(known.symbol, known.first_id, known.last_id, known.after_time_us)
+                due.append((gap, known.state))
+        return due
+
+    async def _heal(self, gap: Gap, state: str) -> None:
+        """Fetch page by page, until the gap's end or the venue's."""
+        if state == "open":
+            await self._judge(gap.symbol, gap.first_id, gap.last_id, "backfilling", None)
+        backoff = Backoff(first_s=0.5, cap_s=30.0)
+        failing = False
+        while gap.first_id <= gap.last_id:
+            try:
+                page = await self._history.read_page(gap)
+            except UnavailableError as error:
+                if not failing:
+                    _log.warning("%s:%s: no history, trying again: %s", self._venue.name, gap.symbol, error)
+                failing = True
+                await asyncio.sleep(backoff.next_s())
+                continue
+            except RefusedError as error:
+                _log.warning("%s:%s: no history: %s", self._venue.name, gap.symbol, error)
+                await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", str(error))
+                return
+            failing = False
+            reached = [trade for trade in page if trade.trade_id >= gap.first_id]
+            if not reached:
+                if state != _SUSPECTED:
+                    reason = f"the venue's history has nothing from {gap.first_id} on"
+                    await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", reason)
+                return
+            await self._take(gap, reached)
+            last = reached[-1]
+            gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
+
+    async def _take(self, gap: Gap, page: Sequence[Trade]) -> None:
+        await self._publisher.publish(page)
+        metrics.INGEST_BACKFILLED.labels(self._venue.name).inc(len(page))
+        expected = gap.first_id
+        for trade in page:
+            if trade.trade_id > expected:
+                await self._judge(gap.symbol, expected, trade.trade_id - 1, "void", None)
+            expected = trade.trade_id + 1
+
+    async def _judge(
+        self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None
+    ) -> None:
+        await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))

@@ -1,0 +1,162 @@
+"""Frames to stream entries: parsed, checked against what was asked for, published in batches."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from ingest.connection import Received
+from ingest.publisher import Publisher
+from ingest.venue_clock import VenueClock
+from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Refused, Subscribed, Venue
+from tickplant import metrics
+from tickplant.errors import PoisonError
+from tickplant.market import Trade
+
+if TYPE_CHECKING:
+    from ingest.feed import Session
+
+_log = logging.getLogger(__name__)
+
+_BUDGET_CHECK_TRADES: Final = 10_000
+
+Suspect = Callable[[Gap], None]
+
+
+class Intake:
+    """What becomes of the frames of some symbols of one venue."""
+
+    def __init__(
+        self, *, name: str, venue: Venue, symbols: Sequence[str], publisher: Publisher, suspect: Suspect
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            name: of the connection, for dead letters.
+            venue: the adapter.
+            symbols: those asked for.
+            publisher: where trades go.
+            suspect: is told of trades that seem to be lost.
+        """
+        self._name = name
+        self._venue = venue
+        self._symbols = tuple(symbols)
+        self._expected = frozenset(symbols)
+        self._publisher = publisher
+        self._suspect = suspect
+        self._clock = VenueClock()
+        self._last: dict[str, Trade] = {}
+        self._own_id = 0
+        self._acknowledged: dict[Session, set[str]] = {}
+        self._news = asyncio.Condition()
+        self._lock = asyncio.Lock()
+        self._since_check = 0
+
+    async def handle(self, reads: list[Received], session: "Session") -> None:
+        """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
+        async with self._lock:
+            trades: list[Trade] = []
+            parse = self._venue.parse_frame
+            for received in reads:
+                time_us = received.time_us
+                for frame in received.frames:
+                    try:
+                        parsed = parse(frame, time_us)
+                    except PoisonError as error:
+                        await self._keep(frame, str(error))
+                        continue
+                    if type(parsed) is tuple:
+                        trades.extend(parsed)
+                    else:
+                        assert not isinstance(parsed, tuple)
+                        await self._publish(trades)
+                        trades = []
+                        await self._notice(parsed, frame, session)
+            await self._publish(trades)
+
+    async def acknowledged(self, session: "Session") -> None:
+        """Wait until the venue has accepted or refused every symbol."""
+        async with self._news:
+            await self._news.wait_for(
+                lambda: self._expected <= self._acknowledged.get(session, frozenset[str]())
+            )
+        self._acknowledged = {session: self._acknowledged[session]}
+
+    async def publish_time(self) -> None:
+        """Write the venue's time into the streams, unless a batch is under way."""
+        time_us = self._clock.read_us(time.monotonic())
+        if time_us is not None and not self._lock.locked():
+            await self._publisher.publish_clock(self._venue.name, self._symbols, time_us)
+
+    async def _publish(self, trades: list[Trade]) -> None:
+        if not trades:
+            return
+        latest_us = max([trade.event_time_us for trade in trades])
+        if not self._expected.issuperset([trade.symbol for trade in trades]):
+            trades = await self._without_strangers(trades)
+        if not self._venue.numbered:
+            trades = self._number(trades)
+        metrics.INGEST_TRADES.labels(self._venue.name).inc(len(trades))
+        await self._publisher.publish(trades, numbered=self._venue.numbered)
+        self._last.update([(trade.symbol, trade) for trade in trades])
+        self._clock.hear(latest_us, time.monotonic())
+        self._since_check += len(trades)
+        if self._since_check >= _BUDGET_CHECK_TRADES:
+            self._since_check = 0
+            await self._publisher.wait_for_budget()
+
+    async def _notice(self, notice: Notice, frame: bytes, session: "Session") -> None:
+        match notice:
+            case Heartbeat(symbol, last_trade_id, time_us):
+                if time_us is not None:
+                    self._clock.hear(time_us, time.monotonic())
+                last = self._last.get(symbol or "")
+                if last is not None and last_trade_id is not None and last_trade_id > last.trade_id:
+                    self._suspect(Gap(last.symbol, last.trade_id + 1, last_trade_id, last.event_time_us))
+            case Subscribed(symbols):
+                await self._note(session, symbols)
+            case Refused(reason, symbols):
+                what = ", ".join(symbols) or "a request"
+                _log.warning("%s: the venue refuses %s: %s", self._name, what, reason)
+                await self._keep(frame, f"refused: {reason}")
+                await self._note(session, symbols)
+            case Closing(reason):
+                _log.info("%s: the venue says: %s", self._name, reason)
+                session.replace.set()
+
+    async def _note(self, session: "Session", symbols: Sequence[str]) -> None:
+        async with self._news:
+            self._acknowledged.setdefault(session, set()).update(symbols)
+            self._news.notify_all()
+
+    def _number(self, trades: list[Trade]) -> list[Trade]:
+        """Give trades ids of our own, which rise over restarts, too: microseconds, or one more."""
+        numbered = []
+        for trade in trades:
+            self._own_id = max(self._own_id + 1, trade.ingest_time_us)
+            numbered.append(
+                Trade(
+                    trade.venue,
+                    trade.symbol,
+                    self._own_id,
+                    trade.price,
+                    trade.size,
+                    trade.side,
+                    trade.event_time_us,
+                    trade.ingest_time_us,
+                )
+            )
+        return numbered
+
+    async def _without_strangers(self, trades: list[Trade]) -> list[Trade]:
+        for trade in trades:
+            if trade.symbol not in self._expected:
+                reason = f"a trade of {trade.symbol!r}, which was not asked for"
+                await self._keep(repr(trade).encode(), reason)
+        return [trade for trade in trades if trade.symbol in self._expected]
+
+    async def _keep(self, frame: bytes, reason: str) -> None:
+        metrics.INGEST_MALFORMED.labels(self._venue.name).inc()
+        _log.debug("%s: malformed frame kept as a dead letter: %s", self._name, reason)
+        await self._publisher.keep_dead_letter(self._name, frame, reason)
