@@ -292,7 +292,7 @@ _LEDGER: Final = """
     ), expected as (
         select (case when $4 and not isempty(seen.ids)
                 then int8multirange(int8range(greatest(lower(seen.ids), first_trade_id), last_trade_id, '[]'))
-                else int8multirange(int8range(first_trade_id, last_trade_id, '[]')) end) - missing as ids
+                else int8multirange(int8range(first_trade_id, last_trade_id, '[]')) end) - missing - void as ids
         from seen left join ledger on venue = $1 and symbol = $2
     ), problem as (
         select 'no ledger' as kind, unnest(seen.ids) as ids from seen, expected where expected.ids is null

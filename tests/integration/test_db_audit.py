@@ -140,6 +140,17 @@ async def test_an_id_that_the_ledger_calls_missing_or_does_not_span_is_found_if_
     ]
 
 
+async def test_an_id_that_the_venue_lacks_is_not_missed_but_must_not_be_stored(stored: Any) -> None:
+    url, connection, trades = stored
+    await connection.execute("update ledger set void = missing, missing = '{}'")
+    assert (await audit(url)).ids == []
+    present = trades[300].trade_id
+    await connection.execute(
+        "update ledger set void = void + int8multirange(int8range($1, $1, '[]'))", present
+    )
+    assert (await audit(url)).ids == [IdProblem("not in the ledger", present, present)]
+
+
 async def test_trades_without_a_ledger_are_found(stored: Any) -> None:
     url, connection, trades = stored
     await connection.execute("delete from ledger")
