@@ -290,9 +290,11 @@ _LEDGER: Final = """
     with seen as (
         select $3::int8multirange as ids
     ), expected as (
-        select (case when $4 and not isempty(seen.ids)
-                then int8multirange(int8range(greatest(lower(seen.ids), first_trade_id), last_trade_id, '[]'))
-                else int8multirange(int8range(first_trade_id, last_trade_id, '[]')) end) - missing - void as ids
+        select int8multirange(int8range(
+                case when $4 and not isempty(seen.ids)
+                    then greatest(lower(seen.ids), first_trade_id) else first_trade_id end,
+                last_trade_id, '[]'
+            )) - missing - void as ids
         from seen left join ledger on venue = $1 and symbol = $2
     ), problem as (
         select 'no ledger' as kind, unnest(seen.ids) as ids from seen, expected where expected.ids is null
