@@ -1,0 +1,443 @@
+"""What every adapter must do: one suite over all registered venues, fed from `frames/<venue>.jsonl`.
+
+A line there is an object: `role` is what the `frame` is to the venue (see ADDING_A_VENUE.md) and `gives` what
+must come of it, received at 7: trades as arrays of their fields, a notice's fields, or for what is broken a
+pattern that the reason must match. Pages of history name their `symbol`.
+"""
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from decimal import Decimal
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from ingest.venues import VENUES, make_venue
+from ingest.venues.base import (
+    BusyError,
+    Closing,
+    Gap,
+    Heartbeat,
+    Notice,
+    Parsed,
+    Refused,
+    Secret,
+    Subscribed,
+    Venue,
+)
+from ingest.venues.reading import LATEST_US
+from tickplant.errors import FatalError, PoisonError
+from tickplant.market import Trade, is_decimal
+from tickplant.wire import decode_trades, encode_trades
+
+KEY: Final = "key-that-must-not-show"
+FRAMES: Final = Path(__file__).parent / "frames"
+RECEIVED_US: Final = 7
+
+NOTICES: Final[dict[str, type[Notice]]] = {
+    "heartbeat": Heartbeat,
+    "acknowledgement": Subscribed,
+    "refusal": Refused,
+    "closing": Closing,
+}
+FRAME_ROLES: Final = {"trade", *NOTICES, "other", "broken"}
+HISTORY_ROLES: Final = {"history", "broken history", "busy history"}
+
+
+class Recorded(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of a recorded file."""
+
+    role: str
+    frame: str
+    gives: Any
+    symbol: str = ""
+
+
+@cache
+def make(name: str) -> Venue:
+    """Make a venue, with a key where it needs one."""
+    try:
+        return make_venue(name)
+    except FatalError:
+        return make_venue(name, api_key=KEY)
+
+
+@cache
+def read_recorded(name: str) -> list[Recorded]:
+    lines = (FRAMES / f"{name}.jsonl").read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=Recorded) for line in lines]
+
+
+def recorded(roles: set[str]) -> list[Any]:
+    return [
+        pytest.param(make(name), line, id=f"{name}-{number}-{line.role}")
+        for name in VENUES
+        for number, line in enumerate(read_recorded(name), start=1)
+        if line.role in roles
+    ]
+
+
+@pytest.fixture(params=VENUES)
+def venue(request: pytest.FixtureRequest) -> Venue:
+    return make(request.param)
+
+
+def symbols_of(venue: Venue) -> list[str]:
+    """Return the symbols of a venue's recorded trades."""
+    trades = [trade for line in read_recorded(venue.name) if line.role == "trade" for trade in line.gives]
+    return list(dict.fromkeys(trade[1] for trade in trades))
+
+
+# --- What is recorded
+
+
+def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: Venue) -> None:
+    roles = {line.role for line in read_recorded(venue.name)}
+    assert roles <= FRAME_ROLES | HISTORY_ROLES
+    assert roles >= {"trade", "refusal", "other", "broken"}
+    assert not venue.acknowledges or "acknowledgement" in roles
+    assert not venue.numbered or {"history", "broken history"} <= roles
+
+
+@pytest.mark.parametrize(("venue", "line"), recorded({"trade", "other", *NOTICES}))
+def test_a_recorded_frame_gives_what_it_should(venue: Venue, line: Recorded) -> None:
+    parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
+    assert type(parsed) is NOTICES.get(line.role, tuple)
+    assert as_json(parsed) == line.gives
+    assert bool(parsed) is (line.role != "other")
+    check(venue, parsed)
+    assert venue.parse_frame(line.frame.encode(), RECEIVED_US) == parsed  # whatever came between
+
+
+@pytest.mark.parametrize(("venue", "line"), recorded({"broken"}))
+def test_a_broken_frame_is_refused_with_its_reason(venue: Venue, line: Recorded) -> None:
+    with pytest.raises(PoisonError, match=line.gives):
+        venue.parse_frame(line.frame.encode(), RECEIVED_US)
+
+
+@pytest.mark.parametrize(("venue", "line"), recorded({"history"}))
+def test_a_page_of_history_gives_its_trades_in_order(venue: Venue, line: Recorded) -> None:
+    trades = venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
+    assert as_json(trades) == line.gives
+    assert [trade.trade_id for trade in trades] == sorted(trade.trade_id for trade in trades)
+    check(venue, trades)
+
+
+@pytest.mark.parametrize(("venue", "line"), recorded({"broken history", "busy history"}))
+def test_a_page_that_is_none_is_refused_with_its_reason(venue: Venue, line: Recorded) -> None:
+    error = BusyError if line.role == "busy history" else PoisonError
+    with pytest.raises(error, match=line.gives):
+        venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
+
+
+def as_json(parsed: Parsed) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(parsed))
+
+
+def check(venue: Venue, parsed: Parsed) -> None:
+    """Assert that what came of a frame is what everybody downstream relies on."""
+    if isinstance(parsed, Notice):
+        msgspec.convert(msgspec.to_builtins(parsed), type(parsed))  # or it has fields of other types
+        return
+    assert decode_trades(encode_trades(parsed)) == list(parsed)
+    for trade in parsed:
+        assert trade.venue == venue.name
+        assert trade.symbol
+        assert 0 <= trade.trade_id < 2**63 - 1
+        assert venue.numbered or (trade.trade_id, trade.side) == (0, None)
+        assert is_decimal(trade.price)
+        assert is_decimal(trade.size)
+        assert 0 < trade.event_time_us < LATEST_US
+        assert trade.ingest_time_us == RECEIVED_US
+
+
+# --- What is mutated
+
+
+json_values = st.recursive(
+    st.sampled_from(
+        [
+            2**63 - 1,
+            2**64,
+            1e300,
+            "1e-7",
+            "NaN",
+            "",
+            "\0",
+            "0001-01-01T00:00:00+23:59",
+            "9999-12-31T23:59:59.9999999Z",
+            "9999-12-31T23:59:59-23:59",
+        ]
+    )
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, roles: set[str]) -> tuple[str, Recorded, bytes]:
+    """Draw a recorded frame with bytes, values or keys of it changed, added or gone."""
+    name = draw(st.sampled_from(VENUES))
+    lines = [line for line in read_recorded(name) if line.role in roles]
+    if not lines:
+        return name, Recorded("other", "", []), draw(st.binary(max_size=20))
+    line = draw(st.sampled_from(lines))
+    frame = line.frame.encode()
+    for _ in range(draw(st.integers(1, 3))):
+        frame = draw(mutations(frame))
+    return name, line, frame
+
+
+@st.composite
+def mutations(draw: st.DrawFn, frame: bytes) -> bytes:
+    places: list[tuple[Any, Any]] = []
+    if draw(st.booleans()):
+        with suppress(ValueError, RecursionError):
+            places += walk(message := json.loads(frame))
+    if places:
+        holder, key = draw(st.sampled_from(places))
+        if draw(st.booleans()):
+            holder[key] = draw(json_values)
+        else:
+            del holder[key]
+        return json.dumps(message).encode()
+    start = draw(st.integers(0, len(frame)))
+    end = draw(st.integers(start, min(len(frame), start + 8)))
+    return frame[:start] + draw(st.binary(max_size=4)) + frame[end:]
+
+
+def walk(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every place in a JSON value that can be changed or deleted."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield value, key
+        yield from walk(inner)
+
+
+@given(mutated(FRAME_ROLES))
+@settings(max_examples=400, deadline=None)
+def test_a_mutated_frame_is_understood_or_refused(case: tuple[str, Recorded, bytes]) -> None:
+    name, _, frame = case
+    venue = make(name)
+    try:
+        parsed = venue.parse_frame(frame, RECEIVED_US)
+    except PoisonError:
+        return
+    check(venue, parsed)
+
+
+@given(mutated({"history", "busy history"}))
+@settings(max_examples=200, deadline=None)
+def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, bytes]) -> None:
+    name, line, body = case
+    venue = make(name)
+    if not venue.numbered:
+        return
+    try:
+        trades = venue.parse_history(body, line.symbol, RECEIVED_US)
+    except (PoisonError, BusyError):
+        return
+    check(venue, trades)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"data":' * 100_000,
+        b'{"type":"trade","channel":"trade","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"trade","channel":"trade","data":[{"p":' + b"9" * 5_000 + b"}]}",
+        b'{"type":"match","product_id":"\xff","e":"trade","s":"\xff","channel":"\xff"}',
+        b'{"type":"error","message":"\\ud800","code":1,"msg":"\\ud800","error":"\\ud800"}',
+    ],
+    ids=lambda frame: repr(frame[:20]),
+)
+def test_bytes_that_no_decoder_likes_are_refused(venue: Venue, frame: bytes) -> None:
+    with pytest.raises(PoisonError):
+        venue.parse_frame(frame, RECEIVED_US)
+    if venue.numbered:
+        with pytest.raises(PoisonError):
+            venue.parse_history(frame, "X", RECEIVED_US)
+
+
+# --- What is sent
+
+
+def test_address_and_messages_name_every_symbol_once(venue: Venue) -> None:
+    made_up = [f"AB{number:03}CD" for number in range(venue.limits.symbols_per_connection)]
+    for symbols in (symbols_of(venue), symbols_of(venue)[:1], made_up):
+        said = what_is_sent(venue, symbols)
+        assert {symbol: len(re.findall(re.escape(symbol) + r"\b", said, re.I)) for symbol in symbols} == (
+            dict.fromkeys(symbols, 1)
+        )
+
+
+def what_is_sent(venue: Venue, symbols: Sequence[str]) -> str:
+    url = venue.stream_url("wss://example.test", symbols)
+    assert url.startswith("wss://example.test")
+    messages = venue.subscribe_messages(symbols)
+    for message in messages:
+        assert isinstance(json.loads(message), dict)
+    assert messages or not venue.acknowledges
+    return "\n".join([unquote(url), *messages])
+
+
+def test_the_key_shows_in_the_address_to_nobody_but_the_client(venue: Venue) -> None:
+    url = venue.stream_url(venue.ws_url, symbols_of(venue))
+    shown = [f"{url}", str(url), repr(url), "%s %r" % (url, url), repr(venue), str(venue)]  # noqa: UP031
+    assert not any(KEY in text for text in shown)
+    assert isinstance(url, Secret) is (KEY in url)
+
+
+def test_limits_are_set_and_can_be_replaced(venue: Venue) -> None:
+    limits = venue.limits
+    assert limits.symbols_per_connection >= 1
+    assert limits.silence_s > 0
+    assert limits.requests_per_s > 0
+    assert limits.connects is None or limits.connects_window_s > 0
+    for limit in (limits.connections, limits.messages_per_s, limits.connects, limits.connection_age_s):
+        assert limit is None or limit > 0
+    fewer = msgspec.structs.replace(limits, symbols_per_connection=1)
+    key = None if type(venue.stream_url(venue.ws_url, ["X"])) is str else KEY
+    assert make_venue(venue.name, api_key=key, limits=fewer).limits == fewer
+
+
+def test_a_request_for_history_is_made_for_numbered_venues_only(venue: Venue) -> None:
+    gap = Gap(symbols_of(venue)[0], 1001, 1100, 1_700_000_000_000_000)
+    if venue.numbered:
+        assert re.fullmatch(r"/[\w./-]+\?[\w.=&%-]+", venue.history_path(gap))
+        return
+    with pytest.raises(NotImplementedError):
+        venue.history_path(gap)
+    with pytest.raises(NotImplementedError):
+        venue.parse_history(b"[]", gap.symbol, RECEIVED_US)
+
+
+# --- What is registered and documented
+
+
+def test_a_venue_bears_its_name_and_knows_its_addresses(venue: Venue) -> None:
+    assert venue.name in VENUES
+    assert venue.ws_url.startswith("wss://")
+    assert venue.rest_url.startswith("https://")
+
+
+def test_an_unknown_venue_is_refused_by_name() -> None:
+    with pytest.raises(FatalError, match="no venue 'nasdaq'; those that exist are binance"):
+        make_venue("nasdaq")
+
+
+def test_the_module_shows_where_it_is_documented_and_a_trade_that_it_understands(venue: Venue) -> None:
+    text = import_module(f"ingest.venues.{venue.name}").__doc__ or ""
+    assert re.search(r"^Documentation: https://\S+$", text, re.MULTILINE)
+    samples = re.findall(r"^    (\{.*(?:\n     .*)*)", text, re.MULTILINE)
+    parsed = [
+        venue.parse_frame(sample.encode(), RECEIVED_US) for sample in samples if '"result"' not in sample
+    ]
+    assert any(isinstance(each, tuple) and each for each in parsed)
+    assert any(isinstance(each, Refused) for each in parsed)
+
+
+def test_the_guide_names_every_role() -> None:
+    guide = (Path(__file__).parents[2] / "ADDING_A_VENUE.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", guide, re.MULTILINE)) == FRAME_ROLES | HISTORY_ROLES
+
+
+# --- What has been recorded from the venues themselves
+
+
+def lines_of(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    with gzip.open(path) as file:
+        for line in file:
+            yield line.rstrip(b"\n")
+
+
+def trades_of(venue: Venue, frame: bytes) -> Sequence[Trade]:
+    parsed = venue.parse_frame(frame, RECEIVED_US)
+    return parsed if isinstance(parsed, tuple) else ()
+
+
+def exactly(frame: bytes) -> Any:
+    """Decode JSON independently of the adapters, numbers exactly."""
+    return json.loads(frame, parse_float=Decimal, parse_int=Decimal)
+
+
+def test_a_capture_of_coinbase_gives_every_match(marketdata: Path) -> None:
+    venue = make("coinbase")
+    before: dict[str, int] = {}
+    highest: dict[str, int] = {}
+    kinds: Counter[str] = Counter()
+    for frame in lines_of(marketdata / "coinbase-exchange" / "btc-eth-usd-20260707.ndjson.gz"):
+        message = exactly(frame)
+        kinds[message["type"]] += 1
+        parsed = venue.parse_frame(frame, RECEIVED_US)
+        if message["type"] == "heartbeat":
+            assert isinstance(parsed, Heartbeat)
+            assert parsed.last_trade_id == highest[message["product_id"]]
+        elif message["type"] not in ("match", "last_match"):
+            assert isinstance(parsed, Subscribed) or parsed == ()
+        else:
+            assert isinstance(parsed, tuple)
+            (trade,) = parsed
+            check(venue, parsed)
+            product = message["product_id"]
+            first = message["type"] == "last_match"
+            (before if first else highest)[product] = trade.trade_id
+            assert trade.trade_id == message["trade_id"] == (before if first else highest)[product]
+            assert (trade.symbol, trade.price, trade.size) == (product, message["price"], message["size"])
+            assert {trade.side, message["side"]} == {"buy", "sell"}  # the taker's is the other
+            assert f"{trade.event_time_us % 1_000_000:06}" == message["time"][20:26]
+    assert (kinds["match"], kinds["last_match"], kinds["heartbeat"]) == (435, 2, 118)
+    assert {product: highest[product] - before[product] for product in before} == {
+        "BTC-USD": 344,
+        "ETH-USD": 91,
+    }
+
+
+@pytest.mark.parametrize(("symbol", "count"), [("IBM", 33_381), ("SPY", 451_545)])
+def test_a_day_of_a_stock_gives_every_trade_exactly(marketdata: Path, symbol: str, count: int) -> None:
+    venue = make("finnhub")
+    seen = 0
+    for frame in lines_of(marketdata / "stocks" / f"{symbol.lower()}-20131008.finnhub.jsonl.gz"):
+        trades = trades_of(venue, frame)
+        told = [
+            (row["s"], row["t"] * 1000, f"{row['p']:f}", f"{row['v']:f}") for row in exactly(frame)["data"]
+        ]
+        assert [(t.symbol, t.event_time_us, t.price, t.size) for t in trades] == told
+        seen += len(trades)
+    assert seen == count
+    check(venue, tuple(trades))
+
+
+@pytest.mark.parametrize(("symbol", "count"), [("BTCUSDT", 19_904), ("ETHUSDT", 14_515)])
+def test_a_capture_of_binance_gives_every_trade(marketdata: Path, symbol: str, count: int) -> None:
+    venue = make("binance")
+    ids: list[int] = []
+    for day in ("08", "09"):
+        for line in lines_of(marketdata / "binance-spot" / f"{symbol.lower()}_202408{day}.gz"):
+            for trade in trades_of(venue, line.partition(b" ")[2]):
+                assert trade.symbol == symbol
+                ids.append(trade.trade_id)
+    assert ids == list(range(ids[0], ids[0] + count))
