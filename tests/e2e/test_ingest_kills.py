@@ -1,0 +1,78 @@
+"""Ingest may be killed at any moment, or run twice: what was missed is fetched, and nothing is doubled."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import offline
+import pytest
+import stored
+from conftest import PARTITIONS
+from processes import Processes, kill
+from working import until, working
+
+SPEED = "100"
+
+
+@asynccontextmanager
+async def replay(
+    redis_url: str, database_url: str, marketdata: Path, logs: Path, *options: str
+) -> AsyncIterator[Processes]:
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+    }
+    captures = str(marketdata / "binance-spot")
+    async with Processes(environment, logs) as processes, working(redis_url, database_url):
+        await processes.start_sandbox("--capture", captures, "--speed", SPEED, "--hold", *options)
+        yield processes
+
+
+async def expect_everything(url: str, marketdata: Path, processes: Processes) -> None:
+    recorded = offline.binance_trades(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+
+    async def all_stored() -> bool:
+        return await stored.fetch_value(url, "select count(*) from trades") == len(recorded)
+
+    try:
+        await until(all_stored, "all trades stored", timeout_s=60)
+    except AssertionError:
+        pytest.fail(f"not all trades were stored: {await stored.read_gaps(url)}\n{processes.logs()}")
+    assert await stored.read_trades(url) == sorted(
+        (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
+        for t in recorded
+    )
+    assert await stored.read_candles(url) == offline.candles(recorded)
+    assert {row[2] for row in await stored.read_gaps(url)} <= {"healed"}
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        flags = await stored.read_flags(url, symbol)
+        assert [complete for _, _, complete, _ in flags] == [False, *[True] * 10, False]
+
+
+async def test_ingest_killed_again_and_again_misses_nothing(
+    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(3)
+    async with replay(redis_url, database_url, marketdata, tmp_path) as processes:
+        for _ in range(6):
+            ingest = await processes.start("ingest")
+            await asyncio.sleep(rng.uniform(0.5, 1.2))
+            await kill(ingest)
+            await asyncio.sleep(rng.uniform(0, 0.4))
+        await processes.start("ingest")
+        await expect_everything(database_url, marketdata, processes)
+
+
+async def test_two_ingest_processes_store_every_trade_once(
+    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+) -> None:
+    async with replay(redis_url, database_url, marketdata, tmp_path) as processes:
+        first = await processes.start("ingest")
+        await processes.start("ingest")
+        await asyncio.sleep(3)
+        await kill(first)
+        await expect_everything(database_url, marketdata, processes)
