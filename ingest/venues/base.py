@@ -156,9 +156,10 @@ class Venue(Protocol):
     def history_path(self, gap: Gap) -> str:
         """Return path and query of a REST request for the first page of the gap's trades; see `numbered`.
 
-        A page begins with the gap's first trade, or before it, and ends within the gap or with the first
-        trade after it. So an id that is not in a page, but below its highest, doesn't exist at the venue;
-        the rest of the gap is asked for again, from the id after the highest and that trade's time.
+        A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
+        first trade after it. So an id between two of a page that is not in it doesn't exist at the venue;
+        outside of them, a page proves nothing. The rest of the gap is asked for in the same way, from the
+        id after the page's highest and with that trade's time.
         """
         ...
 

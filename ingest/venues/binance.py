@@ -144,9 +144,10 @@ class Binance:
         )
 
     def history_path(self, gap: Gap) -> str:
-        """Return the request for the gap's first trades; all requests weigh the same."""
-        limit = min(_PAGE, gap.last_id - gap.first_id + 2)
-        return f"/api/v3/historicalTrades?symbol={quote(gap.symbol)}&fromId={gap.first_id}&limit={limit}"
+        """Return the request for the gap's first trades and the one before; all requests weigh the same."""
+        start = max(0, gap.first_id - 1)
+        limit = min(_PAGE, gap.last_id - start + 2)
+        return f"/api/v3/historicalTrades?symbol={quote(gap.symbol)}&fromId={start}&limit={limit}"
 
     def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
         """Parse a page of history.

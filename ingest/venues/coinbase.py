@@ -46,7 +46,7 @@ from tickplant.market import Side, Trade, check_decimal
 
 LIMITS: Final = Limits(
     symbols_per_connection=20,  # "spread subscriptions over more than one connection"; no number is given
-    messages_per_s=100,
+    messages_per_s=8,  # 100 an address, but 8 "requests", which a subscription may be
     connects=8,
     connects_window_s=1,
     silence_s=10,  # a heartbeat a second
@@ -109,9 +109,16 @@ class Coinbase:
         return base_url
 
     def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
-        """Return one message, which has to be sent within 5 seconds."""
-        message = {"type": "subscribe", "product_ids": list(symbols), "channels": ["matches", "heartbeat"]}
-        return (_encode(message).decode(),)
+        """Return one message a product, as one that doesn't exist makes the whole message fail.
+
+        The first has to be sent within 5 seconds.
+        """
+        return [
+            _encode(
+                {"type": "subscribe", "product_ids": [symbol], "channels": ["matches", "heartbeat"]}
+            ).decode()
+            for symbol in symbols
+        ]
 
     @staticmethod
     def parse_frame(frame: bytes, ingest_time_us: int) -> Parsed:
@@ -131,9 +138,10 @@ class Coinbase:
         return _explain(frame, None)
 
     def history_path(self, gap: Gap) -> str:
-        """Return the request for the gap's first trades, which are the latest before the one after them."""
-        limit = min(_PAGE, gap.last_id - gap.first_id + 2)
-        return f"/products/{quote(gap.symbol)}/trades?after={gap.first_id + limit}&limit={limit}"
+        """Return the request for the gap's first trades and the one before, as the latest before an id."""
+        start = max(0, gap.first_id - 1)
+        limit = min(_PAGE, gap.last_id - start + 2)
+        return f"/products/{quote(gap.symbol)}/trades?after={start + limit}&limit={limit}"
 
     def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
         """Parse a page of history.

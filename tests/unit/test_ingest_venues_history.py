@@ -6,6 +6,7 @@ Each venue is played by a few lines that read a request as the venue's documenta
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -78,10 +79,10 @@ def seek(venue: Venue, answer: Answer, gap: Gap, ids: Sequence[int]) -> tuple[se
         highest = trades[-1] if trades else None
         if highest is None or highest.trade_id < gap.first_id:
             break  # nothing more, as yet
-        page = {trade.trade_id for trade in trades}
-        reached = range(gap.first_id, min(gap.last_id, highest.trade_id) + 1)
-        found.update(page.intersection(reached))
-        holes.update(set(reached) - page)
+        page = [trade.trade_id for trade in trades]
+        missing = set(range(gap.first_id, gap.last_id + 1))
+        found.update(missing.intersection(page))
+        holes.update(*(missing.intersection(range(low + 1, high)) for low, high in pairwise(page)))
         gap = Gap(gap.symbol, highest.trade_id + 1, gap.last_id, highest.event_time_us)
     return found, holes, pages
 
@@ -116,7 +117,15 @@ def test_doge_and_bitcoin_have_other_names_in_krakens_rest() -> None:
 
 def test_no_more_is_asked_for_than_is_missing() -> None:
     gap = Gap("BTC-USD", 100, 101, BEGIN_US)
-    assert make_venue("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=3"
+    assert make_venue("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=4"
     assert make_venue("binance").history_path(gap) == (
-        "/api/v3/historicalTrades?symbol=BTC-USD&fromId=100&limit=3"
+        "/api/v3/historicalTrades?symbol=BTC-USD&fromId=99&limit=4"
     )
+
+
+@pytest.mark.parametrize("name", SYMBOLS)
+def test_a_time_that_is_too_late_makes_no_trade_a_hole(name: str) -> None:
+    gap = Gap(SYMBOLS[name], 10, 100, time_us(90))
+    found, holes, _ = seek(make_venue(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
+    assert holes == {95}
+    assert found == set(range(10 if name != "kraken" else 90, 101)) - {95}  # where it goes by time
