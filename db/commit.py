@@ -41,6 +41,8 @@ class LedgerRow(NamedTuple):
     """Likewise."""
     numbered: bool
     watermark_us: int
+    last_event_time_us: int | None = None
+    """Event time of the newest trade; read, never written."""
 
 
 class Batch(NamedTuple):
@@ -131,8 +133,8 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
     """Return the ledger of a partition's symbols."""
     rows = await pool.fetch(
-        "select venue, symbol, first_trade_id, last_trade_id, missing, void, numbered, watermark"
-        " from ledger where partition = $1 order by venue, symbol",
+        "select l.*, (select max(event_time) from trades t where t.venue = l.venue and t.symbol = l.symbol)"
+        " as last_event_time from ledger l where partition = $1 order by venue, symbol",
         partition,
     )
     return [
@@ -145,6 +147,7 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
             [(part.lower, part.upper - 1) for part in row["void"]],
             row["numbered"],
             us_of(row["watermark"]),
+            us_of(row["last_event_time"]) if row["last_event_time"] else None,
         )
         for row in rows
     ]

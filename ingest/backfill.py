@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from ingest.history import RefusedError, UnavailableError, VenueHistory
@@ -116,24 +117,24 @@ class Backfill:
                 await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", str(error))
                 return
             failing = False
-            reached = [trade for trade in page if trade.trade_id >= gap.first_id]
-            if not reached:
+            if page and page[-1].trade_id < gap.first_id and page[-1].event_time_us > gap.after_time_us:
+                gap = gap._replace(after_time_us=page[-1].event_time_us)  # a page by time that fell short
+                continue
+            if not page or page[-1].trade_id < gap.first_id:
                 if state != _SUSPECTED:
                     reason = f"the venue's history has nothing from {gap.first_id} on"
                     await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", reason)
                 return
-            await self._take(gap, reached)
-            last = reached[-1]
+            await self._take(gap, page)
+            last = page[-1]
             gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
 
     async def _take(self, gap: Gap, page: Sequence[Trade]) -> None:
         await self._publisher.publish(page)
         metrics.INGEST_BACKFILLED.labels(self._venue.name).inc(len(page))
-        expected = gap.first_id
-        for trade in page:
-            if trade.trade_id > expected:
-                await self._judge(gap.symbol, expected, trade.trade_id - 1, "void", None)
-            expected = trade.trade_id + 1
+        for before, after in pairwise(page):  # between two trades of one page the venue has no others
+            if after.trade_id > before.trade_id + 1:
+                await self._judge(gap.symbol, before.trade_id + 1, after.trade_id - 1, "void", None)
 
     async def _judge(
         self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None

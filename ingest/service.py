@@ -16,6 +16,7 @@ from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.venues import make_venue
 from ingest.venues.base import Venue
+from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient, open_redis
 
@@ -54,8 +55,11 @@ async def run(
     """
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
     for name, symbol in symbols:
-        by_venue[name].append(symbol.upper())
+        by_venue[name].append(symbol)
     venues = {name: make_venue(name, api_key=addresses.get(name, Address()).api_key) for name in by_venue}
+    for name, venue in venues.items():
+        by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
+        _check_count(venue, by_venue[name])
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     try:
@@ -70,6 +74,15 @@ async def run(
                     tasks.create_task(feed.run(stop))
     finally:
         await redis.aclose()
+
+
+def _check_count(venue: Venue, symbols: Sequence[str]) -> None:
+    limits = venue.limits
+    if limits.connections and len(symbols) > limits.connections * limits.symbols_per_connection:
+        raise FatalError(
+            f"{venue.name} allows {limits.connections} connection(s) of {limits.symbols_per_connection}"
+            f" symbols; TICKPLANT_SYMBOLS has {len(symbols)} of its symbols"
+        )
 
 
 def _backfill(

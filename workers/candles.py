@@ -52,13 +52,11 @@ class CandleMaker:
         self._live_entries: list[LiveEntry] = []
         self._entry_id: str | None = None
         self.pending_trades = 0
-        self._duplicates = 0
+        self.duplicates = 0
         for row in ledger:
             state = self._state((row.venue, row.symbol))
-            ids = Ledger(
-                row.first_trade_id, row.last_trade_id, row.missing, row.void, numbered=row.numbered
-            )
-            state.load(ids, row.watermark_us)
+            ids = Ledger(row.first_trade_id, row.last_trade_id, row.missing, row.void, numbered=row.numbered)
+            state.load(ids, row.watermark_us, row.last_event_time_us)
         for candle in open_candles:
             self._state((candle.venue, candle.symbol)).load_open(candle)
 
@@ -128,7 +126,7 @@ class CandleMaker:
         touched, self._touched = self._touched, {}
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.
         rows = [row for state in touched for row in self._rows.pop(state, ())]
-        duplicates, self._duplicates = self._duplicates, 0
+        duplicates, self.duplicates = self.duplicates, 0
         self.pending_trades = 0
         verdicts, self._verdicts = self._verdicts, []
         settle = [(state.venue, state.symbol) for state in touched if state.settle]
@@ -170,7 +168,7 @@ class CandleMaker:
                 self._touched[state] = self._unpublished[state] = self._priced[state] = None
                 accepted.extend(new)
         self.pending_trades += len(accepted)
-        self._duplicates += len(trades) - len(accepted)
+        self.duplicates += len(trades) - len(accepted)
         if not accepted:
             return None
         return [] if len(accepted) == len(trades) else accepted

@@ -32,7 +32,8 @@ _READ_ENTRIES: Final = 32
 """Entries taken in one read; at 500 trades an entry this bounds what a worker holds at once."""
 _IDLE_READ_MS: Final = 250
 """How long a read waits where nothing is due; a stop waits as long at the most."""
-_CANDLES_INTERVAL_S: Final = 0.025
+_LAG_INTERVAL_S: Final = 1.0
+_CANDLES_INTERVAL_S: Final = 0.05
 """Open candles are published at most this often; trades and prices at once."""
 
 
@@ -60,6 +61,7 @@ class Partition:
         self._first_pending_s = 0.0
         self._last_commit_s = self._clock()
         self._last_candles_s = 0.0
+        self._last_lag_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then everything read is committed.
@@ -125,7 +127,7 @@ class Partition:
             return 10
         if maker.unpublished:
             return int(_CANDLES_INTERVAL_S * 1000)
-        if not maker.pending_trades:
+        if not (maker.pending_trades or maker.duplicates):
             return _IDLE_READ_MS
         left_s = self._first_pending_s + self._policy.interval_s - self._clock()
         return max(1, int(left_s * 1000))
@@ -136,7 +138,7 @@ class Partition:
             return maker.pending_trades >= 2 * self._policy.trades
         if maker.closing or maker.pending_trades >= self._policy.trades:
             return True
-        if maker.pending_trades:
+        if maker.pending_trades or maker.duplicates:
             return self._clock() - self._first_pending_s >= self._policy.interval_s
         return self._clock() - self._last_commit_s >= self._policy.idle_s
 
@@ -164,8 +166,10 @@ class Partition:
         if committed.open_gaps:
             await self._streams.write_open_gaps(committed.open_gaps)
         await self._streams.trim(committed.trim_entry_id)
-        lag = await self._streams.lag()
-        metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)
+        if self._last_commit_s - self._last_lag_s >= _LAG_INTERVAL_S:
+            self._last_lag_s = self._last_commit_s
+            lag = await self._streams.lag()
+            metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)
 
     async def _finish(self, maker: CandleMaker) -> None:
         if self._commit is not None:

@@ -27,17 +27,19 @@ class SymbolState:
         self.settle = False
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
-        """The watermark when gaps first changed since the last commit; None if none did."""
+        """Event time of the newest trade before gaps changed since the last commit; None if none did."""
+        self._last_us = 0
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
         self._open: dict[str, Candle] = {}
         self._minutes: dict[int, Candle] = {}
         self._late: dict[Key, Candle] = {}
         self._unpublished: dict[int, Candle] = {}
 
-    def load(self, ledger: Ledger, watermark_us: int) -> None:
+    def load(self, ledger: Ledger, watermark_us: int, last_event_time_us: int | None) -> None:
         """Take over what the database holds."""
         self.ledger = ledger
         self.watermark_us = watermark_us
+        self._last_us = watermark_us if last_event_time_us is None else last_event_time_us
 
     def load_open(self, candle: Candle) -> None:
         """Take over a candle that has not closed."""
@@ -71,6 +73,7 @@ class SymbolState:
         newest = trades[-1]
         if newest.trade_id == self.ledger.last:
             self.last = newest
+            self._last_us = newest.event_time_us
         return trades
 
     def annul(self, low: int, high: int) -> None:
@@ -130,7 +133,7 @@ class SymbolState:
         """Note that ids have become missing, or have come."""
         self.settle = True
         if self.gaps_after_us is None:
-            self.gaps_after_us = self.watermark_us
+            self.gaps_after_us = self._last_us
 
     def _reach(self, time_us: int) -> bool:
         """Raise the watermark; say whether it entered another minute."""

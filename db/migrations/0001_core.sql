@@ -13,7 +13,7 @@ create table trades (
     trade_id bigint not null,
     price numeric not null,
     size numeric not null,
-    side text check (side in ('buy', 'sell')),
+    side text,
     event_time timestamptz not null,
     ingest_time timestamptz not null
 );
@@ -23,10 +23,10 @@ comment on column trades.symbol is 'The symbol as the venue writes it.';
 comment on column trades.trade_id is 'The venue''s number of the trade, rising within a symbol.';
 comment on column trades.price is 'In quote currency, as exact as the venue wrote it.';
 comment on column trades.size is 'In base currency, as exact as the venue wrote it.';
-comment on column trades.side is 'The aggressor''s side; null where the venue does not say.';
+comment on column trades.side is 'The aggressor''s side, buy or sell; null where the venue does not say.';
 comment on column trades.event_time is 'When it happened, by the venue''s clock.';
 comment on column trades.ingest_time is 'When tickplant received it.';
-create index trades_symbol_event_time on trades (venue, symbol, event_time, trade_id);
+create index trades_symbol_event_time on trades (symbol, event_time, venue, trade_id);
 
 create table candles (
     venue text collate "C" not null,

@@ -134,6 +134,10 @@ class Venue(Protocol):
         """Return headers that a request for history must carry."""
         ...
 
+    def spell(self, symbol: str) -> str:
+        """Return a symbol as the venue writes it, from how a person may have written it."""
+        ...
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
         """Return the websocket address of the symbols' trades, with subscriptions where it can have them.
 

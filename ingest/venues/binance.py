@@ -100,6 +100,10 @@ class Binance:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
 
+    def spell(self, symbol: str) -> str:
+        """Return the symbol in capitals."""
+        return symbol.upper()
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
         """Return the address of one combined stream of the symbols' trades, in microseconds."""
         streams = "/".join(quote(symbol.lower()) + "@trade" for symbol in symbols)

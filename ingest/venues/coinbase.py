@@ -104,6 +104,10 @@ class Coinbase:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
 
+    def spell(self, symbol: str) -> str:
+        """Return the symbol in capitals."""
+        return symbol.upper()
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
         """Return the address, which is the same for all symbols."""
         return base_url

@@ -82,6 +82,10 @@ class Finnhub:
         self._api_key = Secret(api_key)
         self.limits = limits
 
+    def spell(self, symbol: str) -> str:
+        """Return the symbol as it is: its case has a meaning."""
+        return symbol
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
         """Return the address, which is the same for all symbols, with the key in it."""
         return Secret(f"{base_url}/?token=" + quote(self._api_key, safe=""))

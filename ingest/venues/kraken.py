@@ -125,6 +125,10 @@ class Kraken:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
 
+    def spell(self, symbol: str) -> str:
+        """Return the symbol as it is: its case has a meaning."""
+        return symbol
+
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
         """Return the address, which is the same for all symbols."""
         return f"{base_url}/v2"
