@@ -2,8 +2,8 @@
 
 The library hands out one message per wake-up of a task and parses each frame in several Python steps: two
 thirds of the work of ingest. So frames are told apart here (RFC 6455, section 5.2): whole text messages are
-kept, and every other frame goes to the library byte for byte. Handshake, pings, closing, limits, fragments and
-violations of the protocol stay its own.
+kept, and every other frame goes to the library byte for byte. Handshake, pings, closing, limits, fragments
+and violations of the protocol stay its own.
 """
 
 import asyncio
