@@ -1,7 +1,7 @@
 """Captures: what a venue's socket sent, one frame a line, read and merged in time order.
 
 A line is a frame, or `<receive time, nanoseconds since the epoch> <frame>`. Files may be plain, gzip or zstd,
-told by their first bytes. The venue is recognised by its frames; a further venue is one entry in `_VENUES`.
+told by their first bytes. A file's venue is recognised by its frames.
 """
 
 import gzip
@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import msgspec
 import zstandard
 
-from sandbox.binance import frames as binance
+from sandbox.venue import ParsedFrame, Venue
+from sandbox.venues import VENUES
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 
@@ -36,10 +37,8 @@ class CapturedFrame(NamedTuple):
 
     time_ns: int
     """Of receiving, or the venue's where the capture doesn't say; never falls within a file."""
-    stream: str
-    payload: bytes
-    event_time_us: int
-    trade: Trade | None
+    venue: Venue
+    frame: ParsedFrame
 
 
 class Problem(NamedTuple):
@@ -65,60 +64,56 @@ def read_frames(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -
         on_problem: told of each line that could not be understood.
 
     Raises:
-        CaptureError: a file is not there, holds no frames of a known venue, or those of one that can't be
-            played yet.
+        CaptureError: a file is not there, or holds no frames of a known venue.
     """
     files = find_captures(paths)
-    return heapq.merge(*(_read_file(path, on_problem) for path in files), key=lambda frame: frame.time_ns)
+    return heapq.merge(
+        *(_read_file(path, venue, on_problem) for path, venue in files), key=lambda frame: frame.time_ns
+    )
 
 
 def read_trades(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[Trade]:
-    """Read the trades of captures, in the order in which a tape plays them; see `read_frames`."""
-    return (frame.trade for frame in read_frames(paths, on_problem) if frame.trade is not None)
+    """Read the trades that captures saw happen, in the order in which tapes play them; see `read_frames`.
+
+    Where the venue doesn't number its trades, their `trade_id` is 0.
+    """
+    frames = (captured.frame for captured in read_frames(paths, on_problem))
+    return (trade for frame in frames if not frame.past for trade in frame.trades)
 
 
-def find_captures(paths: Iterable[Path]) -> list[Path]:
-    """Return the capture files, directories expanded in the order of names.
+def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
+    """Return the capture files and their venues, directories expanded in the order of names.
 
     Raises:
         CaptureError: see `read_frames`. Files that are no captures are passed over within directories only.
     """
-    found: list[Path] = []
+    found: list[tuple[Path, Venue]] = []
     for path in paths:
-        if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if file.is_file() and _is_capture(file)]
-            if not inside:
-                raise CaptureError(f"{path}: there is no capture in this directory")
-            found += inside
-        elif _is_capture(path):
-            found.append(path)
-        else:
+        files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+        captures = [(file, venue) for file in files if (venue := _recognise(file)) is not None]
+        if not captures and path.is_dir():
+            raise CaptureError(f"{path}: there is no capture in this directory")
+        if not captures:
             raise CaptureError(
                 f"{path}: no frame of a known venue in its first {_SNIFFED_LINES} lines; a capture has one"
                 " frame a line, which the receive time in nanoseconds may precede"
             )
+        found += captures
     if not found:
         raise CaptureError("no capture is named")
     return found
 
 
-def _is_capture(path: Path) -> bool:
-    venue = _recognise(path)
-    if venue not in (None, binance.VENUE):
-        raise CaptureError(f"{path}: these are frames of {venue}; the sandbox plays binance only so far")
-    return venue is not None
-
-
-def _recognise(path: Path) -> str | None:
-    """Return the name of the venue whose frames a file holds."""
+def _recognise(path: Path) -> Venue | None:
+    """Return the venue whose frames a file holds."""
     try:
         for number, line in _read_lines(path, lambda _: None):
             if number > _SNIFFED_LINES:
                 break
-            for name, recognises in _VENUES.items():
-                message = _object_of(line)
-                if message is not None and recognises(message):
-                    return name
+            message = _object_of(line)
+            for venue in VENUES.values():
+                if message is not None and venue.recognises(message):
+                    return venue
     except OSError as error:
         raise CaptureError(f"{path}: {error.strerror or error}") from error
     return None
@@ -132,20 +127,22 @@ def _object_of(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _read_file(path: Path, on_problem: OnProblem) -> Iterator[CapturedFrame]:
+def _read_file(path: Path, venue: Venue, on_problem: OnProblem) -> Iterator[CapturedFrame]:
     latest_ns = 0
-    untimed: list[binance.ParsedFrame] = []
+    untimed: list[ParsedFrame] = []
     for number, line in _read_lines(path, on_problem):
         try:
             receive_ns, frame = _split(line)
-            parsed = binance.parse_frame(frame, receive_ns // 1000)
+            parsed = venue.parse_frame(frame, receive_ns // 1000)
         except (PoisonError, ValueError) as error:
             on_problem(Problem(path, number, str(error)))
+            continue
+        if parsed is None:
             continue
         latest_ns = max(latest_ns, receive_ns or parsed.event_time_us * 1000)
         untimed.append(parsed)
         if latest_ns:  # frames that don't say when they were sent go with the first that does
-            yield from (CapturedFrame(latest_ns, *each) for each in untimed)
+            yield from (CapturedFrame(latest_ns, venue, each) for each in untimed)
             untimed.clear()
     if untimed:
         on_problem(Problem(path, 1, "no line says when it was received or sent"))
@@ -201,23 +198,3 @@ def _split(line: bytes) -> tuple[int, bytes]:
             f"expected a receive time in nanoseconds since the epoch: {time[:30].decode(errors='replace')!r}"
         )
     return int(time), frame.lstrip()
-
-
-def _recognises_coinbase(message: dict[str, Any]) -> bool:
-    return "product_id" in message or message.get("type") == "subscriptions"
-
-
-def _recognises_finnhub(message: dict[str, Any]) -> bool:
-    return message.get("type") == "trade" and isinstance(message.get("data"), list)
-
-
-def _recognises_kraken(message: dict[str, Any]) -> bool:
-    return isinstance(message.get("channel"), str) and "product_id" not in message
-
-
-_VENUES: Final[dict[str, Callable[[dict[str, Any]], bool]]] = {
-    binance.VENUE: binance.recognises,
-    "coinbase": _recognises_coinbase,
-    "finnhub": _recognises_finnhub,
-    "kraken": _recognises_kraken,
-}

@@ -11,29 +11,13 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Final
 
-from msgspec import Struct
-
-from sandbox.binance.frames import VENUE, encode_trade, trade_stream
+from sandbox.binance.venue import KNOWN, Binance
 from sandbox.tape import Tape
-from tickplant.market import SymbolId
+from sandbox.venue import MadeTrade, ParsedFrame, Usual, Venue
+from tickplant.market import Side, SymbolId, Trade
 
 START_US: Final = 1_767_225_600_000_000
 """When a generated tape begins: 2026-01-01."""
-
-KNOWN: Final[dict[str, tuple[float, int, int]]] = {
-    "BTCUSDT": (60_000, 2, 5),
-    "ETHUSDT": (2_600, 2, 4),
-    "PEPEUSDT": (0.00001, 8, 0),
-    "SOLUSDT": (150, 2, 3),
-    "BNBUSDT": (550, 2, 3),
-    "XRPUSDT": (0.6, 4, 1),
-    "DOGEUSDT": (0.12, 5, 0),
-    "ADAUSDT": (0.4, 4, 1),
-    "SHIBUSDT": (0.000018, 8, 0),
-    "LTCUSDT": (70, 2, 3),
-    "USDCUSDT": (1, 4, 0),
-}
-"""Symbols with a usual price, and the decimal places of their prices and sizes."""
 
 _ORDER_VALUE: Final = 400
 """Of a usual trade, in units of the quote currency."""
@@ -43,28 +27,19 @@ _LEASH: Final = 0.05
 """How far the price may wander from where it began before it is surely drawn back."""
 
 
-class MadeTrade(Struct, frozen=True, gc=False):
-    """One trade, yet without a time."""
-
-    market: int
-    """Index of its market."""
-    trade_id: int
-    price: str
-    size: str
-    buyer_is_maker: bool
-
-
 class Market:
     """One symbol's order flow.
 
     Args:
-        symbol: as Binance writes it.
+        venue: where it trades.
+        symbol: as the venue writes it.
         seed: the same seed gives the same trades, whichever other symbols there are.
     """
 
-    def __init__(self, symbol: str, seed: int) -> None:
+    def __init__(self, venue: Venue, symbol: str, seed: int) -> None:
         self._random = random.Random(f"{seed}:{symbol}").random  # noqa: S311  not for secrets
-        price, self.price_decimals, self.size_decimals = KNOWN.get(symbol) or self._invent()
+        price, self.price_decimals, self.size_decimals = venue.usual(symbol) or self._invent()
+        self._places = venue.places
         self.symbol = symbol
         self._usual = max(2, round(price * 10**self.price_decimals))
         self._ticks = self._usual
@@ -98,29 +73,32 @@ class Market:
         self._next_id += 1
         draw = self._random
         lots = 1 - int(self._lots * math.log(1 - draw()) * (15 if draw() < 0.02 else 1))
-        price = _decimal_text(self._ticks, self.price_decimals)
-        return MadeTrade(market, self._next_id, price, _decimal_text(lots, self.size_decimals), self._selling)
+        price = decimal_text(self._ticks, self.price_decimals, self._places)
+        size = decimal_text(lots, self.size_decimals, self._places)
+        side: Side = "sell" if self._selling else "buy"
+        return MadeTrade(market, self._next_id, price, size, side)
 
     def _move(self) -> None:
         away = (self._ticks - self._usual) / self._usual / _LEASH
         steps = 1 - int(self._move_ticks * math.log(1 - self._random()))
         self._ticks = max(1, self._ticks + (steps if self._random() > 0.5 + away / 2 else -steps))
 
-    def _invent(self) -> tuple[float, int, int]:
+    def _invent(self) -> Usual:
         price = 10 ** (self._random() * 6 - 2)
-        return price, 2 if price > 10 else 4, 1 if price > 10 else 0
+        return Usual(price, 2 if price > 10 else 4, 1 if price > 10 else 0)
 
 
 class Flow:
     """The trades of many markets, as they follow each other, without end.
 
     Args:
+        venue: where they trade.
         symbols: at least one; the first trade most.
         seed: the same symbols and seed give the same trades.
     """
 
-    def __init__(self, symbols: Sequence[str], seed: int) -> None:
-        self.markets = [Market(symbol, seed) for symbol in symbols]
+    def __init__(self, venue: Venue, symbols: Sequence[str], seed: int) -> None:
+        self.markets = [Market(venue, symbol, seed) for symbol in symbols]
         self._random = random.Random(seed).random  # noqa: S311  not for secrets
         self._shares = list(accumulate((rank + 3) ** -0.5 for rank in range(len(symbols))))
 
@@ -134,56 +112,77 @@ class Flow:
 
 
 def name_symbols(count: int) -> list[str]:
-    """Return so many symbols: the known ones first, then invented ones."""
+    """Return so many of Binance's symbols: the known ones first, then invented ones."""
     invented = (f"SBX{number:04}USDT" for number in range(1, count + 1))
     return [*KNOWN, *invented][:count]
 
 
-def generate(symbols: Sequence[str], count: int, *, rate: float, seed: int, start_us: int = START_US) -> Tape:
+def generate(
+    symbols: Sequence[str],
+    count: int,
+    *,
+    rate: float,
+    seed: int,
+    venue: Venue | None = None,
+    start_us: int = START_US,
+) -> Tape:
     """Return a tape of generated trades.
 
     Args:
-        symbols: as Binance writes them.
+        symbols: as the venue writes them.
         count: how many trades.
         rate: trades a second, on average, by the tape's time; orders come at random moments.
         seed: the same arguments give the same tape.
+        venue: where they trade; Binance unless said otherwise.
         start_us: when the tape begins, microseconds since the epoch; times are whole milliseconds.
     """
-    tape = Tape()
-    flow = Flow(symbols, seed)
-    ids = [SymbolId(VENUE, symbol) for symbol in symbols]
-    streams = [trade_stream(symbol) for symbol in symbols]
+    venue = venue or Binance()
+    tape = Tape(venue)
+    flow = Flow(venue, symbols, seed)
     wait = random.Random(seed + 1).expovariate  # noqa: S311  not for secrets
     time_us = float(start_us)
+    left = count
     for order in flow.orders():
         due_us = int(time_us) // 1000 * 1000
-        for made in order[: count - len(tape)]:
-            text = encode_trade(
-                symbols[made.market],
-                made.trade_id,
-                made.price,
-                made.size,
-                due_us,
-                due_us,
-                buyer_is_maker=made.buyer_is_maker,
-            )
-            tape.add(streams[made.market], text.encode(), due_us * 1000, due_us)
-            tape.add_trade(
-                ids[made.market], made.trade_id, due_us, made.price, buyer_is_maker=made.buyer_is_maker
-            )
-        if len(tape) == count:
+        for frame in _frames(venue, symbols[order[0].market], order[:left], due_us):
+            tape.add(frame, due_us * 1000)
+        left -= len(order)
+        if left <= 0:
             break
         time_us += wait(rate / 1e6) * len(order)
     for market in flow.markets:
-        history = tape.histories.get(SymbolId(VENUE, market.symbol))
+        history = tape.histories.get(SymbolId(venue.name, market.symbol))
         if history is not None:
             history.price_decimals, history.size_decimals = market.price_decimals, market.size_decimals
     return tape
 
 
-def _decimal_text(units: int, decimals: int) -> str:
-    """Return so many units of the last place as Binance writes them: with eight decimal places."""
-    if not decimals:
-        return f"{units}.00000000"
-    whole, rest = divmod(units, 10**decimals)
-    return f"{whole}.{rest:0{decimals}d}{'0' * (8 - decimals)}"
+def _frames(venue: Venue, symbol: str, order: Sequence[MadeTrade], time_us: int) -> Iterator[ParsedFrame]:
+    """Yield the frames of one order: a venue sends its trades one by one, or all in one."""
+    texts = venue.encode_order(symbol, order, time_us)
+    stream = venue.stream_of(symbol)
+    trades = tuple(
+        Trade(venue.name, symbol, made.trade_id, made.price, made.size, made.side, time_us, time_us)
+        for made in order
+    )
+    share = len(trades) // len(texts)
+    for number, text in enumerate(texts):
+        yield ParsedFrame(stream, text, time_us, trades[number * share : (number + 1) * share])
+
+
+def decimal_text(units: int, decimals: int, places: int) -> str:
+    """Return so many units of the last place as a venue writes them.
+
+    Args:
+        units: how many.
+        decimals: how many decimal places the last place has.
+        places: write at least so many, or else as few as the number needs.
+    """
+    whole, rest = divmod(units, 10**decimals) if decimals else (units, 0)
+    if places:
+        return (
+            f"{whole}.{rest:0{decimals}d}{'0' * (places - decimals)}"
+            if decimals
+            else f"{whole}.{'0' * places}"
+        )
+    return f"{whole}.{rest:0{decimals}d}".rstrip("0") if rest else str(whole)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from tickplant.market import SymbolId, Trade
+from tickplant.market import Side, SymbolId, Trade
 
 
 class Aggregate(NamedTuple):
@@ -42,14 +42,14 @@ class History:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def append(self, trade_id: int, time_us: int, price: str, *, buyer_is_maker: bool) -> None:
+    def append(self, trade_id: int, time_us: int, price: str, side: Side | None) -> None:
         """Add the next trade."""
         number = 1
         if self.ids:
             self.ids_ordered &= trade_id > self.ids[-1]
             self.times_ordered &= time_us >= self.times_us[-1]
             number = self.aggregates[-1]
-        aggregate = (time_us, price, buyer_is_maker)
+        aggregate = (time_us, price, side)
         if aggregate != self._aggregate and self._aggregate is not None:
             number += 1
         self._aggregate = aggregate
@@ -95,6 +95,11 @@ class Past:
         """Return the first trades at or after an id."""
         start = bisect_left(self._history.ids, trade_id, 0, self._count)
         return self._read(range(start, min(start + limit, self._count)))
+
+    def before_id(self, trade_id: int, limit: int) -> list[Trade]:
+        """Return the last trades before an id, oldest first."""
+        end = bisect_left(self._history.ids, trade_id, 0, self._count)
+        return self._read(range(max(0, end - limit), end))
 
     def latest(self, limit: int) -> list[Trade]:
         """Return the last trades, oldest first."""
@@ -155,5 +160,5 @@ def _sorted_by_id(history: History, count: int) -> tuple[History, int]:
         if not copy.ids or history.ids[index] != copy.ids[-1]:
             chosen.append(index)
             trade = history.read(index)
-            copy.append(trade.trade_id, trade.event_time_us, trade.price, buyer_is_maker=trade.side == "sell")
+            copy.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
     return copy, len(copy)

@@ -1,18 +1,16 @@
 """Generated trades without end, in real time: each is stamped at the moment at which it is sent."""
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from itertools import chain, islice
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
 from sandbox.audience import Audience
-from sandbox.binance.frames import VENUE, encode_trade, envelope, trade_stream
 from sandbox.frames import View, encode_frame
-from sandbox.generator import Flow, MadeTrade
+from sandbox.generator import Flow
 from sandbox.history import History, Past
 from sandbox.source import State, Status, SymbolStatus
-from sandbox.tape import streams_of_symbols
-from tickplant.market import Side, SymbolId, Trade
+from sandbox.venue import Fit, MadeTrade, Venue, streams_of
+from tickplant.market import SymbolId, Trade
 
 _TICK_S: Final = 0.001
 _MAX_BURST: Final = 2_000
@@ -22,13 +20,11 @@ _REMEMBERED: Final = 400_000
 
 
 class _Market:
-    """One symbol: its names, and the trades sent so far that are remembered."""
+    """One symbol: its name, and the trades sent so far that are remembered."""
 
-    def __init__(self, symbol: str, remembered: int, decimals: tuple[int, int]) -> None:
-        self.id = SymbolId(VENUE, symbol)
-        self.stream = trade_stream(symbol)
-        self.envelope = envelope(self.stream).decode()
-        self.history = History(self.id, self._read)
+    def __init__(self, symbol: SymbolId, remembered: int, decimals: tuple[int, int]) -> None:
+        self.id = symbol
+        self.history = History(symbol, self._read)
         self.history.price_decimals, self.history.size_decimals = decimals
         self.sent = 0
         self._rows: list[MadeTrade] = []
@@ -36,7 +32,7 @@ class _Market:
 
     def note(self, made: MadeTrade, time_us: int) -> None:
         """Remember a trade that is being sent."""
-        self.history.append(made.trade_id, time_us, made.price, buyer_is_maker=made.buyer_is_maker)
+        self.history.append(made.trade_id, time_us, made.price, made.side)
         self._rows.append(made)
         self.sent += 1
         if len(self._rows) >= 2 * self._remembered:
@@ -45,15 +41,15 @@ class _Market:
 
     def _read(self, index: int) -> Trade:
         made, time_us = self._rows[index], self.history.times_us[index]
-        side: Side = "sell" if made.buyer_is_maker else "buy"
-        return Trade(*self.id, made.trade_id, made.price, made.size, side, time_us, time_us)
+        return Trade(*self.id, made.trade_id, made.price, made.size, made.side, time_us, time_us)
 
 
 class Live:
     """Markets that trade for as long as they are served.
 
     Args:
-        symbols: as Binance writes them.
+        venue: where they are.
+        symbols: as it writes them.
         rate: trades a second, all symbols together, evenly.
         seed: the same symbols and seed give the same trades, but for their times.
         hold: wait until each symbol has a listener.
@@ -62,6 +58,7 @@ class Live:
 
     def __init__(
         self,
+        venue: Venue,
         symbols: Sequence[str],
         *,
         rate: float,
@@ -69,13 +66,15 @@ class Live:
         clock_us: Callable[[], int],
         hold: bool = False,
     ) -> None:
-        flow = Flow(symbols, seed)
-        self._made = chain.from_iterable(flow.orders())
+        flow = Flow(venue, symbols, seed)
+        self.venue = venue
+        self._orders = flow.orders()
         share = max(1000, _REMEMBERED // 2 // len(symbols))
         self._markets = [
-            _Market(market.symbol, share, (market.price_decimals, market.size_decimals))
+            _Market(SymbolId(venue.name, market.symbol), share, (market.price_decimals, market.size_decimals))
             for market in flow.markets
         ]
+        self._rest: list[MadeTrade] = []
         self._by_symbol = {market.id: market for market in self._markets}
         self._rate = rate
         self._hold = hold
@@ -95,7 +94,9 @@ class Live:
     def status(self) -> Status:
         """Say how many trades were sent."""
         symbols = {
-            str(market.id): SymbolStatus(market.sent, market.history.highest_id, market.sent)
+            str(market.id): SymbolStatus(
+                market.sent, market.history.highest_id if self.venue.numbered else None, market.sent
+            )
             for market in self._markets
         }
         return Status(self._state, sum(market.sent for market in self._markets), None, symbols)
@@ -103,7 +104,7 @@ class Live:
     async def run(self, audience: Audience) -> None:
         """Trade, without end."""
         if self._hold:
-            await audience.until(lambda: audience.hears(streams_of_symbols(self.symbols)))
+            await audience.until(lambda: audience.hears(streams_of(self.venue, self.symbols)))
         self._state = "playing"
         clock_s = asyncio.get_running_loop().time
         started_s, sent = clock_s(), 0
@@ -117,22 +118,33 @@ class Live:
             await asyncio.sleep(max(_TICK_S, next_s))
 
     def _trade(self, audience: Audience, count: int) -> None:
+        """Make so many trades, and send each order's as the venue does: in one frame, or in one each."""
         time_us = self.now_us()
-        trades = [(self._markets[made.market], made) for made in islice(self._made, count)]
-        for market, made in trades:
-            market.note(made, time_us)
+        frames: list[tuple[str, bytes]] = []
+        for order in self._take(count):
+            market = self._markets[order[0].market]
+            for made in order:
+                market.note(made, time_us)
+            stream = self.venue.stream_of(market.id.symbol)
+            frames += [(stream, text) for text in self.venue.encode_order(market.id.symbol, order, time_us)]
         for view in audience.groups:
-            frames = [
-                _encode(market, made, time_us, view)
-                for market, made in trades
-                if market.stream in view.streams
-            ]
-            audience.send(view, b"".join(frames))
+            audience.send(view, b"".join(self._encode(frames, view)))
 
+    def _take(self, count: int) -> Iterator[list[MadeTrade]]:
+        """Yield orders with so many trades in all; what one has more comes first the next time."""
+        while count > 0:
+            order = self._rest or next(self._orders)
+            self._rest = order[count:]
+            yield order[:count]
+            count -= len(order)
 
-def _encode(market: _Market, made: MadeTrade, time_us: int, view: View) -> bytes:
-    time = time_us if view.micro else time_us // 1000
-    text = encode_trade(
-        market.id.symbol, made.trade_id, made.price, made.size, time, time, buyer_is_maker=made.buyer_is_maker
-    )
-    return encode_frame((f"{market.envelope}{text}}}" if view.combined else text).encode())
+    def _encode(self, frames: list[tuple[str, bytes]], view: View) -> Iterator[bytes]:
+        fits: dict[str, Fit] = {}
+        for stream, text in frames:
+            fit = fits.get(stream)
+            if fit is None:
+                fit = fits[stream] = self.venue.fit(stream, view)
+            if fit is Fit.AS_IT_LIES:
+                yield encode_frame(text)
+            elif fit is Fit.STYLED:
+                yield encode_frame(self.venue.style(text, stream, view))

@@ -8,7 +8,8 @@ from sandbox.audience import Audience
 from sandbox.frames import View
 from sandbox.history import Past
 from sandbox.source import State, Status, SymbolStatus
-from sandbox.tape import CHUNK, Rendering, Tape, streams_of_symbols
+from sandbox.tape import CHUNK, Rendering, Tape
+from sandbox.venue import Venue, streams_of
 from tickplant.market import SymbolId
 
 _MAX_STEP: Final = 4 * CHUNK
@@ -31,11 +32,16 @@ class Player:
         self._tape = tape
         self._speed = speed
         self._hold = hold
-        self._streams = streams_of_symbols(tape.histories)
+        self._streams = streams_of(tape.venue, tape.histories)
         self._position = 0
         self._state: State = "waiting"
         self._renderings: dict[View, Rendering] = {}
         self._started_s = 0.0
+
+    @property
+    def venue(self) -> Venue:
+        """Whose tape it is."""
+        return self._tape.venue
 
     @property
     def symbols(self) -> Collection[SymbolId]:
@@ -57,14 +63,17 @@ class Player:
 
     def status(self) -> Status:
         """Say how far the tape has come."""
+        tape = self._tape
         symbols = {
             str(symbol): SymbolStatus(
-                len(history), history.highest_id, self._tape.sent(symbol, self._position)
+                tape.count(symbol),
+                history.highest_id if tape.venue.numbered else None,
+                tape.sent(symbol, self._position),
             )
-            for symbol, history in self._tape.histories.items()
+            for symbol, history in tape.histories.items()
         }
         sent = sum(symbol.sent for symbol in symbols.values())
-        return Status(self._state, sent, self._tape.trades, symbols)
+        return Status(self._state, sent, tape.trades, symbols)
 
     async def run(self, audience: Audience) -> None:
         """Play the tape to its end."""

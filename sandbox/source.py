@@ -1,13 +1,11 @@
 """What a venue's trades come from: a tape that is played, or a market that is made up as time passes."""
 
-from collections.abc import Collection
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from sandbox.audience import Audience
-from sandbox.history import Past
-from tickplant.market import SymbolId
+from sandbox.venue import Market, Venue
 
 State = Literal["waiting", "playing", "finished"]
 
@@ -18,7 +16,7 @@ class SymbolStatus(Struct, frozen=True):
     trades: int
     """On the tape, or sent so far where there is no end."""
     last_trade_id: int | None
-    """The highest of those trades' ids."""
+    """The highest of those trades' ids; None where the venue doesn't number them."""
     sent: int
 
 
@@ -32,15 +30,12 @@ class Status(Struct, frozen=True):
     symbols: dict[str, SymbolStatus]
 
 
-class Source(Protocol):
-    """Trades, as they are sent and as they have been."""
+class Source(Market, Protocol):
+    """Trades of one venue, as they are sent and as they have been."""
 
     @property
-    def symbols(self) -> Collection[SymbolId]:
-        """The symbols that the venue has."""
-
-    def past(self, symbol: SymbolId) -> Past:
-        """Return a symbol's trades sent so far."""
+    def venue(self) -> Venue:
+        """Whose trades they are."""
 
     def now_us(self) -> int:
         """Return the venue's time."""

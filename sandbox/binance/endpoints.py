@@ -19,8 +19,6 @@ from sandbox.binance.query import Query, RefusalError, known_symbol, read_names
 from sandbox.history import Aggregate, Past
 from tickplant.market import EXACT, Trade
 
-WEIGHT_PER_MINUTE: Final = 6_000
-
 _FOREVER_US: Final = 2**62
 _QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY")
 
@@ -30,7 +28,7 @@ def _ping(_: Query) -> Any:
 
 
 def _time(query: Query) -> Any:
-    return {"serverTime": query.told(query.source.now_us())}
+    return {"serverTime": query.told(query.now_us)}
 
 
 def _trades(query: Query) -> Any:
@@ -66,7 +64,7 @@ def _klines(query: Query) -> Any:
     return build_klines(
         past,
         INTERVALS[name],
-        query.source.now_us(),
+        query.now_us,
         start_us=query.time_us("startTime"),
         end_us=query.time_us("endTime"),
         limit=query.limit,
@@ -75,27 +73,27 @@ def _klines(query: Query) -> Any:
 
 
 def _exchange_info(query: Query) -> Any:
-    source = query.source
+    market = query.market
     if "symbol" in query.values and "symbols" in query.values:
         raise RefusalError(-1128, "Combination of optional parameters invalid.")
     if "symbol" in query.values:
-        symbols = [known_symbol(source, query.values["symbol"])]
+        symbols = [known_symbol(market, query.values["symbol"])]
     elif "symbols" in query.values:
-        symbols = [known_symbol(source, name) for name in read_names(query.values["symbols"])]
+        symbols = [known_symbol(market, name) for name in read_names(query.values["symbols"])]
     else:
-        symbols = [symbol for symbol in source.symbols if symbol.venue == VENUE]
+        symbols = [symbol for symbol in market.symbols if symbol.venue == VENUE]
     limit = {
         "rateLimitType": "REQUEST_WEIGHT",
         "interval": "MINUTE",
         "intervalNum": 1,
-        "limit": WEIGHT_PER_MINUTE,
+        "limit": query.weight_per_minute,
     }
     return {
         "timezone": "UTC",
-        "serverTime": query.told(source.now_us()),
+        "serverTime": query.told(query.now_us),
         "rateLimits": [limit],
         "exchangeFilters": [],
-        "symbols": [_tell_symbol(source.past(symbol)) for symbol in symbols],
+        "symbols": [_tell_symbol(market.past(symbol)) for symbol in symbols],
     }
 
 
@@ -174,3 +172,7 @@ ENDPOINTS: Final[dict[str, Endpoint]] = {
         ("klines", 2, "symbol interval startTime endTime limit", _klines),
     )
 }
+
+HISTORY: Final = frozenset(
+    f"/api/v3/{name}" for name in ("trades", "historicalTrades", "aggTrades", "klines")
+)

@@ -9,16 +9,17 @@ A raw stream sends what is under `data` alone. Best bid and ask have no `e`, `E`
 
     {"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}
 
-Frames are kept in microseconds, the finer unit, and told in milliseconds where a client doesn't ask for more.
+Frames lie on a tape with their envelope and in microseconds, the finer unit; they are told without, and in
+milliseconds, where a client doesn't ask for more.
 """
 
 import re
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from sandbox.frames import encode_frame
+from sandbox.venue import ParsedFrame
 from tickplant.errors import PoisonError
 from tickplant.market import Trade, check_decimal
 
@@ -29,19 +30,8 @@ _LAST_MILLISECOND: Final = 10**14
 
 _MILLI: Final = re.compile(rb'"([ET])":(\d{13})(?=[,}])')
 _TRADE_START: Final = b'{"e":"trade","E":'
+_ENVELOPE: Final = len('{"stream":"","data":')
 _MICRO: Final = re.compile(rb'"([ET])":(\d{13})\d{3}(?=[,}])')
-
-
-class ParsedFrame(NamedTuple):
-    """One recorded frame."""
-
-    stream: str
-    """Empty where the frame came on no stream, such as an answer."""
-    payload: bytes
-    """Without an envelope, in microseconds."""
-    event_time_us: int
-    """The venue's time of sending; 0 where the frame doesn't say."""
-    trade: Trade | None
 
 
 class _Envelope(Struct, gc=False):
@@ -96,7 +86,7 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame:
         stream, data = _open_envelope(frame)
         event = _read_event(data)
         if event.e != "trade":
-            return ParsedFrame(stream, _in_micro(data), _micro(event.E), None)
+            return ParsedFrame(stream, wrap(stream, _in_micro(data)), _micro(event.E))
         fields = _decode_trade(data)
     except msgspec.DecodeError as error:
         raise PoisonError(f"a broken frame: {error}") from error
@@ -104,12 +94,13 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame:
     check_decimal(fields.p, "the price p")
     check_decimal(fields.q, "the quantity q")
     trade = _trade(fields, receive_time_us or sent_us)
-    return ParsedFrame(stream or trade_stream(fields.s), _in_micro(data), sent_us, trade)
+    stream = stream or trade_stream(fields.s)
+    return ParsedFrame(stream, wrap(stream, _in_micro(data)), sent_us, (trade,))
 
 
-def read_trade(payload: bytes | memoryview) -> Trade:
-    """Read the trade of a payload that was encoded or parsed here."""
-    fields = _decode_trade(payload)
+def read_trade(text: bytes) -> Trade:
+    """Read the trade in a text that was encoded or parsed here."""
+    fields = _decode_trade(_decode_envelope(text).data)
     return _trade(fields, _micro(fields.E))
 
 
@@ -123,9 +114,9 @@ def is_of_symbol(stream: str, trades: str) -> bool:
     return stream.partition("@")[0] == trades.partition("@")[0]
 
 
-def envelope(stream: str) -> bytes:
-    """Return the beginning of a combined frame's text; `}` is its end."""
-    return f'{{"stream":"{stream}","data":'.encode()
+def wrap(stream: str, payload: bytes) -> bytes:
+    """Return a payload in the envelope of its stream, if it came on one."""
+    return b'{"stream":"%b","data":%b}' % (stream.encode(), payload) if stream else payload
 
 
 def encode_trade(
@@ -138,17 +129,19 @@ def encode_trade(
     )
 
 
-def encode_styled(envelope: bytes, payload: bytes, *, combined: bool, micro: bool) -> bytes:
-    """Return the frame of a payload for a client.
+def style(text: bytes, stream: str, *, combined: bool, micro: bool) -> bytes:
+    """Return a text for a client.
 
     Args:
-        envelope: the stream's, or empty for a frame that has none.
-        payload: in microseconds.
+        text: in its envelope and in microseconds.
+        stream: its name, or empty for a text that has no envelope.
         combined: whether the client gets envelopes.
         micro: whether it gets microseconds.
     """
-    text = payload if micro else _in_milli(payload)
-    return encode_frame(b"%b%b}" % (envelope, text) if combined and envelope else text)
+    if combined:
+        return text if micro else _in_milli(text)
+    payload = text[_ENVELOPE + len(stream.encode()) : -1] if stream else text
+    return payload if micro else _in_milli(payload)
 
 
 def _trade(fields: _Trade, ingest_time_us: int) -> Trade:
@@ -193,15 +186,12 @@ def _micro(time: int) -> int:
     return time * 1000 if time < _LAST_MILLISECOND else time
 
 
-def _in_milli(payload: bytes) -> bytes:
-    end = payload.rfind(b'"T":') + 17  # of the thirteen digits that stay
-    if (
-        payload.startswith(_TRADE_START)
-        and payload[33:34] == b","
-        and payload[end + 3 : end + 4] in (b",", b"}")
-    ):
-        return b"%b%b%b" % (payload[:30], payload[33:end], payload[end + 3 :])
-    return _MICRO.sub(rb'"\1":\2', payload)
+def _in_milli(text: bytes) -> bytes:
+    start = text.find(_TRADE_START) + 30  # past the thirteen digits that stay
+    end = text.rfind(b'"T":') + 17
+    if start >= 30 and text[start + 3 : start + 4] == b"," and text[end + 3 : end + 4] in (b",", b"}"):
+        return b"%b%b%b" % (text[:start], text[start + 3 : end], text[end + 3 :])
+    return _MICRO.sub(rb'"\1":\2', text)
 
 
 def _in_micro(data: bytes) -> bytes:

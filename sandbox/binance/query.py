@@ -9,7 +9,7 @@ import msgspec
 
 from sandbox.binance.frames import VENUE
 from sandbox.history import Past
-from sandbox.source import Source
+from sandbox.venue import Market
 from tickplant.market import SymbolId
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9_.-]{1,20}")
@@ -30,14 +30,17 @@ class RefusalError(Exception):
 class Query(NamedTuple):
     """A request's parameters and what they are asked of."""
 
-    source: Source
+    market: Market
     values: Mapping[str, str]
     micro: bool
+    now_us: int
+    """The venue's time."""
+    weight_per_minute: int
 
     @property
     def past(self) -> Past:
         """The trades of the mandatory `symbol`."""
-        return self.source.past(known_symbol(self.source, self.mandatory("symbol")))
+        return self.market.past(known_symbol(self.market, self.mandatory("symbol")))
 
     @property
     def limit(self) -> int:
@@ -101,14 +104,14 @@ def read_values(query: str, known: frozenset[str]) -> dict[str, str]:
     return values
 
 
-def known_symbol(source: Source, name: str) -> SymbolId:
+def known_symbol(market: Market, name: str) -> SymbolId:
     """Return the symbol of a name."""
     if not _SYMBOL.fullmatch(name):
         raise RefusalError(
             -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'."
         )
     symbol = SymbolId(VENUE, name)
-    if symbol not in source.symbols:
+    if symbol not in market.symbols:
         raise RefusalError(-1121, "Invalid symbol.")
     return symbol
 

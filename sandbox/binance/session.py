@@ -9,20 +9,24 @@ Documentation: https://developers.binance.com/docs/binance-spot-api-docs/web-soc
 
 import json
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from sandbox.frames import View
-
-MAX_STREAMS: Final = 1024
+from sandbox.venue import BadAddressError
 
 _METHODS: Final = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _STREAM: Final = re.compile(r"[^@\s/!]+@[^\s/]+|![^\s/]+")
 _STRING_ID: Final = re.compile(r"[A-Za-z0-9_-]{0,36}")  # clients send UUIDs, and the venue takes them
 
 
-class BadAddressError(ValueError):
-    """The path leads to no stream; the message says why."""
+class Style(NamedTuple):
+    """How a connection's frames look."""
+
+    combined: bool
+    """Whether each payload is wrapped with the name of its stream."""
+    micro: bool
+    """Whether times are in microseconds instead of milliseconds."""
 
 
 class _RequestError(Exception):
@@ -31,38 +35,51 @@ class _RequestError(Exception):
         self.code = code
 
 
-class Session:
+class BinanceSession:
     """The state of one connection.
 
     Args:
         combined: whether payloads are wrapped with their stream's name.
         micro: whether times are in microseconds.
         streams: subscribed from the start.
-        max_streams: how many a connection may have.
     """
 
-    def __init__(
-        self, *, combined: bool, micro: bool, streams: list[str], max_streams: int = MAX_STREAMS
-    ) -> None:
+    def __init__(self, *, combined: bool, micro: bool, streams: list[str]) -> None:
         self._combined = combined
         self._micro = micro
         self._streams = dict.fromkeys(streams)
-        self._max_streams = max_streams
-        if len(self._streams) > max_streams:
-            raise BadAddressError(f"a connection can listen to at most {max_streams} streams")
         self.view = self._look()
 
-    def receive(self, text: str | bytes) -> str:
+    def greet(self) -> list[str]:
+        """Return what a new connection is sent: nothing."""
+        return []
+
+    def receive(self, message: str | bytes) -> list[str]:
         """Obey a request and return the answer."""
         request_id: int | str | None = None
         try:
-            request = _parse(text if isinstance(text, str) else text.decode(errors="replace"))
+            request = _parse(_text_of(message))
             request_id = _id_of(request)
             result = self._obey(request)
         except _RequestError as error:
-            return _encode({"error": {"code": error.code, "msg": str(error)}, "id": request_id})
+            return [_refuse(error, request_id)]
         self.view = self._look()
-        return _encode({"result": result, "id": request_id})
+        return [_encode({"result": result, "id": request_id})]
+
+    def refuse(self, message: str | bytes) -> list[str] | None:
+        """Return the refusal of a subscription; None where the message isn't one."""
+        try:
+            request = _parse(_text_of(message))
+            request_id = _id_of(request)
+        except _RequestError:
+            return None
+        if request["method"] != "SUBSCRIBE":
+            return None
+        return [_refuse(_RequestError(1, "Internal error: please try again later"), request_id)]
+
+    def beat(self, *, quiet: bool) -> list[str]:
+        """Return what is sent once a second: nothing; Binance pings instead."""
+        return []
 
     def _obey(self, request: dict[str, Any]) -> Any:
         method, params = request["method"], request.get("params", [])
@@ -86,10 +103,7 @@ class Session:
             for name in streams:
                 self._streams.pop(name, None)
             return
-        wished = self._streams | dict.fromkeys(streams)
-        if len(wished) > self._max_streams:
-            raise _RequestError(2, f"Invalid request: more than {self._max_streams} streams")
-        self._streams = wished
+        self._streams |= dict.fromkeys(streams)
 
     def _set_property(self, params: list[Any]) -> None:
         _check_property(params, 2)
@@ -98,16 +112,15 @@ class Session:
         self._combined = params[1]
 
     def _look(self) -> View:
-        return View(frozenset(self._streams), self._combined, self._micro)
+        return View(frozenset(self._streams), Style(self._combined, self._micro))
 
 
-def open_session(path: str, max_streams: int = MAX_STREAMS) -> Session:
+def open_session(path: str) -> BinanceSession:
     """Return the session that an address asks for.
 
     Args:
         path: `/ws/<stream>[/<stream>...]` or `/stream?streams=<stream>[/<stream>...]`, percent-encoded, with
             `timeUnit=MICROSECOND` for microseconds.
-        max_streams: how many a connection may have.
 
     Raises:
         BadAddressError: it is neither of these.
@@ -125,18 +138,23 @@ def open_session(path: str, max_streams: int = MAX_STREAMS) -> Session:
     else:
         raise BadAddressError("streams are at /ws/<stream> and /stream?streams=<stream>/<stream>")
     streams = [name for text in names for name in text.split("/") if name]
-    return Session(
-        combined=place == "stream",
-        micro=unit.upper() == "MICROSECOND",
-        streams=streams,
-        max_streams=max_streams,
-    )
+    return BinanceSession(combined=place == "stream", micro=unit.upper() == "MICROSECOND", streams=streams)
 
 
 def shutdown_notice(view: View, now_us: int) -> str:
     """Return the event that tells a connection of the server's end."""
-    event = {"e": "serverShutdown", "E": now_us if view.micro else now_us // 1000}
-    return _encode({"stream": "!serverShutdown", "data": event} if view.combined else event)
+    style = view.style
+    assert isinstance(style, Style)
+    event = {"e": "serverShutdown", "E": now_us if style.micro else now_us // 1000}
+    return _encode({"stream": "!serverShutdown", "data": event} if style.combined else event)
+
+
+def _text_of(message: str | bytes) -> str:
+    return message if isinstance(message, str) else message.decode(errors="replace")
+
+
+def _refuse(error: _RequestError, request_id: int | str | None) -> str:
+    return _encode({"error": {"code": error.code, "msg": str(error)}, "id": request_id})
 
 
 def _parse(text: str) -> dict[str, Any]:

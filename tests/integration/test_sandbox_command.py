@@ -95,7 +95,8 @@ def test_it_makes_trades_up_without_a_capture(tmp_path: Path) -> None:
         (("--speed", "0", "--count", "5"), "'0' is not a number above zero"),
         (("--count", "-5"), "'-5' is not a whole number"),
         (("--symbols", "BTCUSDT"), "not of the form venue:SYMBOL"),
-        (("--symbols", "coinbase:BTC-USD"), "symbols such as binance:BTCUSDT"),
+        (("--symbols", "nowhere:BTCUSDT"), "symbols such as binance:BTCUSDT or coinbase:BTC-USD"),
+        (("--symbols", "coinbase:BTCUSD"), "symbols such as coinbase:BTC-USD"),
         (("--symbols", "binance:btcusdt"), "symbols such as binance:BTCUSDT"),
     ],
 )

@@ -16,21 +16,24 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from sandbox.binance.session import Style
+from sandbox.binance.venue import Binance
 from sandbox.captures import read_frames, read_trades
 from sandbox.frames import View
 from sandbox.generator import generate, name_symbols
 from sandbox.live import Live
 from sandbox.player import Player
-from sandbox.server import Limits, Running, serve
+from sandbox.server import Options, Running, serve
 from sandbox.tape import Rendering, Tape, record
 from tickplant.clock import now_us
 from tickplant.market import SymbolId
 
 DEADLINE_S: Final = 20
-PATIENT: Final = Limits(ping_timeout_s=None)
+PATIENT: Final = Options(ping_timeout_s=None)
 
 Get = Callable[[str], Awaitable[Any]]
 
@@ -49,6 +52,14 @@ def made(count: int = 5_000, symbols: int = 3, rate: float = 1000) -> Tape:
 def address(running: Running, *names: str, micro: bool = True) -> str:
     streams = "/".join(f"{name.lower()}@trade" for name in names)
     return f"{running.ws_url}/stream?streams={streams}" + ("&timeUnit=MICROSECOND" if micro else "")
+
+
+def players(paths: list[Path], *, speed: float | None, hold: bool = False) -> list[Player]:
+    return [Player(tape, speed=speed, hold=hold) for tape in record(read_frames(paths))]
+
+
+def limited(**limits: Any) -> Options:
+    return Options(limits={"binance": replace(Binance.limits, **limits)})
 
 
 def listen(url: str) -> connect:
@@ -85,7 +96,7 @@ async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path
     folder = marketdata / "binance-spot"
     expected = list(read_trades([folder]))
     async with (
-        serve(Player(record(read_frames([folder])), speed=None, hold=True), limits=PATIENT) as running,
+        serve(players([folder], speed=None, hold=True), options=PATIENT) as running,
         listen(address(running, "BTCUSDT", "ETHUSDT", micro=False)) as client,
     ):
         events = await take(client, len(expected))
@@ -96,14 +107,10 @@ async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path
         ]
         assert await quiet(client)
         status = await get(running, "/sandbox/status")
-        assert status == {
-            "state": "finished",
-            "sent": 34_419,
-            "total": 34_419,
-            "symbols": {
-                "binance:BTCUSDT": {"trades": 19_904, "last_trade_id": 3_735_703_162, "sent": 19_904},
-                "binance:ETHUSDT": {"trades": 14_515, "last_trade_id": 1_520_553_439, "sent": 14_515},
-            },
+        assert (status["state"], status["sent"], status["total"]) == ("finished", 34_419, 34_419)
+        assert status["symbols"] == {
+            "binance:BTCUSDT": {"trades": 19_904, "last_trade_id": 3_735_703_162, "sent": 19_904},
+            "binance:ETHUSDT": {"trades": 14_515, "last_trade_id": 1_520_553_439, "sent": 14_515},
         }
         with (folder / "btcusdt-1m-klines.csv").open(newline="") as file:
             klines = list(csv.DictReader(file))
@@ -119,7 +126,7 @@ async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path
 
 async def test_streams_are_subscribed_listed_and_unsubscribed() -> None:
     async with (
-        serve(Player(made(), speed=None), limits=PATIENT) as running,
+        serve([Player(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         assert await quiet(client)
@@ -144,7 +151,7 @@ async def _answers(client: ClientConnection, count: int) -> AsyncIterator[dict[s
 
 async def test_nothing_plays_before_somebody_listens_at_full_speed() -> None:
     async with (
-        serve(Player(made(), speed=None), limits=PATIENT) as running,
+        serve([Player(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws/nosuch@trade") as client,
     ):
         assert await quiet(client)
@@ -154,7 +161,7 @@ async def test_nothing_plays_before_somebody_listens_at_full_speed() -> None:
 async def test_a_held_tape_waits_for_every_symbol() -> None:
     tape = made()
     async with (
-        serve(Player(tape, speed=None, hold=True), limits=PATIENT) as running,
+        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "BTCUSDT", "PEPEUSDT")) as client,
         listen(address(running)) as other,
     ):
@@ -174,7 +181,7 @@ async def test_a_held_tape_waits_for_every_symbol() -> None:
 async def test_clients_get_their_own_streams_forms_and_units() -> None:
     tape = made()
     async with (
-        serve(Player(tape, speed=None, hold=True), limits=PATIENT) as running,
+        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "ETHUSDT", micro=False)) as one,
         listen(f"{running.ws_url}/ws/ethusdt@trade/btcusdt@trade") as raw,
         listen(address(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT")) as everything,
@@ -190,7 +197,7 @@ async def test_clients_get_their_own_streams_forms_and_units() -> None:
 async def test_a_slow_client_at_full_speed_loses_nothing_and_holds_the_tape_back() -> None:
     tape = made(100_000)
     async with (
-        serve(Player(tape, speed=None), limits=PATIENT) as running,
+        serve([Player(tape, speed=None)], options=PATIENT) as running,
         stuck_client(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT", receive_buffer=16_384) as reader,
     ):
         await until(lambda: running.status().sent > 0)
@@ -233,7 +240,7 @@ async def test_a_client_that_vanishes_does_not_hold_the_tape_for_ever() -> None:
     tape = made(100_000)
     everything = ("BTCUSDT", "ETHUSDT", "PEPEUSDT")
     async with (
-        serve(Player(tape, speed=None, hold=True), limits=PATIENT) as running,
+        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "ETHUSDT")) as client,
     ):
         async with stuck_client(running, *everything, receive_buffer=16_384):
@@ -245,13 +252,13 @@ async def test_a_client_that_vanishes_does_not_hold_the_tape_for_ever() -> None:
 async def test_a_slow_client_of_a_paced_tape_is_disconnected_and_others_are_not() -> None:
     tape = made(80_000)  # 80 s
     async with (
-        serve(Player(tape, speed=30, hold=True), limits=Limits(backlog_bytes=500_000)) as running,
+        serve([Player(tape, speed=30, hold=True)], options=Options(backlog_bytes=500_000)) as running,
         stuck_client(running, "BTCUSDT", "PEPEUSDT", receive_buffer=4096) as reader,
         listen(address(running, "ETHUSDT")) as client,
     ):
         expected = len(tape.histories[SymbolId("binance", "ETHUSDT")])
         assert len(await take(client, expected)) == expected
-        subscribed = View(frozenset({"btcusdt@trade", "pepeusdt@trade"}), combined=True, micro=True)
+        subscribed = View(frozenset({"btcusdt@trade", "pepeusdt@trade"}), Style(combined=True, micro=True))
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(len(Rendering(tape, subscribed).between(0, len(tape))))
 
@@ -259,7 +266,7 @@ async def test_a_slow_client_of_a_paced_tape_is_disconnected_and_others_are_not(
 async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() -> None:
     tape = made(20_000)  # 20 s
     symbol = "BTCUSDT"
-    async with serve(Player(tape, speed=2)) as running:
+    async with serve([Player(tape, speed=2)]) as running:
         async with listen(address(running, symbol)) as client:
             early = await take(client, 10)
         async with listen(address(running, symbol)) as client:
@@ -277,8 +284,9 @@ async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() 
 async def test_a_paced_tape_keeps_its_own_time() -> None:
     tape = made(200, rate=100)  # two seconds
     length_us = tape.event_times_us[-1] - tape.event_times_us[0]
+    player = Player(tape, speed=10, hold=True)
     async with (
-        serve(Player(tape, speed=10, hold=True)) as running,
+        serve([player]) as running,
         listen(address(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT")) as client,
     ):
         started_s = time.monotonic()
@@ -287,13 +295,13 @@ async def test_a_paced_tape_keeps_its_own_time() -> None:
         await take(client, 100)
         assert time.monotonic() - started_s > length_us / 1e6 / 10 * 0.9
         assert tape.event_times_us[0] < between_us <= tape.event_times_us[-1]
-        assert running.source.now_us() == tape.event_times_us[-1]
+        assert player.now_us() == tape.event_times_us[-1]
 
 
 async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
     symbols = name_symbols(100)
     async with (
-        serve(Live(symbols, rate=10_000, seed=1, clock_us=now_us)) as running,
+        serve([Live(Binance(), symbols, rate=10_000, seed=1, clock_us=now_us)]) as running,
         listen(address(running, *symbols)) as client,
     ):
         connected_us = now_us()
@@ -315,7 +323,7 @@ async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
 
 async def test_a_client_that_sends_too_much_is_disconnected() -> None:
     async with (
-        serve(Player(made(), speed=None), limits=Limits(messages_per_s=5)) as running,
+        serve([Player(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         with pytest.raises(ConnectionClosed) as closed:
@@ -331,9 +339,9 @@ async def _ask_often(client: ClientConnection) -> None:
 
 
 async def test_an_unanswered_ping_ends_the_connection() -> None:
-    limits = Limits(ping_interval_s=0.05, ping_timeout_s=0.1)
+    options = Options(ping_interval_s=0.05, ping_timeout_s=0.1)
     async with (
-        serve(Player(made(10), speed=1, hold=True), limits=limits) as running,
+        serve([Player(made(10), speed=1, hold=True)], options=options) as running,
         stuck_client(running, "BTCUSDT", receive_buffer=65_536) as reader,
     ):
         head = await asyncio.wait_for(reader.readexactly(2), DEADLINE_S)
@@ -344,7 +352,7 @@ async def test_an_unanswered_ping_ends_the_connection() -> None:
 
 async def test_a_connection_ends_with_its_age() -> None:
     async with (
-        serve(Player(made(10), speed=1, hold=True), limits=Limits(connection_age_s=0.05)) as running,
+        serve([Player(made(10), speed=1, hold=True)], options=limited(connection_age_s=0.05)) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         with pytest.raises(ConnectionClosed) as closed:
@@ -354,7 +362,7 @@ async def test_a_connection_ends_with_its_age() -> None:
 
 
 async def test_the_end_is_announced() -> None:
-    async with serve(Player(made(10), speed=1, hold=True)) as running:
+    async with serve([Player(made(10), speed=1, hold=True)]) as running:
         client = await listen(address(running, "BTCUSDT"))
     message = json.loads(await client.recv())
     assert (message["stream"], message["data"]["e"]) == ("!serverShutdown", "serverShutdown")
@@ -365,7 +373,8 @@ async def test_the_end_is_announced() -> None:
 
 
 async def test_errors_have_the_venues_status_and_body() -> None:
-    async with serve(Player(made(10), speed=1, hold=True)) as running:
+    player = Player(made(10), speed=1, hold=True)
+    async with serve([player]) as running:
         with pytest.raises(HTTPError) as refused:
             await get(running, "/api/v3/trades?symbol=NOSUCH")
         with refused.value as answer:
@@ -382,17 +391,19 @@ async def test_errors_have_the_venues_status_and_body() -> None:
         in_microseconds = await asyncio.to_thread(
             read, running.rest_url + path, {"X-MBX-TIME-UNIT": "microsecond"}
         )
-        assert in_microseconds["serverTime"] == running.source.now_us()
+        assert in_microseconds["serverTime"] == player.now_us()
 
 
 async def test_other_frames_of_a_capture_come_along_when_asked_for(marketdata: Path) -> None:
     path = marketdata / "binance-spot" / "btcusdt_20240808.gz"
     frames = list(read_frames([path]))
-    tape = record(frames, all_frames=True)
+    (tape,) = record(frames, all_frames=True)
     async with (
-        serve(Player(tape, speed=None), limits=PATIENT) as running,
+        serve([Player(tape, speed=None)], options=PATIENT) as running,
         listen(address(running, "BTCUSDT")) as client,
     ):
         async with asyncio.timeout(DEADLINE_S):
             messages = [json.loads(await client.recv()) for _ in frames]
-        assert [message.get("stream", "") for message in messages] == [frame.stream for frame in frames]
+        assert [message.get("stream", "") for message in messages] == [
+            captured.frame.stream for captured in frames
+        ]

@@ -42,14 +42,17 @@ def ids(path: Path) -> list[int]:
 def test_recorded_captures_hold_what_their_description_says(marketdata: Path) -> None:
     problems: list[Problem] = []
     frames = list(read_frames([marketdata / "binance-spot"], problems.append))
-    counts = Counter(frame.trade.symbol for frame in frames if frame.trade)
+    counts = Counter(trade.symbol for trade in read_trades([marketdata / "binance-spot"]))
     assert counts == {"BTCUSDT": 19_904, "ETHUSDT": 14_515}
     assert not problems
     assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
     for symbol in counts:
-        found = [frame.trade.trade_id for frame in frames if frame.trade and frame.trade.symbol == symbol]
+        trades = [trade for captured in frames for trade in captured.frame.trades]
+        found = [trade.trade_id for trade in trades if trade.symbol == symbol]
         assert found == list(range(found[0], found[0] + len(found)))
-    assert sum(frame.stream == "" for frame in frames) == 2  # the depth snapshots came on no stream
+    assert (
+        sum(captured.frame.stream == "" for captured in frames) == 2
+    )  # the depth snapshots came on no stream
 
 
 def test_a_line_with_and_without_envelope_and_receive_time_is_the_same_trade(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_a_file_keeps_its_order_whatever_its_times_say(tmp_path: Path) -> None:
         tmp_path / "a", *(received(trade_frame(number), ms) for number, ms in ((1, 9), (2, 5), (3, 7)))
     )
     frames = list(read_frames([path, write(tmp_path / "b", received(trade_frame(4), 8))]))
-    assert [frame.trade.trade_id for frame in frames if frame.trade] == [4, 1, 2, 3]
+    assert [trade.trade_id for captured in frames for trade in captured.frame.trades] == [4, 1, 2, 3]
     assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
 
 
@@ -138,8 +141,9 @@ def test_frames_that_are_no_trades_pass_and_are_no_problem(tmp_path: Path) -> No
     problems: list[Problem] = []
     path = write(tmp_path / "a", *others, "", trade_frame(1))
     frames = list(read_frames([path], problems.append))
-    assert [frame.trade is not None for frame in frames] == [False] * 5 + [True]
-    assert [frame.stream for frame in frames][0::3] == ["btcusdt@bookTicker", "!miniTicker@arr"]
+    assert [len(captured.frame.trades) for captured in frames] == [0] * 5 + [1]
+    streams = [captured.frame.stream for captured in frames]
+    assert streams[0::3] == ["btcusdt@bookTicker", "!miniTicker@arr"]
     assert not problems
 
 
@@ -166,9 +170,7 @@ def test_a_broken_line_is_reported_with_its_place_and_left_out(tmp_path: Path, b
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zstandard.ZstdCompressor().compress])
-def test_a_file_that_breaks_off_gives_what_it_holds(
-    tmp_path: Path, pack: Callable[[bytes], bytes]
-) -> None:
+def test_a_file_that_breaks_off_gives_what_it_holds(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     text = "".join(f"{trade_frame(number, number)}\n" for number in range(20_000)).encode()
     path = tmp_path / "a"
     path.write_bytes(pack(text)[:-3000])
@@ -180,23 +182,38 @@ def test_a_file_that_breaks_off_gives_what_it_holds(
     assert all(problem.line >= len(found) for problem in problems)
 
 
-def test_frames_of_other_venues_are_named_and_refused(marketdata: Path) -> None:
-    with pytest.raises(CaptureError, match=r"btc-eth-usd.*coinbase"):
-        read_frames([marketdata / "coinbase-exchange"])
-    with pytest.raises(CaptureError, match=r"ibm.*finnhub"):
-        read_frames([marketdata / "stocks"])
+def test_recorded_captures_of_other_venues_hold_what_their_description_says(marketdata: Path) -> None:
+    problems: list[Problem] = []
+    trades = list(read_trades([marketdata / "coinbase-exchange"], problems.append))
+    assert Counter(trade.symbol for trade in trades) == {"BTC-USD": 344, "ETH-USD": 91}
+    assert {trade.venue for trade in trades} == {"coinbase"}
+    counts = Counter(trade.symbol for trade in read_trades([marketdata / "stocks"], problems.append))
+    assert counts == {"IBM": 33_381, "SPY": 451_545}
+    assert not problems
 
 
-def test_a_kraken_frame_is_recognised(tmp_path: Path) -> None:
-    line = '{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"buy","price":1.5}]}'
-    with pytest.raises(CaptureError, match="kraken"):
-        read_frames([write(tmp_path / "a", line)])
+@pytest.mark.parametrize(
+    ("line", "venue"),
+    [
+        ('{"channel":"trade","type":"update","data":[]}', "kraken"),
+        ('{"channel":"heartbeat"}', "kraken"),
+        ('{"type":"trade","data":[{"p":1.5,"s":"AAPL","t":1,"v":1}]}', "finnhub"),
+        ('{"type":"subscriptions","channels":[]}', "coinbase"),
+        ('{"type":"heartbeat","product_id":"BTC-USD","last_trade_id":5}', "coinbase"),
+        ('{"stream":"btcusdt@trade","data":{}}', "binance"),
+        ('{"lastUpdateId":1,"bids":[],"asks":[]}', "binance"),
+    ],
+)
+def test_a_venue_is_recognised_by_its_frames(tmp_path: Path, line: str, venue: str) -> None:
+    for text in (line, received(line)):
+        path = write(tmp_path / "a", "broken", text)
+        assert [(found, its.name) for found, its in find_captures([path])] == [(path, venue)]
 
 
 def test_a_directory_gives_its_captures_and_nothing_else(tmp_path: Path) -> None:
     write(tmp_path / "LICENSE", "Permission is hereby granted")
     second, first = write(tmp_path / "b", trade_frame(2)), write(tmp_path / "a", trade_frame(1))
-    assert find_captures([tmp_path]) == [first, second]
+    assert [path for path, _ in find_captures([tmp_path])] == [first, second]
 
 
 @pytest.mark.parametrize("content", ["", "open_time_ms,open\n1,2\n", "\x00\xff"])

@@ -4,7 +4,8 @@ import json
 from decimal import Decimal
 from itertools import groupby, islice, pairwise
 
-from sandbox.generator import KNOWN, START_US, Flow, Market, generate, name_symbols
+from sandbox.binance.venue import KNOWN, Binance
+from sandbox.generator import START_US, Flow, Market, generate, name_symbols
 from sandbox.tape import Tape
 from tickplant.market import SymbolId, Trade, is_decimal
 
@@ -28,15 +29,15 @@ def test_the_same_seed_gives_the_same_tape_and_another_another() -> None:
 
 
 def test_a_symbols_trades_do_not_depend_on_the_other_symbols() -> None:
-    def orders(market: Market) -> list[tuple[int, str, str, bool]]:
+    def orders(market: Market) -> list[tuple[int, str, str, str]]:
         return [
-            (each.trade_id, each.price, each.size, each.buyer_is_maker)
+            (each.trade_id, each.price, each.size, each.side)
             for order in (market.order(0) for _ in range(100))
             for each in order
         ]
 
-    alone = orders(Market("ETHUSDT", 5))
-    assert orders(Flow(SYMBOLS, 5).markets[1]) == alone
+    alone = orders(Market(Binance(), "ETHUSDT", 5))
+    assert orders(Flow(Binance(), SYMBOLS, 5).markets[1]) == alone
 
 
 def test_there_are_as_many_trades_as_asked_for_with_ids_that_count_up() -> None:
@@ -70,7 +71,7 @@ def test_prices_and_sizes_are_written_as_the_venue_does_on_its_grid() -> None:
 
 def test_prices_stay_plausible_for_long() -> None:
     for symbol in ("PEPEUSDT", "BTCUSDT"):
-        market = Market(symbol, 9)
+        market = Market(Binance(), symbol, 9)
         prices = [Decimal(market.order(0)[-1].price) for _ in range(200_000)]
         assert min(prices) > Decimal(str(KNOWN[symbol][0])) * Decimal("0.8")
         assert max(prices) < Decimal(str(KNOWN[symbol][0])) * Decimal("1.2")
@@ -78,16 +79,16 @@ def test_prices_stay_plausible_for_long() -> None:
 
 
 def test_orders_come_in_bursts_of_one_side() -> None:
-    orders = list(islice(Flow(SYMBOLS, 1).orders(), 2000))
-    assert all(len({(trade.market, trade.buyer_is_maker) for trade in order}) == 1 for order in orders)
+    orders = list(islice(Flow(Binance(), SYMBOLS, 1).orders(), 2000))
+    assert all(len({(trade.market, trade.side) for trade in order}) == 1 for order in orders)
     assert {len(order) for order in orders} >= {1, 2, 3, 4}
-    sides = [order[0].buyer_is_maker for order in orders if order[0].market == 0]
+    sides = [order[0].side for order in orders if order[0].market == 0]
     assert max(len(list(run)) for _, run in groupby(sides)) > 3
 
 
 def test_a_frame_has_the_fields_that_the_venue_sends() -> None:
     tape = made()
-    event = json.loads(tape.payload(0))
+    event = json.loads(tape.text(0))["data"]
     assert list(event) == ["e", "E", "s", "t", "p", "q", "T", "m", "M"]
 
 

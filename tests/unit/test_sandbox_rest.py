@@ -1,21 +1,19 @@
 """REST answers, as Binance documents them."""
 
 import json
-from collections.abc import Collection
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
+from sandbox_tape import Stopped, make_tape
 
-from sandbox.audience import Audience
-from sandbox.binance.frames import encode_trade
-from sandbox.binance.rest import Answer, Rest
-from sandbox.history import Past
-from sandbox.source import Status
-from sandbox.tape import Tape
+from sandbox.binance.rest import BinanceRest
+from sandbox.binance.venue import Binance
+from sandbox.venue import Answer
 from tickplant.intervals import MINUTE_US
-from tickplant.market import SymbolId
+from tickplant.market import SymbolId, Trade
 
 BTC = SymbolId("binance", "BTCUSDT")
 START_MS = 1_723_161_600_000  # a full minute
@@ -30,44 +28,27 @@ TRADES = [  # milliseconds after the start, price, size, buyer is maker
 ]
 
 
-class Stopped:
-    """A source at a fixed position of a tape."""
-
-    def __init__(self, tape: Tape, position: int) -> None:
-        self._tape = tape
-        self._position = position
-
-    @property
-    def symbols(self) -> Collection[SymbolId]:
-        return self._tape.histories.keys()
-
-    def past(self, symbol: SymbolId) -> Past:
-        return self._tape.past(symbol, self._position)
-
-    def now_us(self) -> int:
-        return self._tape.event_times_us[max(0, self._position - 1)]
-
-    def status(self) -> Status:
-        raise NotImplementedError
-
-    async def run(self, audience: Audience) -> None:
-        raise NotImplementedError
-
-
 def stopped(position: int = len(TRADES)) -> Stopped:
-    tape = Tape()
-    for number, (ms, price, size, maker) in enumerate(TRADES, 100):
-        time_us = (START_MS + ms) * 1000
-        text = encode_trade("BTCUSDT", number, price, size, time_us, time_us, buyer_is_maker=maker)
-        tape.add("btcusdt@trade", text.encode(), time_us * 1000, time_us)
-        tape.add_trade(BTC, number, time_us, price, buyer_is_maker=maker)
+    tape = make_tape(
+        Binance(),
+        (
+            Trade("binance", "BTCUSDT", number, price, size, "sell" if maker else "buy", time_us, time_us)
+            for number, (ms, price, size, maker) in enumerate(TRADES, 100)
+            for time_us in [(START_MS + ms) * 1000]
+        ),
+    )
     tape.histories[BTC].price_decimals, tape.histories[BTC].size_decimals = 2, 5
     return Stopped(tape, position)
 
 
+def open_rest(market: Stopped) -> BinanceRest:
+    return BinanceRest(market, Binance.limits, lambda: 0)
+
+
 def answer(path: str, *, position: int = len(TRADES), micro: bool = False) -> Answer:
     headers = {"X-MBX-TIME-UNIT": "MICROSECOND"} if micro else {}
-    found = Rest(stopped(position), lambda: 0).get(f"/api/v3/{path}", headers)
+    market = stopped(position)
+    found = open_rest(market).get(f"/api/v3/{path}", headers, market.now_us())
     assert found is not None
     return found
 
@@ -272,22 +253,22 @@ def test_bad_requests_get_the_venues_codes(path: str, code: int, message: str) -
 
 
 def test_what_is_not_there_has_no_answer() -> None:
-    assert Rest(stopped(), lambda: 0).get("/api/v3/order", {}) is None
+    assert open_rest(stopped()).get("/api/v3/order", {}, 0) is None
 
 
 def test_weight_is_counted_by_the_minute_and_refused_above_the_limit() -> None:
     now_us = 30_000_000
-    rest = Rest(stopped(), lambda: now_us, weight_per_minute=51)
+    rest = BinanceRest(stopped(), replace(Binance.limits, requests=51), lambda: now_us)
 
     def status(path: str) -> tuple[int, str]:
-        found = rest.get(f"/api/v3/{path}", {})
+        found = rest.get(f"/api/v3/{path}", {}, 0)
         assert found is not None
         return found.status, found.headers["X-MBX-USED-WEIGHT-1M"]
 
     assert status("time") == (200, "1")
     assert status("trades?symbol=BTCUSDT") == (200, "26")
     assert status("historicalTrades?symbol=NOSUCH") == (400, "51")
-    refused = rest.get("/api/v3/ping", {})
+    refused = rest.get("/api/v3/ping", {}, 0)
     assert refused is not None
     assert (refused.status, refused.headers["Retry-After"]) == (429, "30")
     assert json.loads(refused.body)["code"] == -1003

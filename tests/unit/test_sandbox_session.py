@@ -5,12 +5,18 @@ from typing import Any
 
 import pytest
 
-from sandbox.binance.session import BadAddressError, Session, open_session, shutdown_notice
+from sandbox.binance.session import BinanceSession, Style, open_session, shutdown_notice
 from sandbox.frames import View
+from sandbox.venue import BadAddressError
 
 
-def ask(session: Session, **request: Any) -> Any:
-    return json.loads(session.receive(json.dumps(request)))
+def ask(session: BinanceSession, **request: Any) -> Any:
+    return tell(session, json.dumps(request))
+
+
+def tell(session: BinanceSession, message: str | bytes) -> Any:
+    (answer,) = session.receive(message)
+    return json.loads(answer)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,7 @@ def ask(session: Session, **request: Any) -> Any:
     ],
 )
 def test_an_address_says_what_is_sent(path: str, streams: set[str], combined: bool, micro: bool) -> None:
-    assert open_session(path).view == View(frozenset(streams), combined, micro)
+    assert open_session(path).view == View(frozenset(streams), Style(combined, micro))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +85,7 @@ def test_an_id_is_mandatory() -> None:
 
 
 def test_what_is_no_json_gets_its_place() -> None:
-    answer = json.loads(open_session("/ws").receive('{"method":'))
+    answer = tell(open_session("/ws"), '{"method":')
     assert answer["error"] == {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 11"}
 
 
@@ -102,7 +108,7 @@ def test_what_is_no_json_gets_its_place() -> None:
     ],
 )
 def test_bad_requests_get_code_2(request_text: str, message: str) -> None:
-    assert json.loads(open_session("/ws").receive(request_text))["error"] == {
+    assert tell(open_session("/ws"), request_text)["error"] == {
         "code": 2,
         "msg": f"Invalid request: {message}",
     }
@@ -116,7 +122,7 @@ def test_the_combined_property_can_be_read_and_set() -> None:
     session = open_session("/stream?streams=btcusdt@trade")
     assert ask(session, method="GET_PROPERTY", params=["combined"], id=2) == {"result": True, "id": 2}
     assert ask(session, method="SET_PROPERTY", params=["combined", False], id=5) == {"result": None, "id": 5}
-    assert not session.view.combined
+    assert session.view.style == Style(combined=False, micro=False)
     assert ask(session, method="SET_PROPERTY", params=["combined", "no"], id=5)["error"]["code"] == 1
     assert ask(session, method="GET_PROPERTY", params=["other"], id=5)["error"] == {
         "code": 0,
@@ -124,20 +130,18 @@ def test_the_combined_property_can_be_read_and_set() -> None:
     }
 
 
-def test_a_connection_has_a_limit_of_streams() -> None:
-    session = open_session("/ws", max_streams=3)
-    assert "error" in ask(
-        session, method="SUBSCRIBE", params=["a@trade", "b@trade", "c@trade", "d@trade"], id=1
-    )
+def test_a_subscription_can_be_refused_and_nothing_else() -> None:
+    session = open_session("/ws")
+    answers = session.refuse('{"method":"SUBSCRIBE","params":["a@trade"],"id":4}') or []
+    assert [(json.loads(each)["error"]["code"], json.loads(each)["id"]) for each in answers] == [(1, 4)]
+    assert session.refuse('{"method":"LIST_SUBSCRIPTIONS","id":4}') is None
+    assert session.refuse("nonsense") is None
     assert not session.view.streams
-    assert "result" in ask(session, method="SUBSCRIBE", params=["a@trade", "b@trade", "c@trade"], id=2)
-    with pytest.raises(BadAddressError, match="at most 3"):
-        open_session("/stream?streams=a@trade/b@trade/c@trade/d@trade", max_streams=3)
 
 
 def test_the_shutdown_notice_is_wrapped_like_any_event() -> None:
     nothing: frozenset[str] = frozenset()
     event = {"e": "serverShutdown", "E": 1_770_123_456_789}
-    assert json.loads(shutdown_notice(View(nothing, False, False), 1_770_123_456_789_012)) == event
-    combined = json.loads(shutdown_notice(View(nothing, True, True), 1_770_123_456_789_012))
+    assert json.loads(shutdown_notice(View(nothing, Style(False, False)), 1_770_123_456_789_012)) == event
+    combined = json.loads(shutdown_notice(View(nothing, Style(True, True)), 1_770_123_456_789_012))
     assert combined == {"stream": "!serverShutdown", "data": {**event, "E": 1_770_123_456_789_012}}

@@ -13,11 +13,15 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from sandbox.binance.frames import wrap
+from sandbox.binance.session import Style
+from sandbox.binance.venue import Binance
 from sandbox.captures import CapturedFrame, read_frames
 from sandbox.frames import View, encode_frame
 from sandbox.generator import generate, name_symbols
 from sandbox.history import History, Past
 from sandbox.tape import Rendering, Tape, record
+from sandbox.venue import ParsedFrame
 from tickplant.market import SymbolId, Trade
 
 BTC = SymbolId("binance", "BTCUSDT")
@@ -36,7 +40,7 @@ def messages(data: bytes | memoryview) -> list[str]:
 
 
 def whole(tape: Tape, *, combined: bool = True, micro: bool = True) -> View:
-    return View(frozenset(tape.streams), combined, micro)
+    return View(frozenset(tape.streams), Style(combined, micro))
 
 
 def render(tape: Tape, view: View) -> list[str]:
@@ -62,7 +66,7 @@ def test_a_recorded_frame_comes_out_as_it_was_recorded(marketdata: Path) -> None
             time, _, frame = line.partition(" ")
             lines.append((int(time), frame))
     recorded = [frame for _, frame in sorted(lines, key=lambda line: line[0])]
-    tape = record(read_frames([folder]), all_frames=True)
+    (tape,) = record(read_frames([folder]), all_frames=True)
     assert render(tape, whole(tape, micro=False)) == recorded
 
 
@@ -94,7 +98,7 @@ def test_every_view_gets_exactly_its_streams_in_order(tape: Tape, data: st.DataO
         )
         if name in streams
     ]
-    rendering = Rendering(tape, View(streams, combined, micro))
+    rendering = Rendering(tape, View(streams, Style(combined, micro)))
     assert messages(rendering.between(0, cut)) + messages(rendering.between(cut, len(tape))) == expected
     assert rendering.empty == (not streams)
 
@@ -104,7 +108,7 @@ def names(tape: Tape) -> list[str]:
 
 
 def test_what_is_prepared_is_what_would_be_encoded(tape: Tape) -> None:
-    view = View(frozenset(tape.streams[:2]), combined=False, micro=False)
+    view = View(frozenset(tape.streams[:2]), Style(combined=False, micro=False))
     prepared = Rendering(tape, view)
     prepared.prepare(0, 300)
     assert prepared.between(0, 300) == Rendering(tape, view).between(0, 300)
@@ -112,16 +116,16 @@ def test_what_is_prepared_is_what_would_be_encoded(tape: Tape) -> None:
 
 def test_with_all_frames_a_trade_stream_brings_its_symbols_other_frames() -> None:
     def frame(stream: str) -> CapturedFrame:
-        return CapturedFrame(1, stream, b"{}", 0, None)
+        return CapturedFrame(1, Binance(), ParsedFrame(stream, wrap(stream, b"{}"), 0))
 
-    tape = record(
+    (tape,) = record(
         map(frame, ("", "btcusdt@depth", "ethusdt@bookTicker", "btcusdt@bookTicker")), all_frames=True
     )
-    assert render(tape, View(frozenset({"btcusdt@trade"}), combined=False, micro=True)) == ["{}"] * 3
-    assert render(tape, View(frozenset({"ethusdt@bookTicker"}), combined=True, micro=True)) == [
+    assert render(tape, View(frozenset({"btcusdt@trade"}), Style(combined=False, micro=True))) == ["{}"] * 3
+    assert render(tape, View(frozenset({"ethusdt@bookTicker"}), Style(combined=True, micro=True))) == [
         '{"stream":"ethusdt@bookTicker","data":{}}'
     ]
-    assert not record([frame("btcusdt@depth")]).streams
+    assert not record([frame("btcusdt@depth")])
 
 
 def test_a_million_trades_fit() -> None:
@@ -132,7 +136,7 @@ def test_a_million_trades_fit() -> None:
 def past_of(trades: Sequence[Trade]) -> Past:
     history = History(BTC, lambda index: trades[index])
     for trade in trades:
-        history.append(trade.trade_id, trade.event_time_us, trade.price, buyer_is_maker=trade.side == "sell")
+        history.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
     return Past(history, len(trades))
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import logging
 import math
 import sys
@@ -16,17 +15,18 @@ if TYPE_CHECKING:
     from sandbox.captures import Problem
     from sandbox.source import Source
     from sandbox.tape import Tape
+    from sandbox.venue import Venue
 
 logger = logging.getLogger(__name__)
 
 _SHOWN_PROBLEMS: Final = 20
 
 HELP: Final = """\
-Run a local venue that speaks Binance's own protocol, websockets and REST, on one port.
+Run local venues that speak the real ones' own protocols, websockets and REST, on one port.
 
-Its trades come from captures (--capture), or are generated: without end and in real time, or, with --count,
-as a tape of so many. When it is ready it prints one line of JSON with its addresses; the state is at
-REST-URL/sandbox/status. Point ingest at it with TICKPLANT_BINANCE_WS_URL and TICKPLANT_BINANCE_REST_URL.
+Their trades come from captures (--capture), or are generated: without end and in real time, or, with --count,
+as a tape of so many. When all is ready it prints one line of JSON with the addresses; the state is at
+REST-URL/sandbox/status. Point ingest at a venue with TICKPLANT_<VENUE>_WS_URL and TICKPLANT_<VENUE>_REST_URL.
 
 A capture has one frame a line, which the time of receiving in nanoseconds may precede; plain, gzip or zstd.
 """
@@ -75,21 +75,28 @@ def run(args: Namespace) -> int:
     _check(args)
 
     async def main(stop: asyncio.Event) -> None:
-        await _serve(_open_source(args), args, stop)
+        await _serve(_open_sources(args), args, stop)
 
     return run_service("sandbox", main, read_settings())
 
 
-async def _serve(source: "Source", args: Namespace, stop: asyncio.Event) -> None:
-    from sandbox.server import Limits, serve
+async def _serve(sources: "list[Source]", args: Namespace, stop: asyncio.Event) -> None:
+    import msgspec
+
+    from sandbox.server import Options, serve
 
     waits = args.speed == math.inf
-    limits = Limits(ping_timeout_s=None) if waits else Limits()
+    options = Options(ping_timeout_s=None) if waits else Options()
     try:
-        async with serve(source, args.host, args.port, limits=limits) as running:
-            symbols = [str(symbol) for symbol in source.symbols]
-            ready = {"ws_url": running.ws_url, "rest_url": running.rest_url, "symbols": symbols}
-            print(json.dumps(ready), flush=True)
+        async with serve(sources, args.host, args.port, options=options) as running:
+            symbols = [str(symbol) for source in sources for symbol in source.symbols]
+            ready = {
+                "ws_url": running.ws_url,
+                "rest_url": running.rest_url,
+                "symbols": symbols,
+                "venues": running.addresses,
+            }
+            print(msgspec.json.encode(ready).decode(), flush=True)
             await _until(stop, running.playing)
     except OSError as error:
         raise FatalError(
@@ -106,31 +113,67 @@ async def _until(stop: asyncio.Event, playing: asyncio.Task[None]) -> None:
     await stopping
 
 
-def _open_source(args: Namespace) -> "Source":
-    from sandbox.generator import generate, name_symbols
-    from sandbox.live import Live
+def _open_sources(args: Namespace) -> "list[Source]":
     from sandbox.player import Player
+
+    if args.capture or args.count:
+        speed = None if args.speed == math.inf else args.speed or 1
+        tapes = _read_tapes(args) if args.capture else _make_tapes(args)
+        for tape in tapes:
+            _report_tape(tape)
+        return [Player(tape, speed=speed, hold=args.hold) for tape in tapes]
+    return _open_markets(args)
+
+
+def _read_tapes(args: Namespace) -> "list[Tape]":
+    from sandbox.captures import read_frames
     from sandbox.tape import record
+
+    problems: list[Problem] = []
+    tapes = record(read_frames(args.capture, problems.append), all_frames=args.all_frames)
+    _report(problems)
+    if not any(tape.trades for tape in tapes):
+        raise FatalError("there are no trades in " + ", ".join(map(str, args.capture)))
+    return tapes
+
+
+def _make_tapes(args: Namespace) -> "list[Tape]":
+    from sandbox.generator import generate
+
+    shares = _shares(args, args.count)
+    return [
+        generate(symbols, int(count), rate=rate, seed=_seed(args), venue=venue)
+        for venue, symbols, rate, count in shares
+        if count >= 1
+    ]
+
+
+def _open_markets(args: Namespace) -> "list[Source]":
+    from sandbox.live import Live
     from tickplant.clock import now_us
 
-    speed = None if args.speed == math.inf else args.speed or 1
-    if args.capture:
-        from sandbox.captures import read_frames
+    return [
+        Live(venue, symbols, rate=rate, seed=_seed(args), hold=args.hold, clock_us=now_us)
+        for venue, symbols, rate, _ in _shares(args, 0)
+    ]
 
-        problems: list[Problem] = []
-        tape = record(read_frames(args.capture, problems.append), all_frames=args.all_frames)
-        _report(problems)
-        if not tape.trades:
-            raise FatalError("there are no trades in " + ", ".join(map(str, args.capture)))
-        _report_tape(tape)
-        return Player(tape, speed=speed, hold=args.hold)
-    symbols = _symbols(args.symbols) if args.symbols else name_symbols(args.symbol_count or 3)
-    rate, seed = args.rate or 50, 1 if args.seed is None else args.seed
-    if args.count:
-        tape = generate(symbols, args.count, rate=rate, seed=seed)
-        _report_tape(tape)
-        return Player(tape, speed=speed, hold=args.hold)
-    return Live(symbols, rate=rate, seed=seed, hold=args.hold, clock_us=now_us)
+
+def _shares(args: Namespace, count: int) -> "list[tuple[Venue, list[str], float, int]]":
+    """Return, of each venue that is to be made up, its symbols and its share of the rate and the count."""
+    from sandbox.venues import VENUES
+
+    grouped = _symbols(args)
+    total = sum(map(len, grouped.values()))
+    shares, begun = [], 0
+    for name, symbols in grouped.items():
+        begun, before = begun + len(symbols), begun
+        trades = count * begun // total - count * before // total
+        shares.append((VENUES[name], symbols, (args.rate or 50) * len(symbols) / total, trades))
+    return shares
+
+
+def _seed(args: Namespace) -> int:
+    return 1 if args.seed is None else int(args.seed)
 
 
 def _check(args: Namespace) -> None:
@@ -152,19 +195,27 @@ def _check(args: Namespace) -> None:
         raise FatalError("--speed needs a tape: --capture, or --count")
 
 
-def _symbols(names: list[str]) -> list[str]:
+def _symbols(args: Namespace) -> dict[str, list[str]]:
+    """Return the symbols that are to be made up, by venue."""
+    from sandbox.generator import name_symbols
+    from sandbox.venues import VENUES
     from tickplant.market import SymbolId
 
-    symbols: dict[str, None] = {}
-    for name in names:
+    if not args.symbols:
+        return {"binance": name_symbols(args.symbol_count or 3)}
+    grouped: dict[str, dict[str, None]] = {}
+    for name in args.symbols:
         try:
             symbol = SymbolId.parse(name)
         except ValueError as error:
             raise FatalError(f"--symbols: {error}") from error
-        if symbol.venue != "binance" or not symbol.symbol.isalnum() or symbol.symbol != symbol.symbol.upper():
-            raise FatalError(f"--symbols: {name}: the sandbox makes symbols such as binance:BTCUSDT only")
-        symbols[symbol.symbol] = None
-    return list(symbols)
+        venue = VENUES.get(symbol.venue)
+        if venue is None or not venue.is_symbol(symbol.symbol):
+            known = [venue] if venue else VENUES.values()
+            examples = " or ".join(f"{each.name}:{each.example}" for each in known)
+            raise FatalError(f"--symbols: {name}: the sandbox makes symbols such as {examples} only")
+        grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
+    return {venue: list(symbols) for venue, symbols in grouped.items()}
 
 
 def _report(problems: list["Problem"]) -> None:
@@ -176,7 +227,8 @@ def _report(problems: list["Problem"]) -> None:
 
 def _report_tape(tape: "Tape") -> None:
     trades, megabytes = f"{tape.trades:,}", tape.bytes_used / 1e6
-    logger.info("the tape has %s trades of %d symbols (%.0f MB)", trades, len(tape.histories), megabytes)
+    name, symbols = tape.venue.name, len(tape.histories)
+    logger.info("%s: the tape has %s trades of %d symbols (%.0f MB)", name, trades, symbols, megabytes)
 
 
 def _speed(text: str) -> float:

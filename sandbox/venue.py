@@ -1,0 +1,220 @@
+"""What a venue is to the sandbox: how it writes its frames, what its clients may ask, what its REST answers.
+
+A venue is one package with a class of this shape, and one entry in `venues.VENUES`. It is pure, without
+sockets or clock: what it is asked it answers from a `Market` and a time that are handed in.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from sandbox.frames import View
+from sandbox.history import Past
+from sandbox.limits import Limits
+from tickplant.market import Side, SymbolId, Trade
+
+
+class ParsedFrame(NamedTuple):
+    """One recorded frame."""
+
+    stream: str
+    """The name of the stream it came on; the symbols with a space between them, where it has several; empty
+    where it came on none, such as an answer."""
+    text: bytes
+    """As it lies on a tape."""
+    event_time_us: int
+    """The venue's time of sending; 0 where the frame doesn't say."""
+    trades: tuple[Trade, ...] = ()
+    past: bool = False
+    """Its trades had happened before: they belong to the venue's history, but aren't sent."""
+
+
+class MadeTrade(Struct, frozen=True, gc=False):
+    """One generated trade, yet without a time."""
+
+    market: int
+    """Index of its market."""
+    trade_id: int
+    price: str
+    size: str
+    side: Side
+
+
+class Usual(NamedTuple):
+    """What a symbol's trades are usually like."""
+
+    price: float
+    price_decimals: int
+    size_decimals: int
+
+
+class Fit(Enum):
+    """What becomes of a stream's frames for a view."""
+
+    NONE = 0
+    """They aren't sent."""
+    AS_IT_LIES = 1
+    """They are sent as they lie on the tape."""
+    STYLED = 2
+    """They are rewritten, or left out in part."""
+
+
+class Answer(NamedTuple):
+    """What goes back to a client over HTTP."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class BadAddressError(ValueError):
+    """The path of a websocket leads nowhere; the message says why, `status` how over HTTP."""
+
+    def __init__(self, message: str, status: int = 404) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Market(Protocol):
+    """Trades as they have been so far."""
+
+    @property
+    def symbols(self) -> Collection[SymbolId]:
+        """The symbols that the venue has."""
+
+    def past(self, symbol: SymbolId) -> Past:
+        """Return a symbol's trades sent so far."""
+
+
+class Session(Protocol):
+    """One websocket connection: what it has asked for."""
+
+    @property
+    def view(self) -> View:
+        """What it wants to be sent, as of now."""
+
+    def greet(self) -> Sequence[str]:
+        """Return what a new connection is sent."""
+
+    def receive(self, message: str | bytes) -> Sequence[str]:
+        """Obey a message and return what is sent back."""
+
+    def refuse(self, message: str | bytes) -> Sequence[str] | None:
+        """Return the refusal of a subscription; None where the message isn't one."""
+
+    def beat(self, *, quiet: bool) -> Sequence[str]:
+        """Return what is sent once a second.
+
+        Args:
+            quiet: whether nothing was sent since the last time.
+        """
+
+
+class Rest(Protocol):
+    """A venue's REST interface."""
+
+    def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
+        """Answer a GET; None if nothing is there.
+
+        Args:
+            path: with its query.
+            headers: of the request.
+            now_us: the venue's time.
+        """
+
+
+class Venue(Protocol):
+    """One venue's protocol."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as in `venue:symbol`."""
+
+    @property
+    def numbered(self) -> bool:
+        """Whether its trades have ids."""
+
+    @property
+    def limits(self) -> Limits:
+        """What it allows a client."""
+
+    @property
+    def example(self) -> str:
+        """A symbol as it writes them."""
+
+    @property
+    def places(self) -> int:
+        """How many decimal places its prices and sizes have at least."""
+
+    def is_symbol(self, name: str) -> bool:
+        """Say whether a name has the form of its symbols."""
+
+    def usual(self, symbol: str) -> Usual | None:
+        """Say what a symbol's trades are usually like; None if nobody knows."""
+
+    def recognises(self, message: dict[str, Any]) -> bool:
+        """Say whether a decoded frame is this venue's."""
+
+    def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame | None:
+        """Parse one recorded frame; None for one that belonged to the recording client's connection alone.
+
+        Args:
+            frame: the text.
+            receive_time_us: when it was received; 0 where the capture doesn't say: then the venue's time of
+                sending stands in for a trade's `ingest_time_us`.
+
+        Raises:
+            PoisonError: it is not JSON, or a trade that lacks something.
+        """
+
+    def read_trades(self, text: bytes) -> Sequence[Trade]:
+        """Read the trades in a text that lies on a tape; `trade_id` is 0 where the venue has none."""
+
+    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+        """Return the texts, as they lie on a tape, of the trades that one order made."""
+
+    def stream_of(self, symbol: str) -> str:
+        """Return the name of the stream of a symbol's trades."""
+
+    def fit(self, stream: str, view: View) -> Fit:
+        """Say what becomes of a stream's frames for a view."""
+
+    def style(self, text: bytes, stream: str, view: View) -> bytes:
+        """Return a text as a view wants it that `Fit.STYLED` goes for."""
+
+    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> Session:
+        """Return the session that a websocket's address asks for.
+
+        Args:
+            path: with its query.
+            market: what can be asked for.
+            now_us: the venue's time, as this connection is told it.
+
+        Raises:
+            BadAddressError: the address leads nowhere.
+        """
+
+    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> Rest:
+        """Return the REST interface.
+
+        Args:
+            market: what can be asked for.
+            limits: the budget of requests.
+            clock_us: this machine's time, by which requests are counted.
+        """
+
+    def is_history(self, path: str) -> bool:
+        """Say whether a path leads to trades of the past, or what is made of them."""
+
+    def refusal(self, status: int, message: str) -> Answer:
+        """Return a refusal over HTTP in the venue's form."""
+
+    def shutdown_notice(self, view: View, now_us: int) -> str | None:
+        """Return what announces the connection's end; None where the venue doesn't announce it."""
+
+
+def streams_of(venue: Venue, symbols: Iterable[SymbolId]) -> frozenset[str]:
+    """Return the names of the streams of symbols' trades."""
+    return frozenset(venue.stream_of(symbol.symbol) for symbol in symbols)
