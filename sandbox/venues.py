@@ -3,10 +3,12 @@
 from typing import Final
 
 from sandbox.binance.venue import Binance
+from sandbox.coinbase.venue import Coinbase
 from sandbox.venue import Venue
 
 _ALL: Final[tuple[Venue, ...]] = (
     Binance(),
+    Coinbase(),
 )
 
 VENUES: Final = {venue.name: venue for venue in _ALL}
