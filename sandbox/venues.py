@@ -4,11 +4,13 @@ from typing import Final
 
 from sandbox.binance.venue import Binance
 from sandbox.coinbase.venue import Coinbase
+from sandbox.finnhub.venue import Finnhub
 from sandbox.venue import Venue
 
 _ALL: Final[tuple[Venue, ...]] = (
     Binance(),
     Coinbase(),
+    Finnhub(),
 )
 
 VENUES: Final = {venue.name: venue for venue in _ALL}
