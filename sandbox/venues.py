@@ -5,12 +5,14 @@ from typing import Final
 from sandbox.binance.venue import Binance
 from sandbox.coinbase.venue import Coinbase
 from sandbox.finnhub.venue import Finnhub
+from sandbox.kraken.venue import Kraken
 from sandbox.venue import Venue
 
 _ALL: Final[tuple[Venue, ...]] = (
     Binance(),
     Coinbase(),
     Finnhub(),
+    Kraken(),
 )
 
 VENUES: Final = {venue.name: venue for venue in _ALL}
