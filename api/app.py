@@ -20,7 +20,7 @@ from api.prices import Prices
 from api.problems import answer
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.ohlcv import get_ohlcv
-from api.routes.pages import DocumentationPage, get_page
+from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
 from api.routes.price import get_price
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
@@ -86,7 +86,9 @@ def _openapi() -> OpenAPIConfig:
             Tag("live", "What happens now."),
             Tag("operation", "How this process is doing."),
         ],
-        path=DOCUMENTATION,
+        openapi_router=Router(
+            DOCUMENTATION, route_handlers=[], response_headers=PAGE_HEADERS, include_in_schema=False
+        ),
         render_plugins=[DocumentationPage()],
         use_handler_docstrings=True,
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -214,11 +213,6 @@ async def live(plant: Plant) -> None:
 def time_of(time_us: int) -> datetime:
     """Microseconds since the epoch as a datetime."""
     return _EPOCH + timedelta(microseconds=time_us)
-
-
-def shrink_buffers(connection: ClientConnection) -> None:
-    """Let the kernel keep little of what a client doesn't read."""
-    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
 
 def _trade_row(made: Trade) -> tuple[Any, ...]:

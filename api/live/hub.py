@@ -84,12 +84,16 @@ class Hub:
 
     async def run(self) -> None:
         """Follow the live streams until cancelled; an outage of Redis only interrupts."""
+        task = asyncio.current_task()
+        assert task is not None
         try:
-            while True:
+            # Looking at `cancelling` is not idle: `asyncio.wait_for` of Python 3.11, with which redis-py
+            # sends, swallows a cancellation that comes at the moment when it is done.
+            while not task.cancelling():
                 try:
                     await self._catch_on()
                     self._say_live()
-                    while True:
+                    while not task.cancelling():
                         await self._step()
                 except (RedisError, OSError) as error:
                     if not is_passing(error):
@@ -97,8 +101,8 @@ class Hub:
                     self._say_stalled(error)
                 await asyncio.sleep(self._backoff.next_s())
         finally:
-            for task in self._tasks:
-                task.cancel()
+            for rejoining in self._tasks:
+                rejoining.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def connect(self, outlet: Outlet) -> Client:

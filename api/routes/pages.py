@@ -10,7 +10,7 @@ CONTENT_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
     " connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS: Final = {
+PAGE_HEADERS: Final = {
     "Content-Security-Policy": CONTENT_POLICY,
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
@@ -21,7 +21,7 @@ _HEADERS: Final = {
 @get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False)
 def get_page() -> Response[bytes]:
     """Return a page that shows a symbol live."""
-    return Response(read_page("index.html"), media_type=MediaType.HTML, headers=_HEADERS)
+    return Response(read_page("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
 class DocumentationPage(OpenAPIRenderPlugin):

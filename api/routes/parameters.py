@@ -38,7 +38,7 @@ EndText = Annotated[
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most items on a page.")]
 After = Annotated[
     str | None,
-    QueryParameter(description="`next` of the page before this one; takes the place of `start` and `end`."),
+    QueryParameter(description="`next` of the page before this one, which knows its bounds, too."),
 ]
 
 

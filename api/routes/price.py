@@ -7,7 +7,7 @@ from api.history import History
 from api.live.cursor import Cursor
 from api.prices import Prices
 from api.problems import Problem
-from api.routes.answers import UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service, SymbolName
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service, SymbolName
 from api.routes.parameters import SymbolText, resolve
 from api.views import TradeView, trade_view
 
@@ -19,7 +19,12 @@ class Price(TradeView, frozen=True, kw_only=True):
     cursor: LiveCursor
 
 
-@get("/price/{symbol:str}", summary="Last price", tags=["market"], responses=UNKNOWN_SYMBOL | UNAVAILABLE)
+@get(
+    "/price/{symbol:str}",
+    summary="Last price",
+    tags=["market"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
 async def get_price(
     symbol: SymbolText,
     directory: Service[Directory],

@@ -11,7 +11,7 @@ from api.directory import Directory
 from api.live.door import Door, Socket
 from api.live.protocol import Channel
 from api.problems import MEDIA_TYPE, Problem, bad_parameter
-from api.routes.answers import ProblemDocument, Service
+from api.routes.answers import BAD_PARAMETER, UNKNOWN_SYMBOL, ProblemDocument, Service
 from api.routes.ohlcv import IntervalText, WindowText, parse_interval
 from api.routes.parameters import SymbolText, resolve
 from tickplant.intervals import INTERVALS
@@ -58,7 +58,11 @@ async def get_ws() -> None:
 
 
 @get(
-    "/ws/price/{symbol:str}", summary="Websocket of a price", tags=["live"], status_code=101, responses=_PLAIN
+    "/ws/price/{symbol:str}",
+    summary="Websocket of a price",
+    tags=["live"],
+    status_code=101,
+    responses=_PLAIN | BAD_PARAMETER | UNKNOWN_SYMBOL,
 )
 async def get_ws_price(symbol: SymbolText, since: SinceText = None) -> None:
     """Subscribe to `price:SYMBOL` by connecting; otherwise as `/ws`."""
@@ -66,7 +70,11 @@ async def get_ws_price(symbol: SymbolText, since: SinceText = None) -> None:
 
 
 @get(
-    "/ws/ohlcv/{symbol:str}", summary="Websocket of candles", tags=["live"], status_code=101, responses=_PLAIN
+    "/ws/ohlcv/{symbol:str}",
+    summary="Websocket of candles",
+    tags=["live"],
+    status_code=101,
+    responses=_PLAIN | BAD_PARAMETER | UNKNOWN_SYMBOL,
 )
 async def get_ws_ohlcv(
     symbol: SymbolText, interval: IntervalText = None, window: WindowText = None, since: SinceText = None

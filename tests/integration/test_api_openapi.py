@@ -1,0 +1,77 @@
+"""The OpenAPI document, its page, and the page of prices."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from api_plant import Plant, running_plant
+
+from api.app import create_app
+
+
+@pytest.fixture
+async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
+    async with running_plant(redis_url, database_url) as running:
+        yield running
+
+
+async def test_every_route_is_in_the_document(plant: Plant) -> None:
+    document = await plant.get("/docs/openapi.json")
+    routes = {
+        route.path_format for route in create_app(plant.services).routes if not route.path.startswith("/docs")
+    }
+    assert routes == set(document["paths"])
+    assert {"/ws", "/ws/price/{symbol}", "/ws/ohlcv/{symbol}", "/metrics", "/api/v1/ohlcv/{symbol}"} <= routes
+
+
+def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(path, item["get"]) for path, item in document["paths"].items()]
+
+
+async def test_everything_is_described(plant: Plant) -> None:
+    document = await plant.get("/docs/openapi.json")
+    for path, operation in operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (path, parameter["name"])
+    tags = {tag["name"] for tag in document["tags"]}
+    assert {tag for _, operation in operations(document) for tag in operation["tags"]} == tags
+
+
+async def test_errors_are_problem_documents(plant: Plant) -> None:
+    document = await plant.get("/docs/openapi.json")
+    for path, operation in operations(document):
+        if path.startswith("/api/v1/"):
+            assert "503" in operation["responses"], path
+            for status, response in operation["responses"].items():
+                kind = "application/json" if status == "200" else "application/problem+json"
+                assert list(response["content"]) == [kind], (path, status)
+        if "{symbol}" in path and path.startswith("/api/"):
+            assert "404" in operation["responses"], path
+
+
+async def test_examples_of_parameters_work(plant: Plant) -> None:
+    document = await plant.get("/docs/openapi.json")
+    tried = 0
+    for path, operation in operations(document):
+        if not path.startswith("/api/v1/"):
+            continue
+        for parameter in operation.get("parameters", []):
+            for example in (parameter.get("examples") or {}).values():
+                values = {"symbol": "BTCUSDT", parameter["name"]: example["value"]}
+                query = {parameter["name"]: example["value"]} if parameter["in"] == "query" else {}
+                answer = await plant.http.get(path.format(**values), params=query)
+                assert answer.status_code == 200 or answer.json()["code"] == "no_price", (path, values)
+                tried += 1
+    assert tried >= 8
+
+
+async def test_pages_need_nothing_from_elsewhere(plant: Plant) -> None:
+    for path in ("/", "/docs"):
+        answer = await plant.http.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/html")
+        assert not re.findall(r"""(?:src|href|url\(|import)\s*=?\s*["'(]?\s*(?:https?:)?//""", answer.text)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]

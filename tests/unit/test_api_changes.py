@@ -1,0 +1,102 @@
+"""The one order of messages that all cursors share."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from api.live.changes import Change, changes_of
+from api.live.cursor import Cursor, Order
+from api.live.joining import Joiner
+from api.live.protocol import Channel
+from tickplant import wire
+from tickplant.market import Trade, fold
+from tickplant.wire import LiveEntry, LiveUpdate
+
+SYMBOLS = ["A", "B"]
+CHANNELS = {
+    Channel("price", "v", "A"),
+    Channel("trades", "v", "A"),
+    Channel("trades", "v", "B"),
+    Channel("candles", "v", "B", "1m"),
+}
+
+
+def an_update(entry: int, symbols: list[list[str]]) -> LiveUpdate:
+    """An update with an input entry for each list of symbols, a trade for each of them."""
+    entries, last = [], {}
+    for number, names in enumerate(symbols):
+        trades = [Trade("v", name, entry, "1.0", "2.0", None, 1_000_000, 1_000_000) for name in names]
+        last |= {trade.symbol: trade for trade in trades}
+        entries.append(LiveEntry(f"{entry}-{number}", Raw(wire.encode_trades(trades))))
+    candles = tuple(candle for trade in last.values() for candle in fold([trade]))
+    return LiveUpdate(tuple(entries), tuple(last.values()), candles)
+
+
+updates = st.lists(
+    st.lists(st.lists(st.sampled_from(SYMBOLS), min_size=1, max_size=4), max_size=3), min_size=1, max_size=6
+).map(lambda shapes: {(number, 0): an_update(number, shape) for number, shape in enumerate(shapes, 1)})
+
+
+class FakeFeed:
+    """A live stream in memory."""
+
+    def __init__(self, stream: dict[Order, LiveUpdate]) -> None:
+        self._stream = stream
+
+    async def read(
+        self, partition: int, first: Order, last: Order, *, strict: bool
+    ) -> AsyncIterator[tuple[Order, LiveUpdate]]:
+        for order, update in self._stream.items():
+            if first <= order <= last:
+                yield order, update
+
+
+async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[Order, Change]]:
+    feed: Any = FakeFeed(stream)
+    joiner = Joiner(feed, None, None)  # type: ignore[arg-type]
+    found = joiner._missed(0, cursor, max(stream), CHANNELS, strict=True)
+    return [change async for change in found]
+
+
+@given(updates)
+async def test_from_any_message_on_the_rest_follows(stream: dict[Order, LiveUpdate]) -> None:
+    everything = [
+        (order, change) for order, update in stream.items() for change in changes_of(update, CHANNELS)
+    ]
+    assert [(order, change.number) for order, change in everything] == sorted(
+        {(order, change.number) for order, change in everything}
+    )
+    for index, (order, change) in enumerate(everything):
+        assert await missed(stream, Cursor(0, order, change.number)) == everything[index + 1 :]
+
+
+@given(updates, st.integers(0, 6), st.integers(0, 2))
+async def test_trades_that_history_holds_are_left_out(
+    stream: dict[Order, LiveUpdate], entry: int, number: int
+) -> None:
+    stored = (entry, number)
+    found = await missed({(0, 0): LiveUpdate(), **stream}, Cursor(0, (0, 0), stored=stored))
+    trades = [change.entry for _, change in found if change.channel.kind == "trades"]
+    assert all(order is not None and order > stored for order in trades)
+    wanted = [
+        change
+        for update in stream.values()
+        for change in changes_of(update, CHANNELS)
+        if change.channel.kind == "trades" and change.entry is not None and change.entry > stored
+    ]
+    assert len(trades) == len(wanted)
+
+
+@given(updates)
+def test_numbers_do_not_depend_on_who_asks(stream: dict[Order, LiveUpdate]) -> None:
+    for update in stream.values():
+        everything = {(change.channel, change.number) for change in changes_of(update, CHANNELS)}
+        apart = {
+            (change.channel, change.number)
+            for channel in CHANNELS
+            for change in changes_of(update, {channel})
+        }
+        assert everything == apart
