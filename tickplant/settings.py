@@ -38,7 +38,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The embedded servers' data; None: the platform's default."""
     embedded_servers: Literal["auto", "machine", "wheels"] = "auto"
     timescaledb: Literal["auto", "on", "off"] = "auto"
-    partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
 
     binance_ws_url: str = "wss://stream.binance.com:9443"
     binance_rest_url: str = "https://api.binance.com"

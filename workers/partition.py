@@ -93,7 +93,10 @@ class Partition:
         )
 
     async def _step(self, maker: CandleMaker) -> None:
-        entries = await self._streams.read(count=_READ_ENTRIES, block_ms=self._block_ms(maker))
+        block_ms = self._block_ms(maker)
+        entries = await self._streams.publish_and_read(
+            self._take_live(maker), self._published, count=_READ_ENTRIES, block_ms=block_ms
+        )
         if entries and not maker.pending:
             self._first_pending_s = self._clock()
         for entry_id, fields in entries:
@@ -105,32 +108,31 @@ class Partition:
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
         if entries:
             self._published = later(entries[-1][0], self._published)
-        await self._publish(maker)
         if self._commit is not None and self._commit.done():
             self._commit.result()
             self._commit = None
         if maker.pending and self._due(maker):
             await self._begin_commit(maker)
 
-    async def _publish(self, maker: CandleMaker) -> None:
+    def _take_live(self, maker: CandleMaker) -> LiveUpdate | None:
         now_s = self._clock()
         candles = now_s - self._last_candles_s >= _CANDLES_INTERVAL_S
         update = maker.take_live(candles=candles)
-        if update is not None:
-            if candles:
-                self._last_candles_s = now_s
-            await self._streams.publish(update, self._published)
+        if update is not None and candles:
+            self._last_candles_s = now_s
+        return update
 
     def _block_ms(self, maker: CandleMaker) -> int:
         """Return how long a read may wait: until the next commit or the next candles are due."""
         if self._commit is not None and (maker.pending_trades or maker.closing):
             return 10
+        now_s = self._clock()
+        due_s = now_s + _IDLE_READ_MS / 1000
         if maker.unpublished:
-            return int(_CANDLES_INTERVAL_S * 1000)
-        if not (maker.pending_trades or maker.duplicates):
-            return _IDLE_READ_MS
-        left_s = self._first_pending_s + self._policy.interval_s - self._clock()
-        return max(1, int(left_s * 1000))
+            due_s = min(due_s, self._last_candles_s + _CANDLES_INTERVAL_S)
+        if maker.pending_trades or maker.duplicates:
+            due_s = min(due_s, self._first_pending_s + self._policy.interval_s)
+        return max(1, int((due_s - now_s) * 1000))
 
     def _due(self, maker: CandleMaker) -> bool:
         if self._commit is not None:
@@ -172,6 +174,9 @@ class Partition:
             metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)
 
     async def _finish(self, maker: CandleMaker) -> None:
+        update = maker.take_live(candles=True)
+        if update is not None:
+            await self._streams.publish(update, self._published)
         if self._commit is not None:
             await self._commit
             self._commit = None

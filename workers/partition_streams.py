@@ -78,7 +78,6 @@ class PartitionStreams:
         self._live = live_stream(lease.partition)
         self._owner = owner_key(lease.role, lease.partition)
         self._group = group_name(lease.role, lease.epoch)
-        self._publish = redis.register_script(_PUBLISH)
         self._mean_bytes = 1_000.0
 
     async def take(self) -> str:
@@ -101,51 +100,57 @@ class PartitionStreams:
             raise _fenced(error) from error
         return published.decode() if published else START
 
-    async def read(self, *, count: int, block_ms: int) -> list[Entry]:
-        """Return the next entries, in order; none if none came in time.
+    async def publish_and_read(
+        self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int
+    ) -> list[Entry]:
+        """Publish what has changed, and wait for the next entries, in one exchange with Redis.
 
         Entries are not kept pending in the group: what is not committed is read again by the next owner,
         whose group begins at the committed entry.
 
-        Raises:
-            LeaseLostError: the group is gone, since a later owner has taken the partition.
-        """
-        try:
-            answer: Any = await self._redis.xreadgroup(
-                self._group, self._lease.owner, {self._stream: ">"}, count=count, block=block_ms, noack=True
-            )
-        except ResponseError as error:
-            raise _fenced(error) from error
-        if not answer:
-            return []
-        return [(entry_id.decode(), fields) for entry_id, fields in answer[0][1]]
-
-    async def publish(self, update: wire.LiveUpdate, published: str) -> None:
-        """Publish what has changed, and the prices with it.
-
         Args:
-            update: the change.
+            update: the change; it is published at once, before the wait.
             published: the last input entry whose trades have been published with it.
+            count: the most entries to return.
+            block_ms: the longest wait.
+
+        Returns:
+            Entries, in order; none if none came in time.
 
         Raises:
             LeaseLostError: a later owner has taken the partition; nothing was published.
         """
+        pipeline = self._redis.pipeline(transaction=False)
+        if update is not None:
+            pipeline.execute_command("EVAL", *self._publish_command(update, published))
+        pipeline.xreadgroup(
+            self._group, self._lease.owner, {self._stream: ">"}, count=count, block=block_ms, noack=True
+        )
+        answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, ResponseError):
+                raise _fenced(answer) from answer
+            if isinstance(answer, Exception):
+                raise answer
+        entries: Any = answers[-1]
+        return [(entry_id.decode(), fields) for entry_id, fields in entries[0][1]] if entries else []
+
+    async def publish(self, update: wire.LiveUpdate, published: str) -> None:
+        """Publish what has changed; as `publish_and_read` does, without the wait."""
+        try:
+            await self._redis.execute_command("EVAL", *self._publish_command(update, published))
+        except ResponseError as error:
+            raise _fenced(error) from error
+
+    def _publish_command(self, update: wire.LiveUpdate, published: str) -> list[Any]:
         payload = wire.encode_update(update)
         self._mean_bytes += (len(payload) - self._mean_bytes) / 32
         kept = min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
-        prices = [
-            part
-            for price in update.prices
-            for part in (f"{price.venue}:{price.symbol}", wire.encode_trade(price))
-        ]
-        run: Any = self._publish
-        try:
-            await run(
-                keys=[self._owner, self._live, PRICES],
-                args=[self._lease.epoch, published, kept, payload, *prices],
-            )
-        except ResponseError as error:
-            raise _fenced(error) from error
+        keys = [self._owner, self._live, PRICES]
+        command = [_PUBLISH, len(keys), *keys, self._lease.epoch, published, kept, payload]
+        for price in update.prices:
+            command += f"{price.venue}:{price.symbol}", wire.encode_trade(price)
+        return command
 
     async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
         """Tell ingest what is missing; nothing, where a symbol has no gaps."""

@@ -114,12 +114,12 @@ async def test_a_former_owner_can_neither_read_nor_publish(redis_url: str) -> No
     later = PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0"))
     await later.take()
     with pytest.raises(LeaseLostError):
-        await former.read(count=1, block_ms=10)
+        await former.publish_and_read(None, "0-0", count=1, block_ms=10)
     with pytest.raises(LeaseLostError):
         await former.publish(LiveUpdate(), "1-0")
     with pytest.raises(LeaseLostError):
         await former.take()
-    assert len(await later.read(count=10, block_ms=10)) == 1
+    assert len(await later.publish_and_read(None, "0-0", count=10, block_ms=10)) == 1
     await redis.aclose()
 
 
@@ -127,7 +127,7 @@ async def test_a_former_owner_waiting_for_entries_is_woken_and_refused(redis_url
     redis = open_redis(redis_url)
     former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
     await former.take()
-    waiting = asyncio.create_task(former.read(count=1, block_ms=5_000))
+    waiting = asyncio.create_task(former.publish_and_read(None, "0-0", count=1, block_ms=5_000))
     await asyncio.sleep(0.05)
     await PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0")).take()
     with pytest.raises(LeaseLostError):
@@ -142,7 +142,7 @@ async def test_entries_get_greater_ids_than_committed_ones_where_redis_lost_them
     await streams.take()
     entry_id = await redis.xadd("trades:0", {"t": b"1"})
     assert entry_id == b"99999999999999-6"
-    assert len(await streams.read(count=10, block_ms=10)) == 1
+    assert len(await streams.publish_and_read(None, "0-0", count=10, block_ms=10)) == 1
     await redis.aclose()
 
 
