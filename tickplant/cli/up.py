@@ -118,7 +118,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
     supervisor = Supervisor(terminal.say)
     async with (
         _servers(plan, supervisor, terminal) as (redis_url, database_url),
-        _venue(plan, supervisor) as venue,
+        _venue(plan, supervisor) as (venue, status_url),
         AsyncExitStack() as stack,
     ):
         shared = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url, **venue}
@@ -128,7 +128,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
             await supervisor.failed()
         from tickplant.cli.replay import Replay, race
 
-        replay = Replay(venue["TICKPLANT_BINANCE_REST_URL"], redis_url, database_url, terminal, plan)
+        replay = Replay(status_url, redis_url, database_url, terminal, plan)
         await race(replay.run(), supervisor.failed())
         if not args.once:
             await supervisor.failed()
@@ -164,19 +164,24 @@ async def _servers(
 
 
 @asynccontextmanager
-async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[dict[str, str]]:
-    """Start the sandbox if the plan has one, and yield the settings that point ingest at it."""
+async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[tuple[dict[str, str], str]]:
+    """Start the sandbox if the plan has one; yield settings that point ingest at it, and its address."""
     import msgspec
 
+    from tickplant.settings import Settings, variable
+
     if plan.sandbox is None:
-        yield {}
+        yield {}, ""
         return
     async with supervisor.announced(plan.sandbox) as line:
         ready = msgspec.json.decode(line)
-        venue = {
-            "TICKPLANT_BINANCE_WS_URL": ready["ws_url"],
-            "TICKPLANT_BINANCE_REST_URL": ready["rest_url"],
-        }
+        venue: dict[str, str] = {}
+        for field in Settings.__struct_fields__:  # of all venues, so that nothing live comes among it
+            name, _, what = field.partition("_")
+            if what in ("ws_url", "rest_url"):
+                venue[variable(field)] = f"{ready[what]}/{name}"
+            elif what == "api_key":
+                venue |= {variable(field): "sandbox", f"{variable(field)}_FILE": ""}
         if plan.takes_symbols:
             venue["TICKPLANT_SYMBOLS"] = " ".join(ready["symbols"])
-        yield venue
+        yield venue, ready["rest_url"]
