@@ -1,0 +1,160 @@
+"""What documents name exists: settings, metrics, commands, options, routes, codes, files, tests, links."""
+
+import re
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+from litestar.handlers import BaseRouteHandler
+from prometheus_client import Counter, Gauge, Histogram
+
+from api import app
+from api.live.protocol import Close, Code, Kind, Op
+from tickplant import metrics
+from tickplant.cli import COMMANDS
+from tickplant.settings import Settings, variable
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+FOLDERS = ("api", "bench", "db", "docs", "ingest", "sandbox", "tests", "tickplant", "workers")
+TESTS_OWN = {"TICKPLANT_MARKETDATA", "TICKPLANT_TEST_SEED"}
+"""Variables of the tests, which tickplant doesn't know."""
+
+each_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=[path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
+)
+
+
+def read(document: Path) -> str:
+    return document.read_text(encoding="utf-8")
+
+
+def code_in(text: str) -> list[str]:
+    """Lines of fenced blocks, and what stands between backticks elsewhere."""
+    prose, *rest = re.split(r"^```.*$", text, flags=re.MULTILINE)
+    found: list[str] = []
+    for number, part in enumerate(rest):
+        if number % 2 == 0:
+            found += part.splitlines()
+        else:
+            prose += part
+    return found + re.findall(r"`([^`\n]+)`", prose)
+
+
+def named(document: Path, pattern: str) -> set[str]:
+    return {match for code in code_in(read(document)) for match in re.findall(pattern, code)}
+
+
+@each_document
+def test_settings_exist(document: Path) -> None:
+    fields = {variable(field.name) for field in msgspec.structs.fields(Settings)}
+    secrets = {f"{name}_FILE" for name in fields if name.endswith("_KEY")}
+    words = set(re.findall(r"TICKPLANT_[A-Z][A-Z0-9_]*", read(document)))
+    assert words - fields - secrets - TESTS_OWN == set()
+
+
+def exposed_metrics() -> Iterator[str]:
+    for metric in vars(metrics).values():
+        if isinstance(metric, Counter | Gauge | Histogram):
+            (family,) = metric.describe()
+            yield f"{family.name}_total" if isinstance(metric, Counter) else family.name
+
+
+@each_document
+def test_metrics_exist_under_the_name_that_is_served(document: Path) -> None:
+    assert named(document, r"\btickplant_[a-z_]*[a-z]\b") - set(exposed_metrics()) == set()
+
+
+def options_of(command: str) -> set[str]:
+    parser = ArgumentParser()
+    import_module(f"tickplant.cli.{command}").add_arguments(parser)
+    common = {"--help"} if command == "sandbox" else {"--help", "--data"}
+    return common | set(re.findall(r"--[a-z][a-z-]*", parser.format_help()))
+
+
+@each_document
+def test_commands_and_their_options_exist(document: Path) -> None:
+    for code in code_in(read(document)):
+        for command, rest in re.findall(r"\btickplant ([a-z]+)([^|#]*)", code):
+            assert command in COMMANDS, code
+            assert set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest)) <= options_of(command), code
+
+
+def test_the_readme_names_every_command() -> None:
+    assert named(ROOT / "README.md", r"\btickplant ([a-z]+)") >= COMMANDS.keys()
+
+
+@each_document
+def test_targets_of_make_exist(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named(document, r"\bmake ([a-z]+)") - targets == set()
+
+
+def routes() -> Iterator[re.Pattern[str]]:
+    for handler in vars(app).values():
+        if isinstance(handler, BaseRouteHandler):
+            for prefix in ("", app.PREFIX):
+                for path in handler.paths:
+                    yield re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", path))
+    yield re.compile(app.DOCUMENTATION)
+
+
+@each_document
+def test_addresses_of_the_api_exist(document: Path) -> None:
+    paths = named(document, r"(?:127\.0\.0\.1:8080|^)(/[a-z][\w/:{}-]*)")
+    known = list(routes())
+    assert {path for path in paths if not any(route.fullmatch(path) for route in known)} == set()
+
+
+def test_every_word_of_the_websocket_is_explained() -> None:
+    document = ROOT / "docs" / "websocket.md"
+    text = read(document)
+    rows = set(re.findall(r"^\| `?([\w]+)`? \|", text, re.MULTILINE))
+    assert rows >= set(get_args(Code)) | {str(int(code)) for code in Close}
+    assert named(document, r"^([a-z]+):SYMBOL") == set(get_args(Kind))
+    assert named(document, r'"op":"(\w+)"') == set(get_args(Op))
+    assert named(document, r'"code":"(\w+)"') <= set(get_args(Code))
+
+
+def exists(path: str) -> bool:
+    name, _, test = path.partition("::")
+    files = list(ROOT.glob(name.rstrip("/.")))
+    return bool(files) and (not test or defined(test, files))
+
+
+def defined(test: str, files: Iterable[Path]) -> bool:
+    return any(f"def {test}(" in read(path) for path in files if path.is_file())
+
+
+@each_document
+def test_files_exist(document: Path) -> None:
+    paths = named(document, rf"(?<![\w/.:<-])((?:{'|'.join(FOLDERS)})/(?:[\w./*:-]*[\w*])?)(?![\w<])")
+    assert {path for path in paths if not exists(path)} == set()
+
+
+@each_document
+def test_tests_exist(document: Path) -> None:
+    files = list((ROOT / "tests").rglob("test_*.py"))
+    tests = named(document, r"^test_\w+$")
+    assert {test for test in tests if not defined(test, files)} == set()
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", read(document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(document)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / name if name else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
