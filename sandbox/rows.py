@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from sandbox.frames import View
 from sandbox.venue import Fit
+from tickplant.market import MAX_DECIMAL_CHARS
 
 _decode = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
@@ -35,10 +36,20 @@ def keep_rows(text: bytes, key: str, view: View) -> bytes:
     return msgspec.json.encode({**message, "data": rows})
 
 
-def plain(number: str | int) -> str:
-    """Return a JSON number's text as a plain decimal: venues write very small ones with an exponent."""
+def plain(number: object) -> str:
+    """Return a JSON number as a plain decimal: venues write very small ones with an exponent.
+
+    Args:
+        number: an int, or the text of any other number; of anything else the text is no decimal.
+    """
     text = str(number)
-    return format(Decimal(text), "f") if "e" in text.lower() else text
+    if type(number) is not str or "e" not in text.lower():
+        return text
+    try:
+        exact = Decimal(text)
+    except ArithmeticError:
+        return text
+    return format(exact, "f") if abs(exact.adjusted()) < MAX_DECIMAL_CHARS else text
 
 
 def _symbol(row: Raw, key: str) -> str:
