@@ -21,6 +21,7 @@ from api.problems import answer
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.ohlcv import get_ohlcv
 from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
+from api.routes.parameters import refuse_unknown
 from api.routes.price import get_price
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
@@ -51,7 +52,11 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     return Litestar(
         route_handlers=[
             get_page,
-            Router(PREFIX, route_handlers=[get_symbols, get_price, get_trades, get_ohlcv]),
+            Router(
+                PREFIX,
+                route_handlers=[get_symbols, get_price, get_trades, get_ohlcv],
+                before_request=refuse_unknown,
+            ),
             get_ws,
             get_ws_price,
             get_ws_ohlcv,

@@ -1,37 +1,28 @@
 """The hub: one a process; follows the live streams and tells every client what changed."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-from redis.exceptions import RedisError
-
 from api.history import History
 from api.live.client import Client, Outlet
-from api.live.cursor import BEGIN, Cursor, Order
-from api.live.feed import TAIL_UPDATES, Feed, Payload, TrimmedError
+from api.live.cursor import Cursor
+from api.live.feed import Feed, TrimmedError
+from api.live.follower import Follower
 from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
-from api.live.protocol import Channel, Frame, Status, encode
+from api.live.protocol import Channel, Status, encode
 from api.live.topic import Topic
 from api.prices import Prices
 from db.pool import OUTAGE as DATABASE_OUTAGE
-from tickplant import metrics, wire
+from tickplant import metrics
 from tickplant.backoff import Backoff
-from tickplant.errors import PoisonError
 from tickplant.market import SymbolId
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.redis_client import RedisClient, is_passing
-from tickplant.wire import LiveUpdate
-
-_log = logging.getLogger(__name__)
+from tickplant.redis_client import RedisClient
 
 OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 
-_SEED_UPDATES: Final = 128
-"""Updates looked at when following begins, to know what was stored from what is live."""
 _FLUSHED_AT_ONCE: Final = 256
 """Clients written to before others on the event loop get their turn."""
 
@@ -61,16 +52,16 @@ class Hub:
         self._history = history
         self._joiner = Joiner(self._feed, history, prices)
         self._partitions = [LivePartition(number) for number in range(partitions)]
+        self._follower = Follower(self._feed, self._partitions, self)
         self._queue_bytes = queue_bytes
-        self._staged: Staged = {}
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._backoff = Backoff(first_s=0.05, cap_s=2.0)
-        self._started = False
-        self._stalled = False
-        self.live = False
+        self._rejoining: set[asyncio.Task[None]] = set()
+
+    @property
+    def live(self) -> bool:
         """Whether updates flow."""
+        return self._follower.live
 
     @property
     def partitions(self) -> int:
@@ -84,26 +75,12 @@ class Hub:
 
     async def run(self) -> None:
         """Follow the live streams until cancelled; an outage of Redis only interrupts."""
-        task = asyncio.current_task()
-        assert task is not None
         try:
-            # Looking at `cancelling` is not idle: `asyncio.wait_for` of Python 3.11, with which redis-py
-            # sends, swallows a cancellation that comes at the moment when it is done.
-            while not task.cancelling():
-                try:
-                    await self._catch_on()
-                    self._say_live()
-                    while not task.cancelling():
-                        await self._step()
-                except (RedisError, OSError) as error:
-                    if not is_passing(error):
-                        raise
-                    self._say_stalled(error)
-                await asyncio.sleep(self._backoff.next_s())
+            await self._follower.run()
         finally:
-            for rejoining in self._tasks:
-                rejoining.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for task in self._rejoining:
+                task.cancel()
+            await asyncio.gather(*self._rejoining, return_exceptions=True)
 
     def connect(self, outlet: Outlet) -> Client:
         """Take a client in."""
@@ -201,6 +178,38 @@ class Hub:
         while self._dirty:
             metrics.API_SENDS.inc(self._dirty.pop().flush())
 
+    async def tell(self, staged: Staged) -> None:
+        """Encode what changed, once, and write it to all who want it; empties `staged`."""
+        for key, (topic, cursor, change) in staged.items():
+            frame = topic.update_frame(cursor, change.data)
+            for sink in topic.sinks:
+                sink.push(key, frame)
+        staged.clear()
+        while self._dirty:
+            batch, self._dirty[:] = self._dirty[:_FLUSHED_AT_ONCE], self._dirty[_FLUSHED_AT_ONCE:]
+            metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
+            if self._dirty:
+                await asyncio.sleep(0)
+
+    def begin_anew(self, partition: LivePartition) -> None:
+        """Void what is known of a partition, and show its subscribers snapshots."""
+        for topic in partition.topics.values():
+            topic.state = None
+            clients = [sink for sink in topic.sinks if isinstance(sink, Client)]
+            topic.sinks.clear()
+            if clients:
+                metrics.API_RESETS.inc()
+                task = asyncio.create_task(self._rejoin(topic, clients))
+                self._rejoining.add(task)
+                task.add_done_callback(self._rejoining.discard)
+
+    def tell_state(self, *, live: bool) -> None:
+        """Tell all clients whether updates flow."""
+        frame = encode(Status("live" if live else "stalled"))
+        for client in self._clients:
+            client.push("status", frame)
+        self.flush()
+
     def _partition(self, channel: Channel) -> LivePartition:
         return self._partitions[self._history.partition_of(channel.symbol_id)]
 
@@ -213,72 +222,6 @@ class Hub:
             partition.enter(topic)
         return partition, topic
 
-    async def _catch_on(self) -> None:
-        """Begin to follow, or go on where following ended if the streams still hold that place."""
-        for partition in self._partitions:
-            if not self._started or not await self._feed.holds(partition.number, partition.position):
-                await self._restart(partition)
-        self._started = True
-
-    async def _restart(self, partition: LivePartition) -> None:
-        newest = await self._feed.newest(partition.number, _SEED_UPDATES)
-        partition.restart(newest, all_there_is=len(newest) < _SEED_UPDATES)
-        self._begin_anew(partition)
-
-    async def _step(self) -> None:
-        reply = await self._feed.tail([partition.position for partition in self._partitions])
-        for number, payloads in reply:
-            partition = self._partitions[number]
-            suspicious = len(payloads) >= TAIL_UPDATES and partition.position != BEGIN
-            if suspicious and not await self._feed.holds(number, partition.position):
-                await self._restart(partition)
-            else:
-                self._take(partition, payloads)
-        self._tell()
-        await self._flush_all()
-
-    def _take(self, partition: LivePartition, payloads: list[Payload]) -> None:
-        for order, payload in payloads:
-            if not self._take_one(partition, order, payload):
-                metrics.API_POISON.inc()
-                partition.restart([(order, LiveUpdate())], all_there_is=False)
-                self._begin_anew(partition)
-
-    def _take_one(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
-        try:
-            partition.take(order, wire.decode_update(payload), self._staged)
-        except (msgspec.DecodeError, PoisonError) as error:
-            _log.warning("partition %d: an update can't be read: %s", partition.number, error)
-            return False
-        return True
-
-    def _tell(self) -> None:
-        """Encode what changed, once, and hand it to all who want it."""
-        for key, (topic, cursor, change) in self._staged.items():
-            frame = topic.update_frame(cursor, change.data)
-            for sink in topic.sinks:
-                sink.push(key, frame)
-        self._staged.clear()
-
-    async def _flush_all(self) -> None:
-        while self._dirty:
-            batch, self._dirty[:] = self._dirty[:_FLUSHED_AT_ONCE], self._dirty[_FLUSHED_AT_ONCE:]
-            metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
-            if self._dirty:
-                await asyncio.sleep(0)
-
-    def _begin_anew(self, partition: LivePartition) -> None:
-        """Void what is known of a partition, and show its subscribers snapshots."""
-        for topic in partition.topics.values():
-            topic.state = None
-            clients = [sink for sink in topic.sinks if isinstance(sink, Client)]
-            topic.sinks.clear()
-            if clients:
-                metrics.API_RESETS.inc()
-                task = asyncio.create_task(self._rejoin(topic, clients))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
     async def _rejoin(self, topic: Topic, clients: list[Client]) -> None:
         backoff = Backoff(first_s=0.05, cap_s=2.0)
         for client in clients:
@@ -287,22 +230,4 @@ class Hub:
                     await self.subscribe(client, topic.channel, recovered=False)
                 except OUTAGE:
                     await asyncio.sleep(backoff.next_s())
-        self.flush()
-
-    def _say_live(self) -> None:
-        self._backoff.reset()
-        if not self.live:
-            self.live, self._stalled = True, False
-            _log.info("following what is live")
-            self._broadcast(encode(Status("live")))
-
-    def _say_stalled(self, error: Exception) -> None:
-        if not self._stalled:
-            self.live, self._stalled = False, True
-            _log.warning("Redis is away, trying until it is back: %s", error)
-            self._broadcast(encode(Status("stalled")))
-
-    def _broadcast(self, frame: Frame) -> None:
-        for client in self._clients:
-            client.push("status", frame)
         self.flush()

@@ -56,12 +56,12 @@ class Joiner:
         self._replays = asyncio.Semaphore(4)
 
     async def warm(self, partition: LivePartition, topic: Topic) -> None:
-        """Make sure that a topic's state is known; concurrent callers share one load.
+        """Make sure that a topic's state is known, while it has users; concurrent callers share one load.
 
         Raises:
             TimeoutError: or another error of an outage of Redis or the database.
         """
-        while topic.state is None:
+        while topic.state is None and topic.users:
             if topic.loading is None:
                 topic.loading = asyncio.create_task(self._load(partition, topic))
             await asyncio.shield(topic.loading)
@@ -130,7 +130,7 @@ class Joiner:
             ]
             for change in changes:
                 state.keep(change.data)
-            if generation == partition.generation:
+            if generation == partition.generation and topic.users:
                 topic.state = state
         finally:
             topic.backlog = topic.loading = None

@@ -163,6 +163,10 @@ WRONG = [
     ("ohlcv", {"window": "2m"}, "window"),
     ("ohlcv", {"interval": "1m", "window": "5m"}, "window"),
     ("ohlcv", {"fill": "zero"}, "fill"),
+    ("ohlcv", {"intervall": "5m"}, "intervall"),
+    ("trades", {"from": "2024-08-08T00:00:00Z"}, "from"),
+    ("price", {"interval": "1m"}, "interval"),
+    ("trades", {"hub": "1"}, "hub"),
 ]
 
 
