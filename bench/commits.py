@@ -15,7 +15,7 @@ from db.commit import TRADE_COLUMNS
 from db.pool import Pool, open_pool
 from db.progress import read_committed
 from ingest.publisher import Publisher
-from ingest.venues.binance import parse_trades
+from ingest.venues.binance import Binance
 
 _PUBLISHED: Final = 2_500
 """Trades published at a time: some 300 an entry, as ingest writes them at full speed."""
@@ -27,7 +27,8 @@ async def measure_commit(plant: Plant, count: int) -> list[Result]:
     """Measure one worker process beside COPY."""
     await plant.empty()
     publisher = Publisher(plant.redis, partitions=SETTINGS.partitions, budget_trades=10**12)
-    trades = [trade for frame in make_frames(count) for trade in parse_trades(frame, time.time_ns() // 1000)]
+    parsed = [Binance.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
+    trades = [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
     for start in range(0, count, _PUBLISHED):
         await publisher.publish(trades[start : start + _PUBLISHED])
     meter = CpuMeter()

@@ -2,13 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import stored
 from conftest import PARTITIONS
 
 from ingest.publisher import Publisher
+from ingest.venues.binance import Binance
 from tickplant import wire
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
@@ -62,6 +63,12 @@ async def publishing(redis_url: str) -> AsyncIterator[Publisher]:
     redis = open_redis(redis_url)
     yield Publisher(redis, partitions=PARTITIONS, budget_trades=10**9)
     await redis.aclose()
+
+
+def parse_binance(frames: Iterable[bytes], ingest_time_us: int) -> list[Trade]:
+    """Return the trades in recorded frames."""
+    parsed = [Binance.parse_frame(frame, ingest_time_us) for frame in frames]
+    return [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
 
 
 async def publish_in_batches(publisher: Publisher, trades: list[Trade], seed: int) -> None:

@@ -96,6 +96,7 @@ class Binance:
     ws_url: Final = "wss://stream.binance.com:9443"
     rest_url: Final = "https://api.binance.com"
     history_headers: Final[Mapping[str, str]] = {"X-MBX-TIME-UNIT": "MICROSECOND"}
+    history_by_time: Final = False
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -200,20 +201,3 @@ def _reason(refusal: Any) -> str:
         return str(refusal)
     return f"{refusal.get('msg')} (code {refusal.get('code')})"
 
-
-def parse_trades(frame: bytes, ingest_time_us: int) -> Sequence[Trade]:
-    """Parse one frame to its trades: one, or none where the frame is something else.
-
-    Raises:
-        PoisonError: it is broken, or an error message.
-    """
-    parsed = Binance.parse_frame(frame, ingest_time_us)
-    if isinstance(parsed, tuple):
-        return parsed
-    if isinstance(parsed, Refused):
-        raise PoisonError(f"the venue reports an error: {parsed.reason}")
-    return ()
-
-
-stream_url = Binance().stream_url
-MAX_SYMBOLS_PER_CONNECTION: Final = LIMITS.symbols_per_connection

@@ -13,8 +13,7 @@ import asyncpg
 import pytest
 from correct import SYMBOL, random_trades, store, to_time
 from offline import binance_frames
-
-from ingest.venues.binance import parse_trades
+from working import parse_binance
 
 Run = Any
 
@@ -111,7 +110,7 @@ async def test_recorded_trades_give_the_venues_own_candles(
     connection: asyncpg.Connection, run: Run, marketdata: Path, tmp_path: Path
 ) -> None:
     frames = binance_frames(marketdata, "BTCUSDT")
-    await store(connection, [trade for frame in frames for trade in parse_trades(frame, 0)])
+    await store(connection, parse_binance(frames, 0))
     klines = marketdata / "binance-spot" / "btcusdt-1m-klines.csv"
     code, output, _ = await run("--klines", str(klines), "--symbol", "binance:BTCUSDT")
     assert (code, output) == (0, "10 matched, 0 differing, 0 uncovered; 0 flagged incomplete\n")

@@ -10,6 +10,7 @@ from conftest import PARTITIONS
 from working import (
     MINUTE_US,
     START_US,
+    parse_binance,
     publish_in_batches,
     publishing,
     read_live,
@@ -19,7 +20,6 @@ from working import (
     working,
 )
 
-from ingest.venues.binance import parse_trades
 from tickplant import wire
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
@@ -30,7 +30,7 @@ async def test_recorded_frames_become_the_venues_own_candles(
 ) -> None:
     frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
     recorded = offline.binance_trades(frames)
-    trades = [trade for frame in frames for trade in parse_trades(frame, START_US)]
+    trades = parse_binance(frames, START_US)
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
         await publish_in_batches(publisher, trades, seed=1)
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ingest.venues.binance import Binance, parse_trades, stream_url
+from ingest.venues.base import Closing, Refused
+from ingest.venues.binance import Binance
 from tickplant.errors import PoisonError
 
 FRAME = (
@@ -14,7 +15,6 @@ FRAME = (
 def test_the_address_asks_for_all_symbols_in_microseconds() -> None:
     url = Binance().stream_url("wss://host:9443", ["BTCUSDT", "ETHUSDT"])
     assert url == "wss://host:9443/stream?streams=btcusdt@trade/ethusdt@trade&timeUnit=MICROSECOND"
-    assert stream_url("wss://host:9443", ["BTCUSDT", "ETHUSDT"]) == url
 
 
 def test_history_asks_for_microseconds_as_the_stream_does() -> None:
@@ -26,28 +26,32 @@ def test_history_asks_for_microseconds_as_the_stream_does() -> None:
     [(b"1672515782136", 1672515782136000), (b"1672515782136042", 1672515782136042)],
 )
 def test_times_in_either_unit_are_recognised(told: bytes, event_time_us: int) -> None:
-    (trade,) = parse_trades(FRAME.replace(b'"T":1672515782136', b'"T":' + told), 7)
+    parsed = Binance.parse_frame(FRAME.replace(b'"T":1672515782136', b'"T":' + told), 7)
+    assert isinstance(parsed, tuple)
+    (trade,) = parsed
     assert trade.event_time_us == event_time_us
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [b'{"result":null,"id":1}', b'{"e":"serverShutdown","E":1770123456789}', b'{"e":"odd","t":"x","p":1.5}'],
-)
+@pytest.mark.parametrize("frame", [b'{"result":null,"id":1}', b'{"e":"odd","t":"x","p":1.5}'])
 def test_what_is_no_trade_gives_none(frame: bytes) -> None:
-    assert list(parse_trades(frame, 7)) == []
+    assert Binance.parse_frame(frame, 7) == ()
+
+
+def test_a_shutdown_and_errors_are_notices() -> None:
+    shutdown = Binance.parse_frame(b'{"e":"serverShutdown","E":1770123456789}', 7)
+    assert shutdown == Closing("the server is shutting down")
+    error = Binance.parse_frame(b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', 7)
+    assert error == Refused("Invalid request (code 2)")
 
 
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', r"error: Invalid request \(code 2\)"),
-        (b'{"code":-1003,"msg":"Too many requests"}', "error: Too many requests"),
         (b'{"stream":"x@trade","data":5}', "another shape"),
         (b'{"e":"trade","s":"\xff"}', "not JSON"),
         (b'{"x":' * 100_000, "not JSON"),
     ],
 )
-def test_errors_and_broken_frames_are_refused(frame: bytes, reason: str) -> None:
+def test_broken_frames_are_refused(frame: bytes, reason: str) -> None:
     with pytest.raises(PoisonError, match=reason):
-        parse_trades(frame, 7)
+        Binance.parse_frame(frame, 7)
