@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import stored
 from conftest import PARTITIONS
@@ -49,7 +50,7 @@ async def until(condition: Callable[[], Awaitable[object]], what: str, timeout_s
 
 
 async def stored_count(url: str) -> int:
-    return await stored.fetch_value(url, "select count(*) from trades")
+    return int(await stored.fetch_value(url, "select count(*) from trades"))
 
 
 def trade(
@@ -81,7 +82,7 @@ async def publish_in_batches(publisher: Publisher, trades: list[Trade], seed: in
 
 
 async def read_live(redis_url: str, symbol: str) -> list[wire.LiveUpdate]:
-    redis = open_redis(redis_url)
+    redis: Any = open_redis(redis_url)
     entries = await redis.xrange(live_stream(partition_of("binance", symbol, PARTITIONS)))
     await redis.aclose()
     return [wire.decode_update(fields[wire.UPDATE]) for _, fields in entries]

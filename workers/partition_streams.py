@@ -122,7 +122,7 @@ class PartitionStreams:
         """
         pipeline = self._redis.pipeline(transaction=False)
         if update is not None:
-            pipeline.execute_command("EVAL", *self._publish_command(update, published))
+            pipeline.eval(*self._publish_command(update, published))
         pipeline.xreadgroup(
             self._group, self._lease.owner, {self._stream: ">"}, count=count, block=block_ms, noack=True
         )
@@ -138,7 +138,7 @@ class PartitionStreams:
     async def publish(self, update: wire.LiveUpdate, published: str) -> None:
         """Publish what has changed; as `publish_and_read` does, without the wait."""
         try:
-            await self._redis.execute_command("EVAL", *self._publish_command(update, published))
+            await self._redis.eval(*self._publish_command(update, published))
         except ResponseError as error:
             raise _fenced(error) from error
 

@@ -12,7 +12,7 @@ import pytest
 import stored
 from conftest import PARTITIONS
 from processes import Processes, kill
-from working import until, working
+from working import stored_count, until, working
 
 SPEED = "100"
 
@@ -36,7 +36,7 @@ async def expect_everything(url: str, marketdata: Path, processes: Processes) ->
     recorded = offline.binance_trades(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
 
     async def all_stored() -> bool:
-        return await stored.fetch_value(url, "select count(*) from trades") == len(recorded)
+        return await stored_count(url) == len(recorded)
 
     try:
         await until(all_stored, "all trades stored", timeout_s=60)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from conftest import PARTITIONS, OwnRedis
@@ -14,7 +15,7 @@ from ingest import service
 from tickplant import wire
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
 
 START_MS = 1_700_000_040_000
@@ -67,26 +68,24 @@ async def ingesting(redis_url: str, ws_url: str, *, budget: int = 10**9) -> Asyn
 
 
 @pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
+async def redis(redis_url: str) -> AsyncIterator[Any]:
     client = open_redis(redis_url)
     yield client
     await client.aclose()
 
 
-async def written(redis: RedisClient) -> list[Trade]:
+async def written(redis: Any) -> list[Trade]:
     entries = await redis.xrange(STREAM)
     return [
         t for _, fields in entries if wire.TRADES in fields for t in wire.decode_trades(fields[wire.TRADES])
     ]
 
 
-async def written_ids(redis: RedisClient) -> list[int]:
+async def written_ids(redis: Any) -> list[int]:
     return [trade.trade_id for trade in await written(redis)]
 
 
-async def test_broken_frames_are_kept_aside_and_the_socket_goes_on(
-    redis_url: str, redis: RedisClient
-) -> None:
+async def test_broken_frames_are_kept_aside_and_the_socket_goes_on(redis_url: str, redis: Any) -> None:
     async def script(client: ServerConnection) -> None:
         await client.send(frame(1))
         await client.send('{"e":"trade"')
@@ -115,7 +114,7 @@ async def test_broken_frames_are_kept_aside_and_the_socket_goes_on(
     assert all(letter[b"source"].startswith(b"binance/") for letter in letters)
 
 
-async def test_a_lost_or_oversized_connection_is_opened_again(redis_url: str, redis: RedisClient) -> None:
+async def test_a_lost_or_oversized_connection_is_opened_again(redis_url: str, redis: Any) -> None:
     attempts = 0
 
     async def script(client: ServerConnection) -> None:
@@ -139,7 +138,7 @@ async def test_a_lost_or_oversized_connection_is_opened_again(redis_url: str, re
     assert await redis.hgetall(CONNECTIONS) == {}
 
 
-async def test_what_was_received_is_written_when_asked_to_stop(redis_url: str, redis: RedisClient) -> None:
+async def test_what_was_received_is_written_when_asked_to_stop(redis_url: str, redis: Any) -> None:
     sent = asyncio.Event()
 
     async def script(client: ServerConnection) -> None:
@@ -157,7 +156,7 @@ async def test_what_was_received_is_written_when_asked_to_stop(redis_url: str, r
 
 async def test_an_outage_of_redis_loses_nothing_and_keeps_the_order(own_redis: OwnRedis) -> None:
     server = await own_redis()
-    redis = open_redis(server.url)
+    redis: Any = open_redis(server.url)
     go_on = asyncio.Event()
 
     async def script(client: ServerConnection) -> None:
@@ -188,7 +187,7 @@ async def test_an_outage_of_redis_loses_nothing_and_keeps_the_order(own_redis: O
     await redis.aclose()
 
 
-async def test_a_socket_is_left_unread_while_workers_lag(redis_url: str, redis: RedisClient) -> None:
+async def test_a_socket_is_left_unread_while_workers_lag(redis_url: str, redis: Any) -> None:
     sent = 0
     total = 60_000
 
@@ -222,7 +221,7 @@ async def test_a_socket_is_left_unread_while_workers_lag(redis_url: str, redis: 
         await until(worker_takes_all, "everything written after the workers have come back", timeout_s=60)
 
 
-async def test_the_venues_time_is_written_while_its_trades_come(redis_url: str, redis: RedisClient) -> None:
+async def test_the_venues_time_is_written_while_its_trades_come(redis_url: str, redis: Any) -> None:
     async def script(client: ServerConnection) -> None:
         await client.send(frame(1))
         await client.wait_closed()
