@@ -18,8 +18,13 @@ class Listener(Protocol):
     def backlog_bytes(self) -> int:
         """What was written and the network hasn't taken yet."""
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Send whole frames; never blocks."""
+    def write(self, data: bytes | memoryview, *, calm: bool = False) -> None:
+        """Send whole frames; never blocks.
+
+        Args:
+            data: the frames.
+            calm: where things go wrong on the way, nothing does with these.
+        """
 
     async def drained(self) -> None:
         """Wait until the backlog is short; return at once when the connection has ended."""
@@ -30,9 +35,6 @@ class Listener(Protocol):
 
 class Audience:
     """All connections.
-
-    `send` is the one way by which frames of a source reach a connection: what happens to frames in between,
-    such as faults that a test asks for, belongs there.
 
     Args:
         max_backlog_bytes: a connection that falls behind by more is ended where the source doesn't wait.
@@ -68,11 +70,11 @@ class Audience:
         self._groups = None
         self._changed.set()
 
-    def send(self, view: View, frames: bytes | memoryview) -> None:
-        """Send whole frames to every connection of a view."""
+    def send(self, view: View, frames: bytes | memoryview, *, calm: bool = False) -> None:
+        """Send whole frames to every connection of a view; see `Listener.write`."""
         if frames:
             for listener in self.groups.get(view, ()):
-                listener.write(frames)
+                listener.write(frames, calm=calm)
 
     def drop_laggards(self) -> None:
         """End the connections that don't keep up."""

@@ -11,6 +11,7 @@ from websockets.protocol import State
 
 from sandbox.frames import View, encode_frame
 from sandbox.limits import Limits, Pace
+from sandbox.line import TroubledLine
 from sandbox.venue import Session
 
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG})
@@ -24,6 +25,8 @@ class Connection(ServerConnection):
     session: Session
     converse: Callable[["Connection"], Awaitable[None]]
     """Serves it until it ends."""
+    line: TroubledLine | None = None
+    """What goes wrong on it; None: nothing does."""
     quiet: bool = True
     """Nothing was sent since this was last set."""
     _pace: Pace | None = None
@@ -43,20 +46,31 @@ class Connection(ServerConnection):
     @property
     def backlog_bytes(self) -> int:
         """What was written and the network hasn't taken yet."""
-        return self.transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size() + (self.line.backlog_bytes if self.line else 0)
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Send encoded frames; nothing once the connection is closing."""
+    def write(self, data: bytes | memoryview, *, calm: bool = False) -> None:
+        """Send frames of the source; see `Listener.write`."""
+        if self.line is None:
+            self.put(data)
+        else:
+            self.line.write(data, calm=calm)
+
+    def say(self, texts: Iterable[str]) -> None:
+        """Send messages of the venue's own."""
+        data = b"".join([encode_frame(text.encode()) for text in texts])
+        if data:
+            (self.line.say if self.line else self.put)(data)
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Send encoded frames as they are; nothing once the connection is closing."""
         if self.protocol.state is State.OPEN:
             self.quiet = False
             self.transport.write(data)
 
-    def say(self, texts: Iterable[str]) -> None:
-        """Send messages of the venue's own."""
-        self.write(b"".join([encode_frame(text.encode()) for text in texts]))
-
     async def drained(self) -> None:
         """Wait until the network has taken most of what was written."""
+        if self.line is not None:
+            await self.line.drained()
         with contextlib.suppress(OSError):
             await self.drain()
 
@@ -65,11 +79,21 @@ class Connection(ServerConnection):
         logger.warning("client %s %s: disconnected", self.remote_address, reason)
         self.transport.abort()
 
-    def fail(self, reason: str) -> None:
-        """Close the connection for what its client did."""
+    def break_off(self) -> None:
+        """End the connection without a word."""
+        self.transport.abort()
+
+    def fail(self, reason: str, code: CloseCode = CloseCode.POLICY_VIOLATION) -> None:
+        """Close the connection; unless another code says so, for what its client did."""
         if self.protocol.state is State.OPEN:
-            self.protocol.fail(CloseCode.POLICY_VIOLATION, reason)
+            self.protocol.fail(code, reason)
             self.send_data()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was on its way."""
+        super().connection_lost(exc)
+        if self.line is not None:
+            self.line.close()
 
     def pace(self, limits: Limits, on_excess: Callable[[], None]) -> None:
         """Count what comes in from now on; call back, once, and close, when it is too much."""

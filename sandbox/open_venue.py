@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
+from typing import Final
 
 from msgspec import Struct
 from websockets.exceptions import ConnectionClosed
@@ -10,9 +13,14 @@ from websockets.frames import CloseCode
 
 from sandbox.audience import Audience
 from sandbox.connection import Connection
+from sandbox.faults import Fault, Mishaps, Plan
 from sandbox.limits import Door, Limits
+from sandbox.line import TroubledLine
 from sandbox.source import Source, State, Status
 from sandbox.venue import Answer, BadAddressError, Venue
+
+_SHUTDOWN_S: Final = 1.0
+"""Between the notice and the end."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +36,8 @@ class VenueStatus(Struct, frozen=True):
     accepted: int
     """Websockets so far."""
     bans: int
+    faults: dict[str, int]
+    """How often each was seen to."""
 
 
 class OpenVenue:
@@ -39,6 +49,7 @@ class OpenVenue:
         clock_us: this machine's time, for what has nothing to do with the venue's.
         backlog_bytes: what may lie unsent for a slow client of a source that doesn't wait.
         history_status: REST history is off, and answered with this; None: it is on.
+        plan: what goes wrong; None: nothing does.
     """
 
     def __init__(
@@ -49,6 +60,7 @@ class OpenVenue:
         clock_us: Callable[[], int],
         backlog_bytes: int,
         history_status: int | None,
+        plan: Plan | None,
     ) -> None:
         self.source = source
         self.audience = Audience(backlog_bytes)
@@ -57,6 +69,10 @@ class OpenVenue:
         self._rest = source.venue.open_rest(source, limits, clock_us)
         self._clock_us = clock_us
         self._history_status = history_status
+        self._plan = plan
+        self._faults: Counter[str] = Counter()
+        self._sockets = count(1)
+        self._requests = count(1)
         self._connections: set[Connection] = set()
         self._accepted = 0
 
@@ -79,6 +95,7 @@ class OpenVenue:
             len(self._connections),
             self._accepted,
             self._door.bans,
+            dict(sorted(self._faults.items())),
         )
 
     def respond(self, connection: Connection, path: str, headers: Mapping[str, str]) -> Answer | None:
@@ -89,12 +106,9 @@ class OpenVenue:
             path: with its query, without what names the venue.
             headers: of the request.
         """
-        answer = self._read(path, headers)
-        if answer is not None:
-            return answer
-        if "websocket" not in headers.get("Upgrade", "").lower():
-            return self.venue.refusal(404, "there is no such endpoint")
-        return self._admit(connection, path)
+        if "websocket" in headers.get("Upgrade", "").lower():
+            return self._admit(connection, path)
+        return self._read(path, headers)
 
     async def converse(self, connection: Connection) -> None:
         """Serve a websocket until it ends."""
@@ -131,33 +145,94 @@ class OpenVenue:
             if notice is not None and connection.backlog_bytes == 0:
                 connection.say([notice])
 
-    def _read(self, path: str, headers: Mapping[str, str]) -> Answer | None:
+    def _read(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """Answer a REST request, unless that goes wrong."""
+        planned = self._plan.request(self.venue.name, next(self._requests)) if self._plan else None
+        if planned is not None:
+            self._count(planned.fault)
+            if planned.status is not None:
+                return self._fail(planned.status, planned.retry_after_s)
         if self._history_status is not None and self.venue.is_history(path.partition("?")[0]):
             return self.venue.refusal(self._history_status, "history is switched off")
-        return self._rest.get(path, headers, self.source.now_us())
+        now_us = self.source.now_us() + (planned.skew_us if planned else 0)
+        answer = self._rest.get(path, headers, now_us)
+        return answer or self.venue.refusal(404, "there is no such endpoint")
+
+    def _fail(self, status: int, retry_after_s: int | None) -> Answer:
+        if status == 418 != self._limits.ban_status:
+            status = 429
+        extra = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        if status >= 500:
+            return Answer(status, {"Content-Type": "text/html", **extra}, b"<html>Server error</html>")
+        answer = self.venue.refusal(status, "Too many requests")
+        return answer._replace(headers={**answer.headers, **extra})
 
     def _admit(self, connection: Connection, path: str) -> Answer | None:
+        """Let a websocket in, or say why not."""
         left_s = self._door.admit(connection.address, asyncio.get_running_loop().time())
         if left_s is not None:
             return self._banned(left_s)
+        mishaps = self._plan.connection(self.venue.name, next(self._sockets)) if self._plan else None
+        skew_us = mishaps.skew_us if mishaps else 0
         try:
-            connection.session = self.venue.open_session(path, self.source, self.source.now_us)
+            connection.session = self.venue.open_session(
+                path, self.source, lambda: self.source.now_us() + skew_us
+            )
         except BadAddressError as error:
             return self.venue.refusal(error.status, str(error))
         if len(connection.view.streams) > self._limits.streams_per_connection:
             self._ban(connection, "asked for too many streams")
             return self._banned(self._limits.ban_s)
+        if mishaps is not None and (refusal := self._trouble(connection, mishaps)):
+            return refusal
         connection.pace(self._limits, lambda: self._ban(connection, "sent too many messages a second"))
         connection.converse = self.converse
         return None
 
+    def _trouble(self, connection: Connection, mishaps: Mishaps) -> Answer | None:
+        """Let things go wrong on a connection; refuse it, where its address is its subscription."""
+        if mishaps.skew_us:
+            self._count(Fault.SKEWED)
+        if connection.view.streams and mishaps.subscribe(acknowledges=False):
+            self._count(Fault.REFUSED)
+            return self.venue.refusal(503, "please try again later")
+
+        def on_fault(fault: Fault) -> None:
+            self._count(fault)
+            if fault is Fault.SHUTDOWN:
+                self._shut_down(connection)
+
+        connection.line = TroubledLine(mishaps, connection, on_fault)
+        return None
+
+    def _count(self, fault: Fault) -> None:
+        self._faults[fault] += 1
+
+    def _shut_down(self, connection: Connection) -> None:
+        notice = self.venue.shutdown_notice(connection.view, self.source.now_us())
+        connection.say([] if notice is None else [notice])
+        asyncio.get_running_loop().call_later(
+            _SHUTDOWN_S, connection.fail, "server shutdown", CloseCode.GOING_AWAY
+        )
+
     def _receive(self, connection: Connection, message: str | bytes) -> None:
-        answers = connection.session.receive(message)
-        self.audience.regroup()
-        connection.say(answers)
+        connection.say(self._obey(connection, message))
         if len(connection.view.streams) > self._limits.streams_per_connection:
             self._ban(connection, "asked for too many streams")
             connection.fail("Too many streams")
+
+    def _obey(self, connection: Connection, message: str | bytes) -> Sequence[str]:
+        """Do what a message asks for, unless that goes wrong, and return what is sent back."""
+        line = connection.line
+        refusal = connection.session.refuse(message) if line else None
+        if line and refusal is not None:
+            fault = line.mishaps.subscribe(acknowledges=self.venue.acknowledges)
+            if fault is not None:
+                self._count(fault)
+                return refusal if fault is Fault.REFUSED else ()
+        answers = connection.session.receive(message)
+        self.audience.regroup()
+        return answers
 
     def _ban(self, connection: Connection, reason: str) -> None:
         logger.warning("%s: client %s %s: banned", self.venue.name, connection.remote_address, reason)

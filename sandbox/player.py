@@ -1,7 +1,8 @@
 """Plays a tape to an audience: by the tape's own times, faster, or as fast as the slowest listener."""
 
 import asyncio
-from collections.abc import Collection
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from sandbox.audience import Audience
@@ -32,6 +33,7 @@ class Player:
         self._tape = tape
         self._speed = speed
         self._hold = hold
+        self._lasts = tape.last_positions()
         self._streams = streams_of(tape.venue, tape.histories)
         self._position = 0
         self._state: State = "waiting"
@@ -123,9 +125,22 @@ class Player:
         start, self._position = self._position, end
         if len(self._renderings) > len(audience.groups) + _RENDERINGS_KEPT:
             self._renderings = {view: self._rendering(view) for view in audience.groups}
-        if start < end:
+        for begin, stop, calm in self._parts(start, end):
             for view in audience.groups:
-                audience.send(view, self._rendering(view).between(start, end))
+                audience.send(view, self._rendering(view).between(begin, stop), calm=calm)
+
+    def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+        """Split a stretch of the tape around the last frames of symbols.
+
+        They are calm: nothing after a symbol's last trade would show that it is missing.
+        """
+        for position in self._lasts[bisect_left(self._lasts, start) : bisect_left(self._lasts, end)]:
+            if start < position:
+                yield start, position, False
+            yield position, position + 1, True
+            start = position + 1
+        if start < end:
+            yield start, end, False
 
     def _rendering(self, view: View) -> Rendering:
         rendering = self._renderings.get(view)

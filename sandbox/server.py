@@ -6,6 +6,7 @@ The first part of a path names the venue: `/coinbase/products/BTC-USD/trades`; a
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -18,6 +19,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from sandbox.connection import Connection
+from sandbox.faults import Plan
 from sandbox.limits import Limits
 from sandbox.open_venue import OpenVenue, VenueStatus
 from sandbox.source import Source, State, SymbolStatus
@@ -37,6 +39,8 @@ class Options(Struct, frozen=True, kw_only=True):
     """By venue; the venue's own where nothing is said."""
     history_status: int | None = None
     """REST history is off, and answered with this; None: it is on."""
+    plan: Plan | None = None
+    """What goes wrong; None: nothing does."""
     ping_interval_s: float = 20
     ping_timeout_s: float | None = 60
     """None: a ping may stay unanswered."""
@@ -62,6 +66,8 @@ class Overall(Struct, frozen=True):
     """Trades on the tapes; None where there is no end."""
     symbols: dict[str, SymbolStatus]
     bans: int
+    faults: dict[str, int]
+    """How often each was seen to."""
     venues: dict[str, VenueStatus]
 
 
@@ -158,6 +164,7 @@ def _open(source: Source, options: Options, clock_us: Callable[[], int]) -> Open
         clock_us=clock_us,
         backlog_bytes=options.backlog_bytes,
         history_status=options.history_status,
+        plan=options.plan,
     )
 
 
@@ -214,6 +221,7 @@ def _sum_up(venues: Mapping[str, OpenVenue]) -> Overall:
         None if None in totals else sum(total or 0 for total in totals),
         {name: symbol for status in played for name, symbol in status.symbols.items()},
         sum(status.bans for status in statuses),
+        dict(sum((Counter(status.faults) for status in statuses), Counter())),
         dict(zip(venues, statuses, strict=True)),
     )
 

@@ -85,6 +85,10 @@ class Tape:
         """Return how many of a symbol's trades are sent."""
         return len(self.histories[symbol]) - len(self._earlier[symbol])
 
+    def last_positions(self) -> list[int]:
+        """Return the positions of the symbols' last trades, in order."""
+        return sorted({positions[-1] - 1 for positions in self._positions.values() if positions[-1]})
+
     def position_before(self, time_ns: int, start: int) -> int:
         """Return the position of the first frame, from `start` on, that is due later than a time."""
         return bisect_left(self.times_ns, time_ns + 1, start)

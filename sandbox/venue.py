@@ -137,6 +137,10 @@ class Venue(Protocol):
         """Whether its trades have ids."""
 
     @property
+    def acknowledges(self) -> bool:
+        """Whether it answers subscriptions."""
+
+    @property
     def limits(self) -> Limits:
         """What it allows a client."""
 

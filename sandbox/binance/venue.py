@@ -25,6 +25,7 @@ class Binance:
 
     name = frames.VENUE
     numbered = True
+    acknowledges = True
     example = "BTCUSDT"
     places = 8
     limits = Limits(

@@ -24,6 +24,7 @@ class Coinbase:
 
     name = frames.VENUE
     numbered = True
+    acknowledges = True
     example = "BTC-USD"
     places = 0
     limits = Limits(

@@ -24,6 +24,7 @@ class Finnhub:
 
     name = frames.VENUE
     numbered = False
+    acknowledges = False
     example = "AAPL"
     places = 0
     limits = Limits(

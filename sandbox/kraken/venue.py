@@ -24,6 +24,7 @@ class Kraken:
 
     name = frames.VENUE
     numbered = True
+    acknowledges = True
     example = "BTC/USD"
     places = 0
     limits = Limits(

@@ -13,6 +13,8 @@ from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
     from sandbox.captures import Problem
+    from sandbox.faults import Plan
+    from sandbox.limits import Limits
     from sandbox.source import Source
     from sandbox.tape import Tape
     from sandbox.venue import Venue
@@ -27,6 +29,10 @@ Run local venues that speak the real ones' own protocols, websockets and REST, o
 Their trades come from captures (--capture), or are generated: without end and in real time, or, with --count,
 as a tape of so many. When all is ready it prints one line of JSON with the addresses; the state is at
 REST-URL/sandbox/status. Point ingest at a venue with TICKPLANT_<VENUE>_WS_URL and TICKPLANT_<VENUE>_REST_URL.
+
+With --faults SEED things go wrong, the same for the same seed: frames are lost, doubled, reordered, broken;
+connections end, fall silent or become slow, subscriptions and requests are refused, clocks are off. What is
+lost stays in REST history. The status counts each fault, and the bans of clients that go beyond a limit.
 
 A capture has one frame a line, which the time of receiving in nanoseconds may precede; plain, gzip or zstd.
 """
@@ -65,6 +71,37 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, help="what is generated follows from it (1)")
     parser.add_argument("--count", type=_positive, metavar="N", help="generate a tape of so many trades")
+    _add_trouble(parser)
+
+
+def _add_trouble(parser: ArgumentParser) -> None:
+    parser.add_argument("--faults", type=int, metavar="SEED", help="let things go wrong by this seed")
+    parser.add_argument(
+        "--fault-rate", type=_rate, metavar="N", help="times as often as usual (1); with --faults"
+    )
+    parser.add_argument(
+        "--fault",
+        nargs="+",
+        metavar="NAME[=CHANCE]",
+        help="only these, with a chance for each frame, connection or request; with --faults",
+    )
+    parser.add_argument(
+        "--no-history",
+        type=int,
+        nargs="?",
+        choices=(404, 503),
+        const=404,
+        metavar="404|503",
+        help="answer requests for past trades with this status (404)",
+    )
+    parser.add_argument(
+        "--limits",
+        nargs="+",
+        default=[],
+        metavar="VENUE:NAME=N[,NAME=N...]",
+        help="ban clients that go beyond other limits than the venue's own, such as"
+        " coinbase:streams_per_connection=10,messages_per_s=1,connects=5,connects_window_s=10,ban_s=30",
+    )
 
 
 def run(args: Namespace) -> int:
@@ -86,7 +123,12 @@ async def _serve(sources: "list[Source]", args: Namespace, stop: asyncio.Event) 
     from sandbox.server import Options, serve
 
     waits = args.speed == math.inf
-    options = Options(ping_timeout_s=None) if waits else Options()
+    options = Options(
+        limits=_limits(args.limits),
+        history_status=args.no_history,
+        plan=_plan(args),
+        ping_timeout_s=None if waits else Options().ping_timeout_s,
+    )
     try:
         async with serve(sources, args.host, args.port, options=options) as running:
             symbols = [str(symbol) for source in sources for symbol in source.symbols]
@@ -191,6 +233,9 @@ def _check(args: Namespace) -> None:
             )
     if args.all_frames and not args.capture:
         raise FatalError("--all-frames needs --capture")
+    for name in ("fault", "fault_rate"):
+        if getattr(args, name) is not None and args.faults is None:
+            raise FatalError(f"--{name.replace('_', '-')} needs --faults SEED")
     if args.speed is not None and not (args.capture or args.count):
         raise FatalError("--speed needs a tape: --capture, or --count")
 
@@ -216,6 +261,67 @@ def _symbols(args: Namespace) -> dict[str, list[str]]:
             raise FatalError(f"--symbols: {name}: the sandbox makes symbols such as {examples} only")
         grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
     return {venue: list(symbols) for venue, symbols in grouped.items()}
+
+
+def _plan(args: Namespace) -> "Plan | None":
+    """Return what is to go wrong.
+
+    Raises:
+        FatalError: a fault is unknown, or its chance none.
+    """
+    from sandbox.faults import USUAL, Fault, Plan
+
+    if args.faults is None:
+        return None
+    chances = dict(USUAL)
+    if args.fault:
+        chances = {}
+        for text in args.fault:
+            name, _, chance = text.partition("=")
+            if name not in list(Fault):
+                raise FatalError(f"--fault: there is no {name!r}; there are {', '.join(Fault)}")
+            chances[Fault(name)] = _chance(text, chance) if chance else USUAL[Fault(name)]
+    rate = args.fault_rate or 1
+    return Plan(args.faults, {fault: min(1.0, chance * rate) for fault, chance in chances.items()})
+
+
+def _chance(text: str, chance: str) -> float:
+    try:
+        number = float(chance)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= 1:
+        raise FatalError(f"--fault {text}: a chance is a number from 0 to 1")
+    return number
+
+
+def _limits(texts: list[str]) -> "dict[str, Limits]":
+    """Return other limits than the venues' own.
+
+    Raises:
+        FatalError: a venue or a limit is unknown, or a number none.
+    """
+    import msgspec
+
+    from sandbox.limits import Limits
+    from sandbox.venues import VENUES
+
+    limits: dict[str, Limits] = {}
+    for text in texts:
+        name, _, settings = text.partition(":")
+        if name not in VENUES:
+            raise FatalError(f"--limits {text}: there is no venue {name!r}; there are {', '.join(VENUES)}")
+        fields = msgspec.to_builtins(limits.get(name, VENUES[name].limits))
+        changes = dict(setting.partition("=")[::2] for setting in settings.split(","))
+        unknown = changes.keys() - fields.keys()
+        if unknown:
+            known = ", ".join(fields)
+            raise FatalError(f"--limits {text}: there is no {', '.join(sorted(unknown))}; there are {known}")
+        try:
+            limits[name] = msgspec.convert({**fields, **changes}, Limits, strict=False)
+        except msgspec.ValidationError as error:
+            raise FatalError(f"--limits {text}: {error}") from error
+    return limits
 
 
 def _report(problems: list["Problem"]) -> None:

@@ -1,0 +1,269 @@
+"""What goes wrong on the way from a tape to its clients, decided by a seed alone.
+
+A `Plan` says it of each connection and each REST request by their number: the same seed does the same to the
+n-th of them, whatever happens in between. Trades that don't get through a connection stay in REST history.
+"""
+
+import math
+import random
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from functools import cache
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from sandbox.frames import encode_frame, payload_of
+
+MAX_DISTANCE: Final = 8
+"""Frames by which one comes too late at most."""
+OVERSIZED_BYTES: Final = 5 * 1024 * 1024
+_SKEW_US: Final = 1_000_000, 10_000_000
+_SLOW_S: Final = 0.3, 1.5
+_RETRY_AFTER_S: Final = 1, 2
+_SERVER_ERRORS: Final = (500, 502, 503, 504)
+
+
+class Fault(StrEnum):
+    """What may go wrong, by the name that counts it."""
+
+    LOST = "lost"
+    """A frame is left out."""
+    DUPLICATED = "duplicated"
+    """A frame comes twice."""
+    REORDERED = "reordered"
+    """A frame comes after up to `MAX_DISTANCE` later ones."""
+    MALFORMED = "malformed"
+    """A frame is cut or garbled, so that it is no JSON."""
+    MISTYPED = "mistyped"
+    """A value in a frame has another type."""
+    OVERSIZED = "oversized"
+    """A frame of 5 MiB that means nothing comes in addition."""
+    DROPPED = "dropped"
+    """The connection breaks off."""
+    MUTE = "mute"
+    """The connection stays open and answers pings, but nothing else comes ever again."""
+    SLOW = "slow"
+    """For a while everything comes in small pieces."""
+    SHUTDOWN = "shutdown"
+    """The venue announces the connection's end, as far as it does, and closes it a second later."""
+    REFUSED = "refused"
+    """The connection's first subscription is refused, or the connection that is one by its address."""
+    IGNORED = "ignored"
+    """The connection's first subscription is neither obeyed nor answered, where the venue answers at all."""
+    SKEWED = "skewed"
+    """The venue's clock is off by seconds, as heartbeats or one REST request tell it."""
+    REST_429 = "rest-429"
+    REST_418 = "rest-418"
+    """Where the venue has it."""
+    REST_5XX = "rest-5xx"
+
+
+OF_FRAMES: Final = (
+    Fault.LOST,
+    Fault.DUPLICATED,
+    Fault.REORDERED,
+    Fault.MALFORMED,
+    Fault.MISTYPED,
+    Fault.OVERSIZED,
+    Fault.DROPPED,
+    Fault.MUTE,
+    Fault.SLOW,
+    Fault.SHUTDOWN,
+)
+OF_REQUESTS: Final = (Fault.REST_429, Fault.REST_418, Fault.REST_5XX, Fault.SKEWED)
+
+USUAL: Final[Mapping[Fault, float]] = {
+    Fault.LOST: 0.004,
+    Fault.DUPLICATED: 0.004,
+    Fault.REORDERED: 0.004,
+    Fault.MALFORMED: 0.001,
+    Fault.MISTYPED: 0.001,
+    Fault.OVERSIZED: 0.0001,
+    Fault.DROPPED: 0.0004,
+    Fault.MUTE: 0.0001,
+    Fault.SLOW: 0.0002,
+    Fault.SHUTDOWN: 0.0002,
+    Fault.REFUSED: 0.2,
+    Fault.IGNORED: 0.1,
+    Fault.SKEWED: 0.3,
+    Fault.REST_429: 0.08,
+    Fault.REST_418: 0.02,
+    Fault.REST_5XX: 0.08,
+}
+"""The chance of each, for a frame, a connection, or a request."""
+
+_VALUE: Final = re.compile(rb'(?<=":)("(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null)(?=[,}])')
+_OTHER_TYPES: Final = (b"[]", b"{}", b"true", b'"?"', b"null")
+
+
+class Passage(NamedTuple):
+    """What becomes of some frames."""
+
+    frames: list[bytes]
+    """To be sent, in this order."""
+    faults: list[Fault]
+    slow_s: float = 0.0
+    """For so long everything comes in small pieces."""
+
+
+class RequestFault(NamedTuple):
+    """What becomes of a REST request."""
+
+    fault: Fault
+    status: int | None = None
+    """Of a refusal; None where the request is answered."""
+    retry_after_s: int | None = None
+    skew_us: int = 0
+
+
+class Plan(Struct, frozen=True):
+    """What is going to go wrong."""
+
+    seed: int
+    chances: Mapping[Fault, float]
+
+    def connection(self, venue: str, number: int) -> "Mishaps":
+        """Return what happens to a venue's n-th connection."""
+        return Mishaps(random.Random(f"{self.seed}:{venue}:socket:{number}"), self.chances)  # noqa: S311
+
+    def request(self, venue: str, number: int) -> RequestFault | None:
+        """Return what happens to a venue's n-th REST request; None if nothing does."""
+        draw = random.Random(f"{self.seed}:{venue}:request:{number}")  # noqa: S311
+        for fault in OF_REQUESTS:
+            if draw.random() < self.chances.get(fault, 0):
+                return _request_fault(fault, draw)
+        return None
+
+
+class Mishaps:
+    """What happens to one connection.
+
+    Args:
+        draw: decides.
+        chances: of each fault.
+    """
+
+    def __init__(self, draw: random.Random, chances: Mapping[Fault, float]) -> None:
+        self._draw = draw
+        self._kinds = [fault for fault in OF_FRAMES if chances.get(fault)]
+        self._weights = [chances[fault] for fault in self._kinds]
+        self._rate = min(1.0, sum(self._weights))
+        self._unobeyed = [
+            fault for fault in (Fault.REFUSED, Fault.IGNORED) if draw.random() < chances.get(fault, 0)
+        ]
+        skewed = draw.random() < chances.get(Fault.SKEWED, 0)
+        self.skew_us = _draw_skew_us(draw) if skewed else 0
+        """How far the venue's clock is off, as this connection is told it."""
+        self.silent = False
+        """Nothing goes out any more."""
+        self._held: list[tuple[int, bytes]] = []
+        self._passed = 0
+        self._unharmed = self._draw_unharmed()
+
+    def subscribe(self, *, acknowledges: bool) -> Fault | None:
+        """Return what becomes of the next subscription; None: it is obeyed.
+
+        Args:
+            acknowledges: the venue answers subscriptions, so that silence can be noticed.
+        """
+        while self._unobeyed:
+            fault = self._unobeyed.pop(0)
+            if fault is Fault.REFUSED or acknowledges:
+                return fault
+        return None
+
+    def pass_on(self, frames: Iterable[bytes | memoryview]) -> Passage:
+        """Return what becomes of frames."""
+        passage = Passage([], [])
+        slow_s = 0.0
+        for frame in frames:
+            if self.silent:
+                break
+            if self._unharmed:
+                self._unharmed -= 1
+                passage.frames.append(bytes(frame))
+            else:
+                (fault,) = self._draw.choices(self._kinds, self._weights)
+                passage.faults.append(fault)
+                passage.frames.extend(self._harm(bytes(frame), fault))
+                slow_s = self._draw.uniform(*_SLOW_S) if fault is Fault.SLOW else slow_s
+                self._unharmed = self._draw_unharmed()
+            self._passed += 1
+            if self._held:
+                passage.frames.extend(self._release(self._passed))
+        return passage._replace(slow_s=slow_s)
+
+    @property
+    def holds(self) -> bool:
+        """Whether frames are held back."""
+        return bool(self._held) and not self.silent
+
+    def release(self) -> list[bytes]:
+        """Return the frames that are held back, since none come that they could be behind."""
+        return [] if self.silent else self._release(self._passed + MAX_DISTANCE)
+
+    def _harm(self, frame: bytes, fault: Fault) -> list[bytes]:
+        """Return what is sent instead of a frame."""
+        if fault is Fault.REORDERED:
+            self._held.append((self._passed + 1 + self._draw.randint(1, MAX_DISTANCE), frame))
+        self.silent = fault in (Fault.DROPPED, Fault.MUTE)
+        if self.silent or fault in (Fault.LOST, Fault.REORDERED):
+            return []
+        if fault is Fault.DUPLICATED:
+            return [frame, frame]
+        if fault is Fault.OVERSIZED:
+            return [_oversized(), frame]
+        if fault is Fault.MALFORMED:
+            return [encode_frame(_garble(bytes(payload_of(frame)), self._draw))]
+        if fault is Fault.MISTYPED:
+            return [encode_frame(_mistype(bytes(payload_of(frame)), self._draw))]
+        return [frame]
+
+    def _release(self, passed: int) -> list[bytes]:
+        due = [frame for at, frame in self._held if at <= passed]
+        self._held = [(at, frame) for at, frame in self._held if at > passed]
+        return due
+
+    def _draw_unharmed(self) -> int:
+        """Draw how many frames pass before the next that doesn't."""
+        if not self._rate:
+            return 2**62
+        return int(math.log(1 - self._draw.random()) / math.log(1 - self._rate)) if self._rate < 1 else 0
+
+
+def _request_fault(fault: Fault, draw: random.Random) -> RequestFault:
+    if fault is Fault.SKEWED:
+        return RequestFault(fault, skew_us=_draw_skew_us(draw))
+    retry_after_s = draw.randint(*_RETRY_AFTER_S)
+    if fault is Fault.REST_5XX:
+        return RequestFault(fault, draw.choice(_SERVER_ERRORS), draw.choice((None, retry_after_s)))
+    return RequestFault(fault, 429 if fault is Fault.REST_429 else 418, retry_after_s)
+
+
+def _draw_skew_us(draw: random.Random) -> int:
+    return draw.choice((-1, 1)) * draw.randint(*_SKEW_US)
+
+
+def _garble(text: bytes, draw: random.Random) -> bytes:
+    """Return a text that is no JSON: without its end, or without its begin."""
+    cut = draw.randrange(1, max(2, len(text)))
+    return text[:-cut] if draw.random() < 0.8 else text[cut:] + b"}"
+
+
+def _mistype(text: bytes, draw: random.Random) -> bytes:
+    """Return a text in which one value has another type."""
+    values = list(_VALUE.finditer(text))
+    if not values:
+        return b"[]"
+    value = draw.choice(values)
+    others = [other for other in _OTHER_TYPES if other[:1] != value[0][:1]]
+    if value[0] == b"false":
+        others.remove(b"true")
+    return text[: value.start()] + draw.choice(others) + text[value.end() :]
+
+
+@cache
+def _oversized() -> bytes:
+    return encode_frame(b'{"noise":"%b"}' % (b"x" * OVERSIZED_BYTES))

@@ -1,0 +1,114 @@
+"""A line on which things go wrong: between the source's frames and a client's socket."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from sandbox.faults import Fault, Mishaps
+from sandbox.frames import split_frames
+
+_TICK_S: Final = 0.01
+_PIECE_BYTES: Final = 300
+"""What goes out of a slow line in a tick."""
+_RELEASE_S: Final = 0.1
+"""After so long without frames, those held back go out."""
+
+
+class Outlet(Protocol):
+    """A client's socket."""
+
+    def put(self, data: bytes | memoryview) -> None:
+        """Send bytes; never blocks."""
+
+    def break_off(self) -> None:
+        """End the connection without a word."""
+
+
+class TroubledLine:
+    """Frames on their way to one client.
+
+    Args:
+        mishaps: what happens to them.
+        outlet: where they go.
+        on_fault: told of each fault.
+    """
+
+    def __init__(self, mishaps: Mishaps, outlet: Outlet, on_fault: Callable[[Fault], None]) -> None:
+        self.mishaps = mishaps
+        self._outlet = outlet
+        self._on_fault = on_fault
+        self._loop = asyncio.get_running_loop()
+        self._pending = bytearray()
+        self._slow_until_s = 0.0
+        self._fast = asyncio.Event()
+        self._fast.set()
+        self._releasing: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def backlog_bytes(self) -> int:
+        """What is still on the line."""
+        return len(self._pending)
+
+    def write(self, data: bytes | memoryview, *, calm: bool) -> None:
+        """Send frames; harm some, unless calm."""
+        if calm:
+            self.say(b"".join((*self.mishaps.release(), data)))
+            return
+        passage = self.mishaps.pass_on(split_frames(data))
+        if passage.slow_s:
+            self._slow_down(passage.slow_s)
+        self._put(passage.frames)
+        for fault in passage.faults:
+            self._on_fault(fault)
+        if Fault.DROPPED in passage.faults:
+            self._outlet.break_off()
+        if self.mishaps.holds and self._releasing is None:
+            self._releasing = self._loop.call_later(_RELEASE_S, self._release)
+
+    def say(self, data: bytes | memoryview) -> None:
+        """Send what nothing happens to, but that a silent line sends nothing."""
+        if not self.mishaps.silent:
+            self._put((data,))
+
+    async def drained(self) -> None:
+        """Wait until the line is no longer slow."""
+        await self._fast.wait()
+
+    def close(self) -> None:
+        """Forget what is on the line."""
+        self._closed = True
+        self._pending.clear()
+        self._fast.set()
+        if self._releasing is not None:
+            self._releasing.cancel()
+
+    def _put(self, frames: Iterable[bytes | memoryview]) -> None:
+        data = b"".join(frames)
+        if self._fast.is_set():
+            if data:
+                self._outlet.put(data)
+        else:
+            self._pending += data
+
+    def _slow_down(self, seconds: float) -> None:
+        self._slow_until_s = self._loop.time() + seconds
+        if self._fast.is_set():
+            self._fast.clear()
+            self._trickle()
+
+    def _trickle(self) -> None:
+        if self._closed:
+            return
+        slow = self._loop.time() < self._slow_until_s
+        size = _PIECE_BYTES if slow else len(self._pending)
+        self._outlet.put(bytes(self._pending[:size]))
+        del self._pending[:size]
+        if slow:
+            self._loop.call_later(_TICK_S, self._trickle)
+        else:
+            self._fast.set()
+
+    def _release(self) -> None:
+        self._releasing = None
+        self._put(self.mishaps.release())
