@@ -134,6 +134,11 @@ class Venue(Protocol):
         """Return headers that a request for history must carry."""
         ...
 
+    @property
+    def history_by_time(self) -> bool:
+        """Say whether `history_path` goes by the gap's time alone, so that ids have to be found by time."""
+        ...
+
     def spell(self, symbol: str) -> str:
         """Return a symbol as the venue writes it, from how a person may have written it."""
         ...

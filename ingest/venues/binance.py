@@ -200,4 +200,3 @@ def _reason(refusal: Any) -> str:
     if not isinstance(refusal, dict):
         return str(refusal)
     return f"{refusal.get('msg')} (code {refusal.get('code')})"
-

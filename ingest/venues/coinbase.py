@@ -100,6 +100,7 @@ class Coinbase:
     ws_url: Final = "wss://ws-feed.exchange.coinbase.com"
     rest_url: Final = "https://api.exchange.coinbase.com"
     history_headers: Final[Mapping[str, str]] = {}
+    history_by_time: Final = False
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits

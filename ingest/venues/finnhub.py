@@ -72,6 +72,7 @@ class Finnhub:
     ws_url: Final = "wss://ws.finnhub.io"
     rest_url: Final = "https://finnhub.io"
     history_headers: Final[Mapping[str, str]] = {}
+    history_by_time: Final = False
 
     def __init__(self, api_key: str | None = None, limits: Limits = LIMITS) -> None:
         if not api_key:

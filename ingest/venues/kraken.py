@@ -121,6 +121,7 @@ class Kraken:
     ws_url: Final = "wss://ws.kraken.com"
     rest_url: Final = "https://api.kraken.com"
     history_headers: Final[Mapping[str, str]] = {}
+    history_by_time: Final = True
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits

@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, str]] = {
     "api": "run one API process: REST and websockets",
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
+    "backfill": "fetch a symbol's past from its venue",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "export": "write stored trades or candles as CSV or JSON lines",
     "doctor": "check settings and servers, and say how to mend what is wrong",

@@ -1,0 +1,126 @@
+"""Ranges of ids fetched from a venue's history and sent down the stream, in an order that opens no gaps."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from ingest.past import PAGE_IDS, Past, Range, Stretch
+from ingest.publisher import MAX_TRADES_PER_ENTRY, Publisher
+from tickplant.market import SymbolId
+from tickplant.wire import Verdict
+
+AT_ONCE: Final = 4
+"""Requests under way at one time; the venue's budget is kept all the same."""
+
+Chunk = tuple[int, int, bool]
+"""First and last id, and whether it lies above what is stored."""
+
+OnProgress = Callable[[int, int], None]
+"""Takes how many ids have been asked for, and how many trades came."""
+
+
+def subtract(wanted: Range, held: Iterable[Range]) -> list[Range]:
+    """Return the parts of a range that are in none of some others, ascending.
+
+    Args:
+        wanted: the range.
+        held: ascending and apart.
+    """
+    low, last = wanted
+    parts = []
+    for held_low, held_high in held:
+        if held_low > low:
+            parts.append((low, min(held_low - 1, last)))
+        low = max(low, held_high + 1)
+        if low > last:
+            break
+    parts.append((low, last))
+    return [part for part in parts if part[0] <= part[1]]
+
+
+def count_ids(ranges: Iterable[Range]) -> int:
+    """Count the ids in ranges."""
+    return sum(high - low + 1 for low, high in ranges)
+
+
+def split(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:
+    """Cut ranges into chunks of a page, so that each, as it comes, touches what is stored or was before it.
+
+    What lies above all that is stored comes upwards, all else from the top down.
+
+    Args:
+        wanted: ascending and apart.
+        stored_last: the greatest id stored; None where nothing is.
+    """
+    above = stored_last + 1 if stored_last is not None else None
+    for low, high in wanted:
+        if above is not None:
+            for start in range(max(low, above), high + 1, PAGE_IDS):
+                yield start, min(start + PAGE_IDS - 1, high), True
+    for low, high in reversed(wanted):
+        top = high if above is None else min(high, above - 1)
+        for end in range(top, low - 1, -PAGE_IDS):
+            yield max(low, end - PAGE_IDS + 1), end, False
+
+
+async def fill(
+    *,
+    symbol: SymbolId,
+    past: Past,
+    publisher: Publisher,
+    chunks: Iterable[Chunk],
+    at_once: int = AT_ONCE,
+    on_progress: OnProgress,
+) -> None:
+    """Fetch chunks side by side and publish them in their order, as fast as the workers follow.
+
+    Args:
+        symbol: whose trades.
+        past: where to fetch them.
+        publisher: where they go.
+        chunks: as `split` gives them.
+        at_once: how many are fetched at one time.
+        on_progress: told after every chunk.
+
+    Raises:
+        FatalError: the venue won't give them.
+    """
+    void: list[Range] = []
+    async with aclosing(_fetch(past, chunks, at_once)) as stretches:
+        async for (first, last, rising), stretch in stretches:
+            await _publish(publisher, stretch, rising=rising)
+            # Once more with the next chunk: a hole at a chunk's edge opens only when the one beyond it comes.
+            for low, high in [*void, *stretch.void]:
+                await publisher.publish_verdict(Verdict(*symbol, low, high, "void"))
+            void = stretch.void
+            await publisher.wait_for_budget()
+            on_progress(last - first + 1, len(stretch.trades))
+
+
+async def _publish(publisher: Publisher, stretch: Stretch, *, rising: bool) -> None:
+    """Write entry by entry, each next to the one before; within an entry order doesn't matter."""
+    starts = range(0, len(stretch.trades), MAX_TRADES_PER_ENTRY)
+    for start in starts if rising else reversed(starts):
+        await publisher.publish(stretch.trades[start : start + MAX_TRADES_PER_ENTRY])
+
+
+async def _fetch(past: Past, chunks: Iterable[Chunk], at_once: int) -> AsyncGenerator[tuple[Chunk, Stretch]]:
+    """Yield what the venue has of each chunk, in the chunks' order."""
+    under_way: deque[tuple[Chunk, asyncio.Task[Stretch]]] = deque()
+    waiting = iter(chunks)
+    try:
+        while True:
+            while len(under_way) < at_once and (chunk := next(waiting, None)) is not None:
+                under_way.append((chunk, asyncio.create_task(past.read(chunk[0], chunk[1]))))
+            if not under_way:
+                return
+            chunk, task = under_way[0]
+            stretch = await task
+            under_way.popleft()
+            yield chunk, stretch
+    finally:
+        for _, task in under_way:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)

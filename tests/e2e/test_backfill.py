@@ -1,0 +1,157 @@
+"""`tickplant backfill` and `tickplant verify` against a sandbox venue that serves a recorded past."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import offline
+import pytest
+import stored
+from conftest import PARTITIONS
+from processes import Processes, sandbox_status
+from websockets.asyncio.client import ClientConnection, connect
+from working import publishing, until, working
+
+from db.audit import audit_symbol, read_audit_symbols, snapshot
+from db.export import open_reader
+from tickplant.market import Trade
+
+SYMBOL = "BTCUSDT"
+FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
+
+
+@pytest.fixture
+async def plant(
+    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+) -> AsyncIterator[Processes]:
+    """Workers, and a venue whose tape has been played to its end."""
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+    }
+    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
+    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
+        ready = await processes.start_sandbox("--capture", *captures, "--speed", "max")
+        await play_to_the_end(ready["ws_url"], ready["rest_url"])
+        yield processes
+
+
+async def play_to_the_end(ws_url: str, rest_url: str) -> None:
+    async with connect(f"{ws_url}/ws/btcusdt@trade", close_timeout=0.1) as client:
+        reading = asyncio.create_task(_drain(client))
+
+        async def played() -> bool:
+            return bool((await sandbox_status(rest_url))["state"] == "finished")
+
+        await until(played, "the tape played to its end")
+        reading.cancel()
+
+
+async def _drain(client: ClientConnection) -> None:
+    async for _ in client:
+        pass
+
+
+def recorded_trades(marketdata: Path) -> list[dict[str, Any]]:
+    return offline.binance_trades(offline.binance_frames(marketdata, SYMBOL))
+
+
+async def run(plant: Processes, *command: str) -> tuple[int | None, str]:
+    """Run a command and return its exit code and what it printed."""
+    process = await plant.start(*command, piped=True)
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, output.decode()
+
+
+async def expect_exactly(url: str, trades: list[dict[str, Any]]) -> None:
+    """Assert that the database holds these trades, each once, their candles, and a ledger that agrees."""
+    assert await stored.read_trades(url) == sorted(
+        (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
+        for t in trades
+    )
+    assert await stored.read_candles(url) == offline.candles(trades)
+    async with open_reader(url, application="test") as connection, snapshot(connection):
+        for symbol in await read_audit_symbols(connection):
+            audit = await audit_symbol(connection, symbol, lambda *_: None)
+            assert audit.passed, (audit.differences[:5], audit.ids)
+
+
+async def publish(redis_url: str, trades: list[dict[str, Any]]) -> None:
+    """Send trades down the stream as ingest would have."""
+    async with publishing(redis_url) as publisher:
+        await publisher.publish(
+            [
+                Trade(
+                    "binance",
+                    t["s"],
+                    t["t"],
+                    t["p"],
+                    t["q"],
+                    "sell" if t["m"] else "buy",
+                    t["T"] * 1000,
+                    t["T"] * 1000,
+                )
+                for t in trades
+            ]
+        )
+
+
+async def test_the_past_before_and_between_what_was_live_is_filled(
+    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+) -> None:
+    recorded = recorded_trades(marketdata)
+    await publish(redis_url, [*recorded[12_000:14_000], *recorded[14_100:15_000]])
+    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    assert code == 0, output + plant.logs()
+    assert "0 missing" in output
+    await expect_exactly(database_url, recorded)
+    assert {row[2] for row in await stored.read_gaps(database_url)} == {"healed"}  # the one that was planted
+    assert len(await stored.read_gaps(database_url)) == 1
+    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    assert (code, "all are stored" in output) == (0, True), output
+
+
+async def test_a_stretch_of_an_empty_plant_is_filled_and_no_more(
+    plant: Processes, database_url: str, marketdata: Path
+) -> None:
+    start, end = "2024-08-08T23:56:00Z", "2024-08-08T23:58:30Z"
+    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", start, "--to", end)
+    assert code == 0, output + plant.logs()
+    start_ms, end_ms = 1723161360000, 1723161510000
+    await expect_exactly(
+        database_url, [t for t in recorded_trades(marketdata) if start_ms <= t["T"] < end_ms]
+    )
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
+async def test_a_backfill_that_was_stopped_goes_on(
+    plant: Processes, database_url: str, marketdata: Path, with_signal: signal.Signals
+) -> None:
+    command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    process = await plant.start(*command)
+
+    async def some_stored() -> bool:
+        count: int = await stored.fetch_value(database_url, "select count(*) from trades")
+        return count > 3_000
+
+    await until(some_stored, "a part")
+    process.send_signal(with_signal)
+    assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
+    before: int = await stored.fetch_value(database_url, "select count(*) from trades")
+    code, output = await run(plant, *command)
+    assert code == 0, output + plant.logs()
+    assert before < 19_904
+    await expect_exactly(database_url, recorded_trades(marketdata))
+    assert await stored.read_gaps(database_url) == []
+
+
+async def test_what_cannot_be_fetched_is_said(plant: Processes) -> None:
+    code, _ = await run(plant, "backfill", "binance:NOSUCH", "--from", FROM)
+    assert code == 1
+    assert "Invalid symbol" in plant.logs()
+    code, _ = await run(plant, "backfill", "finnhub:IBM", "--from", FROM)
+    assert code == 1

@@ -1,0 +1,144 @@
+"""A venue's past: found by time and read by id, at venues that are asked by id and at one asked by time."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest.fill import split, subtract
+from ingest.history import RefusedError
+from ingest.past import PAGE_IDS, Past, Range
+from ingest.venues import make_venue
+from ingest.venues.base import Gap
+from tickplant.errors import FatalError
+from tickplant.market import Trade
+
+PAGE = 1000
+FIRST_US = 1_700_000_000_000_000
+
+
+class FakeHistory:
+    """Answers as the venues do: by id from the one before the gap, or by time; and counts."""
+
+    def __init__(self, trades: Sequence[Trade], *, by_time: bool) -> None:
+        self._trades = trades
+        self._by_time = by_time
+        self.requests = 0
+
+    async def read_page(self, gap: Gap) -> tuple[Trade, ...]:
+        self.requests += 1
+        if self._by_time:
+            later = [trade for trade in self._trades if trade.event_time_us >= gap.after_time_us]
+        else:
+            later = [trade for trade in self._trades if trade.trade_id >= gap.first_id - 1]
+        return tuple(later[:PAGE])
+
+
+def make_trades(ids: Sequence[int], waits_us: Sequence[int]) -> list[Trade]:
+    time_us, trades = FIRST_US, []
+    for trade_id, wait_us in zip(ids, waits_us, strict=True):
+        time_us += wait_us
+        trades.append(Trade("binance", "X", trade_id, "1", "1", "buy", time_us, time_us))
+    return trades
+
+
+def make_past(trades: Sequence[Trade], *, by_time: bool, known: Sequence[Trade] = ()) -> Past:
+    history = FakeHistory(trades, by_time=by_time)
+    return Past(make_venue("kraken" if by_time else "binance"), "X", history, known)  # type: ignore[arg-type]
+
+
+@st.composite
+def pasts(draw: st.DrawFn) -> list[Trade]:
+    count = draw(st.sampled_from([1, 2, 50, 1_500, 5_000]))
+    rng = draw(st.randoms(use_true_random=False))
+    first = draw(st.sampled_from([0, 1, 7_000, 3_735_683_259]))
+    ids, next_id = [], first
+    for _ in range(count):
+        ids.append(next_id)
+        next_id += 1 if rng.random() > 0.002 else rng.choice([2, 30, 3_000])
+    waits = [rng.choice([1, 5, 1_000, 1_000_000]) if rng.random() > 0.001 else 10**10 for _ in ids]
+    return make_trades(ids, waits)
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+@given(trades=pasts(), data=st.data())
+@settings(max_examples=40, deadline=None)
+async def test_the_first_id_of_a_time_is_found(
+    by_time: bool, trades: list[Trade], data: st.DataObject
+) -> None:
+    time_us = data.draw(st.sampled_from(trades)).event_time_us + data.draw(st.sampled_from([-1, 0, 1]))
+    known = data.draw(st.lists(st.sampled_from(trades), max_size=2))
+    found = await make_past(trades, by_time=by_time, known=known).find(time_us)
+    after = [trade.trade_id for trade in trades if trade.event_time_us >= time_us]
+    assert found == (after[0] if after else trades[-1].trade_id + 1)
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+@given(trades=pasts(), data=st.data())
+@settings(max_examples=40, deadline=None)
+async def test_all_trades_and_holes_of_a_range_are_read(
+    by_time: bool, trades: list[Trade], data: st.DataObject
+) -> None:
+    ids = [trade.trade_id for trade in trades]
+    first, last = sorted(data.draw(st.tuples(st.sampled_from(ids), st.sampled_from(ids))))
+    past = make_past(trades, by_time=by_time, known=[trades[0], trades[-1]])
+    stretch = await past.read(first, last)
+    assert stretch.trades == [trade for trade in trades if first <= trade.trade_id <= last]
+    within = [trade.trade_id for trade in stretch.trades]
+    assert stretch.void == [(a + 1, b - 1) for a, b in pairwise(within) if b > a + 1]
+
+
+async def test_a_moment_among_a_billion_trades_takes_few_requests() -> None:
+    class Steady(FakeHistory):
+        async def read_page(self, gap: Gap) -> tuple[Trade, ...]:
+            self.requests += 1
+            ids = range(max(0, gap.first_id - 1), min(gap.first_id - 1 + PAGE, 10**9))
+            return tuple(make_trades([i], [i * 1_000])[0] for i in ids)
+
+    history = Steady([], by_time=False)
+    past = Past(make_venue("binance"), "X", history)  # type: ignore[arg-type]
+    assert await past.find(FIRST_US + 123_456_789_000 + 1) == 123_456_790
+    assert history.requests < 20
+
+
+async def test_a_refusal_and_an_empty_past_are_said() -> None:
+    class Refusing(FakeHistory):
+        async def read_page(self, gap: Gap) -> tuple[Trade, ...]:
+            raise RefusedError("Invalid symbol.")
+
+    with pytest.raises(FatalError, match=r"binance:X: no history: Invalid symbol\."):
+        await Past(make_venue("binance"), "X", Refusing([], by_time=False)).find(1)  # type: ignore[arg-type]
+    for by_time in (False, True):
+        with pytest.raises(FatalError, match="no trades"):
+            await make_past([], by_time=by_time).find(FIRST_US)
+
+
+ranges = st.lists(st.integers(0, 60), unique=True, max_size=12).map(
+    lambda edges: [(a, b - 1) for a, b in zip(*[iter(sorted(edges))] * 2, strict=False)]
+)
+
+
+@given(st.tuples(st.integers(0, 60), st.integers(0, 60)), ranges)
+def test_what_is_held_is_subtracted(wanted: Range, held: list[Range]) -> None:
+    left = {i for low, high in subtract(wanted, held) for i in range(low, high + 1)}
+    assert left == set(range(wanted[0], wanted[1] + 1)) - {
+        i for low, high in held for i in range(low, high + 1)
+    }
+
+
+def test_chunks_grow_away_from_what_is_stored() -> None:
+    wanted = [(0, 2_500), (5_000, 5_100), (9_000, 10_999)]
+    assert list(split(wanted, 8_999)) == [
+        (9_000, 9_997, True),
+        (9_998, 10_995, True),
+        (10_996, 10_999, True),
+        (5_000, 5_100, False),
+        (1_503, 2_500, False),
+        (505, 1_502, False),
+        (0, 504, False),
+    ]
+    alone = list(split([(1, 3 * PAGE_IDS)], None))
+    assert [rising for _, _, rising in alone] == [False] * 3
+    assert alone[0][1] == 3 * PAGE_IDS
