@@ -95,14 +95,40 @@ async def redis_url(redis_server: RedisServer) -> str:
     return redis_server.url
 
 
+@pytest.fixture(scope="session")
+def templates(postgres_server: PostgresServer) -> dict[str, str]:
+    """The names of migrated databases with 4 partitions by variant, made when first asked for."""
+    return {}
+
+
+async def _template(variant: str, server: PostgresServer, templates: dict[str, str]) -> str:
+    if variant not in templates:
+        name = f"template_{variant}"
+        extension: Extension = "on" if variant == "timescaledb" else "off"
+        await _execute(server.url, f"create database {name}")
+        await migrate(_database(server, name), partitions=PARTITIONS, extension=extension)
+        # TimescaleDB's scheduler sits in every database that lets it: a template must be left alone.
+        await _execute(server.url, f"alter database {name} with allow_connections false")
+        await _execute(
+            server.url, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        )
+        templates[variant] = name
+    return templates[variant]
+
+
+def _database(server: PostgresServer, name: str) -> str:
+    return server.url.rpartition("/")[0] + f"/{name}"
+
+
 @pytest.fixture(params=VARIANTS)
-async def database_url(request: pytest.FixtureRequest, postgres_server: PostgresServer) -> AsyncIterator[str]:
+async def database_url(
+    request: pytest.FixtureRequest, postgres_server: PostgresServer, templates: dict[str, str]
+) -> AsyncIterator[str]:
     """The address of a new, migrated database with 4 partitions; dropped after the test."""
     name = f"test_{next(_numbers)}"
-    extension: Extension = "on" if request.param == "timescaledb" else "off"
-    url = postgres_server.url.rpartition("/")[0] + f"/{name}"
-    await _execute(postgres_server.url, f"create database {name}")
-    await migrate(url, partitions=PARTITIONS, extension=extension)
+    template = await _template(request.param, postgres_server, templates)
+    url = _database(postgres_server, name)
+    await _execute(postgres_server.url, f"create database {name} template {template}")
     yield url
     await _execute(postgres_server.url, f"drop database {name} with (force)")
 

@@ -156,13 +156,13 @@ async def test_two_workers_share_and_one_that_stops_hands_over_at_once(
 ) -> None:
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(publishing(redis_url))
-        await stack.enter_async_context(working(redis_url, database_url, lease_s=20))
+        await stack.enter_async_context(working(redis_url, database_url, lease_s=8))
 
         async def all_owned() -> bool:
             return len(await owners(database_url)) == PARTITIONS
 
         await until(all_owned, "one worker owns all")
-        async with working(redis_url, database_url, lease_s=20):
+        async with working(redis_url, database_url, lease_s=8):
 
             async def shared() -> bool:
                 held = list((await owners(database_url)).values())
