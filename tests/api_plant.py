@@ -107,7 +107,7 @@ class Plant:
         await self.http.aclose()
         await self.redis.aclose()
 
-    async def get(self, path: str, status: int = 200, **parameters: Any) -> Any:
+    async def get(self, path: str, status: int = 200, /, **parameters: Any) -> Any:
         answer = await self.http.get(path, params=parameters)
         assert answer.status_code == status, answer.text
         return answer.json()

@@ -313,7 +313,7 @@ async def test_each_channel_may_have_a_cursor_of_its_own(plant: Plant) -> None:
 # what is refused
 
 
-WRONG = [
+WRONG: list[tuple[str | bytes, str, int | None]] = [
     ("{", "malformed", None),
     (b"\xff\xfe", "malformed", None),
     ("17", "invalid_request", None),

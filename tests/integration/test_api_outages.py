@@ -91,7 +91,7 @@ async def test_what_was_lost_meanwhile_is_told_as_such(own_redis: OwnRedis, data
         pipeline.delete("live:3", PRICES)
         await pipeline.execute()
         await plant.store(trade(1), trade(2), entry="2-0")
-        snapshots = {}
+        snapshots: dict[str, Any] = {}
         while len(snapshots) < 3:
             message = await socket.receive_until("snapshot")
             snapshots[message["channel"]] = message

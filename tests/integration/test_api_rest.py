@@ -28,7 +28,7 @@ def problem(answer: Any) -> tuple[int, str]:
 
 async def all_pages(plant: Plant, path: str, key: str, **parameters: Any) -> list[list[Any]]:
     pages = []
-    after: dict[str, str] = {}
+    after: dict[str, Any] = {}
     while True:
         answer = await plant.get(path, **parameters, **after)
         pages.append(answer[key])
@@ -238,7 +238,7 @@ async def test_pages_of_candles_hold_each_once(plant: Plant, interval: str) -> N
     traded = [0, 1, 4, 5, 6]
     trades = [trade(number, at_us=T0 + at * length_us) for number, at in enumerate(traded, 1)]
     await plant.store(*trades, closed_until_us=T0 + 8 * length_us + 1)
-    wheres = ({}, {"start": "2024-08-08T23:54:00Z"})
+    wheres: tuple[dict[str, Any], ...] = ({}, {"start": "2024-08-08T23:54:00Z"})
     for where, limit, fill in product(wheres, (1, 2, 3, 1000), ("none", "previous")):
         parameters: dict[str, Any] = {"interval": interval, "limit": limit, "fill": fill, **where}
         pages = await all_pages(plant, "/api/v1/ohlcv/BTCUSDT", "candles", **parameters)

@@ -1,6 +1,7 @@
 """Reads of history: trades and candles as exact as stored, in order, bounded, and candles of a second."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import SymbolId, Trade, fold
 
 BEFORE, AFTER = TradeBound(-62_135_510_400_000_000), TradeBound(253_402_300_799_000_000)
-EVER = {"start_us": BEFORE[0], "end_us": AFTER[0]}
+EVER: dict[str, Any] = {"start_us": BEFORE[0], "end_us": AFTER[0]}
 OTHER = SymbolId("binance", "OTHER")
 
 

@@ -26,7 +26,8 @@ CHANNELS = {
 
 def an_update(entry: int, symbols: list[list[str]]) -> LiveUpdate:
     """An update with an input entry for each list of symbols, a trade for each of them."""
-    entries, last = [], {}
+    entries: list[LiveEntry] = []
+    last: dict[str, Trade] = {}
     for number, names in enumerate(symbols):
         trades = [Trade("v", name, entry, "1.0", "2.0", None, 1_000_000, 1_000_000) for name in names]
         last |= {trade.symbol: trade for trade in trades}
