@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
@@ -29,6 +30,9 @@ BTC = SymbolId("binance", "BTCUSDT")
 ETH = SymbolId("binance", "ETHUSDT")
 T0 = 1_723_161_240_000_000
 """2024-08-08 23:54:00 UTC, in microseconds."""
+
+on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""For tests that learn nothing from running on a second kind of database."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -201,6 +205,18 @@ async def running_plant(
             yield plant
         finally:
             await plant.close()
+
+
+async def all_pages(plant: Plant, path: str, key: str, **parameters: Any) -> list[list[Any]]:
+    pages = []
+    after: dict[str, Any] = {}
+    while True:
+        answer = await plant.get(path, **parameters, **after)
+        pages.append(answer[key])
+        if answer["next"] is None:
+            return pages
+        assert len(pages) < 100
+        after = {"after": answer["next"]}
 
 
 async def live(plant: Plant) -> None:

@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade, update
+from api_plant import ETH, T0, Plant, Socket, candle, live, on_one_variant, running_plant, trade, update
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.live.door import Limits
 from tickplant import wire
 from tickplant.wire import LiveUpdate
+
+pytestmark = on_one_variant
 
 PRICE = "price:binance:BTCUSDT"
 TRADES = "trades:binance:BTCUSDT"

@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_plant import Plant, running_plant
+from api_plant import Plant, on_one_variant, running_plant
 
 from api.app import create_app
+
+pytestmark = on_one_variant
 
 
 @pytest.fixture

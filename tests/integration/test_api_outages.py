@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from api_plant import Plant, candle, live, running_plant, trade, update
+from api_plant import Plant, candle, live, on_one_variant, running_plant, trade, update
 from conftest import PARTITIONS, OwnPostgres, OwnRedis
 
 from db.migrate import migrate
@@ -24,6 +24,7 @@ async def answered(plant: Plant, path: str, status: int) -> Any:
             await asyncio.sleep(0.05)
 
 
+@on_one_variant
 async def test_redis_away_and_back(own_redis: OwnRedis, database_url: str) -> None:
     server = await own_redis()
     async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
@@ -57,6 +58,7 @@ async def test_redis_away_and_back(own_redis: OwnRedis, database_url: str) -> No
         await plant.get("/api/v1/price/BTCUSDT")
 
 
+@on_one_variant
 async def test_what_was_published_meanwhile_is_told_afterwards(
     own_redis: OwnRedis, database_url: str
 ) -> None:
@@ -77,6 +79,7 @@ async def test_what_was_published_meanwhile_is_told_afterwards(
         assert seen == list(range(2, 50))
 
 
+@on_one_variant
 async def test_what_was_lost_meanwhile_is_told_as_such(own_redis: OwnRedis, database_url: str) -> None:
     """The stream no longer holds where the hub was: every subscriber gets a snapshot that says so."""
     server = await own_redis()

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_plant import Plant, Socket, candle, live, running_plant, trade, update
+from api_plant import Plant, Socket, candle, live, on_one_variant, running_plant, trade, update
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from api.live.door import Limits
+
+pytestmark = on_one_variant
 
 PRICE = "price:binance:BTCUSDT"
 TRADES = "trades:binance:BTCUSDT"

@@ -4,10 +4,12 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
-from api_plant import Plant, live, running_plant
+from api_plant import Plant, live, on_one_variant, running_plant
 from working import MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
 from tickplant.market import SymbolId, Trade, fold
+
+pytestmark = on_one_variant
 
 AAA = SymbolId("binance", "AAAUSDT")
 TRADES = "trades:binance:AAAUSDT"
