@@ -90,20 +90,28 @@ async def fill(
     void: list[Range] = []
     async with aclosing(_fetch(past, chunks, at_once)) as stretches:
         async for (first, last, rising), stretch in stretches:
-            await _publish(publisher, stretch, rising=rising)
-            # Once more with the next chunk: a hole at a chunk's edge opens only when the one beyond it comes.
-            for low, high in [*void, *stretch.void]:
-                await publisher.publish_verdict(Verdict(*symbol, low, high, "void"))
+            # Holes once more with the next chunk: one at an edge opens only when what is beyond it comes.
+            again = Stretch(stretch.trades, [*void, *stretch.void])
+            await publish_stretch(publisher, symbol, again, rising=rising)
             void = stretch.void
-            await publisher.wait_for_budget()
             on_progress(last - first + 1, len(stretch.trades))
 
 
-async def _publish(publisher: Publisher, stretch: Stretch, *, rising: bool) -> None:
-    """Write entry by entry, each next to the one before; within an entry order doesn't matter."""
+async def publish_stretch(publisher: Publisher, symbol: SymbolId, stretch: Stretch, *, rising: bool) -> None:
+    """Write entry by entry, each next to the one before, then the holes; wait for workers that lag.
+
+    Args:
+        publisher: where to.
+        symbol: whose trades.
+        stretch: the trades and holes.
+        rising: whether the first entry is next to what is stored, or else the last one is.
+    """
     starts = range(0, len(stretch.trades), MAX_TRADES_PER_ENTRY)
     for start in starts if rising else reversed(starts):
         await publisher.publish(stretch.trades[start : start + MAX_TRADES_PER_ENTRY])
+    for low, high in stretch.void:
+        await publisher.publish_verdict(Verdict(*symbol, low, high, "void"))
+    await publisher.wait_for_budget()
 
 
 async def _fetch(past: Past, chunks: Iterable[Chunk], at_once: int) -> AsyncGenerator[tuple[Chunk, Stretch]]:

@@ -1,15 +1,19 @@
 """A venue's REST history: pages of past trades, within its budget, with its refusals told apart."""
 
+from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 
 from ingest.rate import Rate
-from ingest.venues.base import BusyError, Gap, Venue
+from ingest.venues.base import BusyError, Gap, KlineVenue, Venue
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
+from tickplant.klines import Kline
 from tickplant.market import Trade
+
+AnswerT = TypeVar("AnswerT")
 
 _BAN_S: Final = 60.0
 """How long to leave a venue alone that bans without saying for how long."""
@@ -41,11 +45,41 @@ class VenueHistory:
             UnavailableError: no answer, or none now.
             RefusedError: the venue won't; the message is its reason.
         """
-        await self._rate.take(f":{gap.symbol}" if self._venue.limits.requests_per_symbol else "")
+        body = await self._get(self._venue.history_path(gap), gap.symbol)
+        return await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, now_us()))
+
+    async def read_klines(self, symbol: str, start_us: int, end_us: int) -> tuple[Kline, ...]:
+        """Return the venue's own candles of one minute, of as many minutes as it gives at once, at most.
+
+        Args:
+            symbol: as the venue writes it.
+            start_us: the first to open, inclusive.
+            end_us: exclusive.
+
+        Raises:
+            UnavailableError: no answer, or none now.
+            RefusedError: the venue won't; the message is its reason.
+        """
+        venue = self._venue
+        if not isinstance(venue, KlineVenue):
+            raise RefusedError(f"there are no candles of {venue.name} to compare with")
+        body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
+        klines = await self._parsed(lambda: venue.parse_klines(body))
+        return tuple(kline for kline in klines if start_us <= kline.open_time_us < end_us)
+
+    async def _parsed(self, parse: Callable[[], AnswerT]) -> AnswerT:
         try:
-            answer = await self._client.get(
-                self._base_url + self._venue.history_path(gap), headers=dict(self._venue.history_headers)
-            )
+            return parse()
+        except BusyError as error:
+            await self._rate.ban(_BUSY_S)
+            raise UnavailableError(str(error)) from error
+        except PoisonError as error:
+            raise RefusedError(str(error)) from error
+
+    async def _get(self, path: str, symbol: str) -> bytes:
+        await self._rate.take(f":{symbol}" if self._venue.limits.requests_per_symbol else "")
+        try:
+            answer = await self._client.get(self._base_url + path, headers=dict(self._venue.history_headers))
         except httpx.HTTPError as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
         if answer.status_code in _BANNING:
@@ -56,13 +90,7 @@ class VenueHistory:
             raise UnavailableError(f"status {answer.status_code}")
         if answer.status_code != 200:
             raise RefusedError(f"status {answer.status_code}: {answer.text[:200]}")
-        try:
-            return self._venue.parse_history(answer.content, gap.symbol, now_us())
-        except BusyError as error:
-            await self._rate.ban(_BUSY_S)
-            raise UnavailableError(str(error)) from error
-        except PoisonError as error:
-            raise RefusedError(str(error)) from error
+        return answer.content
 
 
 def _retry_after_s(answer: httpx.Response) -> float:

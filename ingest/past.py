@@ -3,17 +3,20 @@
 import asyncio
 import logging
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from ingest.history import RefusedError, UnavailableError, VenueHistory
 from ingest.venues.base import Gap, Venue
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
+from tickplant.klines import Kline
 from tickplant.market import Trade
 
 _log = logging.getLogger(__name__)
+
+AnswerT = TypeVar("AnswerT")
 
 Range = tuple[int, int]
 """First and last, both inclusive."""
@@ -85,13 +88,30 @@ class Past:
             gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
             page = await self._page(gap)
 
+    async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
+        """Return the venue's own candles of one minute; see `VenueHistory.read_klines`.
+
+        Raises:
+            FatalError: the venue won't give them.
+        """
+        return await self._ask(lambda: self._history.read_klines(self._symbol, start_us, end_us))
+
     async def _page(self, gap: Gap) -> Sequence[Trade]:
-        """Return a page of history, waiting for it as long as the venue is away."""
+        page = await self._ask(lambda: self._history.read_page(gap))
+        self._learn((page[0], page[-1]) if page else ())
+        return page
+
+    async def _ask(self, ask: Callable[[], Awaitable[tuple[AnswerT, ...]]]) -> tuple[AnswerT, ...]:
+        """Ask for something, and wait as long as the venue is away.
+
+        Raises:
+            FatalError: the venue won't give it.
+        """
         backoff = Backoff(first_s=0.5, cap_s=30.0)
         failing = False
         while True:
             try:
-                page = await self._history.read_page(gap)
+                return await ask()
             except UnavailableError as error:
                 if not failing:
                     _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
@@ -99,9 +119,6 @@ class Past:
                 await asyncio.sleep(backoff.next_s())
             except RefusedError as error:
                 raise FatalError(f"{self._venue.name}:{self._symbol}: no history: {error}") from error
-            else:
-                self._learn((page[0], page[-1]) if page else ())
-                return page
 
     async def _page_since(self, time_us: int) -> Sequence[Trade]:
         return await self._page(Gap(self._symbol, 0, 0, time_us))

@@ -4,11 +4,12 @@ An adapter opens no socket, reads no clock and keeps nothing between two calls.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from tickplant.errors import TickplantError
+from tickplant.klines import Kline
 from tickplant.market import Trade
 
 
@@ -177,6 +178,35 @@ class Venue(Protocol):
 
         Raises:
             PoisonError: it is broken; the message says how.
+            BusyError: the venue asks for patience, in a body that came with status 200.
+        """
+        ...
+
+
+@runtime_checkable
+class KlineVenue(Protocol):
+    """A venue that gives candles of its own, to compare with ours."""
+
+    @property
+    def klines_at_once(self) -> int:
+        """Return how many candles one request can give."""
+        ...
+
+    def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
+        """Return path and query of a REST request for candles of a minute, at most `klines_at_once`.
+
+        Args:
+            symbol: as the venue writes it.
+            start_us: the first to open, inclusive.
+            end_us: exclusive.
+        """
+        ...
+
+    def parse_klines(self, body: bytes) -> tuple[Kline, ...]:
+        """Parse an answer, in ascending order; others than those asked for may be in it.
+
+        Raises:
+            PoisonError: it is broken.
             BusyError: the venue asks for patience, in a body that came with status 200.
         """
         ...

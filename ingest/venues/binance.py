@@ -23,9 +23,17 @@ History, in milliseconds unless a header asks for microseconds:
     GET /api/v3/historicalTrades?symbol=BTCUSDT&fromId=28457&limit=1
     [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",
       "time":1499865549590,"isBuyerMaker":true,"isBestMatch":true}]
+
+Candles of its own: times of opening and closing around open, high, low, close and volume, and more, of which
+the third is the number of trades:
+
+    GET /api/v3/klines?symbol=BTCUSDT&interval=1m&startTime=1499040000000&limit=1
+    [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
+      "2434.19055334",308,"1756.87402397","28.46694368","0"]]
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
@@ -35,6 +43,8 @@ from msgspec import Meta, Struct
 from ingest.venues.base import Closing, Gap, Limits, Parsed, Refused
 from ingest.venues.reading import LATEST_US, MALFORMED, TRADE_ID, check_time_us, read_object
 from tickplant.errors import PoisonError
+from tickplant.intervals import MINUTE_US
+from tickplant.klines import Kline
 from tickplant.market import Trade, check_decimal, is_decimal
 
 NAME: Final = "binance"
@@ -82,9 +92,24 @@ class _PastTrade(Struct, gc=False):
     isBuyerMaker: bool  # noqa: N815 - the venue's name
 
 
+class _Kline(Struct, array_like=True, gc=False):
+    """A candle as REST gives it, up to the number of its trades."""
+
+    open_time: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    close_time: int
+    quote_volume: str
+    trade_count: int
+
+
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 _decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
+_decode_klines = msgspec.json.Decoder(list[_Kline]).decode
 
 
 class Binance:
@@ -97,6 +122,7 @@ class Binance:
     rest_url: Final = "https://api.binance.com"
     history_headers: Final[Mapping[str, str]] = {"X-MBX-TIME-UNIT": "MICROSECOND"}
     history_by_time: Final = False
+    klines_at_once: Final = 1000
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -167,6 +193,23 @@ class Binance:
         trades = [_past_trade(trade, symbol, ingest_time_us) for trade in page]
         return tuple(sorted(trades, key=lambda trade: trade.trade_id))
 
+    def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
+        """Return the request for candles of a minute."""
+        limit = min(self.klines_at_once, (end_us - start_us) // MINUTE_US)
+        return f"/api/v3/klines?symbol={quote(symbol)}&interval=1m&startTime={start_us // 1000}&limit={limit}"
+
+    def parse_klines(self, body: bytes) -> tuple[Kline, ...]:
+        """Parse candles.
+
+        Raises:
+            PoisonError: they are broken.
+        """
+        try:
+            rows = _decode_klines(body)
+        except MALFORMED as error:
+            raise PoisonError(f"no candles: {error}") from error
+        return tuple([_kline(row) for row in rows])
+
 
 def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
     return Trade(
@@ -179,6 +222,13 @@ def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
         check_time_us(trade.time * 1000 if trade.time < _LAST_MILLISECOND else trade.time),
         ingest_time_us,
     )
+
+
+def _kline(row: _Kline) -> Kline:
+    texts = (row.open, row.high, row.low, row.close, row.volume)
+    open_, high, low, close, volume = [Decimal(check_decimal(text, "a candle's number")) for text in texts]
+    open_time_us = row.open_time * 1000 if row.open_time < _LAST_MILLISECOND else row.open_time
+    return Kline(check_time_us(open_time_us), open_, high, low, close, volume, row.trade_count)
 
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:

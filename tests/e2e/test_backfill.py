@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import offline
 import pytest
 import stored
@@ -155,3 +156,67 @@ async def test_what_cannot_be_fetched_is_said(plant: Processes) -> None:
     assert "Invalid symbol" in plant.logs()
     code, _ = await run(plant, "backfill", "finnhub:IBM", "--from", FROM)
     assert code == 1
+
+
+DAMAGE = {
+    "trades, candles and the ledger's ids of two minutes": """
+        delete from trades where event_time >= '2024-08-08 23:57Z' and event_time < '2024-08-08 23:59Z';
+        delete from candles
+            where "interval" = '1m' and open_time >= '2024-08-08 23:57Z' and open_time < '2024-08-08 23:59Z';
+        update ledger l set missing = (
+            select int8multirange(int8range(first_trade_id, last_trade_id, '[]'))
+                - range_agg(int8range(trade_id, trade_id, '[]')) from trades where symbol = l.symbol)
+    """,
+    "trades and candles behind the ledger's back": """
+        delete from trades where trade_id between 3735690000 and 3735690099;
+        update trades set price = price + 1 where trade_id = 3735690100;
+        insert into trades select * from trades where trade_id = 3735690101;
+        update candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
+    """,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_what_was_damaged_is_mended(
+    plant: Processes, redis_url: str, database_url: str, marketdata: Path, damage: str
+) -> None:
+    recorded = recorded_trades(marketdata)
+    await publish(redis_url, recorded)
+    await until_stored(database_url, len(recorded))
+    code, output = await run(plant, "verify", "binance:BTCUSDT")
+    assert (code, "11 matched, 0 differing, 0 uncovered" in output) == (0, True), output + plant.logs()
+    # The workers go on with what they hold in memory, as they would after a disk has lost a page.
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(DAMAGE[damage])
+    await connection.close()
+    code, output = await run(plant, "verify", "binance:BTCUSDT", "--dry-run")
+    assert code == 1, output
+    await expect_mended(plant, database_url, recorded)
+
+
+async def test_what_has_never_come_is_mended(
+    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+) -> None:
+    recorded = recorded_trades(marketdata)
+    come = [*recorded[300:5_000], *recorded[5_100:5_200], *recorded[9_000:]]
+    await publish(redis_url, come)
+    await until_stored(database_url, len(come))
+    await expect_mended(plant, database_url, recorded)
+
+
+async def until_stored(url: str, expected: int) -> None:
+    async def all_stored() -> bool:
+        count: int = await stored.fetch_value(url, "select count(*) from trades")
+        return count == expected
+
+    await until(all_stored, "everything")
+
+
+async def expect_mended(plant: Processes, database_url: str, recorded: list[dict[str, Any]]) -> None:
+    code, output = await run(plant, "verify", "binance:BTCUSDT")
+    assert code == 0, output + plant.logs()
+    assert "0 differing, 0 uncovered" in output
+    await expect_exactly(database_url, recorded)
+    assert {row[2] for row in await stored.read_gaps(database_url)} <= {"healed"}
+    flags = await stored.read_flags(database_url, SYMBOL)
+    assert [complete for _, _, complete, _ in flags] == [False, *[True] * 10, False]

@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
     "backfill": "fetch a symbol's past from its venue",
+    "verify": "compare candles with the venue's own, and mend what differs",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "export": "write stored trades or candles as CSV or JSON lines",
     "doctor": "check settings and servers, and say how to mend what is wrong",

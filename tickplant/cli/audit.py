@@ -67,7 +67,7 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     if args.klines:
         comparison = asyncio.run(_compare(settings, args.symbol, args.klines))
-        _print_json(_comparison_document(comparison)) if args.json else _print_comparison(comparison)
+        _print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
         return 1 if comparison.mismatches else 0
     with _progress() as progress:
         audits = asyncio.run(_audit(settings, args.symbol, progress))
@@ -140,22 +140,23 @@ def _summary(audit: "SymbolAudit") -> tuple[object, ...]:
     return audit.symbol, audit.trades, audit.candles, *counts, audit.not_checkable, len(audit.ids), result
 
 
-def _print_comparison(comparison: "Comparison") -> None:
+def print_comparison(comparison: "Comparison") -> None:
+    """Print how minutes compare with a venue's own: a table of each kind, and a line of numbers."""
     _print_table(
         "Minutes that differ from the venue's",
         ("open_time", "column", "venue", "ours", "note"),
         [
-            (_time(it.open_time_us), it.column, it.venue, it.ours, "" if it.complete else "incomplete")
+            (show_time(it.open_time_us), it.column, it.venue, it.ours, "" if it.complete else "incomplete")
             for it in comparison.mismatches
         ],
     )
     _print_table(
-        "Minutes that are not covered", ("open_time",), [(_time(it),) for it in comparison.uncovered]
+        "Minutes that are not covered", ("open_time",), [(show_time(it),) for it in comparison.uncovered]
     )
     _print_table(
         "Minutes that ours flags as incomplete",
         ("open_time",),
-        [(_time(it),) for it in comparison.incomplete],
+        [(show_time(it),) for it in comparison.incomplete],
     )
     print(
         f"{comparison.matched} matched, {comparison.differing} differing,"
@@ -171,7 +172,7 @@ def _audit_document(audit: "SymbolAudit") -> dict[str, object]:
 
 def _comparison_document(comparison: "Comparison") -> dict[str, object]:
     mismatches = [
-        {"open_time": _time(it.open_time_us)}
+        {"open_time": show_time(it.open_time_us)}
         | {"column": it.column, "venue": it.venue, "ours": it.ours, "complete": it.complete}
         for it in comparison.mismatches
     ]
@@ -179,8 +180,8 @@ def _comparison_document(comparison: "Comparison") -> dict[str, object]:
         "matched": comparison.matched,
         "differing": comparison.differing,
         "mismatches": mismatches,
-        "uncovered": [_time(it) for it in comparison.uncovered],
-        "incomplete": [_time(it) for it in comparison.incomplete],
+        "uncovered": [show_time(it) for it in comparison.uncovered],
+        "incomplete": [show_time(it) for it in comparison.incomplete],
     }
 
 
@@ -219,7 +220,8 @@ def _progress() -> Iterator["Progress"]:
         yield progress
 
 
-def _time(time_us: int) -> str:
+def show_time(time_us: int) -> str:
+    """Return a time as RFC 3339, in seconds."""
     return _shown(_EPOCH + timedelta(microseconds=time_us))
 
 

@@ -76,16 +76,16 @@ def run(args: Namespace) -> int:
 
 
 async def _backfill(settings: Settings, text: str, start: datetime, end: datetime) -> int:
-    from ingest.fill import count_ids, subtract
-    from tickplant.cli.past import held_ids, open_plant, progress
+    from ingest.fill import count_ids
+    from tickplant.cli.past import open_plant, progress, time_us
 
     async with open_plant(settings, text, application="tickplant backfill") as plant:
         await plant.expect_worker()
-        ids = await _find_ids(plant, start, end)
+        ids = await plant.find_ids(time_us(start), time_us(end))
         if ids is None:
             print(f"{plant.symbol}: the venue has no trades in that time")
             return 0
-        wanted = subtract(ids, held_ids(await plant.read_ledger()))
+        wanted = await plant.read_wanted(ids)
         asked = count_ids(wanted)
         print(_plan(plant, ids, asked), flush=True)
         for _ in range(_PASSES):
@@ -93,23 +93,10 @@ async def _backfill(settings: Settings, text: str, start: datetime, end: datetim
                 break
             with progress(str(plant.symbol), wanted) as show:
                 await plant.fetch(wanted, show)
-            wanted = subtract(ids, held_ids(await plant.read_ledger()))
+            wanted = await plant.read_wanted(ids)
         left = count_ids(wanted)
     print(f"{plant.symbol}: {asked - left:,} fetched and stored, {left:,} missing")
     return 1 if left else 0
-
-
-async def _find_ids(plant: "Plant", start: datetime, end: datetime) -> "Range | None":
-    """Return the ids of a stretch of time and up to what is stored; None where the venue has none."""
-    from tickplant.cli.past import time_us
-
-    first, last = await plant.past.find(time_us(start)), await plant.past.find(time_us(end)) - 1
-    if first > last:
-        return None
-    ledger = await plant.read_ledger()
-    if ledger is not None:
-        first, last = min(first, ledger.last_trade_id + 1), max(last, ledger.first_trade_id - 1)
-    return first, last
 
 
 def _plan(plant: "Plant", ids: "Range", asked: int) -> str:

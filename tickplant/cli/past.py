@@ -21,14 +21,16 @@ from ingest.past import Past, Range
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.venues import make_venue
-from ingest.venues.base import Venue
+from ingest.venues.base import KlineVenue, Venue
 from tickplant.cli.servers import running_database, running_redis
 from tickplant.errors import FatalError
-from tickplant.market import SymbolId, Trade
+from tickplant.intervals import MINUTE_US, floor
+from tickplant.klines import Kline
+from tickplant.market import Gap, SymbolId, Trade
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.settings import Settings
-from tickplant.streams import START, entry_order, partition_of, trades_stream
-from tickplant.wire import CLOCK
+from tickplant.streams import GAPS, START, entry_order, partition_of, trades_stream
+from tickplant.wire import CLOCK, encode_gaps
 from workers.candles import ROLE
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +65,24 @@ class Plant(NamedTuple):
         rows = await read_ledger(self.pool, self.partition)
         return next((row for row in rows if (row.venue, row.symbol) == self.symbol), None)
 
+    async def find_ids(self, start_us: int, end_us: int) -> Range | None:
+        """Return the ids of a stretch of time and up to what is stored; None where the venue has none.
+
+        Raises:
+            FatalError: the venue won't tell.
+        """
+        first, last = await self.past.find(start_us), await self.past.find(end_us) - 1
+        if first > last:
+            return None
+        ledger = await self.read_ledger()
+        if ledger is not None:
+            first, last = min(first, ledger.last_trade_id + 1), max(last, ledger.first_trade_id - 1)
+        return first, last
+
+    async def read_wanted(self, ids: Range) -> list[Range]:
+        """Return those of some ids that are neither stored nor known not to exist."""
+        return subtract(ids, held_ids(await self.read_ledger()))
+
     async def fetch(self, wanted: Sequence[Range], show: Show) -> int:
         """Fetch ranges of ids, publish them and wait until they are committed; return how many trades came.
 
@@ -87,6 +107,31 @@ class Plant(NamedTuple):
         )
         await self.settle()
         return trades
+
+    async def read_klines(self, start_us: int, end_us: int) -> AsyncIterator[tuple[Kline, ...]]:
+        """Yield the venue's own candles of one minute, request by request.
+
+        Args:
+            start_us: the begin of a minute.
+            end_us: the begin of another, exclusive.
+
+        Raises:
+            FatalError: the venue gives none.
+        """
+        if not isinstance(self.venue, KlineVenue):
+            raise FatalError(f"{self.venue.name}: there are no candles to compare with")
+        step_us = self.venue.klines_at_once * MINUTE_US
+        for begin_us in range(start_us, end_us, step_us):
+            yield await self.past.read_klines(begin_us, min(begin_us + step_us, end_us))
+
+    async def read_first_minute(self) -> int:
+        """Return the begin of the minute of the first trade stored; there must be one."""
+        first, *_ = await _read_edges(self.pool, self.symbol)
+        return floor(first.event_time_us, MINUTE_US)
+
+    async def tell_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Tell ingest all that is missing of the symbol."""
+        await self.redis.hset(GAPS, str(self.symbol), encode_gaps(gaps))
 
     async def settle(self) -> None:
         """Wait until what is in the symbol's stream by now is committed.

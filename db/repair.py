@@ -1,0 +1,160 @@
+"""Minutes taken out of the database as if their trades had never come, so that they can come again."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from db.gaps import write_gaps
+from db.pool import transaction
+from db.times import time_of, us_of
+from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
+from tickplant.market import Gap, SymbolId
+
+Range = tuple[int, int]
+"""First and last, both inclusive."""
+
+
+async def forget(
+    pool: asyncpg.Pool, partition: int, symbol: SymbolId, start_us: int, end_us: int, ids: Range
+) -> list[Gap]:
+    """Delete the trades of a stretch of time, note their ids as missing, and recompute the candles around.
+
+    In one transaction, at whose end the partition's owners lose their leases: what they hold in memory is
+    void, and they begin again from what is written here. Locks are taken in the order of the workers' own
+    commits, the lease last.
+
+    Args:
+        pool: connections.
+        partition: of the symbol.
+        symbol: whose trades; it must have a ledger.
+        start_us: the begin of a minute.
+        end_us: the begin of another, exclusive.
+        ids: trades with these go, too, if they lie within a day of the stretch.
+
+    Returns:
+        The symbol's gaps that are open now.
+    """
+    async with transaction(pool) as connection:
+        watermark = await connection.fetchval(_LOCK, *symbol)
+        doomed = await connection.fetch(_DELETE_TRADES, *symbol, time_of(start_us), time_of(end_us), *ids)
+        await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
+        minutes = set(range(start_us, end_us, MINUTE_US))
+        minutes |= {floor(us_of(row["event_time"]), MINUTE_US) for row in doomed}
+        await _recompute(connection, symbol, minutes)
+        await connection.execute(_FLAG, *symbol, *_lengths())
+        _, open_gaps = await write_gaps(connection, [(*symbol, us_of(watermark))], [])
+        await connection.execute(_END_LEASES, partition)
+    return open_gaps[symbol]
+
+
+async def _recompute(connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]) -> None:
+    """Compute the candles that minutes belong to from the trades that are left; flags come later."""
+    keys = sorted({(name, floor(it, length)) for it in minutes for name, length in INTERVALS.items()})
+    deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys))
+    revisions = {(row["interval"], us_of(row["open_time"])): row["revision"] for row in deleted}
+    for query, some in (
+        (_FROM_TRADES, [key for key in keys if key[0] == BASE]),
+        (_FROM_MINUTES, [key for key in keys if key[0] != BASE]),
+    ):
+        lengths = [timedelta(microseconds=INTERVALS[name]) for name, _ in some]
+        await connection.execute(
+            query, *symbol, *_columns(some), lengths, [revisions.get(key, 0) for key in some]
+        )
+
+
+def _columns(keys: Sequence[tuple[str, int]]) -> tuple[list[str], list[Any]]:
+    return [name for name, _ in keys], [time_of(opened_us) for _, opened_us in keys]
+
+
+def _lengths() -> tuple[list[str], list[timedelta]]:
+    return list(INTERVALS), [timedelta(microseconds=length) for length in INTERVALS.values()]
+
+
+_LOCK: Final = "select watermark from ledger where venue = $1 and symbol = $2 for update"
+
+_DELETE_TRADES: Final = """
+delete from trades
+where venue = $1 and symbol = $2
+    and event_time >= $3::timestamptz - interval '1 day' and event_time < $4::timestamptz + interval '1 day'
+    and (event_time >= $3 and event_time < $4 or trade_id between $5 and $6)
+returning trade_id, event_time
+"""
+
+_WRITE_LEDGER: Final = """
+update ledger set missing = missing + (
+    int8multirange(int8range(first_trade_id, last_trade_id, '[]')) - void
+    ) * (
+    int8multirange(int8range($4, $5, '[]'))
+    + coalesce((select range_agg(int8range(id, id, '[]')) from unnest($3::int8[]) id), '{}')
+)
+where venue = $1 and symbol = $2
+"""
+
+_DELETE_CANDLES: Final = """
+delete from candles c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
+where c.venue = $1 and c.symbol = $2 and c."interval" = k.name and c.open_time = k.opened
+returning c."interval", c.open_time, c.revision
+"""
+
+_INSERT: Final = """
+insert into candles (
+    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+)
+"""
+
+_KEYS: Final = """
+    unnest($3::text[], $4::timestamptz[], $5::interval[], $6::int8[]) as k (name, opened, length, revision)
+"""
+
+_FROM_TRADES: Final = f"""
+{_INSERT}
+select $1, $2, k.name, k.opened,
+    (array_agg(price order by event_time, trade_id))[1], max(price), min(price),
+    (array_agg(price order by event_time desc, trade_id desc))[1],
+    sum(size), sum(price * size), count(*),
+    min(event_time), (array_agg(trade_id order by event_time, trade_id))[1],
+    max(event_time), (array_agg(trade_id order by event_time desc, trade_id desc))[1],
+    k.revision, false, false
+from {_KEYS}
+join trades t on t.venue = $1 and t.symbol = $2 and t.event_time >= k.opened
+    and t.event_time < k.opened + k.length
+group by k.name, k.opened, k.revision
+"""  # noqa: S608 - constants only
+
+_FROM_MINUTES: Final = f"""
+{_INSERT}
+select $1, $2, k.name, k.opened,
+    (array_agg(open order by first_event_time, first_trade_id))[1], max(high), min(low),
+    (array_agg(close order by last_event_time desc, last_trade_id desc))[1],
+    sum(volume), sum(quote_volume), sum(trade_count),
+    min(first_event_time), (array_agg(first_trade_id order by first_event_time, first_trade_id))[1],
+    max(last_event_time), (array_agg(last_trade_id order by last_event_time desc, last_trade_id desc))[1],
+    k.revision, false, false
+from {_KEYS}
+join candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}' and m.open_time >= k.opened
+    and m.open_time < k.opened + k.length
+group by k.name, k.opened, k.revision
+"""  # noqa: S608 - constants only
+
+# Of those recomputed, and of their neighbours, which may have become incomplete.
+_FLAG: Final = """
+update candles c set closed = s.closed, complete = s.complete
+from (
+    select c."interval", c.open_time, c.open_time + i.length <= l.watermark as closed,
+        c.open_time + i.length <= l.watermark
+            and is_complete(l, c.first_trade_id, c.last_trade_id) as complete
+    from ledger l
+    join candles c on c.venue = l.venue and c.symbol = l.symbol
+    join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
+    where l.venue = $1 and l.symbol = $2
+) s
+where c.venue = $1 and c.symbol = $2 and c."interval" = s."interval" and c.open_time = s.open_time
+    and (c.closed, c.complete) is distinct from (s.closed, s.complete)
+"""
+
+_END_LEASES: Final = """
+update lease set owner = null, epoch = epoch + 1, expires_at = '-infinity' where partition = $1
+"""
