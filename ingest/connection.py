@@ -42,7 +42,9 @@ class VenueConnection(ClientConnection):
         self._fragments: list[bytes] = []
         self._arrived = asyncio.Event()
         self._paused = False
-        self._heard_s = self.loop.time()
+        self._heard_s = self._frame_s = self.loop.time()
+        self.frame_count = 0
+        """Messages received so far."""
 
     async def take(self) -> list[Received]:
         """Return all frames received since the last call; wait for at least one.
@@ -59,14 +61,19 @@ class VenueConnection(ClientConnection):
         self._waiting = 0
         if self._paused:
             self._paused = False
-            self._heard_s = self.loop.time()
+            self._heard_s = self._frame_s = self.loop.time()
             self.transport.resume_reading()
         return reads
 
     @property
-    def heard_s(self) -> float:
-        """When the socket last gave anything, pongs included, by the loop's clock; now, if it is paused."""
-        return self.loop.time() if self._paused else self._heard_s
+    def dead_s(self) -> float:
+        """For how long the socket has given nothing, not even an answer to a ping; 0 if it is paused."""
+        return 0.0 if self._paused else self.loop.time() - self._heard_s
+
+    @property
+    def mute_s(self) -> float:
+        """For how long no message has come; 0 if the socket is paused."""
+        return 0.0 if self._paused else self.loop.time() - self._frame_s
 
     @property
     def drained(self) -> bool:
@@ -82,6 +89,8 @@ class VenueConnection(ClientConnection):
         else:
             super().data_received(data)
         if self._frames:
+            self._frame_s = self._heard_s
+            self.frame_count += len(self._frames)
             self._reads.append(Received(self.now_us(), self._frames))
             self._waiting += len(self._frames)
             self._frames = []

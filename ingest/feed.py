@@ -12,6 +12,7 @@ from ingest.backfill import Backfill
 from ingest.connection import VenueConnection, open_connection
 from ingest.intake import Intake
 from ingest.publisher import Publisher
+from ingest.pulse import Pulse
 from ingest.rate import Rate
 from ingest.venues.base import Gap, Venue
 from tickplant import metrics
@@ -80,6 +81,7 @@ class Feed:
             name=name, venue=venue, symbols=symbols, publisher=publisher, suspect=self._suspect
         )
         self._backoff = Backoff(first_s=0.5, cap_s=30.0)
+        self._pulse = Pulse()
         self._down = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -220,11 +222,15 @@ class Feed:
         loop = asyncio.get_running_loop()
         limits = self._venue.limits
         replace_s = loop.time() + limits.connection_age_s * _REPLACE_AT if limits.connection_age_s else None
+        frame_count = 0
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
-            if loop.time() - connection.heard_s > limits.silence_s:
-                _log.warning("%s: nothing heard for %.0f s", self._name, limits.silence_s)
+            self._pulse.beat(connection.frame_count - frame_count)
+            frame_count = connection.frame_count
+            if connection.dead_s > limits.silence_s or connection.mute_s > self._pulse.deadline_s:
+                _log.warning("%s: nothing heard for %.0f s", self._name, connection.mute_s)
                 connection.transport.abort()
+                return
             if replace_s is not None and loop.time() > replace_s:
                 session.replace.set()
             self._backoff.reset()

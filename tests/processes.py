@@ -55,11 +55,12 @@ class Processes:
         process = await self.start("sandbox", *options, piped=True)
         assert process.stdout is not None
         ready: dict[str, Any] = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
-        self.set(
-            TICKPLANT_BINANCE_WS_URL=ready["ws_url"],
-            TICKPLANT_BINANCE_REST_URL=ready["rest_url"],
-            TICKPLANT_SYMBOLS=" ".join(ready["symbols"]),
-        )
+        for venue, addresses in ready["venues"].items():
+            urls = {"WS_URL": addresses["ws_url"], "REST_URL": addresses["rest_url"]}
+            if venue == "finnhub":
+                del urls["REST_URL"]
+            self.set(**{f"TICKPLANT_{venue.upper()}_{what}": url for what, url in urls.items()})
+        self.set(TICKPLANT_SYMBOLS=" ".join(ready["symbols"]), TICKPLANT_FINNHUB_API_KEY="sandbox")
         return ready
 
     def logs(self) -> str:

@@ -8,7 +8,7 @@ from offline import LENGTH_S
 
 async def read_trades(url: str) -> list[tuple[Any, ...]]:
     """Return (symbol, id, price, size, side, event time in us) of every row, sorted."""
-    rows = await _fetch(
+    rows = await fetch_rows(
         url,
         "select symbol, trade_id, price, size, side, (extract(epoch from event_time) * 1000000)::int8"
         " from trades order by symbol, trade_id",
@@ -18,7 +18,7 @@ async def read_trades(url: str) -> list[tuple[Any, ...]]:
 
 async def read_candles(url: str) -> dict[tuple[str, str, int], tuple[Any, ...]]:
     """Return the candles in the shape of `offline.candles`."""
-    rows = await _fetch(
+    rows = await fetch_rows(
         url,
         'select symbol, "interval", extract(epoch from open_time)::int8, open, high, low, close, volume,'
         " quote_volume, trade_count, first_trade_id, last_trade_id from candles",
@@ -29,7 +29,7 @@ async def read_candles(url: str) -> dict[tuple[str, str, int], tuple[Any, ...]]:
 async def read_flags(url: str, symbol: str, interval: str = "1m") -> list[tuple[int, bool, bool, int]]:
     """Return (open time in s, closed, complete, revision) in order of time."""
     assert interval in LENGTH_S
-    rows = await _fetch(
+    rows = await fetch_rows(
         url,
         "select extract(epoch from open_time)::int8, closed, complete, revision from candles"
         ' where symbol = $1 and "interval" = $2 order by open_time',
@@ -41,13 +41,14 @@ async def read_flags(url: str, symbol: str, interval: str = "1m") -> list[tuple[
 
 async def read_gaps(url: str) -> list[tuple[Any, ...]]:
     """Return (first id, last id, state, cause, reason) of every gap, in order."""
-    rows = await _fetch(
+    rows = await fetch_rows(
         url, "select first_id, last_id, state, cause, reason from gaps order by symbol, first_id"
     )
     return [tuple(row) for row in rows]
 
 
-async def _fetch(url: str, query: str, *args: Any) -> list[asyncpg.Record]:
+async def fetch_rows(url: str, query: str, *args: Any) -> list[asyncpg.Record]:
+    """Return all rows of a query."""
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetch(query, *args)
@@ -57,5 +58,5 @@ async def _fetch(url: str, query: str, *args: Any) -> list[asyncpg.Record]:
 
 async def fetch_value(url: str, query: str, *args: Any) -> Any:
     """Return the first column of the first row."""
-    rows = await _fetch(url, query, *args)
+    rows = await fetch_rows(url, query, *args)
     return rows[0][0] if rows else None

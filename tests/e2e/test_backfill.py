@@ -116,6 +116,38 @@ async def test_the_past_before_and_between_what_was_live_is_filled(
     assert (code, "all are stored" in output) == (0, True), output
 
 
+async def test_the_past_is_filled_while_ingest_goes_on(
+    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+) -> None:
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+    }
+    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
+    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
+        ready = await processes.start_sandbox("--capture", *captures, "--speed", "50")
+
+        async def half_played() -> bool:
+            return bool((await sandbox_status(ready["rest_url"]))["sent"] > 9_000)
+
+        await until(half_played, "half of the tape")
+        await processes.start("ingest")
+        await until_some_stored(database_url, 100)
+        code, output = await run(processes, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+        assert code == 0, output + processes.logs()
+        await until_stored(database_url, 19_904)
+        await expect_exactly(database_url, recorded_trades(marketdata))
+
+
+async def until_some_stored(url: str, count: int) -> None:
+    async def some_stored() -> bool:
+        found: int = await stored.fetch_value(url, "select count(*) from trades")
+        return found > count
+
+    await until(some_stored, "a part")
+
+
 async def test_a_stretch_of_an_empty_plant_is_filled_and_no_more(
     plant: Processes, database_url: str, marketdata: Path
 ) -> None:
@@ -134,12 +166,7 @@ async def test_a_backfill_that_was_stopped_goes_on(
 ) -> None:
     command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     process = await plant.start(*command)
-
-    async def some_stored() -> bool:
-        count: int = await stored.fetch_value(database_url, "select count(*) from trades")
-        return count > 3_000
-
-    await until(some_stored, "a part")
+    await until_some_stored(database_url, 3_000)
     process.send_signal(with_signal)
     assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
     before: int = await stored.fetch_value(database_url, "select count(*) from trades")

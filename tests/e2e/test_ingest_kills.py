@@ -10,7 +10,7 @@ from pathlib import Path
 import offline
 import pytest
 import stored
-from conftest import PARTITIONS
+from conftest import PARTITIONS, VARIANTS
 from processes import Processes, kill
 from working import stored_count, until, working
 
@@ -53,6 +53,7 @@ async def expect_everything(url: str, marketdata: Path, processes: Processes) ->
         assert [complete for _, _, complete, _ in flags] == [False, *[True] * 10, False]
 
 
+@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 async def test_ingest_killed_again_and_again_misses_nothing(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ async def test_ingest_killed_again_and_again_misses_nothing(
         await expect_everything(database_url, marketdata, processes)
 
 
+@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 async def test_two_ingest_processes_store_every_trade_once(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:

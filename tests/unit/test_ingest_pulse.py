@@ -1,0 +1,32 @@
+"""When a silence is suspicious."""
+
+from ingest.pulse import Pulse
+
+
+def beaten(per_s: int, seconds: int = 300) -> Pulse:
+    pulse = Pulse()
+    for _ in range(seconds):
+        pulse.beat(per_s)
+    return pulse
+
+
+def test_a_busy_socket_is_missed_soon_and_a_quiet_one_late() -> None:
+    assert beaten(1_000).deadline_s == 5
+    assert 24 < beaten(2).deadline_s < 26
+    assert Pulse().deadline_s == 300
+
+
+def test_a_rare_trade_does_not_make_silence_suspicious() -> None:
+    pulse = Pulse()
+    for second in range(600):
+        pulse.beat(1 if second % 60 == 0 else 0)
+    assert pulse.deadline_s == 300
+
+
+def test_a_market_that_goes_to_sleep_is_waited_for_ever_longer() -> None:
+    pulse = beaten(100)
+    before = pulse.deadline_s
+    for _ in range(600):
+        pulse.beat(0)
+    assert before == 5
+    assert pulse.deadline_s == 300
