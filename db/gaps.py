@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import asyncpg
 
@@ -11,6 +11,9 @@ from tickplant.market import Gap
 from tickplant.wire import Verdict
 
 Symbol = tuple[str, str]
+
+STATES: Final = ("open", "backfilling", "unrecoverable", "healed")
+UNHEALED: Final = STATES[:-1]
 
 _OPEN: Final = """
 insert into gaps (venue, symbol, first_id, last_id, after_time)
@@ -86,23 +89,48 @@ async def write_gaps(
     return healed + [gap for gaps in open_gaps.values() for gap in gaps], dict(open_gaps)
 
 
+class GapKey(NamedTuple):
+    """A gap's place in a list."""
+
+    detected_at_us: int
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+
+
 async def read_gaps(
-    connection: asyncpg.Connection, *, symbol: Symbol | None = None, state: str | None = None, limit: int
+    connection: asyncpg.Connection,
+    *,
+    symbol: Symbol | None = None,
+    states: Sequence[str] = STATES,
+    before: GapKey | None = None,
+    limit: int | None,
 ) -> list[Gap]:
     """Return gaps, the newest first.
 
     Args:
         connection: any.
         symbol: venue and symbol; None for all.
-        state: only those in it; None for all.
-        limit: the most to return.
+        states: only those in one of them.
+        before: only those after it in the list; None for all.
+        limit: the most to return; None for all.
     """
     venue, name = symbol or (None, None)
-    query = (
-        f"{_READ} where ($1::text is null or g.venue = $1 and g.symbol = $2)"
-        " and ($3::text is null or g.state = $3) order by g.detected_at desc, g.first_id limit $4"
+    detected_at = time_of(before.detected_at_us) if before else None
+    rows = await connection.fetch(
+        f"{_READ} where ($1::text is null or g.venue = $1 and g.symbol = $2) and g.state = any($3)"
+        " and ($4::timestamptz is null"
+        " or (g.detected_at, g.venue, g.symbol, g.first_id, g.last_id) < ($4, $5, $6, $7, $8))"
+        " order by g.detected_at desc, g.venue desc, g.symbol desc, g.first_id desc, g.last_id desc limit $9",
+        venue,
+        name,
+        list(states),
+        detected_at,
+        *(before[1:] if before else (None,) * 4),
+        limit,
     )
-    return [_gap_of(row) for row in await connection.fetch(query, venue, name, state, limit)]
+    return [_gap_of(row) for row in rows]
 
 
 def _gap_of(row: asyncpg.Record) -> Gap:

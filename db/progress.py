@@ -13,7 +13,7 @@ class Committed(Struct, frozen=True):
     last_trade_ids: dict[SymbolId, int]
     """The greatest id stored of each symbol."""
     trades: dict[SymbolId, int]
-    """Ids stored of each symbol."""
+    """Trades stored of each symbol."""
     entry_ids: dict[int, str]
     """Of each partition, the last stream entry whose results every role has committed."""
 
@@ -34,9 +34,9 @@ async def read_committed(pool: asyncpg.Pool) -> Committed:
     """Read how far every symbol and partition has come."""
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         ledger = await connection.fetch(
-            "select venue, symbol, last_trade_id, last_trade_id - first_trade_id + 1"
-            " - (select coalesce(sum(upper(gap) - lower(gap)), 0) from unnest(missing) gap)::bigint as trades"
-            " from ledger"
+            "select l.venue, l.symbol, l.last_trade_id, (select sum(c.trade_count)::bigint from candles c"
+            " where c.venue = l.venue and c.symbol = l.symbol and c.\"interval\" = '1w') as trades"
+            " from ledger l"
         )
         leases = await connection.fetch("select partition, entry_id from lease")
     entry_ids: dict[int, str] = {}
