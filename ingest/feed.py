@@ -14,6 +14,7 @@ from ingest.intake import Intake
 from ingest.publisher import Publisher
 from ingest.pulse import Pulse
 from ingest.rate import Rate
+from ingest.turn import Turn
 from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff
@@ -29,6 +30,8 @@ _CONNECT_TIMEOUT_S: Final = 10.0
 _SUBSCRIBE_TIMEOUT_S: Final = 30.0
 _REPLACE_AT: Final = 0.9
 """Of the age at which the venue closes a connection: when it is replaced."""
+_STOP_TIMEOUT_S: Final = 10.0
+"""How long a connection may take to end when told to; one that waits for a permission is given up."""
 _OVERLAP_S: Final = 5.0
 """How long a connection stays that has been replaced, so that nothing falls between the two."""
 
@@ -57,6 +60,8 @@ class Feed:
         base_url: str,
         publisher: Publisher,
         connects: Rate | None,
+        messages: Rate | None,
+        turn: Turn | None,
         backfill: Backfill | None,
     ) -> None:
         """Take what is needed.
@@ -67,7 +72,9 @@ class Feed:
             symbols: as the venue writes them.
             base_url: the venue's websocket address.
             publisher: where trades go.
-            connects: the venue's limit for connection attempts.
+            connects: the venue's limit for connection attempts; None where it has none.
+            messages: likewise for messages sent to it.
+            turn: the right to be connected, where the venue allows one connection only.
             backfill: heals what is lost between connections; None where the venue numbers nothing.
         """
         self._name = name
@@ -76,6 +83,8 @@ class Feed:
         self._url = venue.stream_url(base_url, symbols)
         self._publisher = publisher
         self._connects = connects
+        self._messages = messages
+        self._turn = turn
         self._backfill = backfill
         self._intake = Intake(
             name=name, venue=venue, symbols=symbols, publisher=publisher, suspect=self._suspect
@@ -105,7 +114,10 @@ class Feed:
             stopping.cancel()
             for session, _ in sessions:
                 session.stop.set()
-            await asyncio.gather(*(task for _, task in sessions))
+            _, late = await asyncio.wait({task for _, task in sessions}, timeout=_STOP_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in sessions), return_exceptions=True)
         with contextlib.suppress(*OUTAGE):
             await self._publisher.forget(self._name)
 
@@ -114,6 +126,8 @@ class Feed:
     ) -> list[tuple[Session, asyncio.Task[None]]]:
         """Replace a connection by a new one that is live before the old one ends."""
         _log.info("%s: replacing the connection", self._name)
+        if self._turn is not None:
+            old.stop.set()
         new, new_task = self._begin()
         live = asyncio.create_task(new.live.wait())
         await asyncio.wait({live, new_task}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,6 +149,8 @@ class Feed:
             InvalidURI: the address is none.
         """
         try:
+            if self._turn is not None:
+                await self._turn.take()
             if self._connects is not None:
                 await self._connects.take()
             await self._report("connecting")
@@ -153,6 +169,10 @@ class Feed:
                 _log.warning("%s: no connection, trying until there is one: %s", self._name, reason)
             self._down = True
             await self._report("down", reason)
+        finally:
+            if self._turn is not None:
+                with contextlib.suppress(*OUTAGE):
+                    await self._turn.give_back()
 
     async def _receive(self, connection: VenueConnection, session: Session) -> None:
         tasks = [
@@ -188,10 +208,9 @@ class Feed:
             TimeoutError: the venue has not acknowledged in time; the connection is closed.
         """
         try:
-            pause_s = 1 / self._venue.limits.messages_per_s if self._venue.limits.messages_per_s else 0.0
-            messages = self._venue.subscribe_messages(self._symbols)
-            for number, message in enumerate(messages):
-                await asyncio.sleep(pause_s if number else 0)
+            for message in self._venue.subscribe_messages(self._symbols):
+                if self._messages is not None:
+                    await self._messages.take()
                 await connection.send(message)
             if self._venue.acknowledges:
                 await asyncio.wait_for(self._intake.acknowledged(session), _SUBSCRIBE_TIMEOUT_S)
@@ -231,6 +250,8 @@ class Feed:
                 _log.warning("%s: nothing heard for %.0f s", self._name, connection.mute_s)
                 connection.transport.abort()
                 return
+            if self._turn is not None and not await self._turn.keep():
+                raise TimeoutError("another process has the venue's only connection")
             if replace_s is not None and loop.time() > replace_s:
                 session.replace.set()
             self._backoff.reset()

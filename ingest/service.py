@@ -14,8 +14,9 @@ from ingest.feed import Feed
 from ingest.history import VenueHistory
 from ingest.publisher import Publisher
 from ingest.rate import Rate
+from ingest.turn import Turn
 from ingest.venues import make_venue
-from ingest.venues.base import Venue
+from ingest.venues.base import Limits, Venue
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient, open_redis
@@ -24,11 +25,12 @@ _REQUEST_TIMEOUT_S = 15.0
 
 
 class Address(NamedTuple):
-    """Where a venue is, if not at its own address, and the key to it."""
+    """Where a venue is and what it allows, if not what its adapter says; and the key to it."""
 
     ws_url: str | None = None
     rest_url: str | None = None
     api_key: str | None = None
+    limits: Limits | None = None
 
 
 async def run(
@@ -56,7 +58,7 @@ async def run(
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
     for name, symbol in symbols:
         by_venue[name].append(symbol)
-    venues = {name: make_venue(name, api_key=addresses.get(name, Address()).api_key) for name in by_venue}
+    venues = {name: _make(name, addresses.get(name, Address())) for name in by_venue}
     for name, venue in venues.items():
         by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
         _check_count(venue, by_venue[name])
@@ -74,6 +76,10 @@ async def run(
                     tasks.create_task(feed.run(stop))
     finally:
         await redis.aclose()
+
+
+def _make(name: str, address: Address) -> Venue:
+    return make_venue(name, api_key=address.api_key, limits=address.limits)
 
 
 def _check_count(venue: Venue, symbols: Sequence[str]) -> None:
@@ -110,12 +116,15 @@ def _feeds(
     backfill: Backfill | None,
 ) -> list[Feed]:
     limits = venue.limits
-    connects = None
+    connects = messages = None
     if limits.connects is not None:
-        per_s = limits.connects / limits.connects_window_s
-        connects = Rate(
-            redis, venue=venue.name, what="connects", per_s=per_s, burst=max(1, limits.connects // 2)
-        )
+        burst = max(1, limits.connects // 2)
+        per_s = (
+            limits.connects / limits.connects_window_s / 2
+        )  # with the burst, within the limit in any window
+        connects = Rate(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
+    if limits.messages_per_s is not None:
+        messages = Rate(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
     process = f"{socket.gethostname()}:{os.getpid()}"
     size = limits.symbols_per_connection
     return [
@@ -126,6 +135,8 @@ def _feeds(
             base_url=address.ws_url or venue.ws_url,
             publisher=publisher,
             connects=connects,
+            messages=messages,
+            turn=Turn(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,
         )
         for start in range(0, len(symbols), size)

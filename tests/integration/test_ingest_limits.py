@@ -1,0 +1,117 @@
+"""A venue's limits, which the sandbox enforces by banning; and one connection where only one is allowed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import stored
+from conftest import PARTITIONS
+from processes import Processes, sandbox_status
+from working import until, working
+
+from ingest import service
+from ingest.rate import Rate
+from ingest.venues import make_venue
+from tickplant import wire
+from tickplant.market import SymbolId
+from tickplant.redis_client import open_redis
+from tickplant.streams import CONNECTIONS
+
+SYMBOLS = [f"AA{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(100)]
+
+
+@asynccontextmanager
+async def ingesting(
+    redis_url: str, symbols: Sequence[SymbolId], addresses: Mapping[str, service.Address]
+) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(
+        service.run(
+            redis_url=redis_url,
+            symbols=symbols,
+            addresses=addresses,
+            partitions=PARTITIONS,
+            stream_budget_trades=10**9,
+            stop=stop,
+        )
+    )
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 20)
+
+
+async def connection_states(redis: Any) -> list[str]:
+    return [wire.decode_connection(value).state for value in (await redis.hgetall(CONNECTIONS)).values()]
+
+
+async def test_a_hundred_symbols_come_up_within_narrow_limits(redis_url: str, tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(
+        make_venue("coinbase").limits,
+        symbols_per_connection=10,
+        messages_per_s=10,
+        connects=20,
+        connects_window_s=10,
+    )
+    redis = open_redis(redis_url)
+    async with Processes({}, tmp_path) as processes:
+        ready = await processes.start_sandbox(
+            "--symbols",
+            *(f"coinbase:{symbol}" for symbol in SYMBOLS),
+            "--limits",
+            "coinbase:streams_per_connection=20,messages_per_s=10,connects=20,connects_window_s=10,ban_s=60",
+        )
+        venue = ready["venues"]["coinbase"]
+        address = service.Address(venue["ws_url"], venue["rest_url"], limits=limits)
+        symbols = [SymbolId("coinbase", symbol) for symbol in SYMBOLS]
+        async with ingesting(redis_url, symbols, {"coinbase": address}):
+
+            async def all_live() -> bool:
+                return await connection_states(redis) == ["live"] * 10
+
+            await until(all_live, "ten live connections", timeout_s=60)
+            assert (await sandbox_status(ready["rest_url"]))["bans"] == 0
+    await redis.aclose()
+
+
+async def test_processes_share_one_rate(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    rates = [Rate(redis, venue="v", what="w", per_s=50, burst=5) for _ in range(2)]
+    loop = asyncio.get_running_loop()
+    started_s = loop.time()
+    await asyncio.gather(*(rate.take() for rate in rates for _ in range(15)))
+    assert loop.time() - started_s >= (30 - 5) / 50 - 0.01
+    await rates[0].ban(0.3)
+    await rates[1].take()
+    assert loop.time() - started_s >= 0.3
+    await redis.aclose()
+
+
+async def test_two_processes_take_turns_where_one_connection_is_allowed(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+    }
+    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
+        ready = await processes.start_sandbox(
+            "--symbols", "finnhub:AAPL", "--count", "2000", "--rate", "200", "--speed", "2", "--hold"
+        )
+        await processes.start("ingest")
+        await processes.start("ingest")
+
+        async def all_sent() -> bool:
+            return bool((await sandbox_status(ready["rest_url"]))["state"] == "finished")
+
+        await until(all_sent, "the tape is through", timeout_s=60)
+
+        async def all_stored() -> bool:
+            return await stored.fetch_value(database_url, "select count(*) from trades") == 2_000
+
+        await until(all_stored, "every trade once")
