@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from db.bulk import allow_changes
 from db.gaps import write_gaps
 from db.pool import transaction
 from db.times import time_of, us_of
@@ -38,7 +39,10 @@ async def forget(
     """
     async with transaction(pool) as connection:
         watermark = await connection.fetchval(_LOCK, *symbol)
-        doomed = await connection.fetch(_DELETE_TRADES, *symbol, time_of(start_us), time_of(end_us), *ids)
+        await allow_changes(connection)
+        stretch = *symbol, time_of(start_us), time_of(end_us)
+        doomed = await connection.fetch(_DELETE_TRADES, *stretch)
+        doomed += await connection.fetch(_DELETE_STRAYED, *stretch, *ids)
         await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
         minutes |= {floor(us_of(row["event_time"]), MINUTE_US) for row in doomed}
@@ -75,10 +79,13 @@ def _lengths() -> tuple[list[str], list[timedelta]]:
 _LOCK: Final = "select watermark from ledger where venue = $1 and symbol = $2 for update"
 
 _DELETE_TRADES: Final = """
-delete from trades
-where venue = $1 and symbol = $2
+delete from trades where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+returning trade_id, event_time
+"""
+
+_DELETE_STRAYED: Final = """
+delete from trades where venue = $1 and symbol = $2 and trade_id between $5 and $6
     and event_time >= $3::timestamptz - interval '1 day' and event_time < $4::timestamptz + interval '1 day'
-    and (event_time >= $3 and event_time < $4 or trade_id between $5 and $6)
 returning trade_id, event_time
 """
 
