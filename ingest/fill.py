@@ -108,7 +108,7 @@ async def publish_stretch(publisher: Publisher, symbol: SymbolId, stretch: Stret
     """
     starts = range(0, len(stretch.trades), MAX_TRADES_PER_ENTRY)
     for start in starts if rising else reversed(starts):
-        await publisher.publish(stretch.trades[start : start + MAX_TRADES_PER_ENTRY])
+        await publisher.publish(stretch.trades[start : start + MAX_TRADES_PER_ENTRY], past=True)
     for low, high in stretch.void:
         await publisher.publish_verdict(Verdict(*symbol, low, high, "void"))
     await publisher.wait_for_budget()

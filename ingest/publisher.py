@@ -46,7 +46,7 @@ class Publisher:
         """
         await self._retry(lambda: agree_on_partitions(self._redis, self._partitions))
 
-    async def publish(self, trades: Sequence[Trade], *, numbered: bool = True) -> None:
+    async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
 
         Waits as long as Redis is away. A write whose answer was lost is repeated: the ledger drops what is
@@ -55,8 +55,9 @@ class Publisher:
         Args:
             trades: in their order within each symbol.
             numbered: whether their ids are the venue's, and so can be missed; else they are our own.
+            past: whether to keep them from whoever watches what is live.
         """
-        field = wire.TRADES if numbered else wire.UNNUMBERED
+        field = wire.PAST if past else wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
         known = self._partition_of
         for trade in trades:

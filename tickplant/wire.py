@@ -1,7 +1,8 @@
 """The only encoder and decoder of what travels through Redis (MessagePack, structs as arrays).
 
-An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `CLOCK` or
-`VERDICT`. A live entry has one field, `UPDATE`.
+An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `PAST`
+(likewise, asked for long after, and so kept from whoever watches what is live), `CLOCK` or `VERDICT`. A live
+entry has one field, `UPDATE`.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ TRADES: Final = b"t"
 CLOCK: Final = b"c"
 VERDICT: Final = b"v"
 UNNUMBERED: Final = b"n"
+PAST: Final = b"p"
 UPDATE: Final = b"u"
 
 

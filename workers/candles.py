@@ -87,10 +87,11 @@ class CandleMaker:
             PoisonError: the entry can't be understood; it counts as taken, nothing else has changed.
         """
         self._entry_id = entry_id
-        payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED)
+        payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.PAST)
         if payload is not None:
-            new = self._absorb_trades(wire.decode_trades(payload), numbered=wire.TRADES in fields)
-            if new is not None and entry_order(entry_id) > entry_order(published):
+            new = self._absorb_trades(wire.decode_trades(payload), numbered=wire.UNNUMBERED not in fields)
+            live = wire.PAST not in fields
+            if live and new is not None and entry_order(entry_id) > entry_order(published):
                 trades = wire.encode_trades(new) if new else payload
                 self._live_entries.append(LiveEntry(entry_id, Raw(trades)))
         elif wire.CLOCK in fields:

@@ -14,11 +14,12 @@ import stored
 from conftest import PARTITIONS
 from processes import Processes, sandbox_status
 from websockets.asyncio.client import ClientConnection, connect
-from working import publishing, until, working
+from working import publishing, read_live, until, working
 
 from db.audit import audit_symbol, read_audit_symbols, snapshot
 from db.export import open_reader
 from tickplant.market import Trade
+from tickplant.wire import decode_trades
 
 SYMBOL = "BTCUSDT"
 FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
@@ -109,6 +110,10 @@ async def test_the_past_before_and_between_what_was_live_is_filled(
     code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     assert code == 0, output + plant.logs()
     assert "0 missing" in output
+    shown = [
+        t for it in await read_live(redis_url, SYMBOL) for e in it.entries for t in decode_trades(e.trades)
+    ]
+    assert len(shown) == 2_900  # those who watch what is live are spared the past
     await expect_exactly(database_url, recorded)
     assert {row[2] for row in await stored.read_gaps(database_url)} == {"healed"}  # the one that was planted
     assert len(await stored.read_gaps(database_url)) == 1
