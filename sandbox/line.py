@@ -1,6 +1,7 @@
 """A line on which things go wrong: between the source's frames and a client's socket."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
@@ -12,6 +13,7 @@ _PIECE_BYTES: Final = 300
 """What goes out of a slow line in a tick."""
 _RELEASE_S: Final = 0.1
 """After so long without frames, those held back go out."""
+_MUTE_S: Final = 20.0
 
 
 class Outlet(Protocol):
@@ -43,7 +45,8 @@ class TroubledLine:
         self._fast = asyncio.Event()
         self._fast.set()
         self._releasing: asyncio.TimerHandle | None = None
-        self._closed = False
+        self._closed = asyncio.Event()
+        self._waited_for = False
 
     @property
     def backlog_bytes(self) -> int:
@@ -72,12 +75,19 @@ class TroubledLine:
             self._put((data,))
 
     async def drained(self) -> None:
-        """Wait until the line is no longer slow."""
+        """Wait until the line is no longer slow, and for a while that a mute one is replaced.
+
+        Else a tape at full speed would be over before anybody can notice.
+        """
         await self._fast.wait()
+        if self.mishaps.silent and not self._waited_for:
+            self._waited_for = True
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closed.wait(), _MUTE_S)
 
     def close(self) -> None:
         """Forget what is on the line."""
-        self._closed = True
+        self._closed.set()
         self._pending.clear()
         self._fast.set()
         if self._releasing is not None:
@@ -98,7 +108,7 @@ class TroubledLine:
             self._trickle()
 
     def _trickle(self) -> None:
-        if self._closed:
+        if self._closed.is_set():
             return
         slow = self._loop.time() < self._slow_until_s
         size = _PIECE_BYTES if slow else len(self._pending)

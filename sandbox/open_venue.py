@@ -121,7 +121,6 @@ class OpenVenue:
             async with asyncio.timeout(self._limits.connection_age_s):
                 async for message in connection:
                     self._receive(connection, message)
-                    await connection.drained()
         except TimeoutError:
             await connection.close(CloseCode.GOING_AWAY, "a connection is valid for 24 hours")
         except ConnectionClosed:

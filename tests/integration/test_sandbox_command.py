@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
 
 from sandbox.binance.frames import encode_trade
+from sandbox.faults import Fault
 
 COMMAND = (sys.executable, "-m", "tickplant", "sandbox")
 
@@ -84,6 +86,44 @@ def test_it_makes_trades_up_without_a_capture(tmp_path: Path) -> None:
         assert get(ready["rest_url"] + "/sandbox/status")["total"] == 100
 
 
+def test_it_speaks_for_every_venue_at_once(tmp_path: Path) -> None:
+    symbols = ["binance:BTCUSDT", "coinbase:BTC-USD", "kraken:BTC/USD", "finnhub:AAPL"]
+    with started("--symbols", *symbols, "--count", "402", "--hold", cwd=tmp_path) as (_, ready):
+        assert ready["symbols"] == symbols
+        root = ready["rest_url"]
+        assert ready["venues"] == {
+            name: {"ws_url": f"{ready['ws_url']}/{name}", "rest_url": f"{root}/{name}"}
+            for name in ("binance", "coinbase", "kraken", "finnhub")
+        }
+        status = get(f"{root}/sandbox/status")
+        assert (status["state"], status["total"]) == ("waiting", 402)
+        assert {symbol["trades"] for symbol in status["symbols"].values()} == {100, 101}
+        assert status["symbols"]["finnhub:AAPL"]["last_trade_id"] is None
+        assert get(f"{root}/coinbase/products/BTC-USD")["id"] == "BTC-USD"
+
+
+def test_its_help_names_every_fault(tmp_path: Path) -> None:
+    done = subprocess.run((*COMMAND, "--help"), cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert not [fault for fault in Fault if fault not in done.stdout]
+
+
+def test_it_lets_things_go_wrong_switches_history_off_and_bans(tmp_path: Path) -> None:
+    arguments = [
+        *("--symbols", "kraken:BTC/USD", "binance:BTCUSDT", "--count", "100", "--hold", "--no-history"),
+        *("--faults", "5", "--fault", "rest-5xx=0.5", "lost", "--fault-rate", "2"),
+        *("--limits", "kraken:connects=1,ban_s=60", "kraken:connects_window_s=60"),
+    ]
+    with started(*arguments, cwd=tmp_path) as (_, ready):
+        url = ready["venues"]["kraken"]["rest_url"] + "/0/public/Time"
+        with pytest.raises(HTTPError) as failed:
+            get(url)
+        failed.value.close()
+        assert failed.value.code >= 500
+        status = get(ready["rest_url"] + "/sandbox/status")
+        assert status["faults"] == {"rest-5xx": 1}
+        assert status["venues"]["binance"]["faults"] == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -97,6 +137,14 @@ def test_it_makes_trades_up_without_a_capture(tmp_path: Path) -> None:
         (("--symbols", "BTCUSDT"), "not of the form venue:SYMBOL"),
         (("--symbols", "nowhere:BTCUSDT"), "symbols such as binance:BTCUSDT or coinbase:BTC-USD"),
         (("--symbols", "coinbase:BTCUSD"), "symbols such as coinbase:BTC-USD"),
+        (("--fault", "lost"), "--fault needs --faults SEED"),
+        (("--fault-rate", "2"), "--fault-rate needs --faults SEED"),
+        (("--faults", "1", "--fault", "wet"), "there is no such fault; there are lost, duplicated"),
+        (("--faults", "1", "--fault", "lost=2"), "a chance is a number from 0 to 1"),
+        (("--no-history", "500"), "invalid choice"),
+        (("--limits", "nowhere:connects=1"), "there is no such venue; there are binance, coinbase"),
+        (("--limits", "kraken:speed=1"), "there is no limit 'speed'; there are messages_per_s"),
+        (("--limits", "kraken:connects=many"), "--limits kraken:connects=many: Expected `int`"),
         (("--symbols", "binance:btcusdt"), "symbols such as binance:BTCUSDT"),
     ],
 )

@@ -38,13 +38,6 @@ PATIENT: Final = Options(ping_timeout_s=None)
 Get = Callable[[str], Awaitable[Any]]
 
 
-@pytest.fixture(autouse=True)
-async def deadline() -> AsyncIterator[None]:
-    """No test waits for ever."""
-    async with asyncio.timeout(3 * DEADLINE_S):
-        yield
-
-
 def made(count: int = 5_000, symbols: int = 3, rate: float = 1000) -> Tape:
     return generate(name_symbols(symbols), count, rate=rate, seed=11)
 
@@ -74,7 +67,8 @@ async def take(client: ClientConnection, count: int) -> list[dict[str, Any]]:
 async def quiet(client: ClientConnection) -> bool:
     """Say whether nothing lies waiting once the venue has answered a later request."""
     await client.send('{"method":"LIST_SUBSCRIPTIONS","id":99}')
-    return "id" in json.loads(await client.recv())
+    async with asyncio.timeout(DEADLINE_S):
+        return "id" in json.loads(await client.recv())
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -143,7 +137,8 @@ async def test_streams_are_subscribed_listed_and_unsubscribed() -> None:
 
 async def _answers(client: ClientConnection, count: int) -> AsyncIterator[dict[str, Any]]:
     while count:
-        message = json.loads(await client.recv())
+        async with asyncio.timeout(DEADLINE_S):
+            message = json.loads(await client.recv())
         if "id" in message:
             count -= 1
             yield message

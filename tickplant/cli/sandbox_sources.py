@@ -1,0 +1,132 @@
+"""Where the trades of `tickplant sandbox` come from: captures, made-up tapes, or markets without end."""
+
+import logging
+import math
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from tickplant.errors import FatalError
+
+if TYPE_CHECKING:
+    from sandbox.captures import Problem
+    from sandbox.source import Source
+    from sandbox.tape import Tape
+    from sandbox.venue import Venue
+
+logger = logging.getLogger(__name__)
+
+_RATE: Final = 50.0
+_SEED: Final = 1
+_SYMBOLS: Final = 3
+_SHOWN_PROBLEMS: Final = 20
+
+
+class _Share(NamedTuple):
+    """What is to be made up for one venue."""
+
+    venue: "Venue"
+    symbols: list[str]
+    rate: float
+    trades: int
+
+
+def open_sources(args: Namespace) -> "list[Source]":
+    """Open the sources that arguments ask for, one a venue.
+
+    Raises:
+        FatalError: a capture can't be played, or a symbol not made.
+    """
+    if not (args.capture or args.count):
+        return list(_open_markets(args))
+    from sandbox.player import Player
+
+    speed = None if args.speed == math.inf else args.speed or 1
+    tapes = _read_tapes(args) if args.capture else list(_make_tapes(args))
+    for tape in tapes:
+        _report_tape(tape)
+    return [Player(tape, speed=speed, hold=args.hold) for tape in tapes]
+
+
+def _read_tapes(args: Namespace) -> "list[Tape]":
+    from sandbox.captures import read_frames
+    from sandbox.tape import record
+
+    problems: list[Problem] = []
+    tapes = record(read_frames(args.capture, problems.append), all_frames=args.all_frames)
+    _report(problems)
+    tapes = [tape for tape in tapes if tape.trades]
+    if not tapes:
+        raise FatalError("there are no trades in " + ", ".join(map(str, args.capture)))
+    return tapes
+
+
+def _make_tapes(args: Namespace) -> "Iterator[Tape]":
+    from sandbox.generator import generate
+
+    for share in _shares(args):
+        if share.trades:
+            symbols, seed = share.symbols, _seed(args)
+            yield generate(symbols, share.trades, rate=share.rate, seed=seed, venue=share.venue)
+
+
+def _open_markets(args: Namespace) -> "Iterator[Source]":
+    from sandbox.live import Live
+    from tickplant.clock import now_us
+
+    for venue, symbols, rate, _ in _shares(args):
+        yield Live(venue, symbols, rate=rate, seed=_seed(args), hold=args.hold, clock_us=now_us)
+
+
+def _shares(args: Namespace) -> Iterator[_Share]:
+    """Yield what is to be made up, the rate and the count shared out by the number of symbols."""
+    from sandbox.venues import VENUES
+
+    grouped = _symbols(args)
+    total = sum(map(len, grouped.values()))
+    rate, count, end = args.rate or _RATE, args.count or 0, 0
+    for name, symbols in grouped.items():
+        start, end = end, end + len(symbols)
+        trades = count * end // total - count * start // total
+        yield _Share(VENUES[name], symbols, rate * len(symbols) / total, trades)
+
+
+def _symbols(args: Namespace) -> dict[str, list[str]]:
+    """Return the symbols that are to be made up, by venue."""
+    from sandbox.generator import name_symbols
+    from sandbox.venues import VENUES
+    from tickplant.market import SymbolId
+
+    if not args.symbols:
+        return {"binance": name_symbols(args.symbol_count or _SYMBOLS)}
+    grouped: dict[str, dict[str, None]] = {}
+    for name in args.symbols:
+        try:
+            symbol = SymbolId.parse(name)
+        except ValueError as error:
+            raise FatalError(f"--symbols: {error}") from error
+        venue = VENUES.get(symbol.venue)
+        if venue is None or not venue.is_symbol(symbol.symbol):
+            known = [venue] if venue else VENUES.values()
+            examples = " or ".join(f"{each.name}:{each.example}" for each in known)
+            raise FatalError(f"--symbols: {name}: the sandbox makes symbols such as {examples} only")
+        grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
+    return {venue: list(symbols) for venue, symbols in grouped.items()}
+
+
+def _seed(args: Namespace) -> int:
+    return _SEED if args.seed is None else int(args.seed)
+
+
+def _report(problems: "list[Problem]") -> None:
+    for problem in problems[:_SHOWN_PROBLEMS]:
+        print(f"left out {problem}", file=sys.stderr)
+    if len(problems) > _SHOWN_PROBLEMS:
+        print(f"left out {len(problems):,} lines in all", file=sys.stderr)
+
+
+def _report_tape(tape: "Tape") -> None:
+    name, symbols = tape.venue.name, len(tape.histories)
+    trades, megabytes = f"{tape.trades:,}", tape.bytes_used / 1e6
+    logger.info("%s: the tape has %s trades of %d symbols (%.0f MB)", name, trades, symbols, megabytes)
