@@ -29,10 +29,17 @@ History, newest first; `after` gives what is older than an id:
     GET /products/BTC-USD/trades?after=75&limit=2
     [{"trade_id":74,"side":"sell","size":"0.01000000","price":"10.00000000","time":"2014-11-07T22:19:28.578544Z"},
      {"trade_id":73,"side":"buy","size":"0.01000000","price":"11.00000000","time":"2014-11-07T01:08:43.642366Z"}]
+
+Candles of its own, at most 300, newest first: time in seconds, low, high, open, close, volume. Minutes
+without trades have none, and at times others haven't either:
+
+    GET /products/BTC-USD/candles?granularity=60&start=2014-11-07T22:19:00Z&end=2014-11-07T22:20:00Z
+    [[1415398768,0.32,4.2,0.35,4.2,12.3]]
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
@@ -40,8 +47,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
-from ingest.venues.reading import MALFORMED, TRADE_ID, microseconds, read_object
+from ingest.venues.reading import (
+    MALFORMED,
+    TRADE_ID,
+    check_time_us,
+    microseconds,
+    plain_decimal,
+    read_object,
+)
 from tickplant.errors import PoisonError
+from tickplant.intervals import MINUTE_US
+from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
 
 LIMITS: Final = Limits(
@@ -86,8 +102,20 @@ class _PastTrade(Struct, gc=False):
     time: _Moment
 
 
+class _Kline(Struct, array_like=True, gc=False):
+    """A candle as REST gives it."""
+
+    time: int
+    low: Any
+    high: Any
+    open: Any
+    close: Any
+    volume: Any
+
+
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
+_decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,6 +129,7 @@ class Coinbase:
     rest_url: Final = "https://api.exchange.coinbase.com"
     history_headers: Final[Mapping[str, str]] = {}
     history_by_time: Final = False
+    klines_at_once: Final = 300
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -172,6 +201,32 @@ class Coinbase:
             for trade in page
         ]
         return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+
+    def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
+        """Return the request for candles of a minute; the venue takes both ends for inclusive."""
+        start, end = (
+            f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+            for at_us in (start_us, end_us - MINUTE_US)
+        )
+        return f"/products/{quote(symbol)}/candles?granularity=60&start={start}&end={end}"
+
+    def parse_klines(self, body: bytes) -> tuple[Kline, ...]:
+        """Parse candles.
+
+        Raises:
+            PoisonError: they are broken.
+        """
+        try:
+            rows = _decode_klines(body)
+        except MALFORMED as error:
+            raise PoisonError(f"no candles: {error}") from error
+        return tuple(sorted(map(_kline, rows), key=lambda kline: kline.open_time_us))
+
+
+def _kline(row: _Kline) -> Kline:
+    numbers = (row.open, row.high, row.low, row.close, row.volume)
+    open_, high, low, close, volume = [Decimal(plain_decimal(it, "a candle's number")) for it in numbers]
+    return Kline(check_time_us(row.time * 1_000_000), open_, high, low, close, volume, None)
 
 
 def _trade(message: _Message, ingest_time_us: int) -> Trade:

@@ -34,11 +34,18 @@ REST has names of its own: XBT and XDG for BTC and DOGE, no slash in requests, o
     GET /0/public/Trades?pair=XBTUSD&since=1688669597827736000&count=1000
     {"error":[],"result":{"XXBTZUSD":[["30243.40000","0.34507674",1688669597.8277369,"b","m","",61044952],
      ["30243.30000","0.00376960",1688669598.2804112,"s","l","",61044953]],"last":"1688671969993150842"}}
+
+Candles of its own, only of the last 720 minutes: time (s), open, high, low, close, vwap, volume, count:
+
+    GET /0/public/OHLC?pair=XBTUSD&interval=1&since=1688671140
+    {"error":[],"result":{"XXBTZUSD":[[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1",
+     "3.39243896",23]],"last":1688672160}}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from decimal import Decimal
+from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -54,7 +61,10 @@ from ingest.venues.reading import (
     read_object,
 )
 from tickplant.errors import PoisonError
+from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
+
+RowT = TypeVar("RowT")
 
 LIMITS: Final = Limits(
     symbols_per_connection=100,  # no number is given
@@ -102,13 +112,27 @@ class _PastTrade(Struct, array_like=True, gc=False):
     trade_id: _Int64
 
 
-class _Page(Struct, gc=False):
+class _Kline(Struct, array_like=True, gc=False):
+    """A candle as REST gives it."""
+
+    time: int
+    open: str
+    high: str
+    low: str
+    close: str
+    vwap: str
+    volume: str
+    trade_count: int
+
+
+class _Page(Struct, Generic[RowT], gc=False):
     error: list[str] = []
-    result: dict[str, list[_PastTrade] | str | int] = {}
+    result: dict[str, list[RowT] | str | int] = {}
 
 
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
-_decode_page = msgspec.json.Decoder(_Page, float_hook=str).decode
+_decode_page = msgspec.json.Decoder(_Page[_PastTrade], float_hook=str).decode
+_decode_klines = msgspec.json.Decoder(_Page[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -122,6 +146,7 @@ class Kraken:
     rest_url: Final = "https://api.kraken.com"
     history_headers: Final[Mapping[str, str]] = {}
     history_by_time: Final = True
+    klines_at_once: Final = 720
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -158,10 +183,8 @@ class Kraken:
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the trades from the last one before the gap, or a little earlier."""
-        base, _, quoted = gap.symbol.partition("/")
-        pair = _REST_NAMES.get(base, base) + _REST_NAMES.get(quoted, quoted)
         since_ns = max(0, gap.after_time_us - 1) * 1000  # in case that the socket rounds times up
-        return f"/0/public/Trades?pair={quote(pair)}&since={since_ns}&count={_PAGE}"
+        return f"/0/public/Trades?pair={_pair(gap.symbol)}&since={since_ns}&count={_PAGE}"
 
     def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
         """Parse a page of history.
@@ -170,18 +193,53 @@ class Kraken:
             PoisonError: it is broken, or says why there is none.
             BusyError: the venue asks for patience.
         """
-        try:
-            page = _decode_page(body)
-        except MALFORMED as error:
-            raise PoisonError(f"not a page of trades: {error}") from error
-        if page.error:
-            reason = ", ".join(page.error)
-            raise (BusyError if any(word in reason for word in _PASSING) else PoisonError)(reason)
-        found = [trades for trades in page.result.values() if isinstance(trades, list)]
-        if len(found) != 1:
-            raise PoisonError(f"a page of trades of {len(found)} symbols")
-        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in found[0]]
+        page = _read_page(_decode_page, body)
+        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in page]
         return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+
+    def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
+        """Return the request for candles of a minute; the venue gives those after a time."""
+        return f"/0/public/OHLC?pair={_pair(symbol)}&interval=1&since={start_us // 1_000_000 - 60}"
+
+    def parse_klines(self, body: bytes) -> tuple[Kline, ...]:
+        """Parse candles.
+
+        Raises:
+            PoisonError: they are broken, or the answer says why there are none.
+            BusyError: the venue asks for patience.
+        """
+        return tuple(map(_kline, _read_page(_decode_klines, body)))
+
+
+def _pair(symbol: str) -> str:
+    base, _, quoted = symbol.partition("/")
+    return quote(_REST_NAMES.get(base, base) + _REST_NAMES.get(quoted, quoted))
+
+
+def _read_page(decode: Callable[[bytes], _Page[RowT]], body: bytes) -> list[RowT]:
+    """Return the rows of an answer's one symbol.
+
+    Raises:
+        PoisonError: it is broken, or says why there is none.
+        BusyError: the venue asks for patience.
+    """
+    try:
+        page = decode(body)
+    except MALFORMED as error:
+        raise PoisonError(f"not a page of trades: {error}") from error
+    if page.error:
+        reason = ", ".join(page.error)
+        raise (BusyError if any(word in reason for word in _PASSING) else PoisonError)(reason)
+    found = [rows for rows in page.result.values() if isinstance(rows, list)]
+    if len(found) != 1:
+        raise PoisonError(f"a page of trades of {len(found)} symbols")
+    return found[0]
+
+
+def _kline(row: _Kline) -> Kline:
+    texts = (row.open, row.high, row.low, row.close, row.volume)
+    open_, high, low, close, volume = [Decimal(check_decimal(text, "a candle's number")) for text in texts]
+    return Kline(check_time_us(row.time * 1_000_000), open_, high, low, close, volume, row.trade_count)
 
 
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:

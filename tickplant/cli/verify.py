@@ -79,6 +79,10 @@ async def _verify(settings: Settings, args: Namespace) -> int:
         bounds = await _bounds(plant, args.start, args.end)
         comparison = await _compare(plant, [bounds])
         print_comparison(comparison)
+        minutes = (bounds[1] - bounds[0]) // MINUTE_US
+        given = comparison.matched + comparison.differing + len(comparison.uncovered)
+        if given < minutes:
+            print(f"the venue gives no candles of {minutes - given:,} of {minutes:,} minutes")
         stretches = [] if args.dry_run else _stretches(comparison)
         if stretches:
             await plant.expect_worker()
