@@ -155,6 +155,19 @@ async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
     return list(_by_key(rows).values())
 
 
+async def read_last_closed(pool: asyncpg.Pool, partition: int) -> list[Candle]:
+    """Return the newest closed candle of each interval of a partition's symbols."""
+    rows = await pool.fetch(
+        "select c.* from ledger l cross join unnest($2::text[]) as i (name) cross join lateral ("
+        " select * from candles where venue = l.venue and symbol = l.symbol"
+        ' and "interval" = i.name and closed order by open_time desc limit 1'
+        ") c where l.partition = $1",
+        partition,
+        list(INTERVALS),
+    )
+    return list(_by_key(rows).values())
+
+
 _WRITE_LEDGER: Final = """
 insert into ledger (
     partition, venue, symbol, first_trade_id, last_trade_id, missing, void, numbered, watermark

@@ -99,6 +99,16 @@ class GapKey(NamedTuple):
     last_id: int
 
 
+async def read_open_gaps(pool: asyncpg.Pool, partition: int) -> dict[Symbol, list[Gap]]:
+    """Return the gaps that are not healed of every symbol of a partition, by symbol; empty lists, too."""
+    symbols = await pool.fetch("select venue, symbol from ledger where partition = $1", partition)
+    open_gaps: dict[Symbol, list[Gap]] = {(row["venue"], row["symbol"]): [] for row in symbols}
+    where = " where l.partition = $1 and g.state <> 'healed' order by g.venue, g.symbol, g.first_id"
+    for row in await pool.fetch(_READ + where, partition):
+        open_gaps[row["venue"], row["symbol"]].append(_gap_of(row))
+    return open_gaps
+
+
 async def read_gaps(
     connection: asyncpg.Connection,
     *,

@@ -42,7 +42,7 @@ async def working(redis_url: str, database_url: str, *, lease_s: float = 1.0) ->
         await task
 
 
-async def until(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 20) -> None:
+async def until(condition: Callable[[], Awaitable[object]], what: str, timeout_s: float = 60) -> None:
     deadline = asyncio.get_running_loop().time() + timeout_s
     while not await condition():
         assert asyncio.get_running_loop().time() < deadline, f"not in time: {what}"

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
-from db.commit import Batch, Committed, commit, read_ledger, read_open_candles
+from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
+from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
 from tickplant import metrics
@@ -55,7 +56,7 @@ class Partition:
         self._streams = PartitionStreams(redis, lease)
         self._policy = policy
         self._committed = lease.entry_id
-        self._published = lease.entry_id
+        self._absorbed = self._resumed = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
         self._clock = asyncio.get_running_loop().time
         self._first_pending_s = 0.0
@@ -72,8 +73,9 @@ class Partition:
         Raises:
             LeaseLostError: another owner has the partition.
         """
-        self._published = later(await self._streams.take(), self._lease.entry_id)
+        self._resumed = later(await self._streams.take(), self._lease.entry_id)
         maker = await self._load()
+        await self._repeat()
         try:
             while not stop.is_set():
                 await self._step(maker)
@@ -92,22 +94,29 @@ class Partition:
             await read_open_candles(self._pool, partition),
         )
 
+    async def _repeat(self) -> None:
+        """Say once more what the former owner may have committed without saying it."""
+        closed = await read_last_closed(self._pool, self._lease.partition)
+        if closed:
+            await self._streams.publish(LiveUpdate(candles=tuple(closed)))
+        await self._streams.write_open_gaps(await read_open_gaps(self._pool, self._lease.partition))
+
     async def _step(self, maker: CandleMaker) -> None:
         block_ms = self._block_ms(maker)
         entries = await self._streams.publish_and_read(
-            self._take_live(maker), self._published, count=_READ_ENTRIES, block_ms=block_ms
+            self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
         if entries and not maker.pending:
             self._first_pending_s = self._clock()
         for entry_id, fields in entries:
             try:
-                maker.absorb(entry_id, fields, published=self._published)
+                maker.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
                 metrics.WORKER_POISON.labels(self._lease.role).inc()
                 _log.warning("entry %s put aside as a dead letter: %s", entry_id, error)
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
         if entries:
-            self._published = later(entries[-1][0], self._published)
+            self._absorbed = entries[-1][0]
         if self._commit is not None and self._commit.done():
             self._commit.result()
             self._commit = None
@@ -164,7 +173,7 @@ class Partition:
     async def _after_commit(self, committed: Committed) -> None:
         if committed.candles or committed.gaps:
             update = LiveUpdate(candles=tuple(committed.candles), gaps=tuple(committed.gaps))
-            await self._streams.publish(update, self._published)
+            await self._streams.publish(update)
         if committed.open_gaps:
             await self._streams.write_open_gaps(committed.open_gaps)
         await self._streams.trim(committed.trim_entry_id)
@@ -176,7 +185,7 @@ class Partition:
     async def _finish(self, maker: CandleMaker) -> None:
         update = maker.take_live(candles=True)
         if update is not None:
-            await self._streams.publish(update, self._published)
+            await self._streams.publish(update, self._absorbed)
         if self._commit is not None:
             await self._commit
             self._commit = None

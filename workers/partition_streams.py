@@ -63,7 +63,7 @@ _PUBLISH: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 if #ARGV > 4 then redis.call('HSET', KEYS[3], unpack(ARGV, 5)) end
-redis.call('HSET', KEYS[1], 'published', ARGV[2])
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 """
 
 
@@ -135,8 +135,13 @@ class PartitionStreams:
         entries: Any = answers[-1]
         return [(entry_id.decode(), fields) for entry_id, fields in entries[0][1]] if entries else []
 
-    async def publish(self, update: wire.LiveUpdate, published: str) -> None:
-        """Publish what has changed; as `publish_and_read` does, without the wait."""
+    async def publish(self, update: wire.LiveUpdate, published: str = "") -> None:
+        """Publish what has changed; as `publish_and_read` does, without the wait.
+
+        Args:
+            update: the change.
+            published: as there; empty where the update holds no trades.
+        """
         try:
             await self._redis.eval(*self._publish_command(update, published))
         except ResponseError as error:

@@ -43,7 +43,7 @@ def frame(trade_id: int, **changes: object) -> str:
 @asynccontextmanager
 async def venue(script: Script) -> AsyncIterator[str]:
     """A venue that does to each client what the script says, and yields its address."""
-    async with serve(script, "127.0.0.1", 0, compression=None) as server:
+    async with serve(script, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
