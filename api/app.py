@@ -11,6 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
+from api.connections import Connections
 from api.directory import Directory
 from api.health import Health
 from api.history import History
@@ -18,6 +19,8 @@ from api.live.door import Door
 from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
+from api.routes.connections import get_connections
+from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.ohlcv import get_ohlcv
 from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
@@ -37,6 +40,7 @@ class Services(Struct, frozen=True, kw_only=True):
     directory: Directory
     history: History
     prices: Prices
+    connections: Connections
     hub: Hub
     door: Door
     health: Health
@@ -54,7 +58,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             get_page,
             Router(
                 PREFIX,
-                route_handlers=[get_symbols, get_price, get_trades, get_ohlcv],
+                route_handlers=[get_symbols, get_price, get_trades, get_ohlcv, get_gaps, get_connections],
                 before_request=refuse_unknown,
             ),
             get_ws,

@@ -61,16 +61,25 @@ class Directory:
             TimeoutError: it may be in the database, which is away; or another of `db.pool.OUTAGE`.
         """
         found = self._find(text)
-        if not found and self._clock_s() - self._looked_at_s >= _LOOK_AGAIN_S:
-            async with self._history.at_once() as connection:
-                self._learn([row.id for row in await read_symbols(connection)])
-            self._looked_at_s = self._clock_s()
+        if not found:
+            await self._look()
             found = self._find(text)
         if not found:
             raise UnknownSymbolError(text, self._near(text))
         if len(found) > 1:
             raise AmbiguousSymbolError(text, sorted(str(symbol) for symbol in found))
         return found[0]
+
+    async def all(self) -> list[SymbolId]:
+        """Return all symbols that there are now, in order; raises as `resolve` where the database is away."""
+        await self._look()
+        return sorted(self._known)
+
+    async def _look(self) -> None:
+        if self._clock_s() - self._looked_at_s >= _LOOK_AGAIN_S:
+            async with self._history.at_once() as connection:
+                self._learn([row.id for row in await read_symbols(connection)])
+            self._looked_at_s = self._clock_s()
 
     def _find(self, text: str) -> list[SymbolId]:
         found = self._by_name.get(text.lower(), [])

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
+from api.connections import Connections
 from api.history import ROLE, TIMEOUT_S
 from api.live.hub import OUTAGE, Hub
+from api.views import ConnectionView, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
 from tickplant.redis_client import RedisClient
@@ -44,7 +46,10 @@ class PartitionHealth(Struct, frozen=True):
 class Report(Struct, frozen=True):
     """Everything at once."""
 
-    status: Literal["ready", "unready"]
+    status: Annotated[
+        Literal["ready", "degraded", "unready"],
+        Meta(description="`degraded`: it can serve, but a connection to a venue is down."),
+    ]
     redis: DependencyHealth
     database: DependencyHealth
     live: Annotated[
@@ -52,35 +57,43 @@ class Report(Struct, frozen=True):
     ]
     clients: Annotated[int, Meta(description="Websocket clients of this process.")]
     partitions: list[PartitionHealth]
+    connections: Annotated[list[ConnectionView], Meta(description="To venues; none while Redis is away.")]
 
 
 class Health:
     """Looks after what the API depends on."""
 
-    def __init__(self, *, redis: RedisClient, pool: Pool, hub: Hub) -> None:
+    def __init__(self, *, redis: RedisClient, pool: Pool, hub: Hub, connections: Connections) -> None:
         """Take what is looked at, which stays the caller's."""
         client: Any = redis
         self._redis = client
         self._lag = client.register_script(_LAG)
         self._pool = pool
         self._hub = hub
+        self._connections = connections
 
     async def report(self) -> Report:
         """Ask every server, each for at most a few seconds; none of their errors is raised."""
         leases: list[LeaseRow] = []
+        connections: list[ConnectionView] = []
 
         async def read() -> None:
             leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
 
-        redis, database = await asyncio.gather(_timed(self._redis.ping()), _timed(read()))
+        async def look() -> None:
+            connections.extend(map(connection_view, await self._connections.read()))
+
+        redis, database = await asyncio.gather(_timed(look()), _timed(read()))
         ready = redis.status == database.status == "up" and self._hub.live
+        down = any(connection.state == "down" for connection in connections)
         return Report(
-            "ready" if ready else "unready",
+            "unready" if not ready else "degraded" if down else "ready",
             redis,
             database,
             "live" if self._hub.live else "stalled",
             self._hub.clients,
             await self._partitions(leases, known=redis.status == "up"),
+            connections,
         )
 
     async def _partitions(self, leases: list[LeaseRow], *, known: bool) -> list[PartitionHealth]:

@@ -6,10 +6,11 @@ from typing import Final, NamedTuple
 
 from api.live.cursor import BEGIN, Order
 from db.candles import read_candles
+from db.gaps import UNHEALED, read_gaps
 from db.pool import Connection, Pool, snapshot
 from db.symbols import read_committed
 from db.trades import TradeBound, read_last_trade, read_trades
-from tickplant.market import Candle, SymbolId, Trade
+from tickplant.market import Candle, Gap, SymbolId, Trade
 from tickplant.streams import entry_order, partition_of
 
 ROLE: Final = "candles"
@@ -77,6 +78,12 @@ class History:
                 connection, symbol, interval, start_us=FIRST_US, end_us=LAST_US, limit=limit, newest=True
             )
         return candles, committed
+
+    async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
+        """Return a symbol's gaps that are not healed, and up to which input entry they go."""
+        async with self.moment(symbol) as (connection, committed):
+            gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED, limit=None)
+        return gaps, committed
 
     async def last_trade(self, symbol: SymbolId) -> Trade | None:
         """Return a symbol's newest trade; None where there is none."""

@@ -1,5 +1,6 @@
 """Pages of candles: stored ones, those of a second, and with intervals without trades filled in."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
@@ -7,7 +8,7 @@ from api.history import FIRST_US, LAST_US
 from api.views import LENGTHS, CandleView, candle_view, empty_view, plain
 from db.candles import SECOND, SECOND_TRADES, read_candles, read_seconds
 from db.pool import Connection
-from db.symbols import read_watermark
+from db.symbols import Reach, read_reach
 from tickplant.intervals import floor
 from tickplant.market import Candle, SymbolId
 
@@ -80,11 +81,11 @@ class CandlePages:
         return Page(views, Window(candles[-1].open_time_us + self._length_us, window.end_us))
 
     async def _read_filled(self, window: Window, limit: int, *, newest: bool) -> Page:
-        known = await read_watermark(self._connection, self._symbol)
+        reach = await read_reach(self._connection, self._symbol)
         first = await self._one(EVER, newest=False)
-        if known is None or first is None:
+        if reach is None or first is None:
             return Page([], None)
-        length, present_us = self._length_us, floor(known[0], self._length_us)
+        length, present_us = self._length_us, floor(reach.watermark_us, self._length_us)
         low = max(self._ceil(window.start_us), first.open_time_us)
         high = min(self._ceil(window.end_us), present_us + length)
         if low >= high:
@@ -96,27 +97,22 @@ class CandlePages:
             shown = shown._replace(start_us=candles[0].open_time_us)
         elif cut:
             shown = shown._replace(end_us=candles[-1].open_time_us + length)
-        filled = list(self._fill(shown, await self._with_neighbours(shown, candles), *known))
+        filled = list(self._fill(shown, await self._with_neighbours(shown, candles), reach))
         rest = Window(low, shown.start_us) if newest else Window(shown.end_us, high)
         return Page(filled, rest if rest.start_us < rest.end_us else None)
 
-    def _fill(
-        self, shown: Window, candles: list[Candle], watermark_us: int, last_trade_id: int
-    ) -> Iterator[CandleView]:
-        """Yield a candle for every interval shown; the candles reach beyond on both sides where they can.
-
-        An interval without trades is complete where the ids of the trades around it leave no room for one.
-        """
+    def _fill(self, shown: Window, candles: list[Candle], reach: Reach) -> Iterator[CandleView]:
+        """Yield a candle for every interval shown; the candles reach beyond on both sides where they can."""
         length = self._length_us
         for index, candle in enumerate(candles):
             if shown.start_us <= candle.open_time_us < shown.end_us:
                 yield candle_view(candle)
             following = candles[index + 1] if index + 1 < len(candles) else None
             next_us = following.open_time_us if following else shown.end_us
-            proven = candle.last_trade_id == (following.first_trade_id - 1 if following else last_trade_id)
+            proven = _nothing_between(candle, following, reach.missing)
             begin_us = max(candle.open_time_us + length, shown.start_us)
             for open_time_us in range(begin_us, min(next_us, shown.end_us), length):
-                closed = open_time_us + length <= watermark_us
+                closed = open_time_us + length <= reach.watermark_us
                 yield empty_view(
                     open_time_us, length, plain(candle.close), closed=closed, complete=closed and proven
                 )
@@ -166,3 +162,16 @@ class CandlePages:
     def _ceil(self, time_us: int) -> int:
         floored = floor(time_us, self._length_us)
         return floored if floored == time_us else floored + self._length_us
+
+
+def _nothing_between(
+    candle: Candle, following: Candle | None, missing: list[tuple[int, int]] | None
+) -> bool | None:
+    """Say whether ids prove that nothing was traded between two candles; None where they prove nothing."""
+    if missing is None:
+        return None
+    if following is None:
+        return False  # the next trade will tell
+    low, high = sorted((candle.last_trade_id, following.first_trade_id))
+    index = bisect_right(missing, high, key=lambda part: part[0])
+    return not index or missing[index - 1][1] < low

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from api.problems import bad_parameter
+from db.gaps import GapKey
 
 MOST: Final = 1000
 """The longest page."""
@@ -34,6 +35,12 @@ class RestOfTimes(Rest, frozen=True, array_like=True):
     """The lower end: a time in microseconds since the epoch, and where needed a trade id."""
     high: tuple[int, int]
     """The upper end, likewise."""
+
+
+class RestOfGaps(Rest, frozen=True, array_like=True):
+    """A list of gaps, the newest first: those after one."""
+
+    beyond: GapKey
 
 
 class RestOfNames(Rest, frozen=True, array_like=True):

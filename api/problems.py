@@ -112,7 +112,7 @@ def _invalid(error: ValidationException) -> Problem:
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):
-            return bad_parameter(str(fault["key"]), str(fault.get("message", "is wrong")))
+            return bad_parameter(str(fault["key"]).rstrip("_"), str(fault.get("message", "is wrong")))
     return Problem(400, "bad_request", error.detail)
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import uvicorn
 
 from api.app import Services, create_app
+from api.connections import Connections
 from api.directory import Directory
 from api.health import Health
 from api.history import History
@@ -85,11 +86,13 @@ async def open_services(
         ) as pool:
             history = History(pool, partitions)
             prices = Prices(redis, history)
+            connections = Connections(redis)
             hub = Hub(
                 redis=redis,
                 partitions=partitions,
                 history=history,
                 prices=prices,
+                connections=connections,
                 queue_bytes=limits.queue_bytes,
             )
             directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
@@ -98,9 +101,10 @@ async def open_services(
                     directory=directory,
                     history=history,
                     prices=prices,
+                    connections=connections,
                     hub=hub,
                     door=Door(hub=hub, directory=directory, limits=limits),
-                    health=Health(redis=redis, pool=pool, hub=hub),
+                    health=Health(redis=redis, pool=pool, hub=hub, connections=connections),
                 )
     finally:
         await redis.aclose()

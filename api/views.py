@@ -1,13 +1,14 @@
 """What callers see of trades and candles, the same over REST and websockets. Pure."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
 from api.times import format_time
 from tickplant.intervals import INTERVALS, SECOND_US
-from tickplant.market import Candle, Side, Trade
+from tickplant.market import Candle, Gap, Side, SymbolId, Trade
+from tickplant.wire import Connection
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}
 """The intervals that candles can be asked for: name to length in microseconds."""
@@ -16,6 +17,11 @@ DecimalText = Annotated[
     str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
 ]
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342Z"])]
+
+
+SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
+ConnectionState = Literal["connecting", "live", "down"]
+GapState = Literal["open", "backfilling", "unrecoverable", "healed"]
 
 
 class TradeView(Struct, frozen=True):
@@ -52,10 +58,76 @@ class CandleView(Struct, frozen=True):
         bool | None,
         Meta(
             description="Closed, and trade ids prove that no trade of the interval is missing;"
-            " null where the venue numbers nothing, so that it can't be known."
+            " null, unknown, where it has closed but the venue numbers nothing."
         ),
     ]
     revision: Annotated[int, Meta(description="How many of its trades came after it had closed.")]
+
+
+class GapView(Struct, frozen=True):
+    """Trade ids of a symbol that are or were missing."""
+
+    symbol: SymbolName
+    venue: str
+    first_id: Annotated[int, Meta(description="The first id that was missing.", examples=[3735683259])]
+    last_id: Annotated[int, Meta(description="The last, inclusive.", examples=[3735683262])]
+    missing: Annotated[int, Meta(description="How many of them are missing still.")]
+    state: Annotated[
+        GapState,
+        Meta(
+            description="`open`; `backfilling` while the venue is being asked for them; `healed`, none is"
+            " missing any more; `unrecoverable`, the venue doesn't give them: `reason` says why."
+        ),
+    ]
+    cause: Annotated[
+        Literal["ours", "venue"],
+        Meta(description="`ours`: not received; `venue`: the venue has no trades of these ids."),
+    ]
+    reason: Annotated[str | None, Meta(description="What the venue said.")]
+    after_time: Annotated[Time, Meta(description="The symbol's venue time when the gap opened.")]
+    detected_at: Annotated[Time, Meta(description="When it was stored as one.")]
+
+
+class ConnectionView(Struct, frozen=True):
+    """A connection to a venue, as the process that holds it last said."""
+
+    name: Annotated[str, Meta(description="Venue, process and number.", examples=["binance/host:17/0"])]
+    venue: str
+    symbols: list[SymbolName]
+    state: Annotated[
+        ConnectionState,
+        Meta(description="`connecting`, `live`, or `down`: lost or refused, and tried again before long."),
+    ]
+    since: Time
+    reason: Annotated[str | None, Meta(description="Why it is down.")]
+
+
+def connection_view(connection: Connection) -> ConnectionView:
+    """Return a venue connection as callers see it."""
+    return ConnectionView(
+        connection.name,
+        connection.venue,
+        [str(SymbolId(connection.venue, symbol)) for symbol in connection.symbols],
+        cast(ConnectionState, connection.state),
+        format_time(connection.since_us),
+        connection.reason or None,
+    )
+
+
+def gap_view(gap: Gap) -> GapView:
+    """Return a gap as callers see it."""
+    return GapView(
+        str(SymbolId(gap.venue, gap.symbol)),
+        gap.venue,
+        gap.first_id,
+        gap.last_id,
+        gap.missing,
+        cast(GapState, gap.state),
+        cast(Literal["ours", "venue"], gap.cause),
+        gap.reason,
+        format_time(gap.after_time_us),
+        format_time(gap.detected_at_us),
+    )
 
 
 def trade_view(trade: Trade) -> TradeView:
@@ -90,7 +162,9 @@ def candle_view(candle: Candle) -> CandleView:
     )
 
 
-def empty_view(open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool) -> CandleView:
+def empty_view(
+    open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool | None
+) -> CandleView:
     """Return the candle of an interval without trades, which carries the price before it on."""
     return CandleView(
         format_time(open_time_us),

@@ -14,8 +14,8 @@ class SymbolRow(NamedTuple):
     id: SymbolId
     first_trade_id: int
     last_trade_id: int
-    missing: int
-    """How many ids between first and last are not stored."""
+    missing: int | None
+    """How many ids between first and last are not stored; None where the venue numbers nothing."""
     watermark_us: int
     """The venue's time up to which its trades have been seen."""
 
@@ -24,7 +24,9 @@ async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
     """Return all symbols that have trades, by venue and symbol."""
     rows = await connection.fetch(
         "select venue, symbol, first_trade_id, last_trade_id, watermark,"
-        " (select coalesce(sum(upper(part) - lower(part)), 0) from unnest(missing) part)::bigint as missing"
+        " case when numbered then"
+        " (select coalesce(sum(upper(part) - lower(part)), 0) from unnest(missing) part)::bigint"
+        " end as missing"
         " from ledger order by venue, symbol"
     )
     return [
@@ -39,12 +41,25 @@ async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
     ]
 
 
-async def read_watermark(connection: asyncpg.Connection, symbol: SymbolId) -> tuple[int, int] | None:
-    """Return a symbol's watermark and last trade id; None where it has no trades."""
+class Reach(NamedTuple):
+    """How far a symbol's trades have been seen, and which of them have not."""
+
+    watermark_us: int
+    """The venue's time up to which its trades have been seen."""
+    missing: list[tuple[int, int]] | None
+    """Ranges of ids between first and last that are not stored, inclusive, ascending; None where the venue
+    numbers nothing, so that it can't be known."""
+
+
+async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Reach | None:
+    """Return how far a symbol's trades have been seen; None where it has none."""
     row = await connection.fetchrow(
-        "select watermark, last_trade_id from ledger where venue = $1 and symbol = $2", *symbol
+        "select watermark, missing, numbered from ledger where venue = $1 and symbol = $2", *symbol
     )
-    return (us_of(row["watermark"]), row["last_trade_id"]) if row else None
+    if row is None:
+        return None
+    missing = [(part.lower, part.upper - 1) for part in row["missing"]]
+    return Reach(us_of(row["watermark"]), missing if row["numbered"] else None)
 
 
 async def read_committed(connection: asyncpg.Connection, role: str, partition: int) -> str | None:

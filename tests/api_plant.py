@@ -20,10 +20,10 @@ from api.live.door import Limits
 from api.service import bind, open_services, serving
 from tickplant import wire
 from tickplant.intervals import INTERVALS, MINUTE_US
-from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
-from tickplant.streams import PRICES, live_stream, partition_of
-from tickplant.wire import LiveEntry, LiveUpdate
+from tickplant.streams import CONNECTIONS, PRICES, live_stream, partition_of
+from tickplant.wire import Connection, LiveEntry, LiveUpdate
 
 PARTITIONS = 4
 BTC = SymbolId("binance", "BTCUSDT")
@@ -59,13 +59,27 @@ def candle(
     return replace(made, closed=closed, complete=closed, revision=revision, **fields)
 
 
+def gap(first_id: int, last_id: int, *, state: str = "open", symbol: SymbolId = BTC, **fields: Any) -> Gap:
+    """A gap of some ids, detected `first_id` seconds after T0."""
+    time_us = T0 + first_id * 1_000_000
+    missing = 0 if state == "healed" else last_id - first_id + 1
+    made = Gap(*symbol, first_id, last_id, time_us, time_us + 5, state, "ours", None, missing)
+    return replace(made, **fields)
+
+
 def update(
-    *trades: Trade, entry: str = "1-0", candles: Sequence[Candle] = (), prices: Sequence[Trade] | None = None
+    *trades: Trade,
+    entry: str = "1-0",
+    candles: Sequence[Candle] = (),
+    prices: Sequence[Trade] | None = None,
+    gaps: Sequence[Gap] = (),
 ) -> LiveUpdate:
     """An update with one input entry, if there are trades, and the prices that they make."""
     last = {(made.venue, made.symbol): made for made in trades}
     entries = (LiveEntry(entry, Raw(wire.encode_trades(trades))),) if trades else ()
-    return LiveUpdate(entries, tuple(last.values()) if prices is None else tuple(prices), tuple(candles))
+    return LiveUpdate(
+        entries, tuple(last.values()) if prices is None else tuple(prices), tuple(candles), tuple(gaps)
+    )
 
 
 class Socket:
@@ -140,7 +154,29 @@ class Plant:
         async with asyncio.timeout(10):
             await hub._partitions[number].reached(await hub._feed.tip(number))
 
-    async def store(self, *trades: Trade, entry: str = "1-0", closed_until_us: int | None = None) -> None:
+    async def report(self, connection: Connection) -> None:
+        """Tell the state of a venue connection as ingest does."""
+        await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
+
+    async def store_gaps(self, *gaps: Gap) -> None:
+        """Store gaps; the ledger says what is missing."""
+        connection = await asyncpg.connect(self.database_url)
+        for it in gaps:
+            await connection.execute(
+                "insert into gaps (venue, symbol, first_id, last_id, after_time, detected_at, state, cause,"
+                " reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                *(it.venue, it.symbol, it.first_id, it.last_id),
+                *(time_of(it.after_time_us), time_of(it.detected_at_us), it.state, it.cause, it.reason),
+            )
+        await connection.close()
+
+    async def store(
+        self,
+        *trades: Trade,
+        entry: str = "1-0",
+        closed_until_us: int | None = None,
+        numbered: bool = True,
+    ) -> None:
         """Store trades of one symbol, and the candles of all that are stored, as a worker's commit does."""
         symbol = SymbolId(trades[0].venue, trades[0].symbol)
         stored = self._stored[symbol] = [*self._stored.get(symbol, []), *trades]
@@ -155,10 +191,12 @@ class Plant:
                 rows = []
                 for made in fold(stored, interval, length_us):
                     closed = made.open_time_us + length_us <= watermark_us
-                    rows.append(_candle_row(replace(made, closed=closed, complete=closed)))
+                    complete = None if closed and not numbered else closed
+                    rows.append(_candle_row(replace(made, closed=closed, complete=complete)))
                 await connection.copy_records_to_table("candles", records=rows)
             await connection.execute(
-                "insert into ledger values ($1, $2, $3, $4, $5, $6::text::int8multirange, $7)"
+                "insert into ledger (venue, symbol, partition, first_trade_id, last_trade_id, missing,"
+                " watermark, numbered) values ($1, $2, $3, $4, $5, $6::text::int8multirange, $7, $8)"
                 " on conflict (venue, symbol) do update set first_trade_id = excluded.first_trade_id,"
                 " last_trade_id = excluded.last_trade_id, missing = excluded.missing,"
                 " watermark = excluded.watermark",
@@ -168,6 +206,7 @@ class Plant:
                 max(ids),
                 "{" + ",".join(missing) + "}",
                 time_of(watermark_us),
+                numbered,
             )
             await connection.execute(
                 "insert into lease values ('candles', $1, 'someone', 1, 'infinity', $2)"

@@ -46,7 +46,7 @@ API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed for being t
 API_RESETS = Counter(
     "tickplant_api_resets", "Channels whose clients were shown snapshots anew, updates having been lost"
 )
-API_POISON = Counter("tickplant_api_poison_updates", "Live updates that could not be understood")
+API_POISON = Counter("tickplant_api_poison_updates", "Live updates, and states of connections, that could not be understood")
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from api.live.cursor import Order
 from api.live.protocol import Channel
-from tickplant.market import Candle, Trade
+from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate, decode_trades
 
-Data = Trade | Candle | list[Trade]
-"""The payload of a channel's kind: a price's trade, a candle, or trades of one input entry."""
+Data = Trade | Candle | Gap | list[Trade]
+"""The payload of a channel's kind: a price's trade, a candle, a gap, or trades of one input entry."""
 
 
 class Change(NamedTuple):
@@ -26,13 +26,16 @@ class Change(NamedTuple):
 
 
 def state_changes(update: LiveUpdate) -> Iterator[Change]:
-    """Yield prices and candles."""
+    """Yield prices, candles and gaps."""
     number = 0
     for trade in update.prices:
         yield Change(Channel("price", trade.venue, trade.symbol), number, trade)
         number += 1
     for candle in update.candles:
         yield Change(Channel("candles", candle.venue, candle.symbol, candle.interval), number, candle)
+        number += 1
+    for gap in update.gaps:
+        yield Change(Channel("gaps", gap.venue, gap.symbol), number, gap)
         number += 1
 
 
@@ -46,7 +49,7 @@ def trade_changes(update: LiveUpdate, wanted: Container[Channel]) -> Iterator[Ch
     Raises:
         PoisonError: what the update carries is not a batch of trades.
     """
-    number = len(update.prices) + len(update.candles)
+    number = len(update.prices) + len(update.candles) + len(update.gaps)
     for entry in update.entries:
         groups: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
         for trade in decode_trades(entry.trades):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from api.connections import Connections
 from api.history import History
 from api.live.client import Client, Outlet
 from api.live.cursor import Cursor
@@ -11,8 +12,9 @@ from api.live.feed import Feed, TrimmedError
 from api.live.follower import Follower
 from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
-from api.live.protocol import Channel, Status, encode
+from api.live.protocol import CONNECTIONS, Channel, Status, encode
 from api.live.topic import Topic
+from api.live.watch import ConnectionWatch
 from api.prices import Prices
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant import metrics
@@ -37,6 +39,7 @@ class Hub:
         partitions: int,
         history: History,
         prices: Prices,
+        connections: Connections,
         queue_bytes: int,
     ) -> None:
         """Take what is read, which stays the caller's.
@@ -46,6 +49,7 @@ class Hub:
             partitions: how many there are.
             history: for snapshots.
             prices: likewise.
+            connections: how those to venues are doing.
             queue_bytes: the most that waits for one slow client.
         """
         self._feed = Feed(redis, partitions)
@@ -53,6 +57,7 @@ class Hub:
         self._joiner = Joiner(self._feed, history, prices)
         self._partitions = [LivePartition(number) for number in range(partitions)]
         self._follower = Follower(self._feed, self._partitions, self)
+        self._watch = ConnectionWatch(connections, self.flush)
         self._queue_bytes = queue_bytes
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
@@ -76,7 +81,9 @@ class Hub:
     async def run(self) -> None:
         """Follow the live streams until cancelled; an outage of Redis only interrupts."""
         try:
-            await self._follower.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._follower.run())
+                tasks.create_task(self._watch.run())
         finally:
             for task in self._rejoining:
                 task.cancel()
@@ -107,6 +114,10 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
         """
+        if channel == CONNECTIONS:
+            await self._watch.look()
+            client.channels.add(channel)
+            return False
         partition, topic = self._enter(client, channel)
         try:
             if cursor is not None and await self._joiner.can_resume(partition, cursor):
@@ -128,6 +139,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
+        if channel == CONNECTIONS:
+            self._watch.enter(client)
+            return
         partition = self._partition(channel)
         topic = partition.topic(channel)
         await self._joiner.warm(partition, topic)
@@ -157,12 +171,16 @@ class Hub:
     def unsubscribe(self, client: Client, channels: Iterable[Channel]) -> None:
         """Tell a client no more of some channels."""
         for channel in channels:
-            if channel in client.channels:
-                partition = self._partition(channel)
-                topic = partition.topic(channel)
-                client.channels.discard(channel)
-                topic.sinks.discard(client)
-                partition.leave(topic)
+            if channel not in client.channels:
+                continue
+            client.channels.discard(channel)
+            if channel == CONNECTIONS:
+                self._watch.leave(client)
+                continue
+            partition = self._partition(channel)
+            topic = partition.topic(channel)
+            topic.sinks.discard(client)
+            partition.leave(topic)
 
     def cursor_after(self, symbol: SymbolId, moment: tuple[int, int]) -> Cursor | None:
         """Return the cursor of one who has a symbol's history up to an input entry, if it can be told."""

@@ -15,6 +15,7 @@ from api.live.topic import (
     SNAPSHOT_CANDLES,
     SNAPSHOT_TRADES,
     CandleState,
+    GapsState,
     PriceState,
     State,
     Topic,
@@ -148,6 +149,9 @@ class Joiner:
                 symbol, channel.interval, SNAPSHOT_CANDLES
             )
             state = CandleState(candles)
+        elif channel.kind == "gaps":
+            gaps, committed = await self._history.unhealed_gaps(symbol)
+            state = GapsState(gaps)
         else:
             trades, committed = await self._history.newest_trades(symbol, SNAPSHOT_TRADES)
             state = TradesState(trades)

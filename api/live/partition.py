@@ -42,9 +42,9 @@ class LivePartition:
             self._wanted.add(topic.channel)
 
     def leave(self, topic: Topic) -> None:
-        """Count one user less; trades that nobody wants are no longer decoded."""
+        """Count one user less; trades that nobody wants are no longer decoded, and gaps read anew."""
         topic.users -= 1
-        if not topic.users and topic.channel.kind == "trades":
+        if not topic.users and topic.channel.kind in ("trades", "gaps"):
             topic.state = None
             self._wanted.discard(topic.channel)
 

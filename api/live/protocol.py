@@ -7,11 +7,12 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from api.views import CandleView, TradeView
+from api.views import CandleView, ConnectionView, GapView, TradeView
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
-Kind = Literal["price", "candles", "trades"]
+Kind = Literal["price", "candles", "trades", "gaps"]
+"""What there is of each symbol."""
 Op = Literal["subscribe", "unsubscribe", "ping"]
 Code = Literal[
     "malformed",
@@ -42,14 +43,16 @@ class Close(IntEnum):
 
 
 class Channel(NamedTuple):
-    """What can be subscribed to; written `price:venue:symbol`, `candles:venue:symbol:interval` and so on."""
+    """What can be subscribed to: `price:venue:symbol`, `candles:venue:symbol:interval`, `connections`..."""
 
-    kind: Kind
-    venue: str
-    symbol: str
+    kind: Kind | Literal["connections"]
+    venue: str = ""
+    symbol: str = ""
     interval: str = ""
 
     def __str__(self) -> str:
+        if not self.symbol:
+            return self.kind
         text = f"{self.kind}:{self.venue}:{self.symbol}"
         return f"{text}:{self.interval}" if self.interval else text
 
@@ -58,6 +61,9 @@ class Channel(NamedTuple):
         """The symbol."""
         return SymbolId(self.venue, self.symbol)
 
+
+CONNECTIONS: Final = Channel("connections")
+"""The connections to venues, of whatever symbols."""
 
 Id = int | str | None
 
@@ -98,14 +104,19 @@ class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=Tr
     near: list[str] | UnsetType = UNSET
 
 
+View = TradeView | list[TradeView] | list[CandleView] | list[GapView] | list[ConnectionView] | None
+"""All that is known of a channel."""
+
+
 class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
     """All there is to know about a channel; the messages after it are changes."""
 
     channel: str
-    cursor: str
+    cursor: str | UnsetType
+    """Not where a snapshot is all there ever is to catch up with: `connections`."""
     recovered: bool | UnsetType
     """False where the client had a cursor, or was connected, and something was lost in between."""
-    data: TradeView | list[TradeView] | list[CandleView] | None
+    data: View
 
 
 class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
@@ -119,10 +130,10 @@ class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
 class Update(Struct, frozen=True):
     """A change in a channel."""
 
-    type: Literal["price", "candle", "trades"]
+    type: Literal["price", "candle", "trades", "gap", "connections"]
     channel: str
-    cursor: str
-    data: TradeView | list[TradeView] | CandleView
+    cursor: str | UnsetType
+    data: TradeView | list[TradeView] | CandleView | GapView | list[ConnectionView]
 
 
 class Status(Struct, frozen=True, tag_field="type", tag="status"):
@@ -191,7 +202,9 @@ def request_id(text: str | bytes) -> Id:
 
 
 def split_channel(text: str) -> tuple[Kind, str, str]:
-    """Split a channel's name into kind, symbol and interval, which is empty but for candles.
+    """Split a symbol's channel into kind, symbol and interval, which is empty but for candles.
+
+    `gaps` alone stands for the gaps of every symbol: its symbol is empty.
 
     Raises:
         ProtocolError: it names no kind of channel, or no interval.
@@ -201,6 +214,8 @@ def split_channel(text: str) -> tuple[Kind, str, str]:
         return "price", rest, ""
     if kind == "trades" and rest:
         return "trades", rest, ""
+    if kind == "gaps" and (rest or text == "gaps"):
+        return "gaps", rest, ""
     symbol, _, interval = rest.rpartition(":")
     if kind == "candles" and symbol:
         if interval not in INTERVALS:
@@ -209,7 +224,8 @@ def split_channel(text: str) -> tuple[Kind, str, str]:
         return "candles", symbol, interval
     raise ProtocolError(
         "unknown_channel",
-        f"{text[:80]!r} is not of the form price:SYMBOL, trades:SYMBOL or candles:SYMBOL:INTERVAL",
+        f"{text[:80]!r} is none of price:SYMBOL, trades:SYMBOL, candles:SYMBOL:INTERVAL, gaps:SYMBOL, gaps"
+        " and connections",
         channel=text,
     )
 

@@ -10,6 +10,7 @@ from api.live.client import Client
 from api.live.cursor import Cursor
 from api.live.hub import OUTAGE, Hub
 from api.live.protocol import (
+    CONNECTIONS,
     Ack,
     Channel,
     Id,
@@ -92,10 +93,10 @@ class Session:
         wanted: Wanted = {}
         for name in request.channels:
             try:
-                channel = await self._channel(name)
-                cursor = _cursor(request, name, channel)
-                self._check_room(name, self._client.channels | wanted.keys() | {channel})
-                wanted[channel] = cursor
+                for channel in await self._channels(name):
+                    cursor = _cursor(request, name, channel)
+                    self._check_room(name, self._client.channels | wanted.keys() | {channel})
+                    wanted[channel] = cursor
             except ProtocolError as error:
                 self._tell_error(request.id, error)
         return wanted
@@ -135,25 +136,29 @@ class Session:
         done: list[Channel] = []
         for name in request.channels:
             try:
-                channel = self._subscribed(name, await self._channel(name))
-                self._hub.unsubscribe(self._client, [channel])
-                done.append(channel)
+                channels = self._subscribed(name, await self._channels(name))
+                self._hub.unsubscribe(self._client, channels)
+                done += channels
             except ProtocolError as error:
                 self._tell_error(request.id, error)
         self._acknowledge(request.id, "unsubscribe", done)
 
-    def _subscribed(self, name: str, channel: Channel) -> Channel:
-        if channel not in self._client.channels:
+    def _subscribed(self, name: str, channels: list[Channel]) -> list[Channel]:
+        subscribed = [channel for channel in channels if channel in self._client.channels]
+        if not subscribed:
             raise ProtocolError("not_subscribed", f"not subscribed to {name[:80]}", channel=name)
-        return channel
+        return subscribed
 
     async def _ping(self, request: Request) -> None:
         self._client.send(encode(Pong(request.id)))
 
-    async def _channel(self, name: str) -> Channel:
+    async def _channels(self, name: str) -> list[Channel]:
+        """Return what a client means by the name of a channel, or of one for every symbol."""
+        if name == str(CONNECTIONS):
+            return [CONNECTIONS]
         kind, text, interval = split_channel(name)
         try:
-            symbol = await self._directory.resolve(text)
+            symbols = [await self._directory.resolve(text)] if text else await self._directory.all()
         except UnknownSymbolError as error:
             raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
         except AmbiguousSymbolError as error:
@@ -162,7 +167,7 @@ class Session:
             ) from error
         except OUTAGE as error:
             raise ProtocolError("unavailable", "the database is away", channel=name) from error
-        return Channel(kind, *symbol, interval)
+        return [Channel(kind, *symbol, interval) for symbol in symbols]
 
     def _acknowledge(self, given_id: Id, op: Op, channels: list[Channel]) -> None:
         if channels:

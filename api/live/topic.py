@@ -9,9 +9,9 @@ from msgspec import UNSET
 
 from api.live.changes import Change, Data
 from api.live.cursor import Cursor, Order
-from api.live.protocol import Channel, Frame, Snapshot, Update, encode
-from api.views import CandleView, TradeView, candle_view, trade_view
-from tickplant.market import Candle, Trade
+from api.live.protocol import Channel, Frame, Snapshot, Update, View, encode
+from api.views import CandleView, GapView, TradeView, candle_view, gap_view, trade_view
+from tickplant.market import Candle, Gap, Trade
 
 SNAPSHOT_TRADES: Final = 50
 SNAPSHOT_CANDLES: Final = 2
@@ -31,7 +31,7 @@ class State(Protocol):
     def keep(self, data: Data) -> None:
         """Take a change."""
 
-    def view(self) -> TradeView | list[TradeView] | list[CandleView] | None:
+    def view(self) -> View:
         """Return everything, for a snapshot."""
 
 
@@ -85,6 +85,25 @@ class TradesState:
         return [trade_view(trade) for trade in self._trades]
 
 
+class GapsState:
+    """The gaps that are not healed."""
+
+    def __init__(self, gaps: Iterable[Gap]) -> None:
+        self._gaps = {(gap.first_id, gap.last_id): gap for gap in gaps}
+
+    def keep(self, data: Data) -> None:
+        """Take the whole new state of a gap."""
+        gap = cast(Gap, data)
+        if gap.state == "healed":
+            self._gaps.pop((gap.first_id, gap.last_id), None)
+        else:
+            self._gaps[gap.first_id, gap.last_id] = gap
+
+    def view(self) -> list[GapView]:
+        """Return the gaps in order of their ids."""
+        return [gap_view(self._gaps[ids]) for ids in sorted(self._gaps)]
+
+
 class Topic:
     """One channel."""
 
@@ -107,6 +126,8 @@ class Topic:
         """Return the key of a change: a later one with the same key makes it needless."""
         if isinstance(data, Candle):
             return f"{self.name}@{data.open_time_us}"
+        if isinstance(data, Gap):
+            return f"{self.name}@{data.first_id}-{data.last_id}"
         if isinstance(data, Trade):
             return self.name
         self._keys += 1
@@ -117,6 +138,8 @@ class Topic:
         text = str(cursor)
         if isinstance(data, Candle):
             return encode(Update("candle", self.name, text, candle_view(data)), text)
+        if isinstance(data, Gap):
+            return encode(Update("gap", self.name, text, gap_view(data)), text)
         if isinstance(data, Trade):
             return encode(Update("price", self.name, text, trade_view(data)), text)
         return encode(Update("trades", self.name, text, [trade_view(trade) for trade in data]), text)

@@ -14,7 +14,6 @@ T = TypeVar("T")
 Service: TypeAlias = SkipValidation[NamedDependency[T]]
 """A part of the running API, handed to the parameter of its name."""
 
-SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
 Next = Annotated[
     str | None, Meta(description="Give it as `after` for the next page; null where there is none.")
 ]

@@ -31,9 +31,9 @@ async def get_live() -> Alive:
 async def get_ready(health: Service[Health]) -> Response[Report]:
     """Report on everything the API depends on; with status 503 where it can't serve."""
     report = await health.report()
-    if report.status == "ready":
-        return Response(report)
-    return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    if report.status == "unready":
+        return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return Response(report)
 
 
 @get("/health", summary="Report", tags=["operation"])

@@ -21,10 +21,9 @@ from api.routes.answers import (
     LiveCursor,
     Next,
     Service,
-    SymbolName,
 )
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.views import LENGTHS, CandleView
+from api.views import LENGTHS, CandleView, SymbolName
 from tickplant.intervals import BASE
 
 
@@ -59,7 +58,7 @@ FillText = Annotated[
 
 
 @get(
-    "/ohlcv/{symbol:str}",
+    "/ohlcv/{symbol:path}",
     summary="Candles",
     tags=["market"],
     responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,

@@ -52,7 +52,9 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
     """
     handler = request.route_handler
     others = handler.resolve_dependencies().keys() | request.path_params.keys()
-    known = handler.parsed_fn_signature.parameters.keys() - others
+    known = {
+        name.rstrip("_") for name in handler.parsed_fn_signature.parameters.keys() - others
+    }  # the framework's own names are told apart by an underscore at the end
     for name in request.query_params:
         if name not in known:
             near = get_close_matches(name, known, n=1)
@@ -61,13 +63,13 @@ async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
 
 
 async def resolve(directory: Directory, text: str) -> SymbolId:
-    """Find the symbol of a path.
+    """Find the symbol that a path or a parameter names; one with a slash in it is the rest of its path.
 
     Raises:
         Problem: there is none, or several.
     """
     try:
-        return await directory.resolve(text)
+        return await directory.resolve(text.removeprefix("/"))
     except UnknownSymbolError as error:
         raise Problem(404, "unknown_symbol", str(error), near=error.near) from error
     except AmbiguousSymbolError as error:

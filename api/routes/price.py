@@ -7,9 +7,9 @@ from api.history import History
 from api.live.cursor import Cursor
 from api.prices import Prices
 from api.problems import Problem
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service, SymbolName
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
 from api.routes.parameters import SymbolText, resolve
-from api.views import TradeView, trade_view
+from api.views import SymbolName, TradeView, trade_view
 
 
 class Price(TradeView, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class Price(TradeView, frozen=True, kw_only=True):
 
 
 @get(
-    "/price/{symbol:str}",
+    "/price/{symbol:path}",
     summary="Last price",
     tags=["market"],
     responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,

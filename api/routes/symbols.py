@@ -8,10 +8,10 @@ from msgspec import Meta, Struct
 from api.directory import Directory
 from api.history import History
 from api.paging import USUAL, RestOfNames, read_rest, write_rest
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service, SymbolName
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
 from api.routes.parameters import After, Limit
 from api.times import format_time
-from api.views import Time
+from api.views import SymbolName, Time
 from db.symbols import SymbolRow, read_symbols
 from tickplant.market import SymbolId
 
@@ -28,7 +28,11 @@ class SymbolView(Struct, frozen=True):
     first_trade_id: int | None
     last_trade_id: int | None
     missing_trades: Annotated[
-        int, Meta(description="How many ids between the first and the last are not stored.")
+        int | None,
+        Meta(
+            description="How many ids between the first and the last are not stored; null, unknown, where the"
+            " venue numbers nothing."
+        ),
     ]
     seen_until: Annotated[
         Time | None, Meta(description="The venue's time up to which its trades have been seen.")

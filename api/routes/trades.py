@@ -14,10 +14,9 @@ from api.routes.answers import (
     LiveCursor,
     Next,
     Service,
-    SymbolName,
 )
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.views import TradeView, trade_view
+from api.views import SymbolName, TradeView, trade_view
 from db.trades import TradeBound, read_trades
 from tickplant.market import Trade
 
@@ -32,7 +31,7 @@ class TradesPage(Struct, frozen=True):
 
 
 @get(
-    "/trades/{symbol:str}",
+    "/trades/{symbol:path}",
     summary="Trades",
     tags=["market"],
     responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,

@@ -58,7 +58,7 @@ async def get_ws() -> None:
 
 
 @get(
-    "/ws/price/{symbol:str}",
+    "/ws/price/{symbol:path}",
     summary="Websocket of a price",
     tags=["live"],
     status_code=101,
@@ -70,7 +70,7 @@ async def get_ws_price(symbol: SymbolText, since: SinceText = None) -> None:
 
 
 @get(
-    "/ws/ohlcv/{symbol:str}",
+    "/ws/ohlcv/{symbol:path}",
     summary="Websocket of candles",
     tags=["live"],
     status_code=101,
@@ -89,7 +89,7 @@ async def ws(socket: Socket, door: Service[Door]) -> None:
     await door.serve(socket)
 
 
-@websocket("/ws/price/{symbol:str}")
+@websocket("/ws/price/{symbol:path}")
 async def ws_price(
     socket: Socket,
     symbol: SymbolText,
@@ -105,7 +105,7 @@ async def ws_price(
     await door.serve(socket, wanted)
 
 
-@websocket("/ws/ohlcv/{symbol:str}")
+@websocket("/ws/ohlcv/{symbol:path}")
 async def ws_ohlcv(
     socket: Socket,
     symbol: SymbolText,

@@ -150,7 +150,7 @@ async def test_filled_candles_carry_the_close_on_and_say_what_ids_prove(plant: P
     assert [(view["closed"], view["complete"]) for view in filled.values()] == [
         (True, True),
         (True, False),  # trade 3 is missing: it may belong here
-        (True, True),
+        (True, False),  # trade 5 will tell
         (False, False),  # the venue is not past it
     ]
     assert filled[1]["volume"] == filled[1]["quote_volume"] == "0"
@@ -175,3 +175,16 @@ async def test_nothing_is_an_empty_page(plant: Plant) -> None:
         answer = await plant.get("/api/v1/ohlcv/ETHUSDT", fill=fill)
         assert (answer["candles"], answer["next"]) == ([], None)
     assert (await plant.get("/api/v1/trades/ETHUSDT"))["trades"] == []
+
+
+async def test_where_the_venue_numbers_nothing_completeness_is_unknown(plant: Plant) -> None:
+    await plant.store(*_minutes(0, 1, 3), closed_until_us=T0 + 3 * MINUTE_US, numbered=False)
+    for interval, fill, expected in (
+        ("1m", "none", [None, None, False]),
+        ("1s", "none", [None, None, False]),
+        ("1m", "previous", [None, None, None, False]),
+    ):
+        found = (await plant.get("/api/v1/ohlcv/BTCUSDT", interval=interval, fill=fill))["candles"]
+        assert [view["complete"] for view in found] == expected
+        assert [view["closed"] for view in found] == [complete is None for complete in expected]
+    assert (await plant.get("/api/v1/symbols"))["symbols"][0]["missing_trades"] is None

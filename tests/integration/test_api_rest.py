@@ -1,6 +1,7 @@
 """REST: what each route answers, page by page and error by error."""
 
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -96,6 +97,25 @@ async def test_a_symbol_that_two_venues_have(redis_url: str, database_url: str) 
 async def test_a_symbol_that_only_the_database_has(plant: Plant) -> None:
     await plant.store(trade(9, symbol=SymbolId("other", "XYZ")))
     assert (await plant.get("/api/v1/trades/xyz"))["symbol"] == "other:XYZ"
+
+
+async def test_symbols_with_a_slash(redis_url: str, database_url: str) -> None:
+    symbol = SymbolId("kraken", "BTC/USD")
+    async with running_plant(redis_url, database_url, symbols=[symbol]) as plant:
+        await plant.store(trade(1, symbol=symbol))
+        for path, text in product(
+            ("trades", "price", "ohlcv"), ("kraken:BTC/USD", "kraken%3ABTC%2FUSD", "BTC/USD", "btc%2fusd")
+        ):
+            assert (await plant.get(f"/api/v1/{path}/{text}"))["symbol"] == "kraken:BTC/USD"
+        for text, channel in (
+            ("price/kraken:BTC/USD", "price:kraken:BTC/USD"),
+            ("ohlcv/BTC%2FUSD?interval=5m", "candles:kraken:BTC/USD:5m"),
+        ):
+            async with plant.socket(f"/ws/{text}") as socket:
+                assert (await socket.receive())["channels"] == [channel]
+        answer = await plant.get("/api/v1/price/BTC/EUR", 404)
+        assert (problem(answer), answer["near"]) == ((404, "unknown_symbol"), ["kraken:BTC/USD"])
+        assert "'BTC/EUR'" in answer["detail"]
 
 
 # parameters

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from db.candles import read_candles, read_seconds
 from db.pool import Connection, open_pool, snapshot
-from db.symbols import read_committed, read_symbols, read_watermark
+from db.symbols import read_committed, read_reach, read_symbols
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import SymbolId, Trade, fold
@@ -135,8 +135,9 @@ async def test_symbols_and_how_far_they_are_stored(connection: Connection, trade
     assert [tuple(row) for row in await read_symbols(connection)] == [
         (SYMBOL, first, last, absent, watermark_us)
     ]
-    assert await read_watermark(connection, SYMBOL) == (watermark_us, last)
-    assert await read_watermark(connection, OTHER) is None
+    inclusive = [(low, high - 1) for low, high in missing]
+    assert await read_reach(connection, SYMBOL) == (watermark_us, inclusive)
+    assert await read_reach(connection, OTHER) is None
     assert await read_committed(connection, "candles", 0) is None
 
 

@@ -1,0 +1,20 @@
+"""How the connections to venues are doing."""
+
+from litestar import get
+from msgspec import Struct
+
+from api.connections import Connections
+from api.routes.answers import UNAVAILABLE, Service
+from api.views import ConnectionView, connection_view
+
+
+class ConnectionList(Struct, frozen=True):
+    """All connections to venues, by name."""
+
+    connections: list[ConnectionView]
+
+
+@get("/connections", summary="Venue connections", tags=["operation"], responses=UNAVAILABLE)
+async def get_connections(connections: Service[Connections]) -> ConnectionList:
+    """List the connections to venues that processes hold, or try to get."""
+    return ConnectionList([connection_view(connection) for connection in await connections.read()])
