@@ -35,8 +35,9 @@ async def get_ws() -> None:
     """Speak JSON over a websocket, one message a frame.
 
     Requests are `{"op": "subscribe", "id": 1, "channels": [...]}`, likewise `unsubscribe`, and
-    `{"op": "ping", "id": 2}`. Channels are `price:SYMBOL`, `trades:SYMBOL` and `candles:SYMBOL:INTERVAL`,
-    such as `candles:binance:BTCUSDT:1m`. The answer is
+    `{"op": "ping", "id": 2}`. Channels are `price:SYMBOL`, `trades:SYMBOL`, `candles:SYMBOL:INTERVAL` such as
+    `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `gaps` for those of every symbol, and `connections` for how
+    the connections to venues are doing. The answer is
     `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
     or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
     socket goes on.
@@ -44,10 +45,12 @@ async def get_ws() -> None:
     A channel begins with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Then come
     messages of type `price`, `candle` or `trades`, as things change. A candle comes whole each time: with
     `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` where a
-    trade came late. A client that reads slowly gets the newest prices and candles only; where trades pile up,
-    it is closed with code 4008.
+    trade came late; a closed one with `"complete": null` is of a venue that numbers nothing. `gaps` begins
+    with those that are not healed, and tells each that opens or changes by messages of type `gap`;
+    `connections` tells all of them anew, by messages of its own name. A client that reads slowly gets only
+    the newest state of each; where trades pile up, it is closed with code 4008.
 
-    Every message of a channel has a `cursor`. Subscribe with `"since": cursor`, or with
+    Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or with
     `"since": {channel: cursor}`, to go on from there: the channel begins with `{"type": "resumed"}` and all
     that was missed, or, where that is no longer there, with a snapshot that says `"recovered": false`. The
     cursor of a REST answer will do. A snapshot that says so in the middle tells that updates were lost.
