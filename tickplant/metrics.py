@@ -30,6 +30,20 @@ WORKER_COMMIT_S = Histogram(
     ["role"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
+WORKER_MISSING = Gauge(
+    "tickplant_worker_missing_trades",
+    "Trade ids of this process's symbols that are not stored now, unrecoverable ones included",
+    ["venue", "symbol"],
+)
+WORKER_HEALED = Counter(
+    "tickplant_worker_healed_trades", "Trades of gaps that were healed, every one of them stored", ["venue"]
+)
+WORKER_HEAL_S = Histogram(
+    "tickplant_worker_heal_seconds",
+    "Time from a gap's detection until it was healed",
+    ["venue"],
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600),
+)
 WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this process", ["role"])
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases by what became of them", ["role", "what"]
@@ -46,7 +60,9 @@ API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed for being t
 API_RESETS = Counter(
     "tickplant_api_resets", "Channels whose clients were shown snapshots anew, updates having been lost"
 )
-API_POISON = Counter("tickplant_api_poison_updates", "Live updates, and states of connections, that could not be understood")
+API_POISON = Counter(
+    "tickplant_api_poison_updates", "Live updates, and states of connections, that could not be understood"
+)
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",

@@ -9,10 +9,12 @@ from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
 from tickplant import metrics
+from tickplant.clock import now_us
 from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
+from workers.gap_metrics import GapMetrics
 from workers.partition_streams import PartitionStreams, later
 
 _log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Partition:
         self._committed = lease.entry_id
         self._absorbed = self._resumed = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
+        self._gap_metrics = GapMetrics()
         self._clock = asyncio.get_running_loop().time
         self._first_pending_s = 0.0
         self._last_commit_s = self._clock()
@@ -74,9 +77,9 @@ class Partition:
             LeaseLostError: another owner has the partition.
         """
         self._resumed = later(await self._streams.take(), self._lease.entry_id)
-        maker = await self._load()
-        await self._repeat()
         try:
+            maker = await self._load()
+            await self._repeat()
             while not stop.is_set():
                 await self._step(maker)
             await self._finish(maker)
@@ -84,14 +87,14 @@ class Partition:
             if self._commit is not None:
                 # Left to end, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
+            self._gap_metrics.forget()
 
     async def _load(self) -> CandleMaker:
         partition = self._lease.partition
+        ledger = await read_ledger(self._pool, partition)
+        self._gap_metrics.note_ledger(ledger)
         return CandleMaker(
-            partition,
-            self._partitions,
-            await read_ledger(self._pool, partition),
-            await read_open_candles(self._pool, partition),
+            partition, self._partitions, ledger, await read_open_candles(self._pool, partition)
         )
 
     async def _repeat(self) -> None:
@@ -164,6 +167,8 @@ class Partition:
         self._committed = batch.entry_id
         self._last_commit_s = self._clock()
         await self._after_commit(committed)
+        self._gap_metrics.note_ledger(batch.ledger)
+        self._gap_metrics.note_gaps(committed.gaps, now_us())
         role = self._lease.role
         metrics.WORKER_COMMITS.labels(role).inc()
         metrics.WORKER_COMMIT_S.labels(role).observe(self._last_commit_s - started_s)

@@ -1,0 +1,40 @@
+"""What is exposed of gaps."""
+
+from prometheus_client import REGISTRY
+
+from db.commit import LedgerRow
+from tickplant.market import Gap
+from workers.gap_metrics import GapMetrics
+
+
+def row(symbol: str, missing: list[tuple[int, int]], *, numbered: bool = True) -> LedgerRow:
+    return LedgerRow("nowhere", symbol, 1, 100, missing, [], numbered, 0)
+
+
+def gap(state: str, cause: str = "ours") -> Gap:
+    return Gap("nowhere", "A", 11, 20, 0, 1_000_000, state, cause, None, 0)
+
+
+def missing(symbol: str) -> float | None:
+    return REGISTRY.get_sample_value(
+        "tickplant_worker_missing_trades", {"venue": "nowhere", "symbol": symbol}
+    )
+
+
+def test_missing_trades_are_those_of_the_symbols_owned_now() -> None:
+    exposed = GapMetrics()
+    exposed.note_ledger([row("A", [(3, 3), (11, 20)]), row("B", []), row("C", [], numbered=False)])
+    assert (missing("A"), missing("B"), missing("C")) == (11, 0, None)
+    exposed.note_ledger([row("A", [(3, 3)])])
+    assert missing("A") == 1
+    exposed.forget()
+    assert (missing("A"), missing("B")) == (None, None)
+
+
+def test_healed_trades_and_the_time_it_took() -> None:
+    changes = [gap("open"), gap("healed"), gap("healed", cause="venue"), gap("unrecoverable")]
+    GapMetrics().note_gaps(changes, now_us=3_500_000)
+    labels = {"venue": "nowhere"}
+    assert REGISTRY.get_sample_value("tickplant_worker_healed_trades_total", labels) == 10
+    assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_count", labels) == 1
+    assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_sum", labels) == 2.5
