@@ -50,10 +50,10 @@ async def get_ws() -> None:
     `connections` tells all of them anew, by messages of its own name. A client that reads slowly gets only
     the newest state of each; where trades pile up, it is closed with code 4008.
 
-    Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or with
-    `"since": {channel: cursor}`, to go on from there: the channel begins with `{"type": "resumed"}` and all
-    that was missed, or, where that is no longer there, with a snapshot that says `"recovered": false`. The
-    cursor of a REST answer will do. A snapshot that says so in the middle tells that updates were lost.
+    Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or
+    with `"since": {channel: cursor}`, to go on from there: the channel begins with `{"type": "resumed"}` and
+    all that was missed, or, where that is no longer there, with a snapshot that says `"recovered": false`.
+    The cursor of a REST answer will do. A snapshot that says so in the middle tells that updates were lost.
 
     `{"type": "status", "state": "stalled"}` tells that nothing comes for now, `"live"` that it does again.
     """

@@ -12,7 +12,7 @@ from api.live.cursor import Cursor, Order
 from api.live.joining import Joiner
 from api.live.protocol import Channel
 from tickplant import wire
-from tickplant.market import Trade, fold
+from tickplant.market import Gap, Trade, fold
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]
@@ -21,6 +21,7 @@ CHANNELS = {
     Channel("trades", "v", "A"),
     Channel("trades", "v", "B"),
     Channel("candles", "v", "B", "1m"),
+    Channel("gaps", "v", "B"),
 }
 
 
@@ -33,7 +34,8 @@ def an_update(entry: int, symbols: list[list[str]]) -> LiveUpdate:
         last |= {trade.symbol: trade for trade in trades}
         entries.append(LiveEntry(f"{entry}-{number}", Raw(wire.encode_trades(trades))))
     candles = tuple(candle for trade in last.values() for candle in fold([trade]))
-    return LiveUpdate(tuple(entries), tuple(last.values()), candles)
+    gaps = tuple(Gap("v", name, entry, entry, 1, 2, "open", "ours", None, 1) for name in last)
+    return LiveUpdate(tuple(entries), tuple(last.values()), candles, gaps)
 
 
 updates = st.lists(

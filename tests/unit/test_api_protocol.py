@@ -54,6 +54,8 @@ def test_the_id_of_a_wrong_request_is_given_back() -> None:
 def test_channels_are_split() -> None:
     assert split_channel("price:binance:BTCUSDT") == ("price", "binance:BTCUSDT", "")
     assert split_channel("trades:BTCUSDT") == ("trades", "BTCUSDT", "")
+    assert split_channel("gaps:kraken:BTC/USD") == ("gaps", "kraken:BTC/USD", "")
+    assert split_channel("gaps") == ("gaps", "", "")
     assert split_channel("candles:binance:BTCUSDT:1m") == ("candles", "binance:BTCUSDT", "1m")
     assert str(Channel("candles", "binance", "BTCUSDT", "1m")) == "candles:binance:BTCUSDT:1m"
     assert str(Channel("price", "binance", "BTCUSDT")) == "price:binance:BTCUSDT"
@@ -67,6 +69,8 @@ def test_channels_are_split() -> None:
         ("price:", "unknown_channel"),
         ("books:BTCUSDT", "unknown_channel"),
         ("candles:BTCUSDT", "unknown_channel"),
+        ("gaps:", "unknown_channel"),
+        ("trades", "unknown_channel"),
         ("candles:BTCUSDT:2m", "unknown_interval"),
         ("candles:BTCUSDT:1s", "unknown_interval"),
     ],
