@@ -21,6 +21,8 @@ _ASK_AGAIN_S: Final = 10.0
 """How long trades that were fetched may take to be committed before they are fetched again."""
 _RETRY_REFUSED_S: Final = 600.0
 """After so long a venue that would not give trades is asked once more."""
+_TOGETHER: Final = 1_000
+"""Ids that a venue's page holds, about."""
 _AHEAD: Final = 10_000
 """How many ids after the last one known are asked for where the newest isn't known."""
 
@@ -70,8 +72,7 @@ class Backfill:
                         del self._busy[symbol]
                         task.result()
                 for gap, state in await self._due(loop.time()):
-                    if gap.symbol not in self._busy:
-                        self._busy[gap.symbol] = asyncio.create_task(self._heal(gap, state))
+                    self._busy[gap.symbol] = asyncio.create_task(self._heal(gap, state))
                 try:
                     await asyncio.wait_for(stop.wait(), _POLL_S)
                 except TimeoutError:
@@ -82,20 +83,24 @@ class Backfill:
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
 
     async def _due(self, now_s: float) -> list[tuple[Gap, str]]:
-        """Return the gaps to be asked for now, with their states: suspected ones first."""
+        """Return what is to be asked for now, with its state: one gap a symbol, suspected ones first."""
         free = [symbol for symbol in self._suspected if symbol not in self._busy]
-        due = [(self._suspected.pop(symbol), _SUSPECTED) for symbol in free]
+        due = {symbol: (self._suspected.pop(symbol), _SUSPECTED) for symbol in free}
         self._asked = {key: until_s for key, until_s in self._asked.items() if until_s > now_s}
         for known in await self._publisher.read_gaps(self._symbols):
             key = (known.symbol, known.first_id)
             if key in self._asked or known.symbol in self._busy:
                 continue
-            refused = known.state == "unrecoverable"
-            self._asked[key] = now_s + (_RETRY_REFUSED_S if refused else _ASK_AGAIN_S)
-            if not refused or self._started_s + _RETRY_REFUSED_S < now_s:
-                gap = Gap(known.symbol, known.first_id, known.last_id, known.after_time_us)
-                due.append((gap, known.state))
-        return due
+            if known.state == "unrecoverable" and now_s < self._started_s + _RETRY_REFUSED_S:
+                continue
+            gap = Gap(known.symbol, known.first_id, known.last_id, known.after_time_us)
+            begun, state = due.get(known.symbol, (gap, known.state))
+            if state == _SUSPECTED or (gap.last_id - begun.first_id >= _TOGETHER and begun is not gap):
+                continue
+            # Gaps near one another are asked for together: one page holds them all.
+            due[known.symbol] = begun._replace(last_id=gap.last_id), state
+            self._asked[key] = now_s + (_RETRY_REFUSED_S if state == "unrecoverable" else _ASK_AGAIN_S)
+        return list(due.values())
 
     async def _heal(self, gap: Gap, state: str) -> None:
         """Fetch page by page, until the gap's end or the venue's."""
