@@ -14,6 +14,7 @@ from ingest.intake import Intake
 from ingest.publisher import Publisher
 from ingest.pulse import Pulse
 from ingest.rate import Rate
+from ingest.session import Session
 from ingest.turn import Turn
 from ingest.venues.base import Gap, Venue
 from tickplant import metrics
@@ -34,18 +35,6 @@ _STOP_TIMEOUT_S: Final = 10.0
 """How long a connection may take to end when told to; one that waits for a permission is given up."""
 _OVERLAP_S: Final = 5.0
 """How long a connection stays that has been replaced, so that nothing falls between the two."""
-
-
-class Session:
-    """One connection from its opening to its end."""
-
-    def __init__(self) -> None:
-        self.live = asyncio.Event()
-        """Set when all symbols are subscribed to."""
-        self.replace = asyncio.Event()
-        """Set when the venue is about to close it, or it is about to be too old."""
-        self.stop = asyncio.Event()
-        """To be set when it is no longer needed."""
 
 
 class Feed:

@@ -4,18 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ingest.connection import Received
 from ingest.publisher import Publisher
+from ingest.session import Session
 from ingest.venue_clock import VenueClock
 from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Refused, Subscribed, Venue
 from tickplant import metrics
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
-
-if TYPE_CHECKING:
-    from ingest.feed import Session
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ class Intake:
         self._lock = asyncio.Lock()
         self._since_check = 0
 
-    async def handle(self, reads: list[Received], session: "Session") -> None:
+    async def handle(self, reads: list[Received], session: Session) -> None:
         """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
         async with self._lock:
             trades: list[Trade] = []
@@ -75,7 +73,7 @@ class Intake:
                         await self._notice(parsed, frame, session)
             await self._publish(trades)
 
-    async def acknowledged(self, session: "Session") -> None:
+    async def acknowledged(self, session: Session) -> None:
         """Wait until the venue has accepted or refused every symbol."""
         async with self._news:
             await self._news.wait_for(
@@ -106,7 +104,7 @@ class Intake:
             self._since_check = 0
             await self._publisher.wait_for_budget()
 
-    async def _notice(self, notice: Notice, frame: bytes, session: "Session") -> None:
+    async def _notice(self, notice: Notice, frame: bytes, session: Session) -> None:
         match notice:
             case Heartbeat(symbol, last_trade_id, time_us):
                 if time_us is not None:
@@ -125,7 +123,7 @@ class Intake:
                 _log.info("%s: the venue says: %s", self._name, reason)
                 session.replace.set()
 
-    async def _note(self, session: "Session", symbols: Sequence[str]) -> None:
+    async def _note(self, session: Session, symbols: Sequence[str]) -> None:
         async with self._news:
             self._acknowledged.setdefault(session, set()).update(symbols)
             self._news.notify_all()

@@ -23,6 +23,8 @@ Range = tuple[int, int]
 
 PAGE_IDS: Final = 998
 """Ids in one request: with the trade before and the one after, the 1,000 trades of every venue's page."""
+_BEYOND_ID: Final = 10**12
+"""An id that no symbol has come to."""
 _FIRST_STEP: Final = PAGE_IDS
 _STEP_FACTOR: Final = 8
 _FIRST_LOOK_BACK_US: Final = 60_000_000
@@ -143,6 +145,7 @@ class Past:
     async def _find_by_id(self, time_us: int) -> int:
         """Narrow down the ids between one before the time and one that is not, page by page."""
         search = _Search(time_us)
+        latest = await self._page(Gap(self._symbol, _BEYOND_ID, _BEYOND_ID, 0))
         for trade_id, at_us in self._marks:
             search.learn(trade_id, at_us)
         while (probe := search.probe()) is not None:
@@ -150,7 +153,9 @@ class Past:
             for trade in page:
                 search.learn(trade.trade_id, trade.event_time_us)
             first = next((trade for trade in page if trade.trade_id >= probe), None)
-            if first is None or first.event_time_us >= time_us:
+            if latest and not page:  # this venue's pages end at an id: all trades come after that
+                search.learn_least(probe + PAGE_IDS)
+            elif first is None or first.event_time_us >= time_us:
                 search.learn_bound(probe)
         if search.found is None:
             raise self._nothing()
@@ -220,13 +225,17 @@ class _Search:
             self._after = trade_id, time_us
             self.learn_bound(trade_id)
 
+    def learn_least(self, trade_id: int) -> None:
+        """Take that there are no trades below an id."""
+        self._least = max(self._least, trade_id)
+
     def learn_bound(self, trade_id: int) -> None:
         """Take that no trade from an id on is before the time; there may be none at all."""
         self._bound = trade_id if self._bound is None else min(self._bound, trade_id)
 
     def probe(self) -> int | None:
         """Return the id to begin the next page with; None where the search is at its end."""
-        if self._before is None and self._bound != 0:
+        if self._least == 0 and self._bound != 0:
             return 0  # the page that begins with the venue's oldest trade
         if self._bound is None:
             step, self._step = self._step, self._step * _STEP_FACTOR
