@@ -56,7 +56,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
 async def check_surroundings(settings: Settings) -> list[Finding]:
     """Check everything outside this process."""
     parts = await asyncio.gather(
-        _check_redis(settings), _check_database(settings), _check_disk(settings), _check_venue(settings)
+        _check_redis(settings), _check_database(settings), _check_disk(settings), _check_venues(settings)
     )
     return [finding for part in parts for finding in part]
 
@@ -219,13 +219,26 @@ async def _check_disk(settings: Settings) -> list[Finding]:
     return [Finding(level, "disk", f"{free_bytes / (1 << 30):,.1f} GB are free in {folder}", mend)]
 
 
-async def _check_venue(settings: Settings) -> list[Finding]:
-    reason = await unreachable(settings.binance_ws_url)
+async def _check_venues(settings: Settings) -> list[Finding]:
+    findings = []
+    for venue in dict.fromkeys(venue for venue, _ in settings.symbols):
+        findings += await _check_venue(settings, venue)
+    return findings
+
+
+async def _check_venue(settings: Settings, venue: str) -> list[Finding]:
+    url = getattr(settings, f"{venue}_ws_url", None)
+    if url is None:
+        mend = "check TICKPLANT_SYMBOLS: its words are venue:SYMBOL"
+        return [Finding("fail", "venue", f"there is no venue {venue!r}", mend)]
+    reason = await unreachable(url)
     if reason is not None:
-        text = f"{settings.binance_ws_url} can't be reached: {reason}"
-        mend = "check the network and TICKPLANT_BINANCE_WS_URL; `tickplant up --demo` does without"
+        text = f"{url} can't be reached: {reason}"
+        mend = f"check the network and TICKPLANT_{venue.upper()}_WS_URL; `tickplant up --demo` does without"
         return [Finding("fail", "venue", text, mend)]
-    finding = Finding("ok", "venue", f"{settings.binance_ws_url} answers")
+    finding = Finding("ok", "venue", f"{url} answers")
+    if venue != "binance":
+        return [finding]
     try:
         skew_s = await asyncio.to_thread(_venue_skew_s, settings.binance_rest_url)
     except (OSError, ValueError) as error:
