@@ -1,5 +1,6 @@
 """A client's websocket: what it asked for and how frames get to it."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable
@@ -27,11 +28,17 @@ class Connection(ServerConnection):
     """Serves it until it ends."""
     line: TroubledLine | None = None
     """What goes wrong on it; None: nothing does."""
+    has_subscribed: bool = False
+    """It has asked for something since it is open."""
     quiet: bool = True
     """Nothing was sent since this was last set."""
     _pace: Pace | None = None
     _counts_control_frames = False
     _on_excess: Callable[[], None]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._timers: list[asyncio.TimerHandle] = []
 
     @property
     def address(self) -> str:
@@ -89,9 +96,24 @@ class Connection(ServerConnection):
             self.protocol.fail(code, reason)
             self.send_data()
 
+    def fail_later(self, seconds: float, reason: str, code: CloseCode) -> None:
+        """Close the connection after a while, if it is open then."""
+        self._timers.append(self.loop.call_later(seconds, self.fail, reason, code))
+
+    def expect_subscription(self, within_s: float) -> None:
+        """Close the connection if it has asked for nothing by then."""
+
+        def check() -> None:
+            if not self.has_subscribed:
+                self.fail("no subscription in time")
+
+        self._timers.append(self.loop.call_later(within_s, check))
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget what was on its way."""
         super().connection_lost(exc)
+        for timer in self._timers:
+            timer.cancel()
         if self.line is not None:
             self.line.close()
 

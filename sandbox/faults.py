@@ -6,19 +6,17 @@ n-th of them, whatever happens in between. Trades that don't get through a conne
 
 import math
 import random
-import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import cache
 from typing import Final, NamedTuple
 
 from msgspec import Struct
 
 from sandbox.frames import encode_frame, payload_of
+from sandbox.harm import garble, mistype, oversized
 
 MAX_DISTANCE: Final = 8
 """Frames by which one comes too late at most."""
-OVERSIZED_BYTES: Final = 5 * 1024 * 1024
 _SKEW_US: Final = 1_000_000, 10_000_000
 _SLOW_S: Final = 0.3, 1.5
 _RETRY_AFTER_S: Final = 1, 2
@@ -93,9 +91,6 @@ USUAL: Final[Mapping[Fault, float]] = {
     Fault.REST_5XX: 0.08,
 }
 """The chance of each, for a frame, a connection, or a request."""
-
-_VALUE: Final = re.compile(rb'(?<=":)("(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null)(?=[,}])')
-_OTHER_TYPES: Final = (b"[]", b"{}", b"true", b'"?"', b"null")
 
 
 class Passage(NamedTuple):
@@ -214,11 +209,10 @@ class Mishaps:
         if fault is Fault.DUPLICATED:
             return [frame, frame]
         if fault is Fault.OVERSIZED:
-            return [_oversized(), frame]
-        if fault is Fault.MALFORMED:
-            return [encode_frame(_garble(bytes(payload_of(frame)), self._draw))]
-        if fault is Fault.MISTYPED:
-            return [encode_frame(_mistype(bytes(payload_of(frame)), self._draw))]
+            return [oversized(), frame]
+        if fault in (Fault.MALFORMED, Fault.MISTYPED):
+            harm = garble if fault is Fault.MALFORMED else mistype
+            return [encode_frame(harm(bytes(payload_of(frame)), self._draw))]
         return [frame]
 
     def _release(self, passed: int) -> list[bytes]:
@@ -244,26 +238,3 @@ def _request_fault(fault: Fault, draw: random.Random) -> RequestFault:
 
 def _draw_skew_us(draw: random.Random) -> int:
     return draw.choice((-1, 1)) * draw.randint(*_SKEW_US)
-
-
-def _garble(text: bytes, draw: random.Random) -> bytes:
-    """Return a text that is no JSON: without its end, or without its begin."""
-    cut = draw.randrange(1, max(2, len(text)))
-    return text[:-cut] if draw.random() < 0.8 else text[cut:] + b"}"
-
-
-def _mistype(text: bytes, draw: random.Random) -> bytes:
-    """Return a text in which one value has another type."""
-    values = list(_VALUE.finditer(text))
-    if not values:
-        return b"[]"
-    value = draw.choice(values)
-    others = [other for other in _OTHER_TYPES if other[:1] != value[0][:1]]
-    if value[0] == b"false":
-        others.remove(b"true")
-    return text[: value.start()] + draw.choice(others) + text[value.end() :]
-
-
-@cache
-def _oversized() -> bytes:
-    return encode_frame(b'{"noise":"%b"}' % (b"x" * OVERSIZED_BYTES))

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -13,10 +12,11 @@ from websockets.frames import CloseCode
 
 from sandbox.audience import Audience
 from sandbox.connection import Connection
-from sandbox.faults import Fault, Mishaps, Plan
+from sandbox.faults import Fault, Plan
 from sandbox.limits import Door, Limits
 from sandbox.line import TroubledLine
 from sandbox.source import Source, State, Status
+from sandbox.troubles import Troubles
 from sandbox.venue import Answer, BadAddressError, Venue
 
 _SHUTDOWN_S: Final = 1.0
@@ -67,12 +67,8 @@ class OpenVenue:
         self._limits = limits
         self._door = Door(limits)
         self._rest = source.venue.open_rest(source, limits, clock_us)
-        self._clock_us = clock_us
         self._history_status = history_status
-        self._plan = plan
-        self._faults: Counter[str] = Counter()
-        self._sockets = count(1)
-        self._requests = count(1)
+        self._troubles = Troubles(plan, source.venue)
         self._connections: set[Connection] = set()
         self._accepted = 0
 
@@ -80,11 +76,6 @@ class OpenVenue:
     def venue(self) -> Venue:
         """Its protocol."""
         return self.source.venue
-
-    @property
-    def connections(self) -> frozenset[Connection]:
-        """The websockets that are open."""
-        return frozenset(self._connections)
 
     def status(self, played: Status) -> VenueStatus:
         """Say what has happened; `played` is the source's own status."""
@@ -95,7 +86,7 @@ class OpenVenue:
             len(self._connections),
             self._accepted,
             self._door.bans,
-            dict(sorted(self._faults.items())),
+            self._troubles.counts,
         )
 
     def respond(self, connection: Connection, path: str, headers: Mapping[str, str]) -> Answer | None:
@@ -115,7 +106,8 @@ class OpenVenue:
         self._accepted += 1
         self._connections.add(connection)
         self.audience.add(connection)
-        idle = self._watch_idle(connection)
+        if self._limits.subscribe_within_s is not None:
+            connection.expect_subscription(self._limits.subscribe_within_s)
         try:
             connection.say(connection.session.greet())
             async with asyncio.timeout(self._limits.connection_age_s):
@@ -126,8 +118,6 @@ class OpenVenue:
         except ConnectionClosed:
             logger.debug("client %s went without a closing handshake", connection.remote_address)
         finally:
-            if idle is not None:
-                idle.cancel()
             self._connections.discard(connection)
             self.audience.remove(connection)
 
@@ -140,38 +130,26 @@ class OpenVenue:
     def announce_end(self) -> None:
         """Tell the connections that the venue closes, as far as it does tell."""
         for connection in tuple(self._connections):
-            notice = self.venue.shutdown_notice(connection.view, self.source.now_us())
-            if notice is not None and connection.backlog_bytes == 0:
-                connection.say([notice])
+            if connection.backlog_bytes == 0:
+                connection.say(self._notices(connection))
 
     def _read(self, path: str, headers: Mapping[str, str]) -> Answer:
         """Answer a REST request, unless that goes wrong."""
-        planned = self._plan.request(self.venue.name, next(self._requests)) if self._plan else None
-        if planned is not None:
-            self._count(planned.fault)
-            if planned.status is not None:
-                return self._fail(planned.status, planned.retry_after_s)
+        planned = self._troubles.next_request()
+        if planned is not None and planned.status is not None:
+            return self._troubles.fail(planned.status, planned.retry_after_s)
         if self._history_status is not None and self.venue.is_history(path.partition("?")[0]):
             return self.venue.refusal(self._history_status, "history is switched off")
         now_us = self.source.now_us() + (planned.skew_us if planned else 0)
         answer = self._rest.get(path, headers, now_us)
         return answer or self.venue.refusal(404, "there is no such endpoint")
 
-    def _fail(self, status: int, retry_after_s: int | None) -> Answer:
-        if status == 418 != self._limits.ban_status:
-            status = 429
-        extra = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-        if status >= 500:
-            return Answer(status, {"Content-Type": "text/html", **extra}, b"<html>Server error</html>")
-        answer = self.venue.refusal(status, "Too many requests")
-        return answer._replace(headers={**answer.headers, **extra})
-
     def _admit(self, connection: Connection, path: str) -> Answer | None:
         """Let a websocket in, or say why not."""
         left_s = self._door.admit(connection.address, asyncio.get_running_loop().time())
         if left_s is not None:
             return self._banned(left_s)
-        mishaps = self._plan.connection(self.venue.name, next(self._sockets)) if self._plan else None
+        mishaps = self._troubles.next_connection()
         skew_us = mishaps.skew_us if mishaps else 0
         try:
             connection.session = self.venue.open_session(
@@ -179,59 +157,50 @@ class OpenVenue:
             )
         except BadAddressError as error:
             return self.venue.refusal(error.status, str(error))
-        if len(connection.view.streams) > self._limits.streams_per_connection:
-            self._ban(connection, "asked for too many streams")
+        if self._asks_too_much(connection):
             return self._banned(self._limits.ban_s)
-        if mishaps is not None and (refusal := self._trouble(connection, mishaps)):
-            return refusal
+        if connection.view.streams and self._troubles.next_subscription(mishaps):
+            return self.venue.refusal(503, "please try again later")
+        if mishaps is not None:
+            connection.line = TroubledLine(mishaps, connection, partial(self._on_fault, connection))
         connection.pace(self._limits, lambda: self._ban(connection, "sent too many messages a second"))
         connection.converse = self.converse
         return None
 
-    def _trouble(self, connection: Connection, mishaps: Mishaps) -> Answer | None:
-        """Let things go wrong on a connection; refuse it, where its address is its subscription."""
-        if mishaps.skew_us:
-            self._count(Fault.SKEWED)
-        if connection.view.streams and mishaps.subscribe(acknowledges=False):
-            self._count(Fault.REFUSED)
-            return self.venue.refusal(503, "please try again later")
-
-        def on_fault(fault: Fault) -> None:
-            self._count(fault)
-            if fault is Fault.SHUTDOWN:
-                self._shut_down(connection)
-
-        connection.line = TroubledLine(mishaps, connection, on_fault)
-        return None
-
-    def _count(self, fault: Fault) -> None:
-        self._faults[fault] += 1
-
-    def _shut_down(self, connection: Connection) -> None:
-        notice = self.venue.shutdown_notice(connection.view, self.source.now_us())
-        connection.say([] if notice is None else [notice])
-        asyncio.get_running_loop().call_later(
-            _SHUTDOWN_S, connection.fail, "server shutdown", CloseCode.GOING_AWAY
-        )
-
     def _receive(self, connection: Connection, message: str | bytes) -> None:
         connection.say(self._obey(connection, message))
-        if len(connection.view.streams) > self._limits.streams_per_connection:
-            self._ban(connection, "asked for too many streams")
+        if self._asks_too_much(connection):
             connection.fail("Too many streams")
 
     def _obey(self, connection: Connection, message: str | bytes) -> Sequence[str]:
         """Do what a message asks for, unless that goes wrong, and return what is sent back."""
-        line = connection.line
-        refusal = connection.session.refuse(message) if line else None
-        if line and refusal is not None:
-            fault = line.mishaps.subscribe(acknowledges=self.venue.acknowledges)
+        refusal = connection.session.refuse(message)
+        if refusal is not None and connection.line is not None:
+            fault = self._troubles.next_subscription(connection.line.mishaps)
             if fault is not None:
-                self._count(fault)
                 return refusal if fault is Fault.REFUSED else ()
+        connection.has_subscribed |= refusal is not None
         answers = connection.session.receive(message)
         self.audience.regroup()
         return answers
+
+    def _on_fault(self, connection: Connection, fault: Fault) -> None:
+        self._troubles.count(fault)
+        if fault is Fault.SHUTDOWN:
+            connection.say(self._notices(connection))
+            connection.fail_later(_SHUTDOWN_S, "server shutdown", CloseCode.GOING_AWAY)
+
+    def _notices(self, connection: Connection) -> list[str]:
+        """Return what announces a connection's end, as far as the venue does."""
+        notice = self.venue.shutdown_notice(connection.view, self.source.now_us())
+        return [] if notice is None else [notice]
+
+    def _asks_too_much(self, connection: Connection) -> bool:
+        """Say whether a connection goes beyond its number of streams, and ban it then."""
+        too_much = len(connection.view.streams) > self._limits.streams_per_connection
+        if too_much:
+            self._ban(connection, "asked for too many streams")
+        return too_much
 
     def _ban(self, connection: Connection, reason: str) -> None:
         logger.warning("%s: client %s %s: banned", self.venue.name, connection.remote_address, reason)
@@ -240,15 +209,3 @@ class OpenVenue:
     def _banned(self, left_s: float) -> Answer:
         answer = self.venue.refusal(self._limits.ban_status, "banned for going beyond a limit")
         return answer._replace(headers={**answer.headers, "Retry-After": str(int(left_s) + 1)})
-
-    def _watch_idle(self, connection: Connection) -> asyncio.TimerHandle | None:
-        """Close a connection that has not subscribed in time, where the venue has such a rule."""
-        seconds = self._limits.subscribe_within_s
-        if seconds is None:
-            return None
-
-        def close() -> None:
-            if not connection.view.streams:
-                connection.fail("no subscription in time")
-
-        return asyncio.get_running_loop().call_later(seconds, close)

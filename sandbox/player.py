@@ -33,7 +33,7 @@ class Player:
         self._tape = tape
         self._speed = speed
         self._hold = hold
-        self._lasts = tape.last_positions()
+        self._ends = tape.ends()
         self._streams = streams_of(tape.venue, tape.histories)
         self._position = 0
         self._state: State = "waiting"
@@ -130,11 +130,11 @@ class Player:
                 audience.send(view, self._rendering(view).between(begin, stop), calm=calm)
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-        """Split a stretch of the tape around the last frames of symbols.
+        """Split a stretch of the tape around the first and last trades of symbols.
 
-        They are calm: nothing after a symbol's last trade would show that it is missing.
+        They are calm: no other trades would show that they are missing.
         """
-        for position in self._lasts[bisect_left(self._lasts, start) : bisect_left(self._lasts, end)]:
+        for position in self._ends[bisect_left(self._ends, start) : bisect_left(self._ends, end)]:
             if start < position:
                 yield start, position, False
             yield position, position + 1, True

@@ -85,9 +85,12 @@ class Tape:
         """Return how many of a symbol's trades are sent."""
         return len(self.histories[symbol]) - len(self._earlier[symbol])
 
-    def last_positions(self) -> list[int]:
-        """Return the positions of the symbols' last trades, in order."""
-        return sorted({positions[-1] - 1 for positions in self._positions.values() if positions[-1]})
+    def ends(self) -> list[int]:
+        """Return the positions of the symbols' first and last trades, in order."""
+        sent = ((self._positions[symbol], len(self._earlier[symbol])) for symbol in self._positions)
+        return sorted(
+            {positions[end] - 1 for positions, first in sent if first < len(positions) for end in (first, -1)}
+        )
 
     def position_before(self, time_ns: int, start: int) -> int:
         """Return the position of the first frame, from `start` on, that is due later than a time."""

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from sandbox.faults import (
     MAX_DISTANCE,
     OF_FRAMES,
-    OVERSIZED_BYTES,
     USUAL,
     Fault,
     Mishaps,
@@ -21,6 +20,7 @@ from sandbox.faults import (
     Plan,
 )
 from sandbox.frames import encode_frame, payload_of, split_frames
+from sandbox.harm import OVERSIZED_BYTES
 
 FRAMES = [encode_frame(b'{"e":"trade","t":%d,"p":"1.50","m":true}' % number) for number in range(2000)]
 SEEDS = st.integers(0, 2**32)
