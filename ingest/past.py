@@ -145,7 +145,7 @@ class Past:
     async def _find_by_id(self, time_us: int) -> int:
         """Narrow down the ids between one before the time and one that is not, page by page."""
         search = _Search(time_us)
-        latest = await self._page(Gap(self._symbol, _BEYOND_ID, _BEYOND_ID, 0))
+        latest = await self._latest()
         for trade_id, at_us in self._marks:
             search.learn(trade_id, at_us)
         while (probe := search.probe()) is not None:
@@ -160,6 +160,13 @@ class Past:
         if search.found is None:
             raise self._nothing()
         return search.found
+
+    async def _latest(self) -> Sequence[Trade]:
+        """Return the newest trades, where an id beyond them all is answered with these."""
+        try:
+            return await self._page(Gap(self._symbol, _BEYOND_ID, _BEYOND_ID, 0))
+        except FatalError:
+            return ()
 
     async def _locate(self, trade_id: int) -> Sequence[Trade]:
         """Return a page that begins at or before an id and, if guessing goes well, reaches it."""

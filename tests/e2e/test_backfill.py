@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from working import publishing, read_live, until, working
 
 from db.audit import audit_symbol, read_audit_symbols, snapshot
 from db.export import open_reader
-from tickplant.market import Trade
+from ingest.venues import make_venue
+from ingest.venues.base import Venue
+from tickplant.market import SymbolId, Trade
 from tickplant.wire import decode_trades
 
 SYMBOL = "BTCUSDT"
@@ -252,3 +255,50 @@ async def expect_mended(plant: Processes, database_url: str, recorded: list[dict
     assert {row[2] for row in await stored.read_gaps(database_url)} <= {"healed"}
     flags = await stored.read_flags(database_url, SYMBOL)
     assert [complete for _, _, complete, _ in flags] == [False, *[True] * 10, False]
+
+
+@pytest.mark.parametrize("name", ["coinbase:BTC-USD", "kraken:BTC/USD"])
+async def test_the_past_of_other_venues_is_filled_and_verified(
+    redis_url: str, database_url: str, tmp_path: Path, name: str
+) -> None:
+    symbol = SymbolId.parse(name)
+    venue = make_venue(symbol.venue)
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+    }
+    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
+        options = ("--symbols", name, "--count", "3000", "--rate", "20", "--speed", "max")
+        ready = await processes.start_sandbox(*options)
+        address = ready["venues"][symbol.venue]
+        processes.set(**{f"TICKPLANT_{symbol.venue.upper()}_REST_URL": address["rest_url"]})
+        sent = await play(venue, symbol, address["ws_url"], 3_000)
+        middle = sorted(sent)[1_500]
+        start = datetime.fromtimestamp(sent[middle].event_time_us / 1e6, UTC).isoformat()
+        for begin in (start, "2000-01-01"):
+            code, output = await run(processes, "backfill", name, "--from", begin, "--to", "2099-01-01")
+            assert code == 0, output + processes.logs()
+        rows = await stored.read_trades(database_url)
+        assert [(row[1], row[2], row[3], row[5]) for row in rows] == [
+            (trade.trade_id, Decimal(trade.price), Decimal(trade.size), trade.event_time_us)
+            for _, trade in sorted(sent.items())
+        ]
+        assert await stored.read_gaps(database_url) == []
+        code, output = await run(processes, "verify", name)
+        assert (code, " 0 differing, 0 uncovered" in output) == (0, True), output + processes.logs()
+
+
+async def play(venue: Venue, symbol: SymbolId, ws_url: str, count: int) -> dict[int, Trade]:
+    """Receive a whole tape, and return its trades by id."""
+    sent: dict[int, Trade] = {}
+    async with connect(venue.stream_url(ws_url, [symbol.symbol]), close_timeout=0.1) as client:
+        for message in venue.subscribe_messages([symbol.symbol]):
+            await client.send(message)
+        async with asyncio.timeout(60):
+            while len(sent) < count:
+                frame = await client.recv(decode=False)
+                parsed = venue.parse_frame(frame, 1)
+                if isinstance(parsed, tuple):
+                    sent.update({trade.trade_id: trade for trade in parsed})
+    return sent

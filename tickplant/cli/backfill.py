@@ -61,7 +61,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    end = args.end or datetime.now(UTC)
+    now = datetime.now(UTC)
+    end = min(args.end or now, now)
     if args.start >= end:
         raise FatalError(
             f"--from {args.start:%Y-%m-%dT%H:%M:%SZ} is not before --to {end:%Y-%m-%dT%H:%M:%SZ}"
