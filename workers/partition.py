@@ -166,9 +166,9 @@ class Partition:
         committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
         self._last_commit_s = self._clock()
-        await self._after_commit(committed)
         self._gap_metrics.note_ledger(batch.ledger)
         self._gap_metrics.note_gaps(committed.gaps, now_us())
+        await self._after_commit(committed)
         role = self._lease.role
         metrics.WORKER_COMMITS.labels(role).inc()
         metrics.WORKER_COMMIT_S.labels(role).observe(self._last_commit_s - started_s)

@@ -105,6 +105,31 @@ async def test_a_candle_is_told_closed_once_and_as_it_is_stored(redis_url: str, 
         assert [view["closed"] for view in stored] == [True, True, False]
 
 
+async def test_a_gap_is_told_when_it_opens_and_when_it_heals(redis_url: str, database_url: str) -> None:
+    async with (
+        working(redis_url, database_url),
+        running_plant(redis_url, database_url, symbols=[AAA]) as plant,
+        publishing(redis_url) as publisher,
+        plant.socket() as socket,
+    ):
+        await live(plant)
+        await socket.subscribe("gaps")
+        assert (await socket.receive_until("snapshot"))["data"] == []
+        await publisher.publish([traded(number) for number in (*range(1, 51), *range(61, 101))])
+        opened = (await socket.receive_until("gap"))["data"]
+        assert (opened["first_id"], opened["last_id"], opened["missing"]) == (51, 60, 10)
+        assert opened["state"] == "open"
+        assert (await plant.get("/api/v1/gaps"))["gaps"] == [opened]
+        metrics = (await plant.http.get("/metrics")).text
+        assert 'tickplant_worker_missing_trades{symbol="AAAUSDT",venue="binance"} 10.0' in metrics
+        await publisher.publish([traded(number) for number in range(51, 61)])
+        healed = (await socket.receive_until("gap"))["data"]
+        assert healed == opened | {"state": "healed", "missing": 0}
+        assert (await plant.get("/api/v1/gaps"))["gaps"] == [healed]
+        metrics = (await plant.http.get("/metrics")).text
+        assert 'tickplant_worker_missing_trades{symbol="AAAUSDT",venue="binance"} 0.0' in metrics
+
+
 async def test_stopping_at_any_moment_takes_no_time(redis_url: str, database_url: str) -> None:
     """Also while the hub is in the middle of asking Redis for more."""
     async with working(redis_url, database_url), publishing(redis_url) as publisher:
