@@ -9,10 +9,9 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from tickplant import metrics, wire
-from tickplant.backoff import Backoff
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.market import Gap, SymbolId, Trade
-from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, is_passing
+from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, until_answered
 from tickplant.streams import CONNECTIONS, GAPS, PRICES, partition_of, trades_stream
 
 _log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class Publisher:
         Raises:
             FatalError: they don't.
         """
-        await self._retry(lambda: agree_on_partitions(self._redis, self._partitions))
+        await until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
@@ -106,7 +105,7 @@ class Publisher:
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
         """Return the newest trade published of each of the symbols that has one."""
-        found = await self._retry(lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols]))
+        found = await until_answered(lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols]))
         return [wire.decode_trade(payload) for payload in found if payload]
 
     async def wait_for_budget(self) -> None:
@@ -127,13 +126,13 @@ class Publisher:
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Keep an input that could not be understood, for inspection."""
-        await self._retry(
+        await until_answered(
             lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
         )
 
     async def report(self, connection: wire.Connection) -> None:
         """Tell everybody downstream the state of a connection."""
-        await self._retry(
+        await until_answered(
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
         )
 
@@ -152,7 +151,7 @@ class Publisher:
                 pipeline.xlen(trades_stream(partition))
             return await pipeline.execute()
 
-        for partition, length in zip(checked, await self._retry(lengths), strict=True):
+        for partition, length in zip(checked, await until_answered(lengths), strict=True):
             trades, entries = self._written[partition]
             if length * trades / entries > self._budget_trades:
                 return trades_stream(partition)
@@ -175,25 +174,7 @@ class Publisher:
 
         sizes = [(partition, len(payload)) for partition, _, payload in entries]
         if entries:
-            await self._retry(attempt)
+            await until_answered(attempt)
         for partition, size in sizes:
             metrics.INGEST_ENTRIES.labels(partition).inc()
             metrics.INGEST_BYTES.labels(partition).inc(size)
-
-    async def _retry(self, attempt: Any) -> Any:
-        backoff = Backoff(first_s=0.05, cap_s=2.0)
-        failing = False
-        while True:
-            try:
-                result = await attempt()
-            except (*OUTAGE, RedisError) as error:
-                if not is_passing(error):
-                    raise
-                if not failing:
-                    _log.warning("Redis can't take writes, trying until it can: %s", error)
-                failing = True
-                await asyncio.sleep(backoff.next_s())
-            else:
-                if failing:
-                    _log.info("Redis takes writes again")
-                return result

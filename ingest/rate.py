@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, until_answered
 
 # The generic cell rate algorithm: one time a key says when the next use is due.
 # KEYS: cell, ban. ARGV: interval and burst in us. Answers how long to wait, in us, the use being booked; or,
@@ -52,11 +52,11 @@ class Rate:
         """
         keys, args = [self._cell + suffix, self._ban], [self._interval_us, self._burst]
         while True:
-            wait_us = await self._book(keys=keys, args=args)
+            wait_us = await until_answered(lambda: self._book(keys=keys, args=args))
             await asyncio.sleep(abs(wait_us) / 1e6)
             if wait_us >= 0:
                 return
 
     async def ban(self, seconds: float) -> None:
         """Let nobody use the venue for a while, since it said so."""
-        await self._redis.set(self._ban, 1, px=max(1, int(seconds * 1000)))
+        await until_answered(lambda: self._redis.set(self._ban, 1, px=max(1, int(seconds * 1000))))

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from typing import Any, Final
 
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, until_answered
 
 _TTL_MS: Final = 10_000
 _POLL_S: Final = 1.0
@@ -27,8 +27,11 @@ class Turn:
 
     async def take(self) -> None:
         """Wait for it."""
-        while not await self._redis.set(self._key, self._owner, nx=True, px=_TTL_MS):  # noqa: ASYNC110
+        while not await until_answered(self._try):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
+
+    async def _try(self) -> Any:
+        return await self._redis.set(self._key, self._owner, nx=True, px=_TTL_MS)
 
     async def keep(self) -> bool:
         """Say that it is still in use; to be called every second or two.

@@ -1,6 +1,8 @@
 """The one way to open Redis, and which of its errors mean that it is away."""
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from redis.asyncio import Redis
@@ -11,8 +13,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.streams import PARTITIONS
+
+_log = logging.getLogger(__name__)
 
 RedisClient = Redis
 
@@ -100,6 +105,33 @@ async def agree_on_partitions(redis: Redis, partitions: int) -> None:
             f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {int(agreed)}:"
             " set the same number everywhere"
         )
+
+
+async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
+    """Do something with Redis again and again, until it is there to answer.
+
+    Args:
+        attempt: makes one try; it may be repeated though an earlier one was carried out.
+
+    Raises:
+        RedisError: one that waiting won't mend.
+    """
+    backoff = Backoff(first_s=0.05, cap_s=2.0)
+    failing = False
+    while True:
+        try:
+            result = await attempt()
+        except (*OUTAGE, RedisError) as error:
+            if not is_passing(error):
+                raise
+            if not failing:
+                _log.warning("Redis can't answer, trying until it can: %s", error or type(error).__name__)
+            failing = True
+            await asyncio.sleep(backoff.next_s())
+        else:
+            if failing:
+                _log.info("Redis answers again")
+            return result
 
 
 def is_passing(error: BaseException) -> bool:
