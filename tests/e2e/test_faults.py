@@ -145,7 +145,7 @@ async def test_without_history_the_ledger_names_exactly_what_is_missing(
 
             async def settled() -> bool:
                 query = "select count(*) from gaps where state in ('open', 'backfilling')"
-                return await stored.fetch_value(database_url, query) == 0
+                return bool(await stored.fetch_value(database_url, query) == 0)
 
             await until(settled, "every gap has the venue's answer", timeout_s=90)
     for venue, trades in truth.items():

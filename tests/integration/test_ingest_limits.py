@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import stored
 from conftest import PARTITIONS
 from processes import Processes, sandbox_status
-from working import until, working
+from working import stored_count, until, working
 
 from ingest import service
 from ingest.rate import Rate
@@ -112,6 +111,6 @@ async def test_two_processes_take_turns_where_one_connection_is_allowed(
         await until(all_sent, "the tape is through", timeout_s=60)
 
         async def all_stored() -> bool:
-            return await stored.fetch_value(database_url, "select count(*) from trades") == 2_000
+            return await stored_count(database_url) == 2_000
 
         await until(all_stored, "every trade once")
