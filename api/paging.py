@@ -5,18 +5,24 @@ Pages are cut at keys, never counted, so that what is inserted meanwhile neither
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from api.history import FIRST_US, LAST_US
 from api.problems import bad_parameter
-from db.gaps import GapKey
 
 MOST: Final = 1000
 """The longest page."""
 USUAL: Final = 500
 """The length of a page where none is given."""
+
+
+# What a caller makes up must not reach the database if it can't be stored there.
+_TimeUs = Annotated[int, Meta(ge=FIRST_US, le=LAST_US)]
+_Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Name = Annotated[str, Meta(pattern="^[^\\0]*$")]
 
 
 class Rest(Struct, frozen=True, array_like=True):
@@ -31,16 +37,17 @@ class RestOfTimes(Rest, frozen=True, array_like=True):
 
     newest: bool
     """Whether pages go back in time from the newest, rather than forward."""
-    low: tuple[int, int]
+    low: tuple[_TimeUs, _Id]
     """The lower end: a time in microseconds since the epoch, and where needed a trade id."""
-    high: tuple[int, int]
+    high: tuple[_TimeUs, _Id]
     """The upper end, likewise."""
 
 
 class RestOfGaps(Rest, frozen=True, array_like=True):
     """A list of gaps, the newest first: those after one."""
 
-    beyond: GapKey
+    beyond: tuple[_TimeUs, _Name, _Name, _Id, _Id]
+    """Its time of detection, venue, symbol, first and last id."""
 
 
 class RestOfNames(Rest, frozen=True, array_like=True):

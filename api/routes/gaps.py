@@ -54,14 +54,14 @@ async def get_gaps(
     """
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"gaps/{found or ''}/{state_ or ''}"
-    beyond = read_rest(after, RestOfGaps, of).beyond if after is not None else None
+    before = GapKey(*read_rest(after, RestOfGaps, of).beyond) if after is not None else None
     states = [state_] if state_ else get_args(GapState)
     async with history.at_once() as connection:
-        gaps = await read_gaps(connection, symbol=found, states=states, before=beyond, limit=limit + 1)
+        gaps = await read_gaps(connection, symbol=found, states=states, before=before, limit=limit + 1)
     shown = gaps[:limit]
     rest = None
     if len(gaps) > limit:
         last = shown[-1]
-        key = GapKey(last.detected_at_us, last.venue, last.symbol, last.first_id, last.last_id)
+        key = (last.detected_at_us, last.venue, last.symbol, last.first_id, last.last_id)
         rest = RestOfGaps(of, key)
     return GapsPage([gap_view(gap) for gap in shown], write_rest(rest))

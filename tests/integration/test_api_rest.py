@@ -1,5 +1,7 @@
 """REST: what each route answers, page by page and error by error."""
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
@@ -146,6 +148,22 @@ async def test_a_wrong_parameter_is_named(plant: Plant) -> None:
         answer = await plant.get(f"/api/v1/{path}/BTCUSDT", 400, **parameters)
         assert problem(answer) == (400, "bad_parameter")
         assert answer["parameter"] == parameter
+
+
+async def test_a_page_that_nobody_was_given_is_refused(plant: Plant) -> None:
+    await plant.get("/api/v1/trades/BTCUSDT", after=made_up(["trades/binance:BTCUSDT", True, [0, 0], [1, 1]]))
+    for path, rest in (
+        ("trades/BTCUSDT", ["trades/binance:BTCUSDT", True, [0, 0], [10**18, 1]]),
+        ("trades/BTCUSDT", ["trades/binance:BTCUSDT", True, [0, 0], [1, 10**30]]),
+        ("gaps", ["gaps//", [0, "a", "b", 2**63, 1]]),
+        ("gaps", ["gaps//", [0, "a", "\0", 1, 1]]),
+    ):
+        answer = await plant.get(f"/api/v1/{path}", 400, after=made_up(rest))
+        assert (problem(answer), answer["parameter"]) == ((400, "bad_parameter"), "after")
+
+
+def made_up(rest: list[Any]) -> str:
+    return urlsafe_b64encode(json.dumps(rest).encode()).decode()
 
 
 async def test_a_page_of_one_list_is_none_of_another(plant: Plant) -> None:
