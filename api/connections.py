@@ -1,13 +1,16 @@
 """Venue connections, as the processes that hold them last told."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tickplant import metrics
+from tickplant.clock import now_us
 from tickplant.redis_client import RedisClient
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import Connection, decode_connection
+
+_FORGOTTEN_US: Final = 60_000_000
 
 
 class Connections:
@@ -18,13 +21,16 @@ class Connections:
         self._redis: Any = redis
 
     async def read(self) -> list[Connection]:
-        """Return all, in order of name; those that can't be understood are left out.
+        """Return all, in order of name, but those whose holder has not been heard of for a while.
+
+        One that was killed can't take back what it said last.
 
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`.
         """
         found = await self._redis.hgetall(CONNECTIONS)
-        return [known for name in sorted(found) if (known := _decode(found[name])) is not None]
+        known = [connection for name in sorted(found) if (connection := _decode(found[name])) is not None]
+        return [connection for connection in known if now_us() - connection.told_us < _FORGOTTEN_US]
 
 
 def _decode(payload: bytes) -> Connection | None:

@@ -27,6 +27,7 @@ from tickplant.wire import Connection
 _log = logging.getLogger(__name__)
 
 CLOCK_INTERVAL_S: Final = 1.0
+_TELL_INTERVAL_S: Final = 10.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _SUBSCRIBE_TIMEOUT_S: Final = 30.0
 _REPLACE_AT: Final = 0.9
@@ -80,6 +81,7 @@ class Feed:
         )
         self._backoff = Backoff(first_s=0.5, cap_s=30.0)
         self._pulse = Pulse()
+        self._state, self._since_us = "", 0
         self._down = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -231,6 +233,7 @@ class Feed:
         limits = self._venue.limits
         replace_s = loop.time() + limits.connection_age_s * _REPLACE_AT if limits.connection_age_s else None
         frame_count = 0
+        tell_s = loop.time() + _TELL_INTERVAL_S
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
             self._pulse.beat(connection.frame_count - frame_count)
@@ -246,10 +249,18 @@ class Feed:
             self._backoff.reset()
             if connection.drained and session.live.is_set():
                 await self._intake.publish_time()
+            if session.live.is_set() and loop.time() >= tell_s:
+                tell_s = loop.time() + _TELL_INTERVAL_S
+                await self._report("live")
 
     async def _report(self, state: str, reason: str = "") -> None:
+        told_us = now_us()
+        if state != self._state:
+            self._state, self._since_us = state, told_us
         await self._publisher.report(
-            Connection(self._name, self._venue.name, self._symbols, state, now_us(), reason)
+            Connection(
+                self._name, self._venue.name, self._symbols, state, self._since_us, reason, told_us=told_us
+            )
         )
 
 

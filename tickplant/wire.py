@@ -76,6 +76,8 @@ class Connection(Struct, frozen=True):
     """connecting, live or down"""
     since_us: int
     reason: str = ""
+    told_us: int = 0
+    """When its holder last said so, which it does every few seconds; later nobody knows."""
 
 
 _encoder = msgspec.msgpack.Encoder()
