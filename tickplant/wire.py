@@ -6,7 +6,7 @@ entry has one field, `UPDATE`.
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -90,6 +90,16 @@ _update_decoder = msgspec.msgpack.Decoder(LiveUpdate)
 _connection_decoder = msgspec.msgpack.Decoder(Connection)
 
 
+_T = TypeVar("_T")
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[_T], payload: bytes | Raw, what: str) -> _T:
+    try:
+        return decoder.decode(payload)
+    except msgspec.DecodeError as error:
+        raise PoisonError(f"not {what}: {error}") from error
+
+
 def encode_trades(trades: Sequence[Trade]) -> bytes:
     """Encode a batch for the `TRADES` field."""
     return _encoder.encode(trades)
@@ -101,10 +111,7 @@ def decode_trades(payload: bytes | Raw) -> list[Trade]:
     Raises:
         PoisonError: the payload is not a batch of trades.
     """
-    try:
-        return _trades_decoder.decode(payload)
-    except msgspec.DecodeError as error:
-        raise PoisonError(f"not a batch of trades: {error}") from error
+    return _decode(_trades_decoder, payload, "a batch of trades")
 
 
 def encode_trade(trade: Trade) -> bytes:
@@ -128,10 +135,7 @@ def decode_clock(payload: bytes) -> Clock:
     Raises:
         PoisonError: the payload is not a clock.
     """
-    try:
-        return _clock_decoder.decode(payload)
-    except msgspec.DecodeError as error:
-        raise PoisonError(f"not a clock: {error}") from error
+    return _decode(_clock_decoder, payload, "a clock")
 
 
 def encode_verdict(verdict: Verdict) -> bytes:
@@ -145,10 +149,7 @@ def decode_verdict(payload: bytes) -> Verdict:
     Raises:
         PoisonError: the payload is not a verdict.
     """
-    try:
-        return _verdict_decoder.decode(payload)
-    except msgspec.DecodeError as error:
-        raise PoisonError(f"not a verdict: {error}") from error
+    return _decode(_verdict_decoder, payload, "a verdict")
 
 
 def encode_gaps(gaps: Sequence[Gap]) -> bytes:
