@@ -19,6 +19,7 @@ from api.app import Services
 from api.live.door import Limits
 from api.service import bind, open_services, serving
 from tickplant import wire
+from tickplant.clock import now_us
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
@@ -154,9 +155,10 @@ class Plant:
         async with asyncio.timeout(10):
             await hub._partitions[number].reached(await hub._feed.tip(number))
 
-    async def report(self, connection: Connection) -> None:
-        """Tell the state of a venue connection as ingest does."""
-        await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
+    async def report(self, connection: Connection, *, ago_us: int = 0) -> None:
+        """Tell the state of a venue connection as ingest does, or did some time ago."""
+        told = replace(connection, told_us=now_us() - ago_us)
+        await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(told))
 
     async def store_gaps(self, *gaps: Gap) -> None:
         """Store gaps; the ledger says what is missing."""

@@ -6,17 +6,14 @@ import pytest
 from api_plant import T0, Plant, live, on_one_variant, running_plant
 from conftest import OwnRedis
 
-from tickplant.clock import now_us
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import Connection
 
 pytestmark = on_one_variant
 
-LIVE = Connection("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0, told_us=now_us())
-DOWN = Connection(
-    "binance/a:1/0", "binance", ("BTCUSDT",), "down", T0 + 1_000, "OSError: gone", told_us=now_us()
-)
-KILLED = Connection("binance/b:2/0", "binance", ("BTCUSDT",), "live", T0, told_us=now_us() - 90_000_000)
+LIVE = Connection("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0
+DOWN = Connection("binance/a:1/0", "binance", ("BTCUSDT",), "down", T0 + 1_000, "OSError: gone")
+KILLED = Connection("binance/b:2/0", "binance", ("BTCUSDT",), "live", T0)
 SEEN = [
     {
         "name": "binance/a:1/0",
@@ -47,7 +44,7 @@ async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
 async def test_connections_by_name(plant: Plant) -> None:
     assert await plant.get("/api/v1/connections") == {"connections": []}
     await plant.report(LIVE)
-    await plant.report(KILLED)
+    await plant.report(KILLED, ago_us=90_000_000)
     await plant.report(DOWN)
     await plant.redis.hset(CONNECTIONS, "other", b"\xc1")  # of a version that this one doesn't understand
     assert await plant.get("/api/v1/connections") == {"connections": SEEN}
