@@ -11,7 +11,7 @@ from tickplant.wire import Connection
 
 pytestmark = on_one_variant
 
-LIVE = Connection("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0
+LIVE = Connection("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0)
 DOWN = Connection("binance/a:1/0", "binance", ("BTCUSDT",), "down", T0 + 1_000, "OSError: gone")
 KILLED = Connection("binance/b:2/0", "binance", ("BTCUSDT",), "live", T0)
 SEEN = [
