@@ -11,7 +11,7 @@ from bench.cpu import CpuMeter
 from bench.market import make_frames
 from bench.plant import SETTINGS, Plant
 from bench.result import Rate, Result, Throughput
-from db.bulk import TRADE_COLUMNS
+from db.commit import TRADE_COLUMNS
 from db.pool import Pool, open_pool
 from db.progress import read_committed
 from ingest.publisher import Publisher

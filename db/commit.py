@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+from io import BytesIO
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.bulk import copy_trades
 from db.candles import candle_of
 from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
@@ -15,6 +15,17 @@ from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap
 from tickplant.wire import Verdict
+
+TRADE_COLUMNS: Final = (
+    "venue",
+    "symbol",
+    "trade_id",
+    "price",
+    "size",
+    "side",
+    "event_time",
+    "ingest_time",
+)
 
 
 class LedgerRow(NamedTuple):
@@ -83,11 +94,8 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
     """
     async with transaction(pool) as connection:
         if batch.trade_rows:
-            await copy_trades(
-                connection,
-                batch.trade_rows,
-                trade_count=batch.trade_count,
-                symbol_count=len(batch.ledger),
+            await connection.copy_to_table(
+                "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
             )
         if batch.ledger:
             await connection.execute(

@@ -53,7 +53,7 @@ async def open_pool(
     """
     pool = await asyncpg.create_pool(
         url,
-        min_size=1 if eager else 0,
+        min_size=0,
         max_size=size,
         command_timeout=60,
         server_settings={
@@ -64,6 +64,9 @@ async def open_pool(
         },
     )
     try:
+        if eager:
+            async with pool.acquire():
+                pass
         yield pool
     finally:
         try:

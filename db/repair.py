@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import asyncpg
 
-from db.bulk import allow_changes
 from db.gaps import write_gaps
 from db.pool import transaction
 from db.times import time_of, us_of
@@ -39,7 +38,6 @@ async def forget(
     """
     async with transaction(pool) as connection:
         watermark = await connection.fetchval(_LOCK, *symbol)
-        await allow_changes(connection)
         stretch = *symbol, time_of(start_us), time_of(end_us)
         doomed = await connection.fetch(_DELETE_TRADES, *stretch)
         doomed += await connection.fetch(_DELETE_STRAYED, *stretch, *ids)

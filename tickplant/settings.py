@@ -17,6 +17,9 @@ from tickplant.market import SymbolId
 
 PREFIX: Final = "TICKPLANT_"
 
+_NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
+"""Variables of the tests, which may stand in a developer's environment."""
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -95,7 +98,7 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
     found: dict[str, Any] = {}
     _read_files(values, fields, problems)
     for name in sorted(values):
-        if not name.startswith(PREFIX):
+        if not name.startswith(PREFIX) or name.startswith(_NOT_SETTINGS):
             continue
         field = fields.get(name)
         if field is None:

@@ -244,7 +244,7 @@ def _ledger_row(state: SymbolState) -> LedgerRow:
 
 
 def _rows(state: SymbolState, trades: Iterable[Trade]) -> list[str]:
-    """Return COPY text, a line a trade, in the order of `db.bulk.TRADE_COLUMNS`."""
+    """Return COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`."""
     head = f"{state.venue}\t{state.symbol}\t"
     rows = []
     second = second_text = received_text = ""

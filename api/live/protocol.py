@@ -187,7 +187,7 @@ def parse_request(text: str | bytes) -> Request:
         return _request_decoder.decode(text)
     except msgspec.ValidationError as error:
         raise ProtocolError("invalid_request", str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError("malformed", f"not JSON: {error}") from error
 
 
@@ -195,7 +195,7 @@ def request_id(text: str | bytes) -> Id:
     """Return the id of a request that is otherwise wrong, if it has one."""
     try:
         found = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     given = found.get("id") if isinstance(found, dict) else None
     return given if isinstance(given, int | str) else None

@@ -91,3 +91,9 @@ def test_frames_are_what_websockets_expect(text: str) -> None:
     frame = stopped.value.value
     assert (frame.opcode, frame.fin) == (Opcode.TEXT, True)
     assert json.loads(frame.data) == text
+
+
+def test_a_message_nested_too_deeply_is_malformed() -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_request("[" * 20_000)
+    assert refused.value.code == "malformed"

@@ -68,8 +68,18 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     with _open_output(args.output) as output, _progress(hidden=_on_terminal(args)) as progress:
         asyncio.run(_export(settings, args, output, progress))
-        output.flush()
+        try:
+            output.flush()
+        except OSError as error:
+            raise _unwritable(args, error) from error
     return 0
+
+
+def _unwritable(args: Namespace, error: OSError) -> Exception:
+    """Say that the output is full or gone; a reader that has had enough is none of that."""
+    if isinstance(error, BrokenPipeError):
+        return error
+    return FatalError(f"can't write {args.output or 'the standard output'}: {error.strerror}")
 
 
 async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
@@ -86,7 +96,10 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
         task = progress.add_task(args.what, total=await estimate_rows(connection, selection))
 
         async def write(lines: bytes) -> None:
-            output.write(lines)
+            try:
+                output.write(lines)
+            except OSError as error:
+                raise _unwritable(args, error) from error
             progress.advance(task, lines.count(b"\n"))
 
         rows = await export_rows(connection, selection, args.format, write)
