@@ -93,7 +93,8 @@ def test_frames_are_what_websockets_expect(text: str) -> None:
     assert json.loads(frame.data) == text
 
 
-def test_a_message_nested_too_deeply_is_malformed() -> None:
-    with pytest.raises(ProtocolError) as refused:
-        parse_request("[" * 20_000)
-    assert refused.value.code == "malformed"
+def test_a_message_nested_too_deeply_is_refused_like_any_other() -> None:
+    deep = "[" * 20_000
+    with pytest.raises(ProtocolError):
+        parse_request(deep)
+    assert request_id(deep) is None
