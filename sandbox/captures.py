@@ -89,6 +89,8 @@ def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
     """
     found: list[tuple[Path, Venue]] = []
     for path in paths:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise CaptureError(f"{path}: neither a file nor a directory")  # a pipe would be waited for
         files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
         captures = [(file, venue) for file in files if (venue := _recognise(file)) is not None]
         if not captures and path.is_dir():

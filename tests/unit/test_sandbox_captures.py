@@ -1,6 +1,7 @@
 """Reading captures: formats, merging, and what is wrong with a line."""
 
 import gzip
+import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -236,3 +237,10 @@ def test_a_file_without_any_time_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "a", '{"u":1,"s":"BTCUSDT","b":"1.0","B":"1.0","a":"2.0","A":"1.0"}')
     assert not list(read_frames([path], problems.append))
     assert "no line says when" in problems[0].reason
+
+
+def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CaptureError, match="neither a file nor a directory"):
+        find_captures([pipe])
