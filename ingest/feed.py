@@ -51,6 +51,7 @@ class Feed:
         publisher: Publisher,
         connects: Rate | None,
         messages: Rate | None,
+        subscribing: asyncio.Lock,
         turn: Turn | None,
         backfill: Backfill | None,
     ) -> None:
@@ -64,6 +65,8 @@ class Feed:
             publisher: where trades go.
             connects: the venue's limit for connection attempts; None where it has none.
             messages: likewise for messages sent to it.
+            subscribing: held from connecting to being subscribed, by one of a venue's feeds at a time: one that
+                has connected must not wait long for its right to send.
             turn: the right to be connected, where the venue allows one connection only.
             backfill: heals what is lost between connections; None where the venue numbers nothing.
         """
@@ -74,6 +77,7 @@ class Feed:
         self._publisher = publisher
         self._connects = connects
         self._messages = messages
+        self._subscribing = subscribing
         self._turn = turn
         self._backfill = backfill
         self._intake = Intake(
@@ -144,10 +148,13 @@ class Feed:
                 await self._turn.take()
             if self._connects is not None:
                 await self._connects.take()
-            await self._report("connecting")
-            async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
-                assert isinstance(connection, VenueConnection)
-                await self._receive(connection, session)
+            async with contextlib.AsyncExitStack() as admission:
+                if self._messages is not None:
+                    await admission.enter_async_context(self._subscribing)
+                await self._report("connecting")
+                async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
+                    assert isinstance(connection, VenueConnection)
+                    await self._receive(connection, session, admission)
         except InvalidURI:
             raise
         except (*OUTAGE, TimeoutError, WebSocketException) as error:
@@ -165,10 +172,12 @@ class Feed:
                 with contextlib.suppress(*OUTAGE):
                     await self._turn.give_back()
 
-    async def _receive(self, connection: VenueConnection, session: Session) -> None:
+    async def _receive(
+        self, connection: VenueConnection, session: Session, admission: contextlib.AsyncExitStack
+    ) -> None:
         tasks = [
             asyncio.create_task(self._close_on(session.stop, connection)),
-            asyncio.create_task(self._subscribe(connection, session)),
+            asyncio.create_task(self._subscribe(connection, session, admission)),
             asyncio.create_task(self._watch(connection, session)),
         ]
         for task in tasks:
@@ -192,7 +201,9 @@ class Feed:
         await stop.wait()
         await connection.close()
 
-    async def _subscribe(self, connection: VenueConnection, session: Session) -> None:
+    async def _subscribe(
+        self, connection: VenueConnection, session: Session, admission: contextlib.AsyncExitStack
+    ) -> None:
         """Subscribe at the venue's pace, wait for what it says, then ask for what was missed.
 
         Raises:
@@ -208,6 +219,7 @@ class Feed:
         except TimeoutError:
             await connection.close()
             raise TimeoutError("subscriptions were not acknowledged in time") from None
+        await admission.aclose()
         session.live.set()
         self._down = False
         metrics.INGEST_CONNECTS.labels(self._venue.name, "live").inc()

@@ -125,6 +125,7 @@ def _feeds(
         connects = Rate(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
     if limits.messages_per_s is not None:
         messages = Rate(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
+    subscribing = asyncio.Lock()
     process = f"{socket.gethostname()}:{os.getpid()}"
     size = limits.symbols_per_connection
     return [
@@ -136,6 +137,7 @@ def _feeds(
             publisher=publisher,
             connects=connects,
             messages=messages,
+            subscribing=subscribing,
             turn=Turn(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,
         )
