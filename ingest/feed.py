@@ -65,8 +65,8 @@ class Feed:
             publisher: where trades go.
             connects: the venue's limit for connection attempts; None where it has none.
             messages: likewise for messages sent to it.
-            subscribing: held from connecting to being subscribed, by one of a venue's feeds at a time: one that
-                has connected must not wait long for its right to send.
+            subscribing: held from connecting to being subscribed, by one of a venue's feeds at a time, since
+                who has connected must not wait long for its right to send.
             turn: the right to be connected, where the venue allows one connection only.
             backfill: heals what is lost between connections; None where the venue numbers nothing.
         """

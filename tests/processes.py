@@ -13,6 +13,11 @@ from typing import Any
 from urllib.request import urlopen
 
 
+def _obey_interrupts() -> None:
+    """Undo what a shell does to those it starts in the background, and they to theirs: ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Processes:
     """The processes of one test; all are killed at its end."""
 
@@ -46,6 +51,7 @@ class Processes:
                 cwd=self._log_folder,
                 stdout=PIPE if piped else log,
                 stderr=log,
+                preexec_fn=_obey_interrupts,
             )
         self._running.append(process)
         return process
