@@ -12,7 +12,7 @@ import asyncpg
 import offline
 import pytest
 import stored
-from conftest import PARTITIONS
+from conftest import PARTITIONS, VARIANTS
 from processes import Processes, sandbox_status
 from websockets.asyncio.client import ClientConnection, connect
 from working import publishing, read_live, until, working
@@ -23,6 +23,9 @@ from ingest.venues import make_venue
 from ingest.venues.base import Venue
 from tickplant.market import SymbolId, Trade
 from tickplant.wire import decode_trades
+
+pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+
 
 SYMBOL = "BTCUSDT"
 FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
