@@ -12,5 +12,5 @@ def set_up_logs(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for noisy in ("websockets", "uvicorn.access", "httpx", "httpcore"):  # a line for each connection
+    for noisy in ("websockets", "uvicorn.access", "httpx", "httpcore"):  # a line a request
         logging.getLogger(noisy).setLevel(logging.WARNING)
