@@ -13,7 +13,7 @@ from typing import Any
 from urllib.request import urlopen
 
 
-def _obey_interrupts() -> None:
+def obey_interrupts() -> None:
     """Undo what a shell does to those it starts in the background, and they to theirs: ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
@@ -51,7 +51,7 @@ class Processes:
                 cwd=self._log_folder,
                 stdout=PIPE if piped else log,
                 stderr=log,
-                preexec_fn=_obey_interrupts,
+                preexec_fn=obey_interrupts,
             )
         self._running.append(process)
         return process

@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL
 
 import pytest
+from processes import obey_interrupts
 
 from tickplant.embedded.folder import Folder
 
@@ -31,6 +32,7 @@ class Up:
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
             cwd="/",
+            preexec_fn=obey_interrupts,
         )
 
     def read_until(self, pattern: str, seconds: float = 40) -> re.Match[str]:
