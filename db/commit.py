@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from io import BytesIO
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import asyncpg
 
@@ -45,6 +45,18 @@ class LedgerRow(NamedTuple):
     """Event time of the newest trade; read, never written."""
 
 
+class Rows(Protocol):
+    """What a role stores beside trades and candles."""
+
+    async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
+        """Store it, inside the worker's transaction, after the candles and before the fence.
+
+        Args:
+            connection: in the transaction.
+            entry_id: the last stream entry that the transaction includes.
+        """
+
+
 class Batch(NamedTuple):
     """What one transaction writes."""
 
@@ -65,6 +77,8 @@ class Batch(NamedTuple):
     """Trades in `trade_rows`."""
     duplicates: int
     """Trades that were left out, being stored already."""
+    derived: Sequence[Rows] = ()
+    """What follows from trades and candles."""
 
 
 class Committed(NamedTuple):
@@ -114,6 +128,8 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             )
             changed |= _by_key(rows)
         gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
+        for rows in batch.derived:
+            await rows.write(connection, batch.entry_id)
         others = await connection.fetch(
             "select entry_id from lease where partition = $1 and role <> $2", lease.partition, lease.role
         )

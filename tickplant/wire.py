@@ -1,8 +1,8 @@
 """The only encoder and decoder of what travels through Redis (MessagePack, structs as arrays).
 
 An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `PAST`
-(likewise, asked for long after, and so kept from whoever watches what is live), `CLOCK` or `VERDICT`. A live
-entry has one field, `UPDATE`.
+(likewise, asked for long after, and so kept from whoever watches what is live), `CLOCK`, `VERDICT` or
+`CHANGE`. A live entry has one field, `UPDATE`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from tickplant.derived import Average, Change, Firing, Signal
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
 
@@ -19,6 +20,7 @@ CLOCK: Final = b"c"
 VERDICT: Final = b"v"
 UNNUMBERED: Final = b"n"
 PAST: Final = b"p"
+CHANGE: Final = b"a"
 UPDATE: Final = b"u"
 
 
@@ -64,6 +66,14 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
     """The whole state, not a delta, of every candle that changed."""
     gaps: tuple[Gap, ...] = ()
     """The whole state of every gap that changed."""
+    averages: tuple[Average, ...] = ()
+    """Averages of candles that have closed, after the commit, as are all fields from here on."""
+    signals: tuple[Signal, ...] = ()
+    firings: tuple[Firing, ...] = ()
+    accounts: tuple[Raw, ...] = ()
+    """The paper bot's account of every symbol where it changed."""
+    unified: tuple[Raw, ...] = ()
+    """JSON of each symbol that traded: its price, its latest averages and signals."""
 
 
 class Connection(Struct, frozen=True):
@@ -87,6 +97,7 @@ _verdict_decoder = msgspec.msgpack.Decoder(Verdict)
 _gaps_decoder = msgspec.msgpack.Decoder(list[Gap])
 _clock_decoder = msgspec.msgpack.Decoder(Clock)
 _update_decoder = msgspec.msgpack.Decoder(LiveUpdate)
+_change_decoder: msgspec.msgpack.Decoder[Change] = msgspec.msgpack.Decoder(Change)
 _connection_decoder = msgspec.msgpack.Decoder(Connection)
 
 
@@ -150,6 +161,20 @@ def decode_verdict(payload: bytes) -> Verdict:
         PoisonError: the payload is not a verdict.
     """
     return _decode(_verdict_decoder, payload, "a verdict")
+
+
+def encode_change(change: Change) -> bytes:
+    """Encode a `CHANGE` field."""
+    return _encoder.encode(change)
+
+
+def decode_change(payload: bytes) -> Change:
+    """Decode a `CHANGE` field.
+
+    Raises:
+        PoisonError: the payload is not a change.
+    """
+    return _decode(_change_decoder, payload, "a change")
 
 
 def encode_gaps(gaps: Sequence[Gap]) -> bytes:

@@ -1,0 +1,147 @@
+"""The words for what is derived from trades and candles: averages, statistics, signals, alerts.
+
+Prices stay decimal text. Averages and statistics are quotients, which no decimal holds exactly: they are
+floats, each a pure function of the closes it is made of, so that the same candles always give the same bits.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from tickplant.market import Side
+
+
+class Average(Struct, frozen=True, array_like=True, gc=False):
+    """A moving average as of one closed candle."""
+
+    venue: str
+    symbol: str
+    interval: str
+    open_time_us: int
+    """Open time of the newest candle in it."""
+    name: str
+    """Kind and length in candles, such as sma_7, ema_12 or wma_20."""
+    value: float
+    """In quote currency."""
+
+
+class Statistics(Struct, frozen=True, array_like=True, gc=False):
+    """How the return of one closed minute lies among those before it."""
+
+    venue: str
+    symbol: str
+    open_time_us: int
+    """Open time of the minute."""
+    points: int
+    """How many returns the rest is of, this one not among them."""
+    return_: float
+    """Close over the close before, less one."""
+    mean: float | None
+    """Of the returns before; None where there is none."""
+    stddev: float | None
+    """Sample standard deviation of the returns before; None where there are fewer than two."""
+    zscore: float | None
+    """Distance of this return from the mean, in standard deviations; None where these are 0 or unknown."""
+    q1: float | None
+    """First quartile of the returns before."""
+    q3: float | None
+    """Third quartile of the returns before; q3 - q1 is the interquartile range."""
+
+
+class Signal(Struct, frozen=True, array_like=True):
+    """What a strategy says."""
+
+    strategy: str
+    venue: str
+    symbol: str
+    number: int
+    """Counts the strategy's signals of this symbol from 1; the three together identify the signal."""
+    event_time_us: int
+    """Venue time of the trade that caused it, or of the end of the candle that did."""
+    trade_id: int
+    """The newest trade when it was said."""
+    price: str
+    """Of that trade."""
+    side: Side
+    """What the strategy would do."""
+    strength: float
+    """How clear it is: 0 to 1."""
+    values: dict[str, float]
+    """The values that caused it, by name."""
+
+
+AlertKind = Literal["above", "below", "crosses_above", "crosses_below", "percent_change", "silence", "gap"]
+
+
+class Alert(Struct, frozen=True, array_like=True, kw_only=True):
+    """What somebody wants to be told of one symbol."""
+
+    alert_id: str
+    version: int
+    """Rises with every change of the alert."""
+    user: str
+    venue: str
+    symbol: str
+    kind: AlertKind
+    price: str | None = None
+    """Decimal text; of above, below, crosses_above and crosses_below."""
+    percent: str | None = None
+    """Decimal text, never 0: of percent_change. A positive one fires on a rise, a negative one on a fall."""
+    window_s: int | None = None
+    """Whole minutes, a day at most: of percent_change."""
+    silence_s: int | None = None
+    """Of silence."""
+    repeat: bool = False
+    """False: fires once."""
+    cooldown_s: int = 0
+    """Of a repeating one: the least venue time between two firings."""
+    hysteresis: str = "0"
+    """Decimal text, a share of the threshold: how far a value must go back before it can fire again."""
+    webhook_url: str | None = None
+    """Where firings are delivered to besides the channel; None for nowhere else."""
+    note: str = ""
+    """The user's own words."""
+    active: bool = True
+
+
+class Firing(Struct, frozen=True, array_like=True):
+    """An alert that fired."""
+
+    alert_id: str
+    number: int
+    """Counts the alert's firings from 1; with the alert it is the firing's identity."""
+    user: str
+    venue: str
+    symbol: str
+    kind: AlertKind
+    event_time_us: int
+    """Venue time at which the condition came true."""
+    trade_id: int | None
+    """The trade that made it so; None for silence and gaps."""
+    price: str | None
+    """Of that trade."""
+    value: str | None
+    """What was compared, as decimal text: a price, a percentage, seconds, or the first id of a gap."""
+    threshold: str | None
+    """What it was compared with."""
+    note: str
+
+
+class AlertChange(Struct, frozen=True, array_like=True, tag="alert"):
+    """An alert was made, changed or deleted: it holds from this place of the stream on."""
+
+    alert: Alert
+    deleted: bool = False
+
+
+class BotSwitch(Struct, frozen=True, array_like=True, tag="bot"):
+    """The paper bot was switched on or off: it holds from this place of the stream on."""
+
+    enabled: bool
+    version: int
+    """Rises with every switching."""
+    reason: str = ""
+
+
+Change = AlertChange | BotSwitch
+"""What users change while workers run; it comes down the input stream, and so has its place among trades."""
