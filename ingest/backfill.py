@@ -47,6 +47,7 @@ class Backfill:
         self._publisher = publisher
         self._asked: dict[tuple[str, int], float] = {}
         self._suspected: dict[str, Gap] = {}
+        self._fetched = metrics.INGEST_BACKFILLED.labels(venue.name)
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._started_s = asyncio.get_running_loop().time()
 
@@ -136,7 +137,7 @@ class Backfill:
 
     async def _take(self, gap: Gap, page: Sequence[Trade]) -> None:
         await self._publisher.publish(page)
-        metrics.INGEST_BACKFILLED.labels(self._venue.name).inc(len(page))
+        self._fetched.inc(len(page))
         for before, after in pairwise(page):  # between two trades of one page the venue has no others
             if after.trade_id > before.trade_id + 1:
                 await self._judge(gap.symbol, before.trade_id + 1, after.trade_id - 1, "void", None)

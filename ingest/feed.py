@@ -87,6 +87,14 @@ class Feed:
         self._pulse = Pulse()
         self._state, self._since_us = "", 0
         self._down = False
+        labels = venue.name, name.rpartition("/")[2]
+        self._age, self._silence = (
+            gauge.labels(*labels) for gauge in (metrics.INGEST_SOCKET_AGE_S, metrics.INGEST_SILENCE_S)
+        )
+        self._connects_by = {
+            outcome: metrics.INGEST_CONNECTS.labels(venue.name, outcome)
+            for outcome in ("live", "lost", "refused")
+        }
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until `stop` is set; what has been received by then is published before returning."""
@@ -161,7 +169,8 @@ class Feed:
             if session.stop.is_set():
                 return
             refused = isinstance(error, InvalidHandshake)
-            metrics.INGEST_CONNECTS.labels(self._venue.name, "refused" if refused else "lost").inc()
+            self._connects_by["refused" if refused else "lost"].inc()
+            self._age.set(0)
             reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             if not self._down:
                 _log.warning("%s: no connection, trying until there is one: %s", self._name, reason)
@@ -222,7 +231,7 @@ class Feed:
         await admission.aclose()
         session.live.set()
         self._down = False
-        metrics.INGEST_CONNECTS.labels(self._venue.name, "live").inc()
+        self._connects_by["live"].inc()
         _log.info("%s: connected, %d symbols", self._name, len(self._symbols))
         await self._report("live")
         await self._catch_up()
@@ -245,11 +254,15 @@ class Feed:
         limits = self._venue.limits
         replace_s = loop.time() + limits.connection_age_s * _REPLACE_AT if limits.connection_age_s else None
         frame_count = 0
+        connected_s = loop.time()
         tell_s = loop.time() + _TELL_INTERVAL_S
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
             self._pulse.beat(connection.frame_count - frame_count)
             frame_count = connection.frame_count
+            if not session.replace.is_set():  # else its successor tells
+                self._age.set(loop.time() - connected_s)
+                self._silence.set(connection.mute_s)
             if connection.dead_s > limits.silence_s or connection.mute_s > self._pulse.deadline_s:
                 _log.warning("%s: nothing heard for %.0f s", self._name, connection.mute_s)
                 connection.transport.abort()

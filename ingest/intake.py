@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ingest.connection import Received
+from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import Session
 from ingest.venue_clock import VenueClock
 from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Refused, Subscribed, Venue
-from tickplant import metrics
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 
@@ -44,6 +44,7 @@ class Intake:
         self._publisher = publisher
         self._suspect = suspect
         self._clock = VenueClock()
+        self._metrics = IntakeMetrics(venue.name, symbols)
         self._last: dict[str, Trade] = {}
         self._own_id = 0
         self._acknowledged: dict[Session, set[str]] = {}
@@ -53,6 +54,7 @@ class Intake:
 
     async def handle(self, reads: list[Received], session: Session) -> None:
         """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
+        self._metrics.note_reads(reads)
         async with self._lock:
             trades: list[Trade] = []
             parse = self._venue.parse_frame
@@ -95,7 +97,7 @@ class Intake:
             trades = await self._without_strangers(trades)
         if not self._venue.numbered:
             trades = self._number(trades)
-        metrics.INGEST_TRADES.labels(self._venue.name).inc(len(trades))
+        self._metrics.note_trades(trades)
         await self._publisher.publish(trades, numbered=self._venue.numbered)
         self._last.update([(trade.symbol, trade) for trade in trades])
         self._clock.hear(latest_us, time.monotonic())
@@ -155,6 +157,6 @@ class Intake:
         return [trade for trade in trades if trade.symbol in self._expected]
 
     async def _keep(self, frame: bytes, reason: str) -> None:
-        metrics.INGEST_MALFORMED.labels(self._venue.name).inc()
+        self._metrics.malformed.inc()
         _log.debug("%s: malformed frame kept as a dead letter: %s", self._name, reason)
         await self._publisher.keep_dead_letter(self._name, frame, reason)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from tickplant import metrics, wire
+from tickplant.clock import now_us
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, until_answered
@@ -71,7 +72,10 @@ class Publisher:
             for start in range(0, len(batch), MAX_TRADES_PER_ENTRY)
         ]
         await self._write(entries)
+        if trades and not past:
+            metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - trades[0].ingest_time_us) / 1e6)
         for partition, batch in batches.items():
+            _note_entries(len(batch))
             written = self._written[partition]
             written[0] += len(batch)
             written[1] += -(-len(batch) // MAX_TRADES_PER_ENTRY)
@@ -119,10 +123,9 @@ class Publisher:
                     "%s is over its budget: sockets are left unread until workers catch up", partition_over
                 )
             await asyncio.sleep(_BUDGET_POLL_S)
+            metrics.INGEST_WAITS.inc(_BUDGET_POLL_S)
         if said:
-            waited = asyncio.get_running_loop().time() - started
-            metrics.INGEST_WAITS.inc(waited)
-            _log.info("workers have caught up after %.1f s", waited)
+            _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started)
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Keep an input that could not be understood, for inspection."""
@@ -172,9 +175,18 @@ class Publisher:
                 entries[:] = [e for i, e in enumerate(entries) if e[0] in streams and i >= failed[0]]
                 raise answers[failed[0]]
 
+        if not entries:
+            return
         sizes = [(partition, len(payload)) for partition, _, payload in entries]
-        if entries:
+        with metrics.INGEST_WRITE_S.time():
             await until_answered(attempt)
+        metrics.INGEST_WRITE_ENTRIES.observe(len(sizes))
         for partition, size in sizes:
             metrics.INGEST_ENTRIES.labels(partition).inc()
-            metrics.INGEST_BYTES.labels(partition).inc(size)
+            metrics.INGEST_ENTRY_BYTES.observe(size)
+
+
+def _note_entries(trades: int) -> None:
+    """Note how many trades each entry of a batch holds."""
+    for start in range(0, trades, MAX_TRADES_PER_ENTRY):
+        metrics.INGEST_ENTRY_TRADES.observe(min(trades - start, MAX_TRADES_PER_ENTRY))

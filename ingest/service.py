@@ -14,6 +14,7 @@ from ingest.feed import Feed
 from ingest.history import VenueHistory
 from ingest.publisher import Publisher
 from ingest.rate import Rate
+from ingest.stream_metrics import watch_streams
 from ingest.turn import Turn
 from ingest.venues import make_venue
 from ingest.venues.base import Limits, Venue
@@ -67,6 +68,7 @@ async def run(
     try:
         await publisher.agree_on_partitions()
         async with httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client, asyncio.TaskGroup() as tasks:
+            tasks.create_task(watch_streams(redis, partitions, stop))
             for name, venue in venues.items():
                 address = addresses.get(name, Address())
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)

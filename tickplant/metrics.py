@@ -1,19 +1,79 @@
 """The catalogue of metrics: every one that any process exposes is defined here.
 
 Names are `tickplant_<service>_<what>_<unit>`. Labels are bounded: `venue` and `symbol` by settings,
-`partition` by the number of partitions, `role` and `reason` by the code.
+`connection` by the symbols that one can carry, `partition` by the number of partitions, and all others by the
+code. docs/metrics.md lists them, with what bounds their series.
 """
 
-from prometheus_client import Counter, Gauge, Histogram
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+# The time of each series' first sample, as one more series: nobody asks for it, and it doubles their number.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+LATENCY_S: Final = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+"""Buckets for what takes a millisecond on a good day, and a minute behind an outage."""
+DURATION_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+COUNT: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 # ingest
-INGEST_TRADES = Counter("tickplant_ingest_trades", "Trades received", ["venue"])
+INGEST_FRAMES = Counter("tickplant_ingest_frames", "Messages received from venues", ["venue"])
+INGEST_TRADES = Counter(
+    "tickplant_ingest_trades",
+    "Trades received, by class: crypto, forex or stock",
+    ["venue", "class"],
+)
 INGEST_MALFORMED = Counter(
     "tickplant_ingest_malformed_frames", "Frames that could not be understood", ["venue"]
 )
-INGEST_CONNECTS = Counter("tickplant_ingest_connects", "Connection attempts by outcome", ["venue", "outcome"])
+INGEST_CONNECTS = Counter(
+    "tickplant_ingest_connects", "Connection attempts by outcome: live, lost or refused", ["venue", "outcome"]
+)
+INGEST_SOCKET_AGE_S = Gauge(
+    "tickplant_ingest_socket_age_seconds",
+    "Time since the connection was made; 0 while there is none",
+    ["venue", "connection"],
+)
+INGEST_SILENCE_S = Gauge(
+    "tickplant_ingest_silence_seconds",
+    "Time since the connection's last message; 0 while its socket is left unread",
+    ["venue", "connection"],
+)
+INGEST_VENUE_DELAY_S = Histogram(
+    "tickplant_ingest_venue_delay_seconds",
+    "Hop from venue to ingest: from a trade's event time to its receipt, by the two clocks; one a batch",
+    ["venue"],
+    buckets=LATENCY_S,
+)
+INGEST_PUBLISH_DELAY_S = Histogram(
+    "tickplant_ingest_publish_delay_seconds",
+    "Hop from ingest to stream: from a trade's receipt until Redis has acknowledged it; one a batch",
+    buckets=LATENCY_S,
+)
+INGEST_WRITE_S = Histogram(
+    "tickplant_ingest_write_seconds",
+    "Duration of one exchange with Redis that writes entries, retries included",
+    buckets=LATENCY_S,
+)
+INGEST_WRITE_ENTRIES = Histogram(
+    "tickplant_ingest_write_entries", "Entries written in one exchange with Redis", buckets=COUNT
+)
 INGEST_ENTRIES = Counter("tickplant_ingest_entries", "Stream entries written", ["partition"])
-INGEST_BYTES = Counter("tickplant_ingest_entry_bytes", "Bytes of stream entries written", ["partition"])
+INGEST_ENTRY_TRADES = Histogram(
+    "tickplant_ingest_entry_trades", "Trades of one entry that holds trades", buckets=COUNT
+)
+INGEST_ENTRY_BYTES = Histogram(
+    "tickplant_ingest_entry_bytes",
+    "Bytes of one entry, clocks and verdicts included",
+    buckets=(64, 128, 256, 512, 1_024, 4_096, 16_384, 65_536, 262_144),
+)
+INGEST_STREAM_ENTRIES = Gauge(
+    "tickplant_ingest_stream_entries", "Entries that a partition's stream holds", ["partition"]
+)
 INGEST_BACKFILLED = Counter("tickplant_ingest_backfilled_trades", "Trades fetched from history", ["venue"])
 INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were left unread")
 
@@ -28,7 +88,7 @@ WORKER_COMMIT_S = Histogram(
     "tickplant_worker_commit_seconds",
     "Duration of a commit",
     ["role"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    buckets=DURATION_S,
 )
 WORKER_MISSING = Gauge(
     "tickplant_worker_missing_trades",
@@ -52,11 +112,23 @@ WORKER_LAG = Gauge("tickplant_worker_lag_entries", "Entries not yet committed", 
 
 # api
 API_CLIENTS = Gauge("tickplant_api_clients", "Websocket clients connected")
+API_TURNED_AWAY = Counter(
+    "tickplant_api_turned_away_clients", "Websocket handshakes refused, by the problem's code", ["reason"]
+)
+API_SUBSCRIPTIONS = Gauge(
+    "tickplant_api_subscriptions", "Channels that clients are subscribed to, by kind", ["kind"]
+)
+API_UPDATES = Counter("tickplant_api_updates", "Live updates taken from the streams")
+API_CLIENT_DELAY_S = Histogram(
+    "tickplant_api_client_delay_seconds",
+    "Hop to the client: from a trade's receipt by ingest until clients are sent its price; one a round",
+    buckets=LATENCY_S,
+)
 API_SENDS = Counter("tickplant_api_sends", "Websocket messages sent")
 API_CONFLATIONS = Counter(
     "tickplant_api_conflations", "Updates replaced by a newer one before a slow client got them"
 )
-API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed for being too slow", ["reason"])
+API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed: slow, pushy or failed", ["reason"])
 API_RESETS = Counter(
     "tickplant_api_resets", "Channels whose clients were shown snapshots anew, updates having been lost"
 )
@@ -67,5 +139,5 @@ API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",
     ["route", "status"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    buckets=DURATION_S,
 )

@@ -16,6 +16,7 @@ from api.live.outlet import EXTENSION, WebsocketOutlet
 from api.live.protocol import Close
 from api.live.session import Session
 from api.problems import MEDIA_TYPE, Problem, busy, problem_of
+from tickplant import metrics
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class Door:
             await self._converse(socket, outlet, session, first)
         except Exception:  # noqa: BLE001 - the boundary of the client's task
             _log.exception("a websocket failed")
+            metrics.API_DROPS.labels("failed").inc()
             outlet.hang_up(Close.FAILED, "something went wrong here; it has been logged")
         finally:
             self._hub.disconnect(client)
@@ -99,6 +101,7 @@ class Door:
             if event["type"] == "websocket.disconnect":
                 return
             if not allowance.take(clock_s()):
+                metrics.API_DROPS.labels("pushy").inc()
                 outlet.hang_up(Close.POLICY, f"more than {self._limits.per_s:g} requests a second")
                 return
             await session.handle(event.get("text") or event.get("bytes") or b"")
@@ -106,6 +109,7 @@ class Door:
 
 async def _turn_away(socket: Socket, problem: Problem) -> None:
     """Answer the handshake with a problem document."""
+    metrics.API_TURNED_AWAY.labels(problem.code).inc()
     headers = [(b"content-type", MEDIA_TYPE.encode())]
     headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
     start: Any = {"type": "websocket.http.response.start", "status": problem.status, "headers": headers}

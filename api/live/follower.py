@@ -90,6 +90,7 @@ class Follower:
                 await self._restart(partition)
             else:
                 self._take(partition, payloads)
+            metrics.API_UPDATES.inc(len(payloads))
         await self._audience.tell(self._staged)
 
     def _take(self, partition: LivePartition, payloads: list[Payload]) -> None:

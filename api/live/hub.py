@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, get_args
 
 from api.connections import Connections
 from api.history import History
@@ -12,14 +12,15 @@ from api.live.feed import Feed, TrimmedError
 from api.live.follower import Follower
 from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
-from api.live.protocol import CONNECTIONS, Channel, Status, encode
+from api.live.protocol import CONNECTIONS, Channel, Kind, Status, encode
 from api.live.topic import Topic
 from api.live.watch import ConnectionWatch
 from api.prices import Prices
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant import metrics
 from tickplant.backoff import Backoff
-from tickplant.market import SymbolId
+from tickplant.clock import now_us
+from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import RedisClient
 
@@ -62,6 +63,12 @@ class Hub:
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
         self._rejoining: set[asyncio.Task[None]] = set()
+        # At zero from the start, so that what has not happened is not taken for what is not measured.
+        for kind in (*get_args(Kind), CONNECTIONS.kind):
+            metrics.API_SUBSCRIPTIONS.labels(kind)
+        for reason in ("slow", "pushy", "failed"):
+            metrics.API_DROPS.labels(reason)
+        metrics.API_TURNED_AWAY.labels("busy")
 
     @property
     def live(self) -> bool:
@@ -116,7 +123,7 @@ class Hub:
         """
         if channel == CONNECTIONS:
             await self._watch.look()
-            client.channels.add(channel)
+            _add(client, channel)
             return False
         partition, topic = self._enter(client, channel)
         try:
@@ -174,6 +181,7 @@ class Hub:
             if channel not in client.channels:
                 continue
             client.channels.discard(channel)
+            metrics.API_SUBSCRIPTIONS.labels(channel.kind).dec()
             if channel == CONNECTIONS:
                 self._watch.leave(client)
                 continue
@@ -198,7 +206,10 @@ class Hub:
 
     async def tell(self, staged: Staged) -> None:
         """Encode what changed, once, and write it to all who want it; empties `staged`."""
+        received_us = 0
         for key, (topic, cursor, change) in staged.items():
+            if type(change.data) is Trade:
+                received_us = change.data.ingest_time_us
             frame = topic.update_frame(cursor, change.data)
             for sink in topic.sinks:
                 sink.push(key, frame)
@@ -208,6 +219,8 @@ class Hub:
             metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
             if self._dirty:
                 await asyncio.sleep(0)
+        if received_us:
+            metrics.API_CLIENT_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
 
     def begin_anew(self, partition: LivePartition) -> None:
         """Void what is known of a partition, and show its subscribers snapshots."""
@@ -235,8 +248,7 @@ class Hub:
         partition = self._partition(channel)
         topic = partition.topic(channel)
         topic.sinks.discard(client)
-        if channel not in client.channels:
-            client.channels.add(channel)
+        if _add(client, channel):
             partition.enter(topic)
         return partition, topic
 
@@ -249,3 +261,12 @@ class Hub:
                 except OUTAGE:
                     await asyncio.sleep(backoff.next_s())
         self.flush()
+
+
+def _add(client: Client, channel: Channel) -> bool:
+    """Note that a client has a channel; say whether it is new to it."""
+    if channel in client.channels:
+        return False
+    client.channels.add(channel)
+    metrics.API_SUBSCRIPTIONS.labels(channel.kind).inc()
+    return True

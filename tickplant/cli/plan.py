@@ -128,10 +128,9 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
 
 
 def _sandbox(arguments: list[str], log_level: str) -> Role:
-    """Give the sandbox a port that it keeps when it is started again."""
-    return Role(
-        "sandbox", ("sandbox", "--port", str(free_port()), *arguments), {"TICKPLANT_LOG_LEVEL": log_level}
-    )
+    """Give the sandbox a port that it keeps when it is started again; that of metrics is for the others."""
+    variables = {"TICKPLANT_LOG_LEVEL": log_level, "TICKPLANT_METRICS_PORT": ""}
+    return Role("sandbox", ("sandbox", "--port", str(free_port()), *arguments), variables)
 
 
 def _shown_url(host: str, port: int) -> str:

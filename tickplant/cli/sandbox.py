@@ -94,7 +94,7 @@ def run(args: Namespace) -> int:
     async def main(stop: asyncio.Event) -> None:
         await _serve(open_sources(args), args, options, stop)
 
-    return run_service("sandbox", main, read_settings())
+    return run_service("sandbox", main, read_settings(), metrics=True)
 
 
 def _options(args: Namespace) -> "Options":

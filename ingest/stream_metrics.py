@@ -1,0 +1,30 @@
+"""Metrics of how much the streams hold: measured by ingest, so that they tell of workers that stand still."""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from tickplant import metrics
+from tickplant.redis_client import OUTAGE, RedisClient
+from tickplant.streams import trades_stream
+
+INTERVAL_S: Final = 2.0
+
+
+async def watch_streams(redis: RedisClient, partitions: int, stop: asyncio.Event) -> None:
+    """Expose the length of each partition's stream, now and again, until `stop` is set."""
+    while not stop.is_set():
+        with contextlib.suppress(*OUTAGE, RedisError):  # whoever writes to Redis tells of outages
+            await _measure(redis, partitions)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), INTERVAL_S)
+
+
+async def _measure(redis: RedisClient, partitions: int) -> None:
+    pipeline = redis.pipeline(transaction=False)
+    for partition in range(partitions):
+        pipeline.xlen(trades_stream(partition))
+    for partition, length in enumerate(await pipeline.execute()):
+        metrics.INGEST_STREAM_ENTRIES.labels(partition).set(length)
