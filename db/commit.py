@@ -128,8 +128,8 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             )
             changed |= _by_key(rows)
         gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
-        for rows in batch.derived:
-            await rows.write(connection, batch.entry_id)
+        for derived in batch.derived:
+            await derived.write(connection, batch.entry_id)
         others = await connection.fetch(
             "select entry_id from lease where partition = $1 and role <> $2", lease.partition, lease.role
         )

@@ -40,6 +40,13 @@ class Ranges:
         """How many integers are in the set."""
         return sum(self._highs) - sum(self._lows) + len(self._lows)
 
+    def first_from(self, number: int) -> Range | None:
+        """Return the first range that reaches a number or lies after it, without what lies before."""
+        position = bisect_left(self._highs, number)
+        if position == len(self._highs):
+            return None
+        return max(self._lows[position], number), self._highs[position]
+
     def add(self, low: int, high: int) -> None:
         """Add all integers of a range; none where `low > high`."""
         if low > high:

@@ -1,9 +1,9 @@
 """What the roles of one symbol are told.
 
 Roles (averages, signals, alerts, the paper bot) are told of a symbol's trades in order of id, each once: where
-one is missing, they wait for it a while (`workers/order.py`). So what they say depends neither on batches nor
-on the way by which trades came. They are pure: no I/O, no clock but the venue's. What they have to store is
-taken from them for the transaction that also moves the offset; after any error they are built anew from it.
+one is missing, they wait for it a while (`workers/order.py`). So what they say depends neither on batches nor on
+the way by which trades came. They are pure: no I/O, no clock but the venue's. What they have to store is taken
+from them for the transaction that also moves the offset; after any error they are built anew from what is there.
 """
 
 from collections.abc import Sequence
