@@ -19,6 +19,8 @@ LATENCY_S: Final = (
 """Buckets for what takes a millisecond on a good day, and a minute behind an outage."""
 DURATION_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COUNT: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+MOST_SYMBOLS: Final = 1_000
+"""Symbols of one process that have series of their own; those that come after them have none."""
 
 # ingest
 INGEST_FRAMES = Counter("tickplant_ingest_frames", "Messages received from venues", ["venue"])
@@ -90,10 +92,18 @@ WORKER_COMMIT_S = Histogram(
     ["role"],
     buckets=DURATION_S,
 )
+WORKER_WATERMARK_S = Gauge(
+    "tickplant_worker_watermark_seconds",
+    "The venue's time up to which trades are committed, since the epoch; now less this is the freshness",
+    ["venue", "symbol"],
+)
 WORKER_MISSING = Gauge(
     "tickplant_worker_missing_trades",
     "Trade ids of this process's symbols that are not stored now, unrecoverable ones included",
     ["venue", "symbol"],
+)
+WORKER_OPEN_GAPS = Gauge(
+    "tickplant_worker_open_gaps", "Ranges of ids that these missing trades make", ["venue", "symbol"]
 )
 WORKER_HEALED = Counter(
     "tickplant_worker_healed_trades", "Trades of gaps that were healed, every one of them stored", ["venue"]

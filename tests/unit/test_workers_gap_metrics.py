@@ -1,5 +1,6 @@
-"""What is exposed of gaps."""
+"""What is exposed of symbols and their gaps."""
 
+import pytest
 from prometheus_client import REGISTRY
 
 from db.commit import LedgerRow
@@ -8,23 +9,27 @@ from workers.gap_metrics import GapMetrics
 
 
 def row(symbol: str, missing: list[tuple[int, int]], *, numbered: bool = True) -> LedgerRow:
-    return LedgerRow("nowhere", symbol, 1, 100, missing, [], numbered, 0)
+    return LedgerRow("nowhere", symbol, 1, 100, missing, [], numbered, 1_700_000_000_500_000)
 
 
 def gap(state: str, cause: str = "ours") -> Gap:
     return Gap("nowhere", "A", 11, 20, 0, 1_000_000, state, cause, None, 0)
 
 
+def exposed_of(symbol: str, what: str) -> float | None:
+    return REGISTRY.get_sample_value(f"tickplant_worker_{what}", {"venue": "nowhere", "symbol": symbol})
+
+
 def missing(symbol: str) -> float | None:
-    return REGISTRY.get_sample_value(
-        "tickplant_worker_missing_trades", {"venue": "nowhere", "symbol": symbol}
-    )
+    return exposed_of(symbol, "missing_trades")
 
 
 def test_missing_trades_are_those_of_the_symbols_owned_now() -> None:
     exposed = GapMetrics()
     exposed.note_ledger([row("A", [(3, 3), (11, 20)]), row("B", []), row("C", [], numbered=False)])
     assert (missing("A"), missing("B"), missing("C")) == (11, 0, None)
+    assert exposed_of("A", "open_gaps") == 2
+    assert exposed_of("C", "watermark_seconds") == 1_700_000_000.5
     exposed.note_ledger([row("A", [(3, 3)])])
     assert missing("A") == 1
     exposed.forget()
@@ -38,3 +43,15 @@ def test_healed_trades_and_the_time_it_took() -> None:
     assert REGISTRY.get_sample_value("tickplant_worker_healed_trades_total", labels) == 10
     assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_count", labels) == 1
     assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_sum", labels) == 2.5
+
+
+def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GapMetrics, "_room", 2)
+    exposed, others = GapMetrics(), GapMetrics()
+    exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
+    others.note_ledger([row("D", [])])
+    assert [missing(symbol) for symbol in "ABCD"] == [0, 0, None, None]
+    exposed.forget()
+    others.note_ledger([row("E", [])])
+    assert missing("E") == 0
+    others.forget()
