@@ -14,6 +14,7 @@ from db.pool import transaction
 from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap
+from tickplant.streams import MIRROR_ROLES
 from tickplant.wire import Verdict
 
 TRADE_COLUMNS: Final = (
@@ -91,7 +92,7 @@ class Committed(NamedTuple):
     open_gaps: dict[tuple[str, str], list[Gap]]
     """All gaps that are not healed, of every venue and symbol of which one changed."""
     trim_entry_id: str
-    """The entry that every role has committed: those before it are no longer needed."""
+    """The entry that every role but the mirror has committed: no other needs those before it."""
 
 
 async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch: Batch) -> Committed:
@@ -131,7 +132,9 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
         for derived in batch.derived:
             await derived.write(connection, batch.entry_id)
         others = await connection.fetch(
-            "select entry_id from lease where partition = $1 and role <> $2", lease.partition, lease.role
+            "select entry_id from lease where partition = $1 and role <> all($2)",
+            lease.partition,
+            [lease.role, *MIRROR_ROLES],
         )
         await connection.execute(
             "select advance($1, $2, $3, $4, $5, $6)",

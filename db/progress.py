@@ -4,7 +4,7 @@ import asyncpg
 from msgspec import Struct
 
 from tickplant.market import SymbolId
-from tickplant.streams import entry_order
+from tickplant.streams import MIRROR_ROLES, entry_order
 
 
 class Committed(Struct, frozen=True):
@@ -15,7 +15,7 @@ class Committed(Struct, frozen=True):
     trades: dict[SymbolId, int]
     """Trades stored of each symbol."""
     entry_ids: dict[int, str]
-    """Of each partition, the last stream entry whose results every role has committed."""
+    """Of each partition, the last stream entry whose results every role but the mirror has committed."""
 
 
 class Totals(Struct, frozen=True):
@@ -38,7 +38,9 @@ async def read_committed(pool: asyncpg.Pool) -> Committed:
             " where c.venue = l.venue and c.symbol = l.symbol and c.\"interval\" = '1w') as trades"
             " from ledger l"
         )
-        leases = await connection.fetch("select partition, entry_id from lease")
+        leases = await connection.fetch(
+            "select partition, entry_id from lease where role <> all($1)", list(MIRROR_ROLES)
+        )
     entry_ids: dict[int, str] = {}
     for partition, entry_id in leases:
         known = entry_ids.get(partition)

@@ -12,6 +12,9 @@ GAPS: Final = "gaps"
 DEAD_LETTERS: Final = "dead_letters"
 """Stream of inputs that could not be understood, each with its source and reason; capped."""
 
+UNIFIED: Final = "unified"
+"""Hash of `venue:symbol` to its last price with its latest averages and signals, as JSON."""
+
 CONNECTIONS: Final = "connections"
 """Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
 
@@ -20,6 +23,15 @@ PARTITIONS: Final = "partitions"
 
 START: Final = "0-0"
 """The entry id before every entry."""
+
+MIRROR_TRADES: Final = "mirror-trades"
+"""The role that mirrors a partition's input to Kafka."""
+
+MIRROR_RESULTS: Final = "mirror-results"
+"""The role that mirrors a partition's results to Kafka."""
+
+MIRROR_ROLES: Final = (MIRROR_TRADES, MIRROR_RESULTS)
+"""Nothing waits for these, but for trimming, which does so up to their budget."""
 
 
 def trades_stream(partition: int) -> str:
@@ -30,6 +42,21 @@ def trades_stream(partition: int) -> str:
 def live_stream(partition: int) -> str:
     """Name the stream that carries a partition's live updates; capped, not durable."""
     return f"live:{partition}"
+
+
+def results_stream(partition: int) -> str:
+    """Name the stream of updates with results, kept until Kafka has them; empty where there is no mirror."""
+    return f"results:{partition}"
+
+
+def signals_stream(partition: int) -> str:
+    """Name the stream of a partition's signals, for whoever acts on them; capped."""
+    return f"signals:{partition}"
+
+
+def unified_stream(partition: int) -> str:
+    """Name the stream of prices joined with averages and signals; capped."""
+    return f"unified:{partition}"
 
 
 def owner_key(role: str, partition: int) -> str:
