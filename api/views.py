@@ -5,9 +5,9 @@ from typing import Annotated, Literal, cast
 
 from msgspec import Meta, Struct
 
-from api.times import format_time
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle, Gap, Side, SymbolId, Trade
+from tickplant.times import format_time
 from tickplant.wire import Connection
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}

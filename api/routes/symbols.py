@@ -10,10 +10,10 @@ from api.history import History
 from api.paging import USUAL, RestOfNames, read_rest, write_rest
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
 from api.routes.parameters import After, Limit
-from api.times import format_time
 from api.views import SymbolName, Time
 from db.symbols import SymbolRow, read_symbols
 from tickplant.market import SymbolId
+from tickplant.times import format_time
 
 _LIST = "symbols"
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.times import GREATEST_US, LEAST_US, format_time, parse_time
+from api.times import GREATEST_US, LEAST_US, parse_time
+from tickplant.times import format_time
 
 
 @pytest.mark.parametrize(
