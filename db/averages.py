@@ -1,0 +1,184 @@
+"""The tables of averages and statistics: what workers go on from, and what they store."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from db.corrections import CandleKey as CandleKey
+from db.corrections import recompute
+from db.times import time_of
+from tickplant.averages import AverageSpecs
+from tickplant.derived import Average, Statistics
+from tickplant.intervals import INTERVALS
+from tickplant.market import SymbolId
+
+
+class Remembered(NamedTuple):
+    """The last closed candles of an interval, oldest first, in columns."""
+
+    open_times_us: Sequence[int]
+    closes: Sequence[float]
+    last_event_times_us: Sequence[int]
+    last_trade_ids: Sequence[int]
+    """With the time: the trade that made the close."""
+
+
+NOTHING: Final = Remembered((), (), (), ())
+
+
+async def read_remembered(
+    pool: asyncpg.Pool,
+    partition: int,
+    specs: AverageSpecs,
+    until_us: Mapping[SymbolId, int] | None = None,
+) -> dict[SymbolId, dict[str, Remembered]]:
+    """Return what averages of a partition's symbols go on from, by symbol and interval.
+
+    Args:
+        pool: connections.
+        partition: whose.
+        specs: what is computed.
+        until_us: the venue's time up to which the roles of some symbols have come, where that is not as far
+            as the candles: those that end later are left out.
+    """
+    until = until_us or {}
+    intervals = [interval for interval in INTERVALS if specs.window(interval)]
+    rows = await pool.fetch(
+        _READ_REMEMBERED,
+        partition,
+        intervals,
+        [specs.window(interval) for interval in intervals],
+        [timedelta(microseconds=INTERVALS[interval]) for interval in intervals],
+        [venue for venue, _ in until],
+        [symbol for _, symbol in until],
+        [time_of(time_us) for time_us in until.values()],
+    )
+    found: defaultdict[SymbolId, dict[str, Remembered]] = defaultdict(dict)
+    for venue, symbol, interval, *columns in rows:
+        found[SymbolId(venue, symbol)][interval] = Remembered(*columns)
+    return dict(found)
+
+
+class AverageRows:
+    """What one transaction stores of averages and statistics: `db.commit.Rows`."""
+
+    def __init__(
+        self,
+        averages: Sequence[Average],
+        statistics: Sequence[Statistics],
+        corrected: Iterable[CandleKey],
+        specs: AverageSpecs,
+    ) -> None:
+        """Take what has been computed, each candle's at most once.
+
+        Args:
+            averages: of candles that have closed.
+            statistics: of minutes that have closed.
+            corrected: closed candles whose close may be another since, or that have come among others.
+            specs: what is computed anew where these are.
+        """
+        self._averages = averages
+        self._statistics = statistics
+        self._corrected = corrected
+        self._specs = specs
+
+    async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
+        """Store it, after the transaction's candles."""
+        await _write(connection, self._averages, self._statistics)
+        await correct_averages(connection, self._corrected, self._specs)
+
+
+async def correct_averages(
+    connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
+) -> None:
+    """Make the rows what candles make of them now, where some have changed; arguments as of `recompute`."""
+    now = await recompute(connection, changed, specs)
+    if now.void_averages:
+        rows = [(*_key(candle), name) for candle, name in now.void_averages]
+        await connection.execute(_DELETE_AVERAGES, *_columns(rows))
+    if now.void_statistics:
+        rows = [(it.venue, it.symbol, time_of(it.open_time_us)) for it in now.void_statistics]
+        await connection.execute(_DELETE_STATISTICS, *_columns(rows))
+    await _write(connection, now.averages, now.statistics)
+
+
+async def _write(
+    connection: asyncpg.Connection, averages: Sequence[Average], statistics: Sequence[Statistics]
+) -> None:
+    if averages:
+        rows = [(*_key(it), it.name, it.value) for it in averages]
+        await connection.execute(_WRITE_AVERAGES, *_columns(rows))
+    if statistics:
+        rows = [_statistics_values(it) for it in statistics]
+        await connection.execute(_WRITE_STATISTICS, *_columns(rows))
+
+
+def _key(it: Average | CandleKey) -> tuple[Any, ...]:
+    return it.venue, it.symbol, it.interval, time_of(it.open_time_us)
+
+
+def _statistics_values(it: Statistics) -> tuple[Any, ...]:
+    found = it.points, it.return_, it.mean, it.stddev, it.zscore, it.q1, it.q3
+    return it.venue, it.symbol, time_of(it.open_time_us), *found
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    return zip(*rows, strict=True)
+
+
+_READ_REMEMBERED: Final = """
+select l.venue, l.symbol, i.name, c.*
+from ledger l
+left join unnest($5::text[], $6::text[], $7::timestamptz[]) as u (venue, symbol, until)
+    on u.venue = l.venue and u.symbol = l.symbol
+cross join unnest($2::text[], $3::int8[], $4::interval[]) as i (name, count, length)
+cross join lateral (
+    select array_agg((extract(epoch from open_time) * 1000000)::int8 order by open_time),
+        array_agg(close::float8 order by open_time),
+        array_agg((extract(epoch from last_event_time) * 1000000)::int8 order by open_time),
+        array_agg(last_trade_id order by open_time)
+    from (
+        select * from candles
+        where venue = l.venue and symbol = l.symbol and "interval" = i.name and closed
+            and open_time <= coalesce(u.until, 'infinity') - i.length
+        order by open_time desc limit i.count
+    ) newest
+    having count(*) > 0
+) c
+where l.partition = $1
+"""
+
+_WRITE_AVERAGES: Final = """
+insert into averages as a (venue, symbol, "interval", open_time, name, value)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::float8[])
+on conflict (venue, symbol, "interval", name, open_time) do update set value = excluded.value
+where a.value <> excluded.value
+"""
+
+_WRITE_STATISTICS: Final = """
+insert into statistics as s (venue, symbol, open_time, points, return, mean, stddev, zscore, q1, q3)
+select * from unnest(
+    $1::text[], $2::text[], $3::timestamptz[], $4::int4[], $5::float8[], $6::float8[], $7::float8[],
+    $8::float8[], $9::float8[], $10::float8[]
+)
+on conflict (venue, symbol, open_time) do update set
+    points = excluded.points, return = excluded.return, mean = excluded.mean, stddev = excluded.stddev,
+    zscore = excluded.zscore, q1 = excluded.q1, q3 = excluded.q3
+"""
+
+_DELETE_AVERAGES: Final = """
+delete from averages a
+using unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
+    as v (venue, symbol, "interval", open_time, name)
+where a.venue = v.venue and a.symbol = v.symbol and a."interval" = v."interval"
+    and a.open_time = v.open_time and (v.name is null or a.name = v.name)
+"""
+
+_DELETE_STATISTICS: Final = """
+delete from statistics s
+using unnest($1::text[], $2::text[], $3::timestamptz[]) as v (venue, symbol, open_time)
+where s.venue = v.venue and s.symbol = v.symbol and s.open_time = v.open_time
+"""

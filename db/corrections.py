@@ -1,0 +1,159 @@
+"""Averages and statistics computed anew from the candles table, where candles have changed."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.times import time_of
+from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.derived import Average, Statistics
+from tickplant.intervals import BASE, INTERVALS
+
+
+class CandleKey(NamedTuple):
+    """A row of the candles table."""
+
+    venue: str
+    symbol: str
+    interval: str
+    open_time_us: int
+
+
+class Recomputed(NamedTuple):
+    """What averages and statistics are now."""
+
+    averages: list[Average]
+    statistics: list[Statistics]
+    void_averages: list[tuple[CandleKey, str | None]]
+    """Those that are none any more, by name; None for all of a candle that is gone."""
+    void_statistics: list[CandleKey]
+
+
+class Stretch(NamedTuple):
+    """Changed candles of one symbol and interval that lie so near that they are read together."""
+
+    venue: str
+    symbol: str
+    interval: str
+    changed_us: list[int]
+    """Their open times, ascending."""
+    window: int
+    """How many candles a value is made of, at most: so many before are read, and so many after."""
+
+    def candle(self, open_time_us: int) -> CandleKey:
+        """Name a candle of the same symbol and interval."""
+        return CandleKey(self.venue, self.symbol, self.interval, open_time_us)
+
+
+async def recompute(
+    connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
+) -> Recomputed:
+    """Compute whatever contains one of some candles.
+
+    Args:
+        connection: in the transaction that has changed the candles.
+        changed: those that have changed, have come or are gone; the open ones among them count for nothing.
+        specs: what is computed.
+    """
+    result = Recomputed([], [], [], [])
+    found = list(stretches(changed, specs))
+    if found:
+        rows = [
+            (*it[:3], time_of(it.changed_us[0]), time_of(it.changed_us[-1]), it.window - 1) for it in found
+        ]
+        closes = await connection.fetch(_READ, *zip(*rows, strict=True))
+        for stretch, row in zip(found, closes, strict=True):
+            _recompute(result, stretch, specs, *row)
+    return result
+
+
+def stretches(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[Stretch]:
+    """Put changed candles together where all between them must be read anyway."""
+    series: defaultdict[tuple[str, str, str], set[int]] = defaultdict(set)
+    for venue, symbol, interval, open_time_us in changed:
+        series[venue, symbol, interval].add(open_time_us)
+    for (venue, symbol, interval), open_times_us in series.items():
+        window = specs.window(interval)
+        if not window:
+            continue
+        stretch: list[int] = []
+        for open_time_us in sorted(open_times_us):
+            if stretch and open_time_us - stretch[-1] > window * INTERVALS[interval]:
+                yield Stretch(venue, symbol, interval, stretch, window)
+                stretch = []
+            stretch.append(open_time_us)
+        yield Stretch(venue, symbol, interval, stretch, window)
+
+
+def _recompute(
+    result: Recomputed,
+    stretch: Stretch,
+    specs: AverageSpecs,
+    times_us: Sequence[int],
+    closes: Sequence[float],
+) -> None:
+    averages = specs.averages if stretch.interval in specs.intervals else ()
+    for open_time_us in set(stretch.changed_us).difference(times_us):
+        result.void_averages.append((stretch.candle(open_time_us), None))
+        result.void_statistics.append(stretch.candle(open_time_us))
+    for index, distance in _distances(times_us, stretch.changed_us):
+        candle = stretch.candle(times_us[index])
+        seen = closes[max(0, index + 1 - stretch.window) : index + 1]
+        for spec in averages:
+            if distance < spec.window:
+                _put_average(result, candle, spec, average(spec, seen))
+        if stretch.interval == BASE and distance < specs.statistics_window:
+            found = moments(seen, specs.returns)
+            if found is None:
+                result.void_statistics.append(candle)
+            else:
+                result.statistics.append(Statistics(stretch.venue, stretch.symbol, times_us[index], *found))
+
+
+def _distances(times_us: Sequence[int], changed_us: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the index of each candle from the first change on, and how many candles ago the last one was."""
+    begins = [bisect_left(times_us, it) for it in changed_us] + [len(times_us)]
+    for begin, end in pairwise(begins):
+        for index in range(begin, end):
+            yield index, index - begin
+
+
+def _put_average(result: Recomputed, candle: CandleKey, spec: AverageSpec, value: float | None) -> None:
+    if value is None:
+        result.void_averages.append((candle, spec.name))
+    else:
+        result.averages.append(Average(*candle, spec.name, value))
+
+
+# The closed candles from the first change to the last, and so many before and after them.
+_READ: Final = """
+select c.*
+from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::int8[])
+    with ordinality as s (venue, symbol, name, first, last, count, number)
+cross join lateral (
+    select coalesce(array_agg((extract(epoch from open_time) * 1000000)::int8 order by open_time), '{}'),
+        coalesce(array_agg(close::float8 order by open_time), '{}')
+    from (
+        (
+            select open_time, close from candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+                and open_time < s.first
+            order by open_time desc limit s.count
+        ) union all (
+            select open_time, close from candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+                and open_time between s.first and s.last
+        ) union all (
+            select open_time, close from candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+                and open_time > s.last
+            order by open_time limit s.count
+        )
+    ) as near
+) as c
+order by s.number
+"""

@@ -1,0 +1,152 @@
+"""Moving averages of closes, and statistics of their returns: what is computed, and by which formula. Pure.
+
+Each value is a function of the last closes alone, the same for whoever computes it: a worker as candles
+close, the database's rows when a candle is corrected, the API for a length that nobody stores. The closes are
+those of closed candles; an interval without trades has no candle, and counts for nothing. Sums are rounded
+once, at the end (`math.fsum`), and weights are made by multiplications only, so that the same closes give the
+same bits on any machine and under any version of Python.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate, chain, pairwise, repeat
+from operator import mul
+from typing import Final, Literal, NamedTuple, get_args
+
+from tickplant.intervals import BASE, INTERVALS
+
+Kind = Literal["sma", "ema", "wma"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+
+MAX_LENGTH: Final = 500
+"""The longest average, in candles."""
+
+_EMA_LENGTHS: Final = 15
+"""The closes that an exponential average sees, in multiples of its length. Those before would weigh less than
+e^-30 together, which is some 1e-13."""
+
+
+class AverageSpec(NamedTuple):
+    """One moving average."""
+
+    kind: Kind
+    length: int
+    """In candles, 1 to `MAX_LENGTH`."""
+
+    @property
+    def name(self) -> str:
+        """Kind and length, such as sma_7."""
+        return f"{self.kind}_{self.length}"
+
+    @property
+    def window(self) -> int:
+        """How many of the last closes it is made of, at most."""
+        return self.length * _EMA_LENGTHS if self.kind == "ema" else self.length
+
+
+class AverageSpecs(NamedTuple):
+    """All that is computed for each symbol."""
+
+    averages: tuple[AverageSpec, ...]
+    intervals: tuple[str, ...] = tuple(INTERVALS)
+    """Of the candles that are averaged."""
+    returns: int = 60
+    """How many returns of a minute the statistics are of, at most; at least 2."""
+
+    def window(self, interval: str) -> int:
+        """Return how many of an interval's last closes anything is made of; 0 for none."""
+        windows = [spec.window for spec in self.averages] if interval in self.intervals else []
+        return max([*windows, self.statistics_window if interval == BASE else 0], default=0)
+
+    @property
+    def statistics_window(self) -> int:
+        """How many of the last closes of a minute the statistics are made of, at most."""
+        return self.returns + 2
+
+
+def average(spec: AverageSpec, closes: Sequence[float]) -> float | None:
+    """Compute a moving average as of the newest close; None before there are as many closes as its length.
+
+    - `sma`: the arithmetic mean of the last L closes.
+    - `wma`: their mean with weights 1 to L, the newest weighing most.
+    - `ema`: e[t] = a * close[t] + (1 - a) * e[t - 1] with a = 2 / (L + 1), where the oldest close seen is its
+      own average; the same as pandas' `closes.ewm(span=L, adjust=False, min_periods=L).mean()`
+      (https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.ewm.html). It sees the last 15 L closes,
+      which differs from seeing all by less than 1e-12 of the value.
+
+    pandas gives an exponential average from the first close on. Here, as for the others, it begins with the
+    L-th: until then it is mostly the close that it happened to begin with.
+
+    Args:
+        spec: which.
+        closes: oldest first; those before the last `spec.window` change nothing.
+    """
+    length = spec.length
+    if len(closes) < length:
+        return None
+    if spec.kind == "sma":
+        return math.fsum(closes[-length:]) / length
+    if spec.kind == "wma":
+        return math.fsum(map(mul, range(1, length + 1), closes[-length:])) / (length * (length + 1) // 2)
+    seen = closes[-spec.window :]
+    weights, rests = _ema_weights(length)
+    # The recursion, written out; what the weights lack to one is the oldest close's.
+    terms = map(mul, weights[-len(seen) :], seen)
+    return math.fsum(chain(terms, (rests[len(seen)] * seen[0],)))
+
+
+class Moments(NamedTuple):
+    """How the last return lies among those before it; see `tickplant.derived.Statistics`."""
+
+    points: int
+    return_: float
+    mean: float | None
+    stddev: float | None
+    zscore: float | None
+    q1: float | None
+    q3: float | None
+
+
+def moments(closes: Sequence[float], returns: int) -> Moments | None:
+    """Compute statistics of the newest return; None where there is no close before the newest.
+
+    A return is a close over the close before, less one; where that is 0 there is none. The standard deviation
+    is the sample's, with n - 1. Quartiles are interpolated linearly between the two returns around the place
+    (n - 1) p, counted from 0, as `numpy.percentile` does: method 7 of Hyndman and Fan, Sample Quantiles in
+    Statistical Packages (1996).
+
+    Args:
+        closes: of minutes, oldest first; those before the last `returns` + 2 change nothing.
+        returns: how many returns before the newest to look at, at most.
+    """
+    seen = closes[-returns - 2 :]
+    if len(seen) < 2 or not seen[-2]:
+        return None
+    *before, last = [close / previous - 1 for previous, close in pairwise(seen) if previous]
+    points = len(before)
+    if not points:
+        return Moments(0, last, None, None, None, None, None)
+    mean = math.fsum(before) / points
+    stddev = None
+    if points > 1:
+        stddev = math.sqrt(math.fsum([(it - mean) * (it - mean) for it in before]) / (points - 1))
+    before.sort()
+    zscore = (last - mean) / stddev if stddev else None
+    return Moments(points, last, mean, stddev, zscore, _quantile(before, 0.25), _quantile(before, 0.75))
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    place = (len(ascending) - 1) * share
+    below = int(place)
+    low, high = ascending[below], ascending[math.ceil(place)]
+    return low + (high - low) * (place - below)
+
+
+@lru_cache(maxsize=64)
+def _ema_weights(length: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the weights of the closes seen, oldest first, and by number of closes what they lack to one."""
+    count = length * _EMA_LENGTHS
+    alpha = 2 / (length + 1)
+    rests = tuple(accumulate(repeat((length - 1) / (length + 1), count), mul, initial=1.0))
+    return tuple(alpha * rest for rest in reversed(rests[:-1])), rests
