@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from db.averages import NOTHING, Remembered
@@ -89,7 +89,7 @@ class Closes:
         self._last_times_us = array("q", remembered.last_event_times_us)
         self._last_ids = array("q", remembered.last_trade_ids)
 
-    def through(self, open_time_us: int) -> array[float]:
+    def through(self, open_time_us: int) -> Sequence[float]:
         """Return the closes up to that of a candle, as many as count."""
         end = bisect_right(self._open_times_us, open_time_us)
         return self._closes[max(0, end - self._window) : end]
