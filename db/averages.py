@@ -12,7 +12,7 @@ from db.corrections import recompute
 from db.times import time_of
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
-from tickplant.intervals import INTERVALS
+from tickplant.intervals import BASE, INTERVALS
 from tickplant.market import SymbolId
 
 
@@ -96,37 +96,50 @@ async def correct_averages(
 ) -> None:
     """Make the rows what candles make of them now, where some have changed; arguments as of `recompute`."""
     now = await recompute(connection, changed, specs)
-    if now.void_averages:
-        rows = [(*_key(candle), name) for candle, name in now.void_averages]
-        await connection.execute(_DELETE_AVERAGES, *_columns(rows))
-    if now.void_statistics:
-        rows = [(it.venue, it.symbol, time_of(it.open_time_us)) for it in now.void_statistics]
-        await connection.execute(_DELETE_STATISTICS, *_columns(rows))
-    await _write(connection, now.averages, now.statistics)
+    void = [(*_key(candle), None) for candle in now.gone]
+    void += [(*_key(candle), name) for (candle, name), value in now.averages.items() if value is None]
+    await _execute(connection, _DELETE_AVERAGES, void)
+    gone = [candle for candle in now.gone if candle.interval == BASE]
+    gone += [candle for candle, found in now.statistics.items() if found is None]
+    await _execute(connection, _DELETE_STATISTICS, [_minute(candle) for candle in gone])
+    await _write(
+        connection,
+        [
+            Average(*candle, name, value)
+            for (candle, name), value in now.averages.items()
+            if value is not None
+        ],
+        [
+            Statistics(candle.venue, candle.symbol, candle.open_time_us, *found)
+            for candle, found in now.statistics.items()
+            if found is not None
+        ],
+    )
 
 
 async def _write(
-    connection: asyncpg.Connection, averages: Sequence[Average], statistics: Sequence[Statistics]
+    connection: asyncpg.Connection, averages: Iterable[Average], statistics: Iterable[Statistics]
 ) -> None:
-    if averages:
-        rows = [(*_key(it), it.name, it.value) for it in averages]
-        await connection.execute(_WRITE_AVERAGES, *_columns(rows))
-    if statistics:
-        rows = [_statistics_values(it) for it in statistics]
-        await connection.execute(_WRITE_STATISTICS, *_columns(rows))
+    await _execute(connection, _WRITE_AVERAGES, [(*_key(it), it.name, it.value) for it in averages])
+    rows = [
+        (*_minute(it), it.points, it.return_, it.mean, it.stddev, it.zscore, it.q1, it.q3)
+        for it in statistics
+    ]
+    await _execute(connection, _WRITE_STATISTICS, rows)
+
+
+async def _execute(connection: asyncpg.Connection, query: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Run a statement on rows, which it takes as columns; none are no work."""
+    if rows:
+        await connection.execute(query, *zip(*rows, strict=True))
 
 
 def _key(it: Average | CandleKey) -> tuple[Any, ...]:
     return it.venue, it.symbol, it.interval, time_of(it.open_time_us)
 
 
-def _statistics_values(it: Statistics) -> tuple[Any, ...]:
-    found = it.points, it.return_, it.mean, it.stddev, it.zscore, it.q1, it.q3
-    return it.venue, it.symbol, time_of(it.open_time_us), *found
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
-    return zip(*rows, strict=True)
+def _minute(it: Statistics | CandleKey) -> tuple[Any, ...]:
+    return it.venue, it.symbol, time_of(it.open_time_us)
 
 
 _READ_REMEMBERED: Final = """

@@ -9,8 +9,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.times import time_of
-from tickplant.averages import AverageSpec, AverageSpecs, average, moments
-from tickplant.derived import Average, Statistics
+from tickplant.averages import AverageSpecs, Moments, average, moments
 from tickplant.intervals import BASE, INTERVALS
 
 
@@ -24,13 +23,13 @@ class CandleKey(NamedTuple):
 
 
 class Recomputed(NamedTuple):
-    """What averages and statistics are now."""
+    """What averages and statistics are now; None where there is none any more."""
 
-    averages: list[Average]
-    statistics: list[Statistics]
-    void_averages: list[tuple[CandleKey, str | None]]
-    """Those that are none any more, by name; None for all of a candle that is gone."""
-    void_statistics: list[CandleKey]
+    averages: dict[tuple[CandleKey, str], float | None]
+    """By candle and name."""
+    statistics: dict[CandleKey, Moments | None]
+    gone: set[CandleKey]
+    """Candles that are none any more."""
 
 
 class Stretch(NamedTuple):
@@ -59,7 +58,7 @@ async def recompute(
         changed: those that have changed, have come or are gone; the open ones among them count for nothing.
         specs: what is computed.
     """
-    result = Recomputed([], [], [], [])
+    result = Recomputed({}, {}, set())
     found = list(stretches(changed, specs))
     if found:
         rows = [
@@ -97,21 +96,15 @@ def _recompute(
     closes: Sequence[float],
 ) -> None:
     averages = specs.averages if stretch.interval in specs.intervals else ()
-    for open_time_us in set(stretch.changed_us).difference(times_us):
-        result.void_averages.append((stretch.candle(open_time_us), None))
-        result.void_statistics.append(stretch.candle(open_time_us))
+    result.gone.update(map(stretch.candle, set(stretch.changed_us).difference(times_us)))
     for index, distance in _distances(times_us, stretch.changed_us):
         candle = stretch.candle(times_us[index])
         seen = closes[max(0, index + 1 - stretch.window) : index + 1]
         for spec in averages:
             if distance < spec.window:
-                _put_average(result, candle, spec, average(spec, seen))
+                result.averages[candle, spec.name] = average(spec, seen)
         if stretch.interval == BASE and distance < specs.statistics_window:
-            found = moments(seen, specs.returns)
-            if found is None:
-                result.void_statistics.append(candle)
-            else:
-                result.statistics.append(Statistics(stretch.venue, stretch.symbol, times_us[index], *found))
+            result.statistics[candle] = moments(seen, specs.returns)
 
 
 def _distances(times_us: Sequence[int], changed_us: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -120,13 +113,6 @@ def _distances(times_us: Sequence[int], changed_us: Sequence[int]) -> Iterator[t
     for begin, end in pairwise(begins):
         for index in range(begin, end):
             yield index, index - begin
-
-
-def _put_average(result: Recomputed, candle: CandleKey, spec: AverageSpec, value: float | None) -> None:
-    if value is None:
-        result.void_averages.append((candle, spec.name))
-    else:
-        result.averages.append(Average(*candle, spec.name, value))
 
 
 # The closed candles from the first change to the last, and so many before and after them.
