@@ -11,9 +11,10 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from tickplant.derived import Average, Change, Firing, Signal
+from tickplant.derived import Change, Firing, Signal, Unified
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
+from tickplant.paper import Account
 
 TRADES: Final = b"t"
 CLOCK: Final = b"c"
@@ -66,14 +67,13 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
     """The whole state, not a delta, of every candle that changed."""
     gaps: tuple[Gap, ...] = ()
     """The whole state of every gap that changed."""
-    averages: tuple[Average, ...] = ()
-    """Averages of candles that have closed, after the commit, as are all fields from here on."""
     signals: tuple[Signal, ...] = ()
+    """After the commit, as are all fields from here on."""
     firings: tuple[Firing, ...] = ()
-    accounts: tuple[Raw, ...] = ()
+    accounts: tuple[Account, ...] = ()
     """The paper bot's account of every symbol where it changed."""
-    unified: tuple[Raw, ...] = ()
-    """JSON of each symbol that traded: its price, its latest averages and signals."""
+    unified: tuple[Unified, ...] = ()
+    """Each symbol that traded, with its latest averages and signals."""
 
 
 class Connection(Struct, frozen=True):

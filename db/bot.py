@@ -1,0 +1,291 @@
+"""The paper bot's tables: accounts, orders, fills and equity, written with the trades that caused them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+
+from db.times import time_of, us_of
+from tickplant.derived import BotSwitch
+from tickplant.market import SymbolId
+from tickplant.paper import Account, AccountState, Changes, Equity, Fill, Order
+
+_WRITE_ACCOUNTS: Final = """
+insert into bot_accounts
+select r.*, $1::int
+from unnest(
+    $2::text[], $3::text[], $4::int8[], $5::timestamptz[], $6::bool[], $7::int8[], $8::bool[], $9::numeric[],
+    $10::numeric[], $11::numeric[], $12::numeric[], $13::numeric[], $14::numeric[], $15::int8[],
+    $16::numeric[], $17::numeric[], $18::timestamptz[], $19::numeric[]
+) r
+on conflict (venue, symbol) do update set
+    version = excluded.version, "time" = excluded."time", enabled = excluded.enabled,
+    switch_version = excluded.switch_version, halted = excluded.halted, cash = excluded.cash,
+    "position" = excluded."position", cost = excluded.cost, profit = excluded.profit, fees = excluded.fees,
+    orders = excluded.orders, price = excluded.price, equity = excluded.equity, day = excluded.day,
+    day_equity = excluded.day_equity
+"""
+
+_WRITE_ORDERS: Final = """
+insert into bot_orders
+select * from unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[], $6::text[], $7::int8[],
+    $8::timestamptz[], $9::text[], $10::text[])
+on conflict (venue, symbol, number) do update set state = excluded.state, reason = excluded.reason
+"""
+
+_WRITE_FILLS: Final = """
+insert into bot_fills
+select * from unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::int8[], $6::timestamptz[],
+    $7::numeric[], $8::numeric[], $9::numeric[], $10::numeric[], $11::numeric[])
+"""
+
+_WRITE_EQUITY: Final = """
+insert into bot_equity
+select * from unnest($1::text[], $2::text[], $3::timestamptz[], $4::numeric[], $5::numeric[], $6::numeric[],
+    $7::numeric[])
+"""
+
+_WRITE_SWITCHED: Final = """
+insert into bot_switched values ($1, $2, $3)
+on conflict (partition) do update set version = excluded.version, enabled = excluded.enabled
+"""
+
+
+class BotRows:
+    """What the bot stores with a batch: `db.commit.Rows`."""
+
+    def __init__(self, partition: int, changes: Sequence[Changes], switch: BotSwitch | None) -> None:
+        """Take what has changed.
+
+        Args:
+            partition: the one owned.
+            changes: one for each account that changed.
+            switch: the last switching that has come down the stream; None where none did.
+        """
+        self._partition = partition
+        self._changes = changes
+        self._switch = switch
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The accounts that changed, for whoever watches."""
+        return tuple(each.account for each in self._changes)
+
+    async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
+        """Store it, inside the worker's transaction."""
+        if self._switch is not None:
+            await connection.execute(
+                _WRITE_SWITCHED, self._partition, self._switch.version, self._switch.enabled
+            )
+        accounts = [_account_values(each.account) for each in self._changes]
+        if accounts:
+            await connection.execute(_WRITE_ACCOUNTS, self._partition, *zip(*accounts, strict=True))
+        for statement, rows in (
+            (_WRITE_ORDERS, [_order_values(it) for each in self._changes for it in each.orders]),
+            (_WRITE_FILLS, [_fill_values(it) for each in self._changes for it in each.fills]),
+            (_WRITE_EQUITY, [_equity_values(it) for each in self._changes for it in each.equities]),
+        ):
+            if rows:
+                await connection.execute(statement, *zip(*rows, strict=True))
+
+
+class BotStates(NamedTuple):
+    """What the bot of one partition goes on with."""
+
+    accounts: dict[SymbolId, AccountState]
+    switch: BotSwitch | None
+    """The last switching that has come down the stream; None where none did."""
+
+
+async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
+    """Return what the bot of a partition was, as of the committed entry."""
+    orders: defaultdict[tuple[str, str], list[Order]] = defaultdict(list)
+    for row in await pool.fetch(
+        "select o.* from bot_orders o join bot_accounts a using (venue, symbol)"
+        " where a.partition = $1 and o.state = 'open' order by o.number",
+        partition,
+    ):
+        orders[row["venue"], row["symbol"]].append(_order_of(row))
+    rows = await pool.fetch("select * from bot_accounts where partition = $1", partition)
+    accounts = {
+        SymbolId(row["venue"], row["symbol"]): AccountState(
+            _account_of(row), orders[row["venue"], row["symbol"]]
+        )
+        for row in rows
+    }
+    switched = await pool.fetchrow("select * from bot_switched where partition = $1", partition)
+    switch = BotSwitch(switched["enabled"], switched["version"]) if switched else None
+    return BotStates(accounts, switch)
+
+
+async def read_account(connection: asyncpg.Connection, symbol: SymbolId) -> Account | None:
+    """Return the account of a symbol; None where it has none yet."""
+    row = await connection.fetchrow("select * from bot_accounts where venue = $1 and symbol = $2", *symbol)
+    return _account_of(row) if row else None
+
+
+async def read_accounts(connection: asyncpg.Connection) -> list[Account]:
+    """Return all accounts by symbol."""
+    rows = await connection.fetch("select * from bot_accounts order by venue, symbol")
+    return [_account_of(row) for row in rows]
+
+
+async def read_orders(
+    connection: asyncpg.Connection, symbol: SymbolId | None, limit: int
+) -> list[tuple[Order, Fill | None]]:
+    """Return the newest orders and how they were filled, the newest first.
+
+    Args:
+        connection: any.
+        symbol: whose; None for all.
+        limit: the most to return.
+    """
+    rows = await connection.fetch(
+        'select o.*, f.trade_id as filled_by, f."time" as filled_at, f.price, f.size, f.quote, f.fee,'
+        " f.profit"
+        " from bot_orders o left join bot_fills f using (venue, symbol, number)"
+        " where $1::text is null or o.venue = $1 and o.symbol = $2"
+        ' order by o."time" desc, o.venue, o.symbol, o.number desc limit $3',
+        *(symbol or (None, None)),
+        limit,
+    )
+    return [(_order_of(row), _fill_of(row) if row["price"] is not None else None) for row in rows]
+
+
+async def read_equity(
+    connection: asyncpg.Connection, symbol: SymbolId, *, start_us: int, end_us: int, limit: int
+) -> list[Equity]:
+    """Return what an account was worth at each minute in a time, end excluded: the newest, oldest first."""
+    rows = await connection.fetch(
+        'select * from bot_equity where venue = $1 and symbol = $2 and "time" >= $3 and "time" < $4'
+        ' order by "time" desc limit $5',
+        *symbol,
+        time_of(start_us),
+        time_of(end_us),
+        limit,
+    )
+    return [
+        Equity(
+            row["venue"],
+            row["symbol"],
+            us_of(row["time"]),
+            row["cash"],
+            row["position"],
+            row["price"],
+            row["equity"],
+        )
+        for row in reversed(rows)
+    ]
+
+
+def _account_values(it: Account) -> tuple[Any, ...]:
+    return (
+        it.venue,
+        it.symbol,
+        it.version,
+        time_of(it.time_us),
+        it.enabled,
+        it.switch_version,
+        it.halted,
+        it.initial_cash,
+        it.cash,
+        it.position,
+        it.cost,
+        it.profit,
+        it.fees,
+        it.orders,
+        it.price,
+        it.equity,
+        time_of(it.day_us),
+        it.day_equity,
+    )
+
+
+def _account_of(row: asyncpg.Record) -> Account:
+    return Account(
+        venue=row["venue"],
+        symbol=row["symbol"],
+        version=row["version"],
+        time_us=us_of(row["time"]),
+        enabled=row["enabled"],
+        switch_version=row["switch_version"],
+        halted=row["halted"],
+        initial_cash=row["initial_cash"],
+        cash=row["cash"],
+        position=row["position"],
+        cost=row["cost"],
+        profit=row["profit"],
+        fees=row["fees"],
+        orders=row["orders"],
+        price=row["price"],
+        equity=row["equity"],
+        day_us=us_of(row["day"]),
+        day_equity=row["day_equity"],
+    )
+
+
+def _order_values(it: Order) -> tuple[Any, ...]:
+    return (
+        it.venue,
+        it.symbol,
+        it.number,
+        it.strategy,
+        it.signal_number,
+        it.side,
+        it.trade_id,
+        time_of(it.time_us),
+        it.state,
+        it.reason,
+    )
+
+
+def _order_of(row: asyncpg.Record) -> Order:
+    return Order(
+        row["venue"],
+        row["symbol"],
+        row["number"],
+        row["strategy"],
+        row["signal_number"],
+        row["side"],
+        row["trade_id"],
+        us_of(row["time"]),
+        row["state"],
+        row["reason"],
+    )
+
+
+def _fill_values(it: Fill) -> tuple[Any, ...]:
+    return (
+        it.venue,
+        it.symbol,
+        it.number,
+        it.side,
+        it.trade_id,
+        time_of(it.time_us),
+        it.price,
+        it.size,
+        it.quote,
+        it.fee,
+        it.profit,
+    )
+
+
+def _fill_of(row: asyncpg.Record) -> Fill:
+    return Fill(
+        row["venue"],
+        row["symbol"],
+        row["number"],
+        row["side"],
+        row["filled_by"],
+        us_of(row["filled_at"]),
+        row["price"],
+        row["size"],
+        row["quote"],
+        row["fee"],
+        row["profit"],
+    )
+
+
+def _equity_values(it: Equity) -> tuple[Any, ...]:
+    return (it.venue, it.symbol, time_of(it.time_us), it.cash, it.position, it.price, it.equity)
