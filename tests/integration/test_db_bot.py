@@ -1,0 +1,71 @@
+"""The paper bot's tables give back exactly what was written."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from db.bot import BotRows, read_account, read_accounts, read_bot_states, read_equity, read_orders
+from tickplant.derived import BotSwitch
+from tickplant.market import SymbolId
+from tickplant.paper import Account, AccountState, Changes, Equity, Fill, Order
+
+T0 = 1_723_161_240_000_000
+SYMBOL = SymbolId("binance", "PEPEUSDT")
+PRICE = Decimal("0.00001234")
+
+ACCOUNT = Account(
+    venue="binance",
+    symbol="PEPEUSDT",
+    version=7,
+    time_us=T0,
+    enabled=False,
+    switch_version=2,
+    halted=True,
+    initial_cash=Decimal("10000.00000000"),
+    cash=Decimal("8999.00000001"),
+    position=Decimal("81037277.14748783"),
+    cost=Decimal("1001.00000000"),
+    profit=Decimal("-0.00000007"),
+    fees=Decimal("1.00000000"),
+    orders=2,
+    price=PRICE,
+    equity=Decimal("9999.00000001"),
+    day_us=T0 - T0 % 86_400_000_000,
+    day_equity=Decimal("10000.00000000"),
+)
+FILLED = Order("binance", "PEPEUSDT", 1, "cross", 5, "buy", 100, T0 - 2, "open")
+WAITING = Order("binance", "PEPEUSDT", 2, "cross", 6, "sell", 102, T0)
+FILL = Fill(
+    *("binance", "PEPEUSDT", 1, "buy", 101, T0 - 1),
+    *(PRICE, Decimal("81037277.14748783"), Decimal("1000.00000000"), Decimal("1.00000000"), Decimal("0E-8")),
+)
+EQUITY = Equity("binance", "PEPEUSDT", T0, ACCOUNT.cash, ACCOUNT.position, PRICE, ACCOUNT.equity)
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+async def test_an_account_comes_back_to_the_last_digit(
+    connection: asyncpg.Connection, database_url: str
+) -> None:
+    filled = replace(FILLED, state="filled")
+    await BotRows(3, [Changes(ACCOUNT, [FILLED], [], [])], None).write(connection, "1-0")
+    rows = BotRows(3, [Changes(ACCOUNT, [filled, WAITING], [FILL], [EQUITY])], BotSwitch(False, 2, "why"))
+    await rows.write(connection, "2-0")
+    async with asyncpg.create_pool(database_url, min_size=0) as pool:
+        states = await read_bot_states(pool, 3)
+        assert (await read_bot_states(pool, 2)).accounts == {}
+    assert states.accounts == {SYMBOL: AccountState(ACCOUNT, [WAITING])}
+    assert str(states.accounts[SYMBOL].account) == str(ACCOUNT)
+    assert states.switch == BotSwitch(False, 2)
+    assert await read_account(connection, SYMBOL) == ACCOUNT
+    assert await read_accounts(connection) == [ACCOUNT]
+    assert await read_orders(connection, None, 10) == [(WAITING, None), (filled, FILL)]
+    assert await read_equity(connection, SYMBOL, start_us=T0, end_us=T0 + 1, limit=5) == [EQUITY]
