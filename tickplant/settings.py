@@ -12,7 +12,9 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
+from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
 PREFIX: Final = "TICKPLANT_"
@@ -22,6 +24,8 @@ _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
+"""Of averages, in candles."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -60,6 +64,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
+    sma: Lengths = (7, 25, 99)
+    ema: Lengths = (12, 26)
+    wma: Lengths = ()
+    average_intervals: tuple[str, ...] = tuple(INTERVALS)
+    """Of the candles that are averaged."""
+    statistics_returns: Annotated[int, Meta(ge=2, le=10_000)] = 60
+    """How many returns of a minute its statistics are of, at most."""
+    anomaly_zscore: Annotated[float, Meta(gt=0)] = 3.0
+    """Standard deviations from the mean from which on a return is an anomaly."""
+    anomaly_iqr: Annotated[float, Meta(gt=0)] = 1.5
+    """Interquartile ranges beyond the quartiles from which on a return is an anomaly."""
+    anomaly_points: Annotated[int, Meta(ge=2)] = 10
+    """Returns that there must be before any is an anomaly."""
+
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     api_origins: tuple[str, ...] = ()
@@ -71,6 +89,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where ingest and workers serve /metrics; 0: any free port under `up`, none otherwise."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def average_specs(self) -> AverageSpecs:
+        """What is computed of closed candles."""
+        averages = [AverageSpec(kind, length) for kind in KINDS for length in getattr(self, kind)]
+        return AverageSpecs(tuple(averages), self.average_intervals, self.statistics_returns)
 
 
 def variable(field: str) -> str:
@@ -137,6 +161,11 @@ def _parse(name: str, kind: Any, text: str) -> Any:
     words = text.replace(",", " ").split()
     if name == "symbols":
         return tuple(dict.fromkeys(SymbolId.parse(word) for word in words))
+    if name in KINDS:
+        lengths = [] if words == ["none"] else list(dict.fromkeys(words))
+        return msgspec.convert(lengths, kind, strict=False)
+    if name == "average_intervals":
+        return _parse_intervals(words)
     if name == "api_origins":
         return tuple(words)
     if name == "data":
@@ -144,6 +173,13 @@ def _parse(name: str, kind: Any, text: str) -> Any:
     if name.endswith("_url"):
         return _parse_url(name, text)
     return msgspec.convert(text, kind, strict=False)
+
+
+def _parse_intervals(words: list[str]) -> tuple[str, ...]:
+    unknown = [word for word in words if word not in INTERVALS]
+    if unknown:
+        raise ValueError(f"{unknown[0][:20]!r} is none of {', '.join(INTERVALS)}")
+    return tuple(interval for interval in INTERVALS if interval in words)
 
 
 def _parse_url(name: str, text: str) -> str:
