@@ -1,0 +1,196 @@
+"""The tables of signals, and of what strategies keep in mind."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from db.times import time_of, us_of
+from tickplant.derived import Signal
+from tickplant.market import SymbolId
+
+
+class StrategyState(NamedTuple):
+    """A row of the table strategy_state."""
+
+    strategy: str
+    venue: str
+    symbol: str
+    number: int
+    """How many signals it has given."""
+    state: bytes
+
+
+class SignalKey(NamedTuple):
+    """A signal's place in a list."""
+
+    event_time_us: int
+    venue: str = ""
+    symbol: str = ""
+    strategy: str = ""
+    number: int = 0
+    """The defaults lie before every signal of that moment."""
+
+
+class SignalRows(Struct, frozen=True):
+    """What strategies have come to: `db.commit.Rows`."""
+
+    partition: int
+    signals: Sequence[Signal]
+    states: Sequence[StrategyState]
+    """At most one a strategy and symbol."""
+
+    async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
+        """Store it, inside the worker's transaction.
+
+        Args:
+            connection: in the transaction.
+            entry_id: the last stream entry that the transaction includes.
+        """
+        if self.signals:
+            await connection.execute(_INSERT, entry_id, *_columns(map(_values, self.signals)))
+        if self.states:
+            await connection.execute(_KEEP, self.partition, *_columns(self.states))
+
+
+async def read_strategy_states(
+    pool: asyncpg.Pool, partition: int
+) -> dict[tuple[str, str], list[StrategyState]]:
+    """Return what strategies keep in mind of a partition's symbols, by venue and symbol."""
+    rows = await pool.fetch(
+        "select strategy, venue, symbol, number, state from strategy_state where partition = $1"
+        " order by venue, symbol, strategy",
+        partition,
+    )
+    states: defaultdict[tuple[str, str], list[StrategyState]] = defaultdict(list)
+    for row in rows:
+        states[row["venue"], row["symbol"]].append(StrategyState(*row))
+    return dict(states)
+
+
+async def read_signals(
+    connection: asyncpg.Connection,
+    *,
+    symbol: SymbolId | None = None,
+    strategy: str | None = None,
+    after: SignalKey,
+    before: SignalKey,
+    limit: int,
+    newest: bool = False,
+) -> list[Signal]:
+    """Return signals in order of time, and at one moment of venue, symbol, strategy and number.
+
+    Args:
+        connection: to the database.
+        symbol: whose; None for all.
+        strategy: which; None for all.
+        after: exclusive.
+        before: exclusive.
+        limit: the most signals.
+        newest: whether the limit leaves out the oldest rather than the newest.
+    """
+    where = "and venue = $13 and symbol = $14" if symbol else ""
+    query = _READ.format(order="desc" if newest else "asc", where=where)
+    rows = await connection.fetch(
+        query,
+        time_of(after.event_time_us),
+        *after[1:],
+        time_of(before.event_time_us),
+        *before[1:],
+        strategy,
+        limit,
+        *(symbol or ()),
+    )
+    signals = [_signal(row) for row in rows]
+    return signals[::-1] if newest else signals
+
+
+async def read_signals_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Signal]:
+    """Return the signals that one transaction stored, in order of time.
+
+    Args:
+        pool: connections.
+        partition: whose symbols.
+        entry_id: the last stream entry that the transaction included.
+    """
+    rows = await pool.fetch(
+        f"select {_COLUMNS} from ledger l join signals s using (venue, symbol)"  # noqa: S608 - constants only
+        " where l.partition = $1 and s.entry_id = $2"
+        " order by event_time, venue, symbol, strategy, number",
+        partition,
+        entry_id,
+    )
+    return [_signal(row) for row in rows]
+
+
+_INSERT: Final = """
+insert into signals (
+    entry_id, strategy, venue, symbol, number, event_time, trade_id, price, side, strength, "values"
+)
+select $1, strategy, venue, symbol, number, event_time, trade_id, price::numeric, side, strength,
+    "values"::jsonb
+from unnest(
+    $2::text[], $3::text[], $4::text[], $5::int8[], $6::timestamptz[], $7::int8[], $8::text[], $9::text[],
+    $10::float8[], $11::text[]
+) as r (strategy, venue, symbol, number, event_time, trade_id, price, side, strength, "values")
+"""
+
+_KEEP: Final = """
+insert into strategy_state (partition, strategy, venue, symbol, number, state)
+select $1::int, strategy, venue, symbol, number, state
+from unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::bytea[])
+    as r (strategy, venue, symbol, number, state)
+on conflict (strategy, venue, symbol) do update set number = excluded.number, state = excluded.state
+"""
+
+_COLUMNS: Final = (
+    'strategy, venue, symbol, number, event_time, trade_id, price::text, side, strength, "values"::text'
+)
+
+# The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
+_READ: Final = f"""
+    select {_COLUMNS} from signals
+    where event_time >= $1 and (event_time, venue, symbol, strategy, number) > ($1, $2, $3, $4, $5)
+        and event_time <= $6 and (event_time, venue, symbol, strategy, number) < ($6, $7, $8, $9, $10)
+        and ($11::text is null or strategy = $11) {{where}}
+    order by event_time {{order}}, venue {{order}}, symbol {{order}}, strategy {{order}}, number {{order}}
+    limit $12
+"""  # noqa: S608 - constants only
+
+
+def _columns(rows: Any) -> list[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _values(signal: Signal) -> tuple[Any, ...]:
+    return (
+        signal.strategy,
+        signal.venue,
+        signal.symbol,
+        signal.number,
+        time_of(signal.event_time_us),
+        signal.trade_id,
+        signal.price,
+        signal.side,
+        signal.strength,
+        msgspec.json.encode(signal.values).decode(),
+    )
+
+
+def _signal(row: asyncpg.Record) -> Signal:
+    strategy, venue, symbol, number, event_time, trade_id, price, side, strength, values = row
+    return Signal(
+        strategy,
+        venue,
+        symbol,
+        number,
+        us_of(event_time),
+        trade_id,
+        price,
+        side,
+        strength,
+        msgspec.json.decode(values, type=dict[str, float]),
+    )

@@ -1,0 +1,30 @@
+"""`cross`: a fast average crosses a slow one."""
+
+from typing import ClassVar
+
+from workers.roles import Closed
+from workers.strategies.base import Opinion, Strategy
+
+
+class Cross(Strategy):
+    """Buy where the fast average comes above the slow one, sell where it comes below, as candles close.
+
+    Averages that are equal leave the opinion as it was: they have touched, not crossed.
+    """
+
+    name = "cross"
+    intervals = ("1m",)
+    averages = ("sma_7", "sma_25")
+    """The fast one and the slow one."""
+    clear: ClassVar[float] = 0.001
+    """Distance of the averages, as a share of the slow one, from which on the strength is 1."""
+
+    def closed(self, closed: Closed) -> Opinion | None:
+        """Read the averages of candles that have closed."""
+        (interval,) = self.intervals
+        fast, slow = (closed.average(interval, name) for name in self.averages)
+        if fast is None or slow is None or fast == slow:
+            return None
+        values = dict(zip(self.averages, (fast, slow), strict=True))
+        strength = min(1.0, abs(fast - slow) / (self.clear * slow))
+        return Opinion("buy" if fast > slow else "sell", strength, values)
