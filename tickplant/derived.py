@@ -70,6 +70,33 @@ class Signal(Struct, frozen=True, array_like=True):
     """The values that caused it, by name."""
 
 
+class Unified(Struct, frozen=True):
+    """A symbol's last price, joined with its latest averages and signals; JSON as it stands."""
+
+    symbol: str
+    """`venue:symbol`."""
+    price: str
+    trade_id: int
+    event_time: str
+    """RFC 3339, UTC."""
+    averages: dict[str, dict[str, float]]
+    """By interval and name, each as of the newest closed candle."""
+    signals: dict[str, "UnifiedSignal"]
+    """The latest of each strategy, by its name."""
+
+
+class UnifiedSignal(Struct, frozen=True):
+    """A signal beside a price."""
+
+    number: int
+    side: Side
+    strength: float
+    price: str
+    trade_id: int
+    event_time: str
+    values: dict[str, float]
+
+
 AlertKind = Literal["above", "below", "crosses_above", "crosses_below", "percent_change", "silence", "gap"]
 
 
@@ -102,6 +129,23 @@ class Alert(Struct, frozen=True, array_like=True, kw_only=True):
     note: str = ""
     """The user's own words."""
     active: bool = True
+    begun: int = 1
+    """The version in which it last began anew: watches something else, or was made active."""
+
+
+class AlertState(Struct, frozen=True, array_like=True):
+    """An alert as workers have applied it, and what has become of it since."""
+
+    alert: Alert
+    deleted: bool = False
+    armed: bool = False
+    """Whether it waits for its condition; if not, for the value to go back first."""
+    done: bool = False
+    """It fires once, and has fired."""
+    number: int = 0
+    """How many times it has fired."""
+    fired_us: int | None = None
+    """Venue time of the last firing."""
 
 
 class Firing(Struct, frozen=True, array_like=True):

@@ -1,0 +1,89 @@
+"""Alerts for tests, and what they mean: the slow way, alert by alert and trade by trade."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from tickplant.derived import Alert, Firing
+from tickplant.intervals import MINUTE_US, SECOND_US, floor
+from tickplant.market import Trade, fold_runs
+from workers.roles import Run
+
+START_US = 1_700_000_040_000_000  # the begin of a minute
+
+
+def alert(alert_id: str = "a", kind: str = "above", price: str | None = None, **fields: Any) -> Alert:
+    return Alert(
+        **{"version": 1, "user": "default", "venue": "binance", "symbol": "AAAUSDT"}
+        | fields
+        | {"alert_id": alert_id, "kind": kind, "price": price}
+    )
+
+
+def trade(trade_id: int, price: str, at_us: int | None = None) -> Trade:
+    time_us = START_US + trade_id * SECOND_US if at_us is None else at_us
+    return Trade("binance", "AAAUSDT", trade_id, price, "1", "buy", time_us, time_us)
+
+
+def runs(trades: Sequence[Trade]) -> list[Run]:
+    """Trades as one batch: a run a minute."""
+    made, start = [], 0
+    for candle in fold_runs(trades):
+        made.append(Run(trades[start : start + candle.trade_count], candle))
+        start += candle.trade_count
+    return made
+
+
+class Model:
+    """One alert, by the definitions alone."""
+
+    def __init__(self, made: Alert) -> None:
+        self.alert = made
+        self.armed = not made.kind.startswith("crosses")
+        self.fired: list[Firing] = []
+        self.trades: list[Trade] = []
+
+    def take(self, trade: Trade) -> None:
+        """A trade, in order."""
+        it = self.alert
+        if it.kind == "silence":
+            self.pass_time(trade.event_time_us)
+            self.armed = True
+        elif (value := self._value(trade)) is not None:
+            threshold = Decimal(it.price or it.percent or 0)
+            rising = "above" in it.kind or (it.kind == "percent_change" and threshold > 0)
+            sign = 1 if rising else -1
+            back = threshold - sign * abs(threshold) * Decimal(it.hysteresis)
+            if self.armed and sign * value > sign * threshold:
+                self._fire(trade.event_time_us, trade)
+            elif not self.armed and sign * value < sign * back:
+                self.armed = True
+        self.trades.append(trade)
+
+    def pass_time(self, time_us: int) -> None:
+        """The venue's time."""
+        if self.alert.kind == "silence" and self.armed and self.trades:
+            due_us = max(it.event_time_us for it in self.trades) + (self.alert.silence_s or 0) * SECOND_US
+            if time_us >= due_us:
+                self._fire(due_us, None)
+
+    def _value(self, trade: Trade) -> Decimal | None:
+        if self.alert.window_s is None:
+            return Decimal(trade.price)
+        moment_us = floor(trade.event_time_us, MINUTE_US) - self.alert.window_s * SECOND_US
+        before = [it for it in self.trades if it.event_time_us < moment_us]
+        return (Decimal(trade.price) / Decimal(before[-1].price) - 1) * 100 if before else None
+
+    def _fire(self, time_us: int, by: Trade | None) -> None:
+        self.armed = False
+        it = self.alert
+        if self.fired and not it.repeat:
+            return
+        if self.fired and time_us - self.fired[-1].event_time_us < it.cooldown_s * SECOND_US:
+            return
+        self.fired.append(
+            Firing(
+                *(it.alert_id, len(self.fired) + 1, it.user, it.venue, it.symbol, it.kind, time_us),
+                *(by and by.trade_id, by and by.price, None, None, it.note),
+            )
+        )

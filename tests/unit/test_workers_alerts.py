@@ -1,0 +1,307 @@
+"""Which alerts fire, at which trade, whatever the batches and interruptions."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from alerting import START_US, Model, alert, runs, trade
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from tickplant.derived import Alert, AlertChange, AlertState, Firing
+from tickplant.intervals import MINUTE_US, SECOND_US
+from tickplant.market import Trade, fold
+from workers.alerts.closes import MOST, Closes
+from workers.alerts.symbol import SymbolAlerts
+from workers.roles import Closed, Last
+
+
+def made(*alerts: Alert, symbol: SymbolAlerts | None = None) -> SymbolAlerts:
+    symbol = symbol or SymbolAlerts()
+    for it in alerts:
+        assert symbol.change(AlertChange(it)) == []
+    return symbol
+
+
+def tell(symbol: SymbolAlerts, trades: Sequence[Trade]) -> list[Firing]:
+    return [firing for run in runs(trades) for firing in symbol.run(run)]
+
+
+def prices(symbol: SymbolAlerts, *texts: str, first_id: int = 1) -> list[int | None]:
+    """Trades of these prices, one a second, in one batch: the ids of those that fire."""
+    trades = [trade(number, text) for number, text in enumerate(texts, first_id)]
+    return [firing.trade_id for firing in tell(symbol, trades)]
+
+
+def close(symbol: SymbolAlerts, trades: Sequence[Trade]) -> None:
+    """Close the minute of these trades."""
+    (candle,) = fold(trades)
+    last = Last(candle.last_trade_id, str(candle.close), candle.last_event_time_us)
+    symbol.closed(Closed(candle.open_time_us + MINUTE_US, [candle], [], None, last))
+
+
+# what each kind means
+
+
+def test_above_fires_once_at_the_first_trade_that_is_above() -> None:
+    symbol = made(alert(price="10", note="sell"))
+    (firing,) = tell(symbol, [trade(1, "9"), trade(2, "10"), trade(3, "10.01"), trade(4, "11")])
+    assert firing == Firing(
+        *("a", 1, "default", "binance", "AAAUSDT", "above", START_US + 3 * SECOND_US),
+        *(3, "10.01", "10.01", "10", "sell"),
+    )
+    assert prices(symbol, "9", "11") == []
+
+
+def test_a_level_that_is_passed_already_fires_at_the_next_trade() -> None:
+    symbol = SymbolAlerts()
+    assert prices(symbol, "12") == []
+    made(alert("up", "above", "10"), alert("down", "below", "13"), symbol=symbol)
+    assert prices(symbol, "12", "12", first_id=2) == [2, 2]
+
+
+def test_a_crossing_needs_a_trade_on_the_other_side_after_the_alert_was_made() -> None:
+    symbol = SymbolAlerts()
+    assert prices(symbol, "9") == []
+    made(alert("up", "crosses_above", "10"), alert("down", "crosses_below", "10"), symbol=symbol)
+    assert prices(symbol, "11", "10", "11", first_id=2) == []  # equal is neither side
+    assert prices(symbol, "9", "11", first_id=5) == [5, 6]
+
+
+def test_a_repeating_alert_fires_again_only_after_it_has_gone_back() -> None:
+    symbol = made(alert(price="100", repeat=True, hysteresis="0.1"))
+    assert prices(symbol, "101", "95", "101", "90", "101", "89.9", "101") == [1, 7]
+
+
+def test_what_comes_true_within_the_cooldown_is_not_told_later() -> None:
+    symbol = made(alert(price="100", repeat=True, cooldown_s=10))
+    assert prices(symbol, "101", "99", "101", "101", *["101"] * 10, "99", "101") == [1, 16]
+
+
+def test_percent_change_compares_with_the_close_one_window_before_the_minute() -> None:
+    rise = alert("rise", "percent_change", percent="10", window_s=60)
+    fall = alert("fall", "percent_change", percent="-10", window_s=60)
+    symbol = made(rise, fall)
+    first = [trade(1, "90"), trade(2, "100")]
+    assert tell(symbol, first) == []
+    close(symbol, first)
+    second = [trade(3, "150", START_US + MINUTE_US)]
+    assert tell(symbol, second) == []  # a minute before this minute's begin nothing had closed
+    close(symbol, second)
+    third = [
+        trade(number, text, START_US + 2 * MINUTE_US) for number, text in enumerate(("110", "110.01"), 4)
+    ]
+    (firing,) = tell(symbol, third)
+    assert (firing.trade_id, firing.value, firing.threshold) == (5, "10.010000", "10")
+    close(symbol, third)
+    (firing,) = tell(symbol, [trade(6, "134.999999999", START_US + 3 * MINUTE_US)])
+    assert (firing.alert_id, firing.value) == ("fall", "-10.000001")
+
+
+def test_a_silence_is_told_for_the_same_moment_by_the_clock_and_by_the_trade_after_it() -> None:
+    for clocks in ([], [61], [60, 70], [59]):
+        symbol = made(alert("long", "silence", silence_s=60), alert("never", "silence", silence_s=90))
+        tell(symbol, [trade(1, "5", START_US)])
+        fired = [firing for s in clocks for firing in symbol.time(START_US + s * SECOND_US)]
+        fired += tell(symbol, [trade(2, "5", START_US + 80 * SECOND_US)])
+        assert [(it.alert_id, it.event_time_us, it.trade_id) for it in fired] == [
+            ("long", START_US + 60 * SECOND_US, None)
+        ]
+
+
+def test_a_repeating_silence_is_told_once_each_time() -> None:
+    symbol = made(alert("s", "silence", silence_s=5, repeat=True))
+    times = [0, 1, 7, 8, 14, 30]
+    trades = [trade(number, "5", START_US + s * SECOND_US) for number, s in enumerate(times)]
+    assert [(it.event_time_us - START_US) // SECOND_US for it in tell(symbol, trades)] == [6, 13, 19]
+    assert [it.number for it in symbol.time(START_US + 90 * SECOND_US)] == [4]
+    assert symbol.time(START_US + 180 * SECOND_US) == []
+
+
+def test_a_gap_is_told_to_every_alert_on_gaps() -> None:
+    symbol = made(alert("once", "gap"), alert("always", "gap", repeat=True, cooldown_s=5))
+    fired = [symbol.gap(first, first + 1, START_US + s * SECOND_US) for first, s in ((5, 0), (9, 4), (20, 5))]
+    assert [[(it.alert_id, it.value) for it in each] for each in fired] == [
+        [("always", "5"), ("once", "5")],
+        [],
+        [("always", "20")],
+    ]
+
+
+def test_firings_are_in_order_of_trades_and_within_one_in_order_of_prices() -> None:
+    symbol = made(
+        *(alert(f"up{price}", "above", str(price)) for price in (30, 10, 20)), alert("d", "below", "9")
+    )
+    fired = tell(symbol, [trade(1, "9"), trade(2, "25"), trade(3, "35"), trade(4, "1")])
+    assert [(it.alert_id, it.trade_id) for it in fired] == [("up10", 2), ("up20", 2), ("up30", 3), ("d", 4)]
+
+
+# changes
+
+
+def test_a_change_of_the_note_leaves_a_fired_alert_fired_and_one_that_begins_anew_counts_on() -> None:
+    symbol = made(alert(price="10"))
+    assert prices(symbol, "11") == [1]
+    made(alert(price="10", version=2, note="new"), symbol=symbol)
+    assert prices(symbol, "11") == []
+    made(alert(price="10", version=3, begun=3), symbol=symbol)
+    (firing,) = tell(symbol, [trade(2, "11")])
+    assert firing.number == 2
+
+
+def test_an_older_version_changes_nothing_even_after_the_alert_was_deleted() -> None:
+    symbol = made(alert(price="10", version=2))
+    made(alert(price="5", version=1), symbol=symbol)
+    assert prices(symbol, "7") == []
+    symbol.change(AlertChange(alert(price="10", version=4), deleted=True))
+    made(alert(price="5", version=3, begun=3), symbol=symbol)
+    assert prices(symbol, "70") == []
+
+
+def test_an_inactive_alert_is_silent_until_it_is_made_active() -> None:
+    symbol = made(alert(price="10", active=False))
+    assert prices(symbol, "11") == []
+    made(alert(price="10", version=2, begun=2), symbol=symbol)
+    assert prices(symbol, "11") == [1]
+
+
+def test_only_what_changed_is_to_be_stored() -> None:
+    symbol = made(alert("a", price="10"), alert("b", price="20"))
+    assert symbol.take() is not None
+    assert symbol.take() is None
+    assert prices(symbol, "9") == []
+    assert symbol.take() is None
+    (firing,) = tell(symbol, [trade(2, "11")])
+    taken = symbol.take()
+    assert taken is not None
+    assert taken.firings == [firing]
+    assert [(it.alert.alert_id, it.done, it.number) for it in taken.states] == [("a", True, 1)]
+
+
+def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
+    minutes = [(number * MINUTE_US, Decimal(number)) for number in range(1, 2 * MOST)]
+    closes = Closes()
+    for time_us, price in minutes:
+        closes.put(time_us, price)
+    newest_us = minutes[-1][0]
+    day_ago_us = newest_us - 24 * 60 * MINUTE_US
+    assert closes.as_of(day_ago_us + 1) == day_ago_us // MINUTE_US
+    assert closes.as_of(day_ago_us - 1) is None
+    closes.put(newest_us - MINUTE_US, Decimal("0.5"))
+    assert closes.as_of(newest_us - 1) == Decimal("0.5")
+    assert Closes(minutes).as_of(day_ago_us) == closes.as_of(day_ago_us)
+
+
+# against the definitions, by chance
+
+PRICE = st.integers(8, 13).map(str)
+HYSTERESIS = st.sampled_from(["0", "0.1", "0.25"])
+REPEATING = {"repeat": st.booleans(), "cooldown_s": st.sampled_from([0, 3, 90]), "hysteresis": HYSTERESIS}
+
+
+@st.composite
+def alerts(draw: st.DrawFn) -> list[Alert]:
+    made = []
+    for number in range(draw(st.integers(1, 12))):
+        kind = draw(
+            st.sampled_from(["above", "below", "crosses_above", "crosses_below", "percent", "silence"])
+        )
+        fields = {name: draw(values) for name, values in REPEATING.items()}
+        if kind == "percent":
+            percent = draw(st.sampled_from(["10", "-10", "25", "0.5"]))
+            window_s = draw(st.sampled_from([60, 120, 180]))
+            made.append(alert(str(number), "percent_change", percent=percent, window_s=window_s, **fields))
+        elif kind == "silence":
+            made.append(
+                alert(str(number), "silence", silence_s=draw(st.sampled_from([5, 40, 100])), **fields)
+            )
+        else:
+            made.append(alert(str(number), kind, draw(PRICE), **fields))
+    return made
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Trade | int]:
+    """Trades and times of the venue's clock, in order."""
+    told: list[Trade | int] = []
+    time_us = START_US
+    for number in range(1, draw(st.integers(1, 60))):
+        time_us += draw(st.sampled_from([0, 1, 1, 7, 30, 70])) * SECOND_US
+        told.append(trade(number, draw(PRICE), time_us))
+        if draw(st.integers(0, 9)) == 0:
+            told.append(time_us + draw(st.sampled_from([0, 20, 45])) * SECOND_US)
+            time_us = max(time_us, told[-1])
+    return told
+
+
+class Worker:
+    """What the composite does: closes minutes, hands on runs, and starts anew from what it has stored."""
+
+    def __init__(self) -> None:
+        self.states: dict[str, AlertState] = {}
+        self.trades: list[Trade] = []
+        self.stored: list[Firing] = []
+        self.closed_us = START_US
+        self.symbol = SymbolAlerts()
+
+    def tell(self, trades: Sequence[Trade]) -> list[Firing]:
+        fired = []
+        for run in runs(trades):
+            self._close(run.candle.open_time_us)
+            fired += self.symbol.run(run)
+            self.trades += run.trades
+        return fired
+
+    def _close(self, until_us: int) -> None:
+        for candle in fold(self.trades):
+            if self.closed_us < candle.open_time_us + MINUTE_US <= until_us:
+                self.closed_us = candle.open_time_us + MINUTE_US
+                last = Last(candle.last_trade_id, str(candle.close), candle.last_event_time_us)
+                self.symbol.closed(Closed(self.closed_us, [candle], [], None, last))
+
+    def commit(self) -> None:
+        if taken := self.symbol.take():
+            self.states |= {it.alert.alert_id: it for it in taken.states}
+            self.stored += taken.firings
+
+    def restart(self) -> None:
+        closed = [it for it in self.trades if it.event_time_us < self.closed_us]
+        closes = [(it.open_time_us + MINUTE_US, it.close) for it in fold(closed)]
+        last_us = max((it.event_time_us for it in self.trades), default=None)
+        self.symbol = SymbolAlerts(self.states.values(), closes, last_us)
+
+
+@given(alerts(), histories(), st.data())
+def test_any_batches_and_interruptions_fire_what_the_definitions_say(
+    wanted: list[Alert], told: list[Trade | int], data: st.DataObject
+) -> None:
+    worker = Worker()
+    made(*wanted, symbol=worker.symbol)
+    models = [Model(it) for it in wanted]
+    batch: list[Trade] = []
+    fired: list[Firing] = []
+    for it in told:
+        for model in models:
+            model.pass_time(it) if isinstance(it, int) else model.take(it)
+        if isinstance(it, int):
+            fired += worker.tell(batch) + worker.symbol.time(it)
+            batch = []
+        else:
+            batch.append(it)
+        if data.draw(st.integers(0, 5)) == 0:
+            fired += worker.tell(batch)
+            batch = []
+            worker.commit()
+            if data.draw(st.booleans()):
+                worker.restart()
+    fired += worker.tell(batch)
+    worker.commit()
+    assert fired == worker.stored
+    plain = sorted((replace(it, value=None, threshold=None) for it in fired), key=order)
+    assert plain == sorted((it for model in models for it in model.fired), key=order)
+    trade_ids = [it.trade_id for it in fired if it.trade_id is not None]
+    assert trade_ids == sorted(trade_ids)
+
+
+def order(firing: Firing) -> tuple[str, int]:
+    return firing.alert_id, firing.number

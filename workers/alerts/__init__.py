@@ -1,0 +1,1 @@
+"""Alerts: what users want to be told of a symbol's trades."""

@@ -1,0 +1,106 @@
+"""One alert while it is watched. Pure.
+
+An alert on a price or a percentage waits for one thing at a time. While it is armed, for the value to pass
+its threshold; having fired, for the value to go back as far as its hysteresis asks, which arms it again. A
+crossing is the same, but begins unarmed: the value must have been on the other side since the alert was
+made. A value equal to the threshold is on neither side. What comes true within the cooldown counts as seen,
+and is not told.
+"""
+
+from decimal import Decimal
+from typing import Final
+
+from tickplant.derived import Alert, AlertState, Firing
+from tickplant.intervals import SECOND_US
+from tickplant.market import EXACT, Trade
+
+_RISING: Final = ("above", "crosses_above")
+_CROSSING: Final = ("crosses_above", "crosses_below")
+
+
+class Watched:
+    """An alert's definition, and its state, which changes."""
+
+    __slots__ = ("alert", "armed", "back", "deleted", "done", "fired_us", "number", "rising", "threshold")
+
+    def __init__(self, state: AlertState) -> None:
+        self.deleted = state.deleted
+        self.armed = state.armed
+        self.done = state.done
+        self.number = state.number
+        self.fired_us = state.fired_us
+        self._define(state.alert)
+
+    def _define(self, alert: Alert) -> None:
+        self.alert = alert
+        text = alert.price if alert.percent is None else alert.percent
+        self.threshold = Decimal(text or 0)
+        self.rising = alert.kind in _RISING or (alert.percent is not None and self.threshold > 0)
+        """Whether it fires when the value rises."""
+        self.back = self.threshold
+        """The value to go back past, to be armed again."""
+        if alert.hysteresis != "0":
+            way = EXACT.multiply(EXACT.abs(self.threshold), Decimal(alert.hysteresis))
+            self.back = EXACT.subtract(self.threshold, way) if self.rising else EXACT.add(self.threshold, way)
+
+    def change(self, alert: Alert, *, deleted: bool) -> None:
+        """Take a later version: armed and done stay as they are, unless the alert begins anew."""
+        if alert.begun > self.alert.begun:
+            self.begin(alert)
+        else:
+            self._define(alert)
+        self.deleted = deleted
+
+    def begin(self, alert: Alert) -> None:
+        """Begin anew; firings are counted on, and the cooldown since the last one holds."""
+        self._define(alert)
+        self.armed = alert.kind not in _CROSSING
+        self.done = False
+
+    @property
+    def live(self) -> bool:
+        """Whether it can fire."""
+        return self.alert.active and not self.deleted and not self.done
+
+    @property
+    def next(self) -> tuple[bool, Decimal]:
+        """What it waits for: whether a rise or a fall, and past which value."""
+        return (self.rising, self.threshold) if self.armed else (not self.rising, self.back)
+
+    @property
+    def state(self) -> AlertState:
+        """What is to be stored."""
+        return AlertState(self.alert, self.deleted, self.armed, self.done, self.number, self.fired_us)
+
+    def fire(
+        self, time_us: int, value: str, trade: Trade | None = None, threshold: str | None = None
+    ) -> Firing | None:
+        """Fire, unless the last time is too short ago; either way it is armed no longer.
+
+        Args:
+            time_us: venue time at which the condition came true.
+            value: what was compared.
+            trade: that made it so.
+            threshold: what it was compared with.
+        """
+        alert = self.alert
+        self.armed = False
+        if self.fired_us is not None and time_us - self.fired_us < alert.cooldown_s * SECOND_US:
+            return None
+        self.number += 1
+        self.fired_us = time_us
+        self.done = not alert.repeat
+        return Firing(
+            alert.alert_id,
+            self.number,
+            alert.user,
+            alert.venue,
+            alert.symbol,
+            alert.kind,
+            time_us,
+            trade.trade_id if trade else None,
+            trade.price if trade else None,
+            value,
+            threshold,
+            alert.note,
+        )
