@@ -13,13 +13,14 @@ from api.views import ConnectionView, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
 from tickplant.redis_client import RedisClient
-from tickplant.streams import START, trades_stream
+from tickplant.streams import HELD, MIRROR_TRADES, START, owner_key, trades_stream
 
-# Counting would copy the entries inside Redis, so beyond a few the stream's length has to do.
+# Counting would copy the entries inside Redis, so beyond a few the stream's length has to do, less what is
+# kept for a mirror to Kafka.
 _LAG: Final = """
 local count = #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 32)
 if count < 32 then return count end
-return redis.call('XLEN', KEYS[1])
+return redis.call('XLEN', KEYS[1]) - (redis.call('HGET', KEYS[2], ARGV[2]) or 0)
 """
 
 
@@ -107,8 +108,9 @@ class Health:
         return found
 
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
+        keys = [trades_stream(partition), owner_key(MIRROR_TRADES, partition)]
         try:
-            return int(await self._lag(keys=[trades_stream(partition)], args=[committed]))
+            return int(await self._lag(keys=keys, args=[committed, HELD]))
         except OUTAGE:
             return None
 

@@ -13,7 +13,16 @@ from tickplant.clock import now_us
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, until_answered
-from tickplant.streams import CONNECTIONS, GAPS, PRICES, partition_of, trades_stream
+from tickplant.streams import (
+    CONNECTIONS,
+    GAPS,
+    HELD,
+    MIRROR_TRADES,
+    PRICES,
+    owner_key,
+    partition_of,
+    trades_stream,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +122,10 @@ class Publisher:
         return [wire.decode_trade(payload) for payload in found if payload]
 
     async def wait_for_budget(self) -> None:
-        """Wait while a stream holds more trades than the budget, judged by this process's own entries."""
+        """Wait while a stream holds more uncommitted trades than the budget, judged by this process's own.
+
+        What is kept for a mirror to Kafka alone doesn't count.
+        """
         started = asyncio.get_running_loop().time()
         said = False
         while partition_over := await self._partition_over_budget():
@@ -152,7 +164,9 @@ class Publisher:
             pipeline = self._redis.pipeline(transaction=False)
             for partition in checked:
                 pipeline.xlen(trades_stream(partition))
-            return await pipeline.execute()
+                pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD)
+            answers = await pipeline.execute()
+            return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]
 
         for partition, length in zip(checked, await until_answered(lengths), strict=True):
             trades, entries = self._written[partition]

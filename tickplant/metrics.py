@@ -118,6 +118,11 @@ WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this proce
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases by what became of them", ["role", "what"]
 )
+WORKER_SKIPPED = Counter(
+    "tickplant_worker_skipped_entries",
+    "Entries trimmed before the mirror to Kafka had them, which was over its budget behind",
+    ["partition"],
+)
 WORKER_LAG = Gauge("tickplant_worker_lag_entries", "Entries not yet committed", ["role", "partition"])
 
 # api

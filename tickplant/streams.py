@@ -33,6 +33,9 @@ MIRROR_RESULTS: Final = "mirror-results"
 MIRROR_ROLES: Final = (MIRROR_TRADES, MIRROR_RESULTS)
 """Nothing waits for these, but for trimming, which does so up to their budget."""
 
+HELD: Final = "held_entries"
+"""Field of the owner hash of `MIRROR_TRADES`: how many committed entries are kept for the mirror alone."""
+
 
 def trades_stream(partition: int) -> str:
     """Name the stream that carries a partition's trades and clock entries."""

@@ -23,8 +23,7 @@ from tickplant.streams import (
     owner_key,
     trades_stream,
 )
-
-Entry = tuple[str, dict[bytes, bytes]]
+from workers.trimming import Entry, Trimmer
 
 _LIVE_BYTES: Final = 16 * 1024 * 1024
 """About how much of what was live a partition keeps for clients that come back."""
@@ -78,6 +77,7 @@ class PartitionStreams:
         self._live = live_stream(lease.partition)
         self._owner = owner_key(lease.role, lease.partition)
         self._group = group_name(lease.role, lease.epoch)
+        self._trimmer = Trimmer(redis, lease)
         self._mean_bytes = 1_000.0
 
     async def take(self) -> str:
@@ -132,8 +132,12 @@ class PartitionStreams:
                 raise _fenced(answer) from answer
             if isinstance(answer, Exception):
                 raise answer
-        entries: Any = answers[-1]
-        return [(entry_id.decode(), fields) for entry_id, fields in entries[0][1]] if entries else []
+        if not answers[-1]:
+            return []
+        ((_, found),) = answers[-1]
+        entries = [(entry_id.decode(), fields) for entry_id, fields in found]
+        self._trimmer.note_read(entries)
+        return entries
 
     async def publish(self, update: wire.LiveUpdate, published: str = "") -> None:
         """Publish what has changed; as `publish_and_read` does, without the wait.
@@ -169,8 +173,8 @@ class PartitionStreams:
         await pipeline.execute()
 
     async def trim(self, entry_id: str) -> None:
-        """Let Redis forget entries before one that every role has committed."""
-        await self._redis.xtrim(self._stream, minid=entry_id, approximate=True)
+        """Let Redis forget entries before a committed one, unless a mirror to Kafka needs them still."""
+        await self._trimmer.trim(entry_id)
 
     async def keep_dead_letter(self, entry: Entry, reason: str) -> None:
         """Keep an entry that could not be understood, for inspection."""

@@ -1,0 +1,108 @@
+"""What is trimmed, what is held for a mirror to Kafka, and that the latter slows nobody."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from working import publishing
+
+from db.leases import Lease
+from ingest.publisher import Publisher
+from tickplant.redis_client import open_redis
+from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
+from workers.trimming import Trimmer
+
+STREAM = trades_stream(0)
+MIRROR = owner_key(MIRROR_TRADES, 0)
+PAYLOAD = b"x" * 100
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Any]:
+    client = open_redis(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def trimmer(redis: Any) -> Trimmer:
+    return Trimmer(redis, Lease("candles", 0, "a", 1, "0-0"))
+
+
+async def add(redis: Any, trimmer: Trimmer, first: int, last: int) -> None:
+    """Write entries and let the trimmer know of them, as their owner's reads do."""
+    for ms in range(first, last + 1):
+        await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
+    trimmer.note_read([(f"{ms}-0", {b"t": PAYLOAD}) for ms in range(first, last + 1)])
+
+
+async def kept(redis: Any) -> list[int]:
+    return [int(entry_id.split(b"-")[0]) for entry_id, _ in await redis.xrange(STREAM)]
+
+
+async def test_without_a_mirror_all_that_is_committed_goes(redis: Any, trimmer: Trimmer) -> None:
+    await add(redis, trimmer, 1, 1000)
+    await trimmer.trim("1000-0")
+    assert len(await kept(redis)) <= 100  # whole nodes only
+    assert not await redis.exists(MIRROR)
+
+
+async def test_what_the_mirror_has_not_confirmed_is_held_and_counted(redis: Any, trimmer: Trimmer) -> None:
+    await redis.hset(MIRROR, mapping={"confirmed": "200-0", "budget_bytes": 10**6})
+    await add(redis, trimmer, 1, 500)
+    await add(redis, trimmer, 501, 600)
+    await trimmer.trim("500-0")
+    first = (await kept(redis))[0]
+    assert 100 <= first <= 200
+    # 1 to 500 are committed, and what was trimmed of them isn't there any more.
+    assert int(await redis.hget(MIRROR, HELD)) == 501 - first
+    await redis.hset(MIRROR, "confirmed", "500-0")
+    await trimmer.trim("500-0")
+    assert not await redis.hexists(MIRROR, HELD)
+    assert (await kept(redis))[0] > 400
+
+
+async def test_over_the_budget_the_older_half_goes_and_nothing_uncommitted(
+    redis: Any, trimmer: Trimmer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    await redis.hset(MIRROR, mapping={"confirmed": "1-0", "budget_bytes": 300 * len(PAYLOAD)})
+    await add(redis, trimmer, 1, 300)
+    await trimmer.trim("300-0")
+    assert len(await kept(redis)) == 300
+    await add(redis, trimmer, 301, 400)
+    await add(redis, trimmer, 401, 500)
+    await trimmer.trim("400-0")
+    assert await kept(redis) == list(range(200, 501))
+    assert int(await redis.hget(MIRROR, HELD)) == 201
+    assert caplog.text.count("trimmed without it") == 1
+    await redis.hset(MIRROR, "confirmed", "500-0")
+    await trimmer.trim("500-0")
+    assert "199 entries went by without it" in caplog.text
+
+
+async def test_a_budget_smaller_than_one_moment_gives_all_up_that_is_committed(
+    redis: Any, trimmer: Trimmer
+) -> None:
+    await redis.hset(MIRROR, mapping={"confirmed": "0-0", "budget_bytes": 1})
+    for sequence in range(1, 11):
+        await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"7-{sequence}")
+    trimmer.note_read([(f"7-{sequence}", {b"t": PAYLOAD}) for sequence in range(1, 11)])
+    await trimmer.trim("7-8")
+    assert len(await kept(redis)) == 10  # the read is not all committed yet, so nothing is known to be held
+    await trimmer.trim("7-10")
+    assert len(await kept(redis)) == 1
+
+
+async def test_what_is_held_for_the_mirror_does_not_slow_ingest(redis: Any, redis_url: str) -> None:
+    async with publishing(redis_url) as opened:
+        await opened.agree_on_partitions()
+    publisher = Publisher(redis, partitions=1, budget_trades=100)
+    publisher._written[0] = [1, 1]
+    for ms in range(1, 150):
+        await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(publisher.wait_for_budget(), 0.2)
+    await redis.hset(MIRROR, HELD, 50)
+    await asyncio.wait_for(publisher.wait_for_budget(), 5)

@@ -1,0 +1,108 @@
+"""Trimming an input stream to what is committed, holding back for a mirror to Kafka up to its budget.
+
+The mirror writes into its owner hash in Redis how far Kafka has confirmed, and how much may be held for it.
+So whoever trims needs to know nothing else of it, and where there is no mirror nothing is held.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+from db.leases import Lease
+from tickplant import metrics
+from tickplant.redis_client import RedisClient
+from tickplant.streams import MIRROR_TRADES, entry_order, owner_key, trades_stream
+
+Entry = tuple[str, dict[bytes, bytes]]
+"""Id and fields."""
+
+_log = logging.getLogger(__name__)
+
+# KEYS: input stream, the mirror's owner hash. ARGV: committed entry; entries and bytes committed since the
+# last call. What is held is counted, so that ingest can leave it out. Over the budget its older half by time
+# is given up; nothing uncommitted is ever trimmed, so a count that is off after a crash does no harm.
+_TRIM: Final = """
+local function parts(id)
+    local ms, seq = string.match(id, '(%d+)-(%d+)')
+    return tonumber(ms), tonumber(seq)
+end
+local committed = ARGV[1]
+local ms, seq = parts(committed)
+local mirror = redis.call('HMGET', KEYS[2], 'confirmed', 'budget_bytes', 'held_entries', 'held_bytes')
+local behind = false
+if mirror[1] then
+    local mirror_ms, mirror_seq = parts(mirror[1])
+    behind = mirror_ms < ms or (mirror_ms == ms and mirror_seq < seq)
+end
+if not behind then
+    redis.call('XTRIM', KEYS[1], 'MINID', '~', committed)
+    if mirror[3] then redis.call('HDEL', KEYS[2], 'held_entries', 'held_bytes') end
+    return {0, 0}
+end
+local entries = (tonumber(mirror[3]) or 0) + ARGV[2]
+local bytes = (tonumber(mirror[4]) or 0) + ARGV[3]
+local function trim(how, id)
+    local removed = redis.call('XTRIM', KEYS[1], 'MINID', how, id)
+    if entries > 0 then bytes = bytes * math.max(0, 1 - removed / entries) end
+    entries = math.max(0, entries - removed)
+    return removed
+end
+trim('~', mirror[1])
+local skipped = 0
+if bytes > tonumber(mirror[2]) then
+    local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+    if first then
+        skipped = trim('=', string.format('%.0f-0', math.floor((parts(first[1]) + ms) / 2)))
+        if skipped == 0 then skipped = trim('=', committed) end
+    end
+end
+redis.call('HSET', KEYS[2], 'held_entries', entries, 'held_bytes', math.floor(bytes))
+return {1, skipped}
+"""
+
+
+class Trimmer:
+    """Trims one partition's input stream for the owner whose commits decide."""
+
+    def __init__(self, redis: RedisClient, lease: Lease) -> None:
+        """Take an open client, which stays the caller's, and the lease."""
+        self._script: Any = redis.register_script(_TRIM)
+        self._partition = lease.partition
+        self._keys = [trades_stream(lease.partition), owner_key(MIRROR_TRADES, lease.partition)]
+        self._read: deque[tuple[str, int, int]] = deque()
+        self._skipped = 0
+
+    def note_read(self, entries: Sequence[Entry]) -> None:
+        """Note what was read from the stream, in order; at least one entry."""
+        size_bytes = sum(len(payload) for _, fields in entries for payload in fields.values())
+        self._read.append((entries[-1][0], len(entries), size_bytes))
+
+    async def trim(self, committed: str) -> None:
+        """Let Redis forget entries before a committed one, unless they are held for the mirror."""
+        entries = size_bytes = 0
+        while self._read and entry_order(self._read[0][0]) <= entry_order(committed):
+            _, more_entries, more_bytes = self._read.popleft()
+            entries += more_entries
+            size_bytes += more_bytes
+        held, skipped = await self._script(keys=self._keys, args=[committed, entries, size_bytes])
+        self._say(held=bool(held), skipped=int(skipped), committed=committed)
+
+    def _say(self, *, held: bool, skipped: int, committed: str) -> None:
+        if skipped:
+            metrics.WORKER_SKIPPED.labels(self._partition).inc(skipped)
+            if not self._skipped:
+                _log.warning(
+                    "partition %d: the mirror to Kafka is behind by more than its budget: at entry %s its"
+                    " oldest entries begin to be trimmed without it",
+                    self._partition,
+                    committed,
+                )
+            self._skipped += skipped
+        elif self._skipped and not held:
+            _log.warning(
+                "partition %d: the mirror to Kafka has caught up; %d entries went by without it",
+                self._partition,
+                self._skipped,
+            )
+            self._skipped = 0
