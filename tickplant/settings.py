@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -24,6 +24,7 @@ _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+RoleName = Literal["averages", "signals", "alerts", "bot"]
 Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
 """Of averages, in candles."""
 
@@ -64,6 +65,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
+    roles: tuple[RoleName, ...] = get_args(RoleName)
+    """What workers make of trades besides candles."""
+    gap_wait_s: Annotated[float, Meta(ge=0)] = 10.0
+    """How long signals, alerts and the bot wait for a missing trade before they go on without it."""
     sma: Lengths = (7, 25, 99)
     ema: Lengths = (12, 26)
     wma: Lengths = ()
@@ -75,8 +80,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Standard deviations from the mean from which on a return is an anomaly."""
     anomaly_iqr: Annotated[float, Meta(gt=0)] = 1.5
     """Interquartile ranges beyond the quartiles from which on a return is an anomaly."""
-    anomaly_points: Annotated[int, Meta(ge=2)] = 10
+    anomaly_points: Annotated[int, Meta(ge=10)] = 10
     """Returns that there must be before any is an anomaly."""
+
+    strategies: tuple[str, ...] = ("dip", "cross", "hop", "anomaly")
+    """Names of included ones or `package.module:Class`, perhaps with parameters: `dip?share=0.98`."""
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
@@ -166,6 +174,10 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return msgspec.convert(lengths, kind, strict=False)
     if name == "average_intervals":
         return _parse_intervals(words)
+    if name == "roles":
+        return msgspec.convert([] if words == ["none"] else list(dict.fromkeys(words)), kind)
+    if name == "strategies":
+        return () if words == ["none"] else tuple(words)
     if name == "api_origins":
         return tuple(words)
     if name == "data":
