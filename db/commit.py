@@ -15,7 +15,7 @@ from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap
 from tickplant.streams import MIRROR_ROLES
-from tickplant.wire import Verdict
+from tickplant.wire import LiveUpdate, Verdict
 
 TRADE_COLUMNS: Final = (
     "venue",
@@ -80,6 +80,8 @@ class Batch(NamedTuple):
     """Trades that were left out, being stored already."""
     derived: Sequence[Rows] = ()
     """What follows from trades and candles."""
+    told: LiveUpdate = LiveUpdate()
+    """What to tell others of it, once it is committed."""
 
 
 class Committed(NamedTuple):

@@ -108,6 +108,19 @@ async def read_signals(
     return signals[::-1] if newest else signals
 
 
+async def read_last_signals(pool: asyncpg.Pool, partition: int) -> list[Signal]:
+    """Return the newest signal of each strategy and symbol of a partition."""
+    rows = await pool.fetch(
+        f"select {_COLUMNS} from strategy_state k cross join lateral ("  # noqa: S608 - constants only
+        ' select event_time, trade_id, price, side, strength, "values" from signals s'
+        " where s.venue = k.venue and s.symbol = k.symbol and s.strategy = k.strategy and s.number = k.number"
+        " order by event_time desc limit 1"
+        ") s where k.partition = $1 and k.number > 0",
+        partition,
+    )
+    return [_signal(row) for row in rows]
+
+
 async def read_signals_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Signal]:
     """Return the signals that one transaction stored, in order of time.
 

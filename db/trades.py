@@ -54,7 +54,7 @@ async def read_trades(
     rows = await connection.fetch(
         query, *symbol, time_of(after[0]), after[1], time_of(before[0]), before[1], limit
     )
-    trades = [_trade(row) for row in rows]
+    trades = [trade_of(row) for row in rows]
     return trades[::-1] if newest else trades
 
 
@@ -65,10 +65,11 @@ async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> T
         " order by event_time desc, trade_id desc limit 1",
         *symbol,
     )
-    return _trade(row) if row else None
+    return trade_of(row) if row else None
 
 
-def _trade(row: asyncpg.Record) -> Trade:
+def trade_of(row: asyncpg.Record) -> Trade:
+    """Return the trade of a row with price and size as text."""
     return Trade(
         row["venue"],
         row["symbol"],

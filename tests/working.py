@@ -12,17 +12,23 @@ from conftest import PARTITIONS
 from ingest.publisher import Publisher
 from ingest.venues.binance import Binance
 from tickplant import wire
+from tickplant.cli.roles import role_settings
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
+from tickplant.settings import Settings
 from tickplant.streams import live_stream, partition_of
 from workers import service
+from workers.loading import RoleSettings
 
 MINUTE_US = 60_000_000
+ALL_ROLES = role_settings(Settings())
 START_US = 1_700_000_040_000_000  # the begin of a minute
 
 
 @asynccontextmanager
-async def working(redis_url: str, database_url: str, *, lease_s: float = 1.0) -> AsyncIterator[asyncio.Event]:
+async def working(
+    redis_url: str, database_url: str, *, lease_s: float = 1.0, roles: RoleSettings = ALL_ROLES
+) -> AsyncIterator[asyncio.Event]:
     stop = asyncio.Event()
     task = asyncio.create_task(
         service.run(
@@ -32,6 +38,7 @@ async def working(redis_url: str, database_url: str, *, lease_s: float = 1.0) ->
             commit_interval_ms=50,
             commit_trades=5_000,
             lease_s=lease_s,
+            roles=roles,
             stop=stop,
         )
     )

@@ -81,13 +81,16 @@ class Unified(Struct, frozen=True):
     """RFC 3339, UTC."""
     averages: dict[str, dict[str, float]]
     """By interval and name, each as of the newest closed candle."""
-    signals: dict[str, "UnifiedSignal"]
+    signals: dict[str, "SignalView"]
     """The latest of each strategy, by its name."""
 
 
-class UnifiedSignal(Struct, frozen=True):
-    """A signal beside a price."""
+class SignalView(Struct, frozen=True):
+    """A signal, as it stands in JSON."""
 
+    strategy: str
+    symbol: str
+    """`venue:symbol`."""
     number: int
     side: Side
     strength: float

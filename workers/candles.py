@@ -16,6 +16,7 @@ from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade, fold_runs
 from tickplant.streams import entry_order, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
 from workers.ledger import Ledger
+from workers.partition_roles import PartitionRoles
 from workers.symbol import SymbolState
 
 ROLE: Final = "candles"
@@ -31,7 +32,12 @@ class CandleMaker:
     """Everything that one owner of a partition has in memory."""
 
     def __init__(
-        self, partition: int, partitions: int, ledger: Iterable[LedgerRow], open_candles: Iterable[Candle]
+        self,
+        partition: int,
+        partitions: int,
+        ledger: Iterable[LedgerRow],
+        open_candles: Iterable[Candle],
+        roles: PartitionRoles,
     ) -> None:
         """Begin with what the database holds.
 
@@ -40,7 +46,9 @@ class CandleMaker:
             partitions: how many there are.
             ledger: the rows of the partition's symbols.
             open_candles: their candles that have not closed.
+            roles: are told of all that is new.
         """
+        self._roles = roles
         self._partition = partition
         self._partitions = partitions
         self._states: dict[tuple[str, str], SymbolState] = {}
@@ -51,6 +59,7 @@ class CandleMaker:
         self._verdicts: list[wire.Verdict] = []
         self._live_entries: list[LiveEntry] = []
         self._entry_id: str | None = None
+        self._now_ms = 0
         self.pending_trades = 0
         self.duplicates = 0
         for row in ledger:
@@ -72,8 +81,8 @@ class CandleMaker:
 
     @property
     def closing(self) -> bool:
-        """Whether candles may have closed or become complete, so that a commit should not wait."""
-        return any(state.settle for state in self._touched)
+        """Whether candles may have closed, or something is to be told, so that a commit should not wait."""
+        return self._roles.urgent or any(state.settle for state in self._touched)
 
     def absorb(self, entry_id: str, fields: Fields, *, published: str) -> None:
         """Take one stream entry, entirely or not at all.
@@ -87,6 +96,7 @@ class CandleMaker:
             PoisonError: the entry can't be understood; it counts as taken, nothing else has changed.
         """
         self._entry_id = entry_id
+        self._now_ms = entry_order(entry_id)[0]
         payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.PAST)
         if payload is not None:
             new = self._absorb_trades(wire.decode_trades(payload), numbered=wire.UNNUMBERED not in fields)
@@ -98,6 +108,8 @@ class CandleMaker:
             self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))
         elif wire.VERDICT in fields:
             self._absorb_verdict(wire.decode_verdict(fields[wire.VERDICT]))
+        elif wire.CHANGE in fields:
+            self._roles.change(wire.decode_change(fields[wire.CHANGE]))
         else:
             raise PoisonError(f"an entry without trades or a clock: fields {sorted(fields)!r}")
 
@@ -125,6 +137,8 @@ class CandleMaker:
         """Return what has been absorbed since the last call, to be committed; there must be an entry."""
         assert self._entry_id is not None
         touched, self._touched = self._touched, {}
+        traded = [state.last for state in touched if state in self._rows and state.last is not None]
+        derived = self._roles.take(traded)
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.
         rows = [row for state in touched for row in self._rows.pop(state, ())]
         duplicates, self.duplicates = self.duplicates, 0
@@ -147,6 +161,8 @@ class CandleMaker:
             verdicts,
             len(rows),
             duplicates,
+            derived.rows,
+            derived.told,
         )
 
     def _absorb_trades(self, trades: list[Trade], *, numbered: bool) -> list[Trade] | None:
@@ -163,8 +179,9 @@ class CandleMaker:
         accepted: list[Trade] = []
         for key, group, runs in folded:
             state = self._state(key, numbered=numbered)
-            new = state.absorb(group, runs)
+            new, new_runs = state.absorb(group, runs)
             if new:
+                self._roles.absorb(state.key, new, new_runs, state.ledger, self._now_ms)
                 self._rows[state].extend(_rows(state, new))
                 self._touched[state] = self._unpublished[state] = self._priced[state] = None
                 accepted.extend(new)
@@ -181,6 +198,7 @@ class CandleMaker:
             state = self._states.get((clock.venue, symbol))
             if state is not None:
                 state.pass_time(clock.time_us)
+                self._roles.pass_time(state.key, clock.time_us, state.ledger, self._now_ms)
                 if state.settle:
                     self._touched[state] = None
 
@@ -190,6 +208,8 @@ class CandleMaker:
             raise PoisonError(f"a verdict on nothing: {verdict}")
         if verdict.verdict == "void":
             state.annul(verdict.first_id, verdict.last_id)
+        if verdict.verdict != "backfilling":
+            self._roles.judge(state.key, verdict, state.ledger, self._now_ms)
         self._verdicts.append(verdict)
         self._touched[state] = None
 

@@ -4,10 +4,13 @@ import asyncio
 import logging
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
 from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
+from db.signals import read_signals_of_entry
 from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
@@ -15,6 +18,7 @@ from tickplant.redis_client import RedisClient
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
 from workers.gap_metrics import GapMetrics
+from workers.loading import RoleSettings, load_roles
 from workers.partition_streams import PartitionStreams, later
 
 _log = logging.getLogger(__name__)
@@ -51,12 +55,14 @@ class Partition:
         pool: Pool,
         redis: RedisClient,
         policy: CommitPolicy,
+        roles: RoleSettings,
     ) -> None:
         self._lease = lease
         self._partitions = partitions
         self._pool = pool
         self._streams = PartitionStreams(redis, lease)
         self._policy = policy
+        self._roles = roles
         self._committed = lease.entry_id
         self._absorbed = self._resumed = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
@@ -76,10 +82,11 @@ class Partition:
         Raises:
             LeaseLostError: another owner has the partition.
         """
-        self._resumed = later(await self._streams.take(), self._lease.entry_id)
+        taken = await self._streams.take()
+        self._resumed = later(taken.published, self._lease.entry_id)
         try:
             maker = await self._load()
-            await self._repeat()
+            await self._repeat(told=taken.told == self._lease.entry_id)
             while not stop.is_set():
                 await self._step(maker)
             await self._finish(maker)
@@ -93,15 +100,23 @@ class Partition:
         partition = self._lease.partition
         ledger = await read_ledger(self._pool, partition)
         self._gap_metrics.note_ledger(ledger)
-        return CandleMaker(
-            partition, self._partitions, ledger, await read_open_candles(self._pool, partition)
-        )
+        candles = await read_open_candles(self._pool, partition)
+        roles = await load_roles(self._pool, partition, self._roles, ledger, candles)
+        return CandleMaker(partition, self._partitions, ledger, candles, roles)
 
-    async def _repeat(self) -> None:
-        """Say once more what the former owner may have committed without saying it."""
-        closed = await read_last_closed(self._pool, self._lease.partition)
-        if closed:
-            await self._streams.publish(LiveUpdate(candles=tuple(closed)))
+    async def _repeat(self, *, told: bool) -> None:
+        """Say once more what the former owner may have committed without saying it.
+
+        Args:
+            told: whether it has said what its last transaction had to tell once only.
+        """
+        partition, entry_id = self._lease.partition, self._lease.entry_id
+        update = LiveUpdate(
+            candles=tuple(await read_last_closed(self._pool, partition)),
+            signals=() if told else tuple(await read_signals_of_entry(self._pool, partition, entry_id)),
+        )
+        if update != LiveUpdate():
+            await self._streams.tell(update, entry_id)
         await self._streams.write_open_gaps(await read_open_gaps(self._pool, self._lease.partition))
 
     async def _step(self, maker: CandleMaker) -> None:
@@ -168,17 +183,17 @@ class Partition:
         self._last_commit_s = self._clock()
         self._gap_metrics.note_ledger(batch.ledger)
         self._gap_metrics.note_gaps(committed.gaps, now_us())
-        await self._after_commit(committed)
+        await self._after_commit(committed, batch)
         role = self._lease.role
         metrics.WORKER_COMMITS.labels(role).inc()
         metrics.WORKER_COMMIT_S.labels(role).observe(self._last_commit_s - started_s)
         metrics.WORKER_TRADES.labels(role).inc(batch.trade_count)
         metrics.WORKER_DUPLICATES.labels(role).inc(batch.duplicates)
 
-    async def _after_commit(self, committed: Committed) -> None:
-        if committed.candles or committed.gaps:
-            update = LiveUpdate(candles=tuple(committed.candles), gaps=tuple(committed.gaps))
-            await self._streams.publish(update)
+    async def _after_commit(self, committed: Committed, batch: Batch) -> None:
+        update = replace(batch.told, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
+        if update != LiveUpdate():
+            await self._streams.tell(update, batch.entry_id)
         if committed.open_gaps:
             await self._streams.write_open_gaps(committed.open_gaps)
         await self._streams.trim(committed.trim_entry_id)

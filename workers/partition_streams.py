@@ -3,8 +3,9 @@
 Every write is refused to a former owner: Redis keeps the epoch that may write.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import msgspec
 from redis.exceptions import ResponseError
 
 from db.leases import Lease
@@ -17,13 +18,17 @@ from tickplant.streams import (
     GAPS,
     PRICES,
     START,
+    UNIFIED,
     entry_order,
     group_name,
     live_stream,
     owner_key,
+    signals_stream,
     trades_stream,
+    unified_stream,
 )
 from workers.trimming import Entry, Trimmer
+from workers.unified import signal_view
 
 _LIVE_BYTES: Final = 16 * 1024 * 1024
 """About how much of what was live a partition keeps for clients that come back."""
@@ -53,7 +58,7 @@ local last_ms, last_seq = parts(last)
 local ms, seq = parts(ARGV[3])
 if last_ms < ms or (last_ms == ms and last_seq < seq) then redis.call('XSETID', KEYS[2], ARGV[3]) end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-return redis.call('HGET', KEYS[1], 'published')
+return redis.call('HMGET', KEYS[1], 'published', 'told')
 """
 
 # KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries kept, update, then symbols,
@@ -64,6 +69,32 @@ redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 if #ARGV > 4 then redis.call('HSET', KEYS[3], unpack(ARGV, 5)) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 """
+
+# KEYS: owner hash, live stream, signals, unified stream, unified hash. ARGV: epoch, committed entry, live
+# updates kept, update, entries kept of the other streams, number of signals, these, then symbols, each with
+# its unified state.
+_TELL: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+local first = 7 + tonumber(ARGV[6])
+for i = 7, first - 1 do redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'signal', ARGV[i]) end
+if #ARGV >= first then
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', unpack(ARGV, first))
+    redis.call('HSET', KEYS[5], unpack(ARGV, first))
+end
+redis.call('HSET', KEYS[1], 'told', ARGV[2])
+"""
+_TOLD_ENTRIES: Final = 10_000
+"""About how many signals, and how many unified updates, a partition keeps for consumers."""
+
+
+class Taken(NamedTuple):
+    """How far former owners have come in telling others."""
+
+    published: str
+    """The entry up to which trades have been published; later than the committed one after a crash."""
+    told: str
+    """The committed entry whose results have been told last."""
 
 
 class PartitionStreams:
@@ -80,11 +111,8 @@ class PartitionStreams:
         self._trimmer = Trimmer(redis, lease)
         self._mean_bytes = 1_000.0
 
-    async def take(self) -> str:
+    async def take(self) -> Taken:
         """Become the owner in Redis, too.
-
-        Returns:
-            The entry up to which trades have been published; later than the committed one after a crash.
 
         Raises:
             LeaseLostError: a later owner was here first.
@@ -92,13 +120,13 @@ class PartitionStreams:
         take: Any = self._redis.register_script(_TAKE)
         prefix = group_name(self._lease.role, 0)[:-1]
         try:
-            published = await take(
+            reached = await take(
                 keys=[self._owner, self._stream],
                 args=[self._lease.epoch, self._group, self._lease.entry_id, prefix],
             )
         except ResponseError as error:
             raise _fenced(error) from error
-        return published.decode() if published else START
+        return Taken(*[entry_id.decode() if entry_id else START for entry_id in reached])
 
     async def publish_and_read(
         self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int
@@ -153,13 +181,39 @@ class PartitionStreams:
 
     def _publish_command(self, update: wire.LiveUpdate, published: str) -> list[Any]:
         payload = wire.encode_update(update)
-        self._mean_bytes += (len(payload) - self._mean_bytes) / 32
-        kept = min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
         keys = [self._owner, self._live, PRICES]
-        command = [_PUBLISH, len(keys), *keys, self._lease.epoch, published, kept, payload]
+        command = [_PUBLISH, len(keys), *keys, self._lease.epoch, published, self._kept(payload), payload]
         for price in update.prices:
             command += f"{price.venue}:{price.symbol}", wire.encode_trade(price)
         return command
+
+    def _kept(self, payload: bytes) -> int:
+        """Return how many live updates to keep, as large as they are."""
+        self._mean_bytes += (len(payload) - self._mean_bytes) / 32
+        return min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
+
+    async def tell(self, update: wire.LiveUpdate, committed: str) -> None:
+        """Publish what has been committed: live, and in the streams of signals and of unified updates.
+
+        Args:
+            update: what there is to tell.
+            committed: the entry up to which it goes.
+
+        Raises:
+            LeaseLostError: a later owner has taken the partition; nothing was published.
+        """
+        partition = self._lease.partition
+        keys = [self._owner, self._live, signals_stream(partition), unified_stream(partition), UNIFIED]
+        payload = wire.encode_update(update)
+        signals = [msgspec.json.encode(signal_view(signal)) for signal in update.signals]
+        arguments: list[Any] = [self._lease.epoch, committed, self._kept(payload), payload]
+        arguments += _TOLD_ENTRIES, len(signals), *signals
+        for unified in update.unified:
+            arguments += unified.symbol, msgspec.json.encode(unified)
+        try:
+            await self._redis.eval(_TELL, len(keys), *keys, *arguments)
+        except ResponseError as error:
+            raise _fenced(error) from error
 
     async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
         """Tell ingest what is missing; nothing, where a symbol has no gaps."""

@@ -10,6 +10,7 @@ from db.pool import REFUSED, open_pool
 from tickplant.errors import FatalError
 from tickplant.redis_client import agree_on_partitions, open_redis
 from workers.candles import ROLE
+from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.runtime import Runtime
 
@@ -24,6 +25,7 @@ async def run(
     commit_interval_ms: int,
     commit_trades: int,
     lease_s: float,
+    roles: RoleSettings,
     stop: asyncio.Event,
 ) -> None:
     """Turn stream entries into committed rows until `stop` is set."""
@@ -37,7 +39,9 @@ async def run(
         ) as pool:
 
             def make(lease: Lease) -> Partition:
-                return Partition(lease=lease, partitions=partitions, pool=pool, redis=redis, policy=policy)
+                return Partition(
+                    lease=lease, partitions=partitions, pool=pool, redis=redis, policy=policy, roles=roles
+                )
 
             async def probe() -> None:
                 await agree_on_partitions(redis, partitions)

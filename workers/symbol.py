@@ -1,10 +1,10 @@
 """What a worker holds of one symbol: its ledger, its watermark, and candles since the last commit. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
-from tickplant.market import Candle, Trade, fold_runs, merge, rebucket
+from tickplant.market import Candle, SymbolId, Trade, fold_runs, merge, rebucket
 from workers.ledger import Ledger
 
 _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
@@ -19,6 +19,7 @@ class SymbolState:
     def __init__(self, venue: str, symbol: str, *, numbered: bool = True) -> None:
         self.venue = venue
         self.symbol = symbol
+        self.key = SymbolId(venue, symbol)
         self.ledger = Ledger.empty(numbered=numbered)
         self.watermark_us = 0
         """The venue's time up to which the symbol's trades have been seen."""
@@ -47,7 +48,9 @@ class SymbolState:
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
 
-    def absorb(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> Sequence[Trade]:
+    def absorb(
+        self, trades: Sequence[Trade], runs: Sequence[Candle]
+    ) -> tuple[Sequence[Trade], Sequence[Candle]]:
         """Take trades in their order of arrival.
 
         Args:
@@ -55,15 +58,15 @@ class SymbolState:
             runs: the same, folded by `fold_runs`.
 
         Returns:
-            Those that are new; the same object where all are.
+            Those that are new, and their runs; the same objects where all are.
         """
         if not self.ledger.admit_all([trade.trade_id for trade in trades]):
             missing = self.ledger.missing.count
             new = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
             if not new:
-                return new
+                return [], []
             if len(new) < len(trades):
-                trades, runs = new, fold_runs(new)
+                trades, runs = new, list(fold_runs(new))
             if self.ledger.missing.count != missing:
                 self._change_gaps()
         self.settle |= self._unproven
@@ -74,7 +77,7 @@ class SymbolState:
         if newest.trade_id == self.ledger.last:
             self.last = newest
             self._last_us = newest.event_time_us
-        return trades
+        return trades, runs
 
     def annul(self, low: int, high: int) -> None:
         """Take the venue's word that it has no trades of these ids."""

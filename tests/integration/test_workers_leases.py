@@ -19,6 +19,7 @@ from tickplant.errors import LeaseLostError
 from tickplant.redis_client import open_redis
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
+from workers.partition_roles import PartitionRoles
 from workers.partition_streams import PartitionStreams
 from workers.runtime import fair_share
 
@@ -44,7 +45,7 @@ async def take(pool: asyncpg.Pool, owner: str, ttl_s: float = 60) -> Lease:
 
 
 def batch_of_one(entry_id: str) -> Batch:
-    maker = CandleMaker(0, 1, [], [])
+    maker = CandleMaker(0, 1, [], [], PartitionRoles(0))
     maker.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
     return maker.take_batch()
 

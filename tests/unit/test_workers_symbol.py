@@ -27,7 +27,7 @@ def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
 
 
 def absorb(state: SymbolState, trades: list[Trade]) -> Sequence[Trade]:
-    return state.absorb(trades, list(fold_runs(trades)))
+    return state.absorb(trades, list(fold_runs(trades)))[0]
 
 
 times = st.lists(st.integers(0, 12 * MINUTE_US), min_size=1, max_size=60)

@@ -16,7 +16,7 @@ themselves, and take over within TICKPLANT_LEASE_S when one dies. Stopping one h
 EXAMPLES: Final = """\
 settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`),
   TICKPLANT_PARTITIONS, TICKPLANT_LEASE_S, TICKPLANT_COMMIT_INTERVAL_MS, TICKPLANT_COMMIT_TRADES,
-  TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+  TICKPLANT_ROLES, TICKPLANT_GAP_WAIT_S, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
 
 examples:
   tickplant worker                        one more beside a running `tickplant up`
@@ -30,12 +30,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
+    from tickplant.cli.roles import role_settings
     from tickplant.cli.servers import running_database, running_redis
     from tickplant.service import run_service
     from tickplant.settings import read_settings
     from workers import service
 
     settings = read_settings()
+    roles = role_settings(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
 
     async def work(stop: asyncio.Event) -> None:
@@ -46,6 +48,7 @@ def run(args: Namespace) -> int:
             commit_interval_ms=settings.commit_interval_ms,
             commit_trades=settings.commit_trades,
             lease_s=settings.lease_s,
+            roles=roles,
             stop=stop,
         )
 

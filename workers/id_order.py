@@ -1,9 +1,9 @@
 """Handing a symbol's trades on in order of id: what follows a missing trade waits for it. Pure.
 
-Candles merge in any order, but a signal or an alert that has been given can't be taken back. So where a trade
-is missing, those after it are held until it has come, until the venue has said that it won't, or until the wait
-is over. How long it has lasted is told by the stream's own entry ids, which carry the time of writing: so a
-worker that lags, or reads an entry a second time, decides the same.
+Candles merge in any order, but a signal or an alert that has been given can't be taken back. So where a
+trade is missing, those after it are held until it has come, until the venue has said that it won't, or
+until the wait is over. How long it has lasted is told by the stream's own entry ids, which carry the time
+of writing: so a worker that lags, or reads an entry a second time, decides the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ MOST_HELD: Final = 50_000
 """Trades held at the most; beyond, the first gap is waited for no longer."""
 
 
-class Order:
+class IdOrder:
     """Up to which id a symbol's trades have been handed on, and those that wait."""
 
     __slots__ = ("_blocked_at", "_given_up", "_held", "_since_ms", "_wait_ms", "cursor")

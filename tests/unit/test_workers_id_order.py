@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from working import trade
 
 from workers.ledger import Ledger
-from workers.order import MOST_HELD, Order
+from workers.id_order import MOST_HELD, IdOrder
 
 WAIT_MS = 10_000
 
@@ -19,7 +19,7 @@ class Symbol:
 
     def __init__(self, wait_ms: int = WAIT_MS) -> None:
         self.ledger = Ledger.empty()
-        self.order = Order(None, wait_ms=wait_ms)
+        self.order = IdOrder(None, wait_ms=wait_ms)
 
     def push(self, *ids, now_ms=0):
         new = [it for it in trades_of(*ids) if self.ledger.admit(it.trade_id)]
@@ -107,7 +107,7 @@ def test_trades_of_before_the_first_one_come_too_late():
 
 
 def test_ids_of_our_own_are_never_waited_for():
-    ledger, order = Ledger.empty(numbered=False), Order(None, wait_ms=WAIT_MS)
+    ledger, order = Ledger.empty(numbered=False), IdOrder(None, wait_ms=WAIT_MS)
     batch = trades_of(10, 20, 30)
     for it in batch:
         ledger.admit(it.trade_id)

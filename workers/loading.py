@@ -1,0 +1,80 @@
+"""A partition's roles, built from what the database holds as of the committed entry."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from db.averages import read_remembered
+from db.bot import read_bot_states
+from db.commit import LedgerRow
+from db.pool import Pool
+from db.signals import read_last_signals, read_strategy_states
+from db.waiting import read_held, read_waiting
+from tickplant.averages import AverageSpecs
+from tickplant.market import Candle
+from tickplant.paper import Rules
+from workers.bots import Bots
+from workers.partition_averages import PartitionAverages
+from workers.partition_roles import PartitionRoles, Stored
+from workers.partition_signals import PartitionSignals
+from workers.strategies.base import Strategy
+from workers.symbol_roles import Waiting
+from workers.unified import Unifier
+
+
+class RoleSettings(NamedTuple):
+    """Which roles a worker has besides candles, and how they are set."""
+
+    averages: AverageSpecs | None = None
+    """None: the role is off."""
+    strategies: Sequence[type[Strategy]] = ()
+    """None of them: the role is off."""
+    alerts: bool = False
+    bot: Rules | None = None
+    """None: the role is off."""
+    gap_wait_ms: int = 10_000
+    """How long roles wait for a missing trade."""
+
+
+async def load_roles(
+    pool: Pool,
+    partition: int,
+    settings: RoleSettings,
+    ledger: Sequence[LedgerRow],
+    open_candles: Sequence[Candle],
+) -> PartitionRoles:
+    """Build the roles of a partition that has just been taken, so that nobody else changes what is read.
+
+    Args:
+        pool: connections.
+        partition: the one taken.
+        settings: which roles.
+        ledger: of its symbols.
+        open_candles: likewise.
+    """
+    kept = await read_waiting(pool, partition)
+    waiting = {key: msgspec.msgpack.decode(state, type=Waiting) for key, state in kept.items()}
+    cursors = {key: each.cursor for key, each in waiting.items() if each.cursor is not None}
+    held = await read_held(pool, cursors) if cursors else {}
+    averages = signals = bots = None
+    unifier = Unifier()
+    if settings.averages is not None:
+        until_us = {key: each.time_us for key, each in waiting.items()}
+        remembered = await read_remembered(pool, partition, settings.averages, until_us)
+        averages = PartitionAverages(settings.averages, remembered)
+    if settings.strategies:
+        states = await read_strategy_states(pool, partition)
+        signals = PartitionSignals(partition, settings.strategies, states)
+        unifier.add((), await read_last_signals(pool, partition))
+    if settings.bot is not None:
+        bots = Bots(partition, settings.bot, await read_bot_states(pool, partition))
+    return PartitionRoles(
+        partition,
+        averages=averages,
+        signals=signals,
+        bots=bots,
+        unifier=unifier,
+        gap_wait_ms=settings.gap_wait_ms,
+        stored=Stored(ledger, open_candles, waiting, held),
+    )

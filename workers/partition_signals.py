@@ -1,0 +1,49 @@
+"""The strategies of one partition's symbols. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from db.signals import SignalRows, StrategyState
+from tickplant.market import SymbolId
+from workers.signals import SymbolSignals
+from workers.strategies.base import Strategy
+from workers.strategies.runner import StrategyFailure
+
+
+class PartitionSignals:
+    """Makes the strategies of each symbol, and gathers what they store."""
+
+    def __init__(
+        self,
+        partition: int,
+        strategies: Sequence[type[Strategy]],
+        states: Mapping[tuple[str, str], Sequence[StrategyState]],
+    ) -> None:
+        """Begin with what the database holds.
+
+        Args:
+            partition: the one owned.
+            strategies: which to run.
+            states: of `db.signals.read_strategy_states`.
+        """
+        self._partition = partition
+        self._strategies = strategies
+        self._states = states
+        self._symbols: dict[SymbolId, SymbolSignals] = {}
+        self.failures: list[StrategyFailure] = []
+        """Strategies put aside since somebody took them from here."""
+
+    def of(self, symbol: SymbolId) -> SymbolSignals:
+        """Return the strategies of a symbol, in the state that was stored."""
+        signals = self._symbols.get(symbol)
+        if signals is None:
+            signals = SymbolSignals(*symbol, self._strategies, self._states.get(symbol, ()))
+            self._symbols[symbol] = signals
+        return signals
+
+    def take(self) -> SignalRows | None:
+        """Return what to store of what has come since the last call; None if nothing has."""
+        changes = [taken for it in self._symbols.values() if (taken := it.take()) is not None]
+        self.failures += [failure for each in changes for failure in each.failures]
+        signals = [signal for each in changes for signal in each.signals]
+        states = [state for each in changes for state in each.states]
+        return SignalRows(self._partition, signals, states) if signals or states else None

@@ -1,0 +1,194 @@
+"""The roles of one symbol, in the order in which they depend on one another. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from tickplant.derived import Average, Firing, Signal, Statistics
+from tickplant.intervals import BASE
+from tickplant.market import Candle, Trade, fold_runs
+from workers.alerts.symbol import SymbolAlerts
+from workers.averages import SymbolAverages
+from workers.bot import SymbolBot
+from workers.id_order import IdOrder
+from workers.ledger import Ledger
+from workers.open_candles import OpenCandles, minute_of
+from workers.ranges import Range
+from workers.roles import Closed, Last, Run
+from workers.signals import SymbolSignals
+
+
+class Waiting(Struct, frozen=True, array_like=True):
+    """What is kept of a symbol whose roles wait for a missing trade."""
+
+    cursor: int | None
+    """The last id handed to the roles; None where there is none yet."""
+    since_ms: int | None
+    """When the wait began, by entry ids; None where they don't wait."""
+    time_us: int
+    """The venue's time that the roles have come to."""
+    candles: list[Candle]
+    """The open candles as the roles know them."""
+
+
+class News(NamedTuple):
+    """What a symbol's roles have said."""
+
+    averages: list[Average]
+    statistics: list[Statistics]
+    corrected: list[Candle]
+    """Late parts of candles that had closed."""
+    signals: list[Signal]
+    firings: list[Firing]
+
+
+class SymbolRoles:
+    """One symbol's roles: fed in order of id, whatever the order of arrival."""
+
+    def __init__(
+        self,
+        *,
+        order: IdOrder,
+        candles: OpenCandles,
+        time_us: int,
+        averages: SymbolAverages | None,
+        signals: SymbolSignals | None,
+        alerts: SymbolAlerts | None,
+        bot: SymbolBot | None,
+    ) -> None:
+        """Take what has been loaded; None for a role that is switched off.
+
+        Args:
+            order: up to which trade the roles have been fed.
+            candles: the open ones as of there.
+            time_us: the venue's time as of there.
+            averages: of closed candles.
+            signals: of the strategies.
+            alerts: of the users.
+            bot: the paper bot.
+        """
+        self._order = order
+        self._candles = candles
+        self._time_us = time_us
+        self._averages = averages
+        self._signals = signals
+        self._bot = bot
+        self._blocked: Range | None = None
+        self._alerts = alerts
+        self._news = News([], [], [], [], [])
+
+    @property
+    def eventful(self) -> bool:
+        """Whether there are signals or firings to tell."""
+        return bool(self._news.signals or self._news.firings)
+
+    def take(self) -> News:
+        """Return what has been said since the last call."""
+        news, self._news = self._news, News([], [], [], [], [])
+        return news
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What to keep while the roles wait for a missing trade; None while they don't."""
+        if not self._order.waiting:
+            return None
+        return Waiting(self._order.cursor, self._order.since_ms, self._time_us, self._candles.candles)
+
+    def absorb(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
+        """Take new trades.
+
+        Args:
+            new: in order of arrival.
+            runs: the same, folded by `fold_runs`.
+            ledger: has admitted them.
+            now_ms: the time of their entry.
+        """
+        cursor = self._order.cursor
+        handed = self._order.push(new, ledger, now_ms)
+        if handed is new:
+            self._feed(handed, runs)
+            return
+        if cursor is not None:
+            for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
+                self._merge(run)
+        self._feed(handed, fold_runs(handed))
+        self._note_gap(ledger)
+
+    def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
+        """Take the venue's time, before which all trades have come but missing ones."""
+        self._release(ledger, now_ms)
+        if time_us > self._time_us and not self._order.waiting:
+            self._reach(time_us)
+            if self._alerts is not None:
+                self._news.firings.extend(self._alerts.time(time_us))
+
+    def judge(self, low: int, high: int, ledger: Ledger, now_ms: int, *, given_up: bool) -> None:
+        """Take what has been learnt of missing ids: that they won't come, or never were."""
+        if given_up:
+            self._order.give_up(low, high)
+        self._release(ledger, now_ms)
+
+    def _release(self, ledger: Ledger, now_ms: int) -> None:
+        if self._order.waiting:
+            handed = self._order.release(ledger, now_ms)
+            self._feed(handed, fold_runs(handed))
+            self._note_gap(ledger)
+
+    def _feed(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
+        start = 0
+        for candle in runs:
+            end = start + candle.trade_count
+            self._run(Run(trades if end - start == len(trades) else trades[start:end], candle))
+            start = end
+
+    def _run(self, run: Run) -> None:
+        self._reach(run.candle.last_event_time_us)
+        self._merge(run.candle)
+        if self._alerts is not None:
+            self._news.firings.extend(self._alerts.run(run))
+        signals = [] if self._signals is None else self._signals.run(run)
+        if self._bot is not None:
+            self._bot.run(run, signals)
+        self._news.signals.extend(signals)
+
+    def _reach(self, time_us: int) -> None:
+        """Come to a moment: candles that have ended by then close."""
+        if time_us <= self._time_us:
+            return
+        self._time_us = time_us
+        for closed_us, candles in self._candles.close_until(minute_of(time_us)):
+            self._close(closed_us, candles)
+
+    def _close(self, time_us: int, candles: list[Candle]) -> None:
+        averages: list[Average] = []
+        statistics = None
+        if self._averages is not None:
+            for candle in candles:
+                averages += self._averages.close(candle)
+                if candle.interval == BASE:
+                    statistics = self._averages.statistics(candle)
+            self._news.averages.extend(averages)
+            if statistics is not None:
+                self._news.statistics.append(statistics)
+        shortest = candles[0]
+        last = Last(shortest.last_trade_id, f"{shortest.close:f}", shortest.last_event_time_us)
+        closed = Closed(time_us, candles, averages, statistics, last)
+        if self._alerts is not None:
+            self._news.firings.extend(self._alerts.closed(closed))
+        signals = [] if self._signals is None else self._signals.closed(closed)
+        if self._bot is not None:
+            self._bot.closed(closed, signals)
+        self._news.signals.extend(signals)
+
+    def _merge(self, run: Candle) -> None:
+        for part in self._candles.add(run):
+            if self._averages is not None and self._averages.correct(part):
+                self._news.corrected.append(part)
+
+    def _note_gap(self, ledger: Ledger) -> None:
+        blocked = self._order.blocked_by(ledger)
+        new = blocked is not None and (self._blocked is None or blocked[1] != self._blocked[1])
+        self._blocked = blocked
+        if new and blocked is not None and self._alerts is not None:
+            self._news.firings.extend(self._alerts.gap(*blocked, self._time_us))

@@ -1,0 +1,55 @@
+"""Each symbol's price, joined with its latest averages and signals: JSON for whoever acts on them. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from tickplant.derived import Average, Signal, SignalView, Unified
+from tickplant.market import SymbolId, Trade
+from tickplant.times import format_time
+
+
+class Unifier:
+    """What is latest of each symbol."""
+
+    def __init__(self, averages: Iterable[Average] = (), signals: Iterable[Signal] = ()) -> None:
+        """Begin with what is known, older before newer."""
+        self._averages: defaultdict[SymbolId, dict[str, dict[str, float]]] = defaultdict(dict)
+        self._signals: defaultdict[SymbolId, dict[str, SignalView]] = defaultdict(dict)
+        self.add(averages, signals)
+
+    def add(self, averages: Iterable[Average], signals: Iterable[Signal]) -> None:
+        """Take what is new, older before newer."""
+        for average in averages:
+            by_interval = self._averages[SymbolId(average.venue, average.symbol)]
+            by_interval.setdefault(average.interval, {})[average.name] = average.value
+        for signal in signals:
+            symbol = SymbolId(signal.venue, signal.symbol)
+            self._signals[symbol][signal.strategy] = signal_view(signal)
+
+    def join(self, trade: Trade) -> Unified:
+        """Join a symbol's last trade with what is latest."""
+        symbol = SymbolId(trade.venue, trade.symbol)
+        return Unified(
+            str(symbol),
+            trade.price,
+            trade.trade_id,
+            format_time(trade.event_time_us),
+            # Copies: what has been handed out must not change while it waits for its commit.
+            {interval: dict(values) for interval, values in self._averages[symbol].items()},
+            dict(self._signals[symbol]),
+        )
+
+
+def signal_view(signal: Signal) -> SignalView:
+    """Return a signal as it stands in JSON."""
+    return SignalView(
+        signal.strategy,
+        f"{signal.venue}:{signal.symbol}",
+        signal.number,
+        signal.side,
+        signal.strength,
+        signal.price,
+        signal.trade_id,
+        format_time(signal.event_time_us),
+        signal.values,
+    )
