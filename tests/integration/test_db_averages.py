@@ -1,0 +1,153 @@
+"""Averages and statistics in the database: what workers go on from, and what a corrected candle corrects."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from random import Random
+from typing import Any
+
+import asyncpg
+import pytest
+from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_time
+
+from db.averages import AverageRows, CandleKey, Remembered, read_remembered
+from db.pool import open_pool, transaction
+from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.derived import Average, Statistics
+from tickplant.intervals import INTERVALS, MINUTE_US
+from tickplant.market import Candle, Trade
+
+SPECS = AverageSpecs(
+    (AverageSpec("sma", 3), AverageSpec("sma", 40), AverageSpec("ema", 2), AverageSpec("wma", 5)),
+    ("1m", "5m", "1h", "1d"),
+    returns=6,
+)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    async with open_pool(database_url, size=2, application="test") as opened:
+        yield opened
+
+
+def closed_by_interval(trades: Sequence[Trade]) -> dict[str, list[Candle]]:
+    found: defaultdict[str, list[Candle]] = defaultdict(list)
+    for candle in sorted(candles_of(trades), key=lambda it: it.open_time_us):
+        if candle.closed:
+            found[candle.interval].append(candle)
+    return found
+
+
+def derived(trades: Sequence[Trade]) -> tuple[list[Average], list[Statistics]]:
+    """All averages and statistics, each straight from all closes before it."""
+    averages, statistics = [], []
+    for interval, candles in closed_by_interval(trades).items():
+        closes = [float(candle.close) for candle in candles]
+        for count, candle in enumerate(candles, 1):
+            if interval in SPECS.intervals:
+                for spec in SPECS.averages:
+                    value = average(spec, closes[:count])
+                    if value is not None:
+                        averages.append(Average(*SYMBOL, interval, candle.open_time_us, spec.name, value))
+            found = moments(closes[:count], SPECS.returns) if interval == "1m" else None
+            if found is not None:
+                statistics.append(Statistics(*SYMBOL, candle.open_time_us, *found))
+    return averages, statistics
+
+
+async def write(pool: asyncpg.Pool, *rows: Any) -> None:
+    async with transaction(pool) as connection:
+        await AverageRows(*rows, SPECS).write(connection, "1-0")
+
+
+async def stored(pool: asyncpg.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
+    averages = await pool.fetch("select * from averages")
+    statistics = await pool.fetch("select * from statistics")
+    return {tuple(row) for row in averages}, {tuple(row) for row in statistics}
+
+
+def as_rows(trades: Sequence[Trade]) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
+    averages, statistics = derived(trades)
+    return (
+        {(*SYMBOL, it.interval, to_time(it.open_time_us), it.name, it.value) for it in averages},
+        {
+            (
+                *SYMBOL,
+                to_time(it.open_time_us),
+                it.points,
+                it.return_,
+                it.mean,
+                it.stddev,
+                it.zscore,
+                it.q1,
+                it.q3,
+            )
+            for it in statistics
+        },
+    )
+
+
+async def replace_candles(
+    pool: asyncpg.Pool, before: Sequence[Trade], after: Sequence[Trade]
+) -> list[CandleKey]:
+    """Store other candles instead, and return those that are not the same."""
+    rows = [{candle_row(it)[:8]: it for it in candles_of(trades)} for trades in (before, after)]
+    changed = {
+        CandleKey(*SYMBOL, rows[i][key].interval, rows[i][key].open_time_us)
+        for i in (0, 1)
+        for key in rows[i].keys() - rows[1 - i].keys()
+    }
+    async with transaction(pool) as connection:
+        await connection.execute("delete from candles")
+        await connection.copy_records_to_table(
+            "candles", records=[candle_row(it) for it in candles_of(after)]
+        )
+    return sorted(changed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, seed: int) -> None:
+    trades = random_trades(seed)
+    random = Random(seed)
+    lost = set[int]()
+    for _ in range(4):
+        first = random.randrange(1, len(trades) - 1)
+        lost |= set(range(first, min(first + random.choice((1, 3, 60)), len(trades) - 1)))
+    fewer = [trade for index, trade in enumerate(trades) if index not in lost]
+    async with pool.acquire() as connection:
+        await store(connection, fewer)
+    await write(pool, *derived(fewer), [])
+    assert await stored(pool) == as_rows(fewer)
+    late = await replace_candles(pool, fewer, trades)
+    assert late
+    await write(pool, [], [], late)
+    assert await stored(pool) == as_rows(trades)
+    gone = await replace_candles(pool, trades, fewer)
+    await write(pool, [], [], gone)
+    assert await stored(pool) == as_rows(fewer)
+
+
+async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:
+    trades = random_trades(seed=4)
+    async with pool.acquire() as connection:
+        await store(connection, trades)
+    candles = closed_by_interval(trades)
+
+    def last(interval: str, until_us: int) -> Remembered:
+        ended = [it for it in candles[interval] if it.open_time_us + INTERVALS[interval] <= until_us]
+        ended = ended[-SPECS.window(interval) :]
+        return Remembered(
+            [it.open_time_us for it in ended],
+            [float(it.close) for it in ended],
+            [it.last_event_time_us for it in ended],
+            [it.last_trade_id for it in ended],
+        )
+
+    end_us = trades[-1].event_time_us + MINUTE_US
+    found = await read_remembered(pool, 0, SPECS)
+    assert found == {
+        SYMBOL: {interval: last(interval, end_us) for interval in SPECS.intervals if candles[interval]}
+    }
+    until_us = trades[len(trades) // 2].event_time_us
+    found = await read_remembered(pool, 0, SPECS, {SYMBOL: until_us})
+    assert found[SYMBOL]["5m"] == last("5m", until_us) != last("5m", end_us)
+    assert await read_remembered(pool, 1, SPECS) == {}
