@@ -29,6 +29,8 @@ class Taken(NamedTuple):
     """The whole state of every alert that has changed."""
     firings: list[Firing]
     """In order."""
+    deliveries: list[tuple[Firing, str]]
+    """Those of them that go to a webhook, with its address."""
 
 
 class SymbolAlerts:
@@ -56,6 +58,7 @@ class SymbolAlerts:
         self._alerts = {state.alert.alert_id: Watched(state) for state in states}
         self._changed: dict[str, Watched] = {}
         self._fired: list[Firing] = []
+        self._deliveries: list[tuple[Firing, str]] = []
         laddered: defaultdict[Ladder, list[Watched]] = defaultdict(list)
         for watched in self._alerts.values():
             if watched.live:
@@ -142,8 +145,9 @@ class SymbolAlerts:
         """Return what has changed since the last call; None if nothing has."""
         if not self._changed:
             return None
-        taken = Taken([watched.state for watched in self._changed.values()], self._fired)
-        self._changed, self._fired = {}, []
+        states = [watched.state for watched in self._changed.values()]
+        taken = Taken(states, self._fired, self._deliveries)
+        self._changed, self._fired, self._deliveries = {}, [], []
         return taken
 
     def _walk(self, trades: Iterable[Trade], *, silences: bool) -> list[Firing]:
@@ -188,6 +192,8 @@ class SymbolAlerts:
             self._change(watched)
             if firing is not None:
                 fired.append(firing)
+                if watched.alert.webhook_url is not None:
+                    self._deliveries.append((firing, watched.alert.webhook_url))
         self._fired += fired
         return fired
 

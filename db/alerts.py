@@ -1,0 +1,216 @@
+"""Alerts as workers know them: what they go on from, and what their transaction stores."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import asyncpg
+from msgspec import msgpack
+
+from db.times import time_of, us_of
+from tickplant.derived import Alert, AlertState, Firing
+from tickplant.market import SymbolId
+
+_encode = msgpack.Encoder().encode
+_decode = msgpack.Decoder(Alert).decode
+
+
+async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, list[AlertState]]:
+    """Return the alerts of a partition's symbols.
+
+    Those deleted lately are among them, so that an older change that comes late brings none back.
+    """
+    rows = await pool.fetch(_READ_STATES, partition)
+    states: defaultdict[SymbolId, list[AlertState]] = defaultdict(list)
+    for definition, deleted, armed, done, number, fired_at in rows:
+        alert = _decode(definition)
+        fired_us = us_of(fired_at) if fired_at else None
+        states[SymbolId(alert.venue, alert.symbol)].append(
+            AlertState(alert, deleted, armed, done, number, fired_us)
+        )
+    return dict(states)
+
+
+async def read_closes(
+    pool: asyncpg.Pool, partition: int, count: int, until_us: Mapping[SymbolId, int] | None = None
+) -> dict[SymbolId, list[tuple[int, Decimal]]]:
+    """Return close times and closes of the newest closed minutes of a partition's symbols, oldest first.
+
+    Args:
+        pool: connections.
+        partition: whose.
+        count: how many of each symbol.
+        until_us: the venue's time up to which the roles of some symbols have come, where that is not as far
+            as the candles: minutes that end later are left out.
+    """
+    until = until_us or {}
+    rows = await pool.fetch(
+        _READ_CLOSES,
+        partition,
+        count,
+        [venue for venue, _ in until],
+        [symbol for _, symbol in until],
+        [time_of(time_us) for time_us in until.values()],
+    )
+    return {
+        SymbolId(venue, symbol): list(zip(times_us, closes, strict=True))
+        for venue, symbol, times_us, closes in rows
+    }
+
+
+async def read_firings_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Firing]:
+    """Return what the transaction stored that ended with an entry, in order."""
+    rows = await pool.fetch(
+        "select * from firings where partition = $1 and entry_id = $2 order by stored_at, alert_id, number",
+        partition,
+        entry_id,
+    )
+    return [firing_of(row) for row in rows]
+
+
+class AlertRows:
+    """What one transaction stores of alerts: `db.commit.Rows`."""
+
+    def __init__(
+        self,
+        partition: int,
+        states: Sequence[AlertState],
+        firings: Sequence[Firing],
+        deliveries: Iterable[tuple[Firing, str]],
+    ) -> None:
+        """Take what has changed.
+
+        Args:
+            partition: whose.
+            states: the whole state of every alert that has changed, each once.
+            firings: since the last transaction, in order.
+            deliveries: those of them that go to a webhook, with its address.
+        """
+        self._partition = partition
+        self._states = states
+        self._firings = firings
+        self._deliveries = deliveries
+
+    async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
+        """Store it; changes that have been applied are on their way no longer."""
+        await _execute(connection, _WRITE_STATES, map(_state_values, self._states), self._partition)
+        applied = [(state.alert.alert_id, state.alert.version) for state in self._states]
+        await _execute(connection, _ARRIVED, applied)
+        rows = map(_firing_values, self._firings)
+        await _execute(connection, _WRITE_FIRINGS, rows, self._partition, entry_id)
+        await _execute(
+            connection,
+            "insert into webhooks (alert_id, number, url, host)"
+            " select * from unnest($1::text[], $2::int8[], $3::text[], $4::text[])",
+            [(it.alert_id, it.number, url, urlsplit(url).hostname or "") for it, url in self._deliveries],
+        )
+
+
+async def _execute(
+    connection: asyncpg.Connection, query: str, rows: Iterable[tuple[Any, ...]], *others: Any
+) -> None:
+    """Run a statement on rows, which it takes as columns after the others; none are no work."""
+    if columns := [list(column) for column in zip(*rows, strict=True)]:
+        await connection.execute(query, *others, *columns)
+
+
+def firing_of(row: asyncpg.Record) -> Firing:
+    """Return the firing in a row."""
+    return Firing(
+        row["alert_id"],
+        row["number"],
+        row["user"],
+        row["venue"],
+        row["symbol"],
+        row["kind"],
+        us_of(row["event_time"]),
+        row["trade_id"],
+        decimal_text(row["price"]),
+        decimal_text(row["value"]),
+        decimal_text(row["threshold"]),
+        row["note"],
+    )
+
+
+def decimal_text(number: Decimal | None) -> str | None:
+    """Write a decimal in plain notation."""
+    return None if number is None else format(number, "f")
+
+
+def _state_values(state: AlertState) -> tuple[Any, ...]:
+    alert = state.alert
+    fired_at = None if state.fired_us is None else time_of(state.fired_us)
+    return (
+        alert.alert_id,
+        alert.version,
+        _encode(alert),
+        state.deleted,
+        state.armed,
+        state.done,
+        state.number,
+        fired_at,
+    )
+
+
+def _firing_values(it: Firing) -> tuple[Any, ...]:
+    numbers = [None if text is None else Decimal(text) for text in (it.price, it.value, it.threshold)]
+    names = (it.alert_id, it.number, it.user, it.venue, it.symbol, it.kind)
+    return (*names, time_of(it.event_time_us), it.trade_id, *numbers, it.note)
+
+
+# What was deleted a day ago has no change under way any more.
+_READ_STATES: Final = """
+select definition, deleted, armed, done, number, fired_at from alert_state
+where partition = $1 and (not deleted or stored_at > clock_timestamp() - interval '1 day')
+"""
+
+_READ_CLOSES: Final = """
+select l.venue, l.symbol, c.*
+from ledger l
+left join unnest($3::text[], $4::text[], $5::timestamptz[]) as u (venue, symbol, until)
+    on u.venue = l.venue and u.symbol = l.symbol
+cross join lateral (
+    select array_agg((extract(epoch from open_time) * 1000000)::int8 + 60000000 order by open_time),
+        array_agg(close order by open_time)
+    from (
+        select open_time, close from candles
+        where venue = l.venue and symbol = l.symbol and "interval" = '1m' and closed
+            and open_time <= coalesce(u.until, 'infinity') - interval '1 minute'
+        order by open_time desc limit $2
+    ) newest
+    having count(*) > 0
+) c
+where l.partition = $1
+"""
+
+_WRITE_STATES: Final = """
+insert into alert_state (
+    alert_id, partition, version, definition, deleted, armed, done, number, fired_at, stored_at
+)
+select alert_id, $1, version, definition, deleted, armed, done, number, fired_at, clock_timestamp()
+from unnest(
+    $2::text[], $3::int8[], $4::bytea[], $5::bool[], $6::bool[], $7::bool[], $8::int8[], $9::timestamptz[]
+) as r (alert_id, version, definition, deleted, armed, done, number, fired_at)
+on conflict (alert_id) do update set
+    version = excluded.version, definition = excluded.definition, deleted = excluded.deleted,
+    armed = excluded.armed, done = excluded.done, number = excluded.number, fired_at = excluded.fired_at,
+    stored_at = excluded.stored_at
+"""
+
+_ARRIVED: Final = """
+delete from alert_changes c using unnest($1::text[], $2::int8[]) as r (alert_id, version)
+where c.alert_id = r.alert_id and c.version <= r.version
+"""
+
+_WRITE_FIRINGS: Final = """
+insert into firings (
+    partition, entry_id, alert_id, number, "user", venue, symbol, kind, event_time, trade_id, price, value,
+    threshold, note
+)
+select $1, $2, * from unnest(
+    $3::text[], $4::int8[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::int8[],
+    $11::numeric[], $12::numeric[], $13::numeric[], $14::text[]
+)
+"""

@@ -1,0 +1,108 @@
+"""What workers store of alerts, and what a new owner goes on from."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from alerting import START_US, alert, runs, trade
+
+from db.alerts import AlertRows, read_alert_states, read_closes, read_firings_of_entry
+from db.pool import Pool, open_pool
+from tickplant.derived import Alert, AlertChange, AlertState
+from tickplant.market import SymbolId
+from workers.alerts.symbol import SymbolAlerts
+
+AAA = SymbolId("binance", "AAAUSDT")
+on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+FIELDS = {"note": "näher", "webhook_url": "https://example.org/a?b=c", "hysteresis": "0.001", "cooldown_s": 7}
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Any]:
+    async with open_pool(database_url, size=2, application="test") as opened:
+        yield opened
+
+
+async def store(pool: Pool, symbol: SymbolAlerts, entry_id: str) -> None:
+    taken = symbol.take()
+    assert taken is not None
+    async with pool.acquire() as connection, connection.transaction():
+        await AlertRows(0, *taken).write(connection, entry_id)
+
+
+async def test_states_and_firings_come_back_as_they_were(pool: Pool) -> None:
+    symbol = SymbolAlerts()
+    wanted = [
+        alert("a", "above", "10.50", repeat=True, **FIELDS),
+        alert("b", "percent_change", percent="-2.5", window_s=300, user="eve"),
+        alert("c", "silence", silence_s=60, active=False),
+        alert("d", "crosses_below", "11"),
+    ]
+    for it in wanted:
+        symbol.change(AlertChange(it))
+    fired = [firing for run in runs([trade(1, "10.51"), trade(2, "12")]) for firing in symbol.run(run)]
+    await store(pool, symbol, "5-0")
+    states = {it.alert.alert_id: it for it in (await read_alert_states(pool, 0))[AAA]}
+    assert states == {
+        "a": AlertState(wanted[0], number=1, fired_us=START_US + 1_000_000),
+        "b": AlertState(wanted[1], armed=True),
+        "c": AlertState(wanted[2], armed=True),
+        "d": AlertState(wanted[3], armed=True),
+    }
+    assert await read_firings_of_entry(pool, 0, "5-0") == fired
+    assert await read_alert_states(pool, 1) == {}
+    (row,) = await pool.fetch("select alert_id, number, url, host, state from webhooks")
+    assert tuple(row) == ("a", 1, "https://example.org/a?b=c", "example.org", "waiting")
+
+
+@on_one_variant
+async def test_a_new_owner_counts_firings_on_and_remembers_what_was_deleted(pool: Pool) -> None:
+    symbol = SymbolAlerts()
+    for it in (alert("a", price="10"), alert("b", price="10")):
+        symbol.change(AlertChange(it))
+    assert len(symbol.run(runs([trade(1, "11")])[0])) == 2
+    symbol.change(AlertChange(alert("b", price="10", version=3), deleted=True))
+    await store(pool, symbol, "1-0")
+    later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])
+    for it in (alert("a", price="10", version=2, begun=2), alert("b", price="10", version=2, begun=2)):
+        later.change(AlertChange(it))
+    (firing,) = later.run(runs([trade(2, "11")])[0])
+    assert (firing.alert_id, firing.number) == ("a", 2)
+    await store(pool, later, "2-0")
+    assert [it.number for it in await read_firings_of_entry(pool, 0, "2-0")] == [2]
+
+
+@on_one_variant
+async def test_closes_are_the_newest_closed_ones_up_to_where_roles_have_come(pool: Pool) -> None:
+    await pool.execute(
+        "insert into ledger (venue, symbol, partition, first_trade_id, last_trade_id, missing, watermark)"
+        " values ('binance', 'AAAUSDT', 0, 1, 9, '{}', to_timestamp(540))"
+    )
+    await pool.execute(
+        "insert into candles (venue, symbol, interval, open_time, open, high, low, close, volume,"
+        " quote_volume, trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id,"
+        " revision, closed) select 'binance', 'AAAUSDT', '1m', t, 1, 1, 1, i, 1, 1, 1, t, i, t, i, 0, i < 9"
+        " from generate_series(1, 9) i cross join lateral (select to_timestamp(i * 60)) as x (t)"
+    )
+    closes = (await read_closes(pool, 0, 3))[AAA]
+    assert closes == [(number * 60_000_000 + 60_000_000, Decimal(number)) for number in (6, 7, 8)]
+    closes = (await read_closes(pool, 0, 3, {AAA: 4 * 60_000_000 + 1}))[AAA]
+    assert [close for _, close in closes] == [1, 2, 3]
+
+
+def many(count: int) -> Sequence[Alert]:
+    return [alert(f"{number:032x}", "above", f"{60_000 + number}.25") for number in range(count)]
+
+
+@on_one_variant
+async def test_many_alerts_are_stored_and_taken_over_in_bulk(pool: Pool) -> None:
+    symbol = SymbolAlerts(AlertState(it, armed=True) for it in many(10_000))
+    for it in symbol._alerts.values():
+        symbol._change(it)
+    await store(pool, symbol, "1-0")
+    started_s = time.monotonic()
+    later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])
+    assert time.monotonic() - started_s < 2
+    assert len(later.run(runs([trade(1, "60009.5")])[0])) == 10
