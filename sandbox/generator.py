@@ -8,7 +8,7 @@ import math
 import random
 from bisect import bisect
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final
 
 from sandbox.binance.venue import KNOWN, Binance
@@ -49,6 +49,10 @@ class Market:
         self._move_ticks = move / self._move_chance
         self._selling = False
         self._next_id = 1_000_000 + int(self._random() * 1e9)
+
+    def skip(self, count: int) -> None:
+        """Leave out so many ids."""
+        self._next_id += count
 
     def order(self, market: int) -> list[MadeTrade]:
         """Return the trades that the next taker's order makes.
@@ -101,6 +105,11 @@ class Flow:
         self.markets = [Market(venue, symbol, seed) for symbol in symbols]
         self._random = random.Random(seed).random  # noqa: S311  not for secrets
         self._shares = list(accumulate((rank + 3) ** -0.5 for rank in range(len(symbols))))
+
+    def skip(self, count: float) -> None:
+        """Leave out so many ids in all, of each market as many as it would have used."""
+        for market, (low, high) in zip(self.markets, pairwise([0.0, *self._shares]), strict=True):
+            market.skip(int(count * (high - low) / self._shares[-1]))
 
     def orders(self) -> Iterator[list[MadeTrade]]:
         """Yield the trades of one order after the other."""

@@ -48,6 +48,22 @@ def test_there_are_as_many_trades_as_asked_for_with_ids_that_count_up() -> None:
         assert found == list(range(found[0], found[0] + len(found)))
 
 
+def test_markets_that_are_started_again_go_on_behind_the_ids_of_before() -> None:
+    count = 50_000
+
+    def ids(flow: Flow) -> list[list[int]]:
+        trades = islice((made for order in flow.orders() for made in order), count)
+        found: list[list[int]] = [[] for _ in flow.markets]
+        for made in trades:
+            found[made.market].append(made.trade_id)
+        return found
+
+    again = Flow(Binance(), KNOWN, 1)
+    again.skip(count * 1.02)
+    for before, after in zip(ids(Flow(Binance(), KNOWN, 1)), ids(again), strict=True):
+        assert max(before) < min(after) < max(before) + 0.1 * len(before)
+
+
 def test_times_are_whole_milliseconds_that_never_fall_and_keep_the_rate() -> None:
     tape = made()
     assert tape.times_ns[0] == START_US * 1000
