@@ -36,7 +36,7 @@ def load(
     }
     return load_strategies(
         settings.strategies if words is None else words,
-        settings.average_specs,
+        settings.average_specs if "averages" in settings.roles else None,
         {"anomaly": anomaly},
         source=source,
     )

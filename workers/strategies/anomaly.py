@@ -21,6 +21,7 @@ class Anomaly(Strategy):
 
     name = "anomaly"
     intervals = ("1m",)
+    statistics = True
     zscore: ClassVar[Annotated[float, Meta(gt=0)]] = 3.0
     iqr: ClassVar[Annotated[float, Meta(gt=0)]] = 3.0
     points: ClassVar[Annotated[int, Meta(ge=LEAST_POINTS)]] = LEAST_POINTS

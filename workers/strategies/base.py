@@ -4,7 +4,7 @@ A strategy says what it holds at each event, as often as it likes. What becomes 
 opinion turns to buy or sell, unless one was given a moment ago) is `workers/signals.py`'s to decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import isfinite
 from typing import ClassVar, Final, NamedTuple, get_args
 
@@ -69,25 +69,24 @@ class Strategy(Struct):
     """Of which candles it reads as they close, with averages and statistics: they come to `closed`."""
     averages: ClassVar[tuple[str, ...]] = ()
     """Names of the averages without which it can't work, such as sma_7."""
+    statistics: ClassVar[bool] = False
+    """Whether it can't work without the statistics of minutes."""
     cooldown_s: ClassVar[float] = 60.0
     """How much of the venue's time lies at least between two signals to one side."""
 
-    def run(self, run: Run) -> Sequence[Held]:
+    def run(self, run: Run) -> Iterable[Held]:
         """Read trades that follow one another.
 
-        For speed only: how trades are cut into runs is chance, and must not change what is held. Opinions
-        that are the same as the one before may be left out. Unless it is overridden, each trade comes to
-        `trade`.
+        For speed only: how trades are cut into runs is chance, and must not change what is held. Unless this
+        is overridden, each trade comes to `trade`.
 
         Returns:
-            What was held at which of the trades, in their order.
+            What was held at which of the trades, in their order. What is the same as before may be left out.
         """
-        held = []
         for trade in run.trades:
             opinion = self.trade(trade)
             if opinion is not None:
-                held.append(Held(trade, opinion))
-        return held
+                yield Held(trade, opinion)
 
     def trade(self, trade: Trade) -> Opinion | None:
         """Read one trade.
@@ -104,4 +103,4 @@ class Strategy(Struct):
 
 def clearness(value: float, threshold: float) -> float:
     """Return how clear a value is: 0.5 at its threshold, 1 from the double on."""
-    return min(1.0, value / threshold / 2)
+    return min(1.0, value / threshold / 2) if threshold > 0 else 1.0

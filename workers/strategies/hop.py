@@ -34,7 +34,7 @@ class Hop(Strategy):
     name = "hop"
     trades = True
     window_s: ClassVar[Annotated[int, Meta(ge=1)]] = 100
-    threshold: ClassVar[Annotated[Decimal, Meta(gt=0)]] = Decimal("0.0005")
+    threshold: ClassVar[Decimal] = Decimal("0.0002")
 
     begin: int | None = None
     """The second of the first trade."""

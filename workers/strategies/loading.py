@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 def load_strategies(
     words: Sequence[str],
-    specs: AverageSpecs,
+    specs: AverageSpecs | None,
     parameters: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     source: str,
@@ -30,7 +30,7 @@ def load_strategies(
     Args:
         words: of each, an included one's name or `package.module:Class`, then perhaps parameters: class
             variables to override, as `cross?name=slow_cross&intervals=1h&averages=ema_12+ema_26`.
-        specs: which averages there are.
+        specs: which averages there are; None where neither they nor statistics are computed.
         parameters: what to override of included ones, by name, where the word does not.
         source: where the words are from, for messages.
 
@@ -100,7 +100,7 @@ def _configure(kind: type[Strategy], query: str, overrides: dict[str, Any]) -> t
     return cast("type[Strategy]", made)
 
 
-def _check(kind: type[Strategy], specs: AverageSpecs) -> None:
+def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
     """Refuse a class that could not run.
 
     Raises:
@@ -117,13 +117,21 @@ def _check(kind: type[Strategy], specs: AverageSpecs) -> None:
     for interval in kind.intervals:
         if interval not in INTERVALS:
             raise _WrongError(f"there are no candles of {interval}; there are of {', '.join(INTERVALS)}")
-        if kind.averages and interval not in specs.intervals:
+    if kind.averages or kind.statistics:
+        _check_averages(kind, specs)
+    try:
+        msgspec.msgpack.Decoder(kind).decode(msgspec.msgpack.encode(kind()))
+    except (TypeError, ValueError) as error:
+        raise _WrongError(f"its fields can't be stored: {error}") from error
+
+
+def _check_averages(kind: type[Strategy], specs: AverageSpecs | None) -> None:
+    if specs is None:
+        raise _WrongError("it reads averages or statistics, and these are off: see TICKPLANT_ROLES")
+    for interval in kind.intervals if kind.averages else ():
+        if interval not in specs.intervals:
             raise _WrongError(f"there are no averages of {interval}: see TICKPLANT_AVERAGE_INTERVALS")
     names = [spec.name for spec in specs.averages]
     for average in kind.averages:
         if average not in names:
             raise _WrongError(f"there is no average {average}; there are {', '.join(names) or 'none'}")
-    try:
-        msgspec.msgpack.Decoder(kind).decode(msgspec.msgpack.encode(kind()))
-    except (TypeError, ValueError) as error:
-        raise _WrongError(f"its fields can't be stored: {error}") from error
