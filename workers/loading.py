@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from db.alerts import read_alert_states, read_closes
 from db.averages import read_remembered
 from db.bot import read_bot_states
 from db.commit import LedgerRow
@@ -14,8 +15,10 @@ from db.waiting import read_held, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.market import Candle
 from tickplant.paper import Rules
-from workers.bots import Bots
+from workers.alerts.closes import MOST
+from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
+from workers.partition_bots import PartitionBots
 from workers.partition_roles import PartitionRoles, Stored
 from workers.partition_signals import PartitionSignals
 from workers.strategies.base import Strategy
@@ -57,22 +60,27 @@ async def load_roles(
     waiting = {key: msgspec.msgpack.decode(state, type=Waiting) for key, state in kept.items()}
     cursors = {key: each.cursor for key, each in waiting.items() if each.cursor is not None}
     held = await read_held(pool, cursors) if cursors else {}
-    averages = signals = bots = None
+    until_us = {key: each.time_us for key, each in waiting.items()}
+    averages = signals = alerts = bots = None
     unifier = Unifier()
     if settings.averages is not None:
-        until_us = {key: each.time_us for key, each in waiting.items()}
         remembered = await read_remembered(pool, partition, settings.averages, until_us)
         averages = PartitionAverages(settings.averages, remembered)
     if settings.strategies:
-        states = await read_strategy_states(pool, partition)
-        signals = PartitionSignals(partition, settings.strategies, states)
+        kept_states = await read_strategy_states(pool, partition)
+        signals = PartitionSignals(partition, settings.strategies, kept_states)
         unifier.add((), await read_last_signals(pool, partition))
+    if settings.alerts:
+        states = await read_alert_states(pool, partition)
+        closes = await read_closes(pool, partition, MOST, until_us)
+        alerts = PartitionAlerts(partition, states, closes)
     if settings.bot is not None:
-        bots = Bots(partition, settings.bot, await read_bot_states(pool, partition))
+        bots = PartitionBots(partition, settings.bot, await read_bot_states(pool, partition))
     return PartitionRoles(
         partition,
         averages=averages,
         signals=signals,
+        alerts=alerts,
         bots=bots,
         unifier=unifier,
         gap_wait_ms=settings.gap_wait_ms,

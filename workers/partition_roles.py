@@ -11,11 +11,12 @@ from db.waiting import WaitingRows
 from tickplant.derived import AlertChange, Change
 from tickplant.market import Candle, SymbolId, Trade
 from tickplant.wire import LiveUpdate, Verdict
-from workers.bots import Bots
 from workers.id_order import IdOrder
 from workers.ledger import Ledger
 from workers.open_candles import OpenCandles, minute_of
+from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
+from workers.partition_bots import PartitionBots
 from workers.partition_signals import PartitionSignals
 from workers.symbol_roles import SymbolRoles, Waiting
 from workers.unified import Unifier
@@ -50,7 +51,8 @@ class PartitionRoles:
         *,
         averages: PartitionAverages | None = None,
         signals: PartitionSignals | None = None,
-        bots: Bots | None = None,
+        alerts: PartitionAlerts | None = None,
+        bots: PartitionBots | None = None,
         unifier: Unifier | None = None,
         gap_wait_ms: int = 0,
         stored: Stored | None = None,
@@ -61,6 +63,7 @@ class PartitionRoles:
             partition: the one owned.
             averages: of closed candles.
             signals: of strategies.
+            alerts: of users.
             bots: the paper bot.
             unifier: joins prices with averages and signals.
             gap_wait_ms: how long a missing trade is waited for.
@@ -69,6 +72,7 @@ class PartitionRoles:
         self._partition = partition
         self._averages = averages
         self._signals = signals
+        self._alerts = alerts
         self._bots = bots
         self._unifier = unifier or Unifier()
         self._gap_wait_ms = gap_wait_ms
@@ -114,10 +118,11 @@ class PartitionRoles:
 
     def change(self, change: Change) -> None:
         """Take what a user has changed."""
-        if not isinstance(change, AlertChange):
-            if self._bots is not None:
-                self._bots.switch(change)
-            return
+        if isinstance(change, AlertChange):
+            if self._alerts is not None:
+                self._alerts.of(SymbolId(change.alert.venue, change.alert.symbol)).change(change)
+        elif self._bots is not None:
+            self._bots.switch(change)
 
     def take(self, traded: Iterable[Trade]) -> Derived:
         """Return what has come since the last call.
@@ -140,6 +145,7 @@ class PartitionRoles:
             if self._averages
             else None,
             self._signals.take() if self._signals else None,
+            self._alerts.take() if self._alerts else None,
             bots,
             self._take_waiting(touched),
         ]
@@ -163,12 +169,13 @@ class PartitionRoles:
     def _make(self, key: SymbolId, waiting: Waiting, held: Sequence[Trade]) -> SymbolRoles:
         order = IdOrder(waiting.cursor, wait_ms=self._gap_wait_ms)
         order.resume(held, waiting.since_ms)
+        last_us = max((candle.last_event_time_us for candle in waiting.candles), default=None)
         return SymbolRoles(
             order=order,
             candles=OpenCandles(waiting.candles, minute_us=minute_of(waiting.time_us)),
             time_us=waiting.time_us,
             averages=self._averages.of(key) if self._averages else None,
             signals=self._signals.of(key) if self._signals else None,
-            alerts=None,
+            alerts=self._alerts.of(key, last_us) if self._alerts else None,
             bot=self._bots.of(*key) if self._bots else None,
         )

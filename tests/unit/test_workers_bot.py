@@ -15,7 +15,7 @@ from tickplant.market import Side, Trade, fold
 from tickplant.paper import Account, AccountState, Amount, Changes, Equity, Fill, Order, Rules
 from workers import bot as words
 from workers.bot import SymbolBot
-from workers.bots import Bots
+from workers.partition_bots import PartitionBots
 from workers.roles import Closed, Last, Run
 
 T0 = 1_723_161_240_000_000  # 2024-08-08 23:54:00 UTC
@@ -196,15 +196,15 @@ def test_the_switch_stops_also_orders_that_wait() -> None:
 
 
 def test_a_symbol_that_comes_later_is_switched_as_the_others() -> None:
-    bots = Bots(0, FREE, BotStates({}, None))
+    bots = PartitionBots(0, FREE, BotStates({}, None))
     bots.switch(BotSwitch(False, 1))
     assert refusal(bots.of("v", "AB"), "buy") == words.SWITCHED_OFF
-    later = Bots(0, FREE, BotStates({}, BotSwitch(False, 1)))
+    later = PartitionBots(0, FREE, BotStates({}, BotSwitch(False, 1)))
     assert refusal(later.of("v", "AB"), "buy") == words.SWITCHED_OFF
 
 
 def test_what_did_not_change_is_not_written() -> None:
-    bots = Bots(0, FREE, BotStates({}, None))
+    bots = PartitionBots(0, FREE, BotStates({}, None))
     bots.of("v", "AB")
     assert bots.take() is None
     bots.switch(BotSwitch(True, 1))

@@ -7,7 +7,7 @@ from tickplant.paper import Rules
 from workers.bot import SymbolBot
 
 
-class Bots:
+class PartitionBots:
     """Makes the bot of each symbol, and gathers what they change."""
 
     def __init__(self, partition: int, rules: Rules, states: BotStates) -> None:

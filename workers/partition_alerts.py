@@ -1,0 +1,56 @@
+"""The alerts of one partition's symbols. Pure."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from db.alerts import AlertRows
+from tickplant.derived import AlertState
+from tickplant.market import SymbolId
+from workers.alerts.symbol import SymbolAlerts
+
+
+class PartitionAlerts:
+    """Makes the alerts of each symbol, and gathers what they store."""
+
+    def __init__(
+        self,
+        partition: int,
+        states: Mapping[SymbolId, Sequence[AlertState]],
+        closes: Mapping[SymbolId, Sequence[tuple[int, Decimal]]],
+    ) -> None:
+        """Begin with what the database holds.
+
+        Args:
+            partition: the one owned.
+            states: of `db.alerts.read_alert_states`.
+            closes: of `db.alerts.read_closes`.
+        """
+        self._partition = partition
+        self._states = states
+        self._closes = closes
+        self._symbols: dict[SymbolId, SymbolAlerts] = {}
+
+    def of(self, symbol: SymbolId, last_us: int | None = None) -> SymbolAlerts:
+        """Return the alerts of a symbol, in the state that was stored.
+
+        Args:
+            symbol: whose.
+            last_us: event time of its last trade; None where none is known.
+        """
+        alerts = self._symbols.get(symbol)
+        if alerts is None:
+            alerts = SymbolAlerts(self._states.get(symbol, ()), self._closes.get(symbol, ()), last_us)
+            self._symbols[symbol] = alerts
+        return alerts
+
+    def take(self) -> AlertRows | None:
+        """Return what to store of what has come since the last call; None if nothing has."""
+        changes = [taken for it in self._symbols.values() if (taken := it.take()) is not None]
+        if not changes:
+            return None
+        return AlertRows(
+            self._partition,
+            [state for each in changes for state in each.states],
+            [firing for each in changes for firing in each.firings],
+            [delivery for each in changes for delivery in each.deliveries],
+        )
