@@ -54,9 +54,14 @@ def derived(trades: Sequence[Trade]) -> tuple[list[Average], list[Statistics]]:
     return averages, statistics
 
 
-async def write(pool: asyncpg.Pool, *rows: Any) -> None:
+async def write(
+    pool: asyncpg.Pool,
+    averages: Sequence[Average] = (),
+    statistics: Sequence[Statistics] = (),
+    corrected: Sequence[CandleKey] = (),
+) -> None:
     async with transaction(pool) as connection:
-        await AverageRows(*rows, SPECS).write(connection, "1-0")
+        await AverageRows(averages, statistics, corrected, SPECS).write(connection, "1-0")
 
 
 async def stored(pool: asyncpg.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
@@ -115,14 +120,14 @@ async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, 
     fewer = [trade for index, trade in enumerate(trades) if index not in lost]
     async with pool.acquire() as connection:
         await store(connection, fewer)
-    await write(pool, *derived(fewer), [])
+    await write(pool, *derived(fewer))
     assert await stored(pool) == as_rows(fewer)
     late = await replace_candles(pool, fewer, trades)
     assert late
-    await write(pool, [], [], late)
+    await write(pool, corrected=late)
     assert await stored(pool) == as_rows(trades)
     gone = await replace_candles(pool, trades, fewer)
-    await write(pool, [], [], gone)
+    await write(pool, corrected=gone)
     assert await stored(pool) == as_rows(fewer)
 
 
