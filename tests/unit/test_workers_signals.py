@@ -201,5 +201,5 @@ def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -
     ],
 )
 def test_an_opinion_that_could_not_be_stored_can_not_be_had(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="side|strength|finite"):
+    with pytest.raises(ValueError, match=r"side|strength|finite"):
         Opinion(**wrong)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -150,7 +151,7 @@ def test_a_hop_with_its_values() -> None:
 def test_averages_that_cross_say_so_once_and_those_that_touch_do_not() -> None:
     plant = Storing(Cross)
 
-    def close(minute: int, fast: float, slow: float) -> list[tuple[str, float]]:
+    def close(minute: int, fast: float, slow: float) -> list[Any]:
         given = plant.close(closed(minute, {"sma_7": fast, "sma_25": slow, "ema_12": 1.0}))
         plant.begin()
         return [(it.side, it.strength) for it in given]
