@@ -5,12 +5,16 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from api.live.cursor import BEGIN, Order
+from db.bot import read_account
 from db.candles import read_candles
 from db.gaps import UNHEALED, read_gaps
 from db.pool import Connection, Pool, snapshot
 from db.symbols import read_committed
+from db.told import read_told_firings, read_told_signals
 from db.trades import TradeBound, read_last_trade, read_trades
+from tickplant.derived import Firing, Signal
 from tickplant.market import Candle, Gap, SymbolId, Trade
+from tickplant.paper import Account
 from tickplant.streams import entry_order, partition_of
 
 ROLE: Final = "candles"
@@ -84,6 +88,21 @@ class History:
         async with self.moment(symbol) as (connection, committed):
             gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED, limit=None)
         return gaps, committed
+
+    async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
+        """Return a symbol's newest signals up to a committed entry, oldest first."""
+        async with self.at_once() as connection:
+            return await read_told_signals(connection, symbol, told=told, limit=limit)
+
+    async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
+        """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
+        async with self.at_once() as connection:
+            return await read_told_firings(connection, symbol, told=told, limit=limit)
+
+    async def account(self, symbol: SymbolId) -> Account | None:
+        """Return the paper bot's account of a symbol; None where it has none yet."""
+        async with self.at_once() as connection:
+            return await read_account(connection, symbol)
 
     async def last_trade(self, symbol: SymbolId) -> Trade | None:
         """Return a symbol's newest trade; None where there is none."""

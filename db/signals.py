@@ -104,21 +104,21 @@ async def read_signals(
         limit,
         *(symbol or ()),
     )
-    signals = [_signal(row) for row in rows]
+    signals = [signal_of(row) for row in rows]
     return signals[::-1] if newest else signals
 
 
 async def read_last_signals(pool: asyncpg.Pool, partition: int) -> list[Signal]:
     """Return the newest signal of each strategy and symbol of a partition."""
     rows = await pool.fetch(
-        f"select {_COLUMNS} from strategy_state k cross join lateral ("  # noqa: S608 - constants only
+        f"select {SIGNAL_COLUMNS} from strategy_state k cross join lateral ("  # noqa: S608 - constants only
         ' select event_time, trade_id, price, side, strength, "values" from signals s'
         " where s.venue = k.venue and s.symbol = k.symbol and s.strategy = k.strategy and s.number = k.number"
         " order by event_time desc limit 1"
         ") s where k.partition = $1 and k.number > 0",
         partition,
     )
-    return [_signal(row) for row in rows]
+    return [signal_of(row) for row in rows]
 
 
 async def read_signals_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Signal]:
@@ -130,13 +130,13 @@ async def read_signals_of_entry(pool: asyncpg.Pool, partition: int, entry_id: st
         entry_id: the last stream entry that the transaction included.
     """
     rows = await pool.fetch(
-        f"select {_COLUMNS} from ledger l join signals s using (venue, symbol)"  # noqa: S608 - constants only
+        f"select {SIGNAL_COLUMNS} from ledger l join signals s using (venue, symbol)"  # noqa: S608 - constants only
         " where l.partition = $1 and s.entry_id = $2"
         " order by event_time, venue, symbol, strategy, number",
         partition,
         entry_id,
     )
-    return [_signal(row) for row in rows]
+    return [signal_of(row) for row in rows]
 
 
 _INSERT: Final = """
@@ -159,13 +159,13 @@ from unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::bytea[])
 on conflict (strategy, venue, symbol) do update set number = excluded.number, state = excluded.state
 """
 
-_COLUMNS: Final = (
+SIGNAL_COLUMNS: Final = (
     'strategy, venue, symbol, number, event_time, trade_id, price::text, side, strength, "values"::text'
 )
 
 # The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
 _READ: Final = f"""
-    select {_COLUMNS} from signals
+    select {SIGNAL_COLUMNS} from signals
     where event_time >= $1 and (event_time, venue, symbol, strategy, number) > ($1, $2, $3, $4, $5)
         and event_time <= $6 and (event_time, venue, symbol, strategy, number) < ($6, $7, $8, $9, $10)
         and ($11::text is null or strategy = $11) {{where}}
@@ -193,7 +193,8 @@ def _values(signal: Signal) -> tuple[Any, ...]:
     )
 
 
-def _signal(row: asyncpg.Record) -> Signal:
+def signal_of(row: asyncpg.Record) -> Signal:
+    """Return the signal in a row of `SIGNAL_COLUMNS`."""
     strategy, venue, symbol, number, event_time, trade_id, price, side, strength, values = row
     return Signal(
         strategy,

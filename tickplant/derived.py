@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from tickplant.market import Side
+from tickplant.times import format_time
 
 
 class Average(Struct, frozen=True, array_like=True, gc=False):
@@ -192,3 +193,18 @@ class BotSwitch(Struct, frozen=True, array_like=True, tag="bot"):
 
 Change = AlertChange | BotSwitch
 """What users change while workers run; it comes down the input stream, and so has its place among trades."""
+
+
+def signal_view(signal: Signal) -> SignalView:
+    """Return a signal as it stands in JSON."""
+    return SignalView(
+        signal.strategy,
+        f"{signal.venue}:{signal.symbol}",
+        signal.number,
+        signal.side,
+        signal.strength,
+        signal.price,
+        signal.trade_id,
+        format_time(signal.event_time_us),
+        signal.values,
+    )

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from db.leases import Lease
 from tickplant import wire
 from tickplant.dead_letters import keep_dead_letter
+from tickplant.derived import signal_view
 from tickplant.errors import LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
@@ -28,7 +29,6 @@ from tickplant.streams import (
     unified_stream,
 )
 from workers.trimming import Entry, Trimmer
-from workers.unified import signal_view
 
 _LIVE_BYTES: Final = 16 * 1024 * 1024
 """About how much of what was live a partition keeps for clients that come back."""

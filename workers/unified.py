@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
-from tickplant.derived import Average, Signal, SignalView, Unified
+from tickplant.derived import Average, Signal, SignalView, Unified, signal_view
 from tickplant.market import SymbolId, Trade
 from tickplant.times import format_time
 
@@ -38,18 +38,3 @@ class Unifier:
             {interval: dict(values) for interval, values in self._averages[symbol].items()},
             dict(self._signals[symbol]),
         )
-
-
-def signal_view(signal: Signal) -> SignalView:
-    """Return a signal as it stands in JSON."""
-    return SignalView(
-        signal.strategy,
-        f"{signal.venue}:{signal.symbol}",
-        signal.number,
-        signal.side,
-        signal.strength,
-        signal.price,
-        signal.trade_id,
-        format_time(signal.event_time_us),
-        signal.values,
-    )

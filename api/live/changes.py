@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 from api.live.cursor import Order
 from api.live.protocol import Channel
-from tickplant.market import Candle, Gap, Trade
+from tickplant.derived import Firing, Signal, Unified
+from tickplant.market import Candle, Gap, SymbolId, Trade
+from tickplant.paper import Account
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate, decode_trades
 
-Data = Trade | Candle | Gap | list[Trade]
-"""The payload of a channel's kind: a price's trade, a candle, a gap, or trades of one input entry."""
+Data = Trade | Candle | Gap | list[Trade] | Signal | Firing | Account | Unified
+"""The payload of a channel's kind: a price's trade, a candle, a gap, trades of one input entry, and so on."""
 
 
 class Change(NamedTuple):
@@ -26,7 +28,7 @@ class Change(NamedTuple):
 
 
 def state_changes(update: LiveUpdate) -> Iterator[Change]:
-    """Yield prices, candles and gaps."""
+    """Yield everything but trades."""
     number = 0
     for trade in update.prices:
         yield Change(Channel("price", trade.venue, trade.symbol), number, trade)
@@ -36,6 +38,22 @@ def state_changes(update: LiveUpdate) -> Iterator[Change]:
         number += 1
     for gap in update.gaps:
         yield Change(Channel("gaps", gap.venue, gap.symbol), number, gap)
+        number += 1
+    yield from _derived_changes(update, number)
+
+
+def _derived_changes(update: LiveUpdate, number: int) -> Iterator[Change]:
+    for signal in update.signals:
+        yield Change(Channel("signals", signal.venue, signal.symbol), number, signal)
+        number += 1
+    for firing in update.firings:
+        yield Change(Channel("alerts", firing.venue, firing.symbol), number, firing)
+        number += 1
+    for account in update.accounts:
+        yield Change(Channel("bot", account.venue, account.symbol), number, account)
+        number += 1
+    for unified in update.unified:
+        yield Change(Channel("unified", *SymbolId.parse(unified.symbol)), number, unified)
         number += 1
 
 
@@ -49,7 +67,8 @@ def trade_changes(update: LiveUpdate, wanted: Container[Channel]) -> Iterator[Ch
     Raises:
         PoisonError: what the update carries is not a batch of trades.
     """
-    number = len(update.prices) + len(update.candles) + len(update.gaps)
+    number = len(update.prices) + len(update.candles) + len(update.gaps) + len(update.signals)
+    number += len(update.firings) + len(update.accounts) + len(update.unified)
     for entry in update.entries:
         groups: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
         for trade in decode_trades(entry.trades):

@@ -5,11 +5,12 @@ from typing import Any, Final
 
 import msgspec
 
+from api.history import ROLE
 from api.live.cursor import BEGIN, Order, entry_text
 from tickplant import wire
 from tickplant.errors import TickplantError
 from tickplant.redis_client import RedisClient
-from tickplant.streams import entry_order, live_stream
+from tickplant.streams import entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
 
 TAIL_UPDATES: Final = 32
@@ -24,6 +25,11 @@ Payload = tuple[Order, bytes]
 _TIP: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 return last[1] and last[1][1]
+"""
+# What is told after a commit and the note of how far that goes are written together, and read together.
+_TOLD: Final = """
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+return {redis.call('HGET', KEYS[1], 'told'), last[1] and last[1][1]}
 """
 _HOLDS: Final = "return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"
 
@@ -41,6 +47,7 @@ class Feed:
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
         self._tip = self._redis.register_script(_TIP)
+        self._told = self._redis.register_script(_TOLD)
         self._holds = self._redis.register_script(_HOLDS)
 
     async def tail(self, positions: Sequence[Order]) -> list[tuple[int, list[Payload]]]:
@@ -55,6 +62,17 @@ class Feed:
         """Return the last update; `BEGIN` where there is none."""
         last = await self._tip(keys=[self._streams[partition]])
         return entry_order(last.decode()) if last else BEGIN
+
+    async def told(self, partition: int) -> tuple[Order | None, Order]:
+        """Return how far has been told what commits brought, besides candles and gaps.
+
+        Returns:
+            The committed entry, None where nobody knows; and the last update, before which that was told.
+        """
+        owner = owner_key(ROLE, partition)
+        answer = await self._told(keys=[owner, self._streams[partition]])
+        told, last = (*answer, None, None)[:2]
+        return entry_order(told.decode()) if told else None, entry_order(last.decode()) if last else BEGIN
 
     async def holds(self, partition: int, update: Order) -> bool:
         """Say whether an update is still there, and so everything after it."""

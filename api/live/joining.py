@@ -11,16 +11,21 @@ from api.live.cursor import ALL, BEGIN, Cursor, Order
 from api.live.feed import Feed, TrimmedError
 from api.live.partition import LivePartition
 from api.live.protocol import Channel, Frame, Resumed, encode
-from api.live.topic import (
+from api.live.states import (
     SNAPSHOT_CANDLES,
+    SNAPSHOT_EVENTS,
     SNAPSHOT_TRADES,
+    AccountState,
     CandleState,
+    FiringsState,
     GapsState,
     PriceState,
+    SignalsState,
     State,
-    Topic,
     TradesState,
+    UnifiedState,
 )
+from api.live.topic import Topic
 from api.prices import Prices
 
 TIMEOUT_S: Final = 5.0
@@ -139,11 +144,15 @@ class Joiner:
     async def _read_state(self, partition: LivePartition, channel: Channel) -> tuple[State, Cursor]:
         """Return a state, and the place after which changes are to be applied to it."""
         symbol = channel.symbol_id
-        if channel.kind == "price":
-            last, update = await self._prices.read(symbol)
-            await partition.reached(update)
-            return PriceState(last), Cursor(partition.number, update)
         state: State
+        if channel.kind in ("price", "unified"):
+            state, update = await self._read_price(channel)
+            await partition.reached(update)
+            return state, Cursor(partition.number, update)
+        if channel.kind in ("signals", "alerts", "bot"):
+            told, update = await self._feed.told(partition.number)
+            await partition.reached(update)
+            return await self._read_told(channel, told), Cursor(partition.number, update)
         if channel.kind == "candles":
             candles, committed = await self._history.newest_candles(
                 symbol, channel.interval, SNAPSHOT_CANDLES
@@ -158,6 +167,22 @@ class Joiner:
         # What is committed was published before: once this process has come so far, the timeline knows it.
         await partition.reached(await self._feed.tip(partition.number))
         return state, partition.cursor_after(committed) or Cursor(partition.number, BEGIN, stored=committed)
+
+    async def _read_price(self, channel: Channel) -> tuple[State, Order]:
+        if channel.kind == "price":
+            last, update = await self._prices.read(channel.symbol_id)
+            return PriceState(last), update
+        unified, update = await self._prices.read_unified(channel.symbol_id)
+        return UnifiedState(unified), update
+
+    async def _read_told(self, channel: Channel, told: Order | None) -> State:
+        """Return what has been told up to a committed entry; of an account it may be the next state."""
+        symbol = channel.symbol_id
+        if channel.kind == "signals":
+            return SignalsState(await self._history.newest_signals(symbol, told, SNAPSHOT_EVENTS))
+        if channel.kind == "alerts":
+            return FiringsState(await self._history.newest_firings(symbol, told, SNAPSHOT_EVENTS))
+        return AccountState(await self._history.account(symbol))
 
     async def _missed(
         self, partition: int, cursor: Cursor, through: Order, channels: Collection[Channel], *, strict: bool

@@ -2,17 +2,21 @@
 
 import struct
 from enum import IntEnum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from api.derived_views import AccountView, FiringView
 from api.views import CandleView, ConnectionView, GapView, TradeView
+from tickplant.derived import SignalView, Unified
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
-Kind = Literal["price", "candles", "trades", "gaps"]
+Kind = Literal["price", "candles", "trades", "gaps", "signals", "alerts", "bot", "unified"]
 """What there is of each symbol."""
+OF_ALL: Final = frozenset({"gaps", "signals", "alerts", "bot"})
+"""Those that may be asked for of every symbol at once."""
 Op = Literal["subscribe", "unsubscribe", "ping"]
 Code = Literal[
     "malformed",
@@ -104,7 +108,18 @@ class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=Tr
     near: list[str] | UnsetType = UNSET
 
 
-View = TradeView | list[TradeView] | list[CandleView] | list[GapView] | list[ConnectionView] | None
+View = (
+    TradeView
+    | AccountView
+    | Unified
+    | list[TradeView]
+    | list[CandleView]
+    | list[GapView]
+    | list[SignalView]
+    | list[FiringView]
+    | list[ConnectionView]
+    | None
+)
 """All that is known of a channel."""
 
 
@@ -130,10 +145,20 @@ class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
 class Update(Struct, frozen=True):
     """A change in a channel."""
 
-    type: Literal["price", "candle", "trades", "gap", "connections"]
+    type: Literal["price", "candle", "trades", "gap", "signal", "firing", "account", "unified", "connections"]
     channel: str
     cursor: str | UnsetType
-    data: TradeView | list[TradeView] | CandleView | GapView | list[ConnectionView]
+    data: (
+        TradeView
+        | list[TradeView]
+        | CandleView
+        | GapView
+        | SignalView
+        | FiringView
+        | AccountView
+        | Unified
+        | list[ConnectionView]
+    )
 
 
 class Status(Struct, frozen=True, tag_field="type", tag="status"):
@@ -173,6 +198,7 @@ class ProtocolError(Exception):
         return Error(request_id, self.code, str(self), self.channel or UNSET, self.near or UNSET)
 
 
+_KINDS: Final = get_args(Kind)
 _request_decoder: Final = msgspec.json.Decoder(Request)
 _encoder: Final = msgspec.json.Encoder()
 
@@ -204,30 +230,30 @@ def request_id(text: str | bytes) -> Id:
 def split_channel(text: str) -> tuple[Kind, str, str]:
     """Split a symbol's channel into kind, symbol and interval, which is empty but for candles.
 
-    `gaps` alone stands for the gaps of every symbol: its symbol is empty.
+    One of `OF_ALL` alone stands for every symbol: its symbol is empty.
 
     Raises:
         ProtocolError: it names no kind of channel, or no interval.
     """
-    kind, _, rest = text.partition(":")
-    if kind == "price" and rest:
-        return "price", rest, ""
-    if kind == "trades" and rest:
-        return "trades", rest, ""
-    if kind == "gaps" and (rest or text == "gaps"):
-        return "gaps", rest, ""
-    symbol, _, interval = rest.rpartition(":")
-    if kind == "candles" and symbol:
-        if interval not in INTERVALS:
-            known = ", ".join(INTERVALS)
-            raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=text)
-        return "candles", symbol, interval
+    kind, colon, rest = text.partition(":")
+    if kind == "candles":
+        symbol, _, interval = rest.rpartition(":")
+        if symbol:
+            return "candles", symbol, _check_interval(interval, text)
+    elif kind in _KINDS and (rest or (not colon and kind in OF_ALL)):
+        return cast(Kind, kind), rest, ""
+    names = [f"{kind}:SYMBOL" + (":INTERVAL" if kind == "candles" else "") for kind in _KINDS]
+    names += [kind for kind in _KINDS if kind in OF_ALL]
     raise ProtocolError(
-        "unknown_channel",
-        f"{text[:80]!r} is none of price:SYMBOL, trades:SYMBOL, candles:SYMBOL:INTERVAL, gaps:SYMBOL, gaps"
-        " and connections",
-        channel=text,
+        "unknown_channel", f"{text[:80]!r} is none of {', '.join(names)} and {CONNECTIONS}", channel=text
     )
+
+
+def _check_interval(interval: str, channel: str) -> str:
+    if interval not in INTERVALS:
+        known = ", ".join(INTERVALS)
+        raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=channel)
+    return interval
 
 
 def encode(message: Any, cursor: str = "") -> Frame:

@@ -1,21 +1,19 @@
 """A channel with its subscribers, and what a newcomer is shown first."""
 
 from asyncio import Task
-from collections import deque
-from collections.abc import Iterable
-from typing import Final, Protocol, cast
+from typing import Protocol
 
 from msgspec import UNSET
 
+from api.derived_views import account_view, firing_view
 from api.live.changes import Change, Data
 from api.live.cursor import Cursor, Order
-from api.live.protocol import Channel, Frame, Snapshot, Update, View, encode
-from api.views import CandleView, GapView, TradeView, candle_view, gap_view, trade_view
+from api.live.protocol import Channel, Frame, Snapshot, Update, encode
+from api.live.states import State
+from api.views import candle_view, gap_view, trade_view
+from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import Candle, Gap, Trade
-
-SNAPSHOT_TRADES: Final = 50
-SNAPSHOT_CANDLES: Final = 2
-"""The newest, and the one before it, which may be about to close."""
+from tickplant.paper import Account
 
 
 class Sink(Protocol):
@@ -23,85 +21,6 @@ class Sink(Protocol):
 
     def push(self, key: str, frame: Frame) -> None:
         """Queue a frame, in place of one with the same key."""
-
-
-class State(Protocol):
-    """What is known of a channel."""
-
-    def keep(self, data: Data) -> None:
-        """Take a change."""
-
-    def view(self) -> View:
-        """Return everything, for a snapshot."""
-
-
-class PriceState:
-    """The last trade."""
-
-    def __init__(self, last: Trade | None) -> None:
-        self._last = last
-
-    def keep(self, data: Data) -> None:
-        """Take a newer trade."""
-        self._last = cast(Trade, data)
-
-    def view(self) -> TradeView | None:
-        """Return the last trade."""
-        return trade_view(self._last) if self._last else None
-
-
-class CandleState:
-    """The newest candles."""
-
-    def __init__(self, candles: Iterable[Candle]) -> None:
-        self._candles: dict[int, Candle] = {}
-        for candle in candles:
-            self.keep(candle)
-
-    def keep(self, data: Data) -> None:
-        """Take the whole new state of a candle."""
-        candle = cast(Candle, data)
-        self._candles[candle.open_time_us] = candle
-        if len(self._candles) > SNAPSHOT_CANDLES:
-            del self._candles[min(self._candles)]
-
-    def view(self) -> list[CandleView]:
-        """Return the candles, oldest first."""
-        return [candle_view(self._candles[opened]) for opened in sorted(self._candles)]
-
-
-class TradesState:
-    """The newest trades."""
-
-    def __init__(self, trades: Iterable[Trade]) -> None:
-        self._trades = deque(trades, maxlen=SNAPSHOT_TRADES)
-
-    def keep(self, data: Data) -> None:
-        """Take more trades."""
-        self._trades.extend(cast(list[Trade], data))
-
-    def view(self) -> list[TradeView]:
-        """Return the trades, oldest first."""
-        return [trade_view(trade) for trade in self._trades]
-
-
-class GapsState:
-    """The gaps that are not healed."""
-
-    def __init__(self, gaps: Iterable[Gap]) -> None:
-        self._gaps = {(gap.first_id, gap.last_id): gap for gap in gaps}
-
-    def keep(self, data: Data) -> None:
-        """Take the whole new state of a gap."""
-        gap = cast(Gap, data)
-        if gap.state == "healed":
-            self._gaps.pop((gap.first_id, gap.last_id), None)
-        else:
-            self._gaps[gap.first_id, gap.last_id] = gap
-
-    def view(self) -> list[GapView]:
-        """Return the gaps in order of their ids."""
-        return [gap_view(self._gaps[ids]) for ids in sorted(self._gaps)]
 
 
 class Topic:
@@ -128,7 +47,7 @@ class Topic:
             return f"{self.name}@{data.open_time_us}"
         if isinstance(data, Gap):
             return f"{self.name}@{data.first_id}-{data.last_id}"
-        if isinstance(data, Trade):
+        if isinstance(data, Trade | Account | Unified):
             return self.name
         self._keys += 1
         return f"{self.name}#{self._keys}"
@@ -136,13 +55,7 @@ class Topic:
     def update_frame(self, cursor: Cursor, data: Data) -> Frame:
         """Encode a change."""
         text = str(cursor)
-        if isinstance(data, Candle):
-            return encode(Update("candle", self.name, text, candle_view(data)), text)
-        if isinstance(data, Gap):
-            return encode(Update("gap", self.name, text, gap_view(data)), text)
-        if isinstance(data, Trade):
-            return encode(Update("price", self.name, text, trade_view(data)), text)
-        return encode(Update("trades", self.name, text, [trade_view(trade) for trade in data]), text)
+        return encode(_update(self.name, text, data), text)
 
     def snapshot_frame(self, cursor: Cursor, *, recovered: bool | None) -> Frame:
         """Encode all that is known; the state must be loaded.
@@ -155,3 +68,23 @@ class Topic:
         text = str(cursor)
         flag = UNSET if recovered is None else recovered
         return encode(Snapshot(self.name, text, flag, self.state.view()), text)
+
+
+def _update(channel: str, cursor: str, data: Data) -> Update:
+    match data:
+        case Trade():
+            return Update("price", channel, cursor, trade_view(data))
+        case Candle():
+            return Update("candle", channel, cursor, candle_view(data))
+        case Gap():
+            return Update("gap", channel, cursor, gap_view(data))
+        case Signal():
+            return Update("signal", channel, cursor, signal_view(data))
+        case Firing():
+            return Update("firing", channel, cursor, firing_view(data))
+        case Account():
+            return Update("account", channel, cursor, account_view(data))
+        case Unified():
+            return Update("unified", channel, cursor, data)
+        case _:
+            return Update("trades", channel, cursor, [trade_view(trade) for trade in data])

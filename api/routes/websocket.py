@@ -36,7 +36,9 @@ async def get_ws() -> None:
 
     Requests are `{"op": "subscribe", "id": 1, "channels": [...]}`, likewise `unsubscribe`, and
     `{"op": "ping", "id": 2}`. Channels are `price:SYMBOL`, `trades:SYMBOL`, `candles:SYMBOL:INTERVAL` such as
-    `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `gaps` for those of every symbol, and `connections` for how
+    `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `signals:SYMBOL` of strategies, `alerts:SYMBOL` that fired,
+    `bot:SYMBOL` for the paper bot's account, `unified:SYMBOL` for the price with its latest averages and
+    signals; `gaps`, `signals`, `alerts` and `bot` alone for those of every symbol, and `connections` for how
     the connections to venues are doing. The answer is
     `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
     or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
@@ -47,7 +49,8 @@ async def get_ws() -> None:
     `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` where a
     trade came late; a closed one with `"complete": null` is of a venue that numbers nothing. `gaps` begins
     with those that are not healed, and tells each that opens or changes by messages of type `gap`;
-    `connections` tells all of them anew, by messages of its own name. A client that reads slowly gets only
+    `signals` and `alerts` begin with the newest and tell each once by messages of type `signal` and `firing`;
+    `bot` and `unified` tell the whole state by messages of type `account` and `unified`; `connections` tells all of them anew, by messages of its own name. A client that reads slowly gets only
     the newest state of each; where trades pile up, it is closed with code 4008.
 
     Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or
