@@ -50,7 +50,7 @@ def derived(trades: Sequence[Trade]) -> tuple[list[Average], list[Statistics]]:
                         averages.append(Average(*SYMBOL, interval, candle.open_time_us, spec.name, value))
             found = moments(closes[:count], SPECS.returns) if interval == "1m" else None
             if found is not None:
-                statistics.append(Statistics(*SYMBOL, candle.open_time_us, *found))
+                statistics.append(Statistics(SYMBOL.venue, SYMBOL.symbol, candle.open_time_us, *found))
     return averages, statistics
 
 
@@ -118,7 +118,7 @@ async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, 
         first = random.randrange(1, len(trades) - 1)
         lost |= set(range(first, min(first + random.choice((1, 3, 60)), len(trades) - 1)))
     fewer = [trade for index, trade in enumerate(trades) if index not in lost]
-    async with pool.acquire() as connection:
+    async with transaction(pool) as connection:
         await store(connection, fewer)
     await write(pool, *derived(fewer))
     assert await stored(pool) == as_rows(fewer)
@@ -133,7 +133,7 @@ async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, 
 
 async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:
     trades = random_trades(seed=4)
-    async with pool.acquire() as connection:
+    async with transaction(pool) as connection:
         await store(connection, trades)
     candles = closed_by_interval(trades)
 
