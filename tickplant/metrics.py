@@ -85,12 +85,45 @@ WORKER_DUPLICATES = Counter("tickplant_worker_duplicate_trades", "Trades that we
 WORKER_POISON = Counter(
     "tickplant_worker_poison_entries", "Stream entries put aside as dead letters", ["role"]
 )
-WORKER_COMMITS = Counter("tickplant_worker_commits", "Transactions committed", ["role"])
+WORKER_STREAM_DELAY_S = Histogram(
+    "tickplant_worker_stream_delay_seconds",
+    "Hop from stream to worker: from an entry's writing, by Redis's clock, until it is read; one a read",
+    buckets=LATENCY_S,
+)
+WORKER_COMMIT_DELAY_S = Histogram(
+    "tickplant_worker_commit_delay_seconds",
+    "Hop from stream to commit: from the writing of a batch's first entry until the batch is committed",
+    buckets=LATENCY_S,
+)
 WORKER_COMMIT_S = Histogram(
-    "tickplant_worker_commit_seconds",
-    "Duration of a commit",
+    "tickplant_worker_commit_seconds", "Duration of a transaction", ["role"], buckets=DURATION_S
+)
+WORKER_COMMIT_TRADES = Histogram(
+    "tickplant_worker_commit_trades",
+    "New trades of a transaction",
     ["role"],
-    buckets=DURATION_S,
+    buckets=(0, 1, 10, 100, 1_000, 5_000, 10_000, 20_000, 40_000),
+)
+WORKER_COMMIT_FAILURES = Counter(
+    "tickplant_worker_commit_failures", "Transactions that failed, other than by a lost lease", ["role"]
+)
+WORKER_ROWS = Counter("tickplant_worker_written_rows", "Rows inserted, or merged into others", ["table"])
+WORKER_BYTES = Counter("tickplant_worker_written_bytes", "Bytes of trades copied into the database")
+WORKER_CLOSED = Counter(
+    "tickplant_worker_closed_candles", "Candles that closed, or became complete after it", ["interval"]
+)
+WORKER_REVISED = Counter(
+    "tickplant_worker_revised_candles",
+    "Changes of candles by trades that came after they had closed",
+    ["interval"],
+)
+WORKER_UPDATES = Counter("tickplant_worker_live_updates", "Live updates published")
+WORKER_SIGNALS = Counter("tickplant_worker_signals", "Signals that strategies have said", ["strategy"])
+WORKER_FIRINGS = Counter("tickplant_worker_alert_firings", "Alerts that fired, by kind", ["kind"])
+WORKER_PRICE = Gauge(
+    "tickplant_worker_price",
+    "Price of the last trade, to be looked at: the database has it to the last digit",
+    ["venue", "symbol"],
 )
 WORKER_WATERMARK_S = Gauge(
     "tickplant_worker_watermark_seconds",
@@ -102,8 +135,11 @@ WORKER_MISSING = Gauge(
     "Trade ids of this process's symbols that are not stored now, unrecoverable ones included",
     ["venue", "symbol"],
 )
-WORKER_OPEN_GAPS = Gauge(
-    "tickplant_worker_open_gaps", "Ranges of ids that these missing trades make", ["venue", "symbol"]
+WORKER_OPEN_GAPS = Gauge("tickplant_worker_open_gaps", "Gaps that may still heal", ["venue", "symbol"])
+WORKER_UNRECOVERABLE_GAPS = Gauge(
+    "tickplant_worker_unrecoverable_gaps",
+    "Gaps whose trades the venue does not give",
+    ["venue", "symbol"],
 )
 WORKER_HEALED = Counter(
     "tickplant_worker_healed_trades", "Trades of gaps that were healed, every one of them stored", ["venue"]
@@ -124,6 +160,11 @@ WORKER_SKIPPED = Counter(
     ["partition"],
 )
 WORKER_LAG = Gauge("tickplant_worker_lag_entries", "Entries not yet committed", ["role", "partition"])
+WORKER_LAG_S = Gauge(
+    "tickplant_worker_lag_seconds",
+    "Age of the oldest entry that has been read and not yet committed; 0 if there is none",
+    ["role", "partition"],
+)
 
 # api
 API_CLIENTS = Gauge("tickplant_api_clients", "Websocket clients connected")

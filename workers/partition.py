@@ -11,14 +11,12 @@ from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
 from db.signals import read_signals_of_entry
-from tickplant import metrics
-from tickplant.clock import now_us
 from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
-from workers.gap_metrics import GapMetrics
 from workers.loading import RoleSettings, load_roles
+from workers.partition_metrics import PartitionMetrics
 from workers.partition_streams import PartitionStreams, later
 
 _log = logging.getLogger(__name__)
@@ -66,7 +64,7 @@ class Partition:
         self._committed = lease.entry_id
         self._absorbed = self._resumed = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
-        self._gap_metrics = GapMetrics()
+        self._metrics = PartitionMetrics(lease, [strategy.name for strategy in roles.strategies])
         self._clock = asyncio.get_running_loop().time
         self._first_pending_s = 0.0
         self._last_commit_s = self._clock()
@@ -94,12 +92,12 @@ class Partition:
             if self._commit is not None:
                 # Left to end, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
-            self._gap_metrics.forget()
+            self._metrics.forget()
 
     async def _load(self) -> CandleMaker:
         partition = self._lease.partition
         ledger = await read_ledger(self._pool, partition)
-        self._gap_metrics.note_ledger(ledger)
+        self._metrics.symbols.note_ledger(ledger)
         candles = await read_open_candles(self._pool, partition)
         roles = await load_roles(self._pool, partition, self._roles, ledger, candles)
         return CandleMaker(partition, self._partitions, ledger, candles, roles)
@@ -117,20 +115,23 @@ class Partition:
         )
         if update != LiveUpdate():
             await self._streams.tell(update, entry_id)
-        await self._streams.write_open_gaps(await read_open_gaps(self._pool, self._lease.partition))
+        gaps = await read_open_gaps(self._pool, self._lease.partition)
+        self._metrics.symbols.note_open_gaps(gaps)
+        await self._streams.write_open_gaps(gaps)
 
     async def _step(self, maker: CandleMaker) -> None:
         block_ms = self._block_ms(maker)
         entries = await self._streams.publish_and_read(
             self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
+        self._metrics.note_read([entry_id for entry_id, _ in entries])
         if entries and not maker.pending:
             self._first_pending_s = self._clock()
         for entry_id, fields in entries:
             try:
                 maker.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
-                metrics.WORKER_POISON.labels(self._lease.role).inc()
+                self._metrics.poison.inc()
                 _log.warning("entry %s put aside as a dead letter: %s", entry_id, error)
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
         if entries:
@@ -147,6 +148,7 @@ class Partition:
         update = maker.take_live(candles=candles)
         if update is not None and candles:
             self._last_candles_s = now_s
+        self._metrics.note_update(update)
         return update
 
     def _block_ms(self, maker: CandleMaker) -> int:
@@ -177,30 +179,24 @@ class Partition:
         self._commit = asyncio.create_task(self._write(maker.take_batch()))
 
     async def _write(self, batch: Batch) -> None:
-        started_s = self._clock()
-        committed = await commit(self._pool, self._lease, self._committed, batch)
+        with self._metrics.committing():
+            committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
         self._last_commit_s = self._clock()
-        self._gap_metrics.note_ledger(batch.ledger)
-        self._gap_metrics.note_gaps(committed.gaps, now_us())
+        self._metrics.note_committed(batch, committed)
         await self._after_commit(committed, batch)
-        role = self._lease.role
-        metrics.WORKER_COMMITS.labels(role).inc()
-        metrics.WORKER_COMMIT_S.labels(role).observe(self._last_commit_s - started_s)
-        metrics.WORKER_TRADES.labels(role).inc(batch.trade_count)
-        metrics.WORKER_DUPLICATES.labels(role).inc(batch.duplicates)
 
     async def _after_commit(self, committed: Committed, batch: Batch) -> None:
         update = replace(batch.told, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
+            self._metrics.note_update(update)
             await self._streams.tell(update, batch.entry_id)
         if committed.open_gaps:
             await self._streams.write_open_gaps(committed.open_gaps)
         await self._streams.trim(committed.trim_entry_id)
         if self._last_commit_s - self._last_lag_s >= _LAG_INTERVAL_S:
             self._last_lag_s = self._last_commit_s
-            lag = await self._streams.lag()
-            metrics.WORKER_LAG.labels(self._lease.role, self._lease.partition).set(lag)
+            self._metrics.note_unread(await self._streams.lag())
 
     async def _finish(self, maker: CandleMaker) -> None:
         update = maker.take_live(candles=True)

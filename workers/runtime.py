@@ -83,6 +83,9 @@ class Runtime:
         self._make = make
         self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
+        metrics.WORKER_LEASES.labels(role).set_function(self._count_working)
+        for what in ("taken", "lost", "given back"):
+            metrics.WORKER_LEASE_CHANGES.labels(role, what)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Own partitions until `stop` is set; then commit, and give all leases back."""
@@ -126,7 +129,10 @@ class Runtime:
             taken = await take_lease(self._pool, self._role, partition, self._owner, self._lease_s)
             if taken is not None:
                 self._start(taken)
-        metrics.WORKER_LEASES.labels(self._role).set(len(self._working))
+
+    def _count_working(self) -> int:
+        """Return how many partitions are worked on; asked by another thread."""
+        return sum(not task.done() for _, _, task in list(self._working.values()))
 
     def _start(self, lease: Lease) -> None:
         _log.info("partition %d taken, epoch %d, from entry %s", lease.partition, lease.epoch, lease.entry_id)

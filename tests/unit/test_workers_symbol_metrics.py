@@ -5,7 +5,7 @@ from prometheus_client import REGISTRY
 
 from db.commit import LedgerRow
 from tickplant.market import Gap
-from workers.gap_metrics import GapMetrics
+from workers.symbol_metrics import SymbolMetrics
 
 
 def row(symbol: str, missing: list[tuple[int, int]], *, numbered: bool = True) -> LedgerRow:
@@ -25,10 +25,10 @@ def missing(symbol: str) -> float | None:
 
 
 def test_missing_trades_are_those_of_the_symbols_owned_now() -> None:
-    exposed = GapMetrics()
+    exposed = SymbolMetrics()
     exposed.note_ledger([row("A", [(3, 3), (11, 20)]), row("B", []), row("C", [], numbered=False)])
     assert (missing("A"), missing("B"), missing("C")) == (11, 0, None)
-    assert exposed_of("A", "open_gaps") == 2
+    assert (exposed_of("A", "open_gaps"), exposed_of("C", "open_gaps")) == (0, None)
     assert exposed_of("C", "watermark_seconds") == 1_700_000_000.5
     exposed.note_ledger([row("A", [(3, 3)])])
     assert missing("A") == 1
@@ -38,16 +38,27 @@ def test_missing_trades_are_those_of_the_symbols_owned_now() -> None:
 
 def test_healed_trades_and_the_time_it_took() -> None:
     changes = [gap("open"), gap("healed"), gap("healed", cause="venue"), gap("unrecoverable")]
-    GapMetrics().note_gaps(changes, now_us=3_500_000)
+    SymbolMetrics().note_changed_gaps(changes, now_us=3_500_000)
     labels = {"venue": "nowhere"}
     assert REGISTRY.get_sample_value("tickplant_worker_healed_trades_total", labels) == 10
     assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_count", labels) == 1
     assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_sum", labels) == 2.5
 
 
+def test_gaps_that_may_heal_are_told_from_those_that_will_not() -> None:
+    exposed = SymbolMetrics()
+    exposed.note_ledger([row("A", [(3, 3), (11, 20)]), row("C", [], numbered=False)])
+    exposed.note_open_gaps({("nowhere", "A"): [gap("open"), gap("backfilling"), gap("unrecoverable")]})
+    exposed.note_open_gaps({("nowhere", "C"): [], ("nowhere", "D"): []})
+    assert (exposed_of("A", "open_gaps"), exposed_of("A", "unrecoverable_gaps")) == (2, 1)
+    exposed.note_open_gaps({("nowhere", "A"): []})
+    assert (exposed_of("A", "open_gaps"), exposed_of("A", "unrecoverable_gaps")) == (0, 0)
+    exposed.forget()
+
+
 def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(GapMetrics, "_room", 2)
-    exposed, others = GapMetrics(), GapMetrics()
+    monkeypatch.setattr(SymbolMetrics, "_room", 2)
+    exposed, others = SymbolMetrics(), SymbolMetrics()
     exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
     others.note_ledger([row("D", [])])
     assert [missing(symbol) for symbol in "ABCD"] == [0, 0, None, None]

@@ -1,0 +1,131 @@
+"""Metrics of one owner's work on one partition; at zero from the start, as far as they can be."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import get_args
+
+from db.commit import Batch, Committed
+from db.leases import Lease
+from tickplant import metrics
+from tickplant.clock import now_us
+from tickplant.derived import AlertKind
+from tickplant.errors import LeaseLostError
+from tickplant.intervals import INTERVALS
+from tickplant.streams import entry_order
+from tickplant.wire import LiveUpdate
+from workers.symbol_metrics import SymbolMetrics
+
+_TABLES = ("trades", "candles", "ledger", "signals")
+
+
+class PartitionMetrics:
+    """What this process exposes of a partition, while it owns it."""
+
+    def __init__(self, lease: Lease, strategies: Sequence[str]) -> None:
+        """Begin.
+
+        Args:
+            lease: whose role and partition it is.
+            strategies: names of those that may say signals.
+        """
+        self.symbols = SymbolMetrics()
+        """Of the partition's symbols."""
+        self._labels = lease.role, lease.partition
+        role = lease.role
+        self.poison = metrics.WORKER_POISON.labels(role)
+        """Counts entries that could not be understood."""
+        self._failures = metrics.WORKER_COMMIT_FAILURES.labels(role)
+        self._commit_s = metrics.WORKER_COMMIT_S.labels(role)
+        self._commit_trades = metrics.WORKER_COMMIT_TRADES.labels(role)
+        self._trades = metrics.WORKER_TRADES.labels(role)
+        self._duplicates = metrics.WORKER_DUPLICATES.labels(role)
+        self._rows = {table: metrics.WORKER_ROWS.labels(table) for table in _TABLES}
+        self._closed = {name: metrics.WORKER_CLOSED.labels(name) for name in INTERVALS}
+        self._revised = {name: metrics.WORKER_REVISED.labels(name) for name in INTERVALS}
+        self._signals = {name: metrics.WORKER_SIGNALS.labels(name) for name in strategies}
+        self._firings = {kind: metrics.WORKER_FIRINGS.labels(kind) for kind in get_args(AlertKind)}
+        self._lag = metrics.WORKER_LAG.labels(*self._labels)
+        metrics.WORKER_LAG_S.labels(*self._labels).set_function(self._lag_s)
+        # Entries not in a batch yet, and those of the batch being committed; of each the first one's time.
+        self._read_entries = self._batch_entries = 0
+        self._read_ms: int | None = None
+        self._batch_ms: int | None = None
+
+    def note_read(self, entry_ids: Sequence[str]) -> None:
+        """Note entries that have been read, in order."""
+        if not entry_ids:
+            return
+        first_ms, _ = entry_order(entry_ids[0])
+        metrics.WORKER_STREAM_DELAY_S.observe(_age_s(first_ms))
+        self._read_entries += len(entry_ids)
+        if self._read_ms is None:
+            self._read_ms = first_ms
+
+    def note_update(self, update: LiveUpdate | None) -> None:
+        """Note what is being published."""
+        if update is not None:
+            metrics.WORKER_UPDATES.inc()
+            self.symbols.note_prices(update.prices)
+
+    @contextmanager
+    def committing(self) -> Iterator[None]:
+        """Measure the commit of all that has been read by now.
+
+        Raises:
+            Exception: whatever the commit has raised.
+        """
+        self._batch_entries, self._read_entries = self._read_entries, 0
+        self._batch_ms, self._read_ms = self._read_ms, None
+        began_s = time.perf_counter()
+        try:
+            yield
+        except LeaseLostError:
+            raise
+        except Exception:
+            self._failures.inc()
+            raise
+        self._commit_s.observe(time.perf_counter() - began_s)
+        if self._batch_ms is not None:
+            metrics.WORKER_COMMIT_DELAY_S.observe(_age_s(self._batch_ms))
+        self._batch_entries, self._batch_ms = 0, None
+
+    def note_committed(self, batch: Batch, committed: Committed) -> None:
+        """Note what has been stored."""
+        self._trades.inc(batch.trade_count)
+        self._duplicates.inc(batch.duplicates)
+        self._commit_trades.observe(batch.trade_count)
+        metrics.WORKER_BYTES.inc(len(batch.trade_rows))
+        told = batch.told
+        counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(told.signals)
+        for table, count in zip(_TABLES, counts, strict=True):
+            self._rows[table].inc(count)
+        for candle in committed.candles:
+            (self._revised if candle.revision else self._closed)[candle.interval].inc()
+        for signal in told.signals:
+            self._signals[signal.strategy].inc()
+        for firing in told.firings:
+            self._firings[firing.kind].inc()
+        self.symbols.note_ledger(batch.ledger)
+        self.symbols.note_open_gaps(committed.open_gaps)
+        self.symbols.note_changed_gaps(committed.gaps, now_us())
+
+    def note_unread(self, entries: int) -> None:
+        """Note how many entries of the stream have not been read."""
+        self._lag.set(entries + self._read_entries + self._batch_entries)
+
+    def forget(self) -> None:
+        """Leave the partition to the next owner, who may be another process."""
+        self.symbols.forget()
+        metrics.WORKER_LAG.remove(*self._labels)
+        metrics.WORKER_LAG_S.remove(*self._labels)
+
+    def _lag_s(self) -> float:
+        """Return the age of the oldest entry that has been read and not committed; as of being asked."""
+        oldest_ms = self._read_ms if self._batch_ms is None else self._batch_ms
+        return 0.0 if oldest_ms is None else _age_s(oldest_ms)
+
+
+def _age_s(entry_ms: int) -> float:
+    """Return for how long an entry has been in its stream, by Redis's clock and ours."""
+    return max(0.0, now_us() / 1e6 - entry_ms / 1e3)
