@@ -17,6 +17,9 @@ from tickplant.market import EXACT, Side
 QUANTUM: Final = Decimal("0.00000001")
 """The smallest amount of money, in quote currency, and the smallest size, in base currency."""
 
+BPS: Final = 10_000
+"""Hundredths of a percent in a whole."""
+
 _ROUNDING: Final = Context(prec=250, traps=[InvalidOperation, DivisionByZero, Overflow])
 
 

@@ -5,6 +5,7 @@ Every field is the variable `TICKPLANT_<FIELD>` in upper case. `.env.example` do
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
@@ -16,6 +17,7 @@ from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
+from tickplant.paper import BPS, Amount, Rules, parse_number
 
 PREFIX: Final = "TICKPLANT_"
 
@@ -27,6 +29,8 @@ Positive = Annotated[int, Meta(ge=1)]
 RoleName = Literal["averages", "signals", "alerts", "bot"]
 Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
 """Of averages, in candles."""
+
+_RULES: Final = Rules()
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -86,6 +90,19 @@ class Settings(Struct, frozen=True, kw_only=True):
     strategies: tuple[str, ...] = ("dip", "cross", "hop", "anomaly")
     """Names of included ones or `package.module:Class`, perhaps with parameters: `dip?share=0.98`."""
 
+    bot_strategies: tuple[str, ...] = _RULES.strategies
+    """Whose signals the paper bot follows, by name."""
+    bot_cash: Decimal = _RULES.cash
+    """What a paper account begins with, in the quote currency of its symbol."""
+    bot_order: Amount = _RULES.order
+    """What a buy spends: in quote currency, or as a share of the account's equity."""
+    bot_fee_bps: Decimal = _RULES.fee_bps
+    bot_slippage_bps: Decimal = _RULES.slippage_bps
+    bot_max_position: Amount = _RULES.max_position
+    """What a position may be worth after a buy, likewise."""
+    bot_max_daily_loss: Amount = _RULES.max_daily_loss
+    """What may be lost in a UTC day, likewise of the equity when it began."""
+
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     api_origins: tuple[str, ...] = ()
@@ -103,6 +120,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         """What is computed of closed candles."""
         averages = [AverageSpec(kind, length) for kind in KINDS for length in getattr(self, kind)]
         return AverageSpecs(tuple(averages), self.average_intervals, self.statistics_returns)
+
+    @property
+    def bot_rules(self) -> Rules:
+        """How the paper bot trades."""
+        return Rules(
+            strategies=self.bot_strategies,
+            cash=self.bot_cash,
+            order=self.bot_order,
+            fee_bps=self.bot_fee_bps,
+            slippage_bps=self.bot_slippage_bps,
+            max_position=self.bot_max_position,
+            max_daily_loss=self.bot_max_daily_loss,
+        )
 
 
 def variable(field: str) -> str:
@@ -176,7 +206,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return _parse_intervals(words)
     if name == "roles":
         return msgspec.convert([] if words == ["none"] else list(dict.fromkeys(words)), kind)
-    if name == "strategies":
+    if name in ("strategies", "bot_strategies"):
         return () if words == ["none"] else tuple(words)
     if name == "api_origins":
         return tuple(words)
@@ -184,6 +214,10 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return Path(text).expanduser()
     if name.endswith("_url"):
         return _parse_url(name, text)
+    if kind is Amount:
+        return Amount.parse(text)
+    if kind is Decimal:
+        return _parse_number(name, text)
     return msgspec.convert(text, kind, strict=False)
 
 
@@ -192,6 +226,13 @@ def _parse_intervals(words: list[str]) -> tuple[str, ...]:
     if unknown:
         raise ValueError(f"{unknown[0][:20]!r} is none of {', '.join(INTERVALS)}")
     return tuple(interval for interval in INTERVALS if interval in words)
+
+
+def _parse_number(name: str, text: str) -> Decimal:
+    number = parse_number(text)
+    if name.endswith("_bps") and number >= BPS:
+        raise ValueError(f"expected less than {BPS} hundredths of a percent")
+    return number
 
 
 def _parse_url(name: str, text: str) -> str:

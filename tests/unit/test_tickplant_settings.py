@@ -1,11 +1,13 @@
 """Settings: what is read, what is refused, and that .env.example tells all of it."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
 from dotenv import dotenv_values
 
+from tickplant.cli.roles import role_settings
 from tickplant.errors import SettingsError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings, read_settings, variable
@@ -65,3 +67,35 @@ def test_an_address_with_a_password_is_not_shown() -> None:
         read_settings({"TICKPLANT_DATABASE_URL": "mysql://user:secret@host/"}, NOTHING)
     assert "TICKPLANT_DATABASE_URL" in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_amounts_of_the_bot_are_money_or_shares() -> None:
+    given = {
+        "TICKPLANT_BOT_CASH": "2500.50",
+        "TICKPLANT_BOT_ORDER": "1000",
+        "TICKPLANT_BOT_MAX_POSITION": "12.5%",
+        "TICKPLANT_BOT_STRATEGIES": "dip,cross",
+    }
+    rules = read_settings(given, NOTHING).bot_rules
+    assert (rules.cash, rules.order.of(Decimal(40))) == (Decimal("2500.50"), Decimal(1000))
+    assert rules.max_position.of(Decimal(40)) == Decimal(5)
+    assert rules.strategies == ("dip", "cross")
+
+
+def test_what_the_bot_could_not_reckon_with_is_refused() -> None:
+    wrong = {
+        "TICKPLANT_BOT_CASH": "-1",
+        "TICKPLANT_BOT_FEE_BPS": "10000",
+        "TICKPLANT_BOT_MAX_DAILY_LOSS": "0%",
+        "TICKPLANT_BOT_MAX_POSITION": "1e3",
+        "TICKPLANT_BOT_ORDER": "%",
+    }
+    with pytest.raises(SettingsError) as caught:
+        read_settings(wrong, NOTHING)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == sorted(wrong)
+
+
+def test_the_bot_follows_only_strategies_that_run() -> None:
+    with pytest.raises(SettingsError, match="'cross' does not run; TICKPLANT_STRATEGIES names dip"):
+        role_settings(Settings(strategies=("dip",)))
+    assert role_settings(Settings(strategies=("dip",), bot_strategies=("dip",))).bot is not None

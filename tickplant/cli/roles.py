@@ -1,8 +1,8 @@
 """Which roles a worker has, and how they are set."""
 
 from tickplant.cli.strategies import load
-from tickplant.paper import Rules
-from tickplant.settings import Settings
+from tickplant.errors import SettingsError
+from tickplant.settings import Settings, variable
 from workers.loading import RoleSettings
 
 
@@ -10,13 +10,27 @@ def role_settings(settings: Settings) -> RoleSettings:
     """Return how the roles that are switched on are set.
 
     Raises:
-        SettingsError: a strategy can't be had.
+        SettingsError: a strategy can't be had, or the bot follows one that doesn't run.
     """
     on = settings.roles
+    strategies = load(settings) if "signals" in on else ()
+    if strategies and "bot" in on:
+        _check_bot(settings, {strategy.name for strategy in strategies})
     return RoleSettings(
         averages=settings.average_specs if "averages" in on else None,
-        strategies=load(settings) if "signals" in on else (),
+        strategies=strategies,
         alerts="alerts" in on,
-        bot=Rules() if "bot" in on else None,
+        bot=settings.bot_rules if "bot" in on else None,
         gap_wait_ms=round(settings.gap_wait_s * 1000),
     )
+
+
+def _check_bot(settings: Settings, running: set[str]) -> None:
+    problems = [
+        f"{variable('bot_strategies')}: {name!r} does not run; {variable('strategies')} names"
+        f" {', '.join(sorted(running))}. Set it to some of these, or to none"
+        for name in settings.bot_strategies
+        if name not in running
+    ]
+    if problems:
+        raise SettingsError(problems)
