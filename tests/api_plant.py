@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 from msgspec import Raw
 from msgspec.structs import replace
@@ -18,12 +19,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.app import Services
 from api.live.door import Limits
 from api.service import bind, open_services, serving
+from db.commit import Rows
 from tickplant import wire
 from tickplant.clock import now_us
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
-from tickplant.streams import CONNECTIONS, PRICES, live_stream, partition_of
+from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
 from tickplant.wire import Connection, LiveEntry, LiveUpdate
 
 PARTITIONS = 4
@@ -147,6 +149,23 @@ class Plant:
             pipeline.hset(PRICES, f"{price.venue}:{price.symbol}", wire.encode_trade(price))
         entry_id: bytes = (await pipeline.execute())[0]
         return entry_id.decode()
+
+    async def commit(self, *rows: Rows, entry: str) -> None:
+        """Store what roles have come to, as a worker's commit does."""
+        connection = await asyncpg.connect(self.database_url)
+        for each in rows:
+            await each.write(connection, entry)
+        await connection.close()
+
+    async def tell(self, live: LiveUpdate, symbol: SymbolId = BTC, *, committed: str) -> None:
+        """Publish as a worker does after a commit: the update, what is unified, and how far that goes."""
+        number = partition_of(*symbol, PARTITIONS)
+        pipeline = self.redis.pipeline(transaction=True)
+        pipeline.xadd(live_stream(number), {wire.UPDATE: wire.encode_update(live)})
+        for unified in live.unified:
+            pipeline.hset(UNIFIED, unified.symbol, msgspec.json.encode(unified))
+        pipeline.hset(owner_key("candles", number), "told", committed)
+        await pipeline.execute()
 
     async def caught_up(self, symbol: SymbolId = BTC) -> None:
         """Wait until the API's hub has taken everything published."""
