@@ -12,7 +12,9 @@ from api.live.cursor import Cursor, Order
 from api.live.joining import Joiner
 from api.live.protocol import Channel
 from tickplant import wire
+from tickplant.derived import Firing, Signal, Unified
 from tickplant.market import Gap, Trade, fold
+from tickplant.paper import Rules, new_account
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]
@@ -22,6 +24,10 @@ CHANNELS = {
     Channel("trades", "v", "B"),
     Channel("candles", "v", "B", "1m"),
     Channel("gaps", "v", "B"),
+    Channel("signals", "v", "A"),
+    Channel("alerts", "v", "A"),
+    Channel("bot", "v", "B"),
+    Channel("unified", "v", "A"),
 }
 
 
@@ -35,7 +41,12 @@ def an_update(entry: int, symbols: list[list[str]]) -> LiveUpdate:
         entries.append(LiveEntry(f"{entry}-{number}", Raw(wire.encode_trades(trades))))
     candles = tuple(candle for trade in last.values() for candle in fold([trade]))
     gaps = tuple(Gap("v", name, entry, entry, 1, 2, "open", "ours", None, 1) for name in last)
-    return LiveUpdate(tuple(entries), tuple(last.values()), candles, gaps)
+    signals = tuple(Signal("s", "v", name, entry, 1, 1, "1", "buy", 1.0, {}) for name in last)
+    firings = tuple(Firing("a", entry, "u", "v", name, "gap", 1, None, None, "1", None, "") for name in last)
+    accounts = tuple(new_account("v", name, Rules()) for name in last)
+    unified = tuple(Unified(f"v:{name}", "1", entry, "", {}, {}) for name in last)
+    prices = tuple(last.values())
+    return LiveUpdate(tuple(entries), prices, candles, gaps, signals, firings, accounts, unified)
 
 
 updates = st.lists(

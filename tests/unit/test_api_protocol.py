@@ -1,23 +1,33 @@
 """What is said on a websocket."""
 
 import json
+import re
+from pathlib import Path
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from websockets.frames import Frame as WebsocketFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
+from api.derived_views import AccountView, FiringView
 from api.live.protocol import (
     Channel,
+    Op,
     ProtocolError,
     Request,
+    Update,
     encode,
     parse_request,
     request_id,
     split_channel,
 )
+from api.views import CandleView, ConnectionView, GapView, TradeView
+from tickplant.derived import SignalView, Unified
 
 
 @pytest.mark.parametrize(
@@ -56,6 +66,8 @@ def test_channels_are_split() -> None:
     assert split_channel("trades:BTCUSDT") == ("trades", "BTCUSDT", "")
     assert split_channel("gaps:kraken:BTC/USD") == ("gaps", "kraken:BTC/USD", "")
     assert split_channel("gaps") == ("gaps", "", "")
+    assert split_channel("bot") == ("bot", "", "")
+    assert split_channel("signals:BTCUSDT") == ("signals", "BTCUSDT", "")
     assert split_channel("candles:binance:BTCUSDT:1m") == ("candles", "binance:BTCUSDT", "1m")
     assert str(Channel("candles", "binance", "BTCUSDT", "1m")) == "candles:binance:BTCUSDT:1m"
     assert str(Channel("price", "binance", "BTCUSDT")) == "price:binance:BTCUSDT"
@@ -70,6 +82,9 @@ def test_channels_are_split() -> None:
         ("books:BTCUSDT", "unknown_channel"),
         ("candles:BTCUSDT", "unknown_channel"),
         ("gaps:", "unknown_channel"),
+        ("bot:", "unknown_channel"),
+        ("unified", "unknown_channel"),
+        ("candles::1m", "unknown_channel"),
         ("trades", "unknown_channel"),
         ("candles:BTCUSDT:2m", "unknown_interval"),
         ("candles:BTCUSDT:1s", "unknown_interval"),
@@ -98,3 +113,41 @@ def test_a_message_nested_too_deeply_is_refused_like_any_other() -> None:
     with pytest.raises(ProtocolError):
         parse_request(deep)
     assert request_id(deep) is None
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "websocket.md"
+EXAMPLES = re.findall(r"^\{.*\}$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
+DATA: dict[str, Any] = {
+    "price": TradeView,
+    "candle": CandleView,
+    "gap": GapView,
+    "signal": SignalView,
+    "firing": FiringView,
+    "account": AccountView,
+    "unified": Unified,
+    "connections": list[ConnectionView],
+}
+
+
+@pytest.mark.parametrize("text", [text for text in EXAMPLES if '"op":' in text and '"type":' not in text])
+def test_requests_of_the_document_are_understood(text: str) -> None:
+    request = parse_request(text)
+    assert request.op in get_args(Op)
+    for channel in request.channels:
+        split_channel(channel)
+
+
+@pytest.mark.parametrize("text", [text for text in EXAMPLES if '"data":' in text])
+def test_messages_of_the_document_have_the_fields_that_are_sent(text: str) -> None:
+    message = json.loads(text)
+    kind = message["type"] if message["type"] != "snapshot" else split_channel(message["channel"])[0]
+    data = msgspec.convert(message["data"], DATA[kind])
+    assert msgspec.to_builtins(data) == message["data"]
+    if message["type"] != "snapshot":
+        update = Update(message["type"], message["channel"], message.get("cursor", UNSET), data)
+        assert msgspec.json.decode(msgspec.json.encode(update)) == message
+
+
+def test_the_document_shows_a_message_of_every_type() -> None:
+    shown = {json.loads(text).get("type") for text in EXAMPLES} - {None}
+    assert shown == {*DATA, "ack", "snapshot", "error"}
