@@ -6,6 +6,11 @@ Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (the variant cal
 import random
 
 
+def bound_s(tries: int, *, first_s: float, cap_s: float) -> float:
+    """Return the longest wait after so many tries before the last one."""
+    return min(cap_s, first_s * 2.0 ** min(tries, 60))
+
+
 class Backoff:
     """The waits between tries of one thing."""
 
@@ -17,9 +22,9 @@ class Backoff:
 
     def next_s(self) -> float:
         """Return the next wait in seconds: uniform between 0 and a bound that doubles up to the cap."""
-        bound = min(self._cap_s, self._first_s * 2.0 ** min(self._tries, 60))
+        wait_s = self._random.uniform(0, bound_s(self._tries, first_s=self._first_s, cap_s=self._cap_s))
         self._tries += 1
-        return self._random.uniform(0, bound)
+        return wait_s
 
     def reset(self) -> None:
         """Begin anew after a success."""

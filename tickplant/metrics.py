@@ -150,6 +150,11 @@ WORKER_HEAL_S = Histogram(
     ["venue"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 21_600),
 )
+WORKER_WEBHOOKS = Counter(
+    "tickplant_worker_webhook_attempts",
+    "Attempts to deliver a webhook, by outcome: delivered, failed, or dead: given up",
+    ["outcome"],
+)
 WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this process", ["role"])
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases by what became of them", ["role", "what"]

@@ -18,6 +18,7 @@ from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 from tickplant.paper import BPS, Amount, Rules, parse_number
+from tickplant.webhooks import parse_allowed
 
 PREFIX: Final = "TICKPLANT_"
 
@@ -108,6 +109,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_origins: tuple[str, ...] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
+
+    alerts_per_user: Positive = 1000
+    """The most that one user may have, deleted ones aside."""
+    webhook_secret: Annotated[str, Meta(min_length=16)] | None = None
+    """Signs webhooks; None: alerts can't have any."""
+    webhook_allow: tuple[str, ...] = ()
+    """Hosts, addresses and networks that are not public, and that webhooks may go to all the same."""
+    webhook_attempts: Positive = 12
+    """The most before a delivery is given up."""
+    webhook_max_age_s: Annotated[float, Meta(gt=0)] = 86_400
+    """How old a delivery may become before it is given up."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0
@@ -208,6 +220,10 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return msgspec.convert([] if words == ["none"] else list(dict.fromkeys(words)), kind)
     if name in ("strategies", "bot_strategies"):
         return () if words == ["none"] else tuple(words)
+    if name == "webhook_allow":
+        for word in words:
+            parse_allowed(word)
+        return tuple(words)
     if name == "api_origins":
         return tuple(words)
     if name == "data":
@@ -247,4 +263,4 @@ def _parse_url(name: str, text: str) -> str:
 
 def _shown(name: str, text: str) -> str:
     """Return the value as it may stand in a message: addresses can hold passwords."""
-    return "not shown" if name.endswith(("_URL", "_KEY")) else repr(text[:60])
+    return "not shown" if name.endswith(("_URL", "_KEY", "_SECRET")) else repr(text[:60])

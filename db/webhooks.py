@@ -1,0 +1,157 @@
+"""The outbox of webhooks: what is to be delivered, who is at it, and what became of it.
+
+A row is taken by moving the time at which it is due to when the attempt counts as lost: so nobody else takes
+it meanwhile, and whoever is there takes it afterwards.
+"""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.alerts import firing_of
+from db.times import time_of, us_of
+from tickplant.derived import Firing
+
+STATES: Final = ("waiting", "delivered", "dead")
+
+
+class Delivery(NamedTuple):
+    """A webhook whose turn it is."""
+
+    firing: Firing
+    url: str
+    host: str
+    attempt: int
+    """Counts the attempts from 1, this one included."""
+    age_s: float
+    """Since it fired, by the database's clock."""
+
+
+class WebhookRow(NamedTuple):
+    """A webhook, as anybody may read it."""
+
+    firing: Firing
+    url: str
+    state: str
+    attempts: int
+    reason: str | None
+    created_us: int
+    due_us: int
+    settled_us: int | None
+
+
+class WebhookKey(NamedTuple):
+    """A webhook's place in a list."""
+
+    created_us: int
+    alert_id: str
+    number: int
+
+
+async def take_webhooks(
+    pool: asyncpg.Pool, *, most: int, most_of_host: int, busy: Collection[str], lost_after_s: float
+) -> list[Delivery]:
+    """Take webhooks that are due, those of the longest waiting hosts first.
+
+    Args:
+        pool: connections.
+        most: how many at the most.
+        most_of_host: how many of one host.
+        busy: hosts of which none is wanted.
+        lost_after_s: when an attempt that hasn't been settled counts as lost.
+    """
+    rows = await pool.fetch(_TAKE, most, most_of_host, list(busy), timedelta(seconds=lost_after_s))
+    return [Delivery(firing_of(row), row["url"], row["host"], row["attempts"], row["age_s"]) for row in rows]
+
+
+async def settle_webhook(pool: asyncpg.Pool, delivery: Delivery, state: str, reason: str | None) -> None:
+    """Note that a webhook has been delivered, or is given up."""
+    await pool.execute(
+        "update webhooks set state = $4, reason = $5, settled_at = clock_timestamp()"
+        " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
+        *_attempt(delivery),
+        state,
+        reason,
+    )
+
+
+async def retry_webhook(pool: asyncpg.Pool, delivery: Delivery, reason: str, wait_s: float) -> None:
+    """Note that an attempt has failed, and when the next one is due."""
+    await pool.execute(
+        "update webhooks set reason = $4, due_at = clock_timestamp() + $5"
+        " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
+        *_attempt(delivery),
+        reason,
+        timedelta(seconds=wait_s),
+    )
+
+
+async def read_webhooks(
+    connection: asyncpg.Connection,
+    *,
+    state: str | None,
+    user: str | None,
+    before: WebhookKey | None,
+    limit: int,
+) -> list[WebhookRow]:
+    """Return webhooks, the newest first.
+
+    Args:
+        connection: any.
+        state: only those in it; None for all.
+        user: only those of alerts of one user; None for all.
+        before: only those after it in the list; None for all.
+        limit: the most to return.
+    """
+    key = (time_of(before.created_us), before.alert_id, before.number) if before else (None,) * 3
+    rows = await connection.fetch(_READ, state, user, *key, limit)
+    return [
+        WebhookRow(
+            firing_of(row),
+            row["url"],
+            row["state"],
+            row["attempts"],
+            row["reason"],
+            us_of(row["created_at"]),
+            us_of(row["due_at"]),
+            us_of(row["settled_at"]) if row["settled_at"] else None,
+        )
+        for row in rows
+    ]
+
+
+def _attempt(delivery: Delivery) -> tuple[str, int, int]:
+    return delivery.firing.alert_id, delivery.firing.number, delivery.attempt
+
+
+_TAKE: Final = """
+with taken as (
+    select w.alert_id, w.number
+    from (
+        select host, min(due_at) as since from webhooks
+        where state = 'waiting' and due_at <= clock_timestamp() and host <> all($3::text[])
+        group by host order by since limit $1
+    ) h
+    cross join lateral (
+        select alert_id, number from webhooks
+        where host = h.host and state = 'waiting' and due_at <= clock_timestamp()
+        order by due_at limit $2 for update skip locked
+    ) w
+    order by h.since limit $1
+)
+update webhooks w set attempts = attempts + 1, due_at = clock_timestamp() + $4
+from taken t join firings f on f.alert_id = t.alert_id and f.number = t.number
+where w.alert_id = t.alert_id and w.number = t.number
+returning f.*, w.url, w.host, w.attempts,
+    extract(epoch from clock_timestamp() - w.created_at)::float8 as age_s
+"""
+
+_READ: Final = """
+select f.*, w.url, w.state, w.attempts, w.reason, w.created_at, w.due_at, w.settled_at
+from webhooks w join firings f on f.alert_id = w.alert_id and f.number = w.number
+where ($1::text is null or w.state = $1) and ($2::text is null or f."user" = $2)
+    and ($3::timestamptz is null or (w.created_at, w.alert_id, w.number) < ($3, $4, $5))
+order by w.created_at desc, w.alert_id desc, w.number desc limit $6
+"""

@@ -1,0 +1,1 @@
+"""Webhooks: firings, delivered to addresses of the users' own."""

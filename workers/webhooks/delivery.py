@@ -1,0 +1,188 @@
+"""The loop that delivers webhooks: any number of processes at once, none in another's way.
+
+At least once: an attempt is repeated where its outcome is unknown. The receiver tells repetitions by their
+idempotency key.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from db.pool import OUTAGE, Pool
+from db.webhooks import Delivery, retry_webhook, settle_webhook, take_webhooks
+from tickplant import metrics
+from tickplant.backoff import Backoff, bound_s
+from tickplant.webhooks import Guard, RefusedAddressError, Resolve, body_of, headers_of, parse_url
+from workers.webhooks.sender import TIMEOUT_S, FailedError, GoneError, Sender, resolver
+
+_log = logging.getLogger(__name__)
+
+_AT_ONCE: Final = 32
+_AT_ONCE_OF_HOST: Final = 4
+"""So many attempts may hang on one host; the others are for the others."""
+_LOST_AFTER_S: Final = 4 * TIMEOUT_S
+_STOP_S: Final = 2.0
+
+
+class WebhookSettings(NamedTuple):
+    """How webhooks are delivered."""
+
+    secret: str | None
+    """Signs them; None: none are delivered."""
+    allowed: Collection[str] = ()
+    """Hosts and networks that are not public, and may be delivered to all the same."""
+    attempts: int = 12
+    """The most before one is given up."""
+    max_age_s: float = 86_400.0
+    """How old one may become before it is."""
+    first_wait_s: float = 2.0
+    """The longest wait after the first failed attempt; it doubles with each."""
+    most_wait_s: float = 3600.0
+    poll_s: float = 0.5
+    """How often is looked whether there is something to deliver."""
+    timeout_s: float = TIMEOUT_S
+    """The longest that an attempt takes."""
+
+
+async def deliver(
+    pool: Pool, settings: WebhookSettings, stop: asyncio.Event, *, resolve: Resolve | None = None
+) -> None:
+    """Deliver webhooks until `stop` is set.
+
+    Args:
+        pool: connections.
+        settings: how.
+        stop: ends it; attempts under way are given a moment, and else made again by whoever is next.
+        resolve: asks the DNS; None asks the system.
+    """
+    if settings.secret is None:
+        _log.info("no webhooks are delivered: TICKPLANT_WEBHOOK_SECRET is not set")
+        return
+    threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook dns")
+    sender = Sender(Guard(settings.allowed, resolve or resolver(threads)), timeout_s=settings.timeout_s)
+    try:
+        await _Loop(pool, settings, settings.secret, sender).run(stop)
+    finally:
+        await sender.close()
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Loop:
+    """Attempts under way."""
+
+    def __init__(self, pool: Pool, settings: WebhookSettings, secret: str, sender: Sender) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._secret = secret
+        self._sender = sender
+        self._hosts: dict[asyncio.Task[None], str] = {}
+        self._away = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        stopping = asyncio.create_task(stop.wait())
+        backoff = Backoff(first_s=self._settings.poll_s, cap_s=5.0)
+        try:
+            while not stop.is_set():
+                wait_s = self._settings.poll_s
+                try:
+                    if await self._begin():
+                        wait_s = 0.0
+                    backoff.reset()
+                except OUTAGE as error:
+                    wait_s = backoff.next_s()
+                    self._note_outage(error)
+                else:
+                    self._away = False
+                await self._until({stopping}, wait_s)
+            if self._hosts:
+                await asyncio.wait(self._hosts, timeout=_STOP_S)
+        finally:
+            stopping.cancel()
+            for task in self._hosts:
+                task.cancel()
+            await asyncio.gather(*self._hosts, return_exceptions=True)
+
+    async def _begin(self) -> bool:
+        """Begin what is due, as far as there is room; say whether there may be more."""
+        room = _AT_ONCE - len(self._hosts)
+        if room <= 0:
+            return False
+        of_host = Counter(self._hosts.values())
+        busy = [host for host, count in of_host.items() if count >= _AT_ONCE_OF_HOST]
+        taken = await take_webhooks(
+            self._pool, most=room, most_of_host=_AT_ONCE_OF_HOST, busy=busy, lost_after_s=_LOST_AFTER_S
+        )
+        for delivery in taken:
+            self._hosts[asyncio.create_task(self._attempt(delivery))] = delivery.host
+        return bool(taken)
+
+    async def _until(self, others: set[asyncio.Task[bool]], wait_s: float) -> None:
+        """Wait until an attempt has ended, but no longer than so many seconds; attempts that fail raise."""
+        done, _ = await asyncio.wait(
+            {*others, *self._hosts}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in done - others:
+            del self._hosts[task]  # type: ignore[arg-type]
+            task.result()
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        """Make one attempt, and note what became of it; if that fails, it counts as lost in time."""
+        try:
+            state, reason = await self._send(delivery)
+            if state == "waiting":
+                await retry_webhook(self._pool, delivery, reason or "", self._wait_s(delivery))
+            else:
+                await settle_webhook(self._pool, delivery, state, reason)
+        except OUTAGE as error:
+            self._note_outage(error)
+        else:
+            metrics.WORKER_WEBHOOKS.labels({"waiting": "failed"}.get(state, state)).inc()
+
+    async def _send(self, delivery: Delivery) -> tuple[str, str | None]:
+        """Return the state that follows, and what went wrong."""
+        firing = delivery.firing
+        if delivery.attempt > self._settings.attempts:
+            return self._failed(delivery, "the last attempt's outcome is unknown")
+        body = body_of(firing)
+        headers = headers_of(firing, body, secret=self._secret, now_s=int(time.time()))
+        try:
+            parse_url(delivery.url)
+            await self._sender.send(delivery.url, body, headers)
+        except GoneError as error:
+            return self._dead(delivery, str(error))
+        except (FailedError, RefusedAddressError) as error:
+            return self._failed(delivery, str(error))
+        except Exception as error:  # noqa: BLE001 - the attempt's boundary: one bad webhook stops no other
+            _log.exception("webhook %s-%d to %s failed", firing.alert_id, firing.number, delivery.host)
+            return self._failed(delivery, type(error).__name__)
+        return "delivered", None
+
+    def _failed(self, delivery: Delivery, reason: str) -> tuple[str, str]:
+        if delivery.attempt >= self._settings.attempts:
+            return self._dead(delivery, f"{reason}; given up after {delivery.attempt} attempts")
+        if delivery.age_s >= self._settings.max_age_s:
+            return self._dead(delivery, f"{reason}; given up after {delivery.age_s:.0f} s")
+        return "waiting", reason
+
+    def _dead(self, delivery: Delivery, reason: str) -> tuple[str, str]:
+        firing = delivery.firing
+        # The host alone: paths and queries of webhooks often hold a key.
+        _log.warning(
+            "webhook %s-%d to %s given up: %s", firing.alert_id, firing.number, delivery.host, reason
+        )
+        return "dead", reason
+
+    def _wait_s(self, delivery: Delivery) -> float:
+        first_s, most_s = self._settings.first_wait_s, self._settings.most_wait_s
+        bound = bound_s(delivery.attempt - 1, first_s=first_s, cap_s=most_s)
+        return random.uniform(0, bound)  # noqa: S311 - spreads load, guards no secret
+
+    def _note_outage(self, error: BaseException) -> None:
+        if not self._away:
+            _log.warning("webhooks: the database is away: %s", error or type(error).__name__)
+        self._away = True

@@ -1,0 +1,118 @@
+"""One attempt to deliver: a request to an address that has been checked, and to no other.
+
+No redirect is followed, no proxy of the environment used, nothing of the answer read but its status.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import httpcore
+
+from tickplant.webhooks import Guard, RefusedAddressError, Resolve
+
+TIMEOUT_S: Final = 10.0
+"""How long an attempt may take, the DNS included."""
+_CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before one that does
+
+
+class FailedError(Exception):
+    """An attempt has failed; the message says why, and holds nothing secret."""
+
+
+class GoneError(FailedError):
+    """The receiver wants no more."""
+
+
+class Sender:
+    """Sends requests where the guard lets them go."""
+
+    def __init__(
+        self, guard: Guard, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
+    ) -> None:
+        """Take the rules.
+
+        Args:
+            guard: says where requests may go.
+            timeout_s: how long an attempt may take.
+            tls: whom to trust; None: whom this machine does.
+        """
+        self._timeout_s = timeout_s
+        # No connection is kept: the next delivery asks anew where its host is, and whether it may go there.
+        self._pool = httpcore.AsyncConnectionPool(
+            tls, network_backend=_CheckedBackend(guard), max_connections=None, max_keepalive_connections=0
+        )
+
+    async def send(self, url: str, body: bytes, headers: dict[str, str]) -> None:
+        """Deliver a body.
+
+        Raises:
+            FailedError: it was not taken, as far as we know.
+        """
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._pool.stream("POST", url, headers=list(headers.items()), content=body) as response,
+            ):
+                status = response.status
+        except TimeoutError:
+            raise FailedError(f"no answer within {self._timeout_s:g} s") from None
+        except RefusedAddressError as error:
+            raise FailedError(str(error)) from None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError) as error:
+            raise FailedError(f"{type(error).__name__}: {error}"[:300]) from None
+        if 300 <= status < 400:
+            raise FailedError(f"status {status}: redirects are not followed")
+        if status == 410:
+            raise GoneError("status 410: gone")
+        if not 200 <= status < 300:
+            raise FailedError(f"status {status}")
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._pool.aclose()
+
+
+class _CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to addresses that the guard has returned; TLS is still checked against the host's name."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+        self._plain = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first of the host's addresses that answers."""
+        refusal: Exception | None = None
+        for address in await self._guard.addresses(host, port):
+            try:
+                return await self._plain.connect_tcp(address, port, _CONNECT_S, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refusal = error
+        assert refusal is not None
+        raise refusal
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+def resolver(threads: ThreadPoolExecutor) -> Resolve:
+    """Return what asks the system where a host is, in threads of its own: slow name servers stop nothing else."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    return resolve
