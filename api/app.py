@@ -26,6 +26,7 @@ from api.routes.ohlcv import get_ohlcv
 from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
 from api.routes.parameters import refuse_unknown
 from api.routes.price import get_price
+from api.routes.signals import get_all_signals, get_signals
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
@@ -58,7 +59,16 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             get_page,
             Router(
                 PREFIX,
-                route_handlers=[get_symbols, get_price, get_trades, get_ohlcv, get_gaps, get_connections],
+                route_handlers=[
+                    get_symbols,
+                    get_price,
+                    get_trades,
+                    get_ohlcv,
+                    get_gaps,
+                    get_signals,
+                    get_all_signals,
+                    get_connections,
+                ],
                 before_request=refuse_unknown,
             ),
             get_ws,
@@ -92,6 +102,7 @@ def _openapi() -> OpenAPIConfig:
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         tags=[
             Tag("market", "What is stored, and last prices."),
+            Tag("derived", "What follows from trades and candles."),
             Tag("live", "What happens now."),
             Tag("operation", "How this process is doing."),
         ],

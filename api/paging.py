@@ -50,6 +50,19 @@ class RestOfGaps(Rest, frozen=True, array_like=True):
     """Its time of detection, venue, symbol, first and last id."""
 
 
+_SignalPlace = tuple[_TimeUs, _Name, _Name, _Name, _Id]
+"""A time, venue, symbol, strategy and number."""
+
+
+class RestOfSignals(Rest, frozen=True, array_like=True):
+    """A list of signals in order of time: a part of it."""
+
+    newest: bool
+    """Whether pages go back in time from the newest, rather than forward."""
+    low: _SignalPlace
+    high: _SignalPlace
+
+
 class RestOfNames(Rest, frozen=True, array_like=True):
     """A list in order of names: those after one."""
 

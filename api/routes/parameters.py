@@ -90,11 +90,21 @@ def parse_range(start: str | None, end: str | None, after: str | None, of: str) 
     """
     if after is not None:
         return read_rest(after, RestOfTimes, of)
+    low, high = parse_times(start, end)
+    return RestOfTimes(of, start is None, (low, LEAST_ID), (high, LEAST_ID))
+
+
+def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
+    """Return both ends of a stretch of time, in microseconds since the epoch.
+
+    Raises:
+        Problem: one of them is wrong.
+    """
     low = FIRST_US if start is None else _time("start", start)
     high = LAST_US if end is None else _time("end", end)
     if low > high:
         raise bad_parameter("end", "lies before start")
-    return RestOfTimes(of, start is None, (low, LEAST_ID), (high, LEAST_ID))
+    return low, high
 
 
 def _time(parameter: str, text: str) -> int:

@@ -69,6 +69,7 @@ comment on column signals.strength is 'How clear it is: 0 to 1.';
 comment on column signals."values" is 'The values that caused it, by name.';
 comment on column signals.entry_id is 'The last stream entry of the transaction that stored it.';
 create index signals_entry on signals (venue, symbol, entry_id);
+create index signals_event_time on signals (event_time, venue, symbol, strategy, number);
 
 create table strategy_state (
     strategy text collate "C" not null,
@@ -85,7 +86,7 @@ comment on column strategy_state.venue is 'The venue, such as binance.';
 comment on column strategy_state.symbol is 'The symbol as the venue writes it.';
 comment on column strategy_state.partition is 'The partition stream that carries the symbol.';
 comment on column strategy_state.number is 'How many signals it has said.';
-comment on column strategy_state.state is 'The strategy''s own, MessagePack.';
+comment on column strategy_state.state is 'Its last opinion, the times of its last signals, and its fields, MessagePack.';
 create index strategy_state_partition on strategy_state (partition);
 
 create table waiting (
