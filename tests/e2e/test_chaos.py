@@ -14,22 +14,35 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import offline
 import pytest
 import stored
 from conftest import VARIANTS, OwnPostgres, OwnRedis
+from derived import clean_run, read_derived, send_alerts
 from processes import Processes, kill
-from working import until
+from working import START_US, parse_binance, until
 
 from db.migrate import migrate
+from tickplant.cli.roles import role_settings
+from tickplant.derived import Alert, AlertKind
 from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.settings import read_settings
 
 PARTITIONS = 4
 WORKERS = 3
 LEASE_S = 1.0
 SEED = int(os.environ.get("TICKPLANT_TEST_SEED", "20241108"))
+
+# So that ten minutes of trades are enough for each role to have something to say.
+LIVELY = {
+    "TICKPLANT_SMA": "2,4,7",
+    "TICKPLANT_STRATEGIES": "dip?share=0.9997&cooldown_s=1, cross?averages=sma_2+sma_4,"
+    " hop?threshold=0.00005, anomaly",
+    "TICKPLANT_BOT_STRATEGIES": "cross,hop,dip",
+}
 
 SLOW_COMMITS = """
 create function linger() returns trigger language plpgsql as $$
@@ -48,6 +61,41 @@ create or replace function advance(
     update lease set entry_id = p_next where role = p_role and partition = p_partition
 $$
 """
+
+
+HOOK = "https://example.org/hook"
+
+
+def alert(number: int, symbol: str, kind: AlertKind, **fields: Any) -> Alert:
+    return Alert(
+        alert_id=f"{symbol}-{kind}-{number}",
+        version=1,
+        user="test",
+        venue="binance",
+        symbol=symbol,
+        kind=kind,
+        **fields,
+    )
+
+
+ALERTS = [
+    *(
+        alert(
+            number,
+            symbol,
+            kind,
+            price=str(low + number * step),
+            repeat=True,
+            hysteresis="0.00001",
+            webhook_url=HOOK,
+        )
+        for symbol, low, step in (("BTCUSDT", 61556, 12), ("ETHUSDT", 2673, 0.5))
+        for kind in ("crosses_above", "crosses_below")
+        for number in range(20)
+    ),
+    alert(1, "BTCUSDT", "percent_change", percent="0.05", window_s=60, repeat=True),
+    alert(1, "ETHUSDT", "silence", silence_s=2, repeat=True),
+]
 
 
 class Chaos:
@@ -134,12 +182,14 @@ async def replay(
     redis, postgres = await own_redis(), await own_postgres()
     await migrate(postgres.url, partitions=PARTITIONS, extension="on" if variant == "timescaledb" else "off")
     await execute(postgres.url, SLOW_COMMITS)
+    await send_alerts(redis.url, ALERTS)
     environment = {
         "TICKPLANT_REDIS_URL": redis.url,
         "TICKPLANT_DATABASE_URL": postgres.url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
         "TICKPLANT_LEASE_S": str(LEASE_S),
         "TICKPLANT_COMMIT_INTERVAL_MS": "50",
+        **LIVELY,
     }
     async with Processes(environment, logs) as processes:
         await processes.start_sandbox("--capture", str(captures), "--speed", str(speed), "--hold")
@@ -170,11 +220,20 @@ async def execute(url: str, statements: str) -> None:
         await connection.close()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-async def test_killing_anything_changes_neither_trades_nor_candles(
-    own_redis: OwnRedis, own_postgres: OwnPostgres, variant: str, marketdata: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("variant", "database_url"), [(it, it) for it in VARIANTS], indirect=["database_url"]
+)
+async def test_killing_anything_changes_nothing_of_what_is_stored(
+    own_redis: OwnRedis,
+    own_postgres: OwnPostgres,
+    variant: str,
+    redis_url: str,
+    database_url: str,
+    marketdata: Path,
+    tmp_path: Path,
 ) -> None:
-    recorded = offline.binance_trades(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+    frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+    recorded = offline.binance_trades(frames)
     async with replay(
         own_redis=own_redis,
         own_postgres=own_postgres,
@@ -191,6 +250,11 @@ async def test_killing_anything_changes_neither_trades_nor_candles(
         for t in recorded
     )
     assert await stored.read_candles(chaos.url) == offline.candles(recorded)
+    trades = parse_binance(frames, ingest_time_us=START_US)
+    clean = await clean_run(redis_url, database_url, trades, ALERTS, role_settings(read_settings(LIVELY)))
+    for name, rows in (await read_derived(chaos.url)).items():
+        assert rows == clean[name], name
+        assert rows, f"no {name} to compare"
     assert chaos.kills + chaos.pauses >= 20
     assert chaos.in_mid_commit >= 5
 

@@ -1,16 +1,18 @@
 import random
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
 from working import trade
 
-from workers.ledger import Ledger
+from tickplant.market import Trade
 from workers.id_order import MOST_HELD, IdOrder
+from workers.ledger import Ledger
 
 WAIT_MS = 10_000
 
 
-def trades_of(*ids):
+def trades_of(*ids: int) -> list[Trade]:
     return [trade(trade_id, at_us=1_700_000_000_000_000 + trade_id) for trade_id in ids]
 
 
@@ -21,19 +23,19 @@ class Symbol:
         self.ledger = Ledger.empty()
         self.order = IdOrder(None, wait_ms=wait_ms)
 
-    def push(self, *ids, now_ms=0):
+    def push(self, *ids: int, now_ms: int = 0) -> list[int]:
         new = [it for it in trades_of(*ids) if self.ledger.admit(it.trade_id)]
         return ids_of(self.order.push(new, self.ledger, now_ms)) if new else []
 
-    def release(self, now_ms=0):
+    def release(self, now_ms: int = 0) -> list[int]:
         return ids_of(self.order.release(self.ledger, now_ms))
 
 
-def ids_of(trades):
+def ids_of(trades: Sequence[Trade]) -> list[int]:
     return [it.trade_id for it in trades]
 
 
-def test_trades_in_order_are_handed_on_as_they_are():
+def test_trades_in_order_are_handed_on_as_they_are() -> None:
     symbol = Symbol()
     symbol.push(1, 2)
     batch = trades_of(3, 4, 5)
@@ -41,7 +43,7 @@ def test_trades_in_order_are_handed_on_as_they_are():
     assert symbol.order.push(batch, symbol.ledger, 0) is batch
 
 
-def test_what_follows_a_missing_trade_waits_for_it():
+def test_what_follows_a_missing_trade_waits_for_it() -> None:
     symbol = Symbol()
     assert symbol.push(1, 2, 5, 6) == [1, 2]
     assert symbol.order.blocked_by(symbol.ledger) == (3, 4)
@@ -51,7 +53,7 @@ def test_what_follows_a_missing_trade_waits_for_it():
     assert symbol.push(7) == [7]
 
 
-def test_after_the_wait_the_missing_trades_are_passed_over_and_come_too_late():
+def test_after_the_wait_the_missing_trades_are_passed_over_and_come_too_late() -> None:
     symbol = Symbol()
     symbol.push(1, 3, now_ms=5)
     assert symbol.push(4, now_ms=5 + WAIT_MS - 1) == []
@@ -60,14 +62,14 @@ def test_after_the_wait_the_missing_trades_are_passed_over_and_come_too_late():
     assert symbol.push(6) == [6]
 
 
-def test_a_clock_ends_the_wait_where_no_trade_comes():
+def test_a_clock_ends_the_wait_where_no_trade_comes() -> None:
     symbol = Symbol()
     symbol.push(1, 3)
     assert symbol.release(WAIT_MS - 1) == []
     assert symbol.release(WAIT_MS) == [3]
 
 
-def test_each_gap_has_a_wait_of_its_own():
+def test_each_gap_has_a_wait_of_its_own() -> None:
     symbol = Symbol()
     symbol.push(1, 3, 5)
     assert symbol.push(2, now_ms=WAIT_MS - 1) == [2, 3]
@@ -75,7 +77,7 @@ def test_each_gap_has_a_wait_of_its_own():
     assert symbol.release(2 * WAIT_MS) == [5]
 
 
-def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for():
+def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for() -> None:
     symbol = Symbol()
     symbol.push(1, 4, 7)
     symbol.order.give_up(5, 6)
@@ -84,7 +86,7 @@ def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for():
     assert symbol.release() == [4, 7]
 
 
-def test_a_verdict_on_a_part_of_a_gap_leaves_the_rest_to_be_waited_for():
+def test_a_verdict_on_a_part_of_a_gap_leaves_the_rest_to_be_waited_for() -> None:
     symbol = Symbol()
     symbol.push(1, 6)
     symbol.order.give_up(2, 3)
@@ -92,21 +94,21 @@ def test_a_verdict_on_a_part_of_a_gap_leaves_the_rest_to_be_waited_for():
     assert symbol.push(5) == [5, 6]
 
 
-def test_no_more_is_held_than_fits_in_memory():
+def test_no_more_is_held_than_fits_in_memory() -> None:
     symbol = Symbol()
     symbol.push(1)
     assert symbol.push(*range(3, 3 + MOST_HELD)) == []
     assert symbol.push(3 + MOST_HELD) == list(range(3, 4 + MOST_HELD))
 
 
-def test_trades_of_before_the_first_one_come_too_late():
+def test_trades_of_before_the_first_one_come_too_late() -> None:
     symbol = Symbol()
     assert symbol.push(100) == [100]
     assert symbol.push(50, 99) == []
     assert symbol.push(101) == [101]
 
 
-def test_ids_of_our_own_are_never_waited_for():
+def test_ids_of_our_own_are_never_waited_for() -> None:
     ledger, order = Ledger.empty(numbered=False), IdOrder(None, wait_ms=WAIT_MS)
     batch = trades_of(10, 20, 30)
     for it in batch:
@@ -116,11 +118,12 @@ def test_ids_of_our_own_are_never_waited_for():
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
-def test_however_trades_arrive_they_are_handed_on_once_and_in_order(seed, count):
+def test_however_trades_arrive_they_are_handed_on_once_and_in_order(seed: int, count: int) -> None:
     rng = random.Random(seed)
     arrival = [1, *rng.sample(range(2, count + 2), count)]
     arrival += rng.choices(arrival, k=5)
-    symbol, handed = Symbol(wait_ms=10**9), []
+    symbol = Symbol(wait_ms=10**9)
+    handed: list[int] = []
     while arrival:
         size = rng.randint(1, 8)
         handed += symbol.push(*arrival[:size])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from working import MINUTE_US, START_US, trade
 
 from tickplant.intervals import INTERVALS
-from tickplant.market import Candle, fold, fold_runs
+from tickplant.market import Candle, Trade, fold, fold_runs
 from workers.open_candles import OpenCandles, minute_of
 
 HOUR_US = 60 * MINUTE_US
@@ -23,7 +23,7 @@ def close(candles: OpenCandles, time_us: int) -> list[tuple[int, list[str]]]:
     ]
 
 
-def test_candles_that_end_together_close_together_and_shorter_ones_before():
+def test_candles_that_end_together_close_together_and_shorter_ones_before() -> None:
     candles = OpenCandles()
     close(candles, DAY_US)
     candles.add(run_at(1, DAY_US + 5))
@@ -35,14 +35,14 @@ def test_candles_that_end_together_close_together_and_shorter_ones_before():
     ]
 
 
-def test_the_last_minute_of_an_hour_closes_with_it():
+def test_the_last_minute_of_an_hour_closes_with_it() -> None:
     candles = OpenCandles()
     close(candles, DAY_US + 59 * MINUTE_US)
     candles.add(run_at(1, DAY_US + 59 * MINUTE_US))
     assert close(candles, DAY_US + HOUR_US) == [(DAY_US + HOUR_US, ["1m", "5m", "15m", "1h"])]
 
 
-def test_a_late_trade_changes_open_candles_and_is_told_of_closed_ones():
+def test_a_late_trade_changes_open_candles_and_is_told_of_closed_ones() -> None:
     candles = OpenCandles()
     close(candles, DAY_US)
     candles.add(run_at(2, DAY_US + 30))
@@ -52,7 +52,7 @@ def test_a_late_trade_changes_open_candles_and_is_told_of_closed_ones():
     assert {candle.interval: candle.open for candle in candles.candles}["5m"] == 3
 
 
-def test_what_is_kept_goes_on_as_if_never_interrupted():
+def test_what_is_kept_goes_on_as_if_never_interrupted() -> None:
     whole, before = OpenCandles(), OpenCandles()
     for candles in (whole, before):
         close(candles, DAY_US)
@@ -64,13 +64,15 @@ def test_what_is_kept_goes_on_as_if_never_interrupted():
 
 
 @given(st.integers(0, 2**32))
-def test_closed_candles_are_the_folds_of_their_trades(seed):
+def test_closed_candles_are_the_folds_of_their_trades(seed: int) -> None:
     rng = random.Random(seed)
-    time_us, trades = DAY_US, []
+    time_us = DAY_US
+    trades: list[Trade] = []
     for number in range(60):
         time_us += rng.choice([0, 1, 20_000_000, 4 * MINUTE_US, 2 * HOUR_US])
         trades.append(trade(number, at_us=time_us, price=str(rng.randint(1, 50))))
-    candles, closed = OpenCandles(), []
+    candles = OpenCandles()
+    closed: list[Candle] = []
     for run in fold_runs(trades):
         closed += [c for _, found in candles.close_until(run.open_time_us) for c in found]
         candles.add(run)

@@ -8,7 +8,9 @@ from working import ALL_ROLES, MINUTE_US, START_US, trade
 
 from db.bot import BotStates
 from tickplant import wire
+from tickplant.derived import Average, Signal
 from tickplant.market import Trade
+from tickplant.paper import Account, Fill
 from workers.candles import CandleMaker
 from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
@@ -43,8 +45,11 @@ def market(rng: random.Random, count: int) -> list[Trade]:
 
 def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
     """Return all that roles say of batches, which are committed now and then."""
-    maker, signals, averages, fills = make(), [], [], []
-    accounts = None
+    maker = make()
+    signals: list[Signal] = []
+    averages: list[Average] = []
+    fills: list[Fill] = []
+    accounts: tuple[Account, ...] = ()
     for number, batch in enumerate(batches):
         maker.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
         if rng is None or rng.random() < 0.3 or number == len(batches) - 1:
@@ -59,7 +64,7 @@ def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32))
-def test_batches_and_disorder_change_nothing(seed):
+def test_batches_and_disorder_change_nothing(seed: int) -> None:
     rng = random.Random(seed)
     trades = market(rng, 300)
     expected = said([trades])
@@ -75,7 +80,7 @@ def test_batches_and_disorder_change_nothing(seed):
     assert said(batches, rng)[:3] == expected[:3]
 
 
-def test_there_is_something_to_compare():
+def test_there_is_something_to_compare() -> None:
     signals, averages, fills, _ = said([market(random.Random(1), 300)])
     assert signals
     assert averages
