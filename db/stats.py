@@ -1,0 +1,155 @@
+"""What is computed of stored trades and candles when somebody asks: 24 hours, means, closes, statistics."""
+
+from collections.abc import Collection
+from decimal import Context, Decimal
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.times import time_of, us_of
+from tickplant.derived import Statistics
+from tickplant.market import SymbolId
+
+_QUOTIENT: Final = Context(prec=18)
+
+
+class Change(NamedTuple):
+    """A symbol's last 24 hours by the minute, by the venue's time."""
+
+    symbol: SymbolId
+    start_us: int
+    """Begin of the window: that of the minute 23 hours and 59 minutes before the symbol's present one."""
+    until_us: int
+    """The venue's time, up to which the window goes; it stands still where nothing is heard of the symbol."""
+    open: Decimal | None
+    """Price of the first trade in the window; None, as the following, where there is none."""
+    last: Decimal | None
+    high: Decimal | None
+    low: Decimal | None
+    change: Decimal | None
+    """Last less open."""
+    percent: Decimal | None
+    """The change in percent of open, rounded to 6 digits after the point."""
+    volume: Decimal
+    quote_volume: Decimal
+    trade_count: int
+
+
+class Means(NamedTuple):
+    """Means of the prices of a symbol's trades in a stretch of time."""
+
+    after_us: int
+    """Exclusive."""
+    until_us: int
+    """Inclusive."""
+    trade_count: int
+    first_event_time_us: int | None
+    """Of the oldest trade in it; None, as the following, where there is none."""
+    last_event_time_us: int | None
+    mean: Decimal | None
+    """Sum of prices over their number, rounded to 18 digits."""
+    weighted_mean: Decimal | None
+    """Sum of price times size over the sum of sizes, rounded to 18 digits; None where the sizes are 0."""
+    volume: Decimal
+    quote_volume: Decimal
+
+
+async def read_changes(
+    connection: asyncpg.Connection, symbols: Collection[SymbolId] | None = None
+) -> list[Change]:
+    """Return the last 24 hours of some symbols, or of all, as far as they have ever traded, by name."""
+    chosen = None if symbols is None else [list(column) for column in zip(*symbols, strict=True)] or [[], []]
+    names = (None, None) if chosen is None else chosen
+    oldest = await connection.fetchval(_OLDEST, *names)
+    if oldest is None:
+        return []
+    return [
+        Change(SymbolId(venue, symbol), us_of(start), us_of(until), *values)
+        for venue, symbol, start, until, *values in await connection.fetch(_READ_CHANGES, *names, oldest)
+    ]
+
+
+async def read_means(connection: asyncpg.Connection, symbol: SymbolId, period_us: int) -> Means | None:
+    """Return means of the trades of the period up to the venue's time; None where there never was a trade."""
+    until = await connection.fetchval(
+        "select watermark from ledger where venue = $1 and symbol = $2", *symbol
+    )
+    if until is None:
+        return None
+    after_us = us_of(until) - period_us
+    (row,) = await connection.fetch(_READ_MEANS, *symbol, time_of(after_us), until)
+    count, first, last, prices, volume, quote_volume = row
+    return Means(
+        after_us,
+        us_of(until),
+        count,
+        us_of(first) if count else None,
+        us_of(last) if count else None,
+        _QUOTIENT.divide(prices, Decimal(count)) if count else None,
+        _QUOTIENT.divide(quote_volume, volume) if volume else None,
+        volume,
+        quote_volume,
+    )
+
+
+async def read_closes(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    interval: str,
+    *,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    newest: bool,
+) -> list[tuple[int, float]]:
+    """Return open times and closes of closed candles in ascending order; arguments as of `read_candles`."""
+    query = _READ_CLOSES.format(order="desc" if newest else "asc")
+    rows = await connection.fetch(query, *symbol, interval, time_of(start_us), time_of(end_us), limit)
+    closes = [(us_of(open_time), close) for open_time, close in rows]
+    return closes[::-1] if newest else closes
+
+
+async def read_statistics(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    *,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    newest: bool,
+) -> list[Statistics]:
+    """Return statistics of minutes in ascending order; arguments as of `read_candles`."""
+    query = _READ_STATISTICS.format(order="desc" if newest else "asc")
+    rows = await connection.fetch(query, *symbol, time_of(start_us), time_of(end_us), limit)
+    found = [Statistics(symbol.venue, symbol.symbol, us_of(row[0]), *row[1:]) for row in rows]
+    return found[::-1] if newest else found
+
+
+_OLDEST: Final = """
+select min(watermark) from ledger
+where $1::text[] is null or (venue, symbol) in (select * from unnest($1::text[], $2::text[]))
+"""
+
+_READ_CHANGES: Final = """
+select * from change_24h($3)
+where $1::text[] is null or (venue, symbol) in (select * from unnest($1::text[], $2::text[]))
+order by venue, symbol
+"""
+
+_READ_MEANS: Final = """
+select count(*), min(event_time), max(event_time), sum(price),
+    coalesce(sum(size), 0), coalesce(sum(price * size), 0)
+from trades where venue = $1 and symbol = $2 and event_time > $3 and event_time <= $4
+"""
+
+_READ_CLOSES: Final = """
+select open_time, close::float8 from candles
+where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5 and closed
+order by open_time {order} limit $6
+"""
+
+_READ_STATISTICS: Final = """
+select open_time, points, return, mean, stddev, zscore, q1, q3 from statistics
+where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4
+order by open_time {order} limit $5
+"""
