@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from db.alerts import read_firings_of_entry
 from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
 from db.gaps import read_open_gaps
 from db.leases import Lease
@@ -112,6 +113,7 @@ class Partition:
         update = LiveUpdate(
             candles=tuple(await read_last_closed(self._pool, partition)),
             signals=() if told else tuple(await read_signals_of_entry(self._pool, partition, entry_id)),
+            firings=() if told else tuple(await read_firings_of_entry(self._pool, partition, entry_id)),
         )
         if update != LiveUpdate():
             await self._streams.tell(update, entry_id)
