@@ -25,8 +25,8 @@ Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Turns a host and a port into addresses, or raises OSError."""
 
-# https://www.iana.org/assignments/iana-ipv4-special-registry: what is not reachable from everywhere, the relays
-# of 6to4, and multicast with all that follows it.
+# Not reachable from everywhere, relays of 6to4, multicast and all that follows it. Source:
+# https://www.iana.org/assignments/iana-ipv4-special-registry
 _NOT_PUBLIC: Final = [
     ip_network(text)
     for text in (
@@ -35,8 +35,8 @@ _NOT_PUBLIC: Final = [
         *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
     )
 ]
-# https://www.iana.org/assignments/iana-ipv6-special-registry: all that is public lies in 2000::/3; not public in
-# it are Teredo and others of the IETF, documentation, and 6to4.
+# All that is public lies in 2000::/3; in it these are not: Teredo and the IETF's, documentation, 6to4.
+# Source: https://www.iana.org/assignments/iana-ipv6-special-registry
 _PUBLIC_V6: Final = ip_network("2000::/3")
 _NOT_PUBLIC_V6: Final = [
     ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 _AT_ONCE_OF_HOST: Final = 4
 """So many attempts may hang on one host; the others are for the others."""
-_LOST_AFTER_S: Final = 4 * TIMEOUT_S
+_LOST_AFTER_TIMEOUTS: Final = 4
 _STOP_S: Final = 2.0
 
 
@@ -46,7 +46,7 @@ class WebhookSettings(NamedTuple):
     poll_s: float = 0.5
     """How often is looked whether there is something to deliver."""
     timeout_s: float = TIMEOUT_S
-    """The longest that an attempt takes."""
+    """The longest that an attempt takes; one that nobody has settled after four times that is made again."""
 
 
 async def deliver(
@@ -115,7 +115,11 @@ class _Loop:
         of_host = Counter(self._hosts.values())
         busy = [host for host, count in of_host.items() if count >= _AT_ONCE_OF_HOST]
         taken = await take_webhooks(
-            self._pool, most=room, most_of_host=_AT_ONCE_OF_HOST, busy=busy, lost_after_s=_LOST_AFTER_S
+            self._pool,
+            most=room,
+            most_of_host=_AT_ONCE_OF_HOST,
+            busy=busy,
+            lost_after_s=_LOST_AFTER_TIMEOUTS * self._settings.timeout_s,
         )
         for delivery in taken:
             self._hosts[asyncio.create_task(self._attempt(delivery))] = delivery.host

@@ -107,7 +107,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 
 
 def resolver(threads: ThreadPoolExecutor) -> Resolve:
-    """Return what asks the system where a host is, in threads of its own: slow name servers stop nothing else."""
+    """Return what asks the system where a host is, in threads of its own: name servers can be slow."""
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         found = await asyncio.get_running_loop().run_in_executor(
