@@ -29,5 +29,5 @@ COPY docker/prepare.py /opt/tickplant/prepare.py
 RUN mkdir -p /run/plant /run/owner /run/writer /run/reader && chown 10001:10001 /run/plant /run/owner /run/writer /run/reader
 ENV PATH=/opt/tickplant/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-WORKDIR /run/plant
+WORKDIR /
 ENTRYPOINT ["tickplant"]
