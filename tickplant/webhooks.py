@@ -5,9 +5,9 @@ to those that the settings allow, and never to what only this machine's network 
 """
 
 import hmac
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -42,6 +42,26 @@ _NOT_PUBLIC_V6: Final = [
     ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 ]
 _NAT64: Final = ip_network("64:ff9b::/96")
+
+
+class WebhookSettings(NamedTuple):
+    """How webhooks are delivered."""
+
+    secret: str | None
+    """Signs them; None: none are delivered."""
+    allowed: Collection[str] = ()
+    """Hosts and networks that are not public, and may be delivered to all the same."""
+    attempts: int = 12
+    """The most before one is given up."""
+    max_age_s: float = 86_400.0
+    """How old one may become before it is."""
+    first_wait_s: float = 2.0
+    """The longest wait after the first failed attempt; it doubles with each."""
+    most_wait_s: float = 3600.0
+    poll_s: float = 0.5
+    """How often is looked whether there is something to deliver."""
+    timeout_s: float = 10.0
+    """The longest that an attempt takes; one that nobody has settled after four times that is made again."""
 
 
 class RefusedAddressError(TickplantError):

@@ -15,8 +15,8 @@ from working import until
 from db.alerts import AlertRows
 from db.pool import Pool, open_pool
 from tickplant.derived import Firing
-from tickplant.webhooks import Resolve, body_of, sign
-from workers.webhooks.delivery import WebhookSettings, deliver
+from tickplant.webhooks import Resolve, WebhookSettings, body_of, sign
+from workers.webhooks.delivery import deliver
 
 SECRET = "a secret of many characters"
 SETTINGS = WebhookSettings(

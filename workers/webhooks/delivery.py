@@ -9,16 +9,23 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, NamedTuple
+from typing import Final
 
 from db.pool import OUTAGE, Pool
 from db.webhooks import Delivery, retry_webhook, settle_webhook, take_webhooks
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
-from tickplant.webhooks import Guard, RefusedAddressError, Resolve, body_of, headers_of, parse_url
-from workers.webhooks.sender import TIMEOUT_S, FailedError, GoneError, Sender, resolver
+from tickplant.webhooks import (
+    Guard,
+    RefusedAddressError,
+    Resolve,
+    WebhookSettings,
+    body_of,
+    headers_of,
+    parse_url,
+)
+from workers.webhooks.sender import FailedError, GoneError, Sender, resolver
 
 _log = logging.getLogger(__name__)
 
@@ -27,26 +34,6 @@ _AT_ONCE_OF_HOST: Final = 4
 """So many attempts may hang on one host; the others are for the others."""
 _LOST_AFTER_TIMEOUTS: Final = 4
 _STOP_S: Final = 2.0
-
-
-class WebhookSettings(NamedTuple):
-    """How webhooks are delivered."""
-
-    secret: str | None
-    """Signs them; None: none are delivered."""
-    allowed: Collection[str] = ()
-    """Hosts and networks that are not public, and may be delivered to all the same."""
-    attempts: int = 12
-    """The most before one is given up."""
-    max_age_s: float = 86_400.0
-    """How old one may become before it is."""
-    first_wait_s: float = 2.0
-    """The longest wait after the first failed attempt; it doubles with each."""
-    most_wait_s: float = 3600.0
-    poll_s: float = 0.5
-    """How often is looked whether there is something to deliver."""
-    timeout_s: float = TIMEOUT_S
-    """The longest that an attempt takes; one that nobody has settled after four times that is made again."""
 
 
 async def deliver(

@@ -14,8 +14,6 @@ import httpcore
 
 from tickplant.webhooks import Guard, RefusedAddressError, Resolve
 
-TIMEOUT_S: Final = 10.0
-"""How long an attempt may take, the DNS included."""
 _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before one that does
 
 
@@ -30,14 +28,12 @@ class GoneError(FailedError):
 class Sender:
     """Sends requests where the guard lets them go."""
 
-    def __init__(
-        self, guard: Guard, *, timeout_s: float = TIMEOUT_S, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, guard: Guard, *, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
         """Take the rules.
 
         Args:
             guard: says where requests may go.
-            timeout_s: how long an attempt may take.
+            timeout_s: how long an attempt may take, the DNS included.
             tls: whom to trust; None: whom this machine does.
         """
         self._timeout_s = timeout_s
