@@ -19,15 +19,22 @@ from tickplant.settings import Settings
 from tickplant.streams import live_stream, partition_of
 from workers import service
 from workers.loading import RoleSettings
+from workers.webhooks.delivery import WebhookSettings
 
 MINUTE_US = 60_000_000
 ALL_ROLES = role_settings(Settings())
+NO_WEBHOOKS = WebhookSettings(secret=None)
 START_US = 1_700_000_040_000_000  # the begin of a minute
 
 
 @asynccontextmanager
 async def working(
-    redis_url: str, database_url: str, *, lease_s: float = 1.0, roles: RoleSettings = ALL_ROLES
+    redis_url: str,
+    database_url: str,
+    *,
+    lease_s: float = 1.0,
+    roles: RoleSettings = ALL_ROLES,
+    webhooks: WebhookSettings = NO_WEBHOOKS,
 ) -> AsyncIterator[asyncio.Event]:
     stop = asyncio.Event()
     task = asyncio.create_task(
@@ -39,6 +46,7 @@ async def working(
             commit_trades=5_000,
             lease_s=lease_s,
             roles=roles,
+            webhooks=webhooks,
             stop=stop,
         )
     )

@@ -4,17 +4,21 @@ import asyncio
 import os
 import secrets
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from db.leases import Lease
-from db.pool import REFUSED, open_pool
+from db.pool import REFUSED, Pool, open_pool
 from tickplant.errors import FatalError
 from tickplant.redis_client import agree_on_partitions, open_redis
 from workers.candles import ROLE
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.runtime import Runtime
+from workers.webhooks.delivery import WebhookSettings, deliver
 
 _MOST_CONNECTIONS = 12
+_OTHER_CONNECTIONS = 4  # heartbeats, and webhooks
 
 
 async def run(
@@ -26,13 +30,14 @@ async def run(
     commit_trades: int,
     lease_s: float,
     roles: RoleSettings,
+    webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> None:
-    """Turn stream entries into committed rows until `stop` is set."""
+    """Turn stream entries into committed rows, and deliver webhooks, until `stop` is set."""
     policy = CommitPolicy(commit_interval_ms / 1000, commit_trades)
     redis = open_redis(redis_url)
     owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-    size = min(partitions + 2, _MOST_CONNECTIONS)
+    size = min(partitions + _OTHER_CONNECTIONS, _MOST_CONNECTIONS)
     try:
         async with open_pool(
             database_url, size=size, eager=False, application=f"tickplant worker {os.getpid()}"
@@ -55,10 +60,23 @@ async def run(
                 probe=probe,
                 make=make,
             )
-            await runtime.run(stop)
+            async with _delivering(pool, webhooks, stop):
+                await runtime.run(stop)
     except REFUSED as error:
         raise FatalError(
             f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
         ) from error
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def _delivering(pool: Pool, webhooks: WebhookSettings, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Deliver webhooks meanwhile; if that fails, `stop` is set, and the error raised at the end."""
+    task = asyncio.create_task(deliver(pool, webhooks, stop))
+    task.add_done_callback(lambda _: stop.set() if not task.cancelled() and task.exception() else None)
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
