@@ -3,8 +3,8 @@
 Nothing here shares code with the way candles are made: the trades are grouped anew, minute by minute, and the
 result is compared with what the workers stored. All of it reads one snapshot, so workers may go on meanwhile.
 
-Trades can be removed by age (retention). A row of `candles` that opens before the day of the symbol's oldest
-stored trade is then *not checkable*, and so are the ids before that trade; neither counts as wrong.
+Trades are removed by age, and the table `expired` says up to where. A row of `candles` that opens before that
+is *not checkable*, and so are the ids up to the last one removed; neither counts as wrong.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -99,12 +99,13 @@ async def audit_symbol(
         weeks = list(_slices(_A_MONDAY + (span["first"] - _A_MONDAY) // WEEK * WEEK, span["last"], WEEK))
         for number, (start, end) in enumerate(weeks):
             for day, (day_start, day_end) in enumerate(_slices(start, end - DAY, DAY)):
-                seen = await _check_ids(connection, result, day_start, day_end, seen)
+                kept = max(day_start, span["horizon"] or day_start)
+                seen = await _check_ids(connection, result, kept, day_end, seen)
                 on_progress(number * 7 + day, len(weeks) * 7)
             rows = await connection.fetch(_DIFFERENCES, *symbol, start, end, span["horizon"])
             result.differences += [Difference(*row) for row in rows]
             on_progress(number * 7 + 7, len(weeks) * 7)
-    rows = await connection.fetch(_LEDGER, *symbol, seen, span["horizon"] is not None)
+    rows = await connection.fetch(_LEDGER, *symbol, seen, span["last_removed_id"])
     result.ids += [IdProblem(*row) for row in rows]
     return result
 
@@ -172,25 +173,24 @@ _SYMBOLS: Final = """
     order by venue, symbol
 """
 
-# The horizon is null where trades begin on the day on which candles begin: then nothing was removed by age.
+# The horizon is null where no trade was removed by age.
 _SPAN: Final = """
-    with traded as (
-        select min(event_time) as first, max(event_time) as last from trades where venue = $1 and symbol = $2
+    with horizon as (
+        select max(before) as horizon, max(last_trade_id) as last_removed_id
+        from expired where venue = $1 and symbol = $2
+    ), traded as (
+        select min(event_time) as first, max(event_time) as last from trades, horizon
+        where venue = $1 and symbol = $2 and event_time >= coalesce(horizon, '-infinity')
     ), charted as (
-        select min(open_time) filter (where "interval" = '1m') as first_minute,
-            min(open_time) as first, max(open_time) as last
-        from candles where venue = $1 and symbol = $2
-    ), horizon as (
-        select case when charted.first_minute < date_trunc('day', traded.first)
-            then date_trunc('day', traded.first) end as horizon
-        from traded, charted
+        select min(open_time) filter (where open_time >= coalesce(horizon, '-infinity')) as first,
+            max(open_time) as last,
+            count(*) filter (where open_time >= coalesce(horizon, '-infinity')) as checkable,
+            count(*) filter (where open_time < horizon) as not_checkable
+        from candles, horizon where venue = $1 and symbol = $2
     )
-    select horizon, least(traded.first, charted.first) as first, greatest(traded.last, charted.last) as last,
-        count(candles.*) filter (where horizon is null or open_time >= horizon) as checkable,
-        count(candles.*) filter (where open_time < horizon) as not_checkable
-    from traded cross join charted cross join horizon
-        left join candles on venue = $1 and symbol = $2
-    group by horizon, traded.first, traded.last, charted.first, charted.last
+    select horizon, last_removed_id, least(traded.first, charted.first) as first,
+        greatest(traded.last, charted.last) as last, checkable, not_checkable
+    from traded, charted, horizon
 """
 
 # Arrays compare element by element: the least (time, id, price) carries the price of the first trade along,
@@ -287,16 +287,18 @@ _DUPLICATES: Final = """
 """
 
 _LEDGER: Final = """
-    with seen as (
-        select $3::int8multirange as ids
+    with checkable as (
+        select case when $4::bigint is null then '{(,)}'::int8multirange
+            else int8multirange(int8range($4, null, '()')) end as ids
+    ), seen as (
+        select $3::int8multirange * checkable.ids as ids from checkable
     ), expected as (
         -- Ids that are our own leave holes that mean nothing.
-        select case when numbered then int8multirange(int8range(
-                case when $4 and not isempty(seen.ids)
-                    then greatest(lower(seen.ids), first_trade_id) else first_trade_id end,
-                last_trade_id, '[]'
-            )) - missing - void when not numbered then seen.ids end as ids
-        from seen left join ledger on venue = $1 and symbol = $2
+        select case when numbered
+            then int8multirange(int8range(first_trade_id, last_trade_id, '[]')) * checkable.ids
+                - missing - void
+            when not numbered then seen.ids end as ids
+        from seen cross join checkable left join ledger on venue = $1 and symbol = $2
     ), problem as (
         select 'no ledger' as kind, unnest(seen.ids) as ids from seen, expected where expected.ids is null
         union all

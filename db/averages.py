@@ -98,10 +98,10 @@ async def correct_averages(
     now = await recompute(connection, changed, specs)
     void = [(*_key(candle), None) for candle in now.gone]
     void += [(*_key(candle), name) for (candle, name), value in now.averages.items() if value is None]
-    await _execute(connection, _DELETE_AVERAGES, void)
+    await _delete(connection, _DELETE_AVERAGES, void, 3)
     gone = [candle for candle in now.gone if candle.interval == BASE]
     gone += [candle for candle, found in now.statistics.items() if found is None]
-    await _execute(connection, _DELETE_STATISTICS, [_minute(candle) for candle in gone])
+    await _delete(connection, _DELETE_STATISTICS, [_minute(candle) for candle in gone], 2)
     await _write(
         connection,
         [
@@ -132,6 +132,15 @@ async def _execute(connection: asyncpg.Connection, query: str, rows: Sequence[tu
     """Run a statement on rows, which it takes as columns; none are no work."""
     if rows:
         await connection.execute(query, *zip(*rows, strict=True))
+
+
+async def _delete(
+    connection: asyncpg.Connection, query: str, rows: Sequence[tuple[Any, ...]], open_time: int
+) -> None:
+    """Run one that also takes the bounds of the rows' open times, which are in the column of that number."""
+    if rows:
+        times = [row[open_time] for row in rows]
+        await connection.execute(query, *zip(*rows, strict=True), min(times), max(times))
 
 
 def _key(it: Average | CandleKey) -> tuple[Any, ...]:
@@ -182,16 +191,19 @@ on conflict (venue, symbol, open_time) do update set
     zscore = excluded.zscore, q1 = excluded.q1, q3 = excluded.q3
 """
 
+# The bounds say to TimescaleDB which part of the columnstore it has to unpack.
 _DELETE_AVERAGES: Final = """
 delete from averages a
 using unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
     as v (venue, symbol, "interval", open_time, name)
 where a.venue = v.venue and a.symbol = v.symbol and a."interval" = v."interval"
     and a.open_time = v.open_time and (v.name is null or a.name = v.name)
+    and a.open_time >= $6 and a.open_time <= $7
 """
 
 _DELETE_STATISTICS: Final = """
 delete from statistics s
 using unnest($1::text[], $2::text[], $3::timestamptz[]) as v (venue, symbol, open_time)
 where s.venue = v.venue and s.symbol = v.symbol and s.open_time = v.open_time
+    and s.open_time >= $4 and s.open_time <= $5
 """

@@ -178,7 +178,7 @@ async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
     """Return the candles of a partition's symbols that have not closed."""
     rows = await pool.fetch(
         "select c.* from ledger l join candles c on c.venue = l.venue and c.symbol = l.symbol"
-        " where l.partition = $1 and not coalesce(c.complete, c.closed) and not c.closed",
+        " where l.partition = $1 and not c.closed",
         partition,
     )
     return list(_by_key(rows).values())
@@ -249,20 +249,23 @@ with merged as (
 select * from merged where closed
 """
 
-# A candle closes when the venue's time has passed it, and is complete when ids prove it.
+# A candle closes when the venue's time has passed it, and is complete when ids prove it. Inserted over itself
+# rather than updated: an update by a join would unpack all of the columnstore, this only what changes.
 _SETTLE_CANDLES: Final = """
-update candles c set closed = true, complete = s.complete
-from (
-    select c.venue, c.symbol, c."interval", c.open_time,
-        is_complete(l, c.first_trade_id, c.last_trade_id) as complete
-    from unnest($1::text[], $2::text[]) as r (venue, symbol)
-    join ledger l on l.venue = r.venue and l.symbol = r.symbol
-    join candles c on c.venue = l.venue and c.symbol = l.symbol and not coalesce(c.complete, c.closed)
-    join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
-    where c.open_time + i.length <= l.watermark
-) s
-where c.venue = s.venue and c.symbol = s.symbol and c."interval" = s."interval" and c.open_time = s.open_time
-    and (not c.closed or s.complete)
+insert into candles as c (
+    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+)
+select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
+    c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
+    true, s.complete
+from unnest($1::text[], $2::text[]) as r (venue, symbol)
+join ledger l on l.venue = r.venue and l.symbol = r.symbol
+join candles c on c.venue = l.venue and c.symbol = l.symbol and (not c.closed or not c.complete)
+join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
+cross join lateral (select is_complete(l, c.first_trade_id, c.last_trade_id) as complete) s
+where c.open_time + i.length <= l.watermark and (not c.closed or s.complete)
+on conflict (venue, symbol, "interval", open_time) do update set closed = true, complete = excluded.complete
 returning c.*
 """
 

@@ -7,10 +7,13 @@ from typing import Final, Literal
 
 import asyncpg
 
+from db.policies import Keep, apply_policies
 from db.pool import OUTAGE
+from db.roles import Passwords, apply_roles
 from tickplant.errors import FatalError
 
 FOLDER: Final = Path(__file__).parent / "migrations"
+VIEWS: Final = Path(__file__).parent / "views.sql"
 _LOCK: Final = 0x7469636B  # 'tick': one lock for all processes that migrate
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
@@ -33,24 +36,32 @@ def read_migrations(folder: Path = FOLDER) -> dict[int, Path]:
 
 
 async def migrate(
-    url: str, *, partitions: int, extension: Extension = "auto", folder: Path = FOLDER
+    url: str,
+    *,
+    partitions: int,
+    extension: Extension = "auto",
+    keep: Keep = Keep(),  # noqa: B008 - frozen
+    passwords: Passwords = Passwords(),  # noqa: B008 - frozen
 ) -> list[str]:
-    """Bring the database to this code's schema; safe to run from several processes at once.
+    """Bring the database to this code's schema, and policies, views and roles in line with the settings.
+
+    Safe to run from several processes at once, and on several databases of one server.
 
     Args:
         url: postgresql:// address.
         partitions: the number of partitions; fixed by the first run.
         extension: whether to use TimescaleDB. `auto` uses it where the server offers it.
-        folder: where the SQL files are.
+        keep: how long rows are kept.
+        passwords: of the logins to be made.
 
     Returns:
-        The names of the migrations that this call ran.
+        What a person may want to know: the migrations that this call ran, and what could not be done.
 
     Raises:
         FatalError: the database can't be reached, is newer than the code, was created with another number of
-            partitions, or TimescaleDB is asked for and not there.
+            partitions, TimescaleDB is asked for and not there, or logins are and can't be made.
     """
-    migrations = read_migrations(folder)
+    migrations = read_migrations()
     try:
         connection = await asyncpg.connect(url)
     except (*OUTAGE, asyncpg.PostgresError) as error:
@@ -60,9 +71,12 @@ async def migrate(
         # Tried, not waited for: a session that waits for the lock inside a statement holds a snapshot.
         while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        ran = await _run(connection, migrations, extension)
+        said = [f"ran migration {name}" for name in await _run(connection, migrations, extension)]
         await _check_partitions(connection, partitions)
-        return ran
+        await connection.execute(VIEWS.read_text(encoding="utf-8"))
+        said += await apply_policies(connection, keep)
+        said += await apply_roles(connection, passwords)
+        return said
     finally:
         await connection.close()
 

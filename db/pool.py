@@ -61,6 +61,9 @@ async def open_pool(
             "timezone": "UTC",
             # A paused process must not keep its locks: its transaction is void anyway.
             "idle_in_transaction_session_timeout": "5s",
+            # A late trade changes a candle wherever it is: one of a batch that has to be unpacked for it.
+            # Without TimescaleDB it is a name without meaning.
+            "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
         },
     )
     try:

@@ -54,7 +54,9 @@ async def forget(
 async def _recompute(connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]) -> None:
     """Compute the candles that minutes belong to from the trades that are left; flags come later."""
     keys = sorted({(name, floor(it, length)) for it in minutes for name, length in INTERVALS.items()})
-    deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys))
+    opened = [time_of(opened_us) for _, opened_us in keys]
+    bounds = min(opened, default=None), max(opened, default=None)
+    deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys), *bounds)
     revisions = {(row["interval"], us_of(row["open_time"])): row["revision"] for row in deleted}
     for query, some in (
         (_FROM_TRADES, [key for key in keys if key[0] == BASE]),
@@ -97,9 +99,11 @@ update ledger set missing = missing + (
 where venue = $1 and symbol = $2
 """
 
+# The bounds say to TimescaleDB which part of the columnstore it has to unpack.
 _DELETE_CANDLES: Final = """
 delete from candles c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
 where c.venue = $1 and c.symbol = $2 and c."interval" = k.name and c.open_time = k.opened
+    and c.open_time >= $5 and c.open_time <= $6
 returning c."interval", c.open_time, c.revision
 """
 
@@ -144,21 +148,25 @@ join candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}' and
 group by k.name, k.opened, k.revision
 """  # noqa: S608 - constants only
 
-# Of those recomputed, and of their neighbours, which may have become incomplete.
-_FLAG: Final = """
-update candles c set closed = s.closed, complete = s.complete
-from (
-    select c."interval", c.open_time, c.open_time + i.length <= l.watermark as closed,
+# Of those recomputed, and of their neighbours, which may have become incomplete. Inserted over themselves, as
+# `db.commit` does it, so that of the columnstore only what changes is unpacked.
+_FLAG: Final = f"""
+{_INSERT}
+select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
+    c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
+    s.closed, s.complete
+from ledger l
+join candles c on c.venue = l.venue and c.symbol = l.symbol
+join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
+cross join lateral (
+    select c.open_time + i.length <= l.watermark as closed,
         c.open_time + i.length <= l.watermark
             and is_complete(l, c.first_trade_id, c.last_trade_id) as complete
-    from ledger l
-    join candles c on c.venue = l.venue and c.symbol = l.symbol
-    join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
-    where l.venue = $1 and l.symbol = $2
 ) s
-where c.venue = $1 and c.symbol = $2 and c."interval" = s."interval" and c.open_time = s.open_time
-    and (c.closed, c.complete) is distinct from (s.closed, s.complete)
-"""
+where l.venue = $1 and l.symbol = $2 and (c.closed, c.complete) is distinct from (s.closed, s.complete)
+on conflict (venue, symbol, "interval", open_time) do update
+    set closed = excluded.closed, complete = excluded.complete
+"""  # noqa: S608 - constants only
 
 _END_LEASES: Final = """
 update lease set owner = null, epoch = epoch + 1, expires_at = '-infinity' where partition = $1

@@ -27,6 +27,7 @@ _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
 RoleName = Literal["averages", "signals", "alerts", "bot"]
 Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
 """Of averages, in candles."""
@@ -47,11 +48,21 @@ class Settings(Struct, frozen=True, kw_only=True):
     """None: an embedded server."""
     database_url: str | None = None
     """None: an embedded server."""
+    database_read_url: str | None = None
+    """Where the API reads history; None: at `database_url`."""
+    database_service_password: str | None = None
+    """Of a login that may read and write rows, made by `migrate`; None: no such login."""
+    database_grafana_password: str | None = None
+    """Likewise, of one that may only read."""
     data: Path | None = None
     """The embedded servers' data; None: the platform's default."""
     embedded_servers: Literal["auto", "machine", "wheels"] = "auto"
     timescaledb: Literal["auto", "on", "off"] = "auto"
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
+    keep_trades_days: Days = 30
+    """How long trades are kept, by the venues' time; 0: for ever."""
+    keep_candles_days: Days = 0
+    """Likewise, candles and what is computed from them."""
 
     binance_ws_url: str = "wss://stream.binance.com:9443"
     binance_rest_url: str = "https://api.binance.com"
@@ -188,9 +199,22 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
             found[field.name] = _parse(field.name, field.type, text)
         except (ValueError, msgspec.ValidationError) as error:
             problems.append(f"{name}: {error} (it is {_shown(name, text)})")
-    if problems:
+    settings = None if problems else Settings(**found)
+    if settings is not None and not _candles_outlive_trades(settings):
+        problems.append(
+            f"{variable('keep_candles_days')}: candles would go before their trades: make it 0, or"
+            f" {variable('keep_trades_days')} smaller"
+        )
+    if settings is None or problems:
         raise SettingsError(problems)
-    return Settings(**found)
+    return settings
+
+
+def _candles_outlive_trades(settings: Settings) -> bool:
+    """Say whether no candle is removed before the trades that it can be checked with."""
+    if settings.keep_candles_days == 0:
+        return True
+    return 0 < settings.keep_trades_days <= settings.keep_candles_days
 
 
 def _read_files(values: dict[str, str], fields: Mapping[str, Any], problems: list[str]) -> None:
@@ -255,6 +279,7 @@ def _parse_url(name: str, text: str) -> str:
     schemes = {
         "redis_url": ("redis://", "rediss://", "unix://", "valkey://"),
         "database_url": ("postgresql://", "postgres://"),
+        "database_read_url": ("postgresql://", "postgres://"),
     }.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
     if not text.startswith(schemes):
         raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
@@ -263,4 +288,4 @@ def _parse_url(name: str, text: str) -> str:
 
 def _shown(name: str, text: str) -> str:
     """Return the value as it may stand in a message: addresses can hold passwords."""
-    return "not shown" if name.endswith(("_URL", "_KEY", "_SECRET")) else repr(text[:60])
+    return "not shown" if name.endswith(("_URL", "_KEY", "_PASSWORD", "_SECRET")) else repr(text[:60])

@@ -14,6 +14,7 @@ from tickplant.redis_client import agree_on_partitions, open_redis
 from workers.candles import ROLE
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
+from workers.retention import removing_expired
 from workers.runtime import Runtime
 from workers.webhooks.delivery import WebhookSettings, deliver
 
@@ -60,7 +61,7 @@ async def run(
                 probe=probe,
                 make=make,
             )
-            async with _delivering(pool, webhooks, stop):
+            async with removing_expired(pool), _delivering(pool, webhooks, stop):
                 await runtime.run(stop)
     except REFUSED as error:
         raise FatalError(

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from correct import SUNDAY_US, SYMBOL, candle_row, candles_of, random_trades, store, to_time, to_us, trade_row
+from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_time, to_us, trade_row
 
 from db.audit import IdProblem, SymbolAudit, audit_symbol, read_audit_symbols, snapshot
 from db.export import open_reader
@@ -157,17 +157,6 @@ async def test_trades_without_a_ledger_are_found(stored: Any) -> None:
     found = await audit(url)
     assert {it.kind for it in found.ids} == {"no ledger"}
     assert found.ids[0].first_trade_id == trades[0].trade_id
-
-
-async def test_candles_whose_trades_were_removed_by_age_are_not_checkable(stored: Any) -> None:
-    url, connection, trades = stored
-    horizon_us = SUNDAY_US + 2 * DAY_US
-    assert any(trade.event_time_us > horizon_us for trade in trades)
-    await connection.execute("delete from trades where event_time < $1", to_time(horizon_us))
-    found = await audit(url)
-    assert found.passed
-    assert found.not_checkable == sum(candle.open_time_us < horizon_us for candle in candles_of(trades))
-    assert found.candles + found.not_checkable == len(candles_of(trades))
 
 
 async def test_candles_of_a_symbol_without_any_trades_left_do_not_pass(stored: Any) -> None:

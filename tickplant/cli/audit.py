@@ -27,8 +27,8 @@ Recompute the candles of all intervals from the stored trades and report every r
 is extra, column by column; find duplicate trades; and check the ledger of trade ids against the ids stored.
 It reads one snapshot of the database, so workers may run meanwhile.
 
-Where old trades have been removed, candles that open before the day of the oldest stored trade are counted as
-not checkable, not as wrong.
+Candles whose trades were removed by age (TICKPLANT_KEEP_TRADES_DAYS) are counted as not checkable, not as
+wrong.
 
 With --klines, compare the candles of one minute of one symbol with a venue's own, digit by digit. The file is
 CSV (plain, gzip or zip): open_time_ms,open,high,low,close,volume[,count], or Binance's own twelve columns.

@@ -7,17 +7,26 @@ from typing import Final
 HELP: Final = "bring the database to this version's schema"
 
 DESCRIPTION: Final = """\
-Run the migrations that the database lacks, in order, each once. Safe from several processes at once, and
-refused where the database is newer than this version. `tickplant up` does it by itself.
+Run the migrations that the database lacks, in order, each once; then bring the views, the policies (how long
+rows are kept, TimescaleDB's columnstore) and the roles in line with the settings. Safe from several processes
+at once, and refused where the database is newer than this version. `tickplant up` does it by itself.
 
-The first run fixes the number of partitions and whether TimescaleDB is used.
+The first run fixes the number of partitions and whether TimescaleDB is used. All else can be changed by
+changing the setting and running it again.
+
+Run it as the user that is to own the tables. Workers and the API can do with the group tickplant_writer, and
+dashboards with the group tickplant_reader. Both are made if the user may create roles, and logins in them,
+tickplant_service and tickplant_grafana, if the settings give their passwords.
 """
 
 EXAMPLES: Final = """\
-settings: TICKPLANT_DATABASE_URL (or the embedded server), TICKPLANT_PARTITIONS, TICKPLANT_TIMESCALEDB
+settings: TICKPLANT_DATABASE_URL (or the embedded server), TICKPLANT_PARTITIONS, TICKPLANT_TIMESCALEDB,
+  TICKPLANT_KEEP_TRADES_DAYS, TICKPLANT_KEEP_CANDLES_DAYS, TICKPLANT_DATABASE_SERVICE_PASSWORD[_FILE],
+  TICKPLANT_DATABASE_GRAFANA_PASSWORD[_FILE]
 
 examples:
   TICKPLANT_DATABASE_URL=postgresql://user:password@host/tickplant tickplant migrate
+  TICKPLANT_KEEP_TRADES_DAYS=7 tickplant migrate
 """
 
 
@@ -27,19 +36,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    ran = asyncio.run(_migrate())
-    for name in ran:
-        print(f"ran {name}")
-    if not ran:
+    said = asyncio.run(_migrate())
+    for line in said:
+        print(line)
+    if not said:
         print("the database is up to date")
     return 0
 
 
 async def _migrate() -> list[str]:
-    from db.migrate import migrate
-    from tickplant.cli.servers import open_database_server
+    from tickplant.cli.servers import migrate_database, open_database_server
     from tickplant.settings import read_settings
 
     settings = read_settings()
     async with open_database_server(settings, create=True) as url:
-        return await migrate(url, partitions=settings.partitions, extension=settings.timescaledb)
+        return await migrate_database(url, settings)

@@ -91,6 +91,23 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
         await server.stop()
 
 
+async def migrate_database(url: str, settings: Settings) -> list[str]:
+    """Bring a database in line with this version and the settings; see `db.migrate.migrate`."""
+    from db.migrate import migrate
+    from db.policies import Keep
+    from db.roles import Passwords
+
+    return await migrate(
+        url,
+        partitions=settings.partitions,
+        extension=settings.timescaledb,
+        keep=Keep(trades_days=settings.keep_trades_days, candles_days=settings.keep_candles_days),
+        passwords=Passwords(
+            service=settings.database_service_password, grafana=settings.database_grafana_password
+        ),
+    )
+
+
 def _not_running(settings: Settings, variable: str) -> str:
     return (
         f"{variable} is not set, and no `tickplant up` runs on {data_folder(settings)}:"

@@ -140,7 +140,7 @@ async def _servers(
     plan: "Plan", supervisor: "Supervisor", terminal: "Terminal"
 ) -> AsyncIterator[tuple[str, str]]:
     """Start the servers that the settings don't name, migrate the database, and yield both addresses."""
-    from db.migrate import migrate
+    from tickplant.cli.servers import migrate_database
     from tickplant.embedded import PostgresServer, RedisServer
 
     settings = plan.settings
@@ -156,10 +156,8 @@ async def _servers(
             await stack.enter_async_context(supervisor.server("postgres", postgres))
             terminal.say("postgres", postgres.description)
             database_url = postgres.url
-        for name in await migrate(
-            database_url, partitions=settings.partitions, extension=settings.timescaledb
-        ):
-            terminal.say("postgres", f"ran migration {name}")
+        for line in await migrate_database(database_url, settings):
+            terminal.say("postgres", line)
         yield redis_url, database_url
 
 

@@ -1,0 +1,156 @@
+"""What is done to old rows: moved to TimescaleDB's columnstore, and removed by age.
+
+Applied at every migration: changing a setting and starting again changes the policies.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+import asyncpg
+from msgspec import Struct
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """How long rows are kept, in days by the venues' time; 0 for ever."""
+
+    trades_days: int = 0
+    candles_days: int = 0
+    """Of candles and of what is computed from them."""
+
+
+class Columnstore(NamedTuple):
+    """How a hypertable's chunks lie in the columnstore."""
+
+    relation: str
+    segmentby: tuple[str, ...]
+    """Compared by equality in queries; each combination is stored apart."""
+    orderby: tuple[str, ...]
+    after: timedelta
+    """The age, of a chunk's end, from which it is moved there."""
+
+
+# Rows can be written to a chunk that is there; it only takes longer. So each moves when it is seldom written
+# to: trades when gaps have long been fetched, candles when their weeks have ended, too.
+COLUMNSTORES: Final = (
+    Columnstore("trades", ("venue", "symbol"), ("event_time", "trade_id"), timedelta(days=2)),
+    # With the flags, so that the few candles that may still change are found without reading the others.
+    Columnstore(
+        "candles",
+        ("venue", "symbol", "interval", "closed", "complete"),
+        ("open_time",),
+        timedelta(days=30),
+    ),
+    Columnstore("averages", ("venue", "symbol", "interval", "name"), ("open_time",), timedelta(days=30)),
+    Columnstore("statistics", ("venue", "symbol"), ("open_time",), timedelta(days=30)),
+    Columnstore("signals", ("venue", "symbol", "strategy"), ("event_time", "number"), timedelta(days=30)),
+    Columnstore("bot_equity", ("venue", "symbol"), ("time",), timedelta(days=30)),
+)
+
+RETAINED: Final = {
+    "trades": "event_time",
+    "candles": "open_time",
+    "averages": "open_time",
+    "statistics": "open_time",
+    "signals": "event_time",
+    "bot_equity": "time",
+}
+"""The tables that old rows can be removed from, with the column of their age."""
+
+_EVERY: Final = timedelta(hours=1)
+"""How often policies look: what was loaded in bulk is in the columnstore an hour later."""
+
+
+async def apply_policies(connection: asyncpg.Connection, keep: Keep) -> list[str]:
+    """Bring the policies in line with the settings.
+
+    Args:
+        connection: of the tables' owner, outside a transaction.
+        keep: how long rows are kept.
+
+    Returns:
+        What can't be done, for a person to read.
+    """
+    scheduled = await _has_scheduler(connection)
+    await _write_retention(connection, keep, scheduled=scheduled)
+    if scheduled:
+        for columnstore in COLUMNSTORES:
+            await _apply_columnstore(connection, columnstore)
+        await _apply_removal(connection)
+    elif await connection.fetchval(_EXTENSION):
+        return [
+            "this TimescaleDB is the Apache edition: there is no columnstore, and workers remove old rows"
+        ]
+    return []
+
+
+async def _has_scheduler(connection: asyncpg.Connection) -> bool:
+    """Say whether the database uses a TimescaleDB whose licence has jobs and a columnstore."""
+    if not await connection.fetchval(_EXTENSION):
+        return False
+    licence: str | None = await connection.fetchval("select current_setting('timescaledb.license', true)")
+    return licence == "timescale"
+
+
+async def _write_retention(connection: asyncpg.Connection, keep: Keep, *, scheduled: bool) -> None:
+    days = {name: keep.trades_days if name == "trades" else keep.candles_days for name in RETAINED}
+    kept = [name for name in RETAINED if days[name]]
+    async with connection.transaction():
+        await connection.execute("delete from retention where relation <> all($1)", kept)
+        await connection.executemany(
+            "insert into retention (relation, time_column, keep_days, scheduled) values ($1, $2, $3, $4)"
+            " on conflict (relation) do update set time_column = excluded.time_column,"
+            " keep_days = excluded.keep_days, scheduled = excluded.scheduled",
+            [(name, RETAINED[name], days[name], scheduled) for name in kept],
+        )
+
+
+async def _apply_columnstore(connection: asyncpg.Connection, wanted: Columnstore) -> None:
+    found = await connection.fetchrow(_COLUMNSTORE, wanted.relation) or ()
+    if [tuple(columns or ()) for columns in found] != [wanted.segmentby, wanted.orderby]:
+        # It locks the table, so only where something changes; chunks that are there already stay as they are.
+        await connection.execute(
+            f"alter table {wanted.relation} set (timescaledb.enable_columnstore,"
+            f" timescaledb.segmentby = '{_quoted(wanted.segmentby)}',"
+            f" timescaledb.orderby = '{_quoted(wanted.orderby)}')"
+        )
+    if await connection.fetchval(_COLUMNSTORE_POLICY, wanted.relation) != wanted.after:
+        await connection.execute(f"call remove_columnstore_policy('{wanted.relation}', if_exists => true)")
+        await connection.execute(
+            f"call add_columnstore_policy('{wanted.relation}', after => interval '{wanted.after.days} days',"
+            f" schedule_interval => interval '{_EVERY.seconds} s', initial_start => now() + interval"
+            f" '{_EVERY.seconds} s')"
+        )
+
+
+async def _apply_removal(connection: asyncpg.Connection) -> None:
+    """Add the job that removes old rows, or delete it where everything is kept."""
+    job_id = await connection.fetchval(_REMOVAL_JOB)
+    wanted = await connection.fetchval("select exists (select from retention)")
+    if wanted and job_id is None:
+        await connection.execute("select add_job('remove_expired', $1, initial_start => now() + $1)", _EVERY)
+    elif job_id is not None and not wanted:
+        await connection.execute("select delete_job($1)", job_id)
+
+
+def _quoted(columns: Sequence[str]) -> str:
+    return ", ".join(f'"{column}"' for column in columns)
+
+
+_EXTENSION: Final = "select exists (select from pg_extension where extname = 'timescaledb')"
+
+_COLUMNSTORE: Final = """
+    select string_to_array(segmentby, ','), string_to_array(orderby, ',')
+    from timescaledb_information.hypertable_columnstore_settings
+    where hypertable = $1::text::regclass
+"""
+
+_COLUMNSTORE_POLICY: Final = """
+    select (config ->> 'compress_after')::interval from timescaledb_information.jobs
+    where proc_name = 'policy_compression' and hypertable_schema = current_schema() and hypertable_name = $1
+"""
+
+_REMOVAL_JOB: Final = """
+    select job_id from timescaledb_information.jobs
+    where proc_schema = current_schema() and proc_name = 'remove_expired'
+"""

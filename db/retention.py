@@ -1,0 +1,23 @@
+"""Old rows removed where TimescaleDB's scheduler doesn't do it, and up to where trades were."""
+
+from datetime import datetime
+
+import asyncpg
+
+from tickplant.market import SymbolId
+
+_LONGEST_S = 3600.0
+
+
+async def remove_expired(pool: asyncpg.Pool) -> None:
+    """Remove rows that are older than the table `retention` says, unless a job or another worker does it."""
+    # One statement that commits as it goes: with thousands of rows a step it may take long the first time.
+    await pool.execute("call remove_expired()", timeout=_LONGEST_S)
+
+
+async def read_horizon(connection: asyncpg.Connection, symbol: SymbolId) -> datetime | None:
+    """Return the event time before which a symbol's trades were removed by age; None if none were."""
+    horizon: datetime | None = await connection.fetchval(
+        "select before from expired where venue = $1 and symbol = $2", *symbol
+    )
+    return horizon

@@ -1,0 +1,109 @@
+-- Views for people and dashboards. Run after the migrations, each time, all or nothing.
+
+create or replace view latest_price as
+select l.venue, l.symbol, c.close as price, c.last_event_time as event_time, c.last_trade_id as trade_id
+from ledger l cross join lateral (
+    select * from candles
+    where venue = l.venue and symbol = l.symbol and "interval" = '1m'
+    order by open_time desc limit 1
+) c;
+comment on view latest_price is 'The last price of each symbol: the close of its newest minute.';
+comment on column latest_price.venue is 'The venue, such as binance.';
+comment on column latest_price.symbol is 'The symbol as the venue writes it.';
+comment on column latest_price.price is 'Of the newest trade, in quote currency.';
+comment on column latest_price.event_time is 'When it happened, by the venue''s clock.';
+comment on column latest_price.trade_id is 'Its id.';
+
+create or replace view overview_24h as
+select l.venue, l.symbol, d.open, d.high, d.low, d.close, d.close - d.open as change,
+    round(100 * (d.close - d.open) / nullif(d.open, 0), 3) as change_percent,
+    d.volume, d.quote_volume, d.quote_volume / nullif(d.volume, 0) as mean_price, d.trade_count, l.watermark as until
+from ledger l cross join lateral (
+    select (array_agg(open order by open_time))[1] as open, max(high) as high, min(low) as low,
+        (array_agg(close order by open_time desc))[1] as close, sum(volume) as volume,
+        sum(quote_volume) as quote_volume, sum(trade_count)::bigint as trade_count
+    from candles
+    where venue = l.venue and symbol = l.symbol and "interval" = '1m' and open_time > l.watermark - interval '24 hours'
+) d
+where d.open is not null;
+comment on view overview_24h is 'The last 24 hours of each symbol, in whole minutes, up to the venue''s present time.';
+comment on column overview_24h.venue is 'The venue, such as binance.';
+comment on column overview_24h.symbol is 'The symbol as the venue writes it.';
+comment on column overview_24h.open is 'The first price in it.';
+comment on column overview_24h.high is 'The greatest price.';
+comment on column overview_24h.low is 'The least price.';
+comment on column overview_24h.close is 'The last price.';
+comment on column overview_24h.change is 'Last price less first.';
+comment on column overview_24h.change_percent is 'The same in percent of the first, rounded.';
+comment on column overview_24h.volume is 'Sum of sizes, in base currency.';
+comment on column overview_24h.quote_volume is 'Sum of price times size, in quote currency.';
+comment on column overview_24h.mean_price is 'Mean price weighted by size; a quotient, and so not exact.';
+comment on column overview_24h.trade_count is 'Number of trades.';
+comment on column overview_24h.until is 'The venue''s present time: up to where trades have been seen.';
+
+create or replace view completeness as
+select d.venue, d.symbol, (d.open_time at time zone 'UTC')::date as day, d.trade_count, d.complete, m.minutes,
+    m.incomplete, round(100.0 * (m.minutes - m.incomplete) / m.minutes, 3) as complete_percent, m.late
+from candles d cross join lateral (
+    select count(*) as minutes, count(*) filter (where complete is not true) as incomplete, sum(revision)::bigint as late
+    from candles
+    where venue = d.venue and symbol = d.symbol and "interval" = '1m'
+        and open_time >= d.open_time and open_time < d.open_time + interval '1 day'
+) m
+where d."interval" = '1d' and m.minutes > 0;
+comment on view completeness is 'How much of each symbol''s day is proven to be complete.';
+comment on column completeness.venue is 'The venue, such as binance.';
+comment on column completeness.symbol is 'The symbol as the venue writes it.';
+comment on column completeness.day is 'The day, UTC; one without trades has no row.';
+comment on column completeness.trade_count is 'Number of trades.';
+comment on column completeness.complete is 'Whether the whole day is proven; null where the venue numbers nothing.';
+comment on column completeness.minutes is 'Minutes that have trades.';
+comment on column completeness.incomplete is 'Those of them that are not proven to be complete, or not yet closed.';
+comment on column completeness.complete_percent is 'The share of the others, rounded.';
+comment on column completeness.late is 'Trades that came after their minute had closed.';
+
+create or replace view freshness as
+select l.venue, l.symbol, l.watermark, p.event_time as last_trade_at, round(extract(epoch from now() - l.watermark), 3) as behind_s,
+    (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(l.missing) r) as missing, l.partition,
+    case when o.expires_at > now() then o.owner end as owner
+from ledger l
+left join latest_price p on p.venue = l.venue and p.symbol = l.symbol
+left join lease o on o.role = 'candles' and o.partition = l.partition;
+comment on view freshness is 'How far each symbol has been stored, and who is at it.';
+comment on column freshness.venue is 'The venue, such as binance.';
+comment on column freshness.symbol is 'The symbol as the venue writes it.';
+comment on column freshness.watermark is 'The venue''s time up to which trades have been stored.';
+comment on column freshness.last_trade_at is 'When the newest trade happened, by the venue''s clock.';
+comment on column freshness.behind_s is 'How far the watermark is behind this database''s clock, in seconds.';
+comment on column freshness.missing is 'Trade ids that are missing.';
+comment on column freshness.partition is 'The partition stream that carries the symbol.';
+comment on column freshness.owner is 'The worker that has it; null if none has.';
+
+-- A join, not a look-up for each candle: the key of averages has the name before the time.
+create or replace view candles_with_averages as
+select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
+    c.closed, c.complete, jsonb_object_agg(a.name, a.value) filter (where a.name is not null) as averages
+from candles c left join averages a on a.venue = c.venue and a.symbol = c.symbol
+    and a."interval" = c."interval" and a.open_time = c.open_time
+group by c.venue, c.symbol, c."interval", c.open_time;
+comment on view candles_with_averages is 'Candles and, of closed ones, their moving averages.';
+comment on column candles_with_averages.venue is 'The venue, such as binance.';
+comment on column candles_with_averages.symbol is 'The symbol as the venue writes it.';
+comment on column candles_with_averages."interval" is '1m, 5m, 15m, 1h, 4h, 1d or 1w.';
+comment on column candles_with_averages.open_time is 'Inclusive begin of the interval.';
+comment on column candles_with_averages.open is 'Price of the first trade.';
+comment on column candles_with_averages.high is 'Greatest price.';
+comment on column candles_with_averages.low is 'Least price.';
+comment on column candles_with_averages.close is 'Price of the last trade.';
+comment on column candles_with_averages.volume is 'Sum of sizes, in base currency.';
+comment on column candles_with_averages.trade_count is 'Number of trades.';
+comment on column candles_with_averages.closed is 'The venue''s time has passed the end of the interval.';
+comment on column candles_with_averages.complete is 'Whether it is proven to hold all trades; null where the venue numbers nothing.';
+comment on column candles_with_averages.averages is 'By name, such as averages ->> ''sma_7''; null where there are none.';
+
+-- What migrations left without a comment.
+comment on table migration is 'The migrations that were run.';
+comment on column migration.number is 'Its number.';
+comment on column migration.name is 'The name of its file.';
+comment on column migration.ran_at is 'When it was run.';
+comment on column plant.one is 'True: the table has one row.';

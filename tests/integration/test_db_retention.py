@@ -1,0 +1,164 @@
+"""Old trades are removed by age, on both kinds of database; what was made of them stays, and nothing lies."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from correct import SUNDAY_US, SYMBOL, candles_of, random_trades, store, to_time, trade_row
+from msgspec.structs import replace
+from working import until
+
+from db.audit import SymbolAudit, audit_symbol, snapshot
+from db.migrate import migrate
+from db.policies import Keep
+from db.pool import open_pool
+from db.retention import read_horizon
+from tickplant.intervals import DAY_US
+from workers.retention import removing_expired
+
+Apply = Any
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A database with trades from Sunday to Wednesday."""
+    connection = await asyncpg.connect(database_url)
+    await store(connection, random_trades(seed=1))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def apply(database_url: str, connection: asyncpg.Connection) -> Apply:
+    """Set how long rows are kept, and remove what is older, as the scheduler or a worker would."""
+
+    async def apply(**days: int) -> None:
+        await migrate(database_url, partitions=4, keep=Keep(**days))
+        await connection.execute("call remove_expired(1)")  # as a job
+        await connection.execute("call remove_expired()")  # as a worker
+
+    return apply
+
+
+async def audit(connection: asyncpg.Connection) -> SymbolAudit:
+    async with snapshot(connection):
+        return await audit_symbol(connection, SYMBOL, lambda done, total: None)
+
+
+async def count(connection: asyncpg.Connection, relation: str) -> int:
+    return int(await connection.fetchval(f"select count(*) from {relation}"))
+
+
+async def test_old_trades_go_their_candles_stay_and_the_audit_knows(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
+    trades = random_trades(seed=1)
+    newest_us = max(trade.event_time_us for trade in trades)
+    horizon_us = (newest_us - DAY_US) // DAY_US * DAY_US
+    await apply(trades_days=1)
+    kept = [trade for trade in trades if trade.event_time_us >= horizon_us]
+    assert 0 < len(kept) < len(trades)
+    assert await count(connection, "trades") == len(kept)
+    assert await count(connection, "candles") == len(candles_of(trades))
+    assert await read_horizon(connection, SYMBOL) == to_time(horizon_us)
+    found = await audit(connection)
+    assert found.passed
+    assert found.trades == len(kept)
+    assert found.not_checkable == sum(it.open_time_us < horizon_us for it in candles_of(trades))
+    assert found.candles + found.not_checkable == len(candles_of(trades))
+
+
+async def test_what_is_wrong_with_the_trades_that_are_left_is_still_found(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
+    await apply(trades_days=1)
+    lost = await connection.fetchval("select (array_agg(trade_id order by trade_id desc))[3] from trades")
+    await connection.execute("delete from trades where trade_id = $1", lost)
+    found = await audit(connection)
+    assert [(it.kind, it.first_trade_id, it.last_trade_id) for it in found.ids] == [
+        ("not stored", lost, lost)
+    ]
+    assert found.differences
+
+
+async def test_a_late_trade_of_a_removed_day_is_no_error(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
+    await apply(trades_days=1)
+    old = random_trades(seed=1)[0]
+    await connection.copy_records_to_table("trades", records=[trade_row(old)])
+    assert (await audit(connection)).passed
+    await apply(trades_days=1)
+    assert await connection.fetchval("select count(*) from trades where trade_id = $1", old.trade_id) == 0
+
+
+async def test_a_day_is_counted_from_the_newest_trade_so_that_a_replay_stays(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
+    assert datetime.now(UTC) - to_time(SUNDAY_US) > timedelta(days=60)
+    await apply(trades_days=30, candles_days=30)
+    assert await count(connection, "trades") == len(random_trades(seed=1))
+    assert await read_horizon(connection, SYMBOL) is None
+
+
+async def test_a_venue_whose_clock_is_years_ahead_takes_nothing_along(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
+    await connection.execute("update ledger set watermark = now() + interval '50 years'")
+    now = datetime.now(UTC)
+    recent = replace(random_trades(seed=1)[0], event_time_us=int(now.timestamp()) * 1_000_000, trade_id=1)
+    await connection.copy_records_to_table("trades", records=[trade_row(recent)])
+    await apply(trades_days=2)
+    assert [row["trade_id"] for row in await connection.fetch("select trade_id from trades")] == [1]
+
+
+async def test_candles_go_only_if_that_is_asked_for(connection: asyncpg.Connection, apply: Apply) -> None:
+    later = replace(
+        random_trades(seed=1)[-1], event_time_us=SUNDAY_US + 200 * DAY_US, symbol="LATER", trade_id=1
+    )
+    await store(connection, [later])
+    await apply(trades_days=5, candles_days=10)
+    assert await count(connection, "trades") == 1
+    assert await connection.fetchval("select count(*) from candles where symbol = 'BTCUSDT'") == 0
+    assert await connection.fetchval("select count(*) from candles") == 7
+    assert (await audit(connection)).passed
+
+
+async def test_the_setting_taken_back_keeps_everything(connection: asyncpg.Connection, apply: Apply) -> None:
+    await apply(trades_days=100)
+    assert await count(connection, "retention") == 1
+    await connection.execute("update ledger set watermark = now()")
+    await apply()
+    assert await count(connection, "retention") == 0
+    assert await count(connection, "trades") == len(random_trades(seed=1))
+
+
+async def test_workers_remove_where_no_scheduler_does(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    await migrate(database_url, partitions=4, keep=Keep(trades_days=1))
+    await connection.execute("update retention set scheduled = false")
+    trades = await count(connection, "trades")
+
+    async def fewer() -> bool:
+        return 0 < await count(connection, "trades") < trades
+
+    async with open_pool(database_url, size=1, application="test") as pool, removing_expired(pool, first_s=0):
+        await until(fewer, "old trades removed")
+    assert (await audit(connection)).passed
+
+
+@pytest.mark.parametrize("database_url", ["timescaledb"], indirect=True)
+async def test_timescaledbs_scheduler_has_the_job_while_something_is_to_be_removed(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    for keep, jobs in ((Keep(trades_days=1), 1), (Keep(trades_days=2), 1), (Keep(), 0)):
+        await migrate(database_url, partitions=4, keep=keep)
+        ids = await connection.fetch(
+            "select job_id from timescaledb_information.jobs where proc_name = 'remove_expired'"
+        )
+        assert len(ids) == jobs
+        for (job_id,) in ids:
+            await connection.execute(f"call run_job({job_id})")
+    await connection.close()
