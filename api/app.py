@@ -19,6 +19,7 @@ from api.live.door import Door
 from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
+from api.routes.averages import get_moving_average
 from api.routes.connections import get_connections
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
@@ -27,6 +28,7 @@ from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
 from api.routes.parameters import refuse_unknown
 from api.routes.price import get_price
 from api.routes.signals import get_all_signals, get_signals
+from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
@@ -65,6 +67,10 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     get_trades,
                     get_ohlcv,
                     get_gaps,
+                    get_moving_average,
+                    get_24h_change,
+                    get_24h_changes,
+                    get_statistics,
                     get_signals,
                     get_all_signals,
                     get_connections,

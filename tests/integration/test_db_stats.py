@@ -79,7 +79,7 @@ async def test_changes_of_some_symbols(connection: asyncpg.Connection) -> None:
     both = await read_changes(connection)
     assert [it.symbol for it in both] == [SYMBOL, other]
     assert both[0] == found
-    assert both[1][3:] == (*[None] * 6, 0, 0, 0)
+    assert list(both[1][3:]) == [*[None] * 6, 0, 0, 0]
     assert both[1].until_us < found.start_us
 
 

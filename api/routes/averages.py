@@ -1,0 +1,171 @@
+"""Averages of a symbol: of its last trades, and of its closed candles."""
+
+import re
+from typing import Annotated, Final
+
+from litestar import get
+from litestar.openapi.spec import Example
+from litestar.params import QueryParameter
+from msgspec import Meta, Struct
+
+from api.averages import read_averages
+from api.directory import Directory
+from api.history import History
+from api.ohlcv import Window
+from api.paging import USUAL, RestOfTimes, write_rest
+from api.problems import Problem, bad_parameter
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.stats import MeansView, means_view
+from api.views import SymbolName, Time
+from db.stats import read_means
+from tickplant.averages import MAX_LENGTH, AverageSpec, Kind
+from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, SECOND_US
+from tickplant.market import SymbolId
+from tickplant.times import format_time
+
+_UNITS: Final = {"s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
+_LENGTH: Final = 20
+
+
+class AverageView(Struct, frozen=True):
+    """A moving average as of one closed candle."""
+
+    open_time: Annotated[Time, Meta(description="Of the newest candle in it.")]
+    close_time: Annotated[Time, Meta(description="Of that candle: from when on the value holds.")]
+    value: float
+
+
+class AveragesPage(Struct, frozen=True):
+    """A moving average by open time, oldest first."""
+
+    symbol: SymbolName
+    interval: str
+    kind: Kind
+    length: int
+    averages: list[AverageView]
+    next: Next
+
+
+PeriodText = Annotated[
+    str | None,
+    QueryParameter(
+        description="Means of the trades of so long, up to the venue's time: 30s, 5m, 4h; a day at most.",
+        examples=[Example(value="5m")],
+    ),
+]
+OfInterval = Annotated[
+    str | None,
+    QueryParameter(
+        description=f"A moving average of the closes of such candles: {', '.join(INTERVALS)};"
+        f" {BASE} if not given.",
+        examples=[Example(value="1h")],
+    ),
+]
+OfKind = Annotated[
+    Kind | None,
+    QueryParameter(
+        description="`sma`, the mean of the last closes; `wma`, weighted linearly; `ema`, exponentially, with"
+        " 2 / (length + 1); sma if not given.",
+        examples=[Example(value="ema")],
+    ),
+]
+OfLength = Annotated[
+    int | None,
+    QueryParameter(
+        ge=1,
+        le=MAX_LENGTH,
+        description=f"In candles; {_LENGTH} if not given.",
+        examples=[Example(value=26)],
+    ),
+]
+
+
+@get(
+    "/moving-average/{symbol:path}",
+    summary="Moving averages",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
+async def get_moving_average(
+    symbol: SymbolText,
+    directory: Service[Directory],
+    history: Service[History],
+    period: PeriodText = None,
+    interval: OfInterval = None,
+    kind: OfKind = None,
+    length: OfLength = None,
+    start: StartText = None,
+    end: EndText = None,
+    limit: Limit = USUAL,
+    after: After = None,
+) -> MeansView | AveragesPage:
+    """Average the last trades, or list a moving average of closed candles.
+
+    With `period`, or with nothing, which is `period=5m`: the mean and the volume-weighted mean of the prices
+    of the trades of that period. It ends with the venue's time, up to which trades have been seen, not with
+    the time of day: where a feed is down, the answer is as of when it went, and `until` says so.
+
+    With any of `interval`, `kind`, `length`, `start`, `end` and `after`: a value for each closed candle by
+    open time, oldest first on every page; pages are those of `ohlcv`. Intervals without trades have no candle
+    and count for nothing. The first candles of a symbol, fewer than `length`, have no value. An exponential
+    average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for any length, also those
+    that workers store.
+    """
+    found = await resolve(directory, symbol)
+    if (interval, kind, length, start, end, after) == (None,) * 6:
+        return await _means(history, found, period or "5m")
+    if period is not None:
+        raise bad_parameter("period", "is of trades; leave out what is of candles, or the period")
+    series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
+    asked = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
+    window = Window(asked.low[0], asked.high[0])
+    page = await read_averages(history, found, series, spec, window, limit, newest=asked.newest)
+    rest = page.rest and RestOfTimes(asked.of, asked.newest, (page.rest.start_us, 0), (page.rest.end_us, 0))
+    length_us = INTERVALS[series]
+    return AveragesPage(
+        str(found),
+        series,
+        spec.kind,
+        spec.length,
+        [
+            AverageView(format_time(open_us), format_time(open_us + length_us), value)
+            for open_us, value in page.values
+        ],
+        write_rest(rest),
+    )
+
+
+async def _means(history: History, symbol: SymbolId, period: str) -> MeansView:
+    period_us = parse_period(period)
+    async with history.at_once() as connection:
+        means = await read_means(connection, symbol, period_us)
+    if means is None:
+        raise Problem(404, "no_price", f"{symbol} has not traded yet")
+    return means_view(symbol, period, means)
+
+
+def parse_period(text: str) -> int:
+    """Return a period in microseconds.
+
+    Raises:
+        Problem: it is none, or longer than a day.
+    """
+    match = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
+    period_us = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < period_us <= DAY_US:
+        raise bad_parameter(
+            "period", f"{text[:20]!r} is not a period of a day at most, such as 30s, 5m or 4h"
+        )
+    return period_us
+
+
+def parse_stored_interval(text: str | None) -> str:
+    """Return the interval asked for.
+
+    Raises:
+        Problem: there are no stored candles of it.
+    """
+    if text is not None and text not in INTERVALS:
+        raise bad_parameter("interval", f"{text[:20]!r} is none of {', '.join(INTERVALS)}")
+    return text or BASE
