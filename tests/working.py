@@ -17,9 +17,9 @@ from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.settings import Settings
 from tickplant.streams import live_stream, partition_of
+from tickplant.webhooks import WebhookSettings
 from workers import service
 from workers.loading import RoleSettings
-from workers.webhooks.delivery import WebhookSettings
 
 MINUTE_US = 60_000_000
 ALL_ROLES = role_settings(Settings())

@@ -11,12 +11,13 @@ from db.leases import Lease
 from db.pool import REFUSED, Pool, open_pool
 from tickplant.errors import FatalError
 from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.webhooks import WebhookSettings
 from workers.candles import ROLE
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.retention import removing_expired
 from workers.runtime import Runtime
-from workers.webhooks.delivery import WebhookSettings, deliver
+from workers.webhooks.delivery import deliver
 
 _MOST_CONNECTIONS = 12
 _OTHER_CONNECTIONS = 4  # heartbeats, and webhooks

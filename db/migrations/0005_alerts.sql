@@ -53,11 +53,13 @@ create index alerts_created on alerts (created_at, alert_id) where deleted_at is
 create table alert_changes (
     alert_id text collate "C" primary key,
     version bigint not null,
-    sent_at timestamptz not null default clock_timestamp()
+    made_at timestamptz not null default clock_timestamp(),
+    sent_at timestamptz
 );
 comment on table alert_changes is 'Changes of alerts on their way to the workers. The API adds, workers delete.';
 comment on column alert_changes.alert_id is 'The alert.';
 comment on column alert_changes.version is 'Its version that has not been applied yet.';
+comment on column alert_changes.made_at is 'When the user made it.';
 comment on column alert_changes.sent_at is 'When it was last sent; it is sent again if it does not arrive.';
 
 create table alert_state (

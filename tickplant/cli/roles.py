@@ -3,8 +3,8 @@
 from tickplant.cli.strategies import load
 from tickplant.errors import SettingsError
 from tickplant.settings import Settings, variable
+from tickplant.webhooks import WebhookSettings
 from workers.loading import RoleSettings
-from workers.webhooks.delivery import WebhookSettings
 
 
 def role_settings(settings: Settings) -> RoleSettings:

@@ -16,6 +16,7 @@ from db.pool import OUTAGE, Pool
 from db.webhooks import Delivery, retry_webhook, settle_webhook, take_webhooks
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
+from tickplant.dns import resolver
 from tickplant.webhooks import (
     Guard,
     RefusedAddressError,
@@ -25,7 +26,7 @@ from tickplant.webhooks import (
     headers_of,
     parse_url,
 )
-from workers.webhooks.sender import FailedError, GoneError, Sender, resolver
+from workers.webhooks.sender import FailedError, GoneError, Sender
 
 _log = logging.getLogger(__name__)
 

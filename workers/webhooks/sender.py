@@ -4,15 +4,13 @@ No redirect is followed, no proxy of the environment used, nothing of the answer
 """
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from typing import Any, Final
 
 import httpcore
 
-from tickplant.webhooks import Guard, RefusedAddressError, Resolve
+from tickplant.webhooks import Guard, RefusedAddressError
 
 _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before one that does
 
@@ -100,15 +98,3 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
-
-
-def resolver(threads: ThreadPoolExecutor) -> Resolve:
-    """Return what asks the system where a host is, in threads of its own: name servers can be slow."""
-
-    async def resolve(host: str, port: int) -> Sequence[str]:
-        found = await asyncio.get_running_loop().run_in_executor(
-            threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        )
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-    return resolve
