@@ -11,6 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
+from api.changes import Changes
 from api.connections import Connections
 from api.directory import Directory
 from api.health import Health
@@ -20,6 +21,7 @@ from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
 from api.routes.averages import get_moving_average
+from api.routes.bot import get_bot, get_bot_equity, switch_bot
 from api.routes.connections import get_connections
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
@@ -32,6 +34,7 @@ from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
+from db.pool import Pool
 
 PREFIX: Final = "/api/v1"
 DOCUMENTATION: Final = "/docs"
@@ -44,6 +47,8 @@ class Services(Struct, frozen=True, kw_only=True):
     history: History
     prices: Prices
     connections: Connections
+    pool: Pool
+    changes: Changes
     hub: Hub
     door: Door
     health: Health
@@ -73,6 +78,9 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     get_statistics,
                     get_signals,
                     get_all_signals,
+                    get_bot,
+                    get_bot_equity,
+                    switch_bot,
                     get_connections,
                 ],
                 before_request=refuse_unknown,

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from api.live.cursor import BEGIN, Order
-from db.bot import read_account
+from db.bot import read_accounts
 from db.candles import read_candles
 from db.gaps import UNHEALED, read_gaps
 from db.pool import Connection, Pool, snapshot
@@ -102,7 +102,7 @@ class History:
     async def account(self, symbol: SymbolId) -> Account | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""
         async with self.at_once() as connection:
-            return await read_account(connection, symbol)
+            return next(iter(await read_accounts(connection, symbol)), None)
 
     async def last_trade(self, symbol: SymbolId) -> Trade | None:
         """Return a symbol's newest trade; None where there is none."""

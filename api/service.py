@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 
 from api.app import Services, create_app
+from api.changes import Changes
 from api.connections import Connections
 from api.directory import Directory
 from api.health import Health
@@ -20,6 +21,7 @@ from api.live.hub import Hub
 from api.live.outlet import OutletProtocol
 from api.prices import Prices
 from api.requests import measured
+from db.bot_switch import read_unarrived
 from db.pool import open_pool
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
@@ -96,12 +98,15 @@ async def open_services(
                 queue_bytes=limits.queue_bytes,
             )
             directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
-            async with _running(hub, stop):
+            changes = Changes(redis, pool, [read_unarrived])
+            async with _running(hub.run(), stop), _running(changes.run(), stop):
                 yield Services(
                     directory=directory,
                     history=history,
                     prices=prices,
                     connections=connections,
+                    pool=pool,
+                    changes=changes,
                     hub=hub,
                     door=Door(hub=hub, directory=directory, limits=limits),
                     health=Health(redis=redis, pool=pool, hub=hub, connections=connections),
@@ -165,9 +170,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _running(hub: Hub, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Follow what is live meanwhile; if that fails, `stop` is set, and the error raised at the end."""
-    task = asyncio.create_task(hub.run())
+async def _running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """Do some work meanwhile; if it fails, `stop` is set, and the error raised at the end."""
+    task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stop.set())
     try:
         yield

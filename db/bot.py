@@ -119,15 +119,13 @@ async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
     return BotStates(accounts, switch)
 
 
-async def read_account(connection: asyncpg.Connection, symbol: SymbolId) -> Account | None:
-    """Return the account of a symbol; None where it has none yet."""
-    row = await connection.fetchrow("select * from bot_accounts where venue = $1 and symbol = $2", *symbol)
-    return _account_of(row) if row else None
-
-
-async def read_accounts(connection: asyncpg.Connection) -> list[Account]:
-    """Return all accounts by symbol."""
-    rows = await connection.fetch("select * from bot_accounts order by venue, symbol")
+async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None = None) -> list[Account]:
+    """Return all accounts, or that of one symbol, in order of symbol."""
+    rows = await connection.fetch(
+        "select * from bot_accounts where $1::text is null or venue = $1 and symbol = $2"
+        " order by venue, symbol",
+        *(symbol or (None, None)),
+    )
     return [_account_of(row) for row in rows]
 
 
@@ -153,30 +151,54 @@ async def read_orders(
     return [(_order_of(row), _fill_of(row) if row["price"] is not None else None) for row in rows]
 
 
+class EquityBound(NamedTuple):
+    """An end of a list of equities, exclusive."""
+
+    time_us: int
+    after: int = -1
+    """-1: before the equity of that time; else after it."""
+
+
 async def read_equity(
-    connection: asyncpg.Connection, symbol: SymbolId, *, start_us: int, end_us: int, limit: int
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    *,
+    after: EquityBound,
+    before: EquityBound,
+    limit: int,
+    newest: bool = False,
 ) -> list[Equity]:
-    """Return what an account was worth at each minute in a time, end excluded: the newest, oldest first."""
+    """Return what an account was worth over time, oldest first.
+
+    Args:
+        connection: to the database.
+        symbol: whose account.
+        after: exclusive.
+        before: exclusive.
+        limit: the most to return.
+        newest: whether the limit leaves out the oldest rather than the newest.
+    """
     rows = await connection.fetch(
-        'select * from bot_equity where venue = $1 and symbol = $2 and "time" >= $3 and "time" < $4'
-        ' order by "time" desc limit $5',
+        _READ_EQUITY.format(order="desc" if newest else "asc"),
         *symbol,
-        time_of(start_us),
-        time_of(end_us),
+        time_of(after.time_us),
+        after.after,
+        time_of(before.time_us),
+        before.after,
         limit,
     )
-    return [
-        Equity(
-            row["venue"],
-            row["symbol"],
-            us_of(row["time"]),
-            row["cash"],
-            row["position"],
-            row["price"],
-            row["equity"],
-        )
-        for row in reversed(rows)
-    ]
+    equities = [_equity_of(row) for row in rows]
+    return equities[::-1] if newest else equities
+
+
+# The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
+_READ_EQUITY: Final = """
+select * from bot_equity
+where venue = $1 and symbol = $2
+    and "time" >= $3 and ("time", 0::int8) > ($3, $4::int8)
+    and "time" <= $5 and ("time", 0::int8) < ($5, $6::int8)
+order by "time" {order} limit $7
+"""
 
 
 def _account_values(it: Account) -> tuple[Any, ...]:
@@ -289,3 +311,15 @@ def _fill_of(row: asyncpg.Record) -> Fill:
 
 def _equity_values(it: Equity) -> tuple[Any, ...]:
     return (it.venue, it.symbol, time_of(it.time_us), it.cash, it.position, it.price, it.equity)
+
+
+def _equity_of(row: asyncpg.Record) -> Equity:
+    return Equity(
+        row["venue"],
+        row["symbol"],
+        us_of(row["time"]),
+        row["cash"],
+        row["position"],
+        row["price"],
+        row["equity"],
+    )

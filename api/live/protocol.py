@@ -7,7 +7,8 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from api.derived_views import AccountView, FiringView
+from api.alert_views import FiringView
+from api.bot_views import AccountView
 from api.views import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
 from tickplant.intervals import INTERVALS

@@ -4,7 +4,8 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final, Protocol, cast
 
-from api.derived_views import AccountView, FiringView, account_view, firing_view
+from api.alert_views import FiringView, firing_view
+from api.bot_views import AccountView, account_view
 from api.live.changes import Data
 from api.live.protocol import View
 from api.views import CandleView, GapView, TradeView, candle_view, gap_view, trade_view

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from api.derived_views import account_view, firing_view
+from api.alert_views import firing_view
+from api.bot_views import account_view
 from api.live.changes import Change, Data
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel, Frame, Snapshot, Update, encode

@@ -48,10 +48,11 @@ async def get_ws() -> None:
     messages of type `price`, `candle` or `trades`, as things change. A candle comes whole each time: with
     `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` where a
     trade came late; a closed one with `"complete": null` is of a venue that numbers nothing. `gaps` begins
-    with those that are not healed, and tells each that opens or changes by messages of type `gap`;
-    `signals` and `alerts` begin with the newest and tell each once by messages of type `signal` and `firing`;
-    `bot` and `unified` tell the whole state by messages of type `account` and `unified`; `connections` tells all of them anew, by messages of its own name. A client that reads slowly gets only
-    the newest state of each; where trades pile up, it is closed with code 4008.
+    with those that are not healed, and tells each that opens or changes by messages of type `gap`; `signals`
+    and `alerts` begin with the newest, and tell each once by messages of type `signal` and `firing`; `bot`
+    and `unified` tell the whole state by messages of type `account` and `unified`; `connections` tells all of
+    them anew, by messages of its own name. A client that reads slowly gets only the newest state of each;
+    where trades, signals or firings pile up, it is closed with code 4008.
 
     Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or
     with `"since": {channel: cursor}`, to go on from there: the channel begins with `{"type": "resumed"}` and

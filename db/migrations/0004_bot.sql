@@ -120,13 +120,15 @@ create table bot_switchings (
     version bigint primary key,
     enabled boolean not null,
     reason text not null,
-    switched_at timestamptz not null default clock_timestamp()
+    switched_at timestamptz not null default clock_timestamp(),
+    sent_at timestamptz
 );
 comment on table bot_switchings is 'Every switching of the paper bot; the last one holds. Written by the API.';
 comment on column bot_switchings.version is 'Counts them from 1.';
 comment on column bot_switchings.enabled is 'On or off from then.';
 comment on column bot_switchings.reason is 'What was said.';
-comment on column bot_switchings.switched_at is 'When.';
+comment on column bot_switchings.switched_at is 'When, by the database''s clock.';
+comment on column bot_switchings.sent_at is 'When it was last sent to the workers; it is sent again if it does not arrive.';
 
 create table bot_switched (
     partition integer primary key,

@@ -8,7 +8,7 @@ import pytest
 from api_plant import BTC, ETH, T0, Plant, Socket, live, on_one_variant, running_plant, trade, update
 from msgspec.structs import replace
 
-from api.derived_views import account_view
+from api.bot_views import account_view
 from db.alerts import AlertRows
 from db.bot import BotRows
 from db.signals import SignalRows

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from db.bot import BotRows, read_account, read_accounts, read_bot_states, read_equity, read_orders
+from db.bot import BotRows, EquityBound, read_accounts, read_bot_states, read_equity, read_orders
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
 from tickplant.paper import Account, AccountState, Changes, Equity, Fill, Order
@@ -65,7 +65,11 @@ async def test_an_account_comes_back_to_the_last_digit(
     assert states.accounts == {SYMBOL: AccountState(ACCOUNT, [WAITING])}
     assert str(states.accounts[SYMBOL].account) == str(ACCOUNT)
     assert states.switch == BotSwitch(False, 2)
-    assert await read_account(connection, SYMBOL) == ACCOUNT
-    assert await read_accounts(connection) == [ACCOUNT]
+    assert await read_accounts(connection) == await read_accounts(connection, SYMBOL) == [ACCOUNT]
     assert await read_orders(connection, None, 10) == [(WAITING, None), (filled, FILL)]
-    assert await read_equity(connection, SYMBOL, start_us=T0, end_us=T0 + 1, limit=5) == [EQUITY]
+    for bounds, found in (
+        ((EquityBound(T0), EquityBound(T0 + 1)), [EQUITY]),
+        ((EquityBound(T0, after=0), EquityBound(T0 + 1)), []),
+        ((EquityBound(0), EquityBound(T0)), []),
+    ):
+        assert await read_equity(connection, SYMBOL, after=bounds[0], before=bounds[1], limit=5) == found

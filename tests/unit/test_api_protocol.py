@@ -14,7 +14,8 @@ from websockets.frames import Frame as WebsocketFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
-from api.derived_views import AccountView, FiringView
+from api.alert_views import FiringView
+from api.bot_views import AccountView
 from api.live.protocol import (
     Channel,
     Op,

@@ -1,0 +1,185 @@
+"""The paper bot: its accounts, orders and equity, and its switch."""
+
+from typing import Annotated, Final, Literal
+
+from litestar import get, patch
+from litestar.openapi.spec import Example
+from litestar.params import JSONBody, QueryParameter
+from msgspec import Meta, Struct
+
+from api.bot_views import (
+    AccountView,
+    EquityView,
+    OrderView,
+    TotalView,
+    account_view,
+    equity_view,
+    order_view,
+    total_views,
+)
+from api.changes import Changes
+from api.directory import Directory
+from api.history import History
+from api.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.views import SymbolName, Time
+from db.bot import EquityBound, read_accounts, read_equity, read_orders
+from db.bot_switch import read_switching, write_switching
+from db.pool import Connection, Pool
+from tickplant.paper import Equity
+from tickplant.times import format_time
+
+NOTICE: Final = "On paper only. No order is ever sent to a venue: the bot fills its orders itself."
+_ORDERS: Final = 50
+
+
+class SwitchView(Struct, frozen=True):
+    """Whether the bot trades."""
+
+    enabled: bool
+    version: Annotated[int, Meta(description="Counts switchings; 0 where nobody has ever switched it.")]
+    reason: Annotated[str | None, Meta(description="What was said when it was switched.")]
+    switched_at: Time | None
+    """By the database's clock."""
+    arrived: Annotated[
+        bool,
+        Meta(description="All workers have come to it. Until then some accounts trade as before."),
+    ]
+
+
+class BotView(Struct, frozen=True):
+    """The paper bot."""
+
+    paper: Literal[True]
+    notice: Annotated[str, Meta(examples=[NOTICE])]
+    switch: SwitchView
+    totals: Annotated[list[TotalView], Meta(description="Of all accounts whose symbol tells its currency.")]
+    accounts: list[AccountView]
+    orders: Annotated[list[OrderView], Meta(description="The newest, newest first.")]
+
+
+class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to switch the bot."""
+
+    enabled: bool
+    reason: Annotated[
+        str, Meta(max_length=200, pattern="^[^\\0]*$", description="For whoever asks later.")
+    ] = ""
+
+
+class EquityPage(Struct, frozen=True):
+    """What an account was worth, oldest first."""
+
+    symbol: SymbolName
+    equity: list[EquityView]
+    next: Next
+
+
+OfSymbol = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only the account of this symbol, written as elsewhere; of all if not given.",
+        examples=[Example(value="binance:BTCUSDT")],
+    ),
+]
+OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MOST, description="The most orders to show.")]
+
+
+@get("/bot", summary="Paper bot", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
+async def get_bot(
+    directory: Service[Directory],
+    history: Service[History],
+    symbol: OfSymbol = None,
+    orders: OrdersLimit = _ORDERS,
+) -> BotView:
+    """Return the paper bot's accounts, with their positions, its newest orders and its switch.
+
+    It follows signals on paper only, with an account of its own for each symbol, in the symbol's quote
+    currency. An order is filled at the price of the trade after the signal's, with fee and slippage. It never
+    talks to a venue's order API.
+    """
+    found = await resolve(directory, symbol) if symbol is not None else None
+    async with history.at_once() as connection:
+        accounts = await read_accounts(connection, found)
+        newest = await read_orders(connection, found, orders)
+        switch = await _switch_view(connection)
+    return BotView(
+        True,
+        NOTICE,
+        switch,
+        total_views(accounts),
+        [account_view(account) for account in accounts],
+        [order_view(order, fill) for order, fill in newest],
+    )
+
+
+@patch("/bot", summary="Switch the paper bot", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
+async def switch_bot(
+    data: JSONBody[SwitchRequest], history: Service[History], pool: Service[Pool], changes: Service[Changes]
+) -> SwitchView:
+    """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
+
+    It holds for each account from a place among its trades on, a moment later; `arrived` tells when it does
+    everywhere. Positions stay as they are.
+    """
+    await write_switching(pool, enabled=data.enabled, reason=data.reason)
+    changes.hurry()
+    async with history.at_once() as connection:
+        return await _switch_view(connection)
+
+
+@get(
+    "/bot/equity/{symbol:path}",
+    summary="Equity of the paper bot",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
+async def get_bot_equity(
+    symbol: SymbolText,
+    directory: Service[Directory],
+    history: Service[History],
+    start: StartText = None,
+    end: EndText = None,
+    limit: Limit = USUAL,
+    after: After = None,
+) -> EquityPage:
+    """List what a symbol's account was worth at the end of each minute with trades, oldest first.
+
+    With `start`, pages run forward in time from there; without it, the first page holds the newest and the
+    next ones lead back.
+    """
+    found = await resolve(directory, symbol)
+    asked = parse_range(start, end, after, f"equity/{found}")
+    async with history.at_once() as connection:
+        equities = await read_equity(
+            connection,
+            found,
+            after=EquityBound(*asked.low),
+            before=EquityBound(*asked.high),
+            limit=limit + 1,
+            newest=asked.newest,
+        )
+    shown = equities[-limit:] if asked.newest else equities[:limit]
+    rest = _rest(asked, shown) if len(equities) > limit else None
+    return EquityPage(str(found), [equity_view(equity) for equity in shown], write_rest(rest))
+
+
+def _rest(asked: RestOfTimes, shown: list[Equity]) -> RestOfTimes:
+    if asked.newest:
+        return RestOfTimes(asked.of, asked.newest, asked.low, EquityBound(shown[0].time_us))
+    return RestOfTimes(asked.of, asked.newest, EquityBound(shown[-1].time_us, after=0), asked.high)
+
+
+async def _switch_view(connection: Connection) -> SwitchView:
+    switching = await read_switching(connection)
+    if switching is None:
+        return SwitchView(True, 0, None, None, True)
+    switch = switching.switch
+    return SwitchView(
+        switch.enabled,
+        switch.version,
+        switch.reason or None,
+        format_time(switching.switched_us),
+        switching.arrived,
+    )

@@ -1,0 +1,69 @@
+"""The paper bot's switch: every switching, and up to which of them each partition has come."""
+
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from db.pool import transaction
+from db.times import us_of
+from tickplant.derived import BotSwitch
+
+
+class Switching(NamedTuple):
+    """The last switching."""
+
+    switch: BotSwitch
+    switched_us: int
+    """When, by the database's clock."""
+    arrived: bool
+    """Whether every partition has come to it."""
+
+
+async def write_switching(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> None:
+    """Switch the bot on or off; it holds from where `read_unarrived` has it sent."""
+    async with transaction(pool) as connection:
+        await connection.execute("lock table bot_switchings in exclusive mode")
+        await connection.execute(
+            "insert into bot_switchings (version, enabled, reason)"
+            " select coalesce(max(version), 0) + 1, $1, $2 from bot_switchings",
+            enabled,
+            reason,
+        )
+
+
+async def read_switching(connection: asyncpg.Connection) -> Switching | None:
+    """Return the last switching; None where nobody has ever switched."""
+    row = await connection.fetchrow(
+        f"select version, enabled, reason, switched_at, (select count(*) from ({_BEHIND}) b) as behind"  # noqa: S608
+        " from bot_switchings order by version desc limit 1"
+    )
+    if row is None:
+        return None
+    switch = BotSwitch(row["enabled"], row["version"], row["reason"])
+    return Switching(switch, us_of(row["switched_at"]), not row["behind"])
+
+
+async def read_unarrived(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
+    """Return what is to be sent now: the last switching, for each partition that has not come to it.
+
+    What has been sent is given some seconds to arrive, and more each time, since there may be no workers.
+    """
+    rows = await pool.fetch(
+        f"with sent as ({_SEND} returning *) select b.partition, s.* from sent s, ({_BEHIND}) b"  # noqa: S608
+    )
+    return [(row["partition"], BotSwitch(row["enabled"], row["version"], row["reason"])) for row in rows]
+
+
+_BEHIND: Final = """
+select p.partition from generate_series(0, (select partitions from plant) - 1) as p (partition)
+left join bot_switched d on d.partition = p.partition
+where coalesce(d.version, 0) < (select max(version) from bot_switchings)
+"""
+
+_SEND: Final = f"""
+update bot_switchings set sent_at = clock_timestamp()
+where version = (select max(version) from bot_switchings) and exists ({_BEHIND}) and (
+    sent_at is null
+    or clock_timestamp() - sent_at > greatest(interval '5 seconds', sent_at - switched_at)
+)
+"""  # noqa: S608 - constants only
