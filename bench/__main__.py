@@ -15,9 +15,10 @@ from bench.latency import measure_latency
 from bench.machine import describe_machine
 from bench.plant import Plant, forget_settings, open_plant, prepared_folder
 from bench.result import Rate, Result, Throughput, print_results
+from bench.roles import measure_roles
 from bench.whole import measure_whole
 
-STAGES: Final = ("fold", "ingest", "commit", "whole", "latency")
+STAGES: Final = ("fold", "ingest", "commit", "roles", "whole", "latency")
 
 _DESCRIPTION: Final = """\
 Measure every stage beside its limit, all in one run on this machine, with the settings as shipped.
@@ -25,6 +26,7 @@ Measure every stage beside its limit, all in one run on this machine, with the s
   fold     frames in memory to exact candles, on one core, beside decoding alone
   ingest   frames from a websocket into Redis, beside receiving, decoding and writing alone
   commit   a full stream to committed rows, beside COPY of the same rows alone
+  roles    what a trade costs the worker with all roles, and with 100,000 alerts, beside candles alone
   whole    websocket to committed rows, all processes side by side
   latency  from a frame to a websocket client of the API, at 10,000 trades/s over 100 symbols
 
@@ -54,6 +56,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument("--trades", type=int, metavar="N", help="of each throughput stage (1,000,000)")
     args = parser.parse_args(arguments)
     args.trades = args.trades or (20_000 if args.quick else 1_000_000)
+    args.alerts = 1_000 if args.quick else 100_000
     args.seconds = 1.0 if args.quick else 10.0
     args.stage = args.stage or STAGES
     return args
@@ -78,6 +81,9 @@ async def _measure_plant(args: Namespace, plant: Plant, results: list[Result]) -
     if "commit" in args.stage:
         _tell("commit")
         results += await measure_commit(plant, args.trades)
+    if "roles" in args.stage:
+        _tell("roles")
+        results += await measure_roles(plant, args.trades, args.alerts)
     if "whole" in args.stage:
         _tell("whole")
         results += await measure_whole(plant, args.trades, _bare(results))

@@ -21,7 +21,7 @@ class CpuMeter:
     def read(self, trades: int) -> str:
         """Return what a trade has cost each kind of process, and how busy the machine was."""
         elapsed_s = time.perf_counter() - self._started_s
-        spent_s = {kind: used_s - self._used_s[kind] for kind, used_s in _used_by_kind().items()}
+        spent_s = self._spent_s()
         others_s = _used_by_all() - self._all_s - sum(spent_s.values())
         costs = sorted(((1e6 * seconds / trades, kind) for kind, seconds in spent_s.items()), reverse=True)
         shown = ", ".join(f"{kind} {cost:.2f}" for cost, kind in costs if cost >= 0.01)
@@ -29,6 +29,13 @@ class CpuMeter:
             f"CPU us a trade: {shown}; cores busy: {sum(spent_s.values()) / elapsed_s:.2f},"
             f" and {others_s / elapsed_s:.2f} by what is not measured"
         )
+
+    def spent_us(self, trades: int) -> dict[str, float]:
+        """Return what a trade has cost each kind of process, in microseconds."""
+        return {kind: 1e6 * seconds / trades for kind, seconds in self._spent_s().items()}
+
+    def _spent_s(self) -> dict[str, float]:
+        return {kind: used_s - self._used_s[kind] for kind, used_s in _used_by_kind().items()}
 
 
 def _used_by_kind() -> dict[str, float]:

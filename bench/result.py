@@ -71,7 +71,38 @@ class Latency(Struct, frozen=True):
         return self.p50_ms <= self.aim_p50_ms and self.p99_ms <= self.aim_p99_ms
 
 
-Result = Throughput | Latency
+class Cost(Struct, frozen=True):
+    """What something costs."""
+
+    name: str
+    us: float
+    """CPU a trade, of one kind of process."""
+    per_s: float
+    """Trades a second meanwhile."""
+    note: str
+
+
+class Costs(Struct, frozen=True):
+    """What more costs beside less."""
+
+    stage: str
+    base: Cost
+    others: tuple[Cost, ...]
+    aim: float
+    """The largest ratio aimed at."""
+
+    @property
+    def ratio(self) -> float:
+        """The dearest as a multiple of the base."""
+        return max(other.us for other in self.others) / self.base.us
+
+    @property
+    def met(self) -> bool:
+        """Whether the aim is met."""
+        return self.ratio <= self.aim
+
+
+Result = Throughput | Latency | Costs
 
 _COLUMNS: Final = ("stage", "measured", "slowest bare stage", "its rate", "ratio", "aim", "met")
 
@@ -90,6 +121,13 @@ def print_results(results: Sequence[Result]) -> None:
 
 
 def _details(result: Result) -> list[str]:
+    if isinstance(result, Costs):
+        costs = (result.base, *result.others)
+        return [
+            f"{cost.us:>6.2f} us, {cost.us / result.base.us:.2f} of the first, at {cost.per_s:,.0f}/s:"
+            f" {cost.name} ({cost.note})"
+            for cost in costs
+        ]
     if isinstance(result, Latency):
         counted = f"{result.count:,} messages, {result.per_s:,.0f} trades/s; slowest {result.most_ms:.1f} ms"
         return [counted, *result.notes]
@@ -99,6 +137,11 @@ def _details(result: Result) -> list[str]:
 
 def _row(result: Result) -> tuple[str, ...]:
     met = "yes" if result.met else "no"
+    if isinstance(result, Costs):
+        dearest = max(result.others, key=lambda cost: cost.us)
+        measured, base = f"{dearest.us:.2f} us, {dearest.name}", result.base
+        ratio, aim = f"{result.ratio:.2f}", f"at most {result.aim:g}"
+        return result.stage, measured, base.name, f"{base.us:.2f} us", ratio, aim, met
     if isinstance(result, Latency):
         measured = f"p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms"
         aim = f"p50 {result.aim_p50_ms:g} ms, p99 {result.aim_p99_ms:g} ms"
