@@ -125,6 +125,11 @@ WORKER_PRICE = Gauge(
     "Price of the last trade, to be looked at: the database has it to the last digit",
     ["venue", "symbol"],
 )
+WORKER_VOLUME_24H = Gauge(
+    "tickplant_worker_volume_24h",
+    "Sum of sizes, in base currency, of the 24 hours up to the venue's time; measured twice a minute",
+    ["venue", "symbol"],
+)
 WORKER_WATERMARK_S = Gauge(
     "tickplant_worker_watermark_seconds",
     "The venue's time up to which trades are committed, since the epoch; now less this is the freshness",

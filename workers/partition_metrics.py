@@ -12,6 +12,7 @@ from tickplant.clock import now_us
 from tickplant.derived import AlertKind
 from tickplant.errors import LeaseLostError
 from tickplant.intervals import INTERVALS
+from tickplant.market import Trade
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 from workers.symbol_metrics import SymbolMetrics
@@ -47,6 +48,7 @@ class PartitionMetrics:
         self._firings = {kind: metrics.WORKER_FIRINGS.labels(kind) for kind in get_args(AlertKind)}
         self._lag = metrics.WORKER_LAG.labels(*self._labels)
         metrics.WORKER_LAG_S.labels(*self._labels).set_function(self._lag_s)
+        self._prices: dict[tuple[str, str], Trade] = {}
         # Entries not in a batch yet, and those of the batch being committed; of each the first one's time.
         self._read_entries = self._batch_entries = 0
         self._read_ms: int | None = None
@@ -66,7 +68,7 @@ class PartitionMetrics:
         """Note what is being published."""
         if update is not None:
             metrics.WORKER_UPDATES.inc()
-            self.symbols.note_prices(update.prices)
+            self._prices.update([((trade.venue, trade.symbol), trade) for trade in update.prices])
 
     @contextmanager
     def committing(self) -> Iterator[None]:
@@ -107,6 +109,7 @@ class PartitionMetrics:
         for firing in told.firings:
             self._firings[firing.kind].inc()
         self.symbols.note_ledger(batch.ledger)
+        self._prices = self.symbols.note_prices(self._prices)
         self.symbols.note_open_gaps(committed.open_gaps)
         self.symbols.note_changed_gaps(committed.gaps, now_us())
 

@@ -17,6 +17,7 @@ from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.retention import removing_expired
 from workers.runtime import Runtime
+from workers.volume_metrics import exposing_volumes
 from workers.webhooks.delivery import deliver
 
 _MOST_CONNECTIONS = 12
@@ -62,7 +63,7 @@ async def run(
                 probe=probe,
                 make=make,
             )
-            async with removing_expired(pool), _delivering(pool, webhooks, stop):
+            async with removing_expired(pool), exposing_volumes(pool), _delivering(pool, webhooks, stop):
                 await runtime.run(stop)
     except REFUSED as error:
         raise FatalError(

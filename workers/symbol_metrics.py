@@ -1,4 +1,4 @@
-"""Metrics of each symbol of one partition: how far it is, its price, what is missing and what has healed."""
+"""Metrics of symbols: how far each is, its price and volume, what of it is missing and what has healed."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,58 +7,81 @@ from typing import ClassVar, Final
 from prometheus_client import Gauge
 
 from db.commit import LedgerRow
+from db.stats import Change
 from tickplant import metrics
-from tickplant.market import Gap, Trade
+from tickplant.market import Gap, SymbolId, Trade
 
 _log = logging.getLogger(__name__)
 
-_EVERY: Final = (metrics.WORKER_WATERMARK_S, metrics.WORKER_PRICE)
-"""Gauges of every symbol."""
-_NUMBERED: Final = (metrics.WORKER_MISSING, metrics.WORKER_OPEN_GAPS, metrics.WORKER_UNRECOVERABLE_GAPS)
-"""Gauges of those whose venue numbers trades: of others nothing is known to be missing."""
+_OF_GAPS: Final = (metrics.WORKER_MISSING, metrics.WORKER_OPEN_GAPS, metrics.WORKER_UNRECOVERABLE_GAPS)
+_OF_ALL: Final = (metrics.WORKER_WATERMARK_S, metrics.WORKER_PRICE, metrics.WORKER_VOLUME_24H)
 
 Key = tuple[str, str]
 """Venue and symbol."""
-Series = tuple[Gauge, ...]
-"""A symbol's own, in the order above; none where the process has too many symbols."""
+
+
+class _Series:
+    """One symbol's own."""
+
+    def __init__(self, key: Key, *, numbered: bool) -> None:
+        self._key = key
+        self.watermark, self.price, self.volume = (gauge.labels(*key) for gauge in _OF_ALL)
+        self.gaps: list[Gauge] = [gauge.labels(*key) for gauge in _OF_GAPS] if numbered else []
+        """Missing trades, open gaps and those given up; none where nothing is known to be missing."""
+
+    def remove(self) -> None:
+        for gauge in (*_OF_ALL, *_OF_GAPS):
+            gauge.remove(*self._key)
 
 
 class SymbolMetrics:
     """What this process exposes of a partition's symbols, while it owns it."""
 
-    _room: ClassVar = metrics.MOST_SYMBOLS
-    """How many more symbols of this process may have series."""
+    _exposed: ClassVar[dict[Key, _Series]] = {}
+    """Of all partitions of this process: the first so many symbols that it meets."""
 
     def __init__(self) -> None:
-        self._series: dict[Key, Series] = {}
+        self._known: dict[Key, _Series | None] = {}
+
+    @classmethod
+    def exposed(cls) -> list[SymbolId]:
+        """Return this process's symbols that have series of their own."""
+        return [SymbolId(*key) for key in cls._exposed]
+
+    @classmethod
+    def note_changes(cls, changes: Iterable[Change]) -> None:
+        """Note the last 24 hours of symbols of this process."""
+        for change in changes:
+            series = cls._exposed.get(change.symbol)
+            if series is not None:
+                series.volume.set(float(change.volume))
 
     def note_ledger(self, rows: Iterable[LedgerRow]) -> None:
         """Note how far each symbol is, and how much of it is missing."""
         for row in rows:
-            key = row.venue, row.symbol
-            series = self._series.get(key)
+            series = self._series_of((row.venue, row.symbol), numbered=row.numbered)
             if series is None:
-                series = self._series[key] = self._make(key, numbered=row.numbered)
-            if series:
-                series[0].set(row.watermark_us / 1e6)
-            if len(series) > len(_EVERY):
-                series[2].set(sum([last - first + 1 for first, last in row.missing]))
+                continue
+            series.watermark.set(row.watermark_us / 1e6)
+            if series.gaps:
+                series.gaps[0].set(sum([last - first + 1 for first, last in row.missing]))
 
-    def note_prices(self, prices: Iterable[Trade]) -> None:
-        """Note the last trade of symbols that traded."""
-        for trade in prices:
-            series = self._series.get((trade.venue, trade.symbol))
-            if series:
-                series[1].set(float(trade.price))
+    def note_prices(self, last: Mapping[Key, Trade]) -> dict[Key, Trade]:
+        """Note last trades of symbols; return those of symbols that no ledger has named yet."""
+        for key, trade in last.items():
+            series = self._known.get(key)
+            if series is not None:
+                series.price.set(float(trade.price))
+        return {key: trade for key, trade in last.items() if key not in self._known}
 
     def note_open_gaps(self, gaps: Mapping[Key, Sequence[Gap]]) -> None:
         """Note all gaps of some symbols that are not healed."""
         for key, members in gaps.items():
-            series = self._series.get(key, ())
-            if len(series) > len(_EVERY):
+            series = self._known.get(key)
+            if series is not None and series.gaps:
                 given_up = sum(gap.state == "unrecoverable" for gap in members)
-                series[3].set(len(members) - given_up)
-                series[4].set(given_up)
+                series.gaps[1].set(len(members) - given_up)
+                series.gaps[2].set(given_up)
 
     def note_changed_gaps(self, gaps: Iterable[Gap], now_us: int) -> None:
         """Note the gaps that have just been healed by trades, and how long that took.
@@ -74,17 +97,22 @@ class SymbolMetrics:
 
     def forget(self) -> None:
         """Leave the symbols to the next owner, who may be another process."""
-        for key, series in self._series.items():
-            for gauge in (*_EVERY, *_NUMBERED)[: len(series)]:
-                gauge.remove(*key)
-            SymbolMetrics._room += bool(series)
-        self._series.clear()
+        for key, series in self._known.items():
+            if series is not None:
+                series.remove()
+                self._exposed.pop(key, None)
+        self._known.clear()
 
-    def _make(self, key: Key, *, numbered: bool) -> Series:
-        if not SymbolMetrics._room:
+    def _series_of(self, key: Key, *, numbered: bool) -> _Series | None:
+        if key not in self._known:
+            self._known[key] = self._make(key, numbered=numbered)
+        return self._known[key]
+
+    def _make(self, key: Key, *, numbered: bool) -> _Series | None:
+        if len(self._exposed) >= metrics.MOST_SYMBOLS:
             _log.warning("%s:%s has no metrics: %d symbols have", *key, metrics.MOST_SYMBOLS)
-            return ()
-        SymbolMetrics._room -= 1
+            return None
         metrics.WORKER_HEALED.labels(key[0])
         metrics.WORKER_HEAL_S.labels(key[0])
-        return tuple(gauge.labels(*key) for gauge in (_EVERY + _NUMBERED if numbered else _EVERY))
+        series = self._exposed[key] = _Series(key, numbered=numbered)
+        return series

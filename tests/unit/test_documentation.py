@@ -66,7 +66,7 @@ def exposed_metrics() -> Iterator[str]:
 
 @each_document
 def test_metrics_exist_under_the_name_that_is_served(document: Path) -> None:
-    assert named(document, r"\btickplant_[a-z_]*[a-z]\b") - set(exposed_metrics()) == set()
+    assert named(document, r"\btickplant_[a-z0-9_]*[a-z0-9]\b") - set(exposed_metrics()) == set()
 
 
 def options_of(command: str) -> set[str]:

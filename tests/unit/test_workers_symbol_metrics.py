@@ -4,6 +4,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from db.commit import LedgerRow
+from tickplant import metrics
 from tickplant.market import Gap
 from workers.symbol_metrics import SymbolMetrics
 
@@ -57,7 +58,8 @@ def test_gaps_that_may_heal_are_told_from_those_that_will_not() -> None:
 
 
 def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SymbolMetrics, "_room", 2)
+    monkeypatch.setattr(metrics, "MOST_SYMBOLS", 2)
+    monkeypatch.setattr(SymbolMetrics, "_exposed", {})
     exposed, others = SymbolMetrics(), SymbolMetrics()
     exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
     others.note_ledger([row("D", [])])
