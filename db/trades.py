@@ -1,5 +1,6 @@
 """The trades table, as it is read: pages in order of event time and trade id, and the last trade."""
 
+from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -66,6 +67,36 @@ async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> T
         *symbol,
     )
     return trade_of(row) if row else None
+
+
+async def stream_trades(
+    connection: asyncpg.Connection, symbol: SymbolId, *, start_us: int, end_us: int, numbered: bool
+) -> AsyncGenerator[list[Trade], None]:
+    """Yield the trades of a stretch of time in batches, in constant memory however many there are.
+
+    Args:
+        connection: to the database, in no transaction.
+        symbol: whose.
+        start_us: inclusive, by event time.
+        end_us: exclusive.
+        numbered: whether the ids are the venue's. These rise with time but for a few, so that trades come in
+            order of time, as they lie in the index; those with ids of ours come in order of id.
+    """
+    order = "event_time, trade_id" if numbered else "trade_id"
+    query = (
+        f"select {_COLUMNS} from trades"  # noqa: S608 - constants only
+        f" where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4 order by {order}"
+    )
+    async with connection.transaction(readonly=True):
+        # Along the index, if there is one in this order, rather than sort everything before the first row.
+        await connection.execute("set local enable_sort = off")
+        cursor = await connection.cursor(query, *symbol, time_of(start_us), time_of(end_us))
+        while rows := await cursor.fetch(_STREAMED):
+            yield [trade_of(row) for row in rows]
+
+
+_STREAMED: Final = 5_000
+"""Trades of a batch."""
 
 
 def trade_of(row: asyncpg.Record) -> Trade:

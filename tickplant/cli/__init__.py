@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "backfill": "fetch a symbol's past from its venue",
     "verify": "compare candles with the venue's own, and mend what differs",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
+    "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
     "doctor": "check settings and servers, and say how to mend what is wrong",
 }

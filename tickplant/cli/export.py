@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from tickplant.cli.progress import row_progress
 from tickplant.cli.reading import find_symbol, open_database, parse_time
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
@@ -66,7 +67,7 @@ def run(args: Namespace) -> int:
     if args.what == "trades" and args.interval:
         raise FatalError("--interval goes with candles; trades have none")
     settings = read_settings()
-    with _open_output(args.output) as output, _progress(hidden=_on_terminal(args)) as progress:
+    with _open_output(args.output) as output, row_progress(hidden=_on_terminal(args)) as progress:
         asyncio.run(_export(settings, args, output, progress))
         try:
             output.flush()
@@ -128,19 +129,6 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
     except OSError as error:
         raise FatalError(f"can't write {path}: {error.strerror or error}") from error
-
-
-@contextmanager
-def _progress(*, hidden: bool) -> Iterator["Progress"]:
-    """Show progress on the standard error, if a person sees it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=Console(stderr=True), disable=hidden or not sys.stderr.isatty()
-    ) as progress:
-        yield progress
 
 
 def _on_terminal(args: Namespace) -> bool:

@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING
 from tickplant.settings import Settings, variable
 
 if TYPE_CHECKING:
+    from tickplant.averages import AverageSpecs
     from workers.strategies import Strategy
 
 
-def load(
-    settings: Settings, words: Sequence[str] | None = None, *, source: str = variable("strategies")
+def load(settings: Settings) -> "tuple[type[Strategy], ...]":
+    """Load the strategies of the settings, for workers.
+
+    Raises:
+        SettingsError: naming everything that is wrong with any of them.
+    """
+    specs = settings.average_specs if "averages" in settings.roles else None
+    return load_named(settings, settings.strategies, specs, source=variable("strategies"))
+
+
+def load_named(
+    settings: Settings, words: Sequence[str], specs: "AverageSpecs | None", *, source: str
 ) -> "tuple[type[Strategy], ...]":
-    """Load strategies, their parameters as in settings.
+    """Load strategies; `anomaly` has the parameters of its own settings.
 
     Args:
         settings: as read.
-        words: what names them; None takes the settings'.
+        words: what names the strategies.
+        specs: which averages there are; None for none, and no statistics.
         source: where the words are from, for messages.
 
     Raises:
@@ -34,9 +46,4 @@ def load(
         "iqr": settings.anomaly_iqr,
         "points": settings.anomaly_points,
     }
-    return load_strategies(
-        settings.strategies if words is None else words,
-        settings.average_specs if "averages" in settings.roles else None,
-        {"anomaly": anomaly},
-        source=source,
-    )
+    return load_strategies(words, specs, {"anomaly": anomaly}, source=source)

@@ -1,0 +1,145 @@
+"""Strategies and the paper bot over stored trades, by the very roles that run live. Pure.
+
+Trades before the begin warm everything up: averages, what strategies keep in mind, and which opinions they
+hold. At the begin the signals are counted from 1, and the bot opens its account.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from db.averages import Remembered
+from db.signals import StrategyState
+from tickplant.averages import AverageSpecs
+from tickplant.derived import Signal
+from tickplant.market import SymbolId, Trade, fold_runs
+from tickplant.paper import Account, Changes, Rules
+from workers.averages import SymbolAverages
+from workers.bot import SymbolBot
+from workers.id_order import IdOrder
+from workers.ledger import Ledger
+from workers.open_candles import OpenCandles, minute_of
+from workers.signals import SymbolSignals
+from workers.strategies.base import Strategy
+from workers.strategies.runner import StrategyFailure
+from workers.symbol_roles import SymbolRoles
+
+
+class Outcome(NamedTuple):
+    """What has followed from some trades."""
+
+    signals: list[Signal]
+    changes: Changes | None
+    """Of the account; None for none."""
+    failures: list[StrategyFailure]
+
+
+class Backtest:
+    """One symbol's roles, fed with stored trades."""
+
+    def __init__(
+        self,
+        symbol: SymbolId,
+        strategies: Sequence[type[Strategy]],
+        specs: AverageSpecs,
+        rules: Rules,
+        *,
+        start_us: int,
+        warm_up_us: int,
+        remembered: Mapping[str, Remembered],
+        numbered: bool,
+        gap_wait_ms: int,
+    ) -> None:
+        """Begin.
+
+        Args:
+            symbol: whose trades.
+            strategies: which to run.
+            specs: which averages are computed.
+            rules: how the bot trades.
+            start_us: the first moment that counts.
+            warm_up_us: that of the first trade; candles of all intervals that strategies read begin there.
+            remembered: by interval, the candles that had closed by then.
+            numbered: whether the venue numbers its trades.
+            gap_wait_ms: how long later trades wait for a missing one.
+        """
+        self._symbol = symbol
+        self._strategies = strategies
+        self._start_us = start_us
+        self._ledger = Ledger.empty(numbered=numbered)
+        self._order = IdOrder(None, wait_ms=gap_wait_ms)
+        self._candles = OpenCandles(minute_us=minute_of(warm_up_us))
+        self._averages = SymbolAverages(*symbol, specs, remembered)
+        self._bot = SymbolBot(*symbol, rules, None)
+        self._signals = SymbolSignals(*symbol, strategies)
+        self._begun = start_us <= warm_up_us
+        self._roles = self._make_roles(warm_up_us)
+        self._states: dict[str, StrategyState] = {}
+        self._now_ms = 0
+        self.trades = 0
+        """Since the begin; so are the following."""
+        self.first: Trade | None = None
+        self.last: Trade | None = None
+
+    @property
+    def account(self) -> Account:
+        """The bot's account as it is."""
+        return self._bot.account
+
+    def feed(self, trades: Sequence[Trade]) -> Outcome:
+        """Take trades, at least one; they come in the order of their ids or nearly so."""
+        early = 0
+        if not self._begun:
+            start_us = self._start_us
+            later = (place for place, it in enumerate(trades) if it.event_time_us >= start_us)
+            early = next(later, len(trades))
+            self._absorb(trades[:early])
+            if early == len(trades):
+                return self._take()
+            self._begin()
+        self._absorb(trades[early:])
+        self.trades += len(trades) - early
+        self.first, self.last = self.first or trades[early], trades[-1]
+        return self._take()
+
+    def end(self, time_us: int) -> Outcome:
+        """Take the venue's time, up to which all trades have been fed, so that the last candles close."""
+        self._roles.pass_time(time_us, self._ledger, max(self._now_ms, time_us // 1000))
+        return self._take()
+
+    def _begin(self) -> None:
+        """Go on from what strategies have in mind, with signals counted anew and the bot."""
+        self._roles.pass_time(self._start_us - 1, self._ledger, self._now_ms)
+        self._take()
+        states = [state._replace(number=0) for state in self._states.values()]
+        self._signals = SymbolSignals(*self._symbol, self._strategies, states)
+        self._begun = True
+        self._roles = self._make_roles(self._start_us - 1)
+
+    def _make_roles(self, time_us: int) -> SymbolRoles:
+        return SymbolRoles(
+            order=self._order,
+            candles=self._candles,
+            time_us=time_us,
+            averages=self._averages,
+            signals=self._signals,
+            alerts=None,
+            bot=self._bot if self._begun else None,
+        )
+
+    def _absorb(self, trades: Sequence[Trade]) -> None:
+        ledger = self._ledger
+        if not trades:
+            return
+        if not ledger.admit_all([trade.trade_id for trade in trades]):
+            trades = [trade for trade in trades if ledger.admit(trade.trade_id)]
+        self._now_ms = max(self._now_ms, trades[-1].event_time_us // 1000)
+        self._roles.absorb(trades, fold_runs(trades), ledger, self._now_ms)
+
+    def _take(self) -> Outcome:
+        self._roles.take()  # what is not asked for here
+        taken = self._signals.take()
+        if taken is None:
+            return Outcome([], self._bot.take(), [])
+        self._states |= {state.strategy: state for state in taken.states}
+        signals = taken.signals if self._begun else []
+        return Outcome(signals, self._bot.take(), taken.failures)
