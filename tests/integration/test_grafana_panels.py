@@ -18,6 +18,8 @@ from dashboards import DASHBOARDS, PROMETHEUS, SQL, Json, Range, Values, expand_
 from played import Plant, Prometheus, plant_of
 from working import until
 
+from db.roles import READER
+
 LOADED = [dashboards.load(path) for path in DASHBOARDS]
 RATE_INTERVAL = "1m"
 
@@ -56,6 +58,7 @@ class Database:
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(url)
+    await connection.execute(f"set role {READER}")  # with the rights of Grafana's login
     yield connection
     await connection.close()
 
