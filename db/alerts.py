@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,6 +15,17 @@ from tickplant.market import SymbolId
 
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Alert).decode
+
+
+class StoredClose(NamedTuple):
+    """The close of a minute that had trades."""
+
+    time_us: int
+    """When the minute ended."""
+    price: Decimal
+    last_event_time_us: int
+    last_trade_id: int
+    """With the time: the trade that made it."""
 
 
 async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, list[AlertState]]:
@@ -35,8 +46,8 @@ async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId
 
 async def read_closes(
     pool: asyncpg.Pool, partition: int, count: int, until_us: Mapping[SymbolId, int] | None = None
-) -> dict[SymbolId, list[tuple[int, Decimal]]]:
-    """Return close times and closes of the newest closed minutes of a partition's symbols, oldest first.
+) -> dict[SymbolId, list[StoredClose]]:
+    """Return the closes of the newest closed minutes of a partition's symbols, oldest first.
 
     Args:
         pool: connections.
@@ -54,10 +65,7 @@ async def read_closes(
         [symbol for _, symbol in until],
         [time_of(time_us) for time_us in until.values()],
     )
-    return {
-        SymbolId(venue, symbol): list(zip(times_us, closes, strict=True))
-        for venue, symbol, times_us, closes in rows
-    }
+    return {SymbolId(venue, symbol): list(map(StoredClose, *columns)) for venue, symbol, *columns in rows}
 
 
 async def read_firings_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Firing]:
@@ -173,9 +181,11 @@ left join unnest($3::text[], $4::text[], $5::timestamptz[]) as u (venue, symbol,
     on u.venue = l.venue and u.symbol = l.symbol
 cross join lateral (
     select array_agg((extract(epoch from open_time) * 1000000)::int8 + 60000000 order by open_time),
-        array_agg(close order by open_time)
+        array_agg(close order by open_time),
+        array_agg((extract(epoch from last_event_time) * 1000000)::int8 order by open_time),
+        array_agg(last_trade_id order by open_time)
     from (
-        select open_time, close from candles
+        select open_time, close, last_event_time, last_trade_id from candles
         where venue = l.venue and symbol = l.symbol and "interval" = '1m' and closed
             and open_time <= coalesce(u.until, 'infinity') - interval '1 minute'
         order by open_time desc limit $2

@@ -1,11 +1,11 @@
 """The alerts of one partition's symbols. Pure."""
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
-from db.alerts import AlertRows
+from db.alerts import AlertRows, StoredClose
 from tickplant.derived import AlertState
 from tickplant.market import SymbolId
+from workers.alerts.closes import Close
 from workers.alerts.symbol import SymbolAlerts
 
 
@@ -16,7 +16,7 @@ class PartitionAlerts:
         self,
         partition: int,
         states: Mapping[SymbolId, Sequence[AlertState]],
-        closes: Mapping[SymbolId, Sequence[tuple[int, Decimal]]],
+        closes: Mapping[SymbolId, Sequence[StoredClose]],
     ) -> None:
         """Begin with what the database holds.
 
@@ -39,7 +39,11 @@ class PartitionAlerts:
         """
         alerts = self._symbols.get(symbol)
         if alerts is None:
-            alerts = SymbolAlerts(self._states.get(symbol, ()), self._closes.get(symbol, ()), last_us)
+            closes = [
+                Close(time_us, price, (event_time_us, trade_id))
+                for time_us, price, event_time_us, trade_id in self._closes.get(symbol, ())
+            ]
+            alerts = SymbolAlerts(self._states.get(symbol, ()), closes, last_us)
             self._symbols[symbol] = alerts
         return alerts
 

@@ -183,6 +183,8 @@ class SymbolRoles:
 
     def _merge(self, run: Candle) -> None:
         for part in self._candles.add(run):
+            if self._alerts is not None:
+                self._alerts.correct(part)
             if self._averages is not None and self._averages.correct(part):
                 self._news.corrected.append(part)
 

@@ -87,9 +87,10 @@ async def test_closes_are_the_newest_closed_ones_up_to_where_roles_have_come(poo
         " from generate_series(1, 9) i cross join lateral (select to_timestamp(i * 60)) as x (t)"
     )
     closes = (await read_closes(pool, 0, 3))[AAA]
-    assert closes == [(number * 60_000_000 + 60_000_000, Decimal(number)) for number in (6, 7, 8)]
+    minutes_us = {number: number * 60_000_000 for number in (6, 7, 8)}
+    assert closes == [(us + 60_000_000, Decimal(number), us, number) for number, us in minutes_us.items()]
     closes = (await read_closes(pool, 0, 3, {AAA: 4 * 60_000_000 + 1}))[AAA]
-    assert [close for _, close in closes] == [1, 2, 3]
+    assert [close.price for close in closes] == [1, 2, 3]
 
 
 def many(count: int) -> Sequence[Alert]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US
 from tickplant.market import Trade, fold
-from workers.alerts.closes import MOST, Closes
+from workers.alerts.closes import MOST, Close, Closes
 from workers.alerts.symbol import SymbolAlerts
 from workers.roles import Closed, Last
 
@@ -179,15 +179,18 @@ def test_only_what_changed_is_to_be_stored() -> None:
 
 
 def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
-    minutes = [(number * MINUTE_US, Decimal(number)) for number in range(1, 2 * MOST)]
+    minutes = [Close(number * MINUTE_US, Decimal(number), (number, 5)) for number in range(1, 2 * MOST)]
     closes = Closes()
-    for time_us, price in minutes:
-        closes.put(time_us, price)
-    newest_us = minutes[-1][0]
+    for close in minutes:
+        closes.put(close)
+    newest_us = minutes[-1].time_us
     day_ago_us = newest_us - 24 * 60 * MINUTE_US
     assert closes.as_of(day_ago_us + 1) == day_ago_us // MINUTE_US
     assert closes.as_of(day_ago_us - 1) is None
-    closes.put(newest_us - MINUTE_US, Decimal("0.5"))
+    before = minutes[-2]
+    closes.put(before._replace(price=Decimal("0.5"), last=(before.last[0], 6)))
+    assert closes.as_of(newest_us - 1) == Decimal("0.5")
+    closes.put(before._replace(price=Decimal("0.7"), last=(before.last[0], 4)))
     assert closes.as_of(newest_us - 1) == Decimal("0.5")
     assert Closes(minutes).as_of(day_ago_us) == closes.as_of(day_ago_us)
 
@@ -266,7 +269,10 @@ class Worker:
 
     def restart(self) -> None:
         closed = [it for it in self.trades if it.event_time_us < self.closed_us]
-        closes = [(it.open_time_us + MINUTE_US, it.close) for it in fold(closed)]
+        closes = [
+            Close(it.open_time_us + MINUTE_US, it.close, (it.last_event_time_us, it.last_trade_id))
+            for it in fold(closed)
+        ]
         last_us = max((it.event_time_us for it in self.trades), default=None)
         self.symbol = SymbolAlerts(self.states.values(), closes, last_us)
 

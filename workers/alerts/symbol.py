@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import BASE, MINUTE_US
 from tickplant.market import Candle, Trade
-from workers.alerts.closes import Closes
+from workers.alerts.closes import Close, Closes
 from workers.alerts.ladder import Ladder
 from workers.alerts.silences import Silences
 from workers.alerts.watched import Watched
@@ -39,14 +39,14 @@ class SymbolAlerts:
     def __init__(
         self,
         states: Iterable[AlertState] = (),
-        closes: Iterable[tuple[int, Decimal]] = (),
+        closes: Iterable[Close] = (),
         last_us: int | None = None,
     ) -> None:
         """Begin with what the database holds.
 
         Args:
             states: the symbol's alerts.
-            closes: close times and closes of its newest closed minutes, ascending.
+            closes: of its newest closed minutes, in order of time.
             last_us: event time of the last trade that its roles have been told; None where there was none.
         """
         self._closes = Closes(closes)
@@ -92,9 +92,11 @@ class SymbolAlerts:
         return []
 
     def correct(self, candle: Candle) -> None:
-        """Take a candle that has closed, or was changed by a late trade."""
+        """Take a candle that has closed, or a late part of one."""
         if candle.interval == BASE:
-            self._closes.put(candle.open_time_us + MINUTE_US, candle.close)
+            last = candle.last_event_time_us, candle.last_trade_id
+            self._closes.put(Close(candle.open_time_us + MINUTE_US, candle.close, last))
+            self._enter(self._minute_us)
             self._minute_us = _NO_MINUTE
 
     def time(self, time_us: int) -> list[Firing]:
