@@ -134,7 +134,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0
-    """Where ingest and workers serve /metrics; 0: any free port under `up`, none otherwise."""
+    """Where all but the API serve /metrics; 0: any free port under `up`, none otherwise."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
