@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from api_plant import BTC, ETH, PARTITIONS, T0, Plant, all_pages, live, on_one_variant, running_plant
 from msgspec.structs import replace
-from working import until, working
+from working import START_US, publishing, trade, until, working
 
 from db.bot import BotRows
 from tickplant import wire
@@ -139,3 +139,54 @@ async def test_wrong_switchings_are_refused(plant: Plant) -> None:
         assert answer.status_code == 400, body
         assert answer.headers["content-type"] == "application/problem+json"
     assert (await plant.get("/api/v1/bot"))["switch"]["version"] == 0
+
+
+async def test_signals_of_workers_are_followed_at_the_price_of_the_next_trade(
+    redis_url: str, database_url: str
+) -> None:
+    """Over an hour of prices that rise and fall, everything that is told agrees with everything stored."""
+    symbol = SymbolId("binance", "AAAUSDT")
+    wave = [*range(100, 140), *range(140, 100, -1), *range(100, 120)]
+    trades = [
+        trade(2 * minute + number, at_us=START_US + minute * MINUTE_US + number, price=f"{price + number}.50")
+        for minute, price in enumerate(wave)
+        for number in range(2)
+    ]
+    async with (
+        working(redis_url, database_url),
+        running_plant(redis_url, database_url, symbols=[symbol]) as plant,
+        publishing(redis_url) as publisher,
+        plant.socket() as socket,
+    ):
+        await live(plant)
+        await socket.subscribe("signals", "bot", "unified:AAAUSDT")
+        for start in range(0, len(trades), 25):
+            await publisher.publish(trades[start : start + 25])
+        told: dict[str, list[Any]] = {"signal": [], "account": [], "unified": []}
+        while not told["unified"] or told["unified"][-1]["trade_id"] < trades[-1].trade_id:
+            message = await socket.receive()
+            if message["type"] in told:
+                told[message["type"]].append(message["data"])
+        answer = await plant.get("/api/v1/bot")
+        crosses = [each for each in told["signal"] if each["strategy"] == "cross"]
+        orders = answer["orders"][::-1]
+        assert len(crosses) >= 2
+        assert [(each["strategy"], each["signal_number"]) for each in orders] == [
+            (each["strategy"], each["number"]) for each in crosses
+        ]
+        prices = {made.trade_id: Decimal(made.price) for made in trades}
+        slippage = {"buy": Decimal("1.0005"), "sell": Decimal("0.9995")}
+        fills = [
+            each["fill"] | {"after": each["trade_id"], "side": each["side"]}
+            for each in orders
+            if each["fill"]
+        ]
+        assert fills
+        for fill in fills:
+            assert fill["trade_id"] == fill["after"] + 1
+            assert Decimal(fill["price"]) == prices[fill["trade_id"]] * slippage[fill["side"]]
+        (account,) = answer["accounts"]
+        assert told["account"][-1] == account
+        equity = (await plant.get("/api/v1/bot/equity/AAAUSDT"))["equity"]
+        assert len(equity) == len(wave) - 1
+        assert told["unified"][-1]["signals"]["cross"] == crosses[-1]
