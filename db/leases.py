@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from db.pool import transaction
 from tickplant.streams import entry_order
 
 
@@ -87,6 +88,41 @@ async def take_lease(pool: asyncpg.Pool, role: str, partition: int, owner: str, 
         ttl_s,
     )
     return Lease(role, partition, owner, row["epoch"], row["entry_id"]) if row else None
+
+
+async def advance(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, entry_id: str) -> None:
+    """Move the committed entry of a lease under which nothing else is written to the database.
+
+    Raises:
+        LeaseLostError: another owner has taken the partition; nothing has changed.
+    """
+    async with transaction(pool) as connection:
+        await connection.execute(
+            "select advance($1, $2, $3, $4, $5, $6)",
+            lease.role,
+            lease.partition,
+            lease.owner,
+            lease.epoch,
+            expected_entry_id,
+            entry_id,
+        )
+
+
+async def forget_roles(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:
+    """Delete the leases of roles that nobody works in any more, and with them how far they had come.
+
+    Returns:
+        Whether it was done; not while somebody holds one of them.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        alive: bool = await connection.fetchval(
+            "select exists (select from lease where role = any($1) and owner is not null"
+            " and expires_at > clock_timestamp())",
+            roles,
+        )
+        if not alive:
+            await connection.execute("delete from lease where role = any($1)", roles)
+    return not alive
 
 
 async def release_lease(pool: asyncpg.Pool, lease: Lease) -> None:

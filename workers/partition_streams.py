@@ -17,6 +17,7 @@ from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
     GAPS,
+    MIRROR_RESULTS,
     PRICES,
     START,
     UNIFIED,
@@ -24,6 +25,7 @@ from tickplant.streams import (
     group_name,
     live_stream,
     owner_key,
+    results_stream,
     signals_stream,
     trades_stream,
     unified_stream,
@@ -70,9 +72,9 @@ if #ARGV > 4 then redis.call('HSET', KEYS[3], unpack(ARGV, 5)) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 """
 
-# KEYS: owner hash, live stream, signals, unified stream, unified hash. ARGV: epoch, committed entry, live
-# updates kept, update, entries kept of the other streams, number of signals, these, then symbols, each with
-# its unified state.
+# KEYS: owner hash, live stream, signals, unified stream, unified hash; where there is something to mirror to
+# Kafka also results and their mirror's owner hash. ARGV: epoch, committed entry, live updates kept, update,
+# entries kept of the other streams, number of signals, these, then symbols, each with its unified state.
 _TELL: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
@@ -82,10 +84,13 @@ if #ARGV >= first then
     redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', unpack(ARGV, first))
     redis.call('HSET', KEYS[5], unpack(ARGV, first))
 end
+if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
+    redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])
+end
 redis.call('HSET', KEYS[1], 'told', ARGV[2])
 """
 _TOLD_ENTRIES: Final = 10_000
-"""About how many signals, and how many unified updates, a partition keeps for consumers."""
+"""About how many signals, unified updates, and updates to be mirrored, a partition keeps for consumers."""
 
 
 class Taken(NamedTuple):
@@ -193,7 +198,7 @@ class PartitionStreams:
         return min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
 
     async def tell(self, update: wire.LiveUpdate, committed: str) -> None:
-        """Publish what has been committed: live, and in the streams of signals and of unified updates.
+        """Publish what has been committed: live, and in the streams of signals, unified updates and results.
 
         Args:
             update: what there is to tell.
@@ -204,6 +209,8 @@ class PartitionStreams:
         """
         partition = self._lease.partition
         keys = [self._owner, self._live, signals_stream(partition), unified_stream(partition), UNIFIED]
+        if update.candles or update.signals or update.firings:
+            keys += results_stream(partition), owner_key(MIRROR_RESULTS, partition)
         payload = wire.encode_update(update)
         signals = [msgspec.json.encode(signal_view(signal)) for signal in update.signals]
         arguments: list[Any] = [self._lease.epoch, committed, self._kept(payload), payload]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 from zlib import crc32
 
 from redis.exceptions import RedisError
@@ -16,12 +16,18 @@ from tickplant.backoff import Backoff
 from tickplant.errors import LeaseLostError
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import is_passing
-from workers.partition import Partition
 
 _log = logging.getLogger(__name__)
 
 OUTAGE: Final = (*DATABASE_OUTAGE, *REDIS_OUTAGE)
 _TICKS_PER_LEASE: Final = 10
+
+
+class Work(Protocol):
+    """What the owner of a partition does."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, and commit."""
 
 
 def preferred_owner(partition: int, owners: Sequence[str]) -> str:
@@ -61,7 +67,7 @@ class Runtime:
         lease_s: float,
         pool: Pool,
         probe: Callable[[], Awaitable[None]],
-        make: Callable[[Lease], Partition],
+        make: Callable[[Lease], Work],
     ) -> None:
         """Take what is needed.
 
@@ -135,7 +141,13 @@ class Runtime:
         return sum(not task.done() for _, _, task in list(self._working.values()))
 
     def _start(self, lease: Lease) -> None:
-        _log.info("partition %d taken, epoch %d, from entry %s", lease.partition, lease.epoch, lease.entry_id)
+        _log.info(
+            "partition %d taken for %s, epoch %d, from entry %s",
+            lease.partition,
+            lease.role,
+            lease.epoch,
+            lease.entry_id,
+        )
         metrics.WORKER_LEASE_CHANGES.labels(self._role, "taken").inc()
         stop = asyncio.Event()
         task = asyncio.create_task(self._make(lease).run(stop))
@@ -176,7 +188,7 @@ class Runtime:
                 continue
             del self._working[partition]
             await release_lease(self._pool, lease)
-            _log.info("partition %d given back", partition)
+            _log.info("partition %d given back by %s", partition, lease.role)
             metrics.WORKER_LEASE_CHANGES.labels(self._role, "given back").inc()
 
 
