@@ -119,6 +119,9 @@ WORKER_REVISED = Counter(
 )
 WORKER_UPDATES = Counter("tickplant_worker_live_updates", "Live updates published")
 WORKER_SIGNALS = Counter("tickplant_worker_signals", "Signals that strategies have said", ["strategy"])
+WORKER_STRATEGY_FAILURES = Counter(
+    "tickplant_worker_strategy_failures", "Strategies put aside for a symbol, having gone wrong", ["strategy"]
+)
 WORKER_FIRINGS = Counter("tickplant_worker_alert_firings", "Alerts that fired, by kind", ["kind"])
 WORKER_PRICE = Gauge(
     "tickplant_worker_price",

@@ -17,6 +17,7 @@ from tickplant.streams import entry_order, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
 from workers.ledger import Ledger
 from workers.partition_roles import PartitionRoles
+from workers.strategies.runner import StrategyFailure
 from workers.symbol import SymbolState
 
 ROLE: Final = "candles"
@@ -164,6 +165,10 @@ class CandleMaker:
             derived.rows,
             derived.told,
         )
+
+    def take_failures(self) -> list[StrategyFailure]:
+        """Return the strategies that were put aside, as of the last batch taken."""
+        return self._roles.take_failures()
 
     def _absorb_trades(self, trades: list[Trade], *, numbered: bool) -> list[Trade] | None:
         """Absorb a batch.

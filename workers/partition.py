@@ -12,6 +12,7 @@ from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
 from db.signals import read_signals_of_entry
+from tickplant import metrics
 from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient
 from tickplant.wire import LiveUpdate
@@ -19,6 +20,7 @@ from workers.candles import CandleMaker
 from workers.loading import RoleSettings, load_roles
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_streams import PartitionStreams, later
+from workers.strategies.runner import StrategyFailure
 
 _log = logging.getLogger(__name__)
 
@@ -179,6 +181,17 @@ class Partition:
         if self._commit is not None:
             await self._commit
         self._commit = asyncio.create_task(self._write(maker.take_batch()))
+        for failure in maker.take_failures():
+            await self._put_aside(failure)
+
+    async def _put_aside(self, failure: StrategyFailure) -> None:
+        """Tell of a strategy that has gone wrong, and keep what it said."""
+        metrics.WORKER_STRATEGY_FAILURES.labels(failure.strategy).inc()
+        _log.error(
+            "strategy %s put aside for %s:%s: %s\n%s",
+            *(failure.strategy, failure.venue, failure.symbol, failure.reason, failure.traceback),
+        )
+        await self._streams.keep_failure(failure)
 
     async def _write(self, batch: Batch) -> None:
         with self._metrics.committing():

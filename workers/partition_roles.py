@@ -18,6 +18,7 @@ from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
 from workers.partition_bots import PartitionBots
 from workers.partition_signals import PartitionSignals
+from workers.strategies.runner import StrategyFailure
 from workers.symbol_roles import SymbolRoles, Waiting
 from workers.unified import Unifier
 
@@ -156,6 +157,10 @@ class PartitionRoles:
             unified=tuple(self._unifier.join(trade) for trade in traded),
         )
         return Derived([rows for rows in taken if rows is not None], told)
+
+    def take_failures(self) -> list[StrategyFailure]:
+        """Return the strategies that have been put aside since the last call, as of the last `take`."""
+        return self._signals.take_failures() if self._signals else []
 
     def _take_waiting(self, touched: Mapping[SymbolId, SymbolRoles]) -> WaitingRows | None:
         waiting = {key: kept for key, roles in touched.items() if (kept := roles.waiting) is not None}

@@ -29,8 +29,7 @@ class PartitionSignals:
         self._strategies = strategies
         self._states = states
         self._symbols: dict[SymbolId, SymbolSignals] = {}
-        self.failures: list[StrategyFailure] = []
-        """Strategies put aside since somebody took them from here."""
+        self._failures: list[StrategyFailure] = []
 
     def of(self, symbol: SymbolId) -> SymbolSignals:
         """Return the strategies of a symbol, in the state that was stored."""
@@ -43,7 +42,12 @@ class PartitionSignals:
     def take(self) -> SignalRows | None:
         """Return what to store of what has come since the last call; None if nothing has."""
         changes = [taken for it in self._symbols.values() if (taken := it.take()) is not None]
-        self.failures += [failure for each in changes for failure in each.failures]
+        self._failures += [failure for each in changes for failure in each.failures]
         signals = [signal for each in changes for signal in each.signals]
         states = [state for each in changes for state in each.states]
         return SignalRows(self._partition, signals, states) if signals or states else None
+
+    def take_failures(self) -> list[StrategyFailure]:
+        """Return the strategies that have been put aside since the last call, as of the last `take`."""
+        failures, self._failures = self._failures, []
+        return failures

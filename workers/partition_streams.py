@@ -30,6 +30,7 @@ from tickplant.streams import (
     trades_stream,
     unified_stream,
 )
+from workers.strategies.runner import StrategyFailure
 from workers.trimming import Entry, Trimmer
 
 _LIVE_BYTES: Final = 16 * 1024 * 1024
@@ -244,6 +245,12 @@ class PartitionStreams:
         await keep_dead_letter(
             self._redis, source=f"{self._stream} {entry_id}", reason=reason, payload=payload
         )
+
+    async def keep_failure(self, failure: StrategyFailure) -> None:
+        """Keep what a strategy that went wrong said, for inspection."""
+        source = f"strategy {failure.strategy} of {failure.venue}:{failure.symbol}"
+        payload = {b"payload.traceback": failure.traceback.encode()}
+        await keep_dead_letter(self._redis, source=source, reason=failure.reason, payload=payload)
 
     async def lag(self) -> int:
         """Return how many entries the stream holds after the group's position."""

@@ -1,0 +1,103 @@
+"""Roles in the owner's pass, on real servers."""
+
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+import stored
+from conftest import VARIANTS
+from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, stored_count, trade, until, working
+
+from tickplant.derived import Unified
+from tickplant.redis_client import open_redis
+from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
+from workers.roles import Run
+from workers.strategies import NEITHER, Held, Opinion, Strategy
+
+on_one_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+
+
+class Broken(Strategy):
+    """Goes wrong at its third trade."""
+
+    name = "broken"
+    trades = True
+    seen: int = 0
+
+    def run(self, run: Run) -> list[Held]:
+        self.seen += len(run.trades)
+        if self.seen >= 3:
+            raise ValueError("no more")
+        return []
+
+
+class Odd(Strategy):
+    """Buys at odd prices."""
+
+    name = "odd"
+    trades = True
+    cooldown_s: ClassVar[float] = 0.0
+
+    def trade(self, trade: Any) -> Opinion:
+        return Opinion("buy", 0.5, {"price": float(trade.price)}) if int(trade.price) % 2 else NEITHER
+
+
+ROLES = ALL_ROLES._replace(strategies=(Broken, Odd), bot=None)
+
+
+@on_one_variant
+async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
+    redis_url: str, database_url: str
+) -> None:
+    trades = [trade(number, at_us=START_US + number, price=str(number)) for number in range(1, 9)]
+    async with working(redis_url, database_url, roles=ROLES), publishing(redis_url) as publisher:
+        for each in trades:
+            await publisher.publish([each])
+
+        async def all_stored() -> bool:
+            return await stored_count(database_url) == len(trades)
+
+        await until(all_stored, "all trades stored")
+    assert await signal_numbers(database_url, "odd") == [1, 2, 3]
+    redis: Any = open_redis(redis_url)
+    letters = [fields for _, fields in await redis.xrange(DEAD_LETTERS)]
+    await redis.aclose()
+    (letter,) = [it for it in letters if it[b"source"] == b"strategy broken of binance:AAAUSDT"]
+    assert b"no more" in letter[b"reason"]
+    assert b"Traceback" in letter[b"payload.traceback"]
+
+
+@on_one_variant
+async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
+    redis_url: str, database_url: str
+) -> None:
+    first = [trade(number, at_us=START_US + number, price=str(number)) for number in range(1, 5)]
+    second = [trade(number, at_us=START_US + MINUTE_US, price=str(number)) for number in range(5, 9)]
+    for trades in (first, second):  # the second owner goes on where the first has stopped
+        async with working(redis_url, database_url, roles=ROLES), publishing(redis_url) as publisher:
+            await publisher.publish(trades)
+
+            async def told(last: int = trades[-1].trade_id) -> bool:
+                updates = await read_live(redis_url, "AAAUSDT")
+                return any(it.trade_id == last for update in updates for it in update.unified)
+
+            await until(told, "the last trade told")
+    updates = await read_live(redis_url, "AAAUSDT")
+    assert [it.number for update in updates for it in update.signals] == [1, 2, 3]
+    unified = [it for update in updates for it in update.unified][-1]
+    assert (unified.price, unified.signals["odd"].number) == ("8", 3)
+    redis: Any = open_redis(redis_url)
+    entries = await redis.xrange(signals_stream(partition_of("binance", "AAAUSDT", 4)))
+    kept = await redis.hget(UNIFIED, "binance:AAAUSDT")
+    await redis.aclose()
+    assert [
+        b'"number":%d' % number in fields[b"signal"] for number, (_, fields) in enumerate(entries, 1)
+    ] == [True] * 3
+    assert unified == msgspec.json.decode(kept, type=Unified)
+
+
+async def signal_numbers(url: str, strategy: str) -> list[int]:
+    rows = await stored.fetch_rows(
+        url, "select number from signals where strategy = $1 order by number", strategy
+    )
+    return [row["number"] for row in rows]
