@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from api.connections import Connections
 from api.history import ROLE, TIMEOUT_S
-from api.live.hub import OUTAGE, Hub
+from api.live.hub import Hub
+from api.problems import OUTAGE
 from api.views import ConnectionView, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool

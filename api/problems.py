@@ -15,6 +15,8 @@ from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
+"""Errors that mean that one of the servers is away."""
 RETRY_AFTER_S: Final = 2
 """How long a caller is asked to wait for a server to come back."""
 

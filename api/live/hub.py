@@ -14,17 +14,14 @@ from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
 from api.live.protocol import CONNECTIONS, Channel, Kind, Status, encode
 from api.live.topic import Topic
-from api.live.watch import ConnectionWatch
+from api.live.watch import Watch, reader_of_changes, reader_of_connections
 from api.prices import Prices
-from db.pool import OUTAGE as DATABASE_OUTAGE
+from api.problems import OUTAGE
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import RedisClient
-
-OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 
 _FLUSHED_AT_ONCE: Final = 256
 """Clients written to before others on the event loop get their turn."""
@@ -58,7 +55,10 @@ class Hub:
         self._joiner = Joiner(self._feed, history, prices)
         self._partitions = [LivePartition(number) for number in range(partitions)]
         self._follower = Follower(self._feed, self._partitions, self)
-        self._watch = ConnectionWatch(connections, self.flush)
+        self._watches = {
+            "connections": Watch("connections", reader_of_connections(connections), self.flush),
+            "stats": Watch("stats", reader_of_changes(history), self.flush),
+        }
         self._queue_bytes = queue_bytes
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
@@ -90,7 +90,8 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follower.run())
-                tasks.create_task(self._watch.run())
+                for watch in self._watches.values():
+                    tasks.create_task(watch.run())
         finally:
             for task in self._rejoining:
                 task.cancel()
@@ -121,8 +122,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
         """
-        if channel == CONNECTIONS:
-            await self._watch.look()
+        watch = self._watches.get(channel.kind)
+        if watch is not None:
+            await watch.look(channel)
             _add(client, channel)
             return False
         partition, topic = self._enter(client, channel)
@@ -146,8 +148,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
-        if channel == CONNECTIONS:
-            self._watch.enter(client)
+        watch = self._watches.get(channel.kind)
+        if watch is not None:
+            watch.enter(client, channel)
             return
         partition = self._partition(channel)
         topic = partition.topic(channel)
@@ -182,8 +185,9 @@ class Hub:
                 continue
             client.channels.discard(channel)
             metrics.API_SUBSCRIPTIONS.labels(channel.kind).dec()
-            if channel == CONNECTIONS:
-                self._watch.leave(client)
+            watch = self._watches.get(channel.kind)
+            if watch is not None:
+                watch.leave(client, channel)
                 continue
             partition = self._partition(channel)
             topic = partition.topic(channel)

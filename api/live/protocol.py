@@ -9,14 +9,15 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api.alert_views import FiringView
 from api.bot_views import AccountView
+from api.stats import ChangeView
 from api.views import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
-Kind = Literal["price", "candles", "trades", "gaps", "signals", "alerts", "bot", "unified"]
+Kind = Literal["price", "candles", "trades", "gaps", "signals", "alerts", "bot", "unified", "stats"]
 """What there is of each symbol."""
-OF_ALL: Final = frozenset({"gaps", "signals", "alerts", "bot"})
+OF_ALL: Final = frozenset({"gaps", "signals", "alerts", "bot", "stats"})
 """Those that may be asked for of every symbol at once."""
 Op = Literal["subscribe", "unsubscribe", "ping"]
 Code = Literal[
@@ -109,6 +110,8 @@ class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=Tr
     near: list[str] | UnsetType = UNSET
 
 
+WatchedView = ChangeView | list[ConnectionView]
+"""All that is known of a channel that is looked at now and then: no cursor leads there."""
 View = (
     TradeView
     | AccountView
@@ -118,7 +121,7 @@ View = (
     | list[GapView]
     | list[SignalView]
     | list[FiringView]
-    | list[ConnectionView]
+    | WatchedView
     | None
 )
 """All that is known of a channel."""
@@ -129,7 +132,7 @@ class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
 
     channel: str
     cursor: str | UnsetType
-    """Not where a snapshot is all there ever is to catch up with: `connections`."""
+    """Not where a snapshot is all there ever is to catch up with: `connections`, `stats`."""
     recovered: bool | UnsetType
     """False where the client had a cursor, or was connected, and something was lost in between."""
     data: View
@@ -146,7 +149,9 @@ class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
 class Update(Struct, frozen=True):
     """A change in a channel."""
 
-    type: Literal["price", "candle", "trades", "gap", "signal", "firing", "account", "unified", "connections"]
+    type: Literal[
+        "price", "candle", "trades", "gap", "signal", "firing", "account", "unified", "stats", "connections"
+    ]
     channel: str
     cursor: str | UnsetType
     data: (
@@ -158,7 +163,7 @@ class Update(Struct, frozen=True):
         | FiringView
         | AccountView
         | Unified
-        | list[ConnectionView]
+        | WatchedView
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 from api.live.client import Client
 from api.live.cursor import Cursor
-from api.live.hub import OUTAGE, Hub
+from api.live.hub import Hub
 from api.live.protocol import (
     CONNECTIONS,
     Ack,
@@ -23,6 +23,7 @@ from api.live.protocol import (
     request_id,
     split_channel,
 )
+from api.problems import OUTAGE
 
 Wanted = dict[Channel, Cursor | None]
 

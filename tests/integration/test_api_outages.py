@@ -12,6 +12,7 @@ from tickplant.streams import PRICES
 TRADES = "trades:binance:BTCUSDT"
 PRICE = "price:binance:BTCUSDT"
 CANDLES = "candles:binance:BTCUSDT:1m"
+STATS = "stats:binance:BTCUSDT"
 
 
 async def answered(plant: Plant, path: str, status: int) -> Any:
@@ -111,17 +112,23 @@ async def test_the_database_away_and_back(redis_url: str, own_postgres: OwnPostg
         await plant.store(trade(1))
         await plant.publish(update(trade(1)))
         await plant.get("/api/v1/trades/BTCUSDT")
-        await socket.subscribe(PRICE)
+        await socket.subscribe(PRICE, STATS)
 
         await server.stop()
-        for path in ("/api/v1/trades/BTCUSDT", "/api/v1/ohlcv/BTCUSDT", "/api/v1/symbols"):
+        for path in (
+            "/api/v1/trades/BTCUSDT",
+            "/api/v1/ohlcv/BTCUSDT",
+            "/api/v1/24h-change",
+            "/api/v1/symbols",
+        ):
             refused = await answered(plant, path, 503)
             assert refused.json()["code"] == "unavailable"
             assert int(refused.headers["Retry-After"]) > 0
         assert (await plant.get("/api/v1/price/BTCUSDT"))["trade_id"] == 1  # needs Redis only
         assert (await plant.get("/health/ready", 503))["database"]["status"] == "down"
-        await socket.ask(op="subscribe", id=7, channels=[TRADES])
-        assert (await socket.receive_until("error"))["code"] == "unavailable"
+        for channel in (TRADES, STATS):
+            await socket.ask(op="subscribe", id=7, channels=[channel])
+            assert (await socket.receive_until("error"))["code"] == "unavailable"
         await plant.publish(update(trade(2), entry="2-0"))
         assert (await socket.receive_until("price"))["data"]["trade_id"] == 2  # what is live goes on
 
@@ -131,6 +138,8 @@ async def test_the_database_away_and_back(redis_url: str, own_postgres: OwnPostg
         await socket.subscribe(TRADES)
         snapshot = await socket.receive_until("snapshot", TRADES)
         assert [view["trade_id"] for view in snapshot["data"]] == [1, 2]
+        await plant.store(trade(2))
+        assert (await socket.receive_until("stats"))["data"]["trade_count"] == 2
 
 
 async def test_the_api_starts_before_its_servers(own_redis: OwnRedis, own_postgres: OwnPostgres) -> None:

@@ -1,11 +1,22 @@
-"""Averages, the last 24 hours and statistics over REST."""
+"""Averages, the last 24 hours and statistics over REST, and the last 24 hours over websockets."""
 
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
-from api_plant import BTC, ETH, T0, Plant, all_pages, on_one_variant, running_plant, time_of, trade
+from api_plant import (
+    BTC,
+    ETH,
+    T0,
+    Plant,
+    all_pages,
+    live,
+    on_one_variant,
+    running_plant,
+    time_of,
+    trade,
+)
 from msgspec.structs import replace
 
 from tickplant.averages import AverageSpec, average
@@ -191,3 +202,25 @@ async def test_pages_of_statistics(plant: Plant) -> None:
 async def test_percents_are_rounded_only_once(plant: Plant) -> None:
     await plant.store(trade(1, price="3"), trade(2, price="1"))
     assert (await plant.get("/api/v1/24h-change/BTCUSDT"))["percent"] == "-66.666667"
+
+
+async def test_a_client_is_told_the_last_24_hours_when_they_change(plant: Plant) -> None:
+    await live(plant)
+    await plant.store(trade(1, price="10"))
+    async with plant.socket() as socket:
+        channels = ["stats:binance:BTCUSDT", "stats:binance:ETHUSDT"]
+        assert (await socket.subscribe("stats"))["channels"] == channels
+        first = await plant.get("/api/v1/24h-change/BTCUSDT")
+        assert await socket.receive() == {"type": "snapshot", "channel": channels[0], "data": first}
+        assert await socket.receive() == {"type": "snapshot", "channel": channels[1], "data": None}
+        await plant.store(trade(2, price="9", symbol=ETH))
+        await plant.store(trade(2, price="11"))
+        told = {(message := await socket.receive())["channel"]: message for _ in channels}
+        assert [told[channel]["type"] for channel in channels] == ["stats", "stats"]
+        assert told[channels[0]]["data"] == await plant.get("/api/v1/24h-change/BTCUSDT")
+        assert told[channels[1]]["data"] == await plant.get("/api/v1/24h-change/ETHUSDT")
+        async with plant.socket() as other:
+            await other.subscribe("stats:BTCUSDT", since="3.1-0")
+            assert (await other.receive())["data"] == told[channels[0]]["data"]
+        await socket.ask(op="unsubscribe", id=2, channels=["stats:BTCUSDT"])
+        assert (await socket.receive())["channels"] == channels[:1]
