@@ -42,6 +42,15 @@ def test_every_metric_is_documented_as_it_is() -> None:
     assert documented == [row(metric) for _, metric in catalogue()]
 
 
+def test_every_label_is_said_to_be_bounded() -> None:
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    table = text.partition("| label |")[2].partition("\n\n")[0]
+    explained = {
+        label for row in table.splitlines()[1:] for label in re.findall("`([a-z]+)`", row.split("|")[1])
+    }
+    assert {label for _, metric in catalogue() for label in metric._labelnames} == explained
+
+
 def test_every_metric_is_used() -> None:
     files = [path for folder in SERVICES for path in (ROOT / folder).rglob("*.py")]
     code = "".join(path.read_text(encoding="utf-8") for path in files)
