@@ -126,14 +126,14 @@ async def test_it_gives_the_signals_and_fills_that_live_gave(plant: Plant) -> No
     fills = await stored.fetch_rows(plant.url, "select * from bot_fills order by number")
     told = [line for line in lines if line["type"] == "fill"]
     assert [(it["number"], it["trade_id"], it["price"], it["fee"]) for it in told] == [
-        (row["number"], row["trade_id"], str(row["price"]), str(row["fee"])) for row in fills
+        (row["number"], row["trade_id"], f"{row['price']:f}", f"{row['fee']:f}") for row in fills
     ]
     assert len(told) > 10
     account = (await stored.fetch_rows(plant.url, "select * from bot_accounts"))[0]
     summary = lines[-1]
     assert (summary["type"], summary["trades"]) == ("summary", len(TRADES))
     assert [summary[name] for name in ("cash", "position", "fees", "equity")] == [
-        str(account[name]) for name in ("cash", "position", "fees", "equity")
+        f"{account[name]:f}" for name in ("cash", "position", "fees", "equity")
     ]
 
 
@@ -223,4 +223,4 @@ async def test_what_can_not_be_run_is_said(plant: Plant) -> None:
         assert (ended.returncode, ended.stdout) == (code, "")
         assert message in ended.stderr
     summary = (await plant.lines("--to", "2001-01-01"))[-1]
-    assert (summary["trades"], summary["first_price"], summary["profit"]) == (0, None, "0")
+    assert (summary["trades"], summary["first_price"], summary["profit"]) == (0, None, "0.00000000")

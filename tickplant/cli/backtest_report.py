@@ -18,7 +18,7 @@ Event = Signal | Fill | Order
 """A signal, a fill of the bot's, or an order that was refused."""
 
 
-class Summary(Struct, frozen=True, tag_field="type", tag="summary"):
+class Summary(Struct, frozen=True):
     """All of it. Money is in quote currency."""
 
     interrupted: bool
@@ -47,7 +47,7 @@ class Summary(Struct, frozen=True, tag_field="type", tag="summary"):
     """Equity less the initial cash: all fees are off it."""
     fees: Decimal
     deepest_fall: Decimal
-    """The most that the equity lay below its highest so far, as candles closed."""
+    """The most that the equity lay below its highest so far, as candles closed and at the end."""
 
 
 class Report:
@@ -79,7 +79,11 @@ class Report:
     def sum_up(self, test: Backtest, *, interrupted: bool) -> None:
         """Print what it came to."""
         summary = self._summary(test, interrupted=interrupted)
-        print(msgspec.json.encode(summary).decode() if self._json else _summary_text(summary), flush=True)
+        if self._json:
+            text = _json_line({"type": "summary", **msgspec.structs.asdict(summary)})
+        else:
+            text = _summary_text(summary)
+        print(text, flush=True)
 
     def _take(self, changes: Changes) -> list[tuple[int, int, Event]]:
         """Count what the account has done; return it with its places among the trades."""
@@ -90,13 +94,17 @@ class Report:
             if fill.side == "sell":
                 self._counts["gains" if fill.profit > 0 else "losses"] += 1
         for it in changes.equities:
-            self._highest = max(self._highest, it.equity)
-            self._deepest_fall = max(self._deepest_fall, EXACT.subtract(self._highest, it.equity))
+            self._note_equity(it.equity)
         events: list[tuple[int, int, Event]] = [(it.trade_id, 0, it) for it in changes.fills]
         return events + [(it.trade_id, 2, it) for it in refused]
 
+    def _note_equity(self, equity: Decimal) -> None:
+        self._highest = max(self._highest, equity)
+        self._deepest_fall = max(self._deepest_fall, EXACT.subtract(self._highest, equity))
+
     def _summary(self, test: Backtest, *, interrupted: bool) -> Summary:
         account, first, last = test.account, test.first, test.last
+        self._note_equity(account.equity)
         return Summary(
             interrupted=interrupted,
             trades=test.trades,
@@ -131,7 +139,12 @@ def _json(event: Event) -> str:
     if "time_us" in fields:
         fields["time"] = format_time(fields.pop("time_us"))
         fields["symbol"] = f"{fields.pop('venue')}:{fields['symbol']}"
-    return msgspec.json.encode(fields).decode()
+    return _json_line(fields)
+
+
+def _json_line(fields: dict[str, Any]) -> str:
+    shown = {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in fields.items()}
+    return msgspec.json.encode(shown).decode()
 
 
 def _text(event: Event) -> str:
