@@ -35,7 +35,7 @@ bench: setup ## measure throughput and latency, each stage beside its limit
 
 lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows; needs uv
 	uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 --no-header \
-		--no-emit-index-url --extra dev --extra embedded pyproject.toml --output-file requirements.lock
+		--no-emit-index-url --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
 
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done

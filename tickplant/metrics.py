@@ -179,6 +179,21 @@ WORKER_LAG_S = Gauge(
     ["role", "partition"],
 )
 
+# mirror
+MIRROR_RECORDS = Counter("tickplant_mirror_records", "Records that Kafka has confirmed", ["topic"])
+MIRROR_REFUSED = Counter(
+    "tickplant_mirror_refused_entries", "Entries sent again since Kafka had refused a record", ["role"]
+)
+MIRROR_UNCONFIRMED = Gauge("tickplant_mirror_unconfirmed_records", "Records sent and not yet confirmed")
+MIRROR_LAG_S = Gauge(
+    "tickplant_mirror_lag_seconds",
+    "Age of the oldest entry read that Kafka has not confirmed; 0 while there is none",
+    ["role", "partition"],
+)
+MIRROR_SKIPS = Counter(
+    "tickplant_mirror_skips", "Times that entries were trimmed before they were mirrored", ["role"]
+)
+
 # api
 API_CLIENTS = Gauge("tickplant_api_clients", "Websocket clients connected")
 API_TURNED_AWAY = Counter(

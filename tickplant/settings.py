@@ -115,6 +115,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     bot_max_daily_loss: Amount = _RULES.max_daily_loss
     """What may be lost in a UTC day, likewise of the equity when it began."""
 
+    kafka_bootstrap: str | None = None
+    """Kafka brokers, host:port and separated by commas; None: no mirror."""
+    kafka_properties: Path | None = None
+    """A file of librdkafka's properties, such as those of TLS and passwords."""
+    kafka_prefix: str = "tickplant."
+    """Of the topics' names."""
+    kafka_format: Literal["json", "protobuf"] = "json"
+    kafka_partitions: Positive = 4
+    """Of topics that the mirror creates."""
+    kafka_budget_mb: Positive = 64
+    """How much of a partition's stream is held in Redis for a mirror that is behind."""
+
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
     api_origins: tuple[str, ...] = ()
@@ -250,7 +262,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return tuple(words)
     if name == "api_origins":
         return tuple(words)
-    if name == "data":
+    if name in ("data", "kafka_properties"):
         return Path(text).expanduser()
     if name.endswith("_url"):
         return _parse_url(name, text)

@@ -20,8 +20,8 @@ from tickplant.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FOLDERS = ("api", "bench", "db", "docs", "ingest", "sandbox", "tests", "tickplant", "workers")
-TESTS_OWN = {"TICKPLANT_MARKETDATA", "TICKPLANT_TEST_SEED"}
+FOLDERS = ("api", "bench", "db", "docs", "ingest", "sandbox", "schema", "tests", "tickplant", "workers")
+TESTS_OWN = {"TICKPLANT_MARKETDATA", "TICKPLANT_TEST_KAFKA", "TICKPLANT_TEST_SEED"}
 """Variables of the tests, which tickplant doesn't know."""
 
 each_document = pytest.mark.parametrize(

@@ -18,6 +18,7 @@ COMMANDS: Final[dict[str, str]] = {
     "up": "run everything: servers, ingest, workers and API, in one terminal",
     "ingest": "run one ingest process: from the venues' sockets into Redis",
     "worker": "run one worker process: from Redis into the database",
+    "mirror": "run one mirror process: from Redis to Kafka",
     "api": "run one API process: REST and websockets",
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",

@@ -11,7 +11,8 @@ HELP: Final = "check settings and servers, and say how to mend what is wrong"
 
 DESCRIPTION: Final = """\
 Check the settings, both servers (the ones at the addresses of the settings, or the embedded ones), the
-database's schema, the free disk, the clocks and the venue. Nothing is changed or started.
+database's schema, the free disk, the clocks, the venue, and Kafka where it is set. Nothing is changed or
+started.
 
 A line that says `warn` can wait; one that says `fail` keeps tickplant from working as it promises, and makes
 the exit code 1. Below each is how to mend it.
@@ -33,10 +34,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from tickplant.cli.checks import check_settings, check_surroundings
+    from tickplant.cli.kafka_check import check_kafka
 
     settings, findings = check_settings()
     if settings is not None:
-        findings += asyncio.run(check_surroundings(settings))
+        findings += asyncio.run(check_surroundings(settings)) + check_kafka(settings)
     for finding in findings:
         _print(finding)
     failures = sum(finding.level == "fail" for finding in findings)

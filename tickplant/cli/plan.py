@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.cli.kafka import require_kafka
 from tickplant.cli.reach import unreachable
 from tickplant.cli.servers import data_folder
 from tickplant.cli.terminal import Terminal
@@ -42,6 +43,10 @@ class Plan(Struct, frozen=True, kw_only=True):
         variables = {**shared, "TICKPLANT_LOG_LEVEL": self.log_level}
         yield [self._role("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
         count = self.settings.workers
+        if (
+            self.settings.kafka_bootstrap is not None
+        ):  # stopped after the workers, so that it has all of theirs
+            yield [self._role("mirror", self._with_metrics(variables, count + 1))]
         yield [
             self._role("worker", self._with_metrics(variables, number), number if count > 1 else 0)
             for number in range(1, count + 1)
@@ -61,8 +66,10 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     """Decide what to run, and tell the address first.
 
     Raises:
-        FatalError: the API's port is taken, or trades that must not mix would.
+        FatalError: the API's port is taken, Kafka's client is missing, or trades that must not mix would.
     """
+    if settings.kafka_bootstrap is not None:
+        require_kafka(settings)
     port = _choose_api_port(settings)
     url = _shown_url(settings.api_host, port)
     terminal.tell(f"{url}/ is the page; {url}/docs describes the API")
@@ -112,7 +119,7 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     if reason is None:
         return _tell(Plan(settings=settings, data=folder / "live", log_level=settings.log_level), terminal)
     terminal.tell(f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue makes up trades")
-    for name in ("redis_url", "database_url"):
+    for name in ("redis_url", "database_url", "kafka_bootstrap"):
         if getattr(settings, name) is not None:
             raise FatalError(
                 f"made-up trades must not mix with real ones in TICKPLANT_{name.upper()}:"

@@ -1,0 +1,84 @@
+"""`tickplant mirror`: one mirror process."""
+
+import asyncio
+from argparse import ArgumentParser, Namespace
+from typing import Final
+
+HELP: Final = "run one mirror process: from Redis to Kafka"
+
+DESCRIPTION: Final = """\
+Mirror trades, closed candles, signals and alerts to Kafka (pip install 'tickplant[kafka]').
+
+Each has a topic, created if it is missing: PREFIXtrades, PREFIXcandles, PREFIXsignals, PREFIXalerts. The key
+is venue:symbol, so a symbol's records are in one partition and in order; the header `entry` names the stream
+entry that a record comes from. Every record comes at least once: after a crash, or where a trade was received
+twice, some come again; venue, symbol and trade_id tell. A candle comes when it closes, and again when it
+becomes complete or a late trade changes it.
+
+A slow Kafka, or none, slows nothing else. Redis holds what it has not taken, up to TICKPLANT_KAFKA_BUDGET_MB
+a partition, also while no mirror runs; what is older then is left out of the topics, and the log says what.
+If the mirror is never to come back, --forget frees that space.
+
+Start as many as you like: they share the partitions among themselves, as workers do.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_KAFKA_BOOTSTRAP, TICKPLANT_KAFKA_PROPERTIES, TICKPLANT_KAFKA_PREFIX,
+  TICKPLANT_KAFKA_FORMAT, TICKPLANT_KAFKA_PARTITIONS, TICKPLANT_KAFKA_BUDGET_MB; TICKPLANT_REDIS_URL,
+  TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`), TICKPLANT_PARTITIONS,
+  TICKPLANT_LEASE_S, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+
+examples:
+  TICKPLANT_KAFKA_BOOTSTRAP=127.0.0.1:9092 tickplant mirror
+  kcat -b 127.0.0.1:9092 -t tickplant.trades -f '%k %h %s\\n'
+  tickplant mirror --forget
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help="give up what is still to be mirrored, let Redis hold nothing for the mirror any more, and end",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code.
+
+    Raises:
+        FatalError: it can't go on; the message says what to do.
+    """
+    from tickplant.cli.kafka import kafka_properties, require_kafka
+    from tickplant.cli.servers import running_database, running_redis
+    from tickplant.service import run_service
+    from tickplant.settings import read_settings
+
+    settings = read_settings()
+    redis_url, database_url = running_redis(settings), running_database(settings)
+    if args.forget:
+        from workers.mirror.forgetting import forget
+
+        asyncio.run(forget(redis_url=redis_url, database_url=database_url, partitions=settings.partitions))
+        return 0
+    require_kafka(settings)
+    from workers.mirror import service
+
+    properties = kafka_properties(settings)
+
+    async def work(stop: asyncio.Event) -> None:
+        await service.run(
+            redis_url=redis_url,
+            database_url=database_url,
+            partitions=settings.partitions,
+            lease_s=settings.lease_s,
+            properties=properties,
+            prefix=settings.kafka_prefix,
+            format=settings.kafka_format,
+            topic_partitions=settings.kafka_partitions,
+            budget_bytes=settings.kafka_budget_mb * 1_000_000,
+            stop=stop,
+        )
+
+    return run_service("mirror", work, settings, metrics=True)

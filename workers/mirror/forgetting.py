@@ -1,0 +1,35 @@
+"""The end of a mirror that is not to come back; needs no client of Kafka."""
+
+from db.leases import forget_roles
+from db.pool import REFUSED, open_pool
+from tickplant.errors import FatalError
+from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
+
+
+async def forget(*, redis_url: str, database_url: str, partitions: int) -> None:
+    """Give up what is still to be mirrored, and how far the mirror had come: nothing is held for it any more.
+
+    Raises:
+        FatalError: a mirror is running.
+    """
+    redis = open_redis(redis_url)
+    try:
+        await agree_on_partitions(redis, partitions)
+        async with open_pool(database_url, size=1, application="tickplant mirror --forget") as pool:
+            forgotten = await forget_roles(pool, MIRROR_ROLES)
+        if not forgotten:
+            raise FatalError("a mirror is running: stop it first")
+        keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(partitions)]
+        await redis.delete(*keys, *map(results_stream, range(partitions)))
+    except REFUSED as error:
+        raise refused(error) from error
+    finally:
+        await redis.aclose()
+
+
+def refused(error: BaseException) -> FatalError:
+    """Say what to do about an error of the database that waiting won't mend."""
+    return FatalError(
+        f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
+    )

@@ -1,0 +1,174 @@
+"""One stream of one partition to Kafka: read, send, and commit what Kafka has confirmed."""
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from db.leases import Lease, advance
+from db.pool import Pool
+from tickplant import metrics
+from tickplant.backoff import Backoff
+from tickplant.clock import now_us
+from tickplant.errors import PoisonError
+from tickplant.streams import entry_order
+from workers.mirror.kafka import Delivery, Kafka
+from workers.mirror.records import Encoder, Things
+from workers.mirror.source import Source
+from workers.mirror.topics import Topics
+from workers.trimming import Entry
+
+_log = logging.getLogger(__name__)
+
+_READ_ENTRIES: Final = 32
+_IDLE_READ_S: Final = 0.2
+_POLL_S: Final = 0.02
+_MOST_RECORDS: Final = 10_000
+"""Records on their way at once; while there are more, nothing is read."""
+_COMMIT_S: Final = 0.5
+"""The least time between two commits."""
+_LAST_S: Final = 5.0
+"""How long the mirror goes on when it is told to stop, if there is so much, or Kafka is so slow."""
+
+
+class RefusedError(Exception):
+    """Kafka has refused a record: nothing after it counts, and all is sent again from the committed entry."""
+
+
+class MirrorPartition:
+    """The work of one owner on one stream of a partition."""
+
+    def __init__(
+        self,
+        *,
+        lease: Lease,
+        pool: Pool,
+        source: Source,
+        things: Things,
+        encoder: Encoder,
+        kafka: Kafka,
+        topics: Topics,
+    ) -> None:
+        """Take what is needed, which stays the caller's.
+
+        Args:
+            lease: under which to commit.
+            pool: connections to the database.
+            source: the stream.
+            things: finds in an entry what is to be mirrored.
+            encoder: makes records of it.
+            kafka: takes them.
+            topics: where they go.
+        """
+        self._lease = lease
+        self._pool = pool
+        self._source = source
+        self._things = things
+        self._encoder = encoder
+        self._kafka = kafka
+        self._topics = topics
+        self._committed = self._confirmed = lease.entry_id
+        self._on_way: deque[Delivery] = deque()
+        self._records = 0
+        self._clock = asyncio.get_running_loop().time
+        self._last_commit_s = 0.0
+        self._stopped_s: float | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Mirror until `stop` is set, and then what the stream still holds, for a few seconds at most.
+
+        Raises:
+            LeaseLostError: another owner has the partition.
+        """
+        backoff = Backoff(first_s=0.5, cap_s=10.0)
+        while not stop.is_set():
+            try:
+                await self._mirror(stop)
+            except RefusedError as error:
+                _log.warning(
+                    "partition %d, %s: Kafka has refused a record; all after entry %s is sent again: %s",
+                    self._lease.partition,
+                    self._lease.role,
+                    self._committed,
+                    error,
+                )
+                self._topics.doubt()
+                await asyncio.sleep(backoff.next_s())
+
+    async def _mirror(self, stop: asyncio.Event) -> None:
+        """Begin at the committed entry, and go on until `stop`, or until Kafka refuses a record."""
+        self._on_way.clear()
+        self._records = 0
+        self._confirmed = self._committed
+        await self._source.begin(self._committed)
+        await self._topics.ensure(stop)
+        done = False
+        while not (done or self._is_over(stop)):
+            entries = await self._read(stop)
+            for entry in entries:
+                await self._send(entry, stop)
+                if self._is_over(stop):
+                    break
+            await self._confirm()
+            done = stop.is_set() and not entries and not self._on_way
+        await self._commit()
+
+    async def _read(self, stop: asyncio.Event) -> list[Entry]:
+        """Return the next entries; none while too much is on its way."""
+        if self._records >= _MOST_RECORDS:
+            await asyncio.sleep(_POLL_S)
+            return []
+        wait_s = _POLL_S if self._on_way or stop.is_set() else _IDLE_READ_S
+        return await self._source.read(count=_READ_ENTRIES, block_ms=int(wait_s * 1000))
+
+    def _is_over(self, stop: asyncio.Event) -> bool:
+        """Say whether the time after `stop` has passed, too."""
+        if stop.is_set() and self._stopped_s is None:
+            self._stopped_s = self._clock()
+        return self._stopped_s is not None and self._clock() - self._stopped_s > _LAST_S
+
+    async def _send(self, entry: Entry, stop: asyncio.Event) -> None:
+        entry_id, fields = entry
+        try:
+            records = self._encoder.encode(self._things(fields))
+        except PoisonError as error:
+            self._leave_out(entry_id, str(error))
+            records = []
+        delivery = Delivery(entry_id, records)
+        self._on_way.append(delivery)
+        self._records += len(records)
+        await self._kafka.send(delivery, lambda: self._is_over(stop))
+
+    def _leave_out(self, entry_id: str, why: str) -> None:
+        metrics.WORKER_POISON.labels(self._lease.role).inc()
+        _log.warning(
+            "partition %d: of entry %s something is left out: %s", self._lease.partition, entry_id, why
+        )
+
+    async def _confirm(self) -> None:
+        """Take from what is on its way the entries, in order, that Kafka has; commit now and then."""
+        while self._on_way and not self._on_way[0].left:
+            delivery = self._on_way.popleft()
+            self._records -= len(delivery.records)
+            if delivery.poison is not None:
+                self._leave_out(delivery.entry_id, delivery.poison.str())
+            if delivery.error is not None:
+                metrics.MIRROR_REFUSED.labels(self._lease.role).inc()
+                raise RefusedError(delivery.error.str())
+            if delivery.records:
+                self._kafka.confirmed(delivery.records)
+            self._confirmed = delivery.entry_id
+        behind_us = 0
+        if self._on_way:
+            behind_us = now_us() - 1000 * entry_order(self._on_way[0].entry_id)[0]
+        metrics.MIRROR_LAG_S.labels(self._lease.role, self._lease.partition).set(max(0, behind_us) / 1e6)
+        if self._clock() - self._last_commit_s >= _COMMIT_S:
+            await self._commit()
+
+    async def _commit(self) -> None:
+        if self._confirmed == self._committed:
+            return
+        await advance(self._pool, self._lease, self._committed, self._confirmed)
+        self._committed = self._confirmed
+        self._last_commit_s = self._clock()
+        await self._source.tell(self._committed)

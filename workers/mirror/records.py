@@ -1,0 +1,143 @@
+"""What is mirrored, and in which form. Pure.
+
+`KINDS` is the schema of both formats: JSON has these names, and Protobuf numbers them from 1 in this order,
+as schema/tickplant.proto says. Whoever reads the topics relies on it, so fields are added at the end only.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from tickplant import wire
+from tickplant.derived import Firing, Signal
+from tickplant.errors import PoisonError
+from tickplant.market import Candle, Trade
+from workers.mirror import protobuf
+
+Format = Literal["json", "protobuf"]
+
+
+class Kind(NamedTuple):
+    """One kind of thing that is mirrored."""
+
+    topic: str
+    """Without the prefix."""
+    fields: tuple[str, ...]
+
+
+class Record(NamedTuple):
+    """What Kafka is to keep."""
+
+    topic: str
+    key: bytes
+    """`venue:symbol`, so that all records of a symbol are in one partition, in their order."""
+    value: bytes
+
+
+_CANDLE: Final = (
+    *(
+        "venue",
+        "symbol",
+        "interval",
+        "open_time_us",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "quote_volume",
+    ),
+    *("trade_count", "first_event_time_us", "first_trade_id", "last_event_time_us", "last_trade_id"),
+    *("revision", "closed", "complete"),
+)
+_SIGNAL: Final = (
+    *("strategy", "venue", "symbol", "number", "event_time_us", "trade_id", "price", "side", "strength"),
+    "values",
+)
+_FIRING: Final = (
+    *("alert_id", "number", "user", "venue", "symbol", "kind", "event_time_us", "trade_id", "price", "value"),
+    *("threshold", "note"),
+)
+_TRADE: Final = (
+    *("venue", "symbol", "trade_id", "price", "size", "side", "event_time_us", "ingest_time_us"),
+)
+
+KINDS: Final[Mapping[type[Struct], Kind]] = {
+    Trade: Kind("trades", _TRADE),
+    Candle: Kind("candles", _CANDLE),
+    Signal: Kind("signals", _SIGNAL),
+    Firing: Kind("alerts", _FIRING),
+}
+
+Fields = Mapping[bytes, bytes]
+Things = Callable[[Fields], Sequence[Struct]]
+"""Returns what of an entry is to be mirrored, in order; raises PoisonError where it can't be understood."""
+
+
+def trades_in(fields: Fields) -> Sequence[Trade]:
+    """Return the trades of an input entry: all that came, those that came twice, too.
+
+    Raises:
+        PoisonError: they can't be understood.
+    """
+    payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.PAST)
+    return wire.decode_trades(payload) if payload is not None else ()
+
+
+def results_in(fields: Fields) -> Sequence[Struct]:
+    """Return the closed and corrected candles, signals and firings of an update.
+
+    Raises:
+        PoisonError: it can't be understood.
+    """
+    try:
+        update = wire.decode_update(fields[wire.UPDATE])
+    except (KeyError, msgspec.DecodeError) as error:
+        raise PoisonError(f"not an update: {error}") from error
+    return [*(candle for candle in update.candles if candle.closed), *update.signals, *update.firings]
+
+
+class Encoder:
+    """Turns things into records."""
+
+    def __init__(self, *, prefix: str, format: Format) -> None:
+        """Take the topics' prefix and the form of the values."""
+        self._topics = {kind: f"{prefix}{KINDS[kind].topic}" for kind in KINDS}
+        self._values = {kind: attrgetter(*KINDS[kind].fields) for kind in KINDS}
+        self._encode = _encode_protobuf if format == "protobuf" else _encode_json
+
+    @property
+    def topics(self) -> list[str]:
+        """The names of all topics, with their prefix."""
+        return list(self._topics.values())
+
+    def encode(self, things: Iterable[Any]) -> list[Record]:
+        """Return the records of things, in their order."""
+        return [
+            Record(
+                self._topics[type(thing)],
+                f"{thing.venue}:{thing.symbol}".encode(),
+                self._encode(KINDS[type(thing)].fields, map(_plain, self._values[type(thing)](thing))),
+            )
+            for thing in things
+        ]
+
+
+_json: Final = msgspec.json.Encoder()
+
+
+def _encode_json(names: Sequence[str], values: Iterable[Any]) -> bytes:
+    return _json.encode(dict(zip(names, values, strict=True)))
+
+
+def _encode_protobuf(names: Sequence[str], values: Iterable[Any]) -> bytes:
+    return protobuf.encode(values)
+
+
+def _plain(value: Any) -> Any:
+    """Return decimals as text without exponent, as they stand everywhere else."""
+    return format(value, "f") if type(value) is Decimal else value

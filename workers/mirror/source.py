@@ -1,0 +1,99 @@
+"""A partition's stream as the mirror reads it: in order, and with no hole left unsaid."""
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from db.leases import Lease
+from tickplant import metrics
+from tickplant.redis_client import RedisClient
+from tickplant.streams import MIRROR_RESULTS, START, entry_order, owner_key, results_stream, trades_stream
+from workers.trimming import Entry
+
+_log = logging.getLogger(__name__)
+
+# KEYS: stream. Its entries may be large; only the first one's id is wanted.
+_FIRST_ID: Final = """
+local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+return first and first[1]
+"""
+
+
+class Source:
+    """Reads one stream from a place on, and says what was trimmed before it could be read."""
+
+    def __init__(self, redis: RedisClient, lease: Lease, *, budget_bytes: int) -> None:
+        """Take what is needed.
+
+        Args:
+            redis: an open client, which stays the caller's.
+            lease: its role decides which stream of the partition it is.
+            budget_bytes: how much of the stream may be held for the mirror.
+        """
+        self._redis = redis
+        self._role = lease.role
+        self._partition = lease.partition
+        self._results = lease.role == MIRROR_RESULTS
+        self._stream = (results_stream if self._results else trades_stream)(lease.partition)
+        self._owner = owner_key(lease.role, lease.partition)
+        self._budget_bytes = budget_bytes
+        self._position = lease.entry_id
+
+    async def begin(self, entry_id: str) -> None:
+        """Go on after an entry, which Kafka has confirmed."""
+        self._position = entry_id
+        await self.tell(entry_id)
+
+    async def read(self, *, count: int, block_ms: int) -> list[Entry]:
+        """Return the next entries, in order; none if none came in time.
+
+        Args:
+            count: the most entries.
+            block_ms: the longest wait.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xread({self._stream: self._position}, count=count, block=block_ms)
+        pipeline.eval(_FIRST_ID, 1, self._stream)
+        answer, first = await pipeline.execute()
+        if not answer:
+            return []
+        ((_, found),) = answer
+        entries = [(entry_id.decode(), fields) for entry_id, fields in found]
+        if first:
+            self._look_for_hole(first.decode(), entries)
+        self._position = entries[-1][0]
+        return entries
+
+    async def tell(self, confirmed: str) -> None:
+        """Say up to which entry Kafka has confirmed, so that trimming need hold no more than what follows."""
+        pipeline = self._redis.pipeline(transaction=False)
+        fields: dict[Any, Any] = {"confirmed": confirmed, "budget_bytes": self._budget_bytes}
+        pipeline.hset(self._owner, mapping=fields)
+        if self._results:  # nobody else reads these
+            pipeline.xtrim(self._stream, minid=confirmed, approximate=True)
+        await pipeline.execute()
+
+    def _look_for_hole(self, first: str, entries: Sequence[Entry]) -> None:
+        """Say so where entries between the last read and the next ones are no longer there.
+
+        While the last one read, or one before it, is still in the stream, nothing after it was trimmed.
+        """
+        next_ = entries[0][0]
+        trimmed = entry_order(self._position) < entry_order(first) <= entry_order(next_)
+        if trimmed and self._position != START:
+            metrics.MIRROR_SKIPS.labels(self._role).inc()
+            _log.warning(
+                "%s was trimmed before Kafka had taken it: entries after %s (%s) and before %s (%s) are not"
+                " mirrored; what they held is in the database",
+                self._stream,
+                self._position,
+                _time(self._position),
+                next_,
+                _time(next_),
+            )
+
+
+def _time(entry_id: str) -> str:
+    """Return when an entry was written."""
+    return datetime.fromtimestamp(entry_order(entry_id)[0] / 1000, UTC).isoformat(timespec="milliseconds")

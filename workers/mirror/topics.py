@@ -1,0 +1,126 @@
+"""The topics: created where they are missing, or a message that says what to create."""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from tickplant.backoff import Backoff
+from tickplant.errors import FatalError
+
+_log = logging.getLogger(__name__)
+
+_TIMEOUT_S: Final = 5.0
+
+_PASSING: Final = (
+    KafkaError.NOT_CONTROLLER,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
+
+SETTINGS: Final[Mapping[str, str]] = {
+    # What is older is in the database. Records of a symbol share their key, so compaction would keep but one.
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * 24 * 3600 * 1000),
+    "compression.type": "zstd",  # as they are sent, so that the broker need not compress anew
+}
+"""Of the topics that are created; whoever wants others creates or alters them, they are left alone."""
+
+
+class Topics:
+    """Sees to it that the topics are there."""
+
+    def __init__(self, properties: Mapping[str, Any], names: Sequence[str], *, partitions: int) -> None:
+        """Take what is needed.
+
+        Args:
+            properties: librdkafka's, `bootstrap.servers` among them.
+            names: of the topics.
+            partitions: of each that is created.
+        """
+        self._client = open_admin(properties)
+        self._names = names
+        self._partitions = partitions
+        self._lock = asyncio.Lock()
+        self._ready = False
+
+    def doubt(self) -> None:
+        """Look anew the next time: Kafka has refused a record."""
+        self._ready = False
+
+    async def ensure(self, stop: asyncio.Event) -> None:
+        """Create the topics that are missing, waiting for Kafka as long as it is away, or until `stop`.
+
+        Raises:
+            FatalError: Kafka won't create them; the message says what to create.
+        """
+        async with self._lock:
+            backoff = Backoff(first_s=0.5, cap_s=5.0)
+            said = False
+            while not (self._ready or stop.is_set()):
+                try:
+                    missing = await asyncio.to_thread(missing_topics, self._client, self._names)
+                    await asyncio.to_thread(_create, self._client, missing, self._partitions)
+                except KafkaException as error:
+                    if not said:
+                        _log.warning("Kafka can't be reached, trying until it can: %s", error.args[0].str())
+                    said = True
+                    await asyncio.sleep(backoff.next_s())
+                else:
+                    self._ready = True
+                    if said:
+                        _log.info("Kafka can be reached")
+
+
+def open_admin(properties: Mapping[str, Any]) -> AdminClient:
+    """Return a client that connects when first asked.
+
+    Raises:
+        FatalError: librdkafka refuses the properties.
+    """
+    try:
+        return AdminClient({"log_level": 2, **properties})
+    except KafkaException as error:
+        raise FatalError(f"TICKPLANT_KAFKA_PROPERTIES: {error.args[0].str()}") from error
+
+
+def missing_topics(client: AdminClient, names: Sequence[str]) -> list[str]:
+    """Return the topics that are not there; blocks.
+
+    Raises:
+        KafkaException: Kafka can't be reached.
+    """
+    there = client.list_topics(timeout=_TIMEOUT_S).topics
+    return [name for name in names if name not in there]
+
+
+def _create(client: AdminClient, names: Sequence[str], partitions: int) -> None:
+    """Create topics; blocks."""
+    if not names:
+        return
+    wanted = [NewTopic(name, num_partitions=partitions, config=dict(SETTINGS)) for name in names]
+    for name, done in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
+        try:
+            done.result()
+        except KafkaException as raised:
+            error = raised.args[0]
+            if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another mirror was faster
+                continue
+            if error.code() < 0 or error.code() in _PASSING:  # the first are librdkafka's own
+                raise
+            raise FatalError(_advice(name, names, partitions, error)) from raised
+        _log.info("topic %s created with %d partitions", name, partitions)
+
+
+def _advice(refused: str, names: Sequence[str], partitions: int, error: KafkaError) -> str:
+    settings = " ".join(f"--config {name}={value}" for name, value in SETTINGS.items())
+    commands = "\n".join(
+        f"  kafka-topics.sh --bootstrap-server … --create --topic {name} --partitions {partitions} {settings}"
+        for name in names
+    )
+    return f"Kafka refuses to create the topic {refused}: {error.str()}. Create what is missing:\n{commands}"
