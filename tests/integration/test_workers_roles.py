@@ -8,7 +8,7 @@ import stored
 from conftest import VARIANTS
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, stored_count, trade, until, working
 
-from tickplant.derived import Unified
+from tickplant.derived import SignalView, Unified
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
 from workers.roles import Run
@@ -90,9 +90,8 @@ async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
     entries = await redis.xrange(signals_stream(partition_of("binance", "AAAUSDT", 4)))
     kept = await redis.hget(UNIFIED, "binance:AAAUSDT")
     await redis.aclose()
-    assert [
-        b'"number":%d' % number in fields[b"signal"] for number, (_, fields) in enumerate(entries, 1)
-    ] == [True] * 3
+    signals = [msgspec.json.decode(fields[b"signal"], type=SignalView) for _, fields in entries]
+    assert [signal.number for signal in signals] == [1, 2, 3]
     assert unified == msgspec.json.decode(kept, type=Unified)
 
 
