@@ -38,8 +38,8 @@ async def get_ws() -> None:
     `{"op": "ping", "id": 2}`. Channels are `price:SYMBOL`, `trades:SYMBOL`, `candles:SYMBOL:INTERVAL` such as
     `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `signals:SYMBOL` of strategies, `alerts:SYMBOL` that fired,
     `bot:SYMBOL` for the paper bot's account, `unified:SYMBOL` for the price with its latest averages and
-    signals; `gaps`, `signals`, `alerts` and `bot` alone for those of every symbol, and `connections` for how
-    the connections to venues are doing. The answer is
+    signals, `stats:SYMBOL` for its last 24 hours; `gaps`, `signals`, `alerts`, `bot` and `stats` alone for
+    those of every symbol, and `connections` for how the connections to venues are doing. The answer is
     `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
     or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
     socket goes on.
@@ -50,14 +50,15 @@ async def get_ws() -> None:
     trade came late; a closed one with `"complete": null` is of a venue that numbers nothing. `gaps` begins
     with those that are not healed, and tells each that opens or changes by messages of type `gap`; `signals`
     and `alerts` begin with the newest, and tell each once by messages of type `signal` and `firing`; `bot`
-    and `unified` tell the whole state by messages of type `account` and `unified`; `connections` tells all of
-    them anew, by messages of its own name. A client that reads slowly gets only the newest state of each;
-    where trades, signals or firings pile up, it is closed with code 4008.
+    and `unified` tell the whole state by messages of type `account` and `unified`; `stats` and `connections`
+    tell everything anew, by messages of their own names. A client that reads slowly gets only the newest
+    state of each; where trades, signals or firings pile up, it is closed with code 4008.
 
-    Every message of a channel has a `cursor`, but for `connections`. Subscribe with `"since": cursor`, or
-    with `"since": {channel: cursor}`, to go on from there: the channel begins with `{"type": "resumed"}` and
-    all that was missed, or, where that is no longer there, with a snapshot that says `"recovered": false`.
-    The cursor of a REST answer will do. A snapshot that says so in the middle tells that updates were lost.
+    Every message of a channel has a `cursor`, but for `stats` and `connections`. Subscribe with
+    `"since": cursor`, or with `"since": {channel: cursor}`, to go on from there: the channel begins with
+    `{"type": "resumed"}` and all that was missed, or, where that is no longer there, with a snapshot that
+    says `"recovered": false`. The cursor of a REST answer will do. A snapshot that says so in the middle
+    tells that updates were lost.
 
     `{"type": "status", "state": "stalled"}` tells that nothing comes for now, `"live"` that it does again.
     """
