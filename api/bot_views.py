@@ -18,8 +18,8 @@ class AccountView(Struct, frozen=True):
 
     symbol: SymbolName
     version: Annotated[int, Meta(description="Rises with every change.")]
-    time: Time
-    """Of the last change, by the venue's clock."""
+    time: Time | None
+    """Of the last change, by the venue's clock; null where nothing has happened yet."""
     enabled: Annotated[bool, Meta(description="The bot's switch, as it has arrived at this account.")]
     halted: Annotated[
         bool,
@@ -95,7 +95,7 @@ def account_view(account: Account) -> AccountView:
     return AccountView(
         str(SymbolId(account.venue, account.symbol)),
         account.version,
-        format_time(account.time_us),
+        format_time(account.time_us) if account.time_us else None,
         account.enabled,
         account.halted,
         plain(account.initial_cash),

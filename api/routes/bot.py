@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from litestar import get, patch
 from litestar.openapi.spec import Example
-from litestar.params import JSONBody, QueryParameter
+from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
 from api.bot_views import (
@@ -68,6 +68,11 @@ class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+Switching = Annotated[
+    SwitchRequest, BodyKwarg(examples=[Example(summary="Off", value={"enabled": False, "reason": "lunch"})])
+]
+
+
 class EquityPage(Struct, frozen=True):
     """What an account was worth, oldest first."""
 
@@ -116,7 +121,7 @@ async def get_bot(
 
 @patch("/bot", summary="Switch the paper bot", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
 async def switch_bot(
-    data: JSONBody[SwitchRequest], history: Service[History], pool: Service[Pool], changes: Service[Changes]
+    data: Switching, history: Service[History], pool: Service[Pool], changes: Service[Changes]
 ) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
 

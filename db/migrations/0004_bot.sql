@@ -68,6 +68,7 @@ comment on column bot_orders.trade_id is 'The newest trade when it was placed: t
 comment on column bot_orders."time" is 'Venue time at which it was placed.';
 comment on column bot_orders.state is 'open, filled or refused.';
 comment on column bot_orders.reason is 'Why it was refused; else empty.';
+create index bot_orders_time on bot_orders ("time");
 create index bot_orders_open on bot_orders (venue, symbol) where state = 'open';
 
 create table bot_fills (
