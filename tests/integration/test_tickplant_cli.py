@@ -65,6 +65,15 @@ def test_wrong_settings_are_told_without_a_traceback() -> None:
     assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.parametrize("command", ["up", "worker"])
+def test_strategies_that_can_not_be_had_are_told_before_anything_starts(command: str) -> None:
+    ended = run(command, TICKPLANT_STRATEGIES="corss,no_such_module:It")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "TICKPLANT_STRATEGIES: corss: none of dip, cross, hop, anomaly" in ended.stderr
+    assert "TICKPLANT_STRATEGIES: no_such_module:It: can't be imported" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 @pytest.mark.parametrize("command", ["ingest", "worker", "api"])
 def test_a_role_without_servers_says_what_to_do(command: str, tmp_path: Path) -> None:
     ended = run(command, "--data", str(tmp_path))

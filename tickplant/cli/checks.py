@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from db.inspection import Inspection, inspect
 from tickplant.cli.reach import unreachable
+from tickplant.cli.roles import role_settings
 from tickplant.cli.servers import data_folder
 from tickplant.embedded import PostgresServer, RedisServer
 from tickplant.embedded.binaries import OLDEST_POSTGRES, OLDEST_REDIS
@@ -43,6 +44,7 @@ def check_settings() -> tuple[Settings | None, list[Finding]]:
     """Read the settings; None if they are wrong."""
     try:
         settings = read_settings()
+        role_settings(settings)
     except SettingsError as error:
         mend = "correct it in the environment or in .env; .env.example explains every setting"
         return None, [Finding("fail", "settings", problem, mend) for problem in error.problems]

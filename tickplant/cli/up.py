@@ -69,13 +69,16 @@ def run(args: Namespace) -> int:
     Raises:
         FatalError: something can't be started.
     """
+    from tickplant.cli.roles import role_settings
     from tickplant.settings import read_settings
 
     if not args.replay and (args.once or args.speed):
         raise FatalError("--once and --speed go with --replay")
     if args.replay and args.demo:
         raise FatalError("--demo and --replay exclude each other")
-    return asyncio.run(_interruptible(args, read_settings()))
+    settings = read_settings()
+    role_settings(settings)  # strategies that workers could not load
+    return asyncio.run(_interruptible(args, settings))
 
 
 async def _interruptible(args: Namespace, settings: "Settings") -> int:
