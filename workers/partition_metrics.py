@@ -44,7 +44,8 @@ class PartitionMetrics:
         self._rows = {table: metrics.WORKER_ROWS.labels(table) for table in _TABLES}
         self._closed = {name: metrics.WORKER_CLOSED.labels(name) for name in INTERVALS}
         self._revised = {name: metrics.WORKER_REVISED.labels(name) for name in INTERVALS}
-        self._signals = {name: metrics.WORKER_SIGNALS.labels(name) for name in strategies}
+        for name in strategies:
+            metrics.WORKER_SIGNALS.labels(name)
         self._firings = {kind: metrics.WORKER_FIRINGS.labels(kind) for kind in get_args(AlertKind)}
         self._lag = metrics.WORKER_LAG.labels(*self._labels)
         metrics.WORKER_LAG_S.labels(*self._labels).set_function(self._lag_s)
@@ -105,7 +106,7 @@ class PartitionMetrics:
         for candle in committed.candles:
             (self._revised if candle.revision else self._closed)[candle.interval].inc()
         for signal in told.signals:
-            self._signals[signal.strategy].inc()
+            metrics.WORKER_SIGNALS.labels(signal.strategy).inc()
         for firing in told.firings:
             self._firings[firing.kind].inc()
         self.symbols.note_ledger(batch.ledger)
