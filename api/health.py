@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -13,16 +13,9 @@ from api.problems import OUTAGE
 from api.views import ConnectionView, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
+from tickplant.lag import read_lag
 from tickplant.redis_client import RedisClient
-from tickplant.streams import HELD, MIRROR_TRADES, START, owner_key, trades_stream
-
-# Counting would copy the entries inside Redis, so beyond a few the stream's length has to do, less what is
-# kept for a mirror to Kafka.
-_LAG: Final = """
-local count = #redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 32)
-if count < 32 then return count end
-return redis.call('XLEN', KEYS[1]) - (redis.call('HGET', KEYS[2], ARGV[2]) or 0)
-"""
+from tickplant.streams import START
 
 
 class DependencyHealth(Struct, frozen=True, omit_defaults=True):
@@ -67,9 +60,7 @@ class Health:
 
     def __init__(self, *, redis: RedisClient, pool: Pool, hub: Hub, connections: Connections) -> None:
         """Take what is looked at, which stays the caller's."""
-        client: Any = redis
-        self._redis = client
-        self._lag = client.register_script(_LAG)
+        self._redis = redis
         self._pool = pool
         self._hub = hub
         self._connections = connections
@@ -109,9 +100,8 @@ class Health:
         return found
 
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
-        keys = [trades_stream(partition), owner_key(MIRROR_TRADES, partition)]
         try:
-            return int(await self._lag(keys=keys, args=[committed, HELD]))
+            return (await read_lag(self._redis, ROLE, partition, committed)).entries
         except OUTAGE:
             return None
 

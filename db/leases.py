@@ -142,9 +142,9 @@ async def sign_off(pool: asyncpg.Pool, role: str, owner: str) -> None:
     await pool.execute("delete from worker where owner = $1 and role = $2", owner, role)
 
 
-async def read_leases(pool: asyncpg.Pool) -> list[LeaseRow]:
+async def read_leases(connection: asyncpg.Pool | asyncpg.Connection) -> list[LeaseRow]:
     """Return all leases by role and partition."""
-    rows = await pool.fetch(
+    rows = await connection.fetch(
         "select role, partition, owner, epoch, entry_id,"
         " owner is not null and expires_at > clock_timestamp() as alive from lease order by role, partition"
     )

@@ -71,7 +71,7 @@ async def apply_policies(connection: asyncpg.Connection, keep: Keep) -> list[str
     Returns:
         What can't be done, for a person to read.
     """
-    scheduled = await _has_scheduler(connection)
+    scheduled = await has_scheduler(connection)
     await _write_retention(connection, keep, scheduled=scheduled)
     if scheduled:
         for columnstore in COLUMNSTORES:
@@ -84,7 +84,7 @@ async def apply_policies(connection: asyncpg.Connection, keep: Keep) -> list[str
     return []
 
 
-async def _has_scheduler(connection: asyncpg.Connection) -> bool:
+async def has_scheduler(connection: asyncpg.Connection) -> bool:
     """Say whether the database uses a TimescaleDB whose licence has jobs and a columnstore."""
     if not await connection.fetchval(_EXTENSION):
         return False

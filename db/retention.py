@@ -15,6 +15,14 @@ async def remove_expired(pool: asyncpg.Pool) -> None:
     await pool.execute("call remove_expired()", timeout=_LONGEST_S)
 
 
+async def read_limit(connection: asyncpg.Connection) -> datetime | None:
+    """Return the event time before which trades are removed by age; None where they are kept for ever."""
+    limit: datetime | None = await connection.fetchval(
+        "select retention_horizon(keep_days) from retention where relation = 'trades'"
+    )
+    return limit
+
+
 async def read_horizon(connection: asyncpg.Connection, symbol: SymbolId) -> datetime | None:
     """Return the event time before which a symbol's trades were removed by age; None if none were."""
     horizon: datetime | None = await connection.fetchval(

@@ -15,30 +15,23 @@ comment on column latest_price.event_time is 'When it happened, by the venue''s 
 comment on column latest_price.trade_id is 'Its id.';
 
 create or replace view overview_24h as
-select l.venue, l.symbol, d.open, d.high, d.low, d.close, d.close - d.open as change,
-    round(100 * (d.close - d.open) / nullif(d.open, 0), 3) as change_percent,
-    d.volume, d.quote_volume, d.quote_volume / nullif(d.volume, 0) as mean_price, d.trade_count, l.watermark as until
-from ledger l cross join lateral (
-    select (array_agg(open order by open_time))[1] as open, max(high) as high, min(low) as low,
-        (array_agg(close order by open_time desc))[1] as close, sum(volume) as volume,
-        sum(quote_volume) as quote_volume, sum(trade_count)::bigint as trade_count
-    from candles
-    where venue = l.venue and symbol = l.symbol and "interval" = '1m' and open_time > l.watermark - interval '24 hours'
-) d
-where d.open is not null;
-comment on view overview_24h is 'The last 24 hours of each symbol, in whole minutes, up to the venue''s present time.';
+select venue, symbol, open, high, low, last, change, percent, volume, quote_volume,
+    quote_volume / nullif(volume, 0) as mean_price, trade_count, start, until
+from change_24h();
+comment on view overview_24h is 'The last 24 hours of each symbol, by the minute, up to the venue''s present time.';
 comment on column overview_24h.venue is 'The venue, such as binance.';
 comment on column overview_24h.symbol is 'The symbol as the venue writes it.';
-comment on column overview_24h.open is 'The first price in it.';
+comment on column overview_24h.open is 'The first price in it; null where there was no trade.';
 comment on column overview_24h.high is 'The greatest price.';
 comment on column overview_24h.low is 'The least price.';
-comment on column overview_24h.close is 'The last price.';
+comment on column overview_24h.last is 'The last price.';
 comment on column overview_24h.change is 'Last price less first.';
-comment on column overview_24h.change_percent is 'The same in percent of the first, rounded.';
+comment on column overview_24h.percent is 'The same in percent of the first, rounded.';
 comment on column overview_24h.volume is 'Sum of sizes, in base currency.';
 comment on column overview_24h.quote_volume is 'Sum of price times size, in quote currency.';
 comment on column overview_24h.mean_price is 'Mean price weighted by size; a quotient, and so not exact.';
 comment on column overview_24h.trade_count is 'Number of trades.';
+comment on column overview_24h.start is 'Inclusive begin of the first minute.';
 comment on column overview_24h.until is 'The venue''s present time: up to where trades have been seen.';
 
 create or replace view completeness as

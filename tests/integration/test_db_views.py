@@ -37,23 +37,21 @@ async def test_the_latest_price_is_the_newest_trades(connection: asyncpg.Connect
     assert await connection.fetchval("select count(*) from latest_price") == 2
 
 
-async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(
-    connection: asyncpg.Connection,
-) -> None:
-    begin_us = ledger_of(TRADES)[3] - DAY_US
+async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(connection: asyncpg.Connection) -> None:
+    begin_us = floor(ledger_of(TRADES)[3], MINUTE_US) - DAY_US + MINUTE_US
     minutes = [
         it
         for it in sorted(candles_of(TRADES), key=lambda it: it.open_time_us)
-        if it.interval == "1m" and it.open_time_us > begin_us
+        if it.interval == "1m" and it.open_time_us >= begin_us
     ]
     row = await one(connection, "overview_24h")
-    assert (row["open"], row["close"]) == (minutes[0].open, minutes[-1].close)
+    assert (row["open"], row["last"]) == (minutes[0].open, minutes[-1].close)
     assert row["change"] == minutes[-1].close - minutes[0].open
     assert (row["high"], row["low"]) == (max(it.high for it in minutes), min(it.low for it in minutes))
     assert row["volume"] == sum(it.volume for it in minutes)
     assert row["quote_volume"] == sum(it.quote_volume for it in minutes)
     assert row["trade_count"] == sum(it.trade_count for it in minutes)
-    assert row["until"] == WATERMARK
+    assert (row["start"], row["until"]) == (to_time(begin_us), WATERMARK)
 
 
 async def test_completeness_counts_minutes_by_utc_day(connection: asyncpg.Connection) -> None:

@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from api import app
 from api.live.protocol import Close, Code, Kind, Op
+from db import roles
 from tickplant import metrics
 from tickplant.cli import COMMANDS
 from tickplant.settings import Settings, variable
@@ -65,8 +66,9 @@ def exposed_metrics() -> Iterator[str]:
 
 
 @each_document
-def test_metrics_exist_under_the_name_that_is_served(document: Path) -> None:
-    assert named(document, r"\btickplant_[a-z0-9_]*[a-z0-9]\b") - set(exposed_metrics()) == set()
+def test_metrics_and_roles_exist_under_the_names_that_are_seen(document: Path) -> None:
+    known = {*exposed_metrics(), roles.WRITER, roles.READER, roles.SERVICE, roles.GRAFANA}
+    assert named(document, r"\btickplant_[a-z0-9_]*[a-z0-9]\b") - known == set()
 
 
 def options_of(command: str) -> set[str]:

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, str]] = {
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
+    "db": "say what lies in the database, what is done to it, and who works on what",
     "doctor": "check settings and servers, and say how to mend what is wrong",
 }
 """Every command and what it does."""

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tickplant.cli.reading import find_symbol, open_database
+from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
 
@@ -67,11 +68,11 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     if args.klines:
         comparison = asyncio.run(_compare(settings, args.symbol, args.klines))
-        _print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
+        print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
         return 1 if comparison.mismatches else 0
     with _progress() as progress:
         audits = asyncio.run(_audit(settings, args.symbol, progress))
-    _print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
+    print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
     return 0 if all(audit.passed for audit in audits) else 1
 
 
@@ -107,7 +108,7 @@ async def _compare(settings: Settings, text: str, path: Path) -> "Comparison":
 
 
 def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
-    _print_table(
+    print_table(
         "Candles that differ from the stored trades",
         ("symbol", "interval", "open_time", "kind", "column", "stored", "recomputed"),
         [
@@ -116,7 +117,7 @@ def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
             for it in audit.differences
         ],
     )
-    _print_table(
+    print_table(
         "Trade ids that are not as the ledger says, or not unique",
         ("symbol", "kind", "first_trade_id", "last_trade_id"),
         [
@@ -126,7 +127,7 @@ def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
         ],
     )
     columns = ("symbol", "trades", "candles", "differs", "missing", "extra", "not_checkable", "ids", "result")
-    _print_table("Audit", columns, [_summary(audit) for audit in audits])
+    print_table("Audit", columns, [_summary(audit) for audit in audits])
     if not audits:
         print("nothing is stored")
 
@@ -142,7 +143,7 @@ def _summary(audit: "SymbolAudit") -> tuple[object, ...]:
 
 def print_comparison(comparison: "Comparison") -> None:
     """Print how minutes compare with a venue's own: a table of each kind, and a line of numbers."""
-    _print_table(
+    print_table(
         "Minutes that differ from the venue's",
         ("open_time", "column", "venue", "ours", "note"),
         [
@@ -150,10 +151,10 @@ def print_comparison(comparison: "Comparison") -> None:
             for it in comparison.mismatches
         ],
     )
-    _print_table(
+    print_table(
         "Minutes that are not covered", ("open_time",), [(show_time(it),) for it in comparison.uncovered]
     )
-    _print_table(
+    print_table(
         "Minutes that ours flags as incomplete",
         ("open_time",),
         [(show_time(it),) for it in comparison.incomplete],
@@ -183,29 +184,6 @@ def _comparison_document(comparison: "Comparison") -> dict[str, object]:
         "uncovered": [show_time(it) for it in comparison.uncovered],
         "incomplete": [show_time(it) for it in comparison.incomplete],
     }
-
-
-def _print_json(document: object) -> None:
-    import msgspec
-
-    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-
-
-def _print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table, if it has rows: drawn in a terminal, tab-separated under a header line elsewhere."""
-    texts = [["" if value is None else str(value) for value in row] for row in rows]
-    if not texts:
-        return
-    if not sys.stdout.isatty():
-        print(f"# {title}", "\t".join(columns), *("\t".join(text) for text in texts), "", sep="\n")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns, title=title, title_justify="left")
-    for text in texts:
-        table.add_row(*text)
-    Console().print(table)
 
 
 @contextmanager

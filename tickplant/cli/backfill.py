@@ -26,6 +26,8 @@ Only what is not stored is fetched, within the venue's request budget, which it 
 with Ctrl-C when you like: the same command goes on where it stopped. What lies between the stretch and what
 is stored already is fetched, too, so that no gap opens.
 
+Candles are made of everything; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again after that.
+
 The exit code is 0 if nothing is missing of the stretch, and 1 if the venue doesn't give everything.
 """
 
@@ -89,6 +91,12 @@ async def _backfill(settings: Settings, text: str, start: datetime, end: datetim
         wanted = await plant.read_wanted(ids)
         asked = count_ids(wanted)
         print(_plan(plant, ids, asked), flush=True)
+        limit = await plant.read_limit()
+        if limit is not None and start < limit:
+            print(
+                f"{plant.symbol}: trades before {limit:%Y-%m-%dT%H:%M:%SZ} are removed by age once their"
+                " candles are made (TICKPLANT_KEEP_TRADES_DAYS)"
+            )
         for _ in range(_PASSES):
             if not wanted:
                 break

@@ -13,6 +13,7 @@ import httpx
 from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
 from db.pool import OUTAGE, Pool, open_pool, snapshot
+from db.retention import read_horizon, read_limit
 from db.symbols import read_committed
 from db.trades import LEAST_ID, TradeBound, read_trades
 from ingest.fill import count_ids, fill, split, subtract
@@ -125,9 +126,27 @@ class Plant(NamedTuple):
             yield await self.past.read_klines(begin_us, min(begin_us + step_us, end_us))
 
     async def read_first_minute(self) -> int:
-        """Return the begin of the minute of the first trade stored; there must be one."""
-        first, *_ = await _read_edges(self.pool, self.symbol)
-        return floor(first.event_time_us, MINUTE_US)
+        """Return the begin of the minute of the first trade stored.
+
+        Raises:
+            FatalError: all were removed by age.
+        """
+        edges = await _read_edges(self.pool, self.symbol)
+        if not edges:
+            raise FatalError(
+                f"all trades of {self.symbol} have been removed by age: say where to begin, with --from"
+            )
+        return floor(edges[0].event_time_us, MINUTE_US)
+
+    async def read_horizon(self) -> datetime | None:
+        """Return the event time before which the symbol's trades were removed by age; None if none were."""
+        async with snapshot(self.pool, timeout_s=_READ_S) as connection:
+            return await read_horizon(connection, self.symbol)
+
+    async def read_limit(self) -> datetime | None:
+        """Return the event time before which trades are removed by age; None where they are kept for ever."""
+        async with snapshot(self.pool, timeout_s=_READ_S) as connection:
+            return await read_limit(connection)
 
     async def tell_gaps(self, gaps: Sequence[Gap]) -> None:
         """Tell ingest all that is missing of the symbol."""

@@ -1,0 +1,177 @@
+"""`tickplant db status`: what lies in the database, what is done to it, and who works on what."""
+
+import asyncio
+import time
+from argparse import ArgumentParser, Namespace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from tickplant.cli.tables import print_json, print_table
+from tickplant.errors import FatalError
+from tickplant.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from db.leases import LeaseRow
+    from db.status import Status
+    from tickplant.lag import Lag
+
+HELP: Final = "say what lies in the database, what is done to it, and who works on what"
+
+DESCRIPTION: Final = """\
+Say how large each table is, from when to when its rows are and how long they are kept; with TimescaleDB, how
+many chunks it has, how many of them are in the columnstore and how much smaller they became there, and the
+jobs that move and remove chunks: when they run next, and what went wrong last. Then, for each role and
+partition, the worker that owns it, how many entries of its stream are not committed yet, and how long the
+oldest has waited.
+
+rows      about how many, as the server last counted them; nothing before it first did
+ratio     size in the row store over that in the columnstore, of the chunks that are there
+kept      days that rows are kept, counted from the newest trade; nothing: for ever
+owner     nobody: no worker has the partition now; start one, or wait for a lease to run out
+lag       entries; exact up to 31, beyond that a few too many
+
+It changes nothing, and works beside a running plant, on an embedded server that is started for the time
+being, and where Redis is away: then the lag is unknown.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_DATABASE_URL, TICKPLANT_REDIS_URL (or the embedded servers)
+
+examples:
+  tickplant db status
+  tickplant db status --json
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("what", choices=("status",), help="status: all of this")
+    parser.add_argument("--json", action="store_true", help="print it as one JSON document")
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    settings = read_settings()
+    status = asyncio.run(_read_status(settings))
+    lags, reason = asyncio.run(_read_lags(settings, status.leases))
+    if args.json:
+        print_json(_document(status, lags, reason))
+    else:
+        _print(status, lags, reason)
+    return 0
+
+
+async def _read_status(settings: Settings) -> "Status":
+    from db.status import read_status
+    from tickplant.cli.reading import open_database
+
+    async with open_database(settings, application="tickplant db") as connection:
+        return await read_status(connection)
+
+
+async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[list[Lag | None], str]":
+    """Return the lag of each lease, and why it is unknown where it is."""
+    from tickplant.cli.servers import running_redis
+    from tickplant.lag import read_lag
+    from tickplant.redis_client import OUTAGE, open_redis
+
+    try:
+        url = running_redis(settings)
+    except FatalError:
+        return [None] * len(leases), "Redis is not running"
+    redis = open_redis(url, timeout_s=5)
+    try:
+        return [await read_lag(redis, it.role, it.partition, it.entry_id) for it in leases], ""
+    except OUTAGE as error:
+        return [None] * len(leases), f"Redis can't be reached: {error}"
+    finally:
+        await redis.aclose()
+
+
+def _print(status: "Status", lags: "list[Lag | None]", reason: str) -> None:
+    extension = f"TimescaleDB {status.timescaledb}" if status.timescaledb else "without TimescaleDB"
+    size, symbols = _size(status.bytes), f"{status.symbols:,} symbols"
+    print(f"PostgreSQL {status.version}, {extension}: {size}, {symbols}\n")
+    columns = ("table", "rows", "size", "chunks", "columnstore", "ratio", "kept", "oldest", "newest")
+    hidden = () if status.timescaledb else ("chunks", "columnstore", "ratio")
+    shown = [number for number, column in enumerate(columns) if column not in hidden]
+    rows = [
+        (
+            *(it.name, None if it.rows is None else f"{it.rows:,}", _size(it.bytes), it.chunks),
+            *(it.columnstore_chunks, it.ratio and f"{it.ratio:.1f}", it.keep_days),
+            *(_time(it.oldest), _time(it.newest)),
+        )
+        for it in status.tables
+    ]
+    print_table(
+        "Tables", [columns[number] for number in shown], [[row[number] for number in shown] for row in rows]
+    )
+    print_table(
+        "Policies",
+        ("policy", "table", "every", "next", "last success", "failures", "last error"),
+        [
+            (
+                *(it.name, it.relation, _span(it.every), _time(it.next_start)),
+                *(_time(it.last_finish), it.failures, it.last_error),
+            )
+            for it in status.policies
+        ],
+    )
+    print_table(
+        "Partitions",
+        ("role", "partition", "owner", "epoch", "committed entry", "lag", "waiting"),
+        [
+            (
+                *(lease.role, lease.partition, lease.owner if lease.alive else "nobody", lease.epoch),
+                *(lease.entry_id, "unknown" if lag is None else lag.entries, _waiting(lag)),
+            )
+            for lease, lag in zip(status.leases, lags, strict=True)
+        ],
+    )
+    if not status.leases:
+        print("no worker has ever worked here")
+    elif reason:
+        print(f"the lag is unknown: {reason}")
+
+
+def _document(status: "Status", lags: "list[Lag | None]", reason: str) -> dict[str, object]:
+    import msgspec
+
+    partitions = [
+        {
+            **lease._asdict(),
+            "lag_entries": lag.entries if lag else None,
+            "waiting_s": _waiting_s(lag),
+        }
+        for lease, lag in zip(status.leases, lags, strict=True)
+    ]
+    document = msgspec.structs.asdict(status)
+    del document["leases"]
+    return {**document, "partitions": partitions, "lag_unknown": reason or None}
+
+
+def _waiting_s(lag: "Lag | None") -> float | None:
+    """Return how long the oldest entry has been waiting, by Redis's clock and this machine's."""
+    if lag is None or lag.oldest_ms is None:
+        return None
+    return max(0.0, round(time.time() - lag.oldest_ms / 1000, 3))
+
+
+def _waiting(lag: "Lag | None") -> str | None:
+    waiting_s = _waiting_s(lag)
+    return None if waiting_s is None else _span(timedelta(seconds=round(waiting_s)))
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes as people say it."""
+    if count < 1 << 20:
+        return f"{count / (1 << 10):,.0f} kB"
+    return f"{count / (1 << 20):,.1f} MB" if count < 1 << 30 else f"{count / (1 << 30):,.1f} GB"
+
+
+def _span(span: timedelta) -> str:
+    return str(span)
+
+
+def _time(time: datetime | None) -> str | None:
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}" if time else None
