@@ -50,6 +50,19 @@ async def send_alerts(redis_url: str, alerts: list[Alert]) -> None:
     await redis.aclose()
 
 
+async def forget_everything(redis_url: str, database_url: str) -> None:
+    """Make both servers as empty as at the begin."""
+    redis: Any = open_redis(redis_url)
+    await redis.flushall()
+    await redis.aclose()
+    tables = await stored.fetch_value(
+        database_url,
+        "select string_agg(quote_ident(tablename), ', ') from pg_tables"
+        " where schemaname = 'public' and tablename not in ('plant', 'migration')",
+    )
+    await stored.fetch_value(database_url, f"truncate {tables}")
+
+
 async def clean_run(
     redis_url: str, database_url: str, trades: list[Trade], alerts: list[Alert], roles: RoleSettings
 ) -> dict[str, list[tuple[Any, ...]]]:

@@ -11,10 +11,22 @@ import offline
 import pytest
 import stored
 from conftest import PARTITIONS, VARIANTS
+from derived import clean_run, forget_everything, read_derived
 from processes import Processes, kill
-from working import stored_count, until, working
+from working import START_US, parse_binance, stored_count, until, working
+
+from tickplant.cli.roles import role_settings
+from tickplant.settings import Settings
 
 SPEED = "100"
+# So that ten minutes of trades are enough for strategies to have something to say.
+LIVELY = role_settings(
+    Settings(
+        sma=(2, 4),
+        strategies=("dip?share=0.9997&cooldown_s=1", "cross?averages=sma_2+sma_4", "hop?threshold=0.00005"),
+        bot_strategies=("cross", "hop", "dip"),
+    )
+)
 
 
 @asynccontextmanager
@@ -27,7 +39,7 @@ async def replay(
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
     captures = str(marketdata / "binance-spot")
-    async with Processes(environment, logs) as processes, working(redis_url, database_url):
+    async with Processes(environment, logs) as processes, working(redis_url, database_url, roles=LIVELY):
         await processes.start_sandbox("--capture", captures, "--speed", SPEED, "--hold", *options)
         yield processes
 
@@ -66,6 +78,12 @@ async def test_ingest_killed_again_and_again_misses_nothing(
             await asyncio.sleep(rng.uniform(0, 0.4))
         await processes.start("ingest")
         await expect_everything(database_url, marketdata, processes)
+    found = await read_derived(database_url)
+    await forget_everything(redis_url, database_url)
+    trades = parse_binance(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"), START_US)
+    expected = await clean_run(redis_url, database_url, trades, [], LIVELY)
+    assert found["signals"]
+    assert found == expected
 
 
 @pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
