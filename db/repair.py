@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import asyncpg
 
+from db.averages import CandleKey, correct_averages
 from db.gaps import write_gaps
 from db.pool import transaction
 from db.times import time_of, us_of
+from tickplant.averages import AverageSpecs
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Gap, SymbolId
 
@@ -17,9 +19,16 @@ Range = tuple[int, int]
 
 
 async def forget(
-    pool: asyncpg.Pool, partition: int, symbol: SymbolId, start_us: int, end_us: int, ids: Range
+    pool: asyncpg.Pool,
+    partition: int,
+    symbol: SymbolId,
+    start_us: int,
+    end_us: int,
+    ids: Range,
+    *,
+    specs: AverageSpecs | None,
 ) -> list[Gap]:
-    """Delete the trades of a stretch of time, note their ids as missing, and recompute the candles around.
+    """Delete the trades of a stretch of time, note their ids as missing, and recompute what was made of them.
 
     In one transaction, at whose end the partition's owners lose their leases: what they hold in memory is
     void, and they begin again from what is written here. Locks are taken in the order of the workers' own
@@ -32,6 +41,7 @@ async def forget(
         start_us: the begin of a minute.
         end_us: the begin of another, exclusive.
         ids: trades with these go, too, if they lie within a day of the stretch.
+        specs: what is averaged; None for nothing.
 
     Returns:
         The symbol's gaps that are open now.
@@ -44,15 +54,23 @@ async def forget(
         await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
         minutes |= {floor(us_of(row["event_time"]), MINUTE_US) for row in doomed}
-        await _recompute(connection, symbol, minutes)
+        candles = await _recompute(connection, symbol, minutes)
         await connection.execute(_FLAG, *symbol, *_lengths())
+        if specs is not None:
+            await correct_averages(connection, candles, specs)
         _, open_gaps = await write_gaps(connection, [(*symbol, us_of(watermark))], [])
         await connection.execute(_END_LEASES, partition)
     return open_gaps[symbol]
 
 
-async def _recompute(connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]) -> None:
-    """Compute the candles that minutes belong to from the trades that are left; flags come later."""
+async def _recompute(
+    connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]
+) -> list[CandleKey]:
+    """Compute the candles that minutes belong to from the trades that are left; flags come later.
+
+    Returns:
+        Those candles, also where none is left.
+    """
     keys = sorted({(name, floor(it, length)) for it in minutes for name, length in INTERVALS.items()})
     opened = [time_of(opened_us) for _, opened_us in keys]
     bounds = min(opened, default=None), max(opened, default=None)
@@ -66,6 +84,7 @@ async def _recompute(connection: asyncpg.Connection, symbol: SymbolId, minutes: 
         await connection.execute(
             query, *symbol, *_columns(some), lengths, [revisions.get(key, 0) for key in some]
         )
+    return [CandleKey(*symbol, *key) for key in keys]
 
 
 def _columns(keys: Sequence[tuple[str, int]]) -> tuple[list[str], list[Any]]:

@@ -11,9 +11,10 @@ from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_tim
 
 from db.averages import AverageRows, CandleKey, Remembered, read_remembered
 from db.pool import open_pool, transaction
+from db.repair import forget
 from tickplant.averages import AverageSpec, AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
-from tickplant.intervals import INTERVALS, MINUTE_US
+from tickplant.intervals import INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Trade
 
 SPECS = AverageSpecs(
@@ -129,6 +130,20 @@ async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, 
     gone = await replace_candles(pool, trades, fewer)
     await write(pool, corrected=gone)
     assert await stored(pool) == as_rows(fewer)
+
+
+async def test_minutes_that_are_taken_out_leave_no_averages_of_them(pool: asyncpg.Pool) -> None:
+    trades = random_trades(seed=5)
+    async with transaction(pool) as connection:
+        await store(connection, trades)
+    await write(pool, *derived(trades))
+    start_us = floor(trades[300].event_time_us, MINUTE_US)
+    end_us = start_us + 5 * MINUTE_US
+    ids = [it.trade_id for it in trades if start_us <= it.event_time_us < end_us]
+    await forget(pool, 0, SYMBOL, start_us, end_us, (min(ids), max(ids)), specs=SPECS)
+    left = [trade for trade in trades if not min(ids) <= trade.trade_id <= max(ids)]
+    assert len(left) < len(trades)
+    assert await stored(pool) == as_rows([it for it in left if not start_us <= it.event_time_us < end_us])
 
 
 async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:

@@ -106,7 +106,7 @@ async def test_minutes_can_be_taken_out_to_be_mended(
     doomed = [it for it in trades if start_us <= it.event_time_us < start_us + MINUTE_US]
     ids = [it.trade_id for it in doomed]
     async with open_pool(database_url, size=1, application="test") as pool:
-        await forget(pool, 0, SYMBOL, start_us, start_us + MINUTE_US, (min(ids), max(ids)))
+        await forget(pool, 0, SYMBOL, start_us, start_us + MINUTE_US, (min(ids), max(ids)), specs=None)
     async with snapshot(connection):
         found = await audit_symbol(connection, SYMBOL, lambda done, total: None)
     assert found.passed

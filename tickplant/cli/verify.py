@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from tickplant.averages import AverageSpecs
 from tickplant.cli.audit import print_comparison, show_time
 from tickplant.cli.reading import parse_time
 from tickplant.errors import FatalError
@@ -76,6 +77,7 @@ async def _verify(settings: Settings, args: Namespace) -> int:
     from tickplant.cli.past import open_plant
 
     async with open_plant(settings, args.symbol, application="tickplant verify") as plant:
+        specs = settings.average_specs if "averages" in settings.roles else None
         bounds = await _bounds(plant, args.start, args.end)
         comparison = await _compare(plant, [bounds])
         print_comparison(comparison)
@@ -87,7 +89,7 @@ async def _verify(settings: Settings, args: Namespace) -> int:
         if stretches:
             await plant.expect_worker()
             for start_us, end_us in stretches:
-                await _mend(plant, start_us, end_us)
+                await _mend(plant, start_us, end_us, specs)
             comparison = await _compare(plant, stretches)
             print("compared once more:")
             print_comparison(comparison)
@@ -141,7 +143,7 @@ def _stretches(comparison: "Comparison") -> list[tuple[int, int]]:
     return stretches
 
 
-async def _mend(plant: "Plant", start_us: int, end_us: int) -> None:
+async def _mend(plant: "Plant", start_us: int, end_us: int, specs: AverageSpecs | None) -> None:
     """Fetch the trades of some minutes, and put them in the place of what is stored.
 
     Raises:
@@ -158,7 +160,8 @@ async def _mend(plant: "Plant", start_us: int, end_us: int) -> None:
     if lacking := subtract(ids, given):
         raise FatalError(f"{plant.symbol}: the venue doesn't give trades {lacking[0][0]} to {lacking[-1][1]}")
     print(f"fetched {len(stretch.trades):,} trades from {show_time(start_us)} on", flush=True)
-    await plant.tell_gaps(await forget(plant.pool, plant.partition, plant.symbol, start_us, end_us, ids))
+    gaps = await forget(plant.pool, plant.partition, plant.symbol, start_us, end_us, ids, specs=specs)
+    await plant.tell_gaps(gaps)
     ledger = await plant.read_ledger()
     rising = ledger is not None and ids[1] >= ledger.first_trade_id
     await publish_stretch(plant.publisher, plant.symbol, stretch, rising=rising)
