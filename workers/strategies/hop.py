@@ -17,8 +17,8 @@ from workers.strategies.base import NEITHER, Held, Opinion, Strategy, clearness
 _ONE = Decimal(1)
 _ZERO = Decimal(0)
 
-Sums = tuple[int, Decimal, Decimal]
-"""A second since the epoch, and the volume and quote volume of its trades."""
+Sums = tuple[int, str, str]
+"""A second since the epoch, and as decimal text the volume and quote volume of its trades."""
 
 
 class Hop(Strategy):
@@ -90,7 +90,7 @@ class Hop(Strategy):
         self._drop_before(oldest)
         volume, quote_volume = self.window_volume, self.window_quote_volume
         self._drop_before(oldest + 1)
-        self.window.append((self.second, self.volume, self.quote_volume))
+        self.window.append((self.second, _short(self.volume), _short(self.quote_volume)))
         self.window_volume = EXACT.add(self.window_volume, self.volume)
         self.window_quote_volume = EXACT.add(self.window_quote_volume, self.quote_volume)
         assert self.begin is not None
@@ -99,8 +99,8 @@ class Hop(Strategy):
     def _drop_before(self, second: int) -> None:
         while self.window and self.window[0][0] < second:
             _, volume, quote_volume = self.window.pop(0)
-            self.window_volume = EXACT.subtract(self.window_volume, volume)
-            self.window_quote_volume = EXACT.subtract(self.window_quote_volume, quote_volume)
+            self.window_volume = EXACT.subtract(self.window_volume, Decimal(volume))
+            self.window_quote_volume = EXACT.subtract(self.window_quote_volume, Decimal(quote_volume))
 
     def _opinion(self, volume_before: Decimal, quote_volume_before: Decimal) -> Opinion:
         volume, quote_volume = self.window_volume, self.window_quote_volume
@@ -121,3 +121,8 @@ class Hop(Strategy):
             "volume_before": float(volume_before),
         }
         return Opinion("buy" if now > before else "sell", clearness(hop, float(self.threshold)), values)
+
+
+def _short(sum_: Decimal) -> str:
+    """Write a sum without zeros at its end: it is stored with every commit while it is in the window."""
+    return str(EXACT.normalize(sum_))
