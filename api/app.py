@@ -20,6 +20,16 @@ from api.live.door import Door
 from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
+from api.routes.alerts import (
+    AlertLimit,
+    get_alert,
+    get_alerts,
+    get_firings,
+    get_firings_of_alert,
+    patch_alert,
+    post_alert,
+    remove_alert,
+)
 from api.routes.averages import get_moving_average
 from api.routes.bot import get_bot, get_bot_equity, switch_bot
 from api.routes.connections import get_connections
@@ -33,7 +43,9 @@ from api.routes.signals import get_all_signals, get_signals
 from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
+from api.routes.webhooks import get_webhooks
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
+from api.webhook_door import WebhookDoor
 from db.pool import Pool
 
 PREFIX: Final = "/api/v1"
@@ -49,6 +61,8 @@ class Services(Struct, frozen=True, kw_only=True):
     connections: Connections
     pool: Pool
     changes: Changes
+    alert_limit: AlertLimit
+    webhook_door: WebhookDoor
     hub: Hub
     door: Door
     health: Health
@@ -78,6 +92,14 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     get_statistics,
                     get_signals,
                     get_all_signals,
+                    get_alerts,
+                    post_alert,
+                    get_firings,
+                    get_webhooks,
+                    get_alert,
+                    patch_alert,
+                    remove_alert,
+                    get_firings_of_alert,
                     get_bot,
                     get_bot_equity,
                     switch_bot,

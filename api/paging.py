@@ -63,6 +63,20 @@ class RestOfSignals(Rest, frozen=True, array_like=True):
     high: _SignalPlace
 
 
+class RestOfAlerts(Rest, frozen=True, array_like=True):
+    """A list of alerts, the newest first: those after one."""
+
+    beyond: tuple[_TimeUs, _Name]
+    """When it was made, and its id."""
+
+
+class RestOfNumbered(Rest, frozen=True, array_like=True):
+    """A list of firings or of their deliveries, the newest first: those after one."""
+
+    beyond: tuple[_TimeUs, _Name, _Id]
+    """Its time, alert and number."""
+
+
 class RestOfNames(Rest, frozen=True, array_like=True):
     """A list in order of names: those after one."""
 

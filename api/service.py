@@ -21,11 +21,15 @@ from api.live.hub import Hub
 from api.live.outlet import OutletProtocol
 from api.prices import Prices
 from api.requests import measured
+from api.routes.alerts import AlertLimit
+from api.webhook_door import open_door
+from db.alert_wishes import read_unarrived_alerts
 from db.bot_switch import read_unarrived
 from db.pool import open_pool
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis
+from tickplant.webhooks import WebhookSettings
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ async def run(
     symbols: Sequence[SymbolId],
     origins: Sequence[str],
     max_clients: int,
+    alerts_per_user: int,
+    webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> None:
     """Serve the API until `stop` is set; then websockets are closed with code 1012.
@@ -62,6 +68,8 @@ async def run(
                 partitions=partitions,
                 symbols=symbols,
                 limits=limits,
+                alerts_per_user=alerts_per_user,
+                webhooks=webhooks,
                 stop=stop,
             ) as services,
             serving(services, listener, origins=origins) as address,
@@ -78,6 +86,8 @@ async def open_services(
     partitions: int,
     symbols: Sequence[SymbolId],
     limits: Limits,
+    alerts_per_user: int,
+    webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> AsyncIterator[Services]:
     """Open what the routes use, and follow what is live; `stop` is set if that fails."""
@@ -98,8 +108,12 @@ async def open_services(
                 queue_bytes=limits.queue_bytes,
             )
             directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
-            changes = Changes(redis, pool, [read_unarrived])
-            async with _running(hub.run(), stop), _running(changes.run(), stop):
+            changes = Changes(redis, pool, [read_unarrived, read_unarrived_alerts])
+            async with (
+                open_door(webhooks) as webhook_door,
+                _running(hub.run(), stop),
+                _running(changes.run(), stop),
+            ):
                 yield Services(
                     directory=directory,
                     history=history,
@@ -107,6 +121,8 @@ async def open_services(
                     connections=connections,
                     pool=pool,
                     changes=changes,
+                    alert_limit=AlertLimit(alerts_per_user),
+                    webhook_door=webhook_door,
                     hub=hub,
                     door=Door(hub=hub, directory=directory, limits=limits),
                     health=Health(redis=redis, pool=pool, hub=hub, connections=connections),

@@ -26,6 +26,7 @@ from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
+from tickplant.webhooks import WebhookSettings
 from tickplant.wire import Connection, LiveEntry, LiveUpdate
 
 PARTITIONS = 4
@@ -246,6 +247,8 @@ async def running_plant(
     limits: Limits | None = None,
     symbols: Sequence[SymbolId] = (BTC, ETH),
     origins: Sequence[str] = (),
+    alerts_per_user: int = 100,
+    webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
 ) -> AsyncIterator[Plant]:
     """Run the API on a free port."""
     listener = bind("127.0.0.1", 0)
@@ -256,6 +259,8 @@ async def running_plant(
             partitions=PARTITIONS,
             symbols=symbols,
             limits=limits or Limits(origins=tuple(origins)),
+            alerts_per_user=alerts_per_user,
+            webhooks=webhooks,
             stop=asyncio.Event(),
         ) as services,
         serving(services, listener, origins=origins) as address,

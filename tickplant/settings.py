@@ -18,7 +18,7 @@ from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 from tickplant.paper import BPS, Amount, Rules, parse_number
-from tickplant.webhooks import parse_allowed
+from tickplant.webhooks import WebhookSettings, parse_allowed
 
 PREFIX: Final = "TICKPLANT_"
 
@@ -149,6 +149,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where all but the API serve /metrics; 0: any free port under `up`, none otherwise."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def webhooks(self) -> WebhookSettings:
+        """How webhooks are delivered, and where to."""
+        return WebhookSettings(
+            secret=self.webhook_secret,
+            allowed=self.webhook_allow,
+            attempts=self.webhook_attempts,
+            max_age_s=self.webhook_max_age_s,
+        )
 
     @property
     def average_specs(self) -> AverageSpecs:

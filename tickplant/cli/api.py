@@ -15,6 +15,7 @@ The page is at /, and the description of the API at /docs.
 
 EXAMPLES: Final = """\
 settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_ORIGINS, TICKPLANT_API_MAX_CLIENTS,
+  TICKPLANT_ALERTS_PER_USER, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
   a running `tickplant up`), TICKPLANT_LOG_LEVEL
 
@@ -48,6 +49,8 @@ def run(args: Namespace) -> int:
             symbols=settings.symbols,
             origins=settings.api_origins,
             max_clients=settings.api_max_clients,
+            alerts_per_user=settings.alerts_per_user,
+            webhooks=settings.webhooks,
             stop=stop,
         )
 

@@ -1,9 +1,8 @@
-"""Which roles a worker has, and how they and webhooks are set."""
+"""Which roles a worker has, and how they are set."""
 
 from tickplant.cli.strategies import load
 from tickplant.errors import SettingsError
 from tickplant.settings import Settings, variable
-from tickplant.webhooks import WebhookSettings
 from workers.loading import RoleSettings
 
 
@@ -23,16 +22,6 @@ def role_settings(settings: Settings) -> RoleSettings:
         alerts="alerts" in on,
         bot=settings.bot_rules if "bot" in on else None,
         gap_wait_ms=round(settings.gap_wait_s * 1000),
-    )
-
-
-def webhook_settings(settings: Settings) -> WebhookSettings:
-    """Return how webhooks are delivered."""
-    return WebhookSettings(
-        secret=settings.webhook_secret,
-        allowed=settings.webhook_allow,
-        attempts=settings.webhook_attempts,
-        max_age_s=settings.webhook_max_age_s,
     )
 
 

@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    from tickplant.cli.roles import role_settings, webhook_settings
+    from tickplant.cli.roles import role_settings
     from tickplant.cli.servers import running_database, running_redis
     from tickplant.service import run_service
     from tickplant.settings import read_settings
@@ -49,7 +49,7 @@ def run(args: Namespace) -> int:
             commit_trades=settings.commit_trades,
             lease_s=settings.lease_s,
             roles=roles,
-            webhooks=webhook_settings(settings),
+            webhooks=settings.webhooks,
             stop=stop,
         )
 

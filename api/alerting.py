@@ -1,0 +1,235 @@
+"""Alerts as callers ask for them, change them and see them. Pure."""
+
+import re
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import asdict, replace
+
+from api.problems import bad_parameter
+from api.views import DecimalText, SymbolName, Time
+from db.alert_wishes import AlertRow
+from tickplant.derived import Alert, AlertKind
+from tickplant.market import SymbolId
+from tickplant.times import format_time
+
+_DAY_S: Final = 86_400
+_TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$"
+
+Price = Annotated[
+    str, Meta(max_length=39, description="Decimal text, above 0: the threshold.", examples=["62000"])
+]
+Percent = Annotated[
+    str,
+    Meta(
+        max_length=39,
+        description="Decimal text, at most 6 places: how much the price has to have risen over the window,"
+        " or with a minus fallen.",
+        examples=["-2.5"],
+    ),
+]
+WindowS = Annotated[
+    int, Meta(ge=60, le=_DAY_S, multiple_of=60, description="The window: whole minutes, a day at the most.")
+]
+SilenceS = Annotated[int, Meta(ge=1, le=7 * _DAY_S, description="How long no trade has to come.")]
+CooldownS = Annotated[
+    int,
+    Meta(
+        ge=0, le=7 * _DAY_S, description="Of a repeating one: the least time between firings, by the venue's."
+    ),
+]
+Hysteresis = Annotated[
+    str,
+    Meta(
+        max_length=39,
+        description="Decimal text, 0 to 1: the share of the threshold by which the value has to go back,"
+        " before the alert can fire again.",
+        examples=["0.001"],
+    ),
+]
+WebhookUrl = Annotated[
+    str,
+    Meta(description="Where firings are sent, too: a public address.", examples=["https://example.org/hook"]),
+]
+Note = Annotated[str, Meta(max_length=500, pattern=_TEXT, description="Your own words, sent with firings.")]
+User = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TEXT, description="Whose it is: any name.")]
+State = Literal["pending", "active", "fired", "inactive"]
+
+_NEEDS: Final[dict[AlertKind, tuple[str, ...]]] = {
+    "above": ("price",),
+    "below": ("price",),
+    "crosses_above": ("price",),
+    "crosses_below": ("price",),
+    "percent_change": ("percent", "window_s"),
+    "silence": ("silence_s",),
+    "gap": (),
+}
+_MEASURES: Final = ("price", "percent", "window_s", "silence_s")
+_PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
+
+
+class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An alert to be made. What a kind needs is given, and nothing that belongs to others."""
+
+    symbol: Annotated[str, Meta(max_length=200, description="Written as elsewhere.", examples=["BTCUSDT"])]
+    kind: Annotated[
+        AlertKind,
+        Meta(
+            description="`above` and `below` a price, true already or not; `crosses_above` and"
+            " `crosses_below` it, having been on the other side; `percent_change` over a window;"
+            " `silence`: no trade for some time; `gap`: trades are missing."
+        ),
+    ]
+    user: User = "default"
+    price: Price | None = None
+    percent: Percent | None = None
+    window_s: WindowS | None = None
+    silence_s: SilenceS | None = None
+    repeat: Annotated[bool, Meta(description="Whether it fires more than once.")] = False
+    cooldown_s: CooldownS = 0
+    hysteresis: Hysteresis = "0"
+    webhook_url: WebhookUrl | None = None
+    note: Note = ""
+    active: bool = True
+
+
+class AlertPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be another; all that is not given stays as it is.
+
+    Whoever gives a threshold, window or silence, or `active: true`, begins the alert anew: as if just made,
+    also if it has fired; its firings are counted on.
+    """
+
+    price: Price | UnsetType = UNSET
+    percent: Percent | UnsetType = UNSET
+    window_s: WindowS | UnsetType = UNSET
+    silence_s: SilenceS | UnsetType = UNSET
+    repeat: bool | UnsetType = UNSET
+    cooldown_s: CooldownS | UnsetType = UNSET
+    hysteresis: Hysteresis | UnsetType = UNSET
+    webhook_url: WebhookUrl | UnsetType | None = UNSET
+    note: Note | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class AlertView(Struct, frozen=True):
+    """An alert."""
+
+    alert_id: str
+    version: Annotated[int, Meta(description="Rises with every change.")]
+    user: str
+    symbol: SymbolName
+    kind: AlertKind
+    price: DecimalText | None
+    percent: DecimalText | None
+    window_s: int | None
+    silence_s: int | None
+    repeat: bool
+    cooldown_s: int
+    hysteresis: DecimalText
+    webhook_url: str | None
+    note: str
+    active: Annotated[bool, Meta(description="Whether it is to be watched.")]
+    state: Annotated[
+        State,
+        Meta(
+            description="`pending` until the workers have this version, a moment after it was made; then"
+            " `active`, `fired` (once, and that was all), or `inactive`."
+        ),
+    ]
+    firings: Annotated[int, Meta(description="How many times it has fired.")]
+    last_fired: Annotated[Time | None, Meta(description="When last, by the venue's clock.")]
+    created_at: Time
+    changed_at: Time
+
+
+def make_alert(request: AlertRequest, alert_id: str, symbol: SymbolId) -> Alert:
+    """Return the alert that is asked for, in its first version.
+
+    Raises:
+        Problem: what is given doesn't fit together.
+    """
+    fields = asdict(request)
+    del fields["symbol"]
+    alert = Alert(alert_id=alert_id, version=1, venue=symbol.venue, symbol=symbol.symbol, **fields)
+    _check(alert)
+    return alert
+
+
+def change_alert(alert: Alert, patch: AlertPatch) -> Alert:
+    """Return the next version of an alert; raises as `make_alert`."""
+    given: dict[str, Any] = {name: value for name, value in asdict(patch).items() if value is not UNSET}
+    version = alert.version + 1
+    anew = given.get("active") is True or any(name in given for name in _MEASURES)
+    changed = replace(alert, version=version, begun=version if anew else alert.begun, **given)
+    _check(changed)
+    return changed
+
+
+def alert_view(row: AlertRow) -> AlertView:
+    """Return an alert as callers see it."""
+    alert = row.alert
+    return AlertView(
+        alert.alert_id,
+        alert.version,
+        alert.user,
+        str(SymbolId(alert.venue, alert.symbol)),
+        alert.kind,
+        alert.price,
+        alert.percent,
+        alert.window_s,
+        alert.silence_s,
+        alert.repeat,
+        alert.cooldown_s,
+        alert.hysteresis,
+        alert.webhook_url,
+        alert.note,
+        alert.active,
+        _state(row),
+        row.number,
+        None if row.fired_us is None else format_time(row.fired_us),
+        format_time(row.created_us),
+        format_time(row.changed_us),
+    )
+
+
+def _state(row: AlertRow) -> State:
+    if not row.arrived:
+        return "pending"
+    if not row.alert.active:
+        return "inactive"
+    return "fired" if row.done else "active"
+
+
+def _check(alert: Alert) -> None:
+    """Refuse what does not fit together."""
+    needed = _NEEDS[alert.kind]
+    for name in _MEASURES:
+        if name in needed and getattr(alert, name) is None:
+            raise bad_parameter(name, f"an alert of the kind {alert.kind} needs it")
+        if name not in needed and getattr(alert, name) is not None:
+            raise bad_parameter(name, f"an alert of the kind {alert.kind} has none")
+    if alert.price is not None and _decimal("price", alert.price) <= 0:
+        raise bad_parameter("price", "must be above 0")
+    if alert.percent is not None:
+        _check_percent(alert.percent)
+    hysteresis = _decimal("hysteresis", alert.hysteresis)
+    if not 0 <= hysteresis <= 1:
+        raise bad_parameter("hysteresis", "must be from 0 to 1")
+    if hysteresis and alert.price is None and alert.percent is None:
+        raise bad_parameter("hysteresis", f"an alert of the kind {alert.kind} has none")
+
+
+def _check_percent(text: str) -> None:
+    percent = _decimal("percent", text)
+    if percent == 0 or percent <= -100:
+        raise bad_parameter("percent", "must not be 0, and above -100")
+    if len(text.partition(".")[2]) > 6:
+        raise bad_parameter("percent", "has more than 6 places")
+
+
+def _decimal(name: str, text: str) -> Decimal:
+    if not _PLAIN.fullmatch(text):
+        raise bad_parameter(name, "is no plain decimal of at most 20 and 18 digits, such as 62000.50")
+    return Decimal(text)

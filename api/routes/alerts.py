@@ -1,0 +1,309 @@
+"""Alerts: made, changed and deleted, and what they have fired."""
+
+from typing import Annotated, Any, Final
+from uuid import uuid4
+
+from litestar import Request, delete, get, patch, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from litestar.params import BodyKwarg, PathParameter, QueryParameter
+from msgspec import Struct
+
+from api.alert_views import FiringView, firing_view
+from api.alerting import AlertPatch, AlertRequest, AlertView, alert_view, change_alert, make_alert
+from api.changes import Changes
+from api.directory import Directory
+from api.history import History
+from api.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
+from api.problems import MEDIA_TYPE, Problem
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, ProblemDocument, Service
+from api.routes.parameters import After, Limit, resolve
+from api.webhook_door import WebhookDoor
+from db import alert_wishes
+from db.alert_wishes import AlertKey, AlertRow, FiringKey, TooManyAlertsError, read_alert, read_alerts
+from db.pool import Pool
+from tickplant.market import SymbolId
+
+UNKNOWN_ALERT: Final[dict[int, ResponseSpec]] = {
+    404: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="There is no such alert, or it has been deleted.",
+        generate_examples=False,
+    )
+}
+TOO_MANY: Final[dict[int, ResponseSpec]] = {
+    409: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows.",
+        generate_examples=False,
+    )
+}
+
+AlertId = Annotated[str, PathParameter(description="As the answer to making it said.")]
+OfUser = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only those of this user; of all if not given.", examples=[Example(value="default")]
+    ),
+]
+OfSymbol = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only those on this symbol, written as elsewhere; on all if not given.",
+        examples=[Example(value="binance:BTCUSDT")],
+    ),
+]
+ActiveOnly = Annotated[
+    bool,
+    QueryParameter(
+        description="Only those that can still fire: no inactive ones, and none that fire once and have.",
+        examples=[Example(value="true")],
+    ),
+]
+
+
+Wanted = Annotated[
+    AlertRequest,
+    BodyKwarg(
+        examples=[
+            Example(
+                summary="Told once, when the price is above 62000",
+                value={"symbol": "binance:BTCUSDT", "kind": "above", "price": "62000", "note": "sell half"},
+            ),
+            Example(
+                summary="Told whenever it falls by 2.5 % in 5 minutes, but not twice in an hour",
+                value={
+                    "symbol": "BTCUSDT",
+                    "kind": "percent_change",
+                    "percent": "-2.5",
+                    "window_s": 300,
+                    "repeat": True,
+                    "cooldown_s": 3600,
+                    "hysteresis": "0.1",
+                },
+            ),
+            Example(
+                summary="Told whenever there was no trade for a minute",
+                value={"symbol": "BTCUSDT", "kind": "silence", "silence_s": 60, "repeat": True},
+            ),
+        ]
+    ),
+]
+Otherwise = Annotated[
+    AlertPatch, BodyKwarg(examples=[Example(summary="Another threshold", value={"price": "63000"})])
+]
+
+
+class AlertLimit(Struct, frozen=True):
+    """How many alerts there may be."""
+
+    per_user: int = 1000
+
+
+class AlertsPage(Struct, frozen=True):
+    """Alerts, the one made last first."""
+
+    alerts: list[AlertView]
+    next: Next
+
+
+class FiringsPage(Struct, frozen=True):
+    """Firings, the newest first."""
+
+    firings: list[FiringView]
+    next: Next
+
+
+@post(
+    "/alerts",
+    summary="Make an alert",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | TOO_MANY | UNAVAILABLE,
+)
+async def post_alert(
+    request: Request[Any, Any, Any],
+    data: Wanted,
+    directory: Service[Directory],
+    history: Service[History],
+    webhook_door: Service[WebhookDoor],
+    alert_limit: Service[AlertLimit],
+    pool: Service[Pool],
+    changes: Service[Changes],
+) -> AlertView:
+    """Make an alert. It holds from a place among the symbol's trades on, a moment later.
+
+    A price equal to the threshold is on neither side of it. What is true already fires at the next trade;
+    a crossing needs a trade on the other side after the alert was made. The price one window ago is the
+    close of the last minute that had ended one window before the begin of the trade's minute.
+    """
+    # A page of somewhere else can have a browser send other kinds without being asked for permission.
+    if request.content_type[0] != "application/json":
+        raise Problem(415, "unsupported_media_type", "send application/json")
+    symbol = await resolve(directory, data.symbol)
+    alert = make_alert(data, uuid4().hex, symbol)
+    if alert.webhook_url is not None:
+        await webhook_door.check(alert.webhook_url)
+    partition = history.partition_of(symbol)
+    try:
+        row = await alert_wishes.create_alert(pool, alert, partition, most=alert_limit.per_user)
+    except TooManyAlertsError as error:
+        raise Problem(
+            409,
+            "too_many_alerts",
+            f"{alert.user!r} has {alert_limit.per_user} alerts already: delete some, or raise"
+            " TICKPLANT_ALERTS_PER_USER",
+        ) from error
+    changes.hurry()
+    return alert_view(row)
+
+
+@get("/alerts", summary="Alerts", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
+async def get_alerts(
+    directory: Service[Directory],
+    history: Service[History],
+    user: OfUser = None,
+    symbol: OfSymbol = None,
+    active_only: ActiveOnly = False,
+    limit: Limit = USUAL,
+    after: After = None,
+) -> AlertsPage:
+    """List alerts that are not deleted, the one made last first."""
+    found = await resolve(directory, symbol) if symbol is not None else None
+    of = f"alerts/{user or ''}/{found or ''}/{active_only}"
+    before = AlertKey(*read_rest(after, RestOfAlerts, of).beyond) if after is not None else None
+    async with history.at_once() as connection:
+        rows = await read_alerts(
+            connection, user=user, symbol=found, active_only=active_only, before=before, limit=limit + 1
+        )
+    shown = rows[:limit]
+    rest = None
+    if len(rows) > limit:
+        rest = RestOfAlerts(of, (shown[-1].created_us, shown[-1].alert.alert_id))
+    return AlertsPage([alert_view(row) for row in shown], write_rest(rest))
+
+
+@get(
+    "/alerts/{alert_id:str}",
+    summary="An alert",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
+)
+async def get_alert(alert_id: AlertId, history: Service[History]) -> AlertView:
+    """Return an alert, and what has become of it."""
+    async with history.at_once() as connection:
+        return alert_view(_known(await read_alert(connection, _stored(alert_id))))
+
+
+@patch(
+    "/alerts/{alert_id:str}",
+    summary="Change an alert",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
+)
+async def patch_alert(
+    alert_id: AlertId,
+    data: Otherwise,
+    webhook_door: Service[WebhookDoor],
+    pool: Service[Pool],
+    changes: Service[Changes],
+) -> AlertView:
+    """Change an alert; its symbol and kind stay.
+
+    Another threshold, window or silence, or `active: true`, begins it anew, as if just made: so it can fire
+    once more. Its firings are counted on, and the cooldown since the last one holds. Other changes leave it
+    as it is: armed or not, fired or not.
+    """
+    if isinstance(data.webhook_url, str):
+        await webhook_door.check(data.webhook_url)
+    row = _known(
+        await alert_wishes.change_alert(pool, _stored(alert_id), lambda alert: change_alert(alert, data))
+    )
+    changes.hurry()
+    return alert_view(row)
+
+
+@delete(
+    "/alerts/{alert_id:str}",
+    summary="Delete an alert",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
+)
+async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[Changes]) -> None:
+    """Delete an alert. What it has fired stays, and so does what is under way to its webhook."""
+    if not await alert_wishes.delete_alert(pool, _stored(alert_id)):
+        raise _unknown()
+    changes.hurry()
+
+
+@get(
+    "/alerts/firings",
+    summary="Firings",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
+async def get_firings(
+    directory: Service[Directory],
+    history: Service[History],
+    user: OfUser = None,
+    symbol: OfSymbol = None,
+    limit: Limit = USUAL,
+    after: After = None,
+) -> FiringsPage:
+    """List what alerts have fired, deleted ones, too; the newest first, by the venue's clock."""
+    found = await resolve(directory, symbol) if symbol is not None else None
+    of = f"firings/{user or ''}/{found or ''}"
+    return await _firings(history, of, limit, after, user=user, symbol=found)
+
+
+@get(
+    "/alerts/{alert_id:str}/firings",
+    summary="Firings of an alert",
+    tags=["derived"],
+    responses=BAD_PARAMETER | UNAVAILABLE,
+)
+async def get_firings_of_alert(
+    alert_id: AlertId, history: Service[History], limit: Limit = USUAL, after: After = None
+) -> FiringsPage:
+    """List what an alert has fired, the newest first; also after it was deleted."""
+    alert_id = _stored(alert_id)
+    return await _firings(history, f"firings/{alert_id}", limit, after, alert_id=alert_id)
+
+
+async def _firings(
+    history: History,
+    of: str,
+    limit: int,
+    after: str | None,
+    *,
+    alert_id: str | None = None,
+    user: str | None = None,
+    symbol: SymbolId | None = None,
+) -> FiringsPage:
+    before = FiringKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
+    async with history.at_once() as connection:
+        firings = await alert_wishes.read_firings(
+            connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
+        )
+    shown = firings[:limit]
+    rest = None
+    if len(firings) > limit:
+        last = shown[-1]
+        rest = RestOfNumbered(of, (last.event_time_us, last.alert_id, last.number))
+    return FiringsPage([firing_view(it) for it in shown], write_rest(rest))
+
+
+def _known(row: AlertRow | None) -> AlertRow:
+    if row is None:
+        raise _unknown()
+    return row
+
+
+def _unknown() -> Problem:
+    return Problem(404, "unknown_alert", "there is no such alert, or it has been deleted")
+
+
+def _stored(alert_id: str) -> str:
+    """Return an id as the database may have it; what it can't store is nobody's."""
+    return alert_id if alert_id.isprintable() else ""
