@@ -305,3 +305,33 @@ async def play(venue: Venue, symbol: SymbolId, ws_url: str, count: int) -> dict[
                 if isinstance(parsed, tuple):
                     sent.update({trade.trade_id: trade for trade in parsed})
     return sent
+
+
+async def test_what_was_removed_by_age_is_not_fetched_again_nor_mended_to_wrong(
+    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+) -> None:
+    recorded = recorded_trades(marketdata)
+    await publish(redis_url, recorded)
+    connection = await asyncpg.connect(database_url)
+
+    async def all_stored() -> bool:
+        return int(await connection.fetchval("select count(*) from trades")) == len(recorded)
+
+    await until(all_stored, "all trades stored")
+    while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-09', 100000)"):
+        pass
+    await connection.execute(
+        "update candles set volume = volume + 1 where \"interval\" = '1m' and open_time = $1",
+        datetime(2024, 8, 8, 23, 55, tzinfo=UTC),
+    )
+    candles = await stored.read_candles(database_url)
+
+    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    assert (code, "0 missing" in output) == (0, True), output
+    code, output = await run(plant, "verify", "binance:BTCUSDT", "--from", FROM)
+    assert code == 1
+    assert "minutes before 2024-08-09T00:00:00Z are not mended" in output
+    assert await stored.read_candles(database_url) == candles
+
+    assert await connection.fetchval("select min(event_time) from trades") >= datetime(2024, 8, 9, tzinfo=UTC)
+    await connection.close()

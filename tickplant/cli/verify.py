@@ -27,7 +27,8 @@ trades of every minute that differs or is not stored are fetched anew and put in
 and all candles that the minute belongs to are computed from that. Then these minutes are compared once more.
 
 It runs beside a running plant: Redis, the database and a worker have to be up; ingest may be. Only minutes
-that have closed are compared.
+that have closed are compared, and only those mended whose trades have not been removed by age
+(TICKPLANT_KEEP_TRADES_DAYS).
 
 The exit code is 0 if everything agrees in the end, and 1 if anything differs still.
 """
@@ -85,15 +86,17 @@ async def _verify(settings: Settings, args: Namespace) -> int:
         given = comparison.matched + comparison.differing + len(comparison.uncovered)
         if given < minutes:
             print(f"the venue gives no candles of {minutes - given:,} of {minutes:,} minutes")
-        stretches = [] if args.dry_run else _stretches(comparison)
-        if stretches:
+        wrong = _stretches(comparison)
+        mendable = [] if args.dry_run else await _mendable(plant, wrong)
+        if mendable:
             await plant.expect_worker()
-            for start_us, end_us in stretches:
+            for start_us, end_us in mendable:
                 await _mend(plant, start_us, end_us, specs)
-            comparison = await _compare(plant, stretches)
+            comparison = await _compare(plant, mendable)
             print("compared once more:")
             print_comparison(comparison)
-    return 1 if _stretches(comparison) else 0
+            wrong = [*_stretches(comparison), *(it for it in wrong if it not in mendable)]
+    return 1 if wrong else 0
 
 
 async def _bounds(plant: "Plant", start: datetime | None, end: datetime | None) -> tuple[int, int]:
@@ -129,6 +132,25 @@ async def _compare(plant: "Plant", stretches: Iterable[tuple[int, int]]) -> "Com
             async with snapshot(plant.pool, timeout_s=60) as connection:
                 compare(klines, await read_minutes(connection, plant.symbol, times), comparison)
     return comparison
+
+
+async def _mendable(plant: "Plant", stretches: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the stretches whose trades were not removed by age.
+
+    Elsewhere, trades that come again could not be told from those that a neighbouring candle still holds.
+    """
+    from tickplant.cli.past import time_us
+
+    horizon = await plant.read_horizon()
+    if horizon is None:
+        return stretches
+    kept = [stretch for stretch in stretches if stretch[0] >= time_us(horizon)]
+    if len(kept) < len(stretches):
+        print(
+            f"minutes before {horizon:%Y-%m-%dT%H:%M:%SZ} are not mended: their trades have been removed"
+            " by age (TICKPLANT_KEEP_TRADES_DAYS)"
+        )
+    return kept
 
 
 def _stretches(comparison: "Comparison") -> list[tuple[int, int]]:
