@@ -13,6 +13,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import stored
 from conftest import VARIANTS, OwnPostgres, OwnRedis
 from derived import clean_run, read_derived, send_alerts
 from processes import Processes, kill
+from receiving import Receiver, receiving
 from working import START_US, parse_binance, until
 
 from db.migrate import migrate
@@ -63,7 +65,7 @@ $$
 """
 
 
-HOOK = "https://example.org/hook"
+CROSSINGS: tuple[AlertKind, ...] = ("crosses_above", "crosses_below")
 
 
 def alert(number: int, symbol: str, kind: AlertKind, **fields: Any) -> Alert:
@@ -78,8 +80,9 @@ def alert(number: int, symbol: str, kind: AlertKind, **fields: Any) -> Alert:
     )
 
 
-ALERTS = [
-    *(
+def make_alerts(webhook_url: str) -> list[Alert]:
+    """Make alerts of which most fire now and then; those of BTC at a high price go to a webhook, too."""
+    crossing = [
         alert(
             number,
             symbol,
@@ -87,15 +90,14 @@ ALERTS = [
             price=str(low + number * step),
             repeat=True,
             hysteresis="0.00001",
-            webhook_url=HOOK,
+            webhook_url=webhook_url if symbol == "BTCUSDT" and number > 20 else None,
         )
         for symbol, low, step in (("BTCUSDT", 61556, 12), ("ETHUSDT", 2673, 0.5))
-        for kind in ("crosses_above", "crosses_below")
-        for number in range(20)
-    ),
-    alert(1, "BTCUSDT", "percent_change", percent="0.05", window_s=60, repeat=True),
-    alert(1, "ETHUSDT", "silence", silence_s=2, repeat=True),
-]
+        for kind in CROSSINGS
+        for number in range(24)
+    ]
+    change = alert(1, "BTCUSDT", "percent_change", percent="0.05", window_s=60, repeat=True)
+    return [*crossing, change, alert(1, "ETHUSDT", "silence", silence_s=2, repeat=True)]
 
 
 class Chaos:
@@ -176,19 +178,28 @@ class Chaos:
 
 @asynccontextmanager
 async def replay(
-    *, own_redis: OwnRedis, own_postgres: OwnPostgres, variant: str, captures: Path, speed: int, logs: Path
+    *,
+    own_redis: OwnRedis,
+    own_postgres: OwnPostgres,
+    variant: str,
+    captures: Path,
+    speed: int,
+    logs: Path,
+    alerts: list[Alert],
 ) -> AsyncIterator[Chaos]:
     """Replay captures through three workers on servers of their own."""
     redis, postgres = await own_redis(), await own_postgres()
     await migrate(postgres.url, partitions=PARTITIONS, extension="on" if variant == "timescaledb" else "off")
     await execute(postgres.url, SLOW_COMMITS)
-    await send_alerts(redis.url, ALERTS)
+    await send_alerts(redis.url, alerts)
     environment = {
         "TICKPLANT_REDIS_URL": redis.url,
         "TICKPLANT_DATABASE_URL": postgres.url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
         "TICKPLANT_LEASE_S": str(LEASE_S),
         "TICKPLANT_COMMIT_INTERVAL_MS": "50",
+        "TICKPLANT_WEBHOOK_SECRET": "a secret of many characters",
+        "TICKPLANT_WEBHOOK_ALLOW": "127.0.0.1",
         **LIVELY,
     }
     async with Processes(environment, logs) as processes:
@@ -234,29 +245,43 @@ async def test_killing_anything_changes_nothing_of_what_is_stored(
 ) -> None:
     frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
     recorded = offline.binance_trades(frames)
-    async with replay(
-        own_redis=own_redis,
-        own_postgres=own_postgres,
-        variant=variant,
-        captures=marketdata / "binance-spot",
-        speed=40,
-        logs=tmp_path,
-    ) as chaos:
-        await chaos.harass(24)
-        last_ids = [max(t["t"] for t in recorded if t["s"] == symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
-        await all_committed(chaos.url, last_ids, chaos.processes)
+    async with receiving() as receiver:
+        alerts = make_alerts(receiver.url())
+        async with replay(
+            own_redis=own_redis,
+            own_postgres=own_postgres,
+            variant=variant,
+            captures=marketdata / "binance-spot",
+            speed=40,
+            logs=tmp_path,
+            alerts=alerts,
+        ) as chaos:
+            await chaos.harass(24)
+            await all_committed(
+                chaos.url,
+                [max(t["t"] for t in recorded if t["s"] == symbol) for symbol in ("BTCUSDT", "ETHUSDT")],
+                chaos.processes,
+            )
+            found = await read_derived(chaos.url)
+            keys = {f"{alert_id}-{number}" for alert_id, number, _ in found["webhooks"]}
+            await until(partial(have_arrived, receiver, keys), "all webhooks delivered", timeout_s=90)
     assert await stored.read_trades(chaos.url) == sorted(
         (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
         for t in recorded
     )
     assert await stored.read_candles(chaos.url) == offline.candles(recorded)
     trades = parse_binance(frames, ingest_time_us=START_US)
-    clean = await clean_run(redis_url, database_url, trades, ALERTS, role_settings(read_settings(LIVELY)))
-    for name, rows in (await read_derived(chaos.url)).items():
+    clean = await clean_run(redis_url, database_url, trades, alerts, role_settings(read_settings(LIVELY)))
+    for name, rows in found.items():
         assert rows == clean[name], name
         assert rows, f"no {name} to compare"
+    assert set(receiver.keys) == keys
     assert chaos.kills + chaos.pauses >= 20
     assert chaos.in_mid_commit >= 5
+
+
+async def have_arrived(receiver: Receiver, keys: set[str]) -> bool:
+    return keys <= set(receiver.keys)
 
 
 async def test_without_the_fence_paused_owners_double_trades(
@@ -269,6 +294,7 @@ async def test_without_the_fence_paused_owners_double_trades(
         captures=marketdata / "binance-spot",
         speed=5,
         logs=tmp_path,
+        alerts=[],
     ) as chaos:
         await execute(chaos.url, SLOW_HEARTBEATS + UNFENCED)
         doubled = 0
