@@ -58,7 +58,7 @@ async def read_averages(
         before = await read_closes(
             connection, symbol, interval, start_us=FIRST_US, end_us=first_us, limit=more, newest=True
         )
-    # The longest takes a fifth of a second, in which others on the event loop want their turn.
+    # A page of the longest takes a quarter of a second, in which others on the event loop want their turn.
     return AveragePage(await asyncio.to_thread(_values, spec, before, shown), rest)
 
 

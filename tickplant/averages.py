@@ -3,14 +3,13 @@
 Each value is a function of the last closes alone, the same for whoever computes it: a worker as candles
 close, the database's rows when a candle is corrected, the API for a length that nobody stores. The closes are
 those of closed candles; an interval without trades has no candle, and counts for nothing. Sums are rounded
-once, at the end (`math.fsum`), and weights are made by multiplications only, so that the same closes give the
-same bits on any machine and under any version of Python.
+once, at the end (`math.fsum`), so that the same closes give the same bits on any machine and under any version
+of Python.
 """
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
-from itertools import accumulate, chain, pairwise, repeat
+from itertools import pairwise
 from operator import mul
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -89,11 +88,11 @@ def average(spec: AverageSpec, closes: Sequence[float]) -> float | None:
         return math.fsum(closes[-length:]) / length
     if spec.kind == "wma":
         return math.fsum(map(mul, range(1, length + 1), closes[-length:])) / (length * (length + 1) // 2)
-    seen = closes[-spec.window :]
-    weights, rests = _ema_weights(length)
-    # The recursion, written out; what the weights lack to one is the oldest close's.
-    terms = map(mul, weights[-len(seen) :], seen)
-    return math.fsum(chain(terms, (rests[len(seen)] * seen[0],)))
+    alpha = 2 / (length + 1)
+    value, *others = closes[-spec.window :]
+    for close in others:
+        value += alpha * (close - value)
+    return value
 
 
 class Moments(NamedTuple):
@@ -141,12 +140,3 @@ def _quantile(ascending: Sequence[float], share: float) -> float:
     below = int(place)
     low, high = ascending[below], ascending[math.ceil(place)]
     return low + (high - low) * (place - below)
-
-
-@lru_cache(maxsize=64)
-def _ema_weights(length: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the weights of the closes seen, oldest first, and by number of closes what they lack to one."""
-    count = length * _EMA_LENGTHS
-    alpha = 2 / (length + 1)
-    rests = tuple(accumulate(repeat((length - 1) / (length + 1), count), mul, initial=1.0))
-    return tuple(alpha * rest for rest in reversed(rests[:-1])), rests
