@@ -61,7 +61,7 @@ class WebhookSettings(NamedTuple):
     poll_s: float = 0.5
     """How often is looked whether there is something to deliver."""
     timeout_s: float = 10.0
-    """The longest that an attempt takes; one that nobody has settled after four times that is made again."""
+    """The longest that an attempt takes; one that nobody has settled after twice that is made again."""
 
 
 class RefusedAddressError(TickplantError):

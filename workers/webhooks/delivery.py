@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE: Final = 32
 _AT_ONCE_OF_HOST: Final = 4
 """So many attempts may hang on one host; the others are for the others."""
-_LOST_AFTER_TIMEOUTS: Final = 4
+_LOST_AFTER_TIMEOUTS: Final = 2
 _STOP_S: Final = 2.0
 
 
