@@ -17,6 +17,8 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from tickplant.redis_client import open_redis
+from tickplant.streams import MIRROR_ROLES, owner_key
 from workers.mirror import service
 from workers.mirror.records import KINDS, Format
 
@@ -160,3 +162,13 @@ async def mirroring(
     finally:
         stop.set()
         await task
+
+
+async def has_begun(redis_url: str, partitions: int) -> bool:
+    """Say whether a mirror has all partitions, so that nothing is trimmed without it from now on."""
+    redis: Any = open_redis(redis_url)
+    keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(partitions)]
+    try:
+        return all([await redis.hexists(key, "confirmed") for key in keys])
+    finally:
+        await redis.aclose()

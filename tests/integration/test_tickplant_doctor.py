@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 import pytest
 import redis.asyncio
+from kafka import mock_cluster
 
 from tickplant.embedded import RedisServer
 from tickplant.supervisor import Role, Supervisor
@@ -49,6 +50,13 @@ async def test_good_servers_pass(doctor: Doctor) -> None:
     assert "fail" not in output
     assert "warn" not in output
     assert (code, output.splitlines()[-1]) == (0, "all is well")
+
+
+async def test_kafka_is_looked_for_where_it_is_set(doctor: Doctor) -> None:
+    with mock_cluster() as (bootstrap, _):
+        code, output = await doctor(TICKPLANT_KAFKA_BOOTSTRAP=bootstrap)
+    assert f"ok    kafka     {bootstrap} answers; the mirror will create tickplant.trades" in output
+    assert code == 0
 
 
 async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_redis: OwnRedis) -> None:

@@ -9,20 +9,23 @@ from uuid import uuid4
 
 import pytest
 import stored
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from conftest import PARTITIONS, VARIANTS
-from kafka import BROKER, Cluster, Mirrored, mirroring, mock_cluster
+from kafka import BROKER, Cluster, Mirrored, has_begun, mirroring, mock_cluster
 from working import MINUTE_US, START_US, publish_in_batches, publishing, stored_count, trade, until, working
 
 from tickplant.errors import FatalError
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
-from tickplant.streams import MIRROR_ROLES, MIRROR_TRADES, owner_key, results_stream, trades_stream
+from tickplant.streams import MIRROR_ROLES, owner_key, results_stream, trades_stream
 from workers.mirror.forgetting import forget
+from workers.mirror.kafka import Delivery, Kafka
+from workers.mirror.records import Record
 
 # The mirror writes nothing to the database but its leases: one kind of it will do.
-pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+on_one_database = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT")
 
@@ -78,6 +81,7 @@ def first_seen(records: list[Mirrored]) -> list[int]:
     return list(dict.fromkeys(record.json["trade_id"] for record in records))
 
 
+@on_one_database
 async def test_trades_and_closed_candles_are_mirrored_in_order(
     redis_url: str, database_url: str, kafka: Cluster
 ) -> None:
@@ -87,13 +91,7 @@ async def test_trades_and_closed_candles_are_mirrored_in_order(
         working(redis_url, database_url),
         publishing(redis_url) as publisher,
     ):
-        redis: Any = open_redis(redis_url)
-
-        async def held() -> bool:
-            keys = [owner_key(role, p) for role in MIRROR_ROLES for p in range(PARTITIONS)]
-            return all([await redis.hexists(key, "confirmed") for key in keys])
-
-        await until(held, "the mirror has begun")
+        await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
         await publish_in_batches(publisher, trades, seed=3)
 
         async def done() -> bool:
@@ -120,9 +118,9 @@ async def test_trades_and_closed_candles_are_mirrored_in_order(
             shown = [candle[name] for name in ("open", "high", "low", "close", "volume", "quote_volume")]
             assert [float(text) for text in shown] == [float(value) for value in expected[:6]]
             assert (candle["closed"], candle["trade_count"]) == (True, expected[6])
-    await redis.aclose()
 
 
+@on_one_database
 async def test_a_mirror_that_comes_back_goes_on_where_kafka_had_confirmed(
     redis_url: str, database_url: str, kafka: Cluster
 ) -> None:
@@ -144,6 +142,7 @@ async def test_a_mirror_that_comes_back_goes_on_where_kafka_had_confirmed(
         assert [record.json["trade_id"] for record in records] == list(range(1, 501))
 
 
+@on_one_database
 async def test_while_kafka_hangs_nobody_else_waits_and_then_the_mirror_catches_up(
     redis_url: str, database_url: str, pausable: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -168,6 +167,7 @@ async def test_while_kafka_hangs_nobody_else_waits_and_then_the_mirror_catches_u
     assert "refused" not in caplog.text
 
 
+@on_one_database
 async def test_what_is_over_the_budget_is_left_out_and_said(
     redis_url: str, database_url: str, kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -198,20 +198,16 @@ async def test_what_is_over_the_budget_is_left_out_and_said(
         assert len(ids) < 3_000
 
 
+@on_one_database
 async def test_a_mirror_that_is_forgotten_holds_nothing(
     redis_url: str, database_url: str, kafka: Cluster
 ) -> None:
     async with mirroring(redis_url, database_url, kafka, partitions=PARTITIONS):
-        redis: Any = open_redis(redis_url)
-        holding = owner_key(MIRROR_TRADES, 0)
-
-        async def held() -> bool:
-            return bool(await redis.hexists(holding, "confirmed"))
-
-        await until(held, "the mirror has begun")
+        await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
         with pytest.raises(FatalError, match="a mirror is running"):
             await forget(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
-        assert await held()
+        assert await has_begun(redis_url, PARTITIONS)
+    redis: Any = open_redis(redis_url)
     await redis.xadd(results_stream(0), {"u": b""})
     await forget(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
     keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(PARTITIONS)]
@@ -220,7 +216,10 @@ async def test_a_mirror_that_is_forgotten_holds_nothing(
     await redis.aclose()
 
 
-@pytest.mark.skipif(BROKER is None, reason="TICKPLANT_TEST_KAFKA names no broker, and the mock creates none")
+@on_one_database
+@pytest.mark.skipif(
+    BROKER is None, reason="TICKPLANT_TEST_KAFKA names no broker, and the mock creates no topics"
+)
 async def test_topics_are_created_or_what_to_create_is_said(redis_url: str, database_url: str) -> None:
     assert BROKER is not None
     kafka = Cluster(BROKER, f"test-{uuid4().hex[:8]}.")
@@ -243,3 +242,29 @@ async def test_topics_are_created_or_what_to_create_is_said(redis_url: str, data
         async with nameless as running:
             await running
     assert raised.group_contains(FatalError, match="--create --topic not a name trades --partitions 3")
+
+
+async def test_a_producer_that_cant_go_on_is_replaced_and_what_was_on_its_way_refused(
+    pausable: Cluster,
+) -> None:
+    kafka = Kafka({"bootstrap.servers": pausable.bootstrap})
+    record = Record(f"{pausable.prefix}trades", b"binance:AAAUSDT", b"{}")
+    async with kafka.polling():
+        with pausable.paused():
+            lost = Delivery("1-0", [record])
+            await kafka.send(lost, lambda: False)
+            kafka._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "made up", fatal=True))
+
+            async def refused() -> bool:
+                return lost.left == 0
+
+            await until(refused, "answered for")
+        again = Delivery("1-0", [record])
+        await kafka.send(again, lambda: False)
+
+        async def confirmed() -> bool:
+            return again.left == 0
+
+        await until(confirmed, "taken")
+    assert lost.error is not None
+    assert again.error is None

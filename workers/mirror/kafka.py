@@ -16,8 +16,9 @@ from workers.mirror.records import Record
 _log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.01
+_DOWN_S: Final = 1.0
 _SLOW_S: Final = 10.0
-"""Records that wait for so long are worth a line in the log."""
+"""Records that wait for so long, with no broker connected or with one, are worth a line in the log."""
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "client.id": "tickplant-mirror",
@@ -82,6 +83,7 @@ class Kafka:
         """
         self._properties = {**_DEFAULTS, **properties, **_PROMISES, "error_cb": self._on_error}
         self._producer = self._open()
+        self._retired: list[Producer] = []
         self._renew = False
         self._down = False
         self._reason = ""
@@ -129,24 +131,29 @@ class Kafka:
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MIRROR_RECORDS.labels(topic).inc(count)
         self._moved_s = self._clock()
-        self._down = False
+        self._down, self._reason = False, ""
         if self._said:
             self._said = False
             _log.info("Kafka takes records again")
 
     async def _poll(self) -> None:
         while True:
-            answers = self._producer.poll(0)
+            answers = sum(producer.poll(0) for producer in (self._producer, *self._retired))
+            self._retired = [producer for producer in self._retired if len(producer)]
             waiting = len(self._producer)
             metrics.MIRROR_UNCONFIRMED.set(waiting)
             if self._renew:
                 self._replace()
-            elif waiting and not self._said and (self._down or self._clock() - self._moved_s > _SLOW_S):
-                self._said = True
-                _log.warning(
-                    "Kafka takes no records, trying until it does: %s", self._reason or "it does not answer"
-                )
+            elif waiting and not self._said:
+                self._say_slow()
             await asyncio.sleep(0 if answers else _POLL_S)
+
+    def _say_slow(self) -> None:
+        if self._clock() - self._moved_s > (_DOWN_S if self._down else _SLOW_S):
+            self._said = True
+            _log.warning(
+                "Kafka takes no records, trying until it does: %s", self._reason or "it does not answer"
+            )
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -160,7 +167,7 @@ class Kafka:
         """Take a new producer for one that can't go on; what is on its way is refused, and sent again."""
         _log.warning("the producer can't go on and is replaced: %s", self._reason)
         self._producer.purge()
-        self._producer.poll(0)
+        self._retired.append(self._producer)
         self._producer = self._open()
         self._renew = False
 

@@ -72,6 +72,7 @@ class MirrorPartition:
         self._records = 0
         self._clock = asyncio.get_running_loop().time
         self._last_commit_s = 0.0
+        self._refused = False
         self._stopped_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -85,15 +86,21 @@ class MirrorPartition:
             try:
                 await self._mirror(stop)
             except RefusedError as error:
-                _log.warning(
-                    "partition %d, %s: Kafka has refused a record; all after entry %s is sent again: %s",
-                    self._lease.partition,
-                    self._lease.role,
-                    self._committed,
-                    error,
-                )
+                self._say_refused(error)
                 self._topics.doubt()
                 await asyncio.sleep(backoff.next_s())
+
+    def _say_refused(self, error: RefusedError) -> None:
+        """Say it once, until Kafka takes something again."""
+        if not self._refused:
+            _log.warning(
+                "partition %d, %s: Kafka refuses a record; all after entry %s is sent until it is taken: %s",
+                self._lease.partition,
+                self._lease.role,
+                self._committed,
+                error,
+            )
+        self._refused = True
 
     async def _mirror(self, stop: asyncio.Event) -> None:
         """Begin at the committed entry, and go on until `stop`, or until Kafka refuses a record."""
@@ -157,6 +164,7 @@ class MirrorPartition:
                 raise RefusedError(delivery.error.str())
             if delivery.records:
                 self._kafka.confirmed(delivery.records)
+                self._refused = False
             self._confirmed = delivery.entry_id
         behind_us = 0
         if self._on_way:

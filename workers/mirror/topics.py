@@ -44,6 +44,7 @@ class Topics:
             partitions: of each that is created.
         """
         self._client = open_admin(properties)
+        self._bootstrap = properties["bootstrap.servers"]
         self._names = names
         self._partitions = partitions
         self._lock = asyncio.Lock()
@@ -68,13 +69,14 @@ class Topics:
                     await asyncio.to_thread(_create, self._client, missing, self._partitions)
                 except KafkaException as error:
                     if not said:
-                        _log.warning("Kafka can't be reached, trying until it can: %s", error.args[0].str())
+                        why = error.args[0].str()
+                        _log.warning("%s can't be reached, trying until it can: %s", self._bootstrap, why)
                     said = True
                     await asyncio.sleep(backoff.next_s())
                 else:
                     self._ready = True
                     if said:
-                        _log.info("Kafka can be reached")
+                        _log.info("%s can be reached", self._bootstrap)
 
 
 def open_admin(properties: Mapping[str, Any]) -> AdminClient:

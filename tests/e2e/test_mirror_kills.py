@@ -1,0 +1,76 @@
+"""Killing the mirror at any moment loses no record, and puts none before its time."""
+
+import asyncio
+from collections import defaultdict
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from conftest import PARTITIONS, VARIANTS
+from kafka import Cluster, has_begun, mock_cluster
+from processes import Processes, kill
+from working import START_US, publishing, trade, until, working
+
+KILLS = 3
+TRADES = 4_000
+
+
+@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+async def test_a_killed_mirror_loses_nothing_and_keeps_the_order(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    trades = [
+        trade(i, at_us=START_US + i * 1_000, symbol=symbol)
+        for i in range(1, TRADES + 1)
+        for symbol in ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+    ]
+    with mock_cluster() as (bootstrap, process):
+        kafka = Cluster(bootstrap, f"test-{uuid4().hex[:8]}.", process)
+        settings = {
+            "TICKPLANT_REDIS_URL": redis_url,
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_PARTITIONS": str(PARTITIONS),
+            "TICKPLANT_LEASE_S": "0.5",
+            "TICKPLANT_KAFKA_BOOTSTRAP": bootstrap,
+            "TICKPLANT_KAFKA_PREFIX": kafka.prefix,
+        }
+
+        async def count() -> int:
+            return len(await asyncio.to_thread(kafka.read, "trades"))
+
+        async with (
+            Processes(settings, tmp_path) as processes,
+            working(redis_url, database_url),
+            publishing(redis_url) as publisher,
+        ):
+
+            async def publish() -> None:
+                for start in range(0, len(trades), 60):
+                    await publisher.publish(trades[start : start + 60])
+                    await asyncio.sleep(0.02)
+
+            mirror = await processes.start("mirror")
+            await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
+            publishing_all = asyncio.create_task(publish())
+            for _ in range(KILLS):
+                before = await count()
+
+                async def more(before: int = before) -> bool:
+                    return await count() > before
+
+                await until(more, f"the mirror works: {processes.logs()}")
+                await kill(mirror)
+                mirror = await processes.start("mirror")
+            await publishing_all
+
+            async def done() -> bool:
+                seen = {record.json["trade_id"] for record in await asyncio.to_thread(kafka.read, "trades")}
+                return TRADES in seen and len(seen) == TRADES
+
+            await until(done, f"all is mirrored: {processes.logs()}")
+            mirror.terminate()
+            assert await asyncio.wait_for(mirror.wait(), 15) == 0
+        first_seen: defaultdict[str, dict[int, None]] = defaultdict(dict)
+        for record in kafka.read("trades"):
+            first_seen[record.key].setdefault(record.json["trade_id"])
+    assert [list(ids) for ids in first_seen.values()] == [list(range(1, TRADES + 1))] * 3
