@@ -1,5 +1,7 @@
 """Real servers for the tests: one Redis and one PostgreSQL a session, and fresh contents for each test.
 
+They are containers of compose's images where a Docker engine and these are at hand, and embedded servers
+elsewhere, or where TICKPLANT_EMBEDDED_SERVERS says whose. Servers that a test kills are always embedded.
 `database_url` runs each of its tests twice, on plain PostgreSQL and on TimescaleDB, where that is installed.
 """
 
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import asyncpg
+import containers
 import pytest
 import redis.asyncio
 
@@ -44,10 +47,23 @@ def _timescaledb() -> str | None:
 
 
 VARIANTS: Final = ["postgresql", "timescaledb"] if _timescaledb() else ["postgresql"]
+NO_CONTAINERS: Final = (
+    containers.why_not(containers.image_of("redis"), containers.image_of("timescaledb"))
+    if SOURCE == "auto"
+    else f"TICKPLANT_EMBEDDED_SERVERS is {SOURCE}"
+)
+"""Why the tests' servers are embedded ones; None: they are containers."""
 
 
 def pytest_report_header() -> list[str]:
     """Say which servers the tests run on."""
+    return [
+        f"containers: {NO_CONTAINERS or 'used for Redis and PostgreSQL, but for those that a test kills'}",
+        *_embedded_servers(),
+    ]
+
+
+def _embedded_servers() -> list[str]:
     try:
         redis_binary, postgres = find_redis(SOURCE), find_postgres(SOURCE)
     except FatalError as error:
@@ -80,6 +96,26 @@ def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
     yield from _running(PostgresServer(server_folder / "postgres", source=SOURCE))
 
 
+@pytest.fixture(scope="session")
+def redis_address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the session's Redis, in a container or embedded."""
+    if NO_CONTAINERS:
+        yield request.getfixturevalue("redis_server").url
+    else:
+        with containers.running_redis() as url:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def postgres_address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of the session's PostgreSQL, in a container or embedded."""
+    if NO_CONTAINERS:
+        yield request.getfixturevalue("postgres_server").url
+    else:
+        with containers.running_postgres() as url:
+            yield url
+
+
 def _running(server: ServerT) -> Iterator[ServerT]:
     asyncio.run(server.start())
     yield server
@@ -87,50 +123,50 @@ def _running(server: ServerT) -> Iterator[ServerT]:
 
 
 @pytest.fixture
-async def redis_url(redis_server: RedisServer) -> str:
+async def redis_url(redis_address: str) -> str:
     """The address of an empty Redis."""
-    client = redis.asyncio.Redis.from_url(redis_server.url)
+    client = redis.asyncio.Redis.from_url(redis_address)
     await client.flushall()
     await client.aclose()
-    return redis_server.url
+    return redis_address
 
 
 @pytest.fixture(scope="session")
-def templates(postgres_server: PostgresServer) -> dict[str, str]:
+def templates(postgres_address: str) -> dict[str, str]:
     """The names of migrated databases with 4 partitions by variant, made when first asked for."""
     return {}
 
 
-async def _template(variant: str, server: PostgresServer, templates: dict[str, str]) -> str:
+async def _template(variant: str, address: str, templates: dict[str, str]) -> str:
     if variant not in templates:
         name = f"template_{variant}"
         extension: Extension = "on" if variant == "timescaledb" else "off"
-        await _execute(server.url, f"create database {name}")
-        await migrate(_database(server, name), partitions=PARTITIONS, extension=extension)
+        await _execute(address, f"create database {name}")
+        await migrate(_database(address, name), partitions=PARTITIONS, extension=extension)
         # TimescaleDB's scheduler sits in every database that lets it: a template must be left alone.
-        await _execute(server.url, f"alter database {name} with allow_connections false")
+        await _execute(address, f"alter database {name} with allow_connections false")
         await _execute(
-            server.url, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+            address, f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
         )
         templates[variant] = name
     return templates[variant]
 
 
-def _database(server: PostgresServer, name: str) -> str:
-    return server.url.rpartition("/")[0] + f"/{name}"
+def _database(address: str, name: str) -> str:
+    return address.rpartition("/")[0] + f"/{name}"
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=VARIANTS if NO_CONTAINERS else ["postgresql", "timescaledb"])
 async def database_url(
-    request: pytest.FixtureRequest, postgres_server: PostgresServer, templates: dict[str, str]
+    request: pytest.FixtureRequest, postgres_address: str, templates: dict[str, str]
 ) -> AsyncIterator[str]:
     """The address of a new, migrated database with 4 partitions; dropped after the test."""
     name = f"test_{next(_numbers)}"
-    template = await _template(request.param, postgres_server, templates)
-    url = _database(postgres_server, name)
-    await _execute(postgres_server.url, f"create database {name} template {template}")
+    template = await _template(request.param, postgres_address, templates)
+    url = _database(postgres_address, name)
+    await _execute(postgres_address, f"create database {name} template {template}")
     yield url
-    await _execute(postgres_server.url, f"drop database {name} with (force)")
+    await _execute(postgres_address, f"drop database {name} with (force)")
 
 
 async def _execute(url: str, statement: str) -> None:
