@@ -222,5 +222,8 @@ async def test_what_can_not_be_run_is_said(plant: Plant) -> None:
         ended = await plant.run(*arguments)
         assert (ended.returncode, ended.stdout) == (code, "")
         assert message in ended.stderr
+    ended = await plant.run(TICKPLANT_STRATEGIES="none")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "TICKPLANT_STRATEGIES names no strategy" in ended.stderr
     summary = (await plant.lines("--to", "2001-01-01"))[-1]
     assert (summary["trades"], summary["first_price"], summary["profit"]) == (0, None, "0.00000000")

@@ -100,6 +100,8 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
 
     words = args.strategy or settings.strategies
     source = "--strategy" if args.strategy else variable("strategies")
+    if not words:
+        raise FatalError(f"{source} names no strategy; --strategy does")
     strategies = load_named(settings, words, settings.average_specs, source=source)
     stretch = _stretch(args, strategies)
     report = Report(json=args.json)
@@ -165,7 +167,9 @@ async def _prepare(
 ) -> "Backtest":
     from workers.backtest import Backtest
 
-    specs = settings.average_specs._replace(intervals=tuple(_intervals(strategies)))
+    needed = _intervals(strategies)
+    averaged = tuple(interval for interval in settings.average_intervals if interval in needed)
+    specs = settings.average_specs._replace(intervals=averaged)
     return Backtest(
         symbol,
         strategies,
@@ -187,7 +191,7 @@ async def _remembered(
     from db.candles import read_candles
 
     found = {}
-    for interval in specs.intervals:
+    for interval in filter(specs.window, INTERVALS):
         candles = await read_candles(
             connection,
             symbol,
