@@ -27,6 +27,7 @@ from api.live.protocol import (
     request_id,
     split_channel,
 )
+from api.stats import ChangeView
 from api.views import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
 
@@ -126,6 +127,7 @@ DATA: dict[str, Any] = {
     "firing": FiringView,
     "account": AccountView,
     "unified": Unified,
+    "stats": ChangeView,
     "connections": list[ConnectionView],
 }
 
