@@ -60,5 +60,7 @@ class Changes:
 
     async def _send(self) -> None:
         for source in self._sources:
+            pipeline = self._redis.pipeline(transaction=False)
             for partition, change in await source(self._pool):
-                await self._redis.xadd(trades_stream(partition), {wire.CHANGE: wire.encode_change(change)})
+                pipeline.xadd(trades_stream(partition), {wire.CHANGE: wire.encode_change(change)})
+            await pipeline.execute()
