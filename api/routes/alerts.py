@@ -13,7 +13,7 @@ from api.alert_views import FiringView, firing_view
 from api.alerting import AlertPatch, AlertRequest, AlertView, alert_view, change_alert, make_alert
 from api.changes import Changes
 from api.directory import Directory
-from api.history import History
+from api.history import TIMEOUT_S, History
 from api.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
 from api.problems import MEDIA_TYPE, Problem
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, ProblemDocument, Service
@@ -21,7 +21,7 @@ from api.routes.parameters import After, Limit, resolve
 from api.webhook_door import WebhookDoor
 from db import alert_wishes
 from db.alert_wishes import AlertKey, AlertRow, FiringKey, TooManyAlertsError, read_alert, read_alerts
-from db.pool import Pool
+from db.pool import Pool, snapshot
 from tickplant.market import SymbolId
 
 UNKNOWN_ALERT: Final[dict[int, ResponseSpec]] = {
@@ -162,7 +162,7 @@ async def post_alert(
 @get("/alerts", summary="Alerts", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
 async def get_alerts(
     directory: Service[Directory],
-    history: Service[History],
+    pool: Service[Pool],
     user: OfUser = None,
     symbol: OfSymbol = None,
     active_only: ActiveOnly = False,
@@ -173,7 +173,7 @@ async def get_alerts(
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"alerts/{user or ''}/{found or ''}/{active_only}"
     before = AlertKey(*read_rest(after, RestOfAlerts, of).beyond) if after is not None else None
-    async with history.at_once() as connection:
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_alerts(
             connection, user=user, symbol=found, active_only=active_only, before=before, limit=limit + 1
         )
@@ -190,9 +190,9 @@ async def get_alerts(
     tags=["derived"],
     responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
 )
-async def get_alert(alert_id: AlertId, history: Service[History]) -> AlertView:
+async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
     """Return an alert, and what has become of it."""
-    async with history.at_once() as connection:
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         return alert_view(_known(await read_alert(connection, _stored(alert_id))))
 
 

@@ -8,12 +8,13 @@ from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
 from api.alert_views import FiringView, firing_view
-from api.history import History
+from api.history import TIMEOUT_S
 from api.paging import USUAL, RestOfNumbered, read_rest, write_rest
 from api.routes.alerts import OfUser
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
 from api.routes.parameters import After, Limit
 from api.views import Time
+from db.pool import Pool, snapshot
 from db.webhooks import WebhookKey, WebhookRow, read_webhooks
 from tickplant.times import format_time
 
@@ -57,7 +58,7 @@ class WebhooksPage(Struct, frozen=True):
     responses=BAD_PARAMETER | UNAVAILABLE,
 )
 async def get_webhooks(
-    history: Service[History],
+    pool: Service[Pool],
     user: OfUser = None,
     state_: InState = None,
     limit: Limit = USUAL,
@@ -66,7 +67,7 @@ async def get_webhooks(
     """List deliveries to webhooks, the newest first: those under way, done, and given up, with the reason."""
     of = f"webhooks/{user or ''}/{state_ or ''}"
     before = WebhookKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
-    async with history.at_once() as connection:
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_webhooks(connection, state=state_, user=user, before=before, limit=limit + 1)
     shown = rows[:limit]
     rest = None
