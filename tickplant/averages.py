@@ -3,8 +3,8 @@
 Each value is a function of the last closes alone, the same for whoever computes it: a worker as candles
 close, the database's rows when a candle is corrected, the API for a length that nobody stores. The closes are
 those of closed candles; an interval without trades has no candle, and counts for nothing. Sums are rounded
-once, at the end (`math.fsum`), so that the same closes give the same bits on any machine and under any version
-of Python.
+once, at the end (`math.fsum`), so that the same closes give the same bits on any machine and under any
+version of Python.
 """
 
 import math

@@ -90,7 +90,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     wma: Lengths = ()
     average_intervals: tuple[str, ...] = tuple(INTERVALS)
     """Of the candles that are averaged."""
-    statistics_returns: Annotated[int, Meta(ge=2, le=10_000)] = 60
+    statistics_returns: Annotated[int, Meta(ge=2, le=1_000)] = 60
     """How many returns of a minute its statistics are of, at most."""
     anomaly_zscore: Annotated[float, Meta(gt=0)] = 3.0
     """Standard deviations from the mean from which on a return is an anomaly."""
