@@ -5,9 +5,12 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
+from api_plant import on_one_variant
+from conftest import PARTITIONS
 from msgspec.structs import replace
 
 from db.bot import BotRows, EquityBound, read_accounts, read_bot_states, read_equity, read_orders
+from db.bot_switch import read_switching, read_unarrived, write_switching
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
 from tickplant.paper import Account, AccountState, Changes, Equity, Fill, Order
@@ -73,3 +76,29 @@ async def test_an_account_comes_back_to_the_last_digit(
         ((EquityBound(0), EquityBound(T0)), []),
     ):
         assert await read_equity(connection, SYMBOL, after=bounds[0], before=bounds[1], limit=5) == found
+
+
+@on_one_variant
+async def test_a_switching_is_sent_again_only_where_and_when_it_has_not_arrived(
+    connection: asyncpg.Connection, database_url: str
+) -> None:
+    off = BotSwitch(False, 2, "why")
+    async with asyncpg.create_pool(database_url, min_size=0) as pool:
+        assert await read_unarrived(pool) == []
+        await write_switching(pool, enabled=True, reason="")
+        await write_switching(pool, enabled=False, reason="why")
+        assert sorted(await read_unarrived(pool)) == [(number, off) for number in range(PARTITIONS)]
+        assert await read_unarrived(pool) == []  # on its way
+        for number in range(PARTITIONS - 1):
+            await BotRows(number, [], off).write(connection, "1-0")
+        await connection.execute("update bot_switchings set sent_at = sent_at - interval '6 seconds'")
+        assert await read_unarrived(pool) == [(PARTITIONS - 1, off)]
+        switching = await read_switching(connection)
+        assert switching is not None
+        assert (switching.switch, switching.arrived) == (off, False)
+        await BotRows(PARTITIONS - 1, [], off).write(connection, "1-0")
+        await connection.execute("update bot_switchings set sent_at = sent_at - interval '6 seconds'")
+        assert await read_unarrived(pool) == []
+        switching = await read_switching(connection)
+        assert switching is not None
+        assert switching.arrived
