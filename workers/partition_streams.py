@@ -17,7 +17,9 @@ from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
     GAPS,
+    HELD,
     MIRROR_RESULTS,
+    MIRROR_TRADES,
     PRICES,
     START,
     UNIFIED,
@@ -253,11 +255,20 @@ class PartitionStreams:
         await keep_dead_letter(self._redis, source=source, reason=failure.reason, payload=payload)
 
     async def lag(self) -> int:
-        """Return how many entries the stream holds after the group's position."""
+        """Return how many entries the stream holds after the group's position.
+
+        Until a group that began in the middle of the stream has come to its end, and before version 7, Redis
+        doesn't know: then it is all entries but those held for a mirror to Kafka.
+        """
         for group in await self._redis.xinfo_groups(self._stream):
             if group["name"].decode() == self._group:
-                return int(group.get("lag") or 0)
+                lag = group.get("lag")
+                return await self._most_lag() if lag is None else int(lag)
         return 0
+
+    async def _most_lag(self) -> int:
+        held = await self._redis.hget(owner_key(MIRROR_TRADES, self._lease.partition), HELD)
+        return await self._redis.xlen(self._stream) - int(held or 0)
 
 
 def later(a: str, b: str) -> str:

@@ -37,7 +37,9 @@ async def test_the_latest_price_is_the_newest_trades(connection: asyncpg.Connect
     assert await connection.fetchval("select count(*) from latest_price") == 2
 
 
-async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(connection: asyncpg.Connection) -> None:
+async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(
+    connection: asyncpg.Connection,
+) -> None:
     begin_us = floor(ledger_of(TRADES)[3], MINUTE_US) - DAY_US + MINUTE_US
     minutes = [
         it

@@ -11,6 +11,7 @@ from db.leases import Lease
 from ingest.publisher import Publisher
 from tickplant.redis_client import open_redis
 from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
+from workers.partition_streams import PartitionStreams
 from workers.trimming import Trimmer
 
 STREAM = trades_stream(0)
@@ -106,3 +107,15 @@ async def test_what_is_held_for_the_mirror_does_not_slow_ingest(redis: Any, redi
         await asyncio.wait_for(publisher.wait_for_budget(), 0.2)
     await redis.hset(MIRROR, HELD, 50)
     await asyncio.wait_for(publisher.wait_for_budget(), 5)
+
+
+async def test_what_is_held_for_the_mirror_is_no_lag_of_workers(redis: Any) -> None:
+    for ms in range(1, 21):
+        await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
+    await redis.hset(MIRROR, HELD, 15)
+    streams = PartitionStreams(redis, Lease("candles", 0, "a", 1, "15-0"))
+    await streams.take()
+    assert await streams.lag() == 5
+    while await streams.publish_and_read(None, "", count=2, block_ms=1):
+        pass
+    assert await streams.lag() == 0
