@@ -57,9 +57,11 @@ class Services(Struct, frozen=True, kw_only=True):
 
     directory: Directory
     history: History
+    """Of the market; perhaps of a replica, which lags."""
     prices: Prices
     connections: Connections
     pool: Pool
+    """Of the primary: for what users change, and see again."""
     changes: Changes
     alert_limit: AlertLimit
     webhook_door: WebhookDoor

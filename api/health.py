@@ -58,10 +58,13 @@ class Report(Struct, frozen=True):
 class Health:
     """Looks after what the API depends on."""
 
-    def __init__(self, *, redis: RedisClient, pool: Pool, hub: Hub, connections: Connections) -> None:
-        """Take what is looked at, which stays the caller's."""
+    def __init__(
+        self, *, redis: RedisClient, pool: Pool, reads: Pool, hub: Hub, connections: Connections
+    ) -> None:
+        """Take what is looked at, which stays the caller's; `reads` may be the same as `pool`."""
         self._redis = redis
         self._pool = pool
+        self._reads = reads
         self._hub = hub
         self._connections = connections
 
@@ -72,6 +75,8 @@ class Health:
 
         async def read() -> None:
             leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
+            if self._reads is not self._pool:
+                await self._reads.execute("select")
 
         async def look() -> None:
             connections.extend(map(connection_view, await self._connections.read()))

@@ -25,7 +25,7 @@ from api.routes.alerts import AlertLimit
 from api.webhook_door import open_door
 from db.alert_wishes import read_unarrived_alerts
 from db.bot_switch import read_unarrived
-from db.pool import open_pool
+from db.pool import Pool, open_pool
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis
@@ -42,6 +42,7 @@ async def run(
     *,
     redis_url: str,
     database_url: str,
+    database_read_url: str | None,
     host: str,
     port: int,
     partitions: int,
@@ -65,6 +66,7 @@ async def run(
             open_services(
                 redis_url=redis_url,
                 database_url=database_url,
+                database_read_url=database_read_url,
                 partitions=partitions,
                 symbols=symbols,
                 limits=limits,
@@ -83,6 +85,7 @@ async def open_services(
     *,
     redis_url: str,
     database_url: str,
+    database_read_url: str | None = None,
     partitions: int,
     symbols: Sequence[SymbolId],
     limits: Limits,
@@ -90,24 +93,29 @@ async def open_services(
     webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> AsyncIterator[Services]:
-    """Open what the routes use, and follow what is live; `stop` is set if that fails."""
+    """Open what the routes use, and follow what is live; `stop` is set if that fails.
+
+    History over REST is read at `database_read_url`. Its answers name the entry up to which they go, from the
+    same snapshot: a lag does no harm. Websockets join what is live to what is committed now.
+    """
     redis = open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S)
     try:
-        async with open_pool(
-            database_url, size=_CONNECTIONS, application="tickplant api", eager=False
-        ) as pool:
-            history = History(pool, partitions)
-            prices = Prices(redis, history)
+        async with (
+            open_pool(database_url, size=_CONNECTIONS, application="tickplant api", eager=False) as pool,
+            _open_reads(database_read_url, pool) as reads,
+        ):
+            primary = History(pool, partitions)
+            prices = Prices(redis, primary)
             connections = Connections(redis)
             hub = Hub(
                 redis=redis,
                 partitions=partitions,
-                history=history,
+                history=primary,
                 prices=prices,
                 connections=connections,
                 queue_bytes=limits.queue_bytes,
             )
-            directory = Directory(symbols, history, clock_s=asyncio.get_running_loop().time)
+            directory = Directory(symbols, primary, clock_s=asyncio.get_running_loop().time)
             changes = Changes(redis, pool, [read_unarrived, read_unarrived_alerts])
             async with (
                 open_door(webhooks) as webhook_door,
@@ -116,7 +124,7 @@ async def open_services(
             ):
                 yield Services(
                     directory=directory,
-                    history=history,
+                    history=History(reads, partitions),
                     prices=prices,
                     connections=connections,
                     pool=pool,
@@ -125,10 +133,20 @@ async def open_services(
                     webhook_door=webhook_door,
                     hub=hub,
                     door=Door(hub=hub, directory=directory, limits=limits),
-                    health=Health(redis=redis, pool=pool, hub=hub, connections=connections),
+                    health=Health(redis=redis, pool=pool, reads=reads, hub=hub, connections=connections),
                 )
     finally:
         await redis.aclose()
+
+
+@asynccontextmanager
+async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
+    """Open connections for history; those of the primary, if no address is given."""
+    if url is None:
+        yield pool
+        return
+    async with open_pool(url, size=_CONNECTIONS, application="tickplant api history", eager=False) as reads:
+        yield reads
 
 
 @asynccontextmanager

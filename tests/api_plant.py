@@ -249,6 +249,7 @@ async def running_plant(
     origins: Sequence[str] = (),
     alerts_per_user: int = 100,
     webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
+    database_read_url: str | None = None,
 ) -> AsyncIterator[Plant]:
     """Run the API on a free port."""
     listener = bind("127.0.0.1", 0)
@@ -256,6 +257,7 @@ async def running_plant(
         open_services(
             redis_url=redis_url,
             database_url=database_url,
+            database_read_url=database_read_url,
             partitions=PARTITIONS,
             symbols=symbols,
             limits=limits or Limits(origins=tuple(origins)),

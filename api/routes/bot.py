@@ -19,14 +19,14 @@ from api.bot_views import (
 )
 from api.changes import Changes
 from api.directory import Directory
-from api.history import History
+from api.history import TIMEOUT_S, History
 from api.paging import MOST, USUAL, RestOfTimes, write_rest
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views import SymbolName, Time
 from db.bot import EquityBound, read_accounts, read_equity, read_orders
 from db.bot_switch import read_switching, write_switching
-from db.pool import Connection, Pool
+from db.pool import Connection, Pool, snapshot
 from tickplant.paper import Equity
 from tickplant.times import format_time
 
@@ -94,7 +94,7 @@ OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MOST, description="The most
 @get("/bot", summary="Paper bot", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
 async def get_bot(
     directory: Service[Directory],
-    history: Service[History],
+    pool: Service[Pool],
     symbol: OfSymbol = None,
     orders: OrdersLimit = _ORDERS,
 ) -> BotView:
@@ -105,7 +105,7 @@ async def get_bot(
     talks to a venue's order API.
     """
     found = await resolve(directory, symbol) if symbol is not None else None
-    async with history.at_once() as connection:
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         accounts = await read_accounts(connection, found)
         newest = await read_orders(connection, found, orders)
         switch = await _switch_view(connection)
@@ -120,9 +120,7 @@ async def get_bot(
 
 
 @patch("/bot", summary="Switch the paper bot", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
-async def switch_bot(
-    data: Switching, history: Service[History], pool: Service[Pool], changes: Service[Changes]
-) -> SwitchView:
+async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Changes]) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
 
     It holds for each account from a place among its trades on, a moment later; `arrived` tells when it does
@@ -130,7 +128,7 @@ async def switch_bot(
     """
     await write_switching(pool, enabled=data.enabled, reason=data.reason)
     changes.hurry()
-    async with history.at_once() as connection:
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         return await _switch_view(connection)
 
 

@@ -17,7 +17,7 @@ EXAMPLES: Final = """\
 settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_ORIGINS, TICKPLANT_API_MAX_CLIENTS,
   TICKPLANT_ALERTS_PER_USER, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
-  a running `tickplant up`), TICKPLANT_LOG_LEVEL
+  a running `tickplant up`), TICKPLANT_DATABASE_READ_URL, TICKPLANT_LOG_LEVEL
 
 examples:
   tickplant api
@@ -43,6 +43,7 @@ def run(args: Namespace) -> int:
         await service.run(
             redis_url=redis_url,
             database_url=database_url,
+            database_read_url=settings.database_read_url,
             host=settings.api_host,
             port=settings.api_port,
             partitions=settings.partitions,
