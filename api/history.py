@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from api.live.cursor import BEGIN, Order
-from db.bot import read_accounts
+from db.bot_lists import read_accounts
 from db.candles import read_candles
 from db.gaps import UNHEALED, read_gaps
 from db.pool import Connection, Pool, snapshot

@@ -1,4 +1,4 @@
-"""The paper bot's tables: accounts, orders, fills and equity, written with the trades that caused them."""
+"""The paper bot's tables: written with the trades that caused it, and read by who goes on from there."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -106,99 +106,17 @@ async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
         " where a.partition = $1 and o.state = 'open' order by o.number",
         partition,
     ):
-        orders[row["venue"], row["symbol"]].append(_order_of(row))
+        orders[row["venue"], row["symbol"]].append(order_of(row))
     rows = await pool.fetch("select * from bot_accounts where partition = $1", partition)
     accounts = {
         SymbolId(row["venue"], row["symbol"]): AccountState(
-            _account_of(row), orders[row["venue"], row["symbol"]]
+            account_of(row), orders[row["venue"], row["symbol"]]
         )
         for row in rows
     }
     switched = await pool.fetchrow("select * from bot_switched where partition = $1", partition)
     switch = BotSwitch(switched["enabled"], switched["version"]) if switched else None
     return BotStates(accounts, switch)
-
-
-async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None = None) -> list[Account]:
-    """Return all accounts, or that of one symbol, in order of symbol."""
-    rows = await connection.fetch(
-        "select * from bot_accounts where $1::text is null or venue = $1 and symbol = $2"
-        " order by venue, symbol",
-        *(symbol or (None, None)),
-    )
-    return [_account_of(row) for row in rows]
-
-
-async def read_orders(
-    connection: asyncpg.Connection, symbol: SymbolId | None, limit: int
-) -> list[tuple[Order, Fill | None]]:
-    """Return the newest orders and how they were filled, the newest first.
-
-    Args:
-        connection: any.
-        symbol: whose; None for all.
-        limit: the most to return.
-    """
-    rows = await connection.fetch(
-        'select o.*, f.trade_id as filled_by, f."time" as filled_at, f.price, f.size, f.quote, f.fee,'
-        " f.profit"
-        " from bot_orders o left join bot_fills f using (venue, symbol, number)"
-        " where $1::text is null or o.venue = $1 and o.symbol = $2"
-        ' order by o."time" desc, o.venue, o.symbol, o.number desc limit $3',
-        *(symbol or (None, None)),
-        limit,
-    )
-    return [(_order_of(row), _fill_of(row) if row["price"] is not None else None) for row in rows]
-
-
-class EquityBound(NamedTuple):
-    """An end of a list of equities, exclusive."""
-
-    time_us: int
-    after: int = -1
-    """-1: before the equity of that time; else after it."""
-
-
-async def read_equity(
-    connection: asyncpg.Connection,
-    symbol: SymbolId,
-    *,
-    after: EquityBound,
-    before: EquityBound,
-    limit: int,
-    newest: bool = False,
-) -> list[Equity]:
-    """Return what an account was worth over time, oldest first.
-
-    Args:
-        connection: to the database.
-        symbol: whose account.
-        after: exclusive.
-        before: exclusive.
-        limit: the most to return.
-        newest: whether the limit leaves out the oldest rather than the newest.
-    """
-    rows = await connection.fetch(
-        _READ_EQUITY.format(order="desc" if newest else "asc"),
-        *symbol,
-        time_of(after.time_us),
-        after.after,
-        time_of(before.time_us),
-        before.after,
-        limit,
-    )
-    equities = [_equity_of(row) for row in rows]
-    return equities[::-1] if newest else equities
-
-
-# The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
-_READ_EQUITY: Final = """
-select * from bot_equity
-where venue = $1 and symbol = $2
-    and "time" >= $3 and ("time", 0::int8) > ($3, $4::int8)
-    and "time" <= $5 and ("time", 0::int8) < ($5, $6::int8)
-order by "time" {order} limit $7
-"""
 
 
 def _account_values(it: Account) -> tuple[Any, ...]:
@@ -224,7 +142,8 @@ def _account_values(it: Account) -> tuple[Any, ...]:
     )
 
 
-def _account_of(row: asyncpg.Record) -> Account:
+def account_of(row: asyncpg.Record) -> Account:
+    """Return the account in a row."""
     return Account(
         venue=row["venue"],
         symbol=row["symbol"],
@@ -262,7 +181,8 @@ def _order_values(it: Order) -> tuple[Any, ...]:
     )
 
 
-def _order_of(row: asyncpg.Record) -> Order:
+def order_of(row: asyncpg.Record) -> Order:
+    """Return the order in a row."""
     return Order(
         row["venue"],
         row["symbol"],
@@ -293,33 +213,5 @@ def _fill_values(it: Fill) -> tuple[Any, ...]:
     )
 
 
-def _fill_of(row: asyncpg.Record) -> Fill:
-    return Fill(
-        row["venue"],
-        row["symbol"],
-        row["number"],
-        row["side"],
-        row["filled_by"],
-        us_of(row["filled_at"]),
-        row["price"],
-        row["size"],
-        row["quote"],
-        row["fee"],
-        row["profit"],
-    )
-
-
 def _equity_values(it: Equity) -> tuple[Any, ...]:
     return (it.venue, it.symbol, time_of(it.time_us), it.cash, it.position, it.price, it.equity)
-
-
-def _equity_of(row: asyncpg.Record) -> Equity:
-    return Equity(
-        row["venue"],
-        row["symbol"],
-        us_of(row["time"]),
-        row["cash"],
-        row["position"],
-        row["price"],
-        row["equity"],
-    )

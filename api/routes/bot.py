@@ -24,7 +24,7 @@ from api.paging import MOST, USUAL, RestOfTimes, write_rest
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views import SymbolName, Time
-from db.bot import EquityBound, read_accounts, read_equity, read_orders
+from db.bot_lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot_switch import read_switching, write_switching
 from db.pool import Connection, Pool, snapshot
 from tickplant.paper import Equity

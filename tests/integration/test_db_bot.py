@@ -9,7 +9,8 @@ from api_plant import on_one_variant
 from conftest import PARTITIONS
 from msgspec.structs import replace
 
-from db.bot import BotRows, EquityBound, read_accounts, read_bot_states, read_equity, read_orders
+from db.bot import BotRows, read_bot_states
+from db.bot_lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot_switch import read_switching, read_unarrived, write_switching
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
