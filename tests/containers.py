@@ -7,18 +7,20 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import asyncpg
 import msgspec
 import redis.asyncio
 from redis.exceptions import RedisError
-from testcontainers.core.config import testcontainers_config
-from testcontainers.core.container import DockerContainer
+
+if TYPE_CHECKING:
+    from testcontainers.core.container import DockerContainer
 
 REPOSITORY: Final = Path(__file__).parent.parent
 _HOST: Final = "127.0.0.1"
 _START_S: Final = 60
+_RUN_S: Final = 600
 
 
 @cache
@@ -28,16 +30,23 @@ def read_services() -> dict[str, dict[str, Any]]:
     return cast(dict[str, dict[str, Any]], document["services"])
 
 
+def docker(*words: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command docker, and return what came of it."""
+    return subprocess.run(
+        ["docker", *words], env=environment, capture_output=True, text=True, check=False, timeout=_RUN_S
+    )
+
+
 @cache
 def why_not(*images: str) -> str | None:
     """Return why containers of these images can't be started here; None if they can."""
     try:
-        engine = _docker("version", "--format", "{{.Server.Version}}")
+        engine = docker("version", "--format", "{{.Server.Version}}")
     except FileNotFoundError:
         return "there is no docker command"
     if engine.returncode != 0:
         return "no Docker engine answers"
-    absent = [image for image in images if _docker("image", "inspect", image).returncode != 0]
+    absent = [image for image in images if docker("image", "inspect", image).returncode != 0]
     return f"images are not here, `docker pull` brings them: {' '.join(absent)}" if absent else None
 
 
@@ -69,14 +78,18 @@ def running_postgres() -> Iterator[str]:
         yield url
 
 
-def _container(service: str, port: int) -> DockerContainer:
+def _container(service: str, port: int) -> "DockerContainer":
+    from testcontainers.core.container import DockerContainer
+
     container = DockerContainer(image_of(service))
     container.ports[str(port)] = cast(Any, (_HOST, None))  # of no other network; any free port
     return container
 
 
 @contextmanager
-def _started(container: DockerContainer) -> Iterator[None]:
+def _started(container: "DockerContainer") -> Iterator[None]:
+    from testcontainers.core.config import testcontainers_config
+
     # What removes containers after a killed run is an image of its own, which may not be here.
     testcontainers_config.ryuk_disabled = why_not(testcontainers_config.ryuk_image) is not None
     with container:
@@ -108,7 +121,3 @@ async def _select(url: str) -> None:
         await connection.fetchval("select 1")
     finally:
         await connection.close()
-
-
-def _docker(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["docker", *arguments], capture_output=True, check=False)
