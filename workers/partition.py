@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from db.alerts import read_firings_of_entry
+from db.bot import read_bot_states
 from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
 from db.gaps import read_open_gaps
 from db.leases import Lease
@@ -112,11 +113,15 @@ class Partition:
             told: whether it has said what its last transaction had to tell once only.
         """
         partition, entry_id = self._lease.partition, self._lease.entry_id
-        update = LiveUpdate(
-            candles=tuple(await read_last_closed(self._pool, partition)),
-            signals=() if told else tuple(await read_signals_of_entry(self._pool, partition, entry_id)),
-            firings=() if told else tuple(await read_firings_of_entry(self._pool, partition, entry_id)),
-        )
+        update = LiveUpdate(candles=tuple(await read_last_closed(self._pool, partition)))
+        if not told:
+            bots = await read_bot_states(self._pool, partition)
+            update = replace(
+                update,
+                signals=tuple(await read_signals_of_entry(self._pool, partition, entry_id)),
+                firings=tuple(await read_firings_of_entry(self._pool, partition, entry_id)),
+                accounts=tuple(state.account for state in bots.accounts.values()),
+            )
         if update != LiveUpdate():
             await self._streams.tell(update, entry_id)
         gaps = await read_open_gaps(self._pool, self._lease.partition)
