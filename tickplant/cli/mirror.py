@@ -15,9 +15,10 @@ entry that a record comes from. Every record comes at least once: after a crash,
 twice, some come again; venue, symbol and trade_id tell. A candle comes when it closes, and again when it
 becomes complete or a late trade changes it.
 
-A slow Kafka, or none, slows nothing else. Redis holds what it has not taken, up to TICKPLANT_KAFKA_BUDGET_MB
-a partition, also while no mirror runs; what is older then is left out of the topics, and the log says what.
-If the mirror is never to come back, --forget frees that space.
+It begins with what Redis holds when it is first started. A slow Kafka, or none, slows nothing else. Redis
+holds what Kafka has not taken, up to TICKPLANT_KAFKA_BUDGET_MB a partition, also while no mirror runs; what
+is older then is left out of the topics, and the log says what. If the mirror is never to come back, --forget
+frees that space.
 
 Start as many as you like: they share the partitions among themselves, as workers do.
 """

@@ -108,7 +108,8 @@ class MirrorPartition:
         self._records = 0
         self._confirmed = self._committed
         await self._source.begin(self._committed)
-        await self._topics.ensure(stop)
+        if not await self._topics.ensure(stop):
+            return
         done = False
         while not (done or self._is_over(stop)):
             entries = await self._read(stop)

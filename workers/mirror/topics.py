@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -54,8 +55,11 @@ class Topics:
         """Look anew the next time: Kafka has refused a record."""
         self._ready = False
 
-    async def ensure(self, stop: asyncio.Event) -> None:
+    async def ensure(self, stop: asyncio.Event) -> bool:
         """Create the topics that are missing, waiting for Kafka as long as it is away, or until `stop`.
+
+        Returns:
+            Whether they are there.
 
         Raises:
             FatalError: Kafka won't create them; the message says what to create.
@@ -72,11 +76,13 @@ class Topics:
                         why = error.args[0].str()
                         _log.warning("%s can't be reached, trying until it can: %s", self._bootstrap, why)
                     said = True
-                    await asyncio.sleep(backoff.next_s())
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), backoff.next_s())
                 else:
                     self._ready = True
                     if said:
                         _log.info("%s can be reached", self._bootstrap)
+            return self._ready
 
 
 def open_admin(properties: Mapping[str, Any]) -> AdminClient:
