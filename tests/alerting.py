@@ -72,14 +72,18 @@ class Model:
             return Decimal(trade.price)
         moment_us = floor(trade.event_time_us, MINUTE_US) - self.alert.window_s * SECOND_US
         before = [it for it in self.trades if it.event_time_us < moment_us]
-        return (Decimal(trade.price) / Decimal(before[-1].price) - 1) * 100 if before else None
+        if not before:
+            return None
+        last = max(before, key=lambda it: (it.event_time_us, it.trade_id))
+        return (Decimal(trade.price) / Decimal(last.price) - 1) * 100
 
     def _fire(self, time_us: int, by: Trade | None) -> None:
         self.armed = False
         it = self.alert
         if self.fired and not it.repeat:
             return
-        if self.fired and time_us - self.fired[-1].event_time_us < it.cooldown_s * SECOND_US:
+        cooldown_us = it.cooldown_s * SECOND_US
+        if self.fired and cooldown_us and time_us - self.fired[-1].event_time_us < cooldown_us:
             return
         self.fired.append(
             Firing(

@@ -85,7 +85,8 @@ class Watched:
         """
         alert = self.alert
         self.armed = False
-        if self.fired_us is not None and time_us - self.fired_us < alert.cooldown_s * SECOND_US:
+        cooldown_us = alert.cooldown_s * SECOND_US
+        if cooldown_us and self.fired_us is not None and time_us - self.fired_us < cooldown_us:
             return None
         self.number += 1
         self.fired_us = time_us
