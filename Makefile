@@ -6,6 +6,8 @@ RUN := $(VENV)/bin/python
 PYTHON ?=
 # Arguments for pytest or the benchmark: make test ARGS="-k lease"
 ARGS ?=
+# Locks for all platforms, without the addresses of package indexes.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench lock clean
@@ -33,9 +35,10 @@ check: setup ## lint, check the format, the types and the import rules
 bench: setup ## measure throughput and latency, each stage beside its limit
 	@$(RUN) -m bench $(ARGS)
 
-lock: ## write requirements.lock anew, with the newest versions that pyproject.toml allows; needs uv
-	uv pip compile --quiet --universal --upgrade --generate-hashes --python-version 3.11 --no-header \
-		--no-emit-index-url --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
+lock: ## write the locks anew, with the newest versions that pyproject.toml allows; needs uv
+	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
+	echo hatchling | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
 
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done

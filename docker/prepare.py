@@ -13,8 +13,8 @@ from typing import Final
 from urllib.request import urlopen
 
 ROOT: Final = Path("/run")
-LOGINS: Final = {"owner": "tickplant", "writer": "tickplant", "reader": "tickplant"}
-"""The database's login that the files of a folder are for."""
+LOGINS: Final = {"owner": "tickplant", "writer": "tickplant_service"}
+"""The login to the database that the files of a folder are for."""
 SANDBOX: Final = "sandbox:8000"
 VENUES: Final = {
     "binance_ws_url": f"ws://{SANDBOX}/binance",
@@ -27,35 +27,37 @@ VENUES: Final = {
     "kraken_rest_url": f"http://{SANDBOX}/kraken",
 }
 """Settings that say where the venues are, and what they are for the sandbox."""
-KEY: Final = Path("/run/secrets/finnhub_api_key")
+SECRETS: Final = Path("/run/secrets")
+"""Files of the person's own."""
 
 
 def prepare(root: Path, *, demo: bool) -> None:
     """Write the files that are missing, and those that this start decides."""
     database = "demo" if demo else "tickplant"
-    passwords: dict[str, str] = {}
     for folder, login in LOGINS.items():
-        password = passwords.setdefault(login, read_password(root / folder / "password"))
+        password = read_password(root / folder / "password")
         url = f"postgresql://{login}:{password}@timescaledb:5432/{database}"
-        write(root / folder / "password", password)
         write(root / folder / "database_url", url)
+    read_password(root / "reader" / "password")
     write(root / "reader" / "database", database)
     read_password(root / "reader" / "grafana_password")
+    read_password(root / "writer" / "webhook_secret", own("webhook_secret"))
     write(root / "plant" / "redis_url", f"redis://redis:6379/{int(demo)}")
     for setting, address in VENUES.items():
         write(root / "plant" / setting, address if demo else own(setting))
 
 
 def own(setting: str) -> str:
-    """Return what .env says of a setting; empty for its default."""
-    key = KEY.read_text(encoding="utf-8").strip() if setting == "finnhub_api_key" else ""
-    return key or os.environ.get(f"TICKPLANT_{setting.upper()}", "")
+    """Return what .env says of a setting, or the file that it names for a secret; empty for the default."""
+    secret = SECRETS / setting
+    given = secret.read_text(encoding="utf-8").strip() if secret.exists() else ""
+    return given or os.environ.get(f"TICKPLANT_{setting.upper()}", "")
 
 
-def read_password(path: Path) -> str:
-    """Return the password in a file, made up if there is none."""
-    if not path.exists():
-        write(path, secrets.token_urlsafe(24))
+def read_password(path: Path, given: str = "") -> str:
+    """Return the password in a file: the one that is given, or one that is made up and kept."""
+    if given or not path.exists():
+        write(path, given or secrets.token_urlsafe(24))
     return path.read_text(encoding="utf-8").strip()
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from containers import REPOSITORY, image_of, read_services
 
+from db.roles import GRAFANA, SERVICE
 from tickplant.cli import COMMANDS
 from tickplant.settings import Settings, read_settings, variable
 
@@ -186,7 +187,8 @@ def test_the_images_locks_agree_with_the_developers(name: str) -> None:
 
 
 def test_the_images_lock_has_every_dependency() -> None:
-    required = {re.split(r"[<>=\[ ]", line)[0] for line in project()["dependencies"]}
+    lines = project()["dependencies"] + project()["optional-dependencies"]["kafka"]
+    required = {re.split(r"[<>=\[ ]", line)[0] for line in lines}
     assert required <= pins(REPOSITORY / "docker" / "runtime.lock").keys()
 
 
@@ -195,8 +197,8 @@ def prepare(tmp_path: Path) -> Callable[[bool], Path]:
     script = runpy.run_path(str(REPOSITORY / "docker" / "prepare.py"))
     for folder in ("plant", "owner", "writer", "reader"):
         (tmp_path / folder).mkdir()
-    script["prepare"].__globals__["KEY"] = tmp_path / "key"
-    (tmp_path / "key").touch()
+    script["prepare"].__globals__["SECRETS"] = tmp_path / "secrets"
+    (tmp_path / "secrets").mkdir()
 
     def run(demo: bool) -> Path:
         script["prepare"](tmp_path, demo=demo)
@@ -215,10 +217,38 @@ def settings_of(service: str, root: Path) -> Settings:
     return read_settings(values, root / "no.env")
 
 
-def test_passwords_are_made_up_once(prepare: Callable[[bool], Path]) -> None:
-    first = (prepare(False) / "owner" / "password").read_text()
-    assert len(first) >= 32
-    assert (prepare(True) / "owner" / "password").read_text() == first
+def test_passwords_are_made_up_once_and_differ(prepare: Callable[[bool], Path]) -> None:
+    def passwords(demo: bool) -> list[str]:
+        return [path.read_text() for path in sorted(prepare(demo).glob("*er/*password"))]
+
+    first = passwords(False)
+    assert len(set(first)) == 4
+    assert all(len(password) >= 32 for password in first)
+    assert passwords(True) == first
+
+
+def test_secrets_in_files_of_ones_own_are_taken(prepare: Callable[[bool], Path]) -> None:
+    root = prepare(False)
+    assert settings_of("api", root).webhook_secret
+    (root / "secrets" / "webhook_secret").write_text("of-a-person's-own\n")
+    (root / "secrets" / "finnhub_api_key").write_text("key\n")
+    prepare(False)
+    assert settings_of("api", root).webhook_secret == "of-a-person's-own"
+    assert settings_of("ingest", root).finnhub_api_key == "key"
+
+
+def test_migrations_make_the_logins_that_services_use(prepare: Callable[[bool], Path]) -> None:
+    root = prepare(False)
+    migrate, worker = settings_of("migrate", root), settings_of("worker", root)
+    assert worker.database_url is not None
+    assert migrate.database_service_password is not None
+    assert f"//{SERVICE}:{migrate.database_service_password}@" in worker.database_url
+    assert (
+        (root / "reader" / "database_url")
+        .read_text()
+        .startswith(f"postgresql://{GRAFANA}:{migrate.database_grafana_password}@")
+    )
+    assert SERVICES["postgres-exporter"]["environment"]["DATA_SOURCE_USER"] == GRAFANA
 
 
 def test_made_up_trades_go_elsewhere_and_come_from_the_sandbox_alone(prepare: Callable[[bool], Path]) -> None:
