@@ -151,4 +151,5 @@ comment on column webhooks.reason is 'What went wrong last.';
 comment on column webhooks.created_at is 'When it fired, by the database''s clock.';
 comment on column webhooks.settled_at is 'When it was delivered or given up.';
 create index webhooks_due on webhooks (host, due_at) where state = 'waiting';
-create index webhooks_dead on webhooks (settled_at, alert_id, number) where state = 'dead';
+create index webhooks_dead on webhooks (created_at, alert_id, number) where state = 'dead';
+create index webhooks_created on webhooks (created_at, alert_id, number);
