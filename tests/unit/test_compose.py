@@ -243,11 +243,10 @@ def test_migrations_make_the_logins_that_services_use(prepare: Callable[[bool], 
     assert worker.database_url is not None
     assert migrate.database_service_password is not None
     assert f"//{SERVICE}:{migrate.database_service_password}@" in worker.database_url
-    assert (
-        (root / "reader" / "database_url")
-        .read_text()
-        .startswith(f"postgresql://{GRAFANA}:{migrate.database_grafana_password}@")
-    )
+    assert migrate.database_grafana_password == (root / "reader" / "password").read_text()
+    datasources = (REPOSITORY / "grafana" / "provisioning" / "datasources" / "tickplant.yaml").read_text()
+    assert f"user: {GRAFANA} " in datasources
+    assert "$__file{/run/reader/password}" in datasources
     assert SERVICES["postgres-exporter"]["environment"]["DATA_SOURCE_USER"] == GRAFANA
 
 
