@@ -4,7 +4,7 @@ Every field is the variable `TICKPLANT_<FIELD>` in upper case. `.env.example` do
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
@@ -222,21 +222,26 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
         except (ValueError, msgspec.ValidationError) as error:
             problems.append(f"{name}: {error} (it is {_shown(name, text)})")
     settings = None if problems else Settings(**found)
-    if settings is not None and not _candles_outlive_trades(settings):
-        problems.append(
-            f"{variable('keep_candles_days')}: candles would go before their trades: make it 0, or"
-            f" {variable('keep_trades_days')} smaller"
-        )
+    if settings is not None:
+        problems += _contradictions(settings)
     if settings is None or problems:
         raise SettingsError(problems)
     return settings
 
 
-def _candles_outlive_trades(settings: Settings) -> bool:
-    """Say whether no candle is removed before the trades that it can be checked with."""
-    if settings.keep_candles_days == 0:
-        return True
-    return 0 < settings.keep_trades_days <= settings.keep_candles_days
+def _contradictions(settings: Settings) -> Iterator[str]:
+    """Yield what is wrong with settings that are right one by one."""
+    kept, least = settings.keep_candles_days, settings.keep_trades_days
+    if kept and not 0 < least <= kept:
+        yield (
+            f"{variable('keep_candles_days')}: candles would go before the trades that they are checked with;"
+            f" make it 0, or {variable('keep_trades_days')} no greater"
+        )
+    if settings.database_read_url and not settings.database_url:
+        yield (
+            f"{variable('database_read_url')}: there are no replicas of an embedded server;"
+            f" set {variable('database_url')}, too"
+        )
 
 
 def _read_files(values: dict[str, str], fields: Mapping[str, Any], problems: list[str]) -> None:

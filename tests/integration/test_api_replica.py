@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from api_plant import Plant, live, on_one_variant, running_plant, trade, update
+from api_plant import PARTITIONS, Plant, live, on_one_variant, running_plant, trade, update
+
+from db.migrate import migrate
 
 pytestmark = on_one_variant
 
@@ -13,24 +15,27 @@ TRADES = "trades:binance:BTCUSDT"
 
 @pytest.fixture
 async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
-    """A plant whose replica has stood still since two trades were stored: a copy of the database."""
-    base, _, name = database_url.rpartition("/")
-    async with running_plant(redis_url, database_url) as earlier:
-        await live(earlier)
-        await earlier.publish(update(trade(1), trade(2), entry="1-0"))
-        await earlier.store(trade(1), trade(2), entry="1-0")
-    admin = await asyncpg.connect(f"{base}/postgres")
-    await admin.execute(f"create database {name}_replica template {name}")
-    async with running_plant(redis_url, database_url, database_read_url=f"{database_url}_replica") as running:
+    """A plant whose replica has stood still since two trades were stored."""
+    replica_url = f"{database_url}_replica"
+    name = replica_url.rpartition("/")[2]
+    admin = await asyncpg.connect(database_url)
+    await admin.execute(f"create database {name}")
+    await migrate(replica_url, partitions=PARTITIONS, extension="off")
+    async with running_plant(redis_url, database_url, database_read_url=replica_url) as running:
         await live(running)
+        replica = Plant(running.address, running.services, redis_url, replica_url)
+        await running.publish(update(trade(1), trade(2), entry="1-0"))
+        for each in (running, replica):
+            await each.store(trade(1), trade(2), entry="1-0")
+        await replica.close()
         yield running
-    await admin.execute(f"drop database {name}_replica with (force)")
+    await admin.execute(f"drop database {name} with (force)")
     await admin.close()
 
 
 async def test_what_a_replica_lacks_follows_by_the_cursor_of_its_answer(plant: Plant) -> None:
     await plant.publish(update(trade(3), entry="2-0"))
-    await plant.store(trade(1), trade(2), trade(3), entry="2-0")
+    await plant.store(trade(3), entry="2-0")
     await plant.publish(update(trade(4), entry="3-0"))
     await plant.caught_up()
     answer = await plant.get("/api/v1/trades/binance:BTCUSDT")

@@ -99,3 +99,19 @@ def test_the_bot_follows_only_strategies_that_run() -> None:
     with pytest.raises(SettingsError, match="'cross' does not run; TICKPLANT_STRATEGIES names dip"):
         role_settings(Settings(strategies=("dip",)))
     assert role_settings(Settings(strategies=("dip",), bot_strategies=("dip",))).bot is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable_named"),
+    [
+        ({"KEEP_CANDLES_DAYS": "7"}, "TICKPLANT_KEEP_CANDLES_DAYS"),
+        ({"KEEP_CANDLES_DAYS": "90", "KEEP_TRADES_DAYS": "0"}, "TICKPLANT_KEEP_CANDLES_DAYS"),
+        ({"DATABASE_READ_URL": "postgresql://b/x"}, "TICKPLANT_DATABASE_READ_URL"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    settings: dict[str, str], variable_named: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({f"TICKPLANT_{name}": value for name, value in settings.items()}, NOTHING)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [variable_named]
