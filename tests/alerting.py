@@ -13,11 +13,8 @@ START_US = 1_700_000_040_000_000  # the begin of a minute
 
 
 def alert(alert_id: str = "a", kind: str = "above", price: str | None = None, **fields: Any) -> Alert:
-    return Alert(
-        **{"version": 1, "user": "default", "venue": "binance", "symbol": "AAAUSDT"}
-        | fields
-        | {"alert_id": alert_id, "kind": kind, "price": price}
-    )
+    usual: dict[str, Any] = {"version": 1, "user": "default", "venue": "binance", "symbol": "AAAUSDT"}
+    return Alert(**usual | fields | {"alert_id": alert_id, "kind": kind, "price": price})
 
 
 def trade(trade_id: int, price: str, at_us: int | None = None) -> Trade:
@@ -88,6 +85,6 @@ class Model:
         self.fired.append(
             Firing(
                 *(it.alert_id, len(self.fired) + 1, it.user, it.venue, it.symbol, it.kind, time_us),
-                *(by and by.trade_id, by and by.price, None, None, it.note),
+                *(by.trade_id if by else None, by.price if by else None, None, None, it.note),
             )
         )

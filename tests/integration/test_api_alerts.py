@@ -12,6 +12,7 @@ from db.alerts import AlertRows
 from db.pool import transaction
 from tickplant import wire
 from tickplant.derived import Alert, AlertChange, AlertState, Change, Firing
+from tickplant.market import SymbolId
 from tickplant.streams import partition_of, trades_stream
 from tickplant.webhooks import WebhookSettings
 
@@ -40,7 +41,7 @@ async def patch(plant: Plant, alert_id: str, status: int = 200, /, **fields: Any
     return answer.json()
 
 
-async def sent(plant: Plant, count: int, symbol: Any = BTC) -> list[Change]:
+async def sent(plant: Plant, count: int, symbol: SymbolId = BTC) -> list[Change]:
     """So many changes, when they are in the stream of the symbol."""
     stream = trades_stream(partition_of(*symbol, PARTITIONS))
 
@@ -96,7 +97,13 @@ async def test_an_alert_that_is_made_is_sent_to_the_workers_of_its_symbol(plant:
         "changed_at": made["created_at"],
     }
     assert await plant.get(f"/api/v1/alerts/{alert_id}") == made
-    fields = {"repeat": True, "cooldown_s": 60, "hysteresis": "0.001", "note": "sell", "price": "62000.50"}
+    fields: dict[str, Any] = {
+        "repeat": True,
+        "cooldown_s": 60,
+        "hysteresis": "0.001",
+        "note": "sell",
+        "price": "62000.50",
+    }
     wanted = Alert(alert_id=alert_id, version=1, user="default", **BTC._asdict(), kind="above", **fields)
     assert await sent(plant, 1) == [AlertChange(wanted)]
 

@@ -9,7 +9,7 @@ import pytest
 from alerting import START_US, alert, runs, trade
 
 from db.alerts import AlertRows, read_alert_states, read_closes, read_firings_of_entry
-from db.pool import Pool, open_pool
+from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Alert, AlertChange, AlertState
 from tickplant.market import SymbolId
 from workers.alerts.symbol import SymbolAlerts
@@ -28,7 +28,7 @@ async def pool(database_url: str) -> AsyncIterator[Any]:
 async def store(pool: Pool, symbol: SymbolAlerts, entry_id: str) -> None:
     taken = symbol.take()
     assert taken is not None
-    async with pool.acquire() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         await AlertRows(0, *taken).write(connection, entry_id)
 
 

@@ -13,7 +13,7 @@ from receiving import Received, Receiver, receiving
 from working import until
 
 from db.alerts import AlertRows
-from db.pool import Pool, open_pool
+from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Firing
 from tickplant.webhooks import Resolve, WebhookSettings, body_of, sign
 from workers.webhooks.delivery import deliver
@@ -46,7 +46,7 @@ def firing(number: int, alert_id: str = "a") -> Firing:
 async def fire(pool: Pool, *urls: str, alert_id: str = "a") -> None:
     """Store firings that go to these addresses, as a worker's transaction does."""
     made = [(firing(number, alert_id), url) for number, url in enumerate(urls, 1)]
-    async with pool.acquire() as connection, connection.transaction():
+    async with transaction(pool) as connection:
         await AlertRows(0, [], [it for it, _ in made], made).write(connection, "1-0")
 
 

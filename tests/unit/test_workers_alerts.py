@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from alerting import START_US, Model, alert, runs, trade
 from hypothesis import given
@@ -216,7 +217,7 @@ def alerts(draw: st.DrawFn) -> list[Alert]:
         kind = draw(
             st.sampled_from(["above", "below", "crosses_above", "crosses_below", "percent", "silence"])
         )
-        fields = {name: draw(values) for name, values in REPEATING.items()}
+        fields: dict[str, Any] = {name: draw(values) for name, values in REPEATING.items()}
         if kind == "percent":
             percent = draw(st.sampled_from(["10", "-10", "25", "0.5"]))
             window_s = draw(st.sampled_from([60, 120, 180]))
