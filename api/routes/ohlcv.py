@@ -41,7 +41,7 @@ IntervalText = Annotated[
     str | None,
     QueryParameter(
         description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
-        " Candles of a second are computed from trades.",
+        " Candles of a second are computed from trades, and reach back as far as these are kept.",
         examples=[Example(value="1m")],
     ),
 ]

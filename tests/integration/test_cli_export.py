@@ -152,3 +152,16 @@ async def test_without_data_it_says_where_it_looked(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert f"there are no data in {folder} yet" in ended.stderr
     assert not folder.exists()
+
+
+async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-06', 100000)"):
+        pass
+    await connection.close()
+    told = "trades of binance:BTCUSDT before 2024-08-06T00:00:00Z have been removed by age"
+    for start, lines in (("2024-08-05", 1), ("2024-08-06", 0)):
+        printed = await run("trades", "--symbol", str(SYMBOL), "--from", start)
+        assert (printed.returncode, printed.stderr.count(told)) == (0, lines)
+        assert printed.stdout.count("\n") > 1
+    assert (await run("candles", "--symbol", str(SYMBOL))).stderr == ""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from tickplant.cli.progress import row_progress
-from tickplant.cli.reading import find_symbol, open_database, parse_time
+from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.settings import Settings, read_settings, variable
@@ -109,6 +109,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
         symbol = find_symbol(args.symbol, [row.id for row in await read_symbols(connection)])
         reach = await read_reach(connection, symbol)
         assert reach is not None  # it is known
+        await tell_removed(connection, symbol, time_of(stretch.warm_up_us))
         numbered = reach.missing is not None
         test = await _prepare(connection, symbol, strategies, settings, stretch, numbered=numbered)
         start_us, end_us = stretch.warm_up_us, stretch.end_us

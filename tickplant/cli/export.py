@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tickplant.cli.progress import row_progress
-from tickplant.cli.reading import find_symbol, open_database, parse_time
+from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from db.export import Selection
-    from db.pool import Connection
 
 HELP: Final = "write trades or candles as CSV or JSON lines"
 
@@ -97,7 +94,8 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
             start=args.start or datetime.min.replace(tzinfo=UTC),
             end=args.end or datetime.max.replace(tzinfo=UTC),
         )
-        await _tell_removed(connection, selection)
+        if selection.interval is None:
+            await tell_removed(connection, selection.symbol, selection.start)
         task = progress.add_task(args.what, total=await estimate_rows(connection, selection))
 
         async def write(lines: bytes) -> None:
@@ -109,19 +107,6 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
 
         rows = await export_rows(connection, selection, args.format, write)
         progress.update(task, total=rows, completed=rows)
-
-
-async def _tell_removed(connection: "Connection", selection: "Selection") -> None:
-    """Say what is left out, where trades are asked for that were removed by age."""
-    from db.retention import read_horizon
-
-    horizon = await read_horizon(connection, selection.symbol)
-    if selection.interval is None and horizon is not None and selection.start < horizon:
-        print(
-            f"trades before {horizon:%Y-%m-%dT%H:%M:%SZ} have been removed by age"
-            " (TICKPLANT_KEEP_TRADES_DAYS)",
-            file=sys.stderr,
-        )
 
 
 @contextmanager

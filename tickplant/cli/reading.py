@@ -1,5 +1,6 @@
 """What the commands that read the database share: getting at it, naming a symbol, naming a moment."""
 
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +33,19 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
 
     async with open_database_server(settings) as url, open_reader(url, application=application) as connection:
         yield connection
+
+
+async def tell_removed(connection: "Connection", symbol: SymbolId, start: datetime) -> None:
+    """Say on the standard error what is left out, where trades are asked for that were removed by age."""
+    from db.retention import read_horizon
+
+    horizon = await read_horizon(connection, symbol)
+    if horizon is not None and start < horizon:
+        print(
+            f"trades of {symbol} before {horizon:%Y-%m-%dT%H:%M:%SZ} have been removed by age"
+            " (TICKPLANT_KEEP_TRADES_DAYS)",
+            file=sys.stderr,
+        )
 
 
 def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
