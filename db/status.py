@@ -131,7 +131,7 @@ _TABLES: Final = f"""
 _HYPERTABLES: Final = f"""
     select c.relname as name,
         case when h.chunks is null then nullif(c.reltuples, -1)::bigint
-            else approximate_row_count(c.oid) end as rows,
+            else nullif(approximate_row_count(c.oid), 0) end as rows,
         case when h.chunks is null then pg_total_relation_size(c.oid)
             else hypertable_size(c.oid) end as bytes,
         h.chunks, h.columnstore_chunks, r.keep_days

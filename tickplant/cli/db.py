@@ -24,7 +24,7 @@ jobs that move and remove chunks: when they run next, and what went wrong last. 
 partition, the worker that owns it, how many entries of its stream are not committed yet, and how long the
 oldest has waited.
 
-rows      about how many, as the server last counted them; nothing before it first did
+rows      about how many, as the server last counted them; nothing where it counted none, or has not yet
 ratio     size in the row store over that in the columnstore, of the chunks that are there
 kept      days that rows are kept, counted from the newest trade; nothing: for ever
 owner     nobody: no worker has the partition now; start one, or wait for a lease to run out
