@@ -251,8 +251,11 @@ _USERS: Final = 0x75736572  # 'user': of the locks of users
 _CREATE: Final = """
 insert into alerts (
     partition, alert_id, version, "user", venue, symbol, kind, begun, price, percent, window_s, silence_s,
-    repeat, cooldown_s, hysteresis, webhook_url, note, active
-) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    repeat, cooldown_s, hysteresis, webhook_url, note, active, created_at, changed_at
+) values (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+    statement_timestamp(), statement_timestamp()
+)
 """
 
 _CHANGE: Final = """
