@@ -15,7 +15,10 @@ from tickplant.market import SymbolId
 from tickplant.times import format_time
 
 _DAY_S: Final = 86_400
-_TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$"
+TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
+"""A line without control characters; `$` alone would let it end with one."""
+MOST_OF_USER: Final = 64
+"""Characters of a user's name."""
 
 Price = Annotated[
     str, Meta(max_length=39, description="Decimal text, above 0: the threshold.", examples=["62000"])
@@ -52,8 +55,10 @@ WebhookUrl = Annotated[
     str,
     Meta(description="Where firings are sent, too: a public address.", examples=["https://example.org/hook"]),
 ]
-Note = Annotated[str, Meta(max_length=500, pattern=_TEXT, description="Your own words, sent with firings.")]
-User = Annotated[str, Meta(min_length=1, max_length=64, pattern=_TEXT, description="Whose it is: any name.")]
+Note = Annotated[str, Meta(max_length=500, pattern=TEXT, description="Your own words, sent with firings.")]
+User = Annotated[
+    str, Meta(min_length=1, max_length=MOST_OF_USER, pattern=TEXT, description="Whose it is: any name.")
+]
 State = Literal["pending", "active", "fired", "inactive"]
 
 _NEEDS: Final[dict[AlertKind, tuple[str, ...]]] = {

@@ -20,6 +20,7 @@ from api.live.door import Door
 from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
+from api.routes.admission import MOST_BYTES, admission
 from api.routes.alerts import (
     AlertLimit,
     get_alert,
@@ -37,7 +38,6 @@ from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.ohlcv import get_ohlcv
 from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
-from api.routes.parameters import refuse_unknown
 from api.routes.price import get_price
 from api.routes.signals import get_all_signals, get_signals
 from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
@@ -107,7 +107,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     switch_bot,
                     get_connections,
                 ],
-                before_request=refuse_unknown,
+                before_request=admission(origins),
+                request_max_body_size=MOST_BYTES,
             ),
             get_ws,
             get_ws_price,

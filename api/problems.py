@@ -8,7 +8,9 @@ from typing import Any, Final
 import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 
+from api.choices import choices
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 
@@ -19,6 +21,14 @@ OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 """Errors that mean that one of the servers is away."""
 RETRY_AFTER_S: Final = 2
 """How long a caller is asked to wait for a server to come back."""
+
+_ADVICE: Final = {
+    404: "there is nothing at this path: /docs describes what there is",
+    405: "not with this method: the header Allow names those that there are, and /docs describes them",
+    413: "the body is longer than any that is needed: shorten it",
+}
+"""What to do about what the framework says in two words."""
+_NO_SUCH_WORD: Final = "Invalid enum value"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -77,8 +87,8 @@ def busy(detail: str) -> Problem:
     return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
-def problem_of(error: Exception) -> Problem:
-    """Return the problem that an error is to a caller.
+def problem_of(error: Exception, handler: BaseRouteHandler | None = None) -> Problem:
+    """Return the problem that an error is to a caller, perhaps of a route.
 
     Redis and the database share some errors of the operating system; those are laid to the database, since
     the Redis client wraps its own.
@@ -86,7 +96,7 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationException):
-        return _invalid(error)
+        return _invalid(error, handler)
     if isinstance(error, HTTPException):
         return _http(error)
     if isinstance(error, REDIS_OUTAGE) and not isinstance(error, OSError):
@@ -98,7 +108,7 @@ def problem_of(error: Exception) -> Problem:
 
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn an error into an answer; those that nobody expected are logged with their traceback."""
-    problem = problem_of(error)
+    problem = problem_of(error, request.scope.get("route_handler"))
     if problem.code == "internal_error":
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     return Response(
@@ -109,15 +119,19 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     )
 
 
-def _invalid(error: ValidationException) -> Problem:
+def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Problem:
     """Describe parameters that the framework refused."""
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):
-            return bad_parameter(str(fault["key"]).rstrip("_"), str(fault.get("message", "is wrong")))
+            key, message = str(fault["key"]), str(fault.get("message", "is wrong"))
+            words = choices(handler, key) if handler and message.startswith(_NO_SUCH_WORD) else ()
+            hint = f"; it is one of {', '.join(words)}" if words else ""
+            return bad_parameter(key.rstrip("_"), message + hint)
     return Problem(400, "bad_request", error.detail)
 
 
 def _http(error: HTTPException) -> Problem:
-    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    return Problem(error.status_code, code, error.detail, headers=error.headers)
+    status = error.status_code
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return Problem(status, code, _ADVICE.get(status, error.detail), headers=error.headers)

@@ -1,22 +1,40 @@
 """Alerts: made, changed and deleted, and what they have fired."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import uuid4
 
-from litestar import Request, delete, get, patch, post
+from litestar import delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Struct
 
 from api.alert_views import FiringView, firing_view
-from api.alerting import AlertPatch, AlertRequest, AlertView, alert_view, change_alert, make_alert
+from api.alerting import (
+    MOST_OF_USER,
+    TEXT,
+    AlertPatch,
+    AlertRequest,
+    AlertView,
+    alert_view,
+    change_alert,
+    make_alert,
+)
 from api.changes import Changes
 from api.directory import Directory
 from api.history import TIMEOUT_S, History
 from api.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
 from api.problems import MEDIA_TYPE, Problem
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, ProblemDocument, Service
+from api.routes.answers import (
+    BAD_BODY,
+    BAD_PARAMETER,
+    ORIGIN_REFUSED,
+    UNAVAILABLE,
+    UNKNOWN_SYMBOL,
+    Next,
+    ProblemDocument,
+    Service,
+)
 from api.routes.parameters import After, Limit, resolve
 from api.webhook_door import WebhookDoor
 from db import alert_wishes
@@ -45,7 +63,10 @@ AlertId = Annotated[str, PathParameter(description="As the answer to making it s
 OfUser = Annotated[
     str | None,
     QueryParameter(
-        description="Only those of this user; of all if not given.", examples=[Example(value="default")]
+        max_length=MOST_OF_USER,
+        pattern=TEXT,
+        description="Only those of this user; of all if not given.",
+        examples=[Example(value="default")],
     ),
 ]
 OfSymbol = Annotated[
@@ -120,10 +141,9 @@ class FiringsPage(Struct, frozen=True):
     "/alerts",
     summary="Make an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | TOO_MANY | UNAVAILABLE,
+    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
 )
 async def post_alert(
-    request: Request[Any, Any, Any],
     data: Wanted,
     directory: Service[Directory],
     history: Service[History],
@@ -138,9 +158,6 @@ async def post_alert(
     a crossing needs a trade on the other side after the alert was made. The price one window ago is the
     close of the last minute that had ended one window before the begin of the trade's minute.
     """
-    # A page of somewhere else can have a browser send other kinds without being asked for permission.
-    if request.content_type[0] != "application/json":
-        raise Problem(415, "unsupported_media_type", "send application/json")
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
     if alert.webhook_url is not None:
@@ -200,7 +217,7 @@ async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
     "/alerts/{alert_id:str}",
     summary="Change an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
+    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_ALERT | BAD_BODY | UNAVAILABLE,
 )
 async def patch_alert(
     alert_id: AlertId,
@@ -228,7 +245,7 @@ async def patch_alert(
     "/alerts/{alert_id:str}",
     summary="Delete an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
+    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_ALERT | UNAVAILABLE,
 )
 async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[Changes]) -> None:
     """Delete an alert. What it has fired stays, and so does what is under way to its webhook."""

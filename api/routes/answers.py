@@ -61,3 +61,25 @@ UNAVAILABLE: Final[dict[int, ResponseSpec]] = {
         generate_examples=False,
     )
 }
+ORIGIN_REFUSED: Final[dict[int, ResponseSpec]] = {
+    403: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="The request comes from a page of another origin.",
+        generate_examples=False,
+    )
+}
+BAD_BODY: Final[dict[int, ResponseSpec]] = {
+    413: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="The body is too long.",
+        generate_examples=False,
+    ),
+    415: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="The body is of another type than `application/json`.",
+        generate_examples=False,
+    ),
+}

@@ -21,7 +21,15 @@ from api.changes import Changes
 from api.directory import Directory
 from api.history import TIMEOUT_S, History
 from api.paging import MOST, USUAL, RestOfTimes, write_rest
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.answers import (
+    BAD_BODY,
+    BAD_PARAMETER,
+    ORIGIN_REFUSED,
+    UNAVAILABLE,
+    UNKNOWN_SYMBOL,
+    Next,
+    Service,
+)
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views import SymbolName, Time
 from db.bot_lists import EquityBound, read_accounts, read_equity, read_orders
@@ -119,7 +127,12 @@ async def get_bot(
     )
 
 
-@patch("/bot", summary="Switch the paper bot", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
+@patch(
+    "/bot",
+    summary="Switch the paper bot",
+    tags=["derived"],
+    responses=BAD_PARAMETER | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
+)
 async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Changes]) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
 

@@ -4,7 +4,7 @@ from litestar import get
 from msgspec import Struct
 
 from api.connections import Connections
-from api.routes.answers import UNAVAILABLE, Service
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Service
 from api.views import ConnectionView, connection_view
 
 
@@ -14,7 +14,7 @@ class ConnectionList(Struct, frozen=True):
     connections: list[ConnectionView]
 
 
-@get("/connections", summary="Venue connections", tags=["operation"], responses=UNAVAILABLE)
+@get("/connections", summary="Venue connections", tags=["operation"], responses=BAD_PARAMETER | UNAVAILABLE)
 async def get_connections(connections: Service[Connections]) -> ConnectionList:
     """List the connections to venues that processes hold, or try to get."""
     return ConnectionList([connection_view(connection) for connection in await connections.read()])

@@ -1,9 +1,7 @@
 """Parameters that several routes share: described once, and read."""
 
-from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
@@ -42,24 +40,6 @@ After = Annotated[
     str | None,
     QueryParameter(description="`next` of the page before this one, which knows its bounds, too."),
 ]
-
-
-async def refuse_unknown(request: Request[Any, Any, Any]) -> None:
-    """Refuse a request with a parameter that its route doesn't have: it would be ignored otherwise.
-
-    Raises:
-        Problem: naming the parameter, and what may have been meant.
-    """
-    handler = request.route_handler
-    others = handler.resolve_dependencies().keys() | request.path_params.keys()
-    known = {
-        name.rstrip("_") for name in handler.parsed_fn_signature.parameters.keys() - others
-    }  # the framework's own names are told apart by an underscore at the end
-    for name in request.query_params:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise bad_parameter(name, f"there is no such parameter{hint}")
 
 
 async def resolve(directory: Directory, text: str) -> SymbolId:

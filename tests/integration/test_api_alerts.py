@@ -1,6 +1,7 @@
 """Alerts over REST: made, changed, deleted, listed, and sent to the workers."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -298,30 +299,49 @@ async def test_webhooks_may_go_where_the_settings_allow_and_nowhere_without_a_se
         assert (answer["parameter"], "TICKPLANT_WEBHOOK_SECRET" in answer["detail"]) == ("webhook_url", True)
 
 
-async def test_a_page_of_elsewhere_cannot_make_alerts_behind_its_readers_back(plant: Plant) -> None:
-    """A form or a script may send these kinds without the browser's asking first."""
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
-        answer = await plant.http.post(
-            "/api/v1/alerts",
-            content=b'{"symbol": "BTCUSDT", "kind": "gap"}',
-            headers={"content-type": kind, "origin": "https://elsewhere.example"},
-        )
-        assert 400 <= answer.status_code < 500, kind
-    headers = {"origin": "https://elsewhere.example", "access-control-request-method": "POST"}
-    asked = await plant.http.options("/api/v1/alerts", headers=headers)
-    assert "access-control-allow-origin" not in asked.headers
-    assert (await plant.get("/api/v1/alerts"))["alerts"] == []
+async def test_a_page_of_elsewhere_can_change_nothing_behind_its_readers_back(plant: Plant) -> None:
+    """A form or a script may send some kinds without the browser's asking first."""
+    alert = f"/api/v1/alerts/{(await make(plant))['alert_id']}"
+    wishes: list[tuple[str, str, Any]] = [
+        ("POST", "/api/v1/alerts", ABOVE),
+        ("PATCH", alert, {"active": False}),
+        ("PATCH", "/api/v1/bot", {"enabled": False}),
+        ("DELETE", alert, None),
+    ]
+    for method, path, body in wishes:
+        for origin in ("https://elsewhere.example", "null"):
+            answer = await plant.http.request(method, path, json=body, headers={"origin": origin})
+            assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused"), (method, path)
+        headers = {"origin": "https://elsewhere.example", "access-control-request-method": method}
+        asked = await plant.http.options(path, headers=headers)
+        assert "access-control-allow-origin" not in asked.headers
+        if body is None:
+            continue
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+            content = json.dumps(body).encode()
+            answer = await plant.http.request(method, path, content=content, headers={"content-type": kind})
+            assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type"), path
+    (alone,) = (await plant.get("/api/v1/alerts"))["alerts"]
+    assert alone["version"] == 1
+    own = await plant.http.delete(alert, headers={"origin": plant.address})
+    assert own.status_code == 204
 
 
 async def test_garbage_is_a_bad_request(plant: Plant) -> None:
     headers = {"content-type": "application/json"}
-    for garbage in (b"", b"{", b"[]", b"\xff", b"nul"):
-        answer = await plant.http.post("/api/v1/alerts", content=garbage, headers=headers)
-        assert answer.status_code == 400, garbage
-        assert answer.headers["content-type"] == "application/problem+json"
+    bodies = (b"", b"{", b"[]", b"\xff", b"nul", b'{"note": "\xff"}', b"[" * 60_000)
+    for garbage, status in *((it, 400) for it in bodies), (b" " * 100_000, 413):
+        for method, path in (("POST", "/api/v1/alerts"), ("PATCH", "/api/v1/bot")):
+            answer = await plant.http.request(method, path, content=garbage, headers=headers)
+            assert answer.status_code == status, garbage[:20]
+            assert answer.headers["content-type"] == "application/problem+json"
     for alert_id in ("x", "%00", "a%0Ab", "é"):
         assert (await plant.get(f"/api/v1/alerts/{alert_id}", 404))["code"] == "unknown_alert"
         assert (await plant.get(f"/api/v1/alerts/{alert_id}/firings"))["firings"] == []
+    for path in ("alerts", "alerts/firings", "alerts/webhooks"):
+        assert (await plant.get(f"/api/v1/{path}", 400, user="\0"))["parameter"] == "user"
+    assert (await make(plant, 400, note="two\nlines"))["parameter"] == "note"
+    assert (await make(plant, 400, user="line\n"))["parameter"] == "user"
     for after in ("x", (await page_of_two(plant))):
         answer = await plant.get("/api/v1/alerts/firings", 400, after=after)
         assert (answer["code"], answer["parameter"]) == ("bad_parameter", "after")

@@ -150,6 +150,33 @@ async def test_a_wrong_parameter_is_named(plant: Plant) -> None:
         assert answer["parameter"] == parameter
 
 
+async def test_a_parameter_that_is_given_twice_is_refused(plant: Plant) -> None:
+    """One of its values would be ignored."""
+    answer = await plant.get("/api/v1/trades/BTCUSDT", 400, limit=[1, 2])
+    assert (problem(answer), answer["parameter"]) == ((400, "bad_parameter"), "limit")
+
+
+async def test_where_only_a_few_words_will_do_they_are_named(plant: Plant) -> None:
+    for path, parameters, words in (
+        ("24h-change", {"order": "up"}, "asc, desc"),
+        ("moving-average/BTCUSDT", {"kind": "hull"}, "ema, sma, wma"),
+        ("alerts/webhooks", {"state": "lost"}, "dead, delivered, waiting"),
+    ):
+        answer = await plant.get(f"/api/v1/{path}", 400, **parameters)
+        assert answer["detail"].endswith(f"; it is one of {words}")
+    body = {"symbol": "BTCUSDT", "kind": "ABOVE"}
+    made = await plant.http.post("/api/v1/alerts", json=body)
+    assert "above, below, crosses_above" in made.json()["detail"]
+
+
+async def test_where_there_is_nothing_the_documentation_is_named(plant: Plant) -> None:
+    for path, status in (("/api/v1/alert", 404), ("/api/v1/bot/equity", 404)):
+        assert "/docs" in (await plant.get(path, status))["detail"]
+    answer = await plant.http.put("/api/v1/alerts")
+    assert problem(answer.json()) == (405, "method_not_allowed")
+    assert {"GET", "POST"} <= set(answer.headers["allow"].split(", "))
+
+
 async def test_a_page_that_nobody_was_given_is_refused(plant: Plant) -> None:
     await plant.get("/api/v1/trades/BTCUSDT", after=made_up(["trades/binance:BTCUSDT", True, [0, 0], [1, 1]]))
     for path, rest in (

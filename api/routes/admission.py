@@ -1,0 +1,73 @@
+"""What no route takes: parameters that it doesn't have, pages of elsewhere that write, and no JSON."""
+
+from collections.abc import Awaitable, Callable, Collection
+from difflib import get_close_matches
+from typing import Any, Final, TypeAlias
+
+from litestar import Request
+from litestar.exceptions import SerializationException
+
+from api.live.admission import origin_allowed
+from api.problems import Problem, bad_parameter
+
+MOST_BYTES: Final = 64 * 1024
+"""The longest body."""
+
+_READING: Final = ("GET", "HEAD", "OPTIONS")
+
+Asked: TypeAlias = Request[Any, Any, Any]
+
+
+def admission(origins: Collection[str]) -> Callable[[Asked], Awaitable[None]]:
+    """Return what looks at each request before its route does.
+
+    Args:
+        origins: whose pages may write, besides the API's own, as far as their browser lets them.
+    """
+
+    async def admit(request: Asked) -> None:
+        """Refuse what would be ignored, misunderstood, or done for somebody who must not.
+
+        Raises:
+            Problem: saying what is wrong.
+        """
+        _check_parameters(request)
+        if request.method not in _READING:
+            _check_origin(request, origins)
+        if "data" in request.route_handler.parsed_fn_signature.parameters:
+            await _check_body(request)
+
+    return admit
+
+
+def _check_parameters(request: Asked) -> None:
+    """Refuse a parameter that the route doesn't have, or that is given twice: it would be ignored."""
+    handler = request.route_handler
+    others = handler.resolve_dependencies().keys() | request.path_params.keys()
+    known = {
+        name.rstrip("_") for name in handler.parsed_fn_signature.parameters.keys() - others
+    }  # the framework's own names are told apart by an underscore at the end
+    for name, values in request.query_params.dict().items():
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise bad_parameter(name, f"there is no such parameter{hint}")
+        if len(values) > 1:
+            raise bad_parameter(name, f"is given {len(values)} times: give it once")
+
+
+def _check_origin(request: Asked, origins: Collection[str]) -> None:
+    if not origin_allowed(request.headers.get("origin"), request.headers.get("host"), origins):
+        raise Problem(403, "origin_refused", "its pages may not change anything: see TICKPLANT_API_ORIGINS")
+
+
+async def _check_body(request: Asked) -> None:
+    """Refuse what is no JSON. A page of elsewhere can send other kinds without being asked for permission."""
+    if request.content_type[0] != "application/json":
+        raise Problem(415, "unsupported_media_type", "send application/json")
+    if not await request.body():
+        raise Problem(400, "bad_request", "the body is empty: send a JSON object")
+    try:
+        await request.json()
+    except (SerializationException, UnicodeDecodeError, RecursionError) as error:
+        raise Problem(400, "bad_request", f"the body is no JSON: {error}") from error
