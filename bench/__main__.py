@@ -83,7 +83,7 @@ async def _measure_plant(args: Namespace, plant: Plant, results: list[Result]) -
         results += await measure_commit(plant, args.trades)
     if "roles" in args.stage:
         _tell("roles")
-        results += await measure_roles(plant, args.trades, args.alerts)
+        results += await measure_roles(plant, max(args.trades, 60_000), args.alerts)
     if "whole" in args.stage:
         _tell("whole")
         results += await measure_whole(plant, args.trades, _bare(results))

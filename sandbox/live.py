@@ -17,7 +17,7 @@ _MAX_BURST: Final = 2_000
 """Trades sent together at most, when the process was kept from running for a while."""
 _REMEMBERED: Final = 400_000
 """Trades of all symbols together that REST can tell of."""
-_AHEAD: Final = 1.02
+_AHEAD: Final = 1.25
 """How much faster the first ids rise with the clock than trades come: more than chance makes up for."""
 
 

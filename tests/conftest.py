@@ -16,6 +16,7 @@ from typing import Final, TypeVar, cast
 
 import asyncpg
 import containers
+import hypothesis
 import pytest
 import redis.asyncio
 
@@ -28,8 +29,7 @@ from tickplant.errors import FatalError
 PARTITIONS: Final = 4
 SOURCE: Final = cast(Source, os.environ.get("TICKPLANT_EMBEDDED_SERVERS") or "auto")
 REPOSITORY: Final = Path(__file__).parent.parent
-# Taken out of the environment: it is the tests' own, and tickplant refuses settings that it doesn't know.
-MARKETDATA: Final = os.environ.pop("TICKPLANT_MARKETDATA", None)
+MARKETDATA: Final = os.environ.get("TICKPLANT_MARKETDATA")
 
 OwnRedis = Callable[[], Awaitable[RedisServer]]
 OwnPostgres = Callable[[], Awaitable[PostgresServer]]
@@ -37,6 +37,10 @@ OwnPostgres = Callable[[], Awaitable[PostgresServer]]
 ServerT = TypeVar("ServerT", bound=Server)
 
 _numbers = count(1)
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("tickplant", deadline=None)
+hypothesis.settings.load_profile("tickplant")
 
 
 def _timescaledb() -> str | None:

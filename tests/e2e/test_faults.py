@@ -86,7 +86,6 @@ async def test_no_fault_loses_or_doubles_a_trade(
                 ends = {row["venue"]: row["last_trade_id"] for row in rows if not row["missing"]}
                 return ends == {venue: trades[-1].trade_id for venue, trades in truth.items()}
 
-            assert sum((await sandbox_status(rest_url))["faults"].values()) > 20
             try:
                 await until(healed, "everything healed", timeout_s=90)
             except AssertionError:
@@ -94,6 +93,7 @@ async def test_no_fault_loses_or_doubles_a_trade(
                 ends = {venue: trades[-1].trade_id for venue, trades in truth.items()}
                 status = await sandbox_status(rest_url)
                 pytest.fail(f"not healed: {rows}\n{ends}\n{status}\n{processes.logs()}")
+            assert sum((await sandbox_status(rest_url))["faults"].values()) > 20
     begun = await first_ids(database_url)
     for venue, trades in truth.items():
         received = [trade for trade in trades if trade.trade_id >= begun[venue]]

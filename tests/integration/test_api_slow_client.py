@@ -41,7 +41,9 @@ async def narrow_socket(plant: Plant) -> AsyncIterator[Socket]:
     host, port = plant.address.removeprefix("http://").split(":")
     await asyncio.get_running_loop().sock_connect(raw, (host, int(port)))
     url = f"ws://{host}:{port}/ws"
-    async with connect(url, sock=raw, max_size=None, max_queue=1, compression=None) as connection:
+    async with connect(
+        url, sock=raw, max_size=None, max_queue=1, compression=None, ping_interval=None
+    ) as connection:
         yield Socket(connection)
 
 

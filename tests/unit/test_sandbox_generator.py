@@ -59,9 +59,9 @@ def test_markets_that_are_started_again_go_on_behind_the_ids_of_before() -> None
         return found
 
     again = Flow(Binance(), KNOWN, 1)
-    again.skip(count * 1.02)
+    again.skip(count * 1.25)
     for before, after in zip(ids(Flow(Binance(), KNOWN, 1)), ids(again), strict=True):
-        assert max(before) < min(after) < max(before) + 0.1 * len(before)
+        assert max(before) < min(after) < max(before) + 0.5 * len(before)
 
 
 def test_times_are_whole_milliseconds_that_never_fall_and_keep_the_rate() -> None:
