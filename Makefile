@@ -4,6 +4,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # The Python to make the environment with; the first that fits of the usual names, unless it is given.
 PYTHON ?=
+# Most tests wait for servers: more of them side by side than there are cores.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 # Arguments for pytest or the benchmark: make test ARGS="-k lease"
 ARGS ?=
 # Locks for all platforms, without the addresses of package indexes.
@@ -23,7 +25,7 @@ demo: setup ## run the whole plant on live trades, or made-up ones where the ven
 	@$(RUN) -P -m tickplant up --demo
 
 test: setup ## run every test against real servers
-	@$(RUN) -m pytest $(ARGS)
+	@$(RUN) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: setup ## lint, check the format, the types and the import rules
 	@$(RUN) -m ruff check .
