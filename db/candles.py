@@ -25,6 +25,10 @@ _READ_SECONDS: Final = """
     with part as (
         select * from trades
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+            -- One that came after those around it were removed by age is no second's only trade.
+            and event_time >= coalesce(
+                (select before from expired where venue = $1 and symbol = $2), '-infinity'
+            )
         order by event_time {order}, trade_id {order}
         limit $5
     ), second as (

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from working import until
 
 from db.audit import SymbolAudit, audit_symbol, snapshot
+from db.candles import read_seconds
 from db.migrate import migrate
 from db.policies import Keep
 from db.pool import open_pool
@@ -90,6 +91,10 @@ async def test_a_late_trade_of_a_removed_day_is_no_error(
     old = random_trades(seed=1)[0]
     await connection.copy_records_to_table("trades", records=[trade_row(old)])
     assert (await audit(connection)).passed
+    seconds, _ = await read_seconds(
+        connection, SYMBOL, start_us=0, end_us=old.event_time_us + DAY_US, limit=9
+    )
+    assert seconds == []
     await apply(trades_days=1)
     assert await connection.fetchval("select count(*) from trades where trade_id = $1", old.trade_id) == 0
 
