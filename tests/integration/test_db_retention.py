@@ -92,7 +92,7 @@ async def test_a_late_trade_of_a_removed_day_is_no_error(
     await connection.copy_records_to_table("trades", records=[trade_row(old)])
     assert (await audit(connection)).passed
     seconds, _ = await read_seconds(
-        connection, SYMBOL, start_us=0, end_us=old.event_time_us + DAY_US, limit=9
+        connection, SYMBOL, start_us=0, end_us=old.event_time_us + 1_000_000, limit=9
     )
     assert seconds == []
     await apply(trades_days=1)
