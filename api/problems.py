@@ -13,6 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from api.choices import choices
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.words import NONE_OF_THEM
 
 _log = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ _ADVICE: Final = {
     413: "the body is longer than any that is needed: shorten it",
 }
 """What to do about what the framework says in two words."""
-_NO_SUCH_WORD: Final = "Invalid enum value"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
@@ -125,7 +125,7 @@ def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Pr
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):
             key, message = str(fault["key"]), str(fault.get("message", "is wrong"))
-            words = choices(handler, key) if handler and message.startswith(_NO_SUCH_WORD) else ()
+            words = choices(handler, key) if handler and message.startswith(NONE_OF_THEM) else ()
             hint = f"; it is one of {', '.join(words)}" if words else ""
             return bad_parameter(key.rstrip("_"), message + hint)
     return Problem(400, "bad_request", error.detail)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -19,6 +20,7 @@ from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 from tickplant.paper import BPS, Amount, Rules, parse_number
 from tickplant.webhooks import WebhookSettings, parse_allowed
+from tickplant.words import NONE_OF_THEM, words_of
 
 PREFIX: Final = "TICKPLANT_"
 
@@ -77,13 +79,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Worker processes under `up`."""
     commit_interval_ms: Positive = 250
     commit_trades: Positive = 20_000
-    lease_s: Annotated[float, Meta(ge=0.5)] = 5.0
+    lease_s: Annotated[float, Meta(ge=0.5, le=3600)] = 5.0
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
     roles: tuple[RoleName, ...] = get_args(RoleName)
     """What workers make of trades besides candles."""
-    gap_wait_s: Annotated[float, Meta(ge=0)] = 10.0
+    gap_wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
     """How long signals, alerts and the bot wait for a missing trade before they go on without it."""
     sma: Lengths = (7, 25, 99)
     ema: Lengths = (12, 26)
@@ -220,7 +222,9 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
         try:
             found[field.name] = _parse(field.name, field.type, text)
         except (ValueError, msgspec.ValidationError) as error:
-            problems.append(f"{name}: {error} (it is {_shown(name, text)})")
+            words = words_of(field.type) if str(error).startswith(NONE_OF_THEM) else ()
+            hint = f"; expected {', '.join(words)}" if words else ""
+            problems.append(f"{name}: {error}{hint} (it is {_shown(name, text)})")
     settings = None if problems else Settings(**found)
     if settings is not None:
         problems += _contradictions(settings)
@@ -241,6 +245,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"{variable('database_read_url')}: there are no replicas of an embedded server;"
             f" set {variable('database_url')}, too"
+        )
+    if "anomaly" in settings.strategies and settings.anomaly_points > settings.statistics_returns:
+        yield (
+            f"{variable('anomaly_points')}: there are never so many returns: make it"
+            f" {settings.statistics_returns} or less, or {variable('statistics_returns')} greater"
         )
 
 
@@ -285,7 +294,10 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         return Amount.parse(text)
     if kind is Decimal:
         return _parse_number(name, text)
-    return msgspec.convert(text, kind, strict=False)
+    value = msgspec.convert(text, kind, strict=False)
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("expected a finite number")
+    return value
 
 
 def _parse_intervals(words: list[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ to those that the settings allow, and never to what only this machine's network 
 """
 
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, NamedTuple
@@ -42,6 +43,8 @@ _NOT_PUBLIC_V6: Final = [
     ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 ]
 _NAT64: Final = ip_network("64:ff9b::/96")
+_HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*\.?", re.ASCII | re.IGNORECASE)
+"""The name of a host; what ends with a number is meant as an address."""
 
 
 class WebhookSettings(NamedTuple):
@@ -105,10 +108,14 @@ def parse_allowed(text: str) -> str | Network:
     """
     try:
         return ip_network(text)
-    except ValueError:
-        if "/" in text or ":" in text or not text.isascii() or text[-1:].isdigit():
-            raise
-        return text.lower().rstrip(".")
+    except ValueError as error:
+        if _HOST.fullmatch(text):
+            return text.lower().rstrip(".")
+        why = f": {error}" if "/" in text else ""
+        raise ValueError(
+            "expected names of hosts, addresses or networks, such as hooks.internal, ::1 or 10.0.0.0/8,"
+            f" without http:// and port; {text[:40]!r} is none{why}"
+        ) from error
 
 
 class Guard:

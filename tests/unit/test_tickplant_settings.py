@@ -62,6 +62,25 @@ def test_all_wrong_settings_are_named_at_once() -> None:
     assert "did you mean TICKPLANT_WORKERS?" in str(caught.value)
 
 
+def test_where_only_a_few_words_will_do_they_are_named() -> None:
+    for name, words in (("ROLES", "averages, bot, signals"), ("LOG_LEVEL", "debug, error, info, warning")):
+        with pytest.raises(SettingsError, match="; expected .*" + words.replace(", ", ".*")):
+            read_settings({f"TICKPLANT_{name}": "loud"}, NOTHING)
+
+
+def test_no_number_is_infinite() -> None:
+    for name in ("GAP_WAIT_S", "LEASE_S", "ANOMALY_ZSCORE", "ANOMALY_IQR", "WEBHOOK_MAX_AGE_S"):
+        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: [Ee]xpected"):
+            read_settings({f"TICKPLANT_{name}": "inf"}, NOTHING)
+
+
+def test_anomalies_need_no_more_returns_than_there_are() -> None:
+    with pytest.raises(SettingsError, match=r"TICKPLANT_ANOMALY_POINTS: .* make it 60 or less"):
+        read_settings({"TICKPLANT_ANOMALY_POINTS": "61"}, NOTHING)
+    read_settings({"TICKPLANT_ANOMALY_POINTS": "60"}, NOTHING)
+    read_settings({"TICKPLANT_ANOMALY_POINTS": "61", "TICKPLANT_STRATEGIES": "dip"}, NOTHING)
+
+
 def test_an_address_with_a_password_is_not_shown() -> None:
     with pytest.raises(SettingsError) as caught:
         read_settings({"TICKPLANT_DATABASE_URL": "mysql://user:secret@host/"}, NOTHING)

@@ -98,7 +98,15 @@ async def test_one_address_that_is_not_public_is_enough_to_refuse() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", ["hooks.internal", "Hooks.Internal.", "10.0.0.0/8", "10.0.0.1", "::1 10.0.0.0/30"]
+    "rule",
+    [
+        "hooks.internal",
+        "Hooks.Internal.",
+        "hooks7 hooks.internal",
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "::1 10.0.0.0/30",
+    ],
 )
 async def test_settings_allow_hosts_and_networks_that_are_not_public(rule: str) -> None:
     settings = read_settings({"TICKPLANT_WEBHOOK_ALLOW": rule}, Path("/dev/null"))
@@ -106,7 +114,7 @@ async def test_settings_allow_hosts_and_networks_that_are_not_public(rule: str) 
     assert await allowing.addresses("hooks.internal", 80) == ("10.0.0.1",)
 
 
-@pytest.mark.parametrize("rule", ["10.0.0.1/8", "10.0.0", "http://a", "1.2.3.4.5", "a/8"])
+@pytest.mark.parametrize("rule", ["10.0.0.1/8", "10.0.0", "http://a", "1.2.3.4.5", "a/8", "*", "a:80"])
 def test_a_rule_that_is_none_is_a_wrong_setting(rule: str) -> None:
     with pytest.raises(SettingsError, match="TICKPLANT_WEBHOOK_ALLOW"):
         read_settings({"TICKPLANT_WEBHOOK_ALLOW": rule}, Path("/dev/null"))
