@@ -134,6 +134,40 @@ def test_a_strategy_that_raises_is_put_aside_until_a_restart_and_the_others_go_o
     assert len(plant.failures) == 1
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), UnspeakableError()])
+def test_a_strategy_can_not_end_its_worker(error: BaseException) -> None:
+    class Ends(Follow):
+        name = "ends"
+
+        def trade(self, trade: Trade) -> Opinion | None:
+            raise error
+
+    plant = Storing(Ends, Follow)
+    assert [it.strategy for it in plant.run(told("31"))] == ["follow"]
+    (failure,) = plant.failures
+    assert type(error).__name__ in failure.reason
+
+
+def test_a_strategy_that_refuses_its_own_state_begins_anew() -> None:
+    class Refuses(Follow):
+        name = "refuses"
+
+        def __post_init__(self) -> None:
+            if self.seen:
+                raise LookupError("seen")
+
+    plant = Storing(Refuses)
+    plant.run(told("31"))
+    plant.begin()
+    assert [it.number for it in plant.run(told("31", first=3))] == [2]
+    assert len(plant.failures) == 1
+
+
 def own(state: StrategyState) -> Any:
     """The strategy's own part of its state."""
     return msgspec.msgpack.decode(state.state)[1]
@@ -198,8 +232,13 @@ def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -
         {"side": "buy", "strength": float("nan")},
         {"side": "buy", "values": {"price": "12"}},
         {"side": "buy", "values": {"ratio": float("inf")}},
+        {"side": "buy", "values": {"a\0b": 1.0}},
+        {"side": "buy", "values": {"\ud800": 1.0}},
+        {"side": "buy", "values": {7: 1.0}},
+        {"side": "buy", "values": {"x" * 65: 1.0}},
+        {"side": "buy", "values": {f"{number}": 1.0 for number in range(65)}},
     ],
 )
 def test_an_opinion_that_could_not_be_stored_can_not_be_had(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"side|strength|finite"):
+    with pytest.raises(ValueError, match=r"side|strength|finite|name|at most"):
         Opinion(**wrong)

@@ -44,6 +44,20 @@ class Odd(Strategy):
     intervals = ("2m",)
     def closed(self, closed): ...
 
+class Numbered(Good):
+    name = 5
+
+class Bare(Odd):
+    intervals = "1m"
+
+class Endless(Good):
+    cooldown_s = float("nan")
+
+class Raising(Good):
+    count: int = 0
+    def __post_init__(self):
+        raise LookupError("not now")
+
 class Unset(Good):
     count: int
 
@@ -100,6 +114,11 @@ def test_parameters_override_settings_which_override_the_class(own: str) -> None
         ("OWN:Deaf", "it reads trades, but has no method trade"),
         ("OWN:Blind", "it reads candles, but has no method closed"),
         ("OWN:Odd", "there are no candles of 2m; there are of 1m, 5m, 15m, 1h, 4h, 1d, 1w"),
+        ("OWN:Numbered", "name: Expected `str`, got `int`"),
+        ("OWN:Bare", "intervals: Expected `array`, got `str`"),
+        ("OWN:Endless", "cooldown_s: it is to be from 0 to "),
+        ("dip?cooldown_s=-1", "cooldown_s: it is to be from 0 to "),
+        ("OWN:Raising", "its fields can't be stored: not now"),
         ("OWN:Unset", "its fields can't be stored: Missing required argument 'count'"),
         ("OWN:Unstored", "its fields can't be stored: Encoding objects of type"),
         ("cross?intervals=4h", "there are no averages of 4h: see TICKPLANT_AVERAGE_INTERVALS"),
@@ -114,6 +133,12 @@ def test_what_is_wrong_is_said(own: str, word: str, problem: str) -> None:
         load(word.replace("OWN", own))
     (said,) = error.value.problems
     assert said.replace(own, "OWN").startswith(f"HERE: {word}: {problem}")
+
+
+def test_a_module_that_ends_the_process_is_wrong_like_any_other(own: str, tmp_path: Path) -> None:
+    (tmp_path / f"{own}_quits.py").write_text("raise SystemExit(3)")
+    with pytest.raises(SettingsError, match="can't be imported: SystemExit: 3"):
+        load(f"{own}_quits:It")
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

@@ -13,6 +13,10 @@ from msgspec import Struct
 from tickplant.market import Side, Trade
 from workers.roles import Closed, Run
 
+MOST_VALUES: Final = 64
+"""How many an opinion may name; they are stored and told with each signal."""
+MOST_NAME_CHARS: Final = 64
+
 
 class Opinion(Struct, frozen=True):
     """What a strategy holds as of one event."""
@@ -22,7 +26,7 @@ class Opinion(Struct, frozen=True):
     strength: float = 1.0
     """How clear that is: 0 to 1."""
     values: dict[str, float] = {}
-    """The values that lead to it, by name."""
+    """The values that lead to it, by name: a few, with short names of printable characters."""
 
     def __post_init__(self) -> None:
         """Refuse what could not be stored, where its maker can be seen.
@@ -34,7 +38,11 @@ class Opinion(Struct, frozen=True):
             raise ValueError(f"a side is buy, sell or None, not {self.side!r}")
         if not 0 <= self.strength <= 1:
             raise ValueError(f"a strength lies between 0 and 1: {self.strength!r}")
+        if len(self.values) > MOST_VALUES:
+            raise ValueError(f"{len(self.values)} values; at most {MOST_VALUES} are kept")
         for name, value in self.values.items():
+            if not (isinstance(name, str) and name.isprintable() and len(name) <= MOST_NAME_CHARS):
+                raise ValueError(f"no name of a value: {name!r:.80}")
             if not (isinstance(value, float | int) and isfinite(value)):
                 raise ValueError(f"not a finite float: {name} = {value!r}")
 

@@ -15,6 +15,7 @@ from tickplant.intervals import INTERVALS
 from workers.strategies import STRATEGIES
 from workers.strategies.base import Strategy
 
+MOST_COOLDOWN_S: Final = 366 * 86_400
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 
 
@@ -71,7 +72,7 @@ def _import(path: str) -> type[Strategy]:
     module_name, _, name = path.partition(":")
     try:
         kind = getattr(import_module(module_name), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _WrongError(f"can't be imported: {type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise _WrongError("not a class that derives from workers.strategies.Strategy")
@@ -84,8 +85,7 @@ def _configure(kind: type[Strategy], query: str, overrides: dict[str, Any]) -> t
         given = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
     except ValueError as error:
         raise _WrongError("parameters are written ?name=value&name=value") from error
-    hints = get_type_hints(kind, include_extras=True)
-    types = {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is ClassVar}
+    types = _variables(kind)
     for name, text in given:
         if name not in types:
             raise _WrongError(f"there is no parameter {name}; there are {', '.join(types)}")
@@ -100,12 +100,25 @@ def _configure(kind: type[Strategy], query: str, overrides: dict[str, Any]) -> t
     return cast("type[Strategy]", made)
 
 
+def _variables(kind: type[Strategy]) -> dict[str, Any]:
+    """Return the types of class variables, by name."""
+    hints = get_type_hints(kind, include_extras=True)
+    return {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is ClassVar}
+
+
 def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
     """Refuse a class that could not run.
 
     Raises:
         _WrongError: saying why.
     """
+    for name, of in _variables(Strategy).items():
+        try:
+            msgspec.convert(getattr(kind, name, ""), of)
+        except msgspec.ValidationError as error:
+            raise _WrongError(f"{name}: {error}") from error
+    if not 0 <= kind.cooldown_s <= MOST_COOLDOWN_S:
+        raise _WrongError(f"cooldown_s: it is to be from 0 to {MOST_COOLDOWN_S} seconds")
     if not _NAME.fullmatch(getattr(kind, "name", "")):
         raise _WrongError("its name is to be of small letters, digits and underscores")
     if not (kind.trades or kind.intervals):
@@ -121,7 +134,7 @@ def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
         _check_averages(kind, specs)
     try:
         msgspec.msgpack.Decoder(kind).decode(msgspec.msgpack.encode(kind()))
-    except (TypeError, ValueError) as error:
+    except Exception as error:
         raise _WrongError(f"its fields can't be stored: {error}") from error
 
 

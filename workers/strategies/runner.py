@@ -21,6 +21,9 @@ from workers.strategies.base import Opinion, Strategy
 MOST_STATE_BYTES: Final = 262_144
 """The longest state of one strategy and symbol: it may be written with every commit."""
 
+_WRONG: Final = (Exception, SystemExit)
+"""What a strategy may raise without harm to others: it must not end its worker, either."""
+
 
 class StrategyFailure(NamedTuple):
     """A strategy that went wrong for a symbol."""
@@ -75,7 +78,7 @@ class Runner:
             try:
                 for trade, opinion in self.strategy.run(run):
                     self._hold(opinion, trade, trade.event_time_us, signals)
-            except Exception as error:  # noqa: BLE001 - whatever it does, all else goes on
+            except _WRONG as error:  # whatever it does, all else goes on
                 self._put_aside(error)
         return signals
 
@@ -89,7 +92,7 @@ class Runner:
             opinion = self.strategy.closed(closed)
             if opinion is not None:
                 self._hold(opinion, closed.trade, closed.time_us, signals)
-        except Exception as error:  # noqa: BLE001 - likewise
+        except _WRONG as error:  # likewise
             self._put_aside(error)
         return signals
 
@@ -98,7 +101,7 @@ class Runner:
         if not self._failed:
             try:
                 self._own = _encode(self.strategy)
-            except Exception as error:  # noqa: BLE001 - likewise; its fields are its own
+            except _WRONG as error:  # likewise; its fields are its own
                 self._put_aside(error)
         state = StrategyState(*self._id, self._number, _encoder.encode(_Saved(self._memory, Raw(self._own))))
         if state == self._stored:
@@ -143,19 +146,20 @@ class Runner:
         try:
             saved = _saved_decoder.decode(state)
             self.strategy = msgspec.msgpack.decode(saved.own, type=type(self.strategy))
-        except (msgspec.DecodeError, ValueError, TypeError) as error:
+        except _WRONG as error:  # what it refuses is its own affair, too
             self._fail(error, "its state can't be read any more, so it begins anew")
         else:
             self._memory = saved.memory
 
-    def _put_aside(self, error: Exception) -> None:
+    def _put_aside(self, error: BaseException) -> None:
         self._failed = True
         self._fail(error, "it is put aside until a restart")
 
-    def _fail(self, error: Exception, consequence: str) -> None:
-        reason = f"{type(error).__name__}: {error}; {consequence}"
+    def _fail(self, error: BaseException, consequence: str) -> None:
+        # Of `traceback`, since an error may raise another where it is asked for its text.
+        said = "".join(traceback.format_exception_only(error)).strip()
         text = "".join(traceback.format_exception(error))
-        self._failures.append(StrategyFailure(*self._id, reason, text))
+        self._failures.append(StrategyFailure(*self._id, f"{said}; {consequence}", text))
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
