@@ -61,20 +61,18 @@ NO_CONTAINERS: Final = (
 
 def pytest_report_header() -> list[str]:
     """Say which servers the tests run on."""
-    return [
-        f"containers: {NO_CONTAINERS or 'used for Redis and PostgreSQL, but for those that a test kills'}",
-        *_embedded_servers(),
-    ]
+    images = f"{containers.image_of('redis')}, {containers.image_of('timescaledb')}; others are embedded"
+    return [f"containers: {f'none: {NO_CONTAINERS}' if NO_CONTAINERS else images}", *_embedded_servers()]
 
 
 def _embedded_servers() -> list[str]:
     try:
         redis_binary, postgres = find_redis(SOURCE), find_postgres(SOURCE)
     except FatalError as error:
-        return [f"servers: {error}"]
+        return [f"embedded servers: {error}"]
     return [
-        f"redis: {redis_binary.version} ({redis_binary.path})",
-        f"postgresql: {postgres.version} ({postgres.bin})",
+        f"embedded redis: {redis_binary.version} ({redis_binary.path})",
+        f"embedded postgresql: {postgres.version} ({postgres.bin})",
         f"timescaledb: {postgres.timescaledb or 'not available: tests run on plain PostgreSQL only'}",
     ]
 
