@@ -23,7 +23,7 @@ BY_PROFILE = {
     },
     "demo": {"sandbox"},
     "kafka": {"kafka", "kafka-ui", "mirror"},
-    "exporters": {"redis-exporter", "postgres-exporter"},
+    "exporters": {"redis-exporter", "postgres-exporter", "node-exporter"},
 }
 ONCE = {"prepare", "migrate"}
 OURS = {"prepare", "migrate", "sandbox", "ingest", "worker", "api", "mirror"}
