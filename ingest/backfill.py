@@ -131,6 +131,10 @@ class Backfill:
                     reason = f"the venue's history has nothing from {gap.first_id} on"
                     await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", reason)
                 return
+            if page[0].trade_id > gap.first_id and state != _SUSPECTED:
+                reason = f"the venue's history begins with {page[0].trade_id}"
+                last_id = min(page[0].trade_id - 1, gap.last_id)
+                await self._judge(gap.symbol, gap.first_id, last_id, "unrecoverable", reason)
             await self._take(gap, page)
             last = page[-1]
             gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
