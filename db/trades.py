@@ -19,11 +19,12 @@ class TradeBound(NamedTuple):
     """The default lies before every trade of that moment."""
 
 
-_COLUMNS: Final = "venue, symbol, trade_id, price::text, size::text, side, event_time, ingest_time"
+TRADE_READ: Final = "venue, symbol, trade_id, price::text, size::text, side, event_time, ingest_time"
+"""The columns that `trade_of` reads."""
 
 # The times stand beside the pairs since TimescaleDB chooses chunks by plain comparisons of the time only.
 _READ: Final = f"""
-    select {_COLUMNS} from trades
+    select {TRADE_READ} from trades
     where venue = $1 and symbol = $2
         and event_time >= $3 and (event_time, trade_id) > ($3, $4)
         and event_time <= $5 and (event_time, trade_id) < ($5, $6)
@@ -62,7 +63,7 @@ async def read_trades(
 async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> Trade | None:
     """Return the newest trade of a symbol; None where there is none."""
     row = await connection.fetchrow(
-        f"select {_COLUMNS} from trades where venue = $1 and symbol = $2"  # noqa: S608 - constants only
+        f"select {TRADE_READ} from trades where venue = $1 and symbol = $2"  # noqa: S608 - constants only
         " order by event_time desc, trade_id desc limit 1",
         *symbol,
     )
@@ -84,7 +85,7 @@ async def stream_trades(
     """
     order = "event_time, trade_id" if numbered else "trade_id"
     query = (
-        f"select {_COLUMNS} from trades"  # noqa: S608 - constants only
+        f"select {TRADE_READ} from trades"  # noqa: S608 - constants only
         f" where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4 order by {order}"
     )
     async with connection.transaction(readonly=True):

@@ -1,12 +1,12 @@
 """Symbols whose roles wait for a missing trade."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.trades import trade_of
+from db.times import time_of
+from db.trades import TRADE_READ, trade_of
 from tickplant.market import SymbolId, Trade
 
 
@@ -45,18 +45,24 @@ async def read_waiting(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, byt
     return {SymbolId(row["venue"], row["symbol"]): row["state"] for row in rows}
 
 
-async def read_held(pool: asyncpg.Pool, cursors: Mapping[SymbolId, int]) -> dict[SymbolId, list[Trade]]:
-    """Return the trades of some symbols after an id each, in order of id."""
-    rows = await pool.fetch(
-        "select t.venue, t.symbol, t.trade_id, price::text, size::text, side, event_time, ingest_time"
-        " from unnest($1::text[], $2::text[], $3::int8[]) as c (venue, symbol, trade_id)"
-        " join trades t on t.venue = c.venue and t.symbol = c.symbol and t.trade_id > c.trade_id"
-        " order by t.trade_id",
-        [venue for venue, _ in cursors],
-        [symbol for _, symbol in cursors],
-        list(cursors.values()),
-    )
-    held: defaultdict[SymbolId, list[Trade]] = defaultdict(list)
-    for row in rows:
-        held[SymbolId(row["venue"], row["symbol"])].append(trade_of(row))
+async def read_held(
+    pool: asyncpg.Pool, starts: Mapping[SymbolId, tuple[int, int]]
+) -> dict[SymbolId, list[Trade]]:
+    """Return the trades of some symbols after a place.
+
+    Args:
+        pool: connections.
+        starts: of each symbol the id after which they come, and the least event time that one of them has.
+    """
+    held: dict[SymbolId, list[Trade]] = {}
+    for symbol, (cursor, from_us) in starts.items():
+        rows = await pool.fetch(_READ_HELD, *symbol, time_of(from_us), cursor)
+        held[symbol] = [trade_of(row) for row in rows]
     return held
+
+
+# The time is what keeps it from reading all trades that there are.
+_READ_HELD: Final = f"""
+select {TRADE_READ} from trades
+where venue = $1 and symbol = $2 and event_time >= $3 and trade_id > $4
+"""  # noqa: S608 - constants only

@@ -115,8 +115,10 @@ class Closes:
 
     def _replace(self, index: int, part: Candle) -> bool:
         last = part.last_event_time_us, part.last_trade_id
-        if last <= (self._last_times_us[index], self._last_ids[index]):
-            return False
+        known = self._last_times_us[index], self._last_ids[index]
+        if last <= known:
+            # The same: a trade that waited for another, and was read with its candle by a new owner.
+            return last == known
         before, self._closes[index] = self._closes[index], float(part.close)
         self._last_times_us[index], self._last_ids[index] = last
         return before != self._closes[index]

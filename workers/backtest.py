@@ -17,11 +17,10 @@ from workers.averages import SymbolAverages
 from workers.bot import SymbolBot
 from workers.id_order import IdOrder
 from workers.ledger import Ledger
-from workers.open_candles import OpenCandles, minute_of
 from workers.signals import SymbolSignals
 from workers.strategies.base import Strategy
 from workers.strategies.runner import StrategyFailure
-from workers.symbol_roles import SymbolRoles
+from workers.symbol_roles import Place, SymbolRoles
 
 
 class Outcome(NamedTuple):
@@ -67,12 +66,11 @@ class Backtest:
         self._start_us = start_us
         self._ledger = Ledger.empty(numbered=numbered)
         self._order = IdOrder(None, wait_ms=gap_wait_ms)
-        self._candles = OpenCandles(minute_us=minute_of(warm_up_us))
         self._averages = SymbolAverages(*symbol, specs, remembered)
         self._bot = SymbolBot(*symbol, rules, None)
         self._signals = SymbolSignals(*symbol, strategies)
         self._begun = start_us <= warm_up_us
-        self._roles = self._make_roles(warm_up_us)
+        self._roles = self._make_roles(Place(warm_up_us, warm_up_us))
         self._states: dict[str, StrategyState] = {}
         self._now_ms = 0
         self.trades = 0
@@ -113,13 +111,12 @@ class Backtest:
         states = [state._replace(number=0) for state in self._states.values()]
         self._signals = SymbolSignals(*self._symbol, self._strategies, states)
         self._begun = True
-        self._roles = self._make_roles(self._start_us - 1)
+        self._roles = self._make_roles(self._roles.place)
 
-    def _make_roles(self, time_us: int) -> SymbolRoles:
+    def _make_roles(self, place: Place) -> SymbolRoles:
         return SymbolRoles(
             order=self._order,
-            candles=self._candles,
-            time_us=time_us,
+            place=place,
             averages=self._averages,
             signals=self._signals,
             alerts=None,

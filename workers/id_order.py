@@ -2,12 +2,16 @@
 
 Candles merge in any order, but a signal or an alert that has been given can't be taken back. So where a
 trade is missing, those after it are held until it has come, until the venue has said that it won't, or
-until the wait is over. How long it has lasted is told by the stream's own entry ids, which carry the time
-of writing: so a worker that lags, or reads an entry a second time, decides the same.
+until the wait is over, which begins when the gap is found. How long it has lasted is told by the stream's own
+entry ids, which carry the time of writing: so a worker that lags, or reads an entry a second time, decides
+the same.
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from tickplant.market import Trade
 from workers.ledger import Ledger
@@ -17,10 +21,23 @@ MOST_HELD: Final = 50_000
 """Trades held at the most; beyond, the first gap is waited for no longer."""
 
 
+class Order(Struct, frozen=True, array_like=True):
+    """What is kept of an order whose trades wait; they themselves are stored anyway."""
+
+    cursor: int
+    """The last id handed on, or passed over."""
+    held_from_us: int
+    """The least event time of the trades held."""
+    found: list[tuple[int, int]]
+    """The last id of each gap that was found behind the cursor, and the time of the entry that showed it."""
+    given_up: list[Range]
+    """Missing ids that are waited for no longer."""
+
+
 class IdOrder:
     """Up to which id a symbol's trades have been handed on, and those that wait."""
 
-    __slots__ = ("_blocked_at", "_given_up", "_held", "_since_ms", "_wait_ms", "cursor")
+    __slots__ = ("_found", "_given_up", "_held", "_ids", "_new_gaps", "_wait_ms", "cursor")
 
     def __init__(self, cursor: int | None, *, wait_ms: int) -> None:
         """Begin after a trade.
@@ -33,24 +50,33 @@ class IdOrder:
         """The last id handed on, or passed over."""
         self._wait_ms = wait_ms
         self._held: dict[int, Trade] = {}
-        self._since_ms: int | None = None
-        self._blocked_at: int | None = None
+        self._ids: list[int] = []  # of those held, ascending
+        self._found: list[tuple[int, int]] = []
         self._given_up = Ranges()
+        self._new_gaps: list[Range] = []
+
+    @classmethod
+    def resume(cls, kept: Order, held: Iterable[Trade], *, wait_ms: int) -> "IdOrder":
+        """Go on with what was kept, and the trades after its cursor."""
+        order = cls(kept.cursor, wait_ms=wait_ms)
+        order._held = {trade.trade_id: trade for trade in held}
+        order._ids = sorted(order._held)
+        order._found = list(kept.found)
+        order._given_up = Ranges(kept.given_up)
+        return order
+
+    @property
+    def kept(self) -> Order | None:
+        """What to keep while trades are held; None while none are."""
+        if self.cursor is None or not self._held:
+            return None
+        held_from_us = min([trade.event_time_us for trade in self._held.values()])
+        return Order(self.cursor, held_from_us, list(self._found), self._given_up.members)
 
     @property
     def waiting(self) -> bool:
         """Whether trades are held."""
-        return bool(self._held)
-
-    @property
-    def since_ms(self) -> int | None:
-        """When the wait for the first missing trade began; None where nothing waits."""
-        return self._since_ms
-
-    def resume(self, held: Iterable[Trade], since_ms: int | None) -> None:
-        """Hold trades that were held before."""
-        self._held = {trade.trade_id: trade for trade in held}
-        self._since_ms = since_ms
+        return bool(self._ids)
 
     def push(self, trades: Sequence[Trade], ledger: Ledger, now_ms: int) -> Sequence[Trade]:
         """Take new trades.
@@ -69,12 +95,17 @@ class IdOrder:
         if not ledger.numbered:
             self.cursor = trades[-1].trade_id
             return trades
-        if not self._held and trades[-1].trade_id == self.cursor + len(trades) and _consecutive(trades):
+        if not self._ids and trades[-1].trade_id == self.cursor + len(trades) and _consecutive(trades):
             self.cursor = trades[-1].trade_id
             return trades
+        last = self._ids[-1] if self._ids else self.cursor
         for trade in trades:
             if trade.trade_id > self.cursor:
                 self._held[trade.trade_id] = trade
+                insort(self._ids, trade.trade_id)
+        gaps = ledger.missing.beyond(last)
+        self._new_gaps += gaps
+        self._found += [(high, now_ms) for _, high in gaps]
         return self.release(ledger, now_ms)
 
     def release(self, ledger: Ledger, now_ms: int) -> list[Trade]:
@@ -85,30 +116,26 @@ class IdOrder:
             now_ms: the time of the entry that may have changed that.
         """
         released: list[Trade] = []
-        while self._held:
+        while self._ids:
             gap = self._first_missing(ledger)
-            if gap is None or gap[0] != self._blocked_at:  # else nothing before it can have come
-                released += self._take_before(gap)
-            if gap is None or not self._held:
+            released += self._take_before(gap)
+            if gap is None or not self._ids:
                 break
-            self._blocked_at = gap[0]
-            if self._since_ms is None or released:
-                self._since_ms = now_ms
-            if now_ms - self._since_ms < self._wait_ms and len(self._held) <= MOST_HELD:
+            if now_ms - self._found_ms(gap, now_ms) < self._wait_ms and len(self._ids) <= MOST_HELD:
                 return released
             self.cursor = gap[1]
-        if self._since_ms is not None:
-            self._since_ms = self._blocked_at = None
-            self._given_up = Ranges()
+        self._found, self._given_up = [], Ranges()
         return released
 
     def give_up(self, low: int, high: int) -> None:
         """Wait no longer for trades that the venue does not give."""
-        self._given_up.add(low, high)
+        if self._ids:
+            self._given_up.add(low, high)
 
-    def blocked_by(self, ledger: Ledger) -> Range | None:
-        """Return the missing ids that are waited for; None where nothing waits."""
-        return self._first_missing(ledger) if self._held else None
+    def take_new_gaps(self) -> list[Range]:
+        """Return the missing ids found since the last call, also where they have come meanwhile."""
+        gaps, self._new_gaps = self._new_gaps, []
+        return gaps
 
     def _first_missing(self, ledger: Ledger) -> Range | None:
         assert self.cursor is not None
@@ -120,9 +147,18 @@ class IdOrder:
             low = lost[1] + 1
         return None
 
+    def _found_ms(self, gap: Range, now_ms: int) -> int:
+        """Return when a gap was found; it may be what is left of a larger one."""
+        place = bisect_left(self._found, (gap[1], 0))
+        if place == len(self._found):  # it has been made since, by a repair
+            self._found.append((gap[1], now_ms))
+        del self._found[:place]  # gaps before it are no more
+        return self._found[0][1]
+
     def _take_before(self, gap: Range | None) -> list[Trade]:
         """Take what is held before a gap; all where there is none."""
-        ids = sorted(self._held if gap is None else [key for key in self._held if key < gap[0]])
+        count = len(self._ids) if gap is None else bisect_left(self._ids, gap[0])
+        ids, self._ids = self._ids[:count], self._ids[count:]
         if ids:
             self.cursor = ids[-1]
         return [self._held.pop(key) for key in ids]

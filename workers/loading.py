@@ -58,9 +58,10 @@ async def load_roles(
     """
     kept = await read_waiting(pool, partition)
     waiting = {key: msgspec.msgpack.decode(state, type=Waiting) for key, state in kept.items()}
-    cursors = {key: each.cursor for key, each in waiting.items() if each.cursor is not None}
-    held = await read_held(pool, cursors) if cursors else {}
-    until_us = {key: each.time_us for key, each in waiting.items()}
+    held = await read_held(
+        pool, {key: (each.order.cursor, each.order.held_from_us) for key, each in waiting.items()}
+    )
+    until_us = {key: each.place.time_us for key, each in waiting.items()}
     averages = signals = alerts = bots = None
     unifier = Unifier()
     if settings.averages is not None:

@@ -28,9 +28,9 @@ class OpenCandles:
 
     @property
     def candles(self) -> list[Candle]:
-        """All open candles, whole."""
+        """All open candles, whole, shortest interval first."""
         self._merge_part()
-        return list(self._open.values())
+        return [self._open[name] for name in INTERVALS if name in self._open]
 
     def add(self, run: Candle) -> list[Candle]:
         """Add trades of one minute.

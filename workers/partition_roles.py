@@ -13,13 +13,12 @@ from tickplant.market import Candle, SymbolId, Trade
 from tickplant.wire import LiveUpdate, Verdict
 from workers.id_order import IdOrder
 from workers.ledger import Ledger
-from workers.open_candles import OpenCandles, minute_of
 from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
 from workers.partition_bots import PartitionBots
 from workers.partition_signals import PartitionSignals
 from workers.strategies.runner import StrategyFailure
-from workers.symbol_roles import SymbolRoles, Waiting
+from workers.symbol_roles import Place, SymbolRoles, Waiting
 from workers.unified import Unifier
 
 
@@ -87,9 +86,13 @@ class PartitionRoles:
         for row in stored.ledger:
             key = SymbolId(row.venue, row.symbol)
             waiting = stored.waiting.get(key)
-            if waiting is None:
-                waiting = Waiting(row.last_trade_id, None, row.watermark_us, candles.get(key, []))
-            self._symbols[key] = self._make(key, waiting, stored.held.get(key, ()))
+            if waiting is not None:
+                order = IdOrder.resume(waiting.order, stored.held.get(key, ()), wait_ms=gap_wait_ms)
+                place = waiting.place
+            else:
+                order = IdOrder(row.last_trade_id, wait_ms=gap_wait_ms)
+                place = _place_of(row, candles.get(key, []))
+            self._symbols[key] = self._make(key, order, place)
 
     @property
     def urgent(self) -> bool:
@@ -102,7 +105,7 @@ class PartitionRoles:
         """Take new trades of a symbol; see `SymbolRoles.absorb`."""
         roles = self._symbols.get(key)
         if roles is None:
-            roles = self._symbols[key] = self._make(key, Waiting(None, None, 0, []), ())
+            roles = self._symbols[key] = self._make(key, IdOrder(None, wait_ms=self._gap_wait_ms), Place())
         self._touched[key] = roles
         roles.absorb(new, runs, ledger, now_ms)
 
@@ -171,16 +174,19 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(kept) for key, kept in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _make(self, key: SymbolId, waiting: Waiting, held: Sequence[Trade]) -> SymbolRoles:
-        order = IdOrder(waiting.cursor, wait_ms=self._gap_wait_ms)
-        order.resume(held, waiting.since_ms)
-        last_us = max((candle.last_event_time_us for candle in waiting.candles), default=None)
+    def _make(self, key: SymbolId, order: IdOrder, place: Place) -> SymbolRoles:
         return SymbolRoles(
             order=order,
-            candles=OpenCandles(waiting.candles, minute_us=minute_of(waiting.time_us)),
-            time_us=waiting.time_us,
+            place=place,
             averages=self._averages.of(key) if self._averages else None,
             signals=self._signals.of(key) if self._signals else None,
-            alerts=self._alerts.of(key, last_us) if self._alerts else None,
+            alerts=self._alerts.of(key, place.last_us) if self._alerts else None,
             bot=self._bots.of(*key) if self._bots else None,
         )
+
+
+def _place_of(row: LedgerRow, candles: list[Candle]) -> Place:
+    """Return how far roles have come that wait for nothing: as far as the ledger."""
+    # Where all candles have closed the trade says it, unless it was removed by age.
+    last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)
+    return Place(row.watermark_us, row.watermark_us, last_us, candles)

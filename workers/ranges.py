@@ -47,6 +47,11 @@ class Ranges:
             return None
         return max(self._lows[position], number), self._highs[position]
 
+    def beyond(self, number: int) -> list[Range]:
+        """Return the ranges that begin after a number, ascending."""
+        position = bisect_right(self._lows, number)
+        return list(zip(self._lows[position:], self._highs[position:], strict=True))
+
     def add(self, low: int, high: int) -> None:
         """Add all integers of a range; none where `low > high`."""
         if low > high:

@@ -11,25 +11,31 @@ from tickplant.market import Candle, Trade, fold_runs
 from workers.alerts.symbol import SymbolAlerts
 from workers.averages import SymbolAverages
 from workers.bot import SymbolBot
-from workers.id_order import IdOrder
+from workers.id_order import IdOrder, Order
 from workers.ledger import Ledger
 from workers.open_candles import OpenCandles, minute_of
-from workers.ranges import Range
 from workers.roles import Closed, Last, Run
 from workers.signals import SymbolSignals
+
+
+class Place(Struct, frozen=True, array_like=True):
+    """How far a symbol's roles have come."""
+
+    time_us: int = 0
+    """The venue's time that they have come to."""
+    clock_us: int = 0
+    """The venue's time that they come to when they wait no longer."""
+    last_us: int | None = None
+    """Event time of the last trade handed to them; None where there was none."""
+    candles: list[Candle] = []
+    """The open candles as they know them."""
 
 
 class Waiting(Struct, frozen=True, array_like=True):
     """What is kept of a symbol whose roles wait for a missing trade."""
 
-    cursor: int | None
-    """The last id handed to the roles; None where there is none yet."""
-    since_ms: int | None
-    """When the wait began, by entry ids; None where they don't wait."""
-    time_us: int
-    """The venue's time that the roles have come to."""
-    candles: list[Candle]
-    """The open candles as the roles know them."""
+    order: Order
+    place: Place
 
 
 class News(NamedTuple):
@@ -50,8 +56,7 @@ class SymbolRoles:
         self,
         *,
         order: IdOrder,
-        candles: OpenCandles,
-        time_us: int,
+        place: Place,
         averages: SymbolAverages | None,
         signals: SymbolSignals | None,
         alerts: SymbolAlerts | None,
@@ -61,20 +66,20 @@ class SymbolRoles:
 
         Args:
             order: up to which trade the roles have been fed.
-            candles: the open ones as of there.
-            time_us: the venue's time as of there.
+            place: how far they have come there.
             averages: of closed candles.
             signals: of the strategies.
             alerts: of the users.
             bot: the paper bot.
         """
         self._order = order
-        self._candles = candles
-        self._time_us = time_us
+        self._candles = OpenCandles(place.candles, minute_us=minute_of(place.time_us))
+        self._time_us = place.time_us
+        self._clock_us = place.clock_us
+        self._last_us = place.last_us
         self._averages = averages
         self._signals = signals
         self._bot = bot
-        self._blocked: Range | None = None
         self._alerts = alerts
         self._news = News([], [], [], [], [])
 
@@ -91,9 +96,14 @@ class SymbolRoles:
     @property
     def waiting(self) -> Waiting | None:
         """What to keep while the roles wait for a missing trade; None while they don't."""
-        if not self._order.waiting:
-            return None
-        return Waiting(self._order.cursor, self._order.since_ms, self._time_us, self._candles.candles)
+        order = self._order.kept
+        return Waiting(order, self.place) if order else None
+
+    @property
+    def place(self) -> Place:
+        """How far the roles have come."""
+        clock_us = max(self._time_us, self._clock_us)
+        return Place(self._time_us, clock_us, self._last_us, self._candles.candles)
 
     def absorb(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
         """Take new trades.
@@ -111,17 +121,16 @@ class SymbolRoles:
             return
         if cursor is not None:
             for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
+                self._reach(run.last_event_time_us)
                 self._merge(run)
         self._feed(handed, fold_runs(handed))
-        self._note_gap(ledger)
+        self._tell_gaps()
+        self._catch_up()
 
     def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
         """Take the venue's time, before which all trades have come but missing ones."""
+        self._clock_us = max(self._clock_us, time_us)
         self._release(ledger, now_ms)
-        if time_us > self._time_us and not self._order.waiting:
-            self._reach(time_us)
-            if self._alerts is not None:
-                self._news.firings.extend(self._alerts.time(time_us))
 
     def judge(self, low: int, high: int, ledger: Ledger, now_ms: int, *, given_up: bool) -> None:
         """Take what has been learnt of missing ids: that they won't come, or never were."""
@@ -133,7 +142,14 @@ class SymbolRoles:
         if self._order.waiting:
             handed = self._order.release(ledger, now_ms)
             self._feed(handed, fold_runs(handed))
-            self._note_gap(ledger)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Come to the venue's time, which was not told while trades before it were missing."""
+        if self._clock_us > self._time_us and not self._order.waiting:
+            self._reach(self._clock_us)
+            if self._alerts is not None:
+                self._news.firings.extend(self._alerts.time(self._clock_us))
 
     def _feed(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
         start = 0
@@ -143,7 +159,9 @@ class SymbolRoles:
             start = end
 
     def _run(self, run: Run) -> None:
-        self._reach(run.candle.last_event_time_us)
+        last_us = run.candle.last_event_time_us
+        self._last_us = max(last_us, self._last_us or last_us)
+        self._reach(last_us)
         self._merge(run.candle)
         if self._alerts is not None:
             self._news.firings.extend(self._alerts.run(run))
@@ -188,9 +206,8 @@ class SymbolRoles:
             if self._averages is not None and self._averages.correct(part):
                 self._news.corrected.append(part)
 
-    def _note_gap(self, ledger: Ledger) -> None:
-        blocked = self._order.blocked_by(ledger)
-        new = blocked is not None and (self._blocked is None or blocked[1] != self._blocked[1])
-        self._blocked = blocked
-        if new and blocked is not None and self._alerts is not None:
-            self._news.firings.extend(self._alerts.gap(*blocked, self._time_us))
+    def _tell_gaps(self) -> None:
+        """Tell of missing trades when they are found, as of the last one before them."""
+        for low, high in self._order.take_new_gaps():
+            if self._alerts is not None:
+                self._news.firings.extend(self._alerts.gap(low, high, self._last_us or self._time_us))

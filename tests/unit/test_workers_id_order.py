@@ -1,4 +1,5 @@
 import random
+import time
 from collections.abc import Sequence
 
 from hypothesis import given
@@ -46,7 +47,7 @@ def test_trades_in_order_are_handed_on_as_they_are() -> None:
 def test_what_follows_a_missing_trade_waits_for_it() -> None:
     symbol = Symbol()
     assert symbol.push(1, 2, 5, 6) == [1, 2]
-    assert symbol.order.blocked_by(symbol.ledger) == (3, 4)
+    assert symbol.order.take_new_gaps() == [(3, 4)]
     assert symbol.push(4) == []
     assert symbol.push(3) == [3, 4, 5, 6]
     assert not symbol.order.waiting
@@ -69,12 +70,34 @@ def test_a_clock_ends_the_wait_where_no_trade_comes() -> None:
     assert symbol.release(WAIT_MS) == [3]
 
 
-def test_each_gap_has_a_wait_of_its_own() -> None:
+def test_a_gap_is_waited_for_from_the_moment_at_which_it_was_found() -> None:
     symbol = Symbol()
     symbol.push(1, 3, 5)
+    symbol.push(7, now_ms=4)
     assert symbol.push(2, now_ms=WAIT_MS - 1) == [2, 3]
-    assert symbol.release(WAIT_MS + 1) == []
-    assert symbol.release(2 * WAIT_MS) == [5]
+    assert symbol.release(WAIT_MS + 3) == [5]
+    assert symbol.release(WAIT_MS + 4) == [7]
+
+
+def test_many_gaps_at_once_are_waited_for_no_longer_than_one() -> None:
+    symbol = Symbol()
+    symbol.push(*range(1, MOST_HELD, 2))
+    began_s = time.process_time()
+    assert len(symbol.release(WAIT_MS)) == MOST_HELD / 2 - 1
+    assert time.process_time() - began_s < 5  # quadratic it would take minutes
+
+
+def test_what_waits_is_kept_and_goes_on_where_it_was() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3, 6, 9)
+    symbol.order.give_up(4, 5)
+    kept = symbol.order.kept
+    assert kept is not None
+    symbol.order = IdOrder.resume(kept, trades_of(9, 6, 3), wait_ms=WAIT_MS)
+    assert symbol.order.take_new_gaps() == []
+    assert symbol.push(2, now_ms=1) == [2, 3, 6]
+    assert symbol.release(WAIT_MS) == [9]
+    assert symbol.order.kept is None
 
 
 def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for() -> None:

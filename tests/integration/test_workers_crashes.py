@@ -1,0 +1,277 @@
+"""Crashes at any place change nothing: who begins anew from what was stored, ever again, stores the same."""
+
+from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
+from random import Random
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import pytest
+from alerting import alert
+from conftest import VARIANTS
+from working import MINUTE_US, START_US
+
+from db.commit import commit, read_ledger, read_open_candles
+from db.leases import take_lease
+from db.pool import open_pool
+from tickplant import wire
+from tickplant.averages import AverageSpec, AverageSpecs
+from tickplant.derived import AlertChange, BotSwitch
+from tickplant.errors import PoisonError
+from tickplant.intervals import SECOND_US
+from tickplant.market import Trade
+from tickplant.paper import Rules
+from workers.candles import ROLE, CandleMaker, Fields
+from workers.loading import RoleSettings, load_roles
+from workers.roles import Closed
+from workers.strategies import NEITHER, Opinion, Strategy
+from workers.strategies.dip import Dip
+
+SYMBOLS = ("AAAUSDT", "BBBUSDT", "OWN")
+UNNUMBERED = "OWN"
+SEEDS: Final = (1, 2, 6, 7, 32, 61)
+
+
+class Seen(Strategy):
+    """Remembers everything that it was told, as a checksum, and says something now and then."""
+
+    name = "seen"
+    trades = True
+    intervals = ("1m", "5m", "1h", "1w")
+    averages = ("sma_2", "ema_3")
+    statistics = True
+    cooldown_s = 5
+
+    checksum: int = 0
+    said: int = 0
+
+    def trade(self, trade: Trade) -> Opinion:
+        return self._see((trade.trade_id, trade.price, trade.size, trade.event_time_us))
+
+    def closed(self, closed: Closed) -> Opinion:
+        return self._see(msgspec.msgpack.encode(closed))
+
+    def _see(self, told: object) -> Opinion:
+        self.checksum = int.from_bytes(sha256(repr((self.checksum, told)).encode()).digest()[:6])
+        turn = self.checksum % 7
+        return Opinion("buy") if turn == 0 else Opinion("sell") if turn == 1 else NEITHER
+
+
+ROLES = RoleSettings(
+    averages=AverageSpecs((AverageSpec("sma", 2), AverageSpec("ema", 3)), ("1m", "5m", "1h"), returns=4),
+    strategies=(Seen, Dip),
+    alerts=True,
+    bot=Rules(strategies=("seen", "dip")),
+    gap_wait_ms=10_000,
+)
+
+
+class Market:
+    """Entries as ingest might write them: gaps that heal soon, late or never, disorder, clocks, changes."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        # Near the begin of a week at times, when candles of all intervals close.
+        self.now_us = rng.choice([START_US, 1_700_438_400_000_000 - 3 * MINUTE_US])
+        self.begun_us = self.now_us - 2 * 3600 * SECOND_US
+        self.ids = dict.fromkeys(SYMBOLS, 100)
+        self.first = 101
+        self.prices = dict.fromkeys(SYMBOLS, 1000)
+        self.missing: list[tuple[int, Trade]] = []
+        self.sequence = 0
+        self.alerts: dict[str, Any] = {}
+        self.switch = 0
+
+    def entries(self, count: int) -> Iterator[tuple[str, Fields]]:
+        rng = self.rng
+        for _ in range(count):
+            self.now_us += rng.choice([0, 1000, 200_000, 3 * SECOND_US, 11 * SECOND_US, 45 * SECOND_US])
+            self.sequence += 1
+            kinds = (self.trades, self.late, self.clock, self.verdict, self.change, self.past)
+            (kind,) = rng.choices(kinds, (8, 4, 4, 1, 1, 0.5))
+            fields = kind()
+            if fields:
+                yield f"{self.now_us // 1000}-{self.sequence}", fields
+        self.now_us += 11 * SECOND_US  # whoever waits does so no longer
+        clock = wire.Clock("binance", SYMBOLS, self.now_us)
+        yield f"{self.now_us // 1000}-0", {wire.CLOCK: wire.encode_clock(clock)}
+
+    def trades(self) -> Fields:
+        rng = self.rng
+        batch = []
+        symbols = rng.choice([SYMBOLS[:1], SYMBOLS[:1], SYMBOLS[:2], SYMBOLS[2:]])
+        for _ in range(rng.choice([1, 1, 2, 8])):
+            symbol = rng.choice(symbols)
+            made = self.trade(symbol)
+            if symbol != UNNUMBERED and rng.random() < 0.12:
+                due_us = self.now_us + rng.choice([1, 5, 9, 12, 60, 10**6]) * SECOND_US
+                self.missing.append((due_us, made))
+            else:
+                batch.append(made)
+        if rng.random() < 0.1:
+            rng.shuffle(batch)
+        return self.batch(batch)
+
+    def trade(self, symbol: str) -> Trade:
+        rng = self.rng
+        self.ids[symbol] += rng.choice([1, 5]) if symbol == UNNUMBERED else 1
+        self.now_us += rng.choice([0, 1000, 400_000])
+        self.prices[symbol] = max(500, self.prices[symbol] + rng.choice([-25, -3, -1, 0, 1, 3, 22]))
+        event_us = self.now_us - rng.choice([0, 0, 0, 0, 900_000])
+        price, size = f"{self.prices[symbol]}.{rng.randrange(10)}0", str(rng.randrange(1, 9))
+        return Trade("binance", symbol, self.ids[symbol], price, size, "buy", event_us, self.now_us)
+
+    def batch(self, trades: list[Trade]) -> Fields:
+        if not trades:
+            return {}
+        field = wire.UNNUMBERED if trades[0].symbol == UNNUMBERED else wire.TRADES
+        return {field: wire.encode_trades(trades)}
+
+    def late(self) -> Fields:
+        due = [it for it in self.missing if it[0] <= self.now_us]
+        self.missing = [it for it in self.missing if it[0] > self.now_us]
+        if due and self.rng.random() < 0.3:
+            self.missing.append(due.pop())
+        return self.batch([made for _, made in due])
+
+    def clock(self) -> Fields:
+        symbols = self.rng.choice([SYMBOLS, SYMBOLS[:1], SYMBOLS[1:]])
+        time_us = self.now_us + self.rng.choice([-2_000_000, -500_000, 0])
+        return {wire.CLOCK: wire.encode_clock(wire.Clock("binance", symbols, time_us))}
+
+    def verdict(self) -> Fields:
+        if not self.missing:
+            return {}
+        _, made = self.rng.choice(self.missing)
+        kind: wire.VerdictKind = self.rng.choice(["void", "unrecoverable", "backfilling"])
+        if kind == "void" and self.rng.random() < 0.8:
+            self.missing = [it for it in self.missing if it[1] is not made]
+        verdict = wire.Verdict("binance", made.symbol, made.trade_id, made.trade_id, kind, None)
+        return {wire.VERDICT: wire.encode_verdict(verdict)}
+
+    def past(self) -> Fields:
+        """What history has before the first trade, so that it opens no gaps."""
+        if self.ids["AAAUSDT"] < 101 or self.first < 10:
+            return {}
+        self.first -= 5
+        trades = [
+            Trade(
+                "binance",
+                "AAAUSDT",
+                trade_id,
+                "777.5",
+                "1",
+                None,
+                self.begun_us + trade_id * 20 * SECOND_US,
+                self.now_us,
+            )
+            for trade_id in range(self.first, self.first + 5)
+        ]
+        return {wire.PAST: wire.encode_trades(trades)}
+
+    def change(self) -> Fields:
+        rng = self.rng
+        if rng.random() < 0.2:
+            self.switch += 1
+            return {wire.CHANGE: wire.encode_change(BotSwitch(rng.random() < 0.7, self.switch))}
+        alert_id = str(rng.randrange(8))
+        symbol = rng.choice(SYMBOLS)
+        known = self.alerts.get(alert_id)
+        version = known.version + 1 if known else 1
+        kind = rng.choice(["above", "crosses_below", "percent_change", "silence", "gap", "gap"])
+        fields: dict[str, Any] = {"repeat": True, "cooldown_s": rng.choice([0, 0, 30]), "begun": version}
+        if kind == "percent_change":
+            fields |= {"percent": rng.choice(["1", "-1"]), "window_s": rng.choice([60, 300])}
+        elif kind == "silence":
+            fields |= {"silence_s": rng.choice([3, 20, 70])}
+        elif kind != "gap":
+            fields |= {"price": str(self.prices[symbol] + rng.choice([-5, 5])), "hysteresis": "0.001"}
+        if known:
+            symbol = known.symbol
+        made = alert(
+            alert_id, kind, symbol=symbol, version=version, webhook_url="https://example.com/x", **fields
+        )
+        self.alerts[alert_id] = made
+        return {wire.CHANGE: wire.encode_change(AlertChange(made, deleted=rng.random() < 0.1))}
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    async with open_pool(database_url, size=1, application="test") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("database_url", VARIANTS[:1], indirect=True)
+async def test_crashes_change_nothing_of_what_is_stored(pool: asyncpg.Pool) -> None:
+    for seed in SEEDS:
+        entries = list(Market(Random(seed)).entries(150))
+        await play(pool, entries, Random(seed), crashes=0)
+        expected = await read_all(pool)
+        await play(pool, entries, Random(seed), crashes=0.2)
+        found = await read_all(pool)
+        for table, rows in expected.items():
+            lost = [row for row in rows if row not in found[table]]
+            made = [row for row in found[table] if row not in rows]
+            assert (lost, made) == ([], []), f"seed {seed}, {table}"
+        assert expected["averages"], seed
+        assert expected["signals"], seed
+
+
+async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Random, *, crashes: float) -> None:
+    """Absorb entries into an empty database, with commits now and then, and crashes so often."""
+    await pool.execute(f"delete from lease; {';'.join(f'delete from {it}' for it in TABLES)}")
+    lease = await take_lease(pool, ROLE, 0, "test", 600)
+    assert lease is not None
+    maker = await load(pool)
+    committed, place, after = lease.entry_id, 0, 0
+    commits = 0.35 if crashes else 0.05
+    while place < len(entries):
+        entry_id, fields = entries[place]
+        place += 1
+        try:
+            maker.absorb(entry_id, fields, published="0-0")
+        except PoisonError:
+            assert wire.VERDICT in fields
+        if rng.random() < commits or place == len(entries):
+            batch = maker.take_batch()
+            await commit(pool, lease, committed, batch)
+            committed, after = batch.entry_id, place
+            assert not maker.take_failures()
+        if rng.random() < crashes and place < len(entries):
+            maker, place = await load(pool), after
+
+
+async def load(pool: asyncpg.Pool) -> CandleMaker:
+    ledger = await read_ledger(pool, 0)
+    candles = await read_open_candles(pool, 0)
+    return CandleMaker(0, 1, ledger, candles, await load_roles(pool, 0, ROLES, ledger, candles))
+
+
+TABLES = {
+    "trades": "*",
+    "candles": 'venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume,'
+    " trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed",
+    "ledger": "symbol, first_trade_id, last_trade_id, missing, void",
+    "waiting": "*",
+    "averages": "*",
+    "statistics": "*",
+    "strategy_state": "*",
+    "signals": 'symbol, strategy, number, event_time, trade_id, price, side, strength, "values"',
+    "alert_state": "alert_id, version, definition, deleted, armed, done, number, fired_at",
+    "firings": "alert_id, number, event_time, trade_id, price, value, threshold",
+    "webhooks": "alert_id, number, url",
+    "bot_accounts": "*",
+    "bot_orders": "*",
+    "bot_fills": "*",
+    "bot_equity": "*",
+    "bot_switched": "*",
+}
+
+
+async def read_all(pool: asyncpg.Pool) -> dict[str, list[Any]]:
+    found = {}
+    for table, what in TABLES.items():
+        rows = await pool.fetch(f"select {what} from {table}")
+        found[table] = sorted((tuple(row) for row in rows), key=repr)
+    return found
