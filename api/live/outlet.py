@@ -85,6 +85,12 @@ class OutletProtocol(WebSocketsSansIOProtocol):
         extensions[EXTENSION] = self.outlet
         await super().run_asgi()
 
+    async def send(self, message: Any) -> None:
+        """Take a message of the application's; a client that is turned away has had its answer, no error."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True  # or uvicorn would log that there was none
+
     def pause_writing(self) -> None:
         """Tell the outlet, too."""
         super().pause_writing()

@@ -391,7 +391,7 @@ async def test_no_more_clients_than_allowed(redis_url: str, database_url: str) -
             pass
 
 
-async def test_origins(redis_url: str, database_url: str) -> None:
+async def test_origins(redis_url: str, database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running_plant(redis_url, database_url, origins=["https://example.org"]) as plant:
         for origin in (plant.address, "https://example.org"):
             async with plant.socket(origin=origin):
@@ -401,6 +401,7 @@ async def test_origins(redis_url: str, database_url: str) -> None:
                 pass
         assert refused.value.response.status_code == 403
         assert json.loads(refused.value.response.body or b"")["code"] == "origin_refused"
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 # shortcuts
