@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from importlib import import_module
+from math import isfinite
 from typing import Any, ClassVar, Final, cast, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -94,6 +96,8 @@ def _configure(kind: type[Strategy], query: str, overrides: dict[str, Any]) -> t
             overrides[name] = msgspec.convert(value, types[name], strict=False)
         except msgspec.ValidationError as error:
             raise _WrongError(f"{name}: {error}") from error
+        if isinstance(overrides[name], float | Decimal) and not isfinite(overrides[name]):
+            raise _WrongError(f"{name}: expected a finite number")
     if not overrides:
         return kind
     made = msgspec.defstruct(kind.__name__, [], bases=(kind,), namespace=overrides, module=kind.__module__)
