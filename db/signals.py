@@ -22,6 +22,10 @@ class StrategyState(NamedTuple):
     number: int
     """How many signals it has given."""
     state: bytes
+    """`NO_STATE` where it is to begin anew."""
+
+
+NO_STATE: Final = b""
 
 
 class SignalKey(NamedTuple):

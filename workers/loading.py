@@ -67,8 +67,8 @@ async def load_roles(
     if settings.averages is not None:
         remembered = await read_remembered(pool, partition, settings.averages, until_us)
         averages = PartitionAverages(settings.averages, remembered)
-    if settings.strategies:
-        kept_states = await read_strategy_states(pool, partition)
+    kept_states = await read_strategy_states(pool, partition)
+    if settings.strategies or kept_states:
         signals = PartitionSignals(partition, settings.strategies, kept_states)
         unifier.add((), await read_last_signals(pool, partition))
     if settings.alerts:

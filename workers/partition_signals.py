@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from db.signals import SignalRows, StrategyState
+from db.signals import NO_STATE, SignalRows, StrategyState
 from tickplant.market import SymbolId
 from workers.signals import SymbolSignals
 from workers.strategies.base import Strategy
@@ -28,6 +28,14 @@ class PartitionSignals:
         self._partition = partition
         self._strategies = strategies
         self._states = states
+        running = {strategy.name for strategy in strategies}
+        # What is switched off misses trades from now on: switched on again, it begins anew.
+        self._void = [
+            state._replace(state=NO_STATE)
+            for each in states.values()
+            for state in each
+            if state.strategy not in running and state.state != NO_STATE
+        ]
         self._symbols: dict[SymbolId, SymbolSignals] = {}
         self._failures: list[StrategyFailure] = []
 
@@ -44,7 +52,8 @@ class PartitionSignals:
         changes = [taken for it in self._symbols.values() if (taken := it.take()) is not None]
         self._failures += [failure for each in changes for failure in each.failures]
         signals = [signal for each in changes for signal in each.signals]
-        states = [state for each in changes for state in each.states]
+        states = self._void + [state for each in changes for state in each.states]
+        self._void = []
         return SignalRows(self._partition, signals, states) if signals or states else None
 
     def take_failures(self) -> list[StrategyFailure]:

@@ -8,7 +8,8 @@ from signalling import START_US, SYMBOL, Storing, closed, trade
 
 from db.signals import StrategyState
 from tickplant.intervals import SECOND_US
-from tickplant.market import Trade
+from tickplant.market import SymbolId, Trade
+from workers.partition_signals import PartitionSignals
 from workers.roles import Closed, Run
 from workers.strategies import NEITHER, Opinion, Strategy
 from workers.strategies.runner import MOST_STATE_BYTES
@@ -222,6 +223,21 @@ def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -
     assert [it.number for it in plant.run(told("3333333331", first=4))] == [3]
     (failure,) = plant.failures
     assert failure.reason.endswith("its state can't be read any more, so it begins anew")
+
+
+def test_a_strategy_that_was_switched_off_begins_anew_and_numbers_go_on() -> None:
+    plant = Storing(Follow)
+    plant.run(told("31"))
+    for strategies in ((), (), (Follow,)):
+        states = {SYMBOL: list(plant.states.values())}
+        partition = PartitionSignals(0, strategies, states)
+        rows = partition.take()
+        plant.states |= {it.strategy: it for it in rows.states} if rows else {}
+    signals = partition.of(SymbolId(*SYMBOL))
+    assert signals.run(Run(told("1", first=3), closed(1).candles[0])) == []  # not a turn from what was held
+    (signal,) = signals.run(Run(told("31", first=90), closed(1).candles[0]))
+    assert (signal.number, signal.values) == (2, {})
+    assert partition.take_failures() == []
 
 
 @pytest.mark.parametrize(

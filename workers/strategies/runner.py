@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec import Raw, Struct
 
-from db.signals import StrategyState
+from db.signals import NO_STATE, StrategyState
 from tickplant.derived import Signal
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
@@ -67,7 +67,8 @@ class Runner:
         self._failures: list[StrategyFailure] = []
         if stored is not None:
             self._number = stored.number
-            self._restore(stored.state)
+            if stored.state != NO_STATE:
+                self._restore(stored.state)
         self._own = _encode(self.strategy)
         self._failed = False
 
