@@ -26,8 +26,8 @@ class PartitionAlerts:
             closes: of `db.alerts.read_closes`.
         """
         self._partition = partition
-        self._states = states
-        self._closes = closes
+        self._states = dict(states)
+        self._closes = dict(closes)
         self._symbols: dict[SymbolId, SymbolAlerts] = {}
 
     def of(self, symbol: SymbolId, last_us: int | None = None) -> SymbolAlerts:
@@ -41,9 +41,9 @@ class PartitionAlerts:
         if alerts is None:
             closes = [
                 Close(time_us, price, (event_time_us, trade_id))
-                for time_us, price, event_time_us, trade_id in self._closes.get(symbol, ())
+                for time_us, price, event_time_us, trade_id in self._closes.pop(symbol, ())
             ]
-            alerts = SymbolAlerts(self._states.get(symbol, ()), closes, last_us)
+            alerts = SymbolAlerts(self._states.pop(symbol, ()), closes, last_us)
             self._symbols[symbol] = alerts
         return alerts
 

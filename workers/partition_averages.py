@@ -24,11 +24,11 @@ class PartitionAverages:
             remembered: of `db.averages.read_remembered`.
         """
         self._specs = specs
-        self._remembered = remembered
+        self._remembered = dict(remembered)
 
     def of(self, symbol: SymbolId) -> SymbolAverages:
-        """Return the averages of a symbol, as they were stored."""
-        return SymbolAverages(*symbol, self._specs, self._remembered.get(symbol, _NOTHING))
+        """Make the averages of a symbol, once, as they were stored."""
+        return SymbolAverages(*symbol, self._specs, self._remembered.pop(symbol, _NOTHING))
 
     def take(
         self,
