@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from db.corrections import CandleKey as CandleKey
-from db.corrections import recompute
+from db.corrections import Recomputed, recompute
 from db.times import time_of
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
@@ -95,7 +95,11 @@ async def correct_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
 ) -> None:
     """Make the rows what candles make of them now, where some have changed; arguments as of `recompute`."""
-    now = await recompute(connection, changed, specs)
+    async for now in recompute(connection, changed, specs):
+        await _replace(connection, now)
+
+
+async def _replace(connection: asyncpg.Connection, now: Recomputed) -> None:
     void = [(*_key(candle), None) for candle in now.gone]
     void += [(*_key(candle), name) for (candle, name), value in now.averages.items() if value is None]
     await _delete(connection, _DELETE_AVERAGES, void, 3)

@@ -2,8 +2,8 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from itertools import islice, pairwise
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -11,6 +11,11 @@ import asyncpg
 from db.times import time_of
 from tickplant.averages import AverageSpecs, Moments, average, moments
 from tickplant.intervals import BASE, INTERVALS
+
+MOST_STEPS: Final = 1_000_000
+"""Closes looked at in one go: about a tenth of a second."""
+_STRETCHES: Final = 200
+"""Stretches read at once."""
 
 
 class CandleKey(NamedTuple):
@@ -50,24 +55,25 @@ class Stretch(NamedTuple):
 
 async def recompute(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
-) -> Recomputed:
-    """Compute whatever contains one of some candles.
+) -> AsyncIterator[Recomputed]:
+    """Compute whatever contains one of some candles, in slices that take a moment each.
+
+    What is done with a slice, before the next is asked for, keeps the transaction from counting as idle, and
+    lets others have their turn.
 
     Args:
         connection: in the transaction that has changed the candles.
         changed: those that have changed, have come or are gone; the open ones among them count for nothing.
         specs: what is computed.
     """
-    result = Recomputed({}, {}, set())
-    found = list(stretches(changed, specs))
-    if found:
+    found = iter(stretches(changed, specs))
+    while some := list(islice(found, _STRETCHES)):
         rows = [
-            (*it[:3], time_of(it.changed_us[0]), time_of(it.changed_us[-1]), it.window - 1) for it in found
+            (*it[:3], time_of(it.changed_us[0]), time_of(it.changed_us[-1]), it.window - 1) for it in some
         ]
         closes = await connection.fetch(_READ, *zip(*rows, strict=True))
-        for stretch, row in zip(found, closes, strict=True):
-            _recompute(result, stretch, specs, *row)
-    return result
+        for now in slices(zip(some, map(tuple, closes), strict=True), specs):
+            yield now
 
 
 def stretches(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[Stretch]:
@@ -88,23 +94,35 @@ def stretches(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[Str
         yield Stretch(venue, symbol, interval, stretch, window)
 
 
-def _recompute(
-    result: Recomputed,
-    stretch: Stretch,
-    specs: AverageSpecs,
-    times_us: Sequence[int],
-    closes: Sequence[float],
-) -> None:
-    averages = specs.averages if stretch.interval in specs.intervals else ()
-    result.gone.update(map(stretch.candle, set(stretch.changed_us).difference(times_us)))
-    for index, distance in _distances(times_us, stretch.changed_us):
-        candle = stretch.candle(times_us[index])
-        seen = closes[max(0, index + 1 - stretch.window) : index + 1]
-        for spec in averages:
-            if distance < spec.window:
-                result.averages[candle, spec.name] = average(spec, seen)
-        if stretch.interval == BASE and distance < specs.statistics_window:
-            result.statistics[candle] = moments(seen, specs.returns)
+def slices(
+    found: Iterable[tuple[Stretch, tuple[Sequence[int], Sequence[float]]]], specs: AverageSpecs
+) -> Iterator[Recomputed]:
+    """Compute whatever contains the changed candles of stretches, given their open times and closes."""
+    now, steps = Recomputed({}, {}, set()), 0
+    for stretch, (times_us, closes) in found:
+        now.gone.update(map(stretch.candle, set(stretch.changed_us).difference(times_us)))
+        for index, distance in _distances(times_us, stretch.changed_us):
+            seen = closes[max(0, index + 1 - stretch.window) : index + 1]
+            steps += _compute(now, stretch.candle(times_us[index]), distance, seen, specs)
+            if steps >= MOST_STEPS:
+                yield now
+                now, steps = Recomputed({}, {}, set()), 0
+    yield now
+
+
+def _compute(
+    now: Recomputed, candle: CandleKey, distance: int, seen: Sequence[float], specs: AverageSpecs
+) -> int:
+    """Compute what has changed with a candle some distance before; return how many closes were looked at."""
+    steps = 0
+    for spec in specs.averages if candle.interval in specs.intervals else ():
+        if distance < spec.window:
+            now.averages[candle, spec.name] = average(spec, seen)
+            steps += min(spec.window, len(seen))
+    if candle.interval == BASE and distance < specs.statistics_window:
+        now.statistics[candle] = moments(seen, specs.returns)
+        steps += 10 * len(seen[-specs.statistics_window :])  # each looked at several times
+    return steps
 
 
 def _distances(times_us: Sequence[int], changed_us: Sequence[int]) -> Iterator[tuple[int, int]]:
