@@ -1,0 +1,90 @@
+"""What a symbol's roles are told around a missing trade, also by an owner that goes on from what was kept."""
+
+from collections.abc import Sequence
+
+import msgspec
+from alerting import alert
+from working import MINUTE_US, START_US, trade
+
+from tickplant.derived import AlertState, Firing
+from tickplant.intervals import SECOND_US
+from tickplant.market import fold_runs
+from workers.alerts.symbol import SymbolAlerts
+from workers.id_order import IdOrder
+from workers.ledger import Ledger
+from workers.symbol_roles import Place, SymbolRoles, Waiting
+
+WAIT_MS = 10_000
+GAPS = AlertState(alert("a", "gap", repeat=True), armed=True)
+SILENCE = AlertState(alert("b", "silence", silence_s=30), armed=True)
+
+
+class Symbol:
+    """A symbol's ledger and roles, alerts among them."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger.empty()
+        self.make(IdOrder(None, wait_ms=WAIT_MS), Place())
+
+    def make(self, order: IdOrder, place: Place) -> None:
+        alerts = SymbolAlerts([GAPS, SILENCE], (), place.last_us)
+        self.roles = SymbolRoles(
+            order=order, place=place, averages=None, signals=None, alerts=alerts, bot=None
+        )
+
+    def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
+        trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in ids_and_seconds]
+        new = [it for it in trades if self.ledger.admit(it.trade_id)]
+        self.roles.absorb(new, fold_runs(new), self.ledger, now_ms)
+        return self.roles.take().firings
+
+    def clock(self, seconds: float, now_ms: int = 0) -> list[Firing]:
+        self.roles.pass_time(START_US + round(seconds * SECOND_US), self.ledger, now_ms)
+        return self.roles.take().firings
+
+    def restart(self, held: Sequence[tuple[int, float]]) -> None:
+        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting), type=Waiting)
+        trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in held]
+        assert kept.order.held_from_us == min(it.event_time_us for it in trades)
+        self.make(IdOrder.resume(kept.order, trades, wait_ms=WAIT_MS), kept.place)
+
+    def minutes(self) -> dict[int, int]:
+        """The open candles of a minute: the trades in each."""
+        candles = self.roles.place.candles
+        minutes = [it for it in candles if it.interval == "1m"]
+        return {(it.open_time_us - START_US) // MINUTE_US: it.trade_count for it in minutes}
+
+
+def test_what_the_clock_has_ended_meanwhile_ends_when_the_wait_is_over() -> None:
+    for interrupted in (False, True):
+        symbol = Symbol()
+        symbol.absorb((1, 10), (3, 20))
+        assert symbol.clock(65) == []
+        assert symbol.minutes() == {0: 1}
+        if interrupted:
+            symbol.restart([(3, 20)])
+        firings = symbol.absorb((2, 15))
+        assert symbol.minutes() == {}
+        assert [(it.kind, it.event_time_us) for it in firings] == [("silence", START_US + 50 * SECOND_US)]
+
+
+def test_a_gap_is_told_once_when_it_is_found() -> None:
+    symbol = Symbol()
+    firings = symbol.absorb((1, 10), (5, 20), (8, 30))
+    assert [(it.value, it.event_time_us) for it in firings] == [
+        ("2", START_US + 10 * SECOND_US),
+        ("6", START_US + 10 * SECOND_US),
+    ]
+    symbol.restart([(5, 20), (8, 30)])
+    firings = symbol.absorb((3, 15)) + symbol.clock(31) + symbol.absorb((2, 12), (4, 16))
+    assert [it for it in firings if it.kind == "gap"] == []
+
+
+def test_a_late_trade_of_a_minute_that_has_not_begun_yet_begins_it() -> None:
+    symbol = Symbol()
+    symbol.absorb((1, 10), (3, 59))
+    symbol.clock(59, now_ms=WAIT_MS)
+    symbol.absorb((2, 60.5))
+    assert symbol.minutes() == {1: 1}
+    symbol.absorb((4, 61))
+    assert symbol.minutes() == {1: 2}
