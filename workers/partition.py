@@ -41,6 +41,8 @@ _READ_ENTRIES: Final = 32
 """Entries taken in one read; at 500 trades an entry this bounds what a worker holds at once."""
 _IDLE_READ_MS: Final = 250
 """How long a read waits where nothing is due; a stop waits as long at the most."""
+_LONG_S: Final = 0.25
+"""How long entries are absorbed without a pause; no more than a strategy that is slow needs longer."""
 _LAG_INTERVAL_S: Final = 1.0
 _CANDLES_INTERVAL_S: Final = 0.05
 """Open candles are published at most this often; trades and prices at once."""
@@ -134,22 +136,41 @@ class Partition:
             self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
         self._metrics.note_read([entry_id for entry_id, _ in entries])
+        began_s = self._clock()
         if entries and not maker.pending:
-            self._first_pending_s = self._clock()
+            self._first_pending_s = began_s
         for entry_id, fields in entries:
+            if self._clock() - began_s >= _LONG_S:
+                await self._pause(maker)
+                began_s = self._clock()
             try:
                 maker.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
                 self._metrics.poison.inc()
                 _log.warning("entry %s put aside as a dead letter: %s", entry_id, error)
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
-        if entries:
-            self._absorbed = entries[-1][0]
+            self._absorbed = entry_id
         if self._commit is not None and self._commit.done():
             self._commit.result()
             self._commit = None
         if maker.pending and self._due(maker):
             await self._begin_commit(maker)
+
+    async def _pause(self, maker: CandleMaker) -> None:
+        """Publish and store what there is before more is absorbed.
+
+        Where a strategy is slow, a read can take longer than a transaction may stand still, or a lease lasts:
+        then nothing would ever be stored.
+        """
+        update = self._take_live(maker)
+        if update is not None:
+            await self._streams.publish(update, self._absorbed)
+        if maker.pending:
+            await self._begin_commit(maker)
+            self._first_pending_s = self._clock()
+        if self._commit is not None:
+            await self._commit
+            self._commit = None
 
     def _take_live(self, maker: CandleMaker) -> LiveUpdate | None:
         now_s = self._clock()

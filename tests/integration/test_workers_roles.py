@@ -1,5 +1,6 @@
 """Roles in the owner's pass, on real servers."""
 
+import time
 from typing import Any, ClassVar
 
 import msgspec
@@ -8,6 +9,7 @@ import stored
 from conftest import VARIANTS
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, stored_count, trade, until, working
 
+from tickplant import wire
 from tickplant.derived import SignalView, Unified
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
@@ -40,6 +42,16 @@ class Odd(Strategy):
 
     def trade(self, trade: Any) -> Opinion:
         return Opinion("buy", 0.5, {"price": float(trade.price)}) if int(trade.price) % 2 else NEITHER
+
+
+class Slow(Strategy):
+    """Thinks about each trade."""
+
+    name = "slow"
+    trades = True
+
+    def trade(self, trade: Any) -> None:
+        time.sleep(0.05)
 
 
 ROLES = ALL_ROLES._replace(strategies=(Broken, Odd), bot=None)
@@ -93,6 +105,30 @@ async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
     signals = [msgspec.json.decode(fields[b"signal"], type=SignalView) for _, fields in entries]
     assert [signal.number for signal in signals] == [1, 2, 3]
     assert unified == msgspec.json.decode(kept, type=Unified)
+
+
+@on_one_variant
+async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_rest(
+    redis_url: str, database_url: str
+) -> None:
+    trades = [trade(number, at_us=START_US + number, price="1") for number in range(1, 25)]
+    async with publishing(redis_url) as publisher:
+        for each in trades:
+            await publisher.publish([each])
+    roles = ALL_ROLES._replace(strategies=(Slow,), bot=None)
+    async with working(redis_url, database_url, roles=roles):
+
+        async def all_stored() -> bool:
+            return await stored_count(database_url) == len(trades)
+
+        await until(all_stored, "all trades stored")
+    ((transactions,),) = await stored.fetch_rows(
+        database_url, "select count(distinct xmin::text) from trades"
+    )
+    assert transactions >= 3
+    updates = await read_live(redis_url, "AAAUSDT")
+    told = [it for update in updates for entry in update.entries for it in wire.decode_trades(entry.trades)]
+    assert [it.trade_id for it in told] == [it.trade_id for it in trades]
 
 
 async def signal_numbers(url: str, strategy: str) -> list[int]:
