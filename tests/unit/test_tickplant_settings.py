@@ -114,6 +114,11 @@ def test_what_the_bot_could_not_reckon_with_is_refused() -> None:
     assert [problem.partition(":")[0] for problem in caught.value.problems] == sorted(wrong)
 
 
+def test_a_bot_without_signals_is_refused() -> None:
+    with pytest.raises(SettingsError, match="TICKPLANT_ROLES: the bot follows signals"):
+        role_settings(Settings(roles=("averages", "bot")))
+
+
 def test_the_bot_follows_only_strategies_that_run() -> None:
     with pytest.raises(SettingsError, match="'cross' does not run; TICKPLANT_STRATEGIES names dip"):
         role_settings(Settings(strategies=("dip",)))

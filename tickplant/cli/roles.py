@@ -14,6 +14,8 @@ def role_settings(settings: Settings) -> RoleSettings:
     """
     on = settings.roles
     strategies = load(settings) if "signals" in on else ()
+    if "bot" in on and "signals" not in on:
+        raise SettingsError([f"{variable('roles')}: the bot follows signals: add signals, or leave out bot"])
     if strategies and "bot" in on:
         _check_bot(settings, {strategy.name for strategy in strategies})
     return RoleSettings(
