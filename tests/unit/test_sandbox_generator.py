@@ -58,9 +58,9 @@ def test_markets_that_are_started_again_go_on_behind_the_ids_of_before() -> None
             found[made.market].append(made.trade_id)
         return found
 
-    again = Flow(Binance(), KNOWN, 1)
+    again = Flow(Binance(), list(KNOWN), 1)
     again.skip(count * 1.25)
-    for before, after in zip(ids(Flow(Binance(), KNOWN, 1)), ids(again), strict=True):
+    for before, after in zip(ids(Flow(Binance(), list(KNOWN), 1)), ids(again), strict=True):
         assert max(before) < min(after) < max(before) + 0.5 * len(before)
 
 
