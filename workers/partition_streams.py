@@ -66,12 +66,13 @@ redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
 return redis.call('HMGET', KEYS[1], 'published', 'told')
 """
 
+# Lua's stack holds some 8,000 values, so that many symbols go out in parts.
 # KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries kept, update, then symbols,
 # each with its price.
 _PUBLISH: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
-if #ARGV > 4 then redis.call('HSET', KEYS[3], unpack(ARGV, 5)) end
+for i = 5, #ARGV, 1000 do redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 """
 
@@ -83,9 +84,10 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 local first = 7 + tonumber(ARGV[6])
 for i = 7, first - 1 do redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'signal', ARGV[i]) end
-if #ARGV >= first then
-    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', unpack(ARGV, first))
-    redis.call('HSET', KEYS[5], unpack(ARGV, first))
+for i = first, #ARGV, 1000 do
+    local last = math.min(i + 999, #ARGV)
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', unpack(ARGV, i, last))
+    redis.call('HSET', KEYS[5], unpack(ARGV, i, last))
 end
 if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
     redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])

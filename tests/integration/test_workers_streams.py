@@ -1,0 +1,27 @@
+"""What an owner publishes, however much it is."""
+
+from typing import Any
+
+from working import START_US, trade
+
+from db.leases import Lease
+from tickplant.derived import Unified
+from tickplant.redis_client import open_redis
+from tickplant.streams import PRICES, UNIFIED, unified_stream
+from tickplant.wire import LiveUpdate
+from workers.partition_streams import PartitionStreams
+
+MANY = 9_000
+
+
+async def test_any_number_of_symbols_may_trade_at_once(redis_url: str) -> None:
+    redis: Any = open_redis(redis_url)
+    streams = PartitionStreams(redis, Lease("candles", 0, "me", 1, "0-0"))
+    await streams.take()
+    prices = tuple(trade(1, at_us=START_US, symbol=f"S{number}USDT") for number in range(MANY))
+    unified = tuple(Unified(f"binance:{it.symbol}", it.price, 1, "", {}, {}) for it in prices)
+    await streams.publish(LiveUpdate(prices=prices), "1-0")
+    await streams.tell(LiveUpdate(unified=unified), "1-0")
+    assert await redis.hlen(PRICES) == await redis.hlen(UNIFIED) == MANY
+    assert sum(len(fields) for _, fields in await redis.xrange(unified_stream(0))) == MANY
+    await redis.aclose()
