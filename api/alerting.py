@@ -10,7 +10,7 @@ from msgspec.structs import asdict, replace
 from api.problems import bad_parameter
 from api.views import DecimalText, SymbolName, Time
 from db.alert_wishes import AlertRow
-from tickplant.derived import Alert, AlertKind
+from tickplant.derived import ALERT_NEEDS, Alert, AlertKind
 from tickplant.market import SymbolId
 from tickplant.times import format_time
 
@@ -61,15 +61,6 @@ User = Annotated[
 ]
 State = Literal["pending", "active", "fired", "inactive"]
 
-_NEEDS: Final[dict[AlertKind, tuple[str, ...]]] = {
-    "above": ("price",),
-    "below": ("price",),
-    "crosses_above": ("price",),
-    "crosses_below": ("price",),
-    "percent_change": ("percent", "window_s"),
-    "silence": ("silence_s",),
-    "gap": (),
-}
 _MEASURES: Final = ("price", "percent", "window_s", "silence_s")
 _PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
 
@@ -209,7 +200,7 @@ def _state(row: AlertRow) -> State:
 
 def _check(alert: Alert) -> None:
     """Refuse what does not fit together."""
-    needed = _NEEDS[alert.kind]
+    needed = ALERT_NEEDS[alert.kind]
     for name in _MEASURES:
         if name in needed and getattr(alert, name) is None:
             raise bad_parameter(name, f"an alert of the kind {alert.kind} needs it")

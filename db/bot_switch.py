@@ -34,7 +34,7 @@ async def write_switching(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> 
 async def read_switching(connection: asyncpg.Connection) -> Switching | None:
     """Return the last switching; None where nobody has ever switched."""
     row = await connection.fetchrow(
-        f"select version, enabled, reason, switched_at, (select count(*) from ({_BEHIND}) b) as behind"  # noqa: S608
+        f"select version, enabled, reason, switched_at, (select count(*) from ({_BEHIND}) b) as behind"  # noqa: S608 - constants only
         " from bot_switchings order by version desc limit 1"
     )
     if row is None:
@@ -49,7 +49,7 @@ async def read_unarrived(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
     What has been sent is given some seconds to arrive, and more each time, since there may be no workers.
     """
     rows = await pool.fetch(
-        f"with sent as ({_SEND} returning *) select b.partition, s.* from sent s, ({_BEHIND}) b"  # noqa: S608
+        f"with sent as ({_SEND} returning *) select b.partition, s.* from sent s, ({_BEHIND}) b"  # noqa: S608 - constants
     )
     return [(row["partition"], BotSwitch(row["enabled"], row["version"], row["reason"])) for row in rows]
 

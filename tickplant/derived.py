@@ -4,7 +4,7 @@ Prices stay decimal text. Averages and statistics are quotients, which no decima
 floats, each a pure function of the closes it is made of, so that the same candles always give the same bits.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -102,6 +102,18 @@ class SignalView(Struct, frozen=True):
 
 
 AlertKind = Literal["above", "below", "crosses_above", "crosses_below", "percent_change", "silence", "gap"]
+
+
+ALERT_NEEDS: Final[dict[AlertKind, tuple[str, ...]]] = {
+    "above": ("price",),
+    "below": ("price",),
+    "crosses_above": ("price",),
+    "crosses_below": ("price",),
+    "percent_change": ("percent", "window_s"),
+    "silence": ("silence_s",),
+    "gap": (),
+}
+"""What an alert of each kind is made of, besides what all have."""
 
 
 class Alert(Struct, frozen=True, array_like=True, kw_only=True):

@@ -11,10 +11,12 @@ from msgspec import Raw
 
 from db.commit import Batch, LedgerRow
 from tickplant import wire
+from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade, fold_runs
 from tickplant.streams import entry_order, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
+from workers.changes import check_change
 from workers.ledger import Ledger
 from workers.partition_roles import PartitionRoles
 from workers.strategies.runner import StrategyFailure
@@ -110,7 +112,7 @@ class CandleMaker:
         elif wire.VERDICT in fields:
             self._absorb_verdict(wire.decode_verdict(fields[wire.VERDICT]))
         elif wire.CHANGE in fields:
-            self._roles.change(wire.decode_change(fields[wire.CHANGE]))
+            self._absorb_change(wire.decode_change(fields[wire.CHANGE]))
         else:
             raise PoisonError(f"an entry without trades or a clock: fields {sorted(fields)!r}")
 
@@ -218,6 +220,19 @@ class CandleMaker:
         self._verdicts.append(verdict)
         self._touched[state] = None
 
+    def _absorb_change(self, change: Change) -> None:
+        check_change(change)
+        if isinstance(change, AlertChange):
+            self._check_owned((change.alert.venue, change.alert.symbol))
+        self._roles.change(change)
+
+    def _check_owned(self, key: tuple[str, str]) -> None:
+        """Refuse a symbol that is none, or not of this partition."""
+        if key not in self._states:
+            _check_name(key)
+            if partition_of(*key, self._partitions) != self._partition:
+                raise PoisonError(f"{key[0]}:{key[1]} belongs to another partition than {self._partition}")
+
     def _state(self, key: tuple[str, str], *, numbered: bool = True) -> SymbolState:
         state = self._states.get(key)
         if state is None:
@@ -229,10 +244,7 @@ class CandleMaker:
 
         Ingest has checked all of this; what is in Redis may still have come from elsewhere.
         """
-        if key not in self._states:
-            _check_name(key)
-            if partition_of(*key, self._partitions) != self._partition:
-                raise PoisonError(f"{key[0]}:{key[1]} belongs to another partition than {self._partition}")
+        self._check_owned(key)
         numbers = [trade.price for trade in trades] + [trade.size for trade in trades]
         text = "".join(numbers)
         if not (text.isascii() and text.replace(".", "").isdecimal()):

@@ -165,12 +165,8 @@ class Partition:
         update = self._take_live(maker)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
-        if maker.pending:
-            await self._begin_commit(maker)
-            self._first_pending_s = self._clock()
-        if self._commit is not None:
-            await self._commit
-            self._commit = None
+        await self._commit_all(maker)
+        self._first_pending_s = self._clock()
 
     def _take_live(self, maker: CandleMaker) -> LiveUpdate | None:
         now_s = self._clock()
@@ -243,8 +239,12 @@ class Partition:
         update = maker.take_live(candles=True)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
+        await self._commit_all(maker)
+
+    async def _commit_all(self, maker: CandleMaker) -> None:
+        """Commit what has been absorbed, and wait until it is."""
+        if maker.pending:
+            await self._begin_commit(maker)
         if self._commit is not None:
             await self._commit
             self._commit = None
-        if maker.pending:
-            await self._write(maker.take_batch())

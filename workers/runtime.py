@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+import os
+import secrets
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 from zlib import crc32
@@ -53,6 +56,11 @@ def fair_share(owner: str, owners: Sequence[str], partitions: int) -> set[int]:
         open_ = [name for name in owners if len(held[name]) < most]
         held[preferred_owner(partition, open_)].add(partition)
     return held[owner]
+
+
+def name_owner() -> str:
+    """Return a name for this process that no other has, ever."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 class Runtime:

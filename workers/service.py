@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,7 +14,7 @@ from workers.candles import ROLE
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.retention import removing_expired
-from workers.runtime import Runtime
+from workers.runtime import Runtime, name_owner
 from workers.volume_metrics import exposing_volumes
 from workers.webhooks.delivery import deliver
 
@@ -39,7 +37,7 @@ async def run(
     """Turn stream entries into committed rows, and deliver webhooks, until `stop` is set."""
     policy = CommitPolicy(commit_interval_ms / 1000, commit_trades)
     redis = open_redis(redis_url)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = name_owner()
     size = min(partitions + _OTHER_CONNECTIONS, _MOST_CONNECTIONS)
     try:
         async with open_pool(

@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import secrets
-import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,7 +16,7 @@ from workers.mirror.partition import MirrorPartition
 from workers.mirror.records import Encoder, Format, Things, results_in, trades_in
 from workers.mirror.source import Source
 from workers.mirror.topics import Topics
-from workers.runtime import Runtime
+from workers.runtime import Runtime, name_owner
 
 _CONNECTIONS = 4
 
@@ -56,7 +54,7 @@ async def run(
         FatalError: the database or Kafka refuses; the message says what to do.
     """
     redis = open_redis(redis_url)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+    owner = name_owner()
     encoder = Encoder(prefix=prefix, format=format)
 
     async def probe() -> None:
