@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import asyncpg
 from msgspec import msgpack
 
+from db.bulk import execute_rows
 from db.times import time_of, us_of
 from tickplant.derived import Alert, AlertState, Firing
 from tickplant.market import SymbolId
@@ -103,25 +104,17 @@ class AlertRows:
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
         """Store it; changes that have been applied are on their way no longer."""
-        await _execute(connection, _WRITE_STATES, map(_state_values, self._states), self._partition)
+        await execute_rows(connection, _WRITE_STATES, map(_state_values, self._states), self._partition)
         applied = [(state.alert.alert_id, state.alert.version) for state in self._states]
-        await _execute(connection, _ARRIVED, applied)
+        await execute_rows(connection, _ARRIVED, applied)
         rows = map(_firing_values, self._firings)
-        await _execute(connection, _WRITE_FIRINGS, rows, self._partition, entry_id)
-        await _execute(
+        await execute_rows(connection, _WRITE_FIRINGS, rows, self._partition, entry_id)
+        await execute_rows(
             connection,
             "insert into webhooks (alert_id, number, url, host)"
             " select * from unnest($1::text[], $2::int8[], $3::text[], $4::text[])",
             [(it.alert_id, it.number, url, urlsplit(url).hostname or "") for it, url in self._deliveries],
         )
-
-
-async def _execute(
-    connection: asyncpg.Connection, query: str, rows: Iterable[tuple[Any, ...]], *others: Any
-) -> None:
-    """Run a statement on rows, which it takes as columns after the others; none are no work."""
-    if columns := [list(column) for column in zip(*rows, strict=True)]:
-        await connection.execute(query, *others, *columns)
 
 
 def firing_of(row: asyncpg.Record) -> Firing:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from db.bulk import columns_of, execute_rows
 from db.corrections import CandleKey as CandleKey
 from db.corrections import Recomputed, recompute
 from db.times import time_of
@@ -124,18 +125,12 @@ async def _replace(connection: asyncpg.Connection, now: Recomputed) -> None:
 async def _write(
     connection: asyncpg.Connection, averages: Iterable[Average], statistics: Iterable[Statistics]
 ) -> None:
-    await _execute(connection, _WRITE_AVERAGES, [(*_key(it), it.name, it.value) for it in averages])
+    await execute_rows(connection, _WRITE_AVERAGES, [(*_key(it), it.name, it.value) for it in averages])
     rows = [
         (*_minute(it), it.points, it.return_, it.mean, it.stddev, it.zscore, it.q1, it.q3)
         for it in statistics
     ]
-    await _execute(connection, _WRITE_STATISTICS, rows)
-
-
-async def _execute(connection: asyncpg.Connection, query: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Run a statement on rows, which it takes as columns; none are no work."""
-    if rows:
-        await connection.execute(query, *zip(*rows, strict=True))
+    await execute_rows(connection, _WRITE_STATISTICS, rows)
 
 
 async def _delete(
@@ -144,7 +139,7 @@ async def _delete(
     """Run one that also takes the bounds of the rows' open times, which are in the column of that number."""
     if rows:
         times = [row[open_time] for row in rows]
-        await connection.execute(query, *zip(*rows, strict=True), min(times), max(times))
+        await connection.execute(query, *columns_of(rows), min(times), max(times))
 
 
 def _key(it: Average | CandleKey) -> tuple[Any, ...]:

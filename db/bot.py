@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from db.bulk import execute_rows
 from db.times import time_of, us_of
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
@@ -79,15 +80,13 @@ class BotRows:
                 _WRITE_SWITCHED, self._partition, self._switch.version, self._switch.enabled
             )
         accounts = [_account_values(each.account) for each in self._changes]
-        if accounts:
-            await connection.execute(_WRITE_ACCOUNTS, self._partition, *zip(*accounts, strict=True))
+        await execute_rows(connection, _WRITE_ACCOUNTS, accounts, self._partition)
         for statement, rows in (
             (_WRITE_ORDERS, [_order_values(it) for each in self._changes for it in each.orders]),
             (_WRITE_FILLS, [_fill_values(it) for each in self._changes for it in each.fills]),
             (_WRITE_EQUITY, [_equity_values(it) for each in self._changes for it in each.equities]),
         ):
-            if rows:
-                await connection.execute(statement, *zip(*rows, strict=True))
+            await execute_rows(connection, statement, rows)
 
 
 class BotStates(NamedTuple):

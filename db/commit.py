@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import asyncpg
 
+from db.bulk import columns_of, execute_rows
 from db.candles import candle_of
 from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
@@ -114,18 +115,15 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             await connection.copy_to_table(
                 "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
             )
-        if batch.ledger:
-            await connection.execute(
-                _WRITE_LEDGER, lease.partition, *_columns(_ledger_values(batch.ledger), 8)
-            )
+        await execute_rows(connection, _WRITE_LEDGER, _ledger_values(batch.ledger), lease.partition)
         changed: dict[tuple[Any, ...], Candle] = {}
         if batch.candles:
-            rows = await connection.fetch(_MERGE_CANDLES, *_columns(map(_candle_values, batch.candles), 16))
+            rows = await connection.fetch(_MERGE_CANDLES, *columns_of(map(_candle_values, batch.candles)))
             changed |= _by_key(rows)
         if batch.settle:
             rows = await connection.fetch(
                 _SETTLE_CANDLES,
-                *_columns(batch.settle, 2),
+                *columns_of(batch.settle),
                 list(INTERVALS),
                 [timedelta(microseconds=length) for length in INTERVALS.values()],
             )
@@ -314,9 +312,3 @@ def _candle_values(candle: Candle) -> tuple[Any, ...]:
 def _by_key(rows: Sequence[asyncpg.Record]) -> dict[tuple[Any, ...], Candle]:
     candles = map(candle_of, rows)
     return {(it.venue, it.symbol, it.interval, it.open_time_us): it for it in candles}
-
-
-def _columns(rows: Any, width: int) -> list[list[Any]]:
-    """Turn rows into columns, which `unnest` takes."""
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from db.bulk import columns_of
 from db.times import time_of
 from tickplant.averages import AverageSpecs, Moments, average, moments
 from tickplant.intervals import BASE, INTERVALS
@@ -71,7 +72,7 @@ async def recompute(
         rows = [
             (*it[:3], time_of(it.changed_us[0]), time_of(it.changed_us[-1]), it.window - 1) for it in some
         ]
-        closes = await connection.fetch(_READ, *zip(*rows, strict=True))
+        closes = await connection.fetch(_READ, *columns_of(rows))
         for now in slices(zip(some, map(tuple, closes), strict=True), specs):
             yield now
 

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from db.bulk import execute_rows
 from db.times import time_of, us_of
 from tickplant.market import Gap
 from tickplant.wire import Verdict
@@ -69,9 +70,8 @@ async def write_gaps(
     symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
     if not symbols:
         return [], {}
-    if changed:
-        rows = [(venue, symbol, time_of(after_us)) for venue, symbol, after_us in changed]
-        await connection.execute(_OPEN, *map(list, zip(*rows, strict=True)))
+    rows = [(venue, symbol, time_of(after_us)) for venue, symbol, after_us in changed]
+    await execute_rows(connection, _OPEN, rows)
     for it in verdicts:
         if it.verdict != "void":
             await connection.execute(

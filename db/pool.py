@@ -7,7 +7,7 @@ from typing import Final, cast
 
 import asyncpg
 
-from tickplant.errors import LeaseLostError
+from tickplant.errors import FatalError, LeaseLostError
 
 Connection = asyncpg.Connection
 Pool = asyncpg.Pool
@@ -113,3 +113,10 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
         yield cast(Connection, connection)
+
+
+def refused(error: BaseException) -> FatalError:
+    """Say what to do about one of `REFUSED`."""
+    return FatalError(
+        f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
+    )

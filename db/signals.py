@@ -8,6 +8,7 @@ import asyncpg
 import msgspec
 from msgspec import Struct
 
+from db.bulk import execute_rows
 from db.times import time_of, us_of
 from tickplant.derived import Signal
 from tickplant.market import SymbolId
@@ -54,10 +55,8 @@ class SignalRows(Struct, frozen=True):
             connection: in the transaction.
             entry_id: the last stream entry that the transaction includes.
         """
-        if self.signals:
-            await connection.execute(_INSERT, entry_id, *_columns(map(_values, self.signals)))
-        if self.states:
-            await connection.execute(_KEEP, self.partition, *_columns(self.states))
+        await execute_rows(connection, _INSERT, map(_values, self.signals), entry_id)
+        await execute_rows(connection, _KEEP, self.states, self.partition)
 
 
 async def read_strategy_states(
@@ -176,10 +175,6 @@ _READ: Final = f"""
     order by event_time {{order}}, venue {{order}}, symbol {{order}}, strategy {{order}}, number {{order}}
     limit $12
 """  # noqa: S608 - constants only
-
-
-def _columns(rows: Any) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _values(signal: Signal) -> tuple[Any, ...]:

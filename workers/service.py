@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from db.leases import Lease
-from db.pool import REFUSED, Pool, open_pool
-from tickplant.errors import FatalError
+from db.pool import REFUSED, Pool, open_pool, refused
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.webhooks import WebhookSettings
 from workers.candles import ROLE
@@ -64,9 +63,7 @@ async def run(
             async with removing_expired(pool), exposing_volumes(pool), _delivering(pool, webhooks, stop):
                 await runtime.run(stop)
     except REFUSED as error:
-        raise FatalError(
-            f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
-        ) from error
+        raise refused(error) from error
     finally:
         await redis.aclose()
 

@@ -1,7 +1,7 @@
 """The end of a mirror that is not to come back; needs no client of Kafka."""
 
 from db.leases import forget_roles
-from db.pool import REFUSED, open_pool
+from db.pool import REFUSED, open_pool, refused
 from tickplant.errors import FatalError
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
@@ -26,10 +26,3 @@ async def forget(*, redis_url: str, database_url: str, partitions: int) -> None:
         raise refused(error) from error
     finally:
         await redis.aclose()
-
-
-def refused(error: BaseException) -> FatalError:
-    """Say what to do about an error of the database that waiting won't mend."""
-    return FatalError(
-        f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
-    )

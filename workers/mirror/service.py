@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from db.leases import Lease
-from db.pool import REFUSED, open_pool
+from db.pool import REFUSED, open_pool, refused
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
-from workers.mirror.forgetting import refused
 from workers.mirror.kafka import Kafka
 from workers.mirror.partition import MirrorPartition
 from workers.mirror.records import Encoder, Format, Things, results_in, trades_in
