@@ -67,6 +67,7 @@ class Door:
             await _turn_away(socket, problem_of(error))
             return
         await socket.accept()
+        # Litestar's type has no extensions of one's own.
         outlet: WebsocketOutlet = socket.scope["extensions"][EXTENSION]  # type: ignore[index, assignment]
         client = self._hub.connect(outlet)
         outlet.on_writable, outlet.on_lost = self._hub.flush_of(client), client.close
