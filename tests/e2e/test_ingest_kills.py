@@ -18,7 +18,7 @@ from working import START_US, parse_binance, stored_count, until, working
 from tickplant.cli.roles import role_settings
 from tickplant.settings import Settings
 
-SPEED = "100"
+SPEED = "60"  # slow enough for trades to follow the last kill: they betray what is missing
 # So that ten minutes of trades are enough for strategies to have something to say.
 LIVELY = role_settings(
     Settings(
