@@ -10,6 +10,8 @@ KEPT: Final = 10_000
 """About how many of them are kept; the oldest go first."""
 MOST_BYTES: Final = 65_536
 """How much of one payload is kept."""
+MOST_TEXT_BYTES: Final = 1_000
+"""How much of a source or a reason is."""
 
 
 async def keep_dead_letter(
@@ -23,6 +25,10 @@ async def keep_dead_letter(
         reason: why it could not be understood.
         payload: its parts by name.
     """
-    fields: dict[Any, Any] = {"source": source, "reason": reason}
+    fields: dict[Any, Any] = {"source": _bounded(source), "reason": _bounded(reason)}
     fields |= {name: value[:MOST_BYTES] for name, value in payload.items()}
     await redis.xadd(DEAD_LETTERS, fields, maxlen=KEPT, approximate=True)
+
+
+def _bounded(text: str) -> bytes:
+    return text[:MOST_TEXT_BYTES].encode("utf-8", "backslashreplace")[:MOST_TEXT_BYTES]

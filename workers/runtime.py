@@ -136,7 +136,7 @@ class Runtime:
                 await self._bury(partition)
             elif held.get(partition) != lease.epoch:
                 task.cancel()
-                await self._bury(partition)
+                await self._bury(partition, cancelled="the lease is another's")
         wanted = fair_share(self._owner, alive, self._partitions)
         await self._give_back(set(self._working) - wanted)
         for partition in sorted(wanted - set(self._working)):
@@ -161,15 +161,20 @@ class Runtime:
         task = asyncio.create_task(self._make(lease).run(stop))
         self._working[lease.partition] = (lease, stop, task)
 
-    async def _bury(self, partition: int) -> None:
-        """Forget a partition whose work has ended by an error, which is told."""
+    async def _bury(self, partition: int, *, cancelled: str = "its work was cancelled") -> None:
+        """Forget a partition whose work has ended by an error, which is told.
+
+        Args:
+            partition: which.
+            cancelled: why it was, where it was cancelled.
+        """
         _, _, task = self._working.pop(partition)
         try:
             await task
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
-            self._say_lost(partition, "the lease is another's")
+            self._say_lost(partition, cancelled)
         except LeaseLostError as error:
             self._say_lost(partition, str(error))
         except OUTAGE as error:

@@ -14,6 +14,7 @@ from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
 from workers.retention import removing_expired
 from workers.runtime import Runtime, name_owner
+from workers.strategies.user_code import hide_event_loop
 from workers.volume_metrics import exposing_volumes
 from workers.webhooks.delivery import deliver
 
@@ -34,6 +35,7 @@ async def run(
     stop: asyncio.Event,
 ) -> None:
     """Turn stream entries into committed rows, and deliver webhooks, until `stop` is set."""
+    hide_event_loop()
     policy = CommitPolicy(commit_interval_ms / 1000, commit_trades)
     redis = open_redis(redis_url)
     owner = name_owner()

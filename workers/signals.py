@@ -47,14 +47,16 @@ class SymbolSignals:
         """
         stored = {state.strategy: state for state in states}
         self._runners = [Runner(venue, symbol, kind, stored.get(kind.name)) for kind in strategies]
-        self._of_trades = [runner for runner in self._runners if runner.strategy.trades]
-        self._of_candles = [runner for runner in self._runners if runner.strategy.intervals]
+        self._of_trades = [runner for runner in self._runners if runner.trades]
+        self._of_candles = [runner for runner in self._runners if runner.intervals]
         self._signals: list[Signal] = []
         self._changed = True
 
     def run(self, run: Run) -> list[Signal]:
         """Take trades; return the signals they caused, in order of trades."""
         signals: list[Signal] = []
+        if self._of_trades:  # a tuple, which no strategy can change
+            run = run._replace(trades=tuple(run.trades))
         for runner in self._of_trades:
             signals += runner.run(run)
         if len(signals) > 1:
@@ -66,6 +68,8 @@ class SymbolSignals:
     def closed(self, closed: Closed) -> list[Signal]:
         """Take candles that have closed; return the signals they caused, in the strategies' order."""
         signals: list[Signal] = []
+        if self._of_candles:  # likewise
+            closed = closed._replace(candles=tuple(closed.candles), averages=tuple(closed.averages))
         for runner in self._of_candles:
             signals += runner.closed(closed)
         self._signals += signals

@@ -1,5 +1,6 @@
 """Roles in the owner's pass, on real servers."""
 
+import asyncio
 import time
 from typing import Any, ClassVar
 
@@ -24,12 +25,13 @@ class Broken(Strategy):
 
     name = "broken"
     trades = True
+    error: ClassVar[BaseException] = ValueError("no more")
     seen: int = 0
 
     def run(self, run: Run) -> list[Held]:
         self.seen += len(run.trades)
         if self.seen >= 3:
-            raise ValueError("no more")
+            raise self.error
         return []
 
 
@@ -58,9 +60,23 @@ ROLES = ALL_ROLES._replace(strategies=(Broken, Odd), bot=None)
 
 
 @on_one_variant
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no more"),
+        asyncio.CancelledError("no more"),
+        KeyboardInterrupt("no more" + "!" * 50_000_000),
+    ],
+    ids=lambda error: type(error).__name__,
+)
 async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
-    redis_url: str, database_url: str
+    redis_url: str,
+    database_url: str,
+    error: BaseException,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr(Broken, "error", error)
     trades = [trade(number, at_us=START_US + number, price=str(number)) for number in range(1, 9)]
     async with working(redis_url, database_url, roles=ROLES), publishing(redis_url) as publisher:
         for each in trades:
@@ -77,6 +93,9 @@ async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
     (letter,) = [it for it in letters if it[b"source"] == b"strategy broken of binance:AAAUSDT"]
     assert b"no more" in letter[b"reason"]
     assert b"Traceback" in letter[b"payload.traceback"]
+    assert sum(map(len, letter.values())) < 20_000
+    assert "another's" not in caplog.text
+    assert len(caplog.text) < 100_000
 
 
 @on_one_variant

@@ -1,17 +1,22 @@
 """What becomes of the opinions of strategies, and of strategies that go wrong."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable, Iterable
+from decimal import getcontext
+from itertools import count
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 from signalling import START_US, SYMBOL, Storing, closed, trade
 
 from db.signals import StrategyState
+from tickplant.derived import Signal
 from tickplant.intervals import SECOND_US
 from tickplant.market import SymbolId, Trade
 from workers.partition_signals import PartitionSignals
 from workers.roles import Closed, Run
-from workers.strategies import NEITHER, Opinion, Strategy
+from workers.strategies import NEITHER, Held, Opinion, Strategy
 from workers.strategies.runner import MOST_STATE_BYTES
 
 
@@ -140,18 +145,204 @@ class UnspeakableError(Exception):
         raise LookupError
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), UnspeakableError()])
-def test_a_strategy_can_not_end_its_worker(error: BaseException) -> None:
-    class Ends(Follow):
-        name = "ends"
+class TalksError(Exception):
+    """Ends the process where it is asked for its text."""
 
-        def trade(self, trade: Trade) -> Opinion | None:
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+    __repr__ = __str__
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyboardInterrupt
+
+
+def deep() -> BaseException:
+    """An error with many others behind it."""
+    error: BaseException = ValueError("first")
+    for number in range(5_000):
+        later = ValueError(f"later {number}")
+        later.__context__ = error
+        error = later
+    return error
+
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "exit": lambda: SystemExit(3),
+    "interrupt": KeyboardInterrupt,
+    "generator exit": GeneratorExit,
+    "end of iteration": lambda: StopIteration(1),
+    "cancelled": asyncio.CancelledError,
+    "recursion": RecursionError,
+    "memory": MemoryError,
+    "group": lambda: BaseExceptionGroup("many", [KeyboardInterrupt(), asyncio.CancelledError()]),
+    "long group": lambda: ExceptionGroup("many", [ValueError("x" * 1_000_000) for _ in range(100)]),
+    "50 MB": lambda: ValueError("x" * 50_000_000),
+    "surrogate": lambda: ValueError("\ud800\0"),
+    "without text": UnspeakableError,
+    "ends the process": TalksError,
+    "chain": deep,
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.parametrize("where", ["trade", "run", "closed", "construction", "restored"])
+def test_whatever_a_strategy_raises_is_its_own_failure_of_bounded_text(name: str, where: str) -> None:
+    armed = False
+    error = ERRORS[name]()
+
+    def fail_in(place: str) -> None:
+        if armed and place == where:
             raise error
 
+    class Ends(Follow):
+        name = "ends"
+        intervals = ("1m",)
+
+        def __post_init__(self) -> None:
+            fail_in("construction")
+            if self.seen:
+                fail_in("restored")
+
+        def run(self, run: Run) -> Iterable[Held]:
+            fail_in("run")
+            return super().run(run)
+
+        def trade(self, trade: Trade) -> Opinion | None:
+            fail_in("trade")
+            return super().trade(trade)
+
+        def closed(self, closed: Closed) -> Opinion | None:
+            fail_in("closed")
+            return None
+
     plant = Storing(Ends, Follow)
+    if where == "restored":
+        plant.run(told("3"))
+    armed = True
+    plant.begin()
+    plant.close(closed(1))
+    assert plant.run(told("31", first=9))[-1].strategy == "follow"
+    (failure,) = plant.failures
+    assert failure[:3] == ("ends", *SYMBOL)
+    assert len(failure.reason) < 700
+    assert len(failure.traceback) <= 20_000
+    assert (failure.reason + failure.traceback).encode()
+
+
+class Wrong:
+    """Looks like an opinion."""
+
+    side = "buy"
+    strength = 1.0
+    values: ClassVar[dict[str, float]] = {}
+
+
+class Sly(Opinion, frozen=True):
+    """An opinion that doesn't check itself."""
+
+    side: Any
+
+    def __post_init__(self) -> None:
+        pass
+
+
+def changed_later() -> Opinion:
+    opinion = Opinion("buy")
+    opinion.values["x"] = float("nan")
+    return opinion
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        7,
+        [None],
+        [Held(trade(1, "1", at_us=START_US), Opinion("buy"))],
+        [(None, Opinion("buy"))],
+        lambda it: [(it, Wrong())],
+        lambda it: [(it, "buy")],
+        lambda it: [Held(it, Sly("long"))],
+        lambda it: [Held(it, Sly(object()))],
+        lambda it: [Held(it, Sly("buy", 2.0))],
+        lambda it: [Held(it, Sly("buy", 10**400))],
+        lambda it: [Held(it, Sly("buy", 1.0, {"x": float("inf")}))],
+        lambda it: [Held(it, Sly("buy", 1.0, {"\ud800": 1.0}))],
+        lambda it: [Held(it, Sly("buy", 1.0, {f"{number}": 1.0 for number in range(1_000_000)}))],
+        lambda it: [Held(it, changed_later())],
+        lambda it: (Held(it, Opinion("buy" if number % 2 else "sell")) for number in count()),
+    ],
+)
+def test_what_a_strategy_returns_is_checked_before_anything_else_sees_it(given: Any) -> None:
+    class Gives(Follow):
+        name = "gives"
+        cooldown_s = 0
+
+        def run(self, run: Run) -> Any:
+            if run.trades[-1].price != "1":
+                return super().run(run)
+            return given(run.trades[-1]) if callable(given) else given
+
+    plant = Storing(Gives, Follow)
+    plant.run(told("3"))
+    signals = plant.run(told("1", first=2))
+    assert [it for it in signals if it.strategy == "follow"]
+    assert len(plant.failures) == 1
+    assert len(signals) <= 2
+    for signal in signals:
+        check_row(signal)
+    assert len(plant.states["gives"].state) < 1_000
+
+
+def check_row(signal: Signal) -> None:
+    assert (type(signal.side), type(signal.strength)) == (str, float)
+    assert all(type(value) is float for value in signal.values.values())
+
+
+class Meddles(Follow):
+    """Reaches for what is not its own."""
+
+    name = "meddles"
+    intervals = ("1m",)
+
+    def run(self, run: Run) -> Iterable[Held]:
+        getcontext().prec = 2
+        run.trades.clear()  # type: ignore[attr-defined]
+        return []
+
+    def closed(self, closed: Closed) -> Opinion | None:
+        closed.candles.clear()  # type: ignore[attr-defined]
+        return None
+
+
+def test_a_strategy_changes_nothing_that_others_read() -> None:
+    plant = Storing(Meddles, Follow)
+    precision = getcontext().prec
+    trades = told("31")
+    assert [it.strategy for it in plant.run(trades)] == ["follow"]
+    assert getcontext().prec == precision
+    assert len(trades) == 2
+    plant = Storing(Meddles, Follow)
+    moment = closed(1)
+    plant.close(moment)
+    assert moment.candles
+    assert len(plant.failures) == 1
+
+
+async def test_a_strategy_does_not_reach_the_event_loop() -> None:
+    class Stops(Follow):
+        name = "stops"
+
+        def run(self, run: Run) -> Iterable[Held]:
+            asyncio.get_running_loop().stop()
+            return []
+
+    plant = Storing(Stops, Follow)
     assert [it.strategy for it in plant.run(told("31"))] == ["follow"]
     (failure,) = plant.failures
-    assert type(error).__name__ in failure.reason
+    assert failure.reason.startswith("RuntimeError: no running event loop")
+    await asyncio.sleep(0)
 
 
 def test_a_strategy_that_refuses_its_own_state_begins_anew() -> None:

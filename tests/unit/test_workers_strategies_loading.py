@@ -118,9 +118,9 @@ def test_parameters_override_settings_which_override_the_class(own: str) -> None
         ("OWN:Bare", "intervals: Expected `array`, got `str`"),
         ("OWN:Endless", "cooldown_s: it is to be from 0 to "),
         ("dip?cooldown_s=-1", "cooldown_s: it is to be from 0 to "),
-        ("OWN:Raising", "its fields can't be stored: not now"),
-        ("OWN:Unset", "its fields can't be stored: Missing required argument 'count'"),
-        ("OWN:Unstored", "its fields can't be stored: Encoding objects of type"),
+        ("OWN:Raising", "its fields can't be stored: LookupError: not now"),
+        ("OWN:Unset", "its fields can't be stored: TypeError: Missing required argument 'count'"),
+        ("OWN:Unstored", "its fields can't be stored: TypeError: Encoding objects of type"),
         ("cross?intervals=4h", "there are no averages of 4h: see TICKPLANT_AVERAGE_INTERVALS"),
         ("cross?averages=sma_7+sma_8", "there is no average sma_8; there are sma_7, sma_25, ema_12"),
         ("dip?lenght=3", "there is no parameter lenght; there are name, trades, intervals, averages"),
@@ -136,6 +136,31 @@ def test_what_is_wrong_is_said(own: str, word: str, problem: str) -> None:
         load(word.replace("OWN", own))
     (said,) = error.value.problems
     assert said.replace(own, "OWN").startswith(f"HERE: {word}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import sys; sys.exit('bye')",
+        "raise KeyboardInterrupt",
+        "import asyncio; raise asyncio.CancelledError",
+        "raise BaseExceptionGroup('many', [SystemExit()])",
+        "raise ValueError('x' * 50_000_000)",
+    ],
+)
+@pytest.mark.parametrize("inside", ["module", "method"])
+def test_whatever_is_raised_while_a_strategy_is_loaded_is_said_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, inside: str
+) -> None:
+    name = f"raising_{abs(hash((statement, inside)))}"
+    method = f"class It(Strategy):\n name = 'it'\n trades = True\n def __post_init__(self): {statement}\n"
+    head = "from workers.strategies import Strategy\n"
+    (tmp_path / f"{name}.py").write_text(statement if inside == "module" else head + method)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SettingsError) as error:
+        load(f"{name}:It")
+    (said,) = error.value.problems
+    assert len(said) < 700
 
 
 def test_a_module_that_ends_the_process_is_wrong_like_any_other(own: str, tmp_path: Path) -> None:

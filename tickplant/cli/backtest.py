@@ -97,7 +97,9 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     from db.trades import stream_trades
     from tickplant.cli.backtest_report import Report
     from tickplant.cli.strategies import load_named
+    from workers.strategies.user_code import hide_event_loop
 
+    hide_event_loop()
     words = args.strategy or settings.strategies
     source = "--strategy" if args.strategy else variable("strategies")
     if not words:

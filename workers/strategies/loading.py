@@ -16,6 +16,7 @@ from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from workers.strategies import STRATEGIES
 from workers.strategies.base import Strategy
+from workers.strategies.user_code import reason_of
 
 MOST_COOLDOWN_S: Final = 366 * 86_400
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
@@ -49,6 +50,9 @@ def load_strategies(
         except _WrongError as error:
             problems.append(f"{source}: {word}: {error}")
             continue
+        except BaseException as error:  # noqa: BLE001 - a class may do anything where it is looked at
+            problems.append(f"{source}: {word}: it can't be used: {reason_of(error)}")
+            continue
         if kinds.setdefault(kind.name, kind) is not kind:
             problems.append(f"{source}: {word}: another one is named {kind.name}; give it a name by ?name=")
     if problems:
@@ -74,8 +78,8 @@ def _import(path: str) -> type[Strategy]:
     module_name, _, name = path.partition(":")
     try:
         kind = getattr(import_module(module_name), name)
-    except (Exception, SystemExit) as error:
-        raise _WrongError(f"can't be imported: {type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise _WrongError(f"can't be imported: {reason_of(error)}") from error
     if not (isinstance(kind, type) and issubclass(kind, Strategy)):
         raise _WrongError("not a class that derives from workers.strategies.Strategy")
     return kind
@@ -138,8 +142,8 @@ def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
         _check_averages(kind, specs)
     try:
         msgspec.msgpack.Decoder(kind).decode(msgspec.msgpack.encode(kind()))
-    except Exception as error:
-        raise _WrongError(f"its fields can't be stored: {error}") from error
+    except BaseException as error:
+        raise _WrongError(f"its fields can't be stored: {reason_of(error)}") from error
 
 
 def _check_averages(kind: type[Strategy], specs: AverageSpecs | None) -> None:

@@ -2,11 +2,11 @@
 
 A signal is the turn of an opinion: where it becomes buy or sell, and was known to be something else. Within
 the strategy's cooldown there is no second one to the same side: the turn is passed over, not made up for.
+Nothing that a strategy hands over is trusted: it is checked and copied before anything else sees it.
 """
 
-import traceback
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import Raw, Struct
@@ -16,13 +16,14 @@ from tickplant.derived import Signal
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
 from workers.roles import Closed, Last, Run
-from workers.strategies.base import Opinion, Strategy
+from workers.strategies.base import Held, Opinion, Strategy
+from workers.strategies.user_code import Caller, UserCodeError
 
 MOST_STATE_BYTES: Final = 262_144
 """The longest state of one strategy and symbol: it may be written with every commit."""
 
-_WRONG: Final = (Exception, SystemExit)
-"""What a strategy may raise without harm to others: it must not end its worker, either."""
+_HELD: Final[dict[Any, Literal["buy", "sell", "neither"]]] = {"buy": "buy", "sell": "sell", None: "neither"}
+"""What is kept of a side."""
 
 
 class StrategyFailure(NamedTuple):
@@ -58,52 +59,58 @@ class Runner:
 
     def __init__(self, venue: str, symbol: str, kind: type[Strategy], stored: StrategyState | None) -> None:
         """Begin with what the database holds; None for nothing yet."""
-        self.strategy = kind()
+        self.trades = kind.trades
+        self.intervals = frozenset(kind.intervals)
+        self._kind = kind
         self._id = kind.name, venue, symbol
         self._cooldown_us = round(kind.cooldown_s * SECOND_US)
         self._memory = _Memory()
         self._number = 0
         self._stored = stored
         self._failures: list[StrategyFailure] = []
+        self._caller = Caller()
+        self._strategy: Strategy | None = None
+        """None once it has been put aside."""
+        self._own: bytes | None = None
+        """Its state as it was last encoded; None before it has been once."""
+        state = NO_STATE
         if stored is not None:
-            self._number = stored.number
-            if stored.state != NO_STATE:
-                self._restore(stored.state)
-        self._own = _encode(self.strategy)
-        self._failed = False
+            self._number, state = stored.number, stored.state
+        if state != NO_STATE:
+            self._restore(state)
+        if self._strategy is None:
+            try:
+                self._strategy = self._caller.call(kind)
+            except UserCodeError as error:
+                self._put_aside(error)
+        self._encode()
 
     def run(self, run: Run) -> list[Signal]:
         """Take trades; return the signals they caused, in order."""
         signals: list[Signal] = []
-        if not self._failed:
+        if self._strategy is not None:
             try:
-                for trade, opinion in self.strategy.run(run):
-                    self._hold(opinion, trade, trade.event_time_us, signals)
-            except _WRONG as error:  # whatever it does, all else goes on
+                self._caller.call(self._take_run, self._strategy, run, signals)
+            except UserCodeError as error:
                 self._put_aside(error)
         return signals
 
     def closed(self, closed: Closed) -> Sequence[Signal]:
         """Take candles that have closed; return the signals they caused."""
-        intervals = self.strategy.intervals
-        if self._failed or not any(candle.interval in intervals for candle in closed.candles):
+        if self._strategy is None or not any(candle.interval in self.intervals for candle in closed.candles):
             return ()
         signals: list[Signal] = []
         try:
-            opinion = self.strategy.closed(closed)
-            if opinion is not None:
-                self._hold(opinion, closed.trade, closed.time_us, signals)
-        except _WRONG as error:  # likewise
+            self._caller.call(self._take_closed, self._strategy, closed, signals)
+        except UserCodeError as error:
             self._put_aside(error)
         return signals
 
     def take(self) -> StrategyState | None:
         """Return what is to be stored, if it has changed since the last call."""
-        if not self._failed:
-            try:
-                self._own = _encode(self.strategy)
-            except _WRONG as error:  # likewise; its fields are its own
-                self._put_aside(error)
+        self._encode()
+        if self._own is None:
+            return None
         state = StrategyState(*self._id, self._number, _encoder.encode(_Saved(self._memory, Raw(self._own))))
         if state == self._stored:
             return None
@@ -115,56 +122,90 @@ class Runner:
         failures, self._failures = self._failures, []
         return failures
 
-    def _hold(self, opinion: Opinion, trade: Trade | Last, time_us: int, signals: list[Signal]) -> None:
-        """Take an opinion; add the signal that it is, if it is one."""
-        memory, side = self._memory, opinion.side
-        before, memory.held = memory.held, side or "neither"
-        if side is None or before is None or side == before:
-            return
-        last_us = memory.signals_us.get(side)
-        if last_us is not None and time_us - last_us < self._cooldown_us:
-            return
-        memory.signals_us[side] = time_us
+    def _take_run(self, strategy: Strategy, run: Run, signals: list[Signal]) -> None:
+        """Let the strategy read trades; it has no more opinions than there are trades."""
+        held: Iterable[Held] = strategy.run(run)
+        place = 0
+        for count, (trade, opinion) in enumerate(held):
+            if count >= len(run.trades):
+                raise ValueError(f"more opinions than the {len(run.trades)} trades of the run")
+            if self._turn(opinion, trade.event_time_us):
+                found = (later for later in range(place, len(run.trades)) if run.trades[later] is trade)
+                place = next(found, -1)
+                if place < 0:
+                    raise ValueError("opinions are held as of trades of the run, in their order")
+                signals.append(self._signal(opinion, trade, trade.event_time_us))
+
+    def _take_closed(self, strategy: Strategy, closed: Closed, signals: list[Signal]) -> None:
+        """Let the strategy read candles."""
+        opinion = strategy.closed(closed)
+        if opinion is not None and self._turn(opinion, closed.time_us):
+            signals.append(self._signal(opinion, closed.trade, closed.time_us))
+
+    def _turn(self, opinion: Opinion, time_us: int) -> bool:
+        """Take an opinion; say whether it is a signal."""
+        if not isinstance(opinion, Opinion):
+            raise TypeError(f"an opinion is of the class Opinion, not {type(opinion).__name__}")
+        memory, held = self._memory, _HELD[opinion.side]
+        before, memory.held = memory.held, held
+        if held == "neither" or before is None or held == before:
+            return False
+        last_us = memory.signals_us.get(held)
+        return last_us is None or time_us - last_us >= self._cooldown_us
+
+    def _signal(self, opinion: Opinion, trade: Trade | Last, time_us: int) -> Signal:
+        side = _HELD[opinion.side]
+        # Made anew of plain values: a user's class may hold others, and what it holds may change later.
+        values = {str.__str__(name): float(value) for name, value in opinion.values.items()}
+        checked = Opinion(None if side == "neither" else side, float(opinion.strength), values)
+        assert checked.side is not None
+        self._memory.signals_us[side] = time_us
         self._number += 1
         strategy, venue, symbol = self._id
-        values = {name: float(value) for name, value in opinion.values.items()}
-        signals.append(
-            Signal(
-                strategy,
-                venue,
-                symbol,
-                self._number,
-                time_us,
-                trade.trade_id,
-                trade.price,
-                side,
-                float(opinion.strength),
-                values,
-            )
+        return Signal(
+            strategy,
+            venue,
+            symbol,
+            self._number,
+            time_us,
+            trade.trade_id,
+            trade.price,
+            checked.side,
+            checked.strength,
+            checked.values,
         )
+
+    def _encode(self) -> None:
+        """Encode the strategy's fields as they are now."""
+        if self._strategy is not None:
+            try:
+                self._own = self._caller.call(_encode, self._strategy)
+            except UserCodeError as error:
+                self._put_aside(error)
 
     def _restore(self, state: bytes) -> None:
         try:
-            saved = _saved_decoder.decode(state)
-            self.strategy = msgspec.msgpack.decode(saved.own, type=type(self.strategy))
-        except _WRONG as error:  # what it refuses is its own affair, too
+            saved, self._strategy = self._caller.call(_decode, state, self._kind)
+        except UserCodeError as error:
             self._fail(error, "its state can't be read any more, so it begins anew")
         else:
             self._memory = saved.memory
 
-    def _put_aside(self, error: BaseException) -> None:
-        self._failed = True
+    def _put_aside(self, error: UserCodeError) -> None:
+        self._strategy = None
         self._fail(error, "it is put aside until a restart")
 
-    def _fail(self, error: BaseException, consequence: str) -> None:
-        # Of `traceback`, since an error may raise another where it is asked for its text.
-        said = "".join(traceback.format_exception_only(error)).strip()
-        text = "".join(traceback.format_exception(error))
-        self._failures.append(StrategyFailure(*self._id, f"{said}; {consequence}", text))
+    def _fail(self, error: UserCodeError, consequence: str) -> None:
+        self._failures.append(StrategyFailure(*self._id, f"{error.reason}; {consequence}", error.traceback))
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _saved_decoder: Final = msgspec.msgpack.Decoder(_Saved)
+
+
+def _decode(state: bytes, kind: type[Strategy]) -> tuple[_Saved, Strategy]:
+    saved = _saved_decoder.decode(state)
+    return saved, msgspec.msgpack.decode(saved.own, type=kind)
 
 
 def _encode(strategy: Strategy) -> bytes:
