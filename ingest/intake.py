@@ -11,7 +11,7 @@ from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import Session
 from ingest.venue_clock import VenueClock
-from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Refused, Subscribed, Venue
+from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Partial, Refused, Subscribed, Venue
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 
@@ -68,6 +68,10 @@ class Intake:
                         continue
                     if type(parsed) is tuple:
                         trades.extend(parsed)
+                    elif isinstance(parsed, Partial):
+                        trades.extend(parsed.trades)
+                        for payload, reason in parsed.bad_rows:
+                            await self._keep(payload, reason)
                     else:
                         assert not isinstance(parsed, tuple)
                         await self._publish(trades)
@@ -158,5 +162,5 @@ class Intake:
 
     async def _keep(self, frame: bytes, reason: str) -> None:
         self._metrics.malformed.inc()
-        _log.debug("%s: malformed frame kept as a dead letter: %s", self._name, reason)
+        _log.debug("%s: kept as a dead letter: %s", self._name, reason)
         await self._publisher.keep_dead_letter(self._name, frame, reason)

@@ -30,7 +30,9 @@ INGEST_TRADES = Counter(
     ["venue", "class"],
 )
 INGEST_MALFORMED = Counter(
-    "tickplant_ingest_malformed_frames", "Frames that could not be understood", ["venue"]
+    "tickplant_ingest_malformed_frames",
+    "Frames, or rows of them, that could not be understood",
+    ["venue"],
 )
 INGEST_CONNECTS = Counter(
     "tickplant_ingest_connects", "Connection attempts by outcome: live, lost or refused", ["venue", "outcome"]

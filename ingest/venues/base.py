@@ -47,8 +47,23 @@ class Closing(Struct, frozen=True):
     reason: str
 
 
+class BadRow(NamedTuple):
+    """A row of a message that holds no trade that can be stored."""
+
+    payload: bytes
+    """Its text."""
+    reason: str
+
+
+class Partial(Struct, frozen=True):
+    """A message with several rows, of which some are bad; the others' trades are as good as any."""
+
+    trades: tuple[Trade, ...]
+    bad_rows: tuple[BadRow, ...]
+
+
 Notice = Heartbeat | Subscribed | Refused | Closing
-Parsed = tuple[Trade, ...] | Notice
+Parsed = tuple[Trade, ...] | Partial | Notice
 """Trades, in the venue's order; a notice; or an empty tuple, where the frame does not concern us."""
 
 
@@ -159,7 +174,7 @@ class Venue(Protocol):
         """Parse one websocket message.
 
         Raises:
-            PoisonError: it is broken; the message says how.
+            PoisonError: it is broken, or each of its rows is; the message says how.
         """
         ...
 

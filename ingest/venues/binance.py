@@ -41,11 +41,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ingest.venues.base import Closing, Gap, Limits, Parsed, Refused
-from ingest.venues.reading import LATEST_US, MALFORMED, TRADE_ID, check_time_us, read_object
+from ingest.venues.reading import MALFORMED, TRADE_ID, check_time_us, read_object
 from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.klines import Kline
-from tickplant.market import Trade, check_decimal, is_decimal
+from tickplant.market import Trade, check_decimal
+from tickplant.trade_rules import check_trade
 
 NAME: Final = "binance"
 
@@ -155,24 +156,19 @@ class Binance:
             return _explain(frame, error)
         if data.e != "trade":
             return () if data.e and data.e != "serverShutdown" else _explain(frame, None)
-        time_us = data.T * 1000 if data.T < _LAST_MILLISECOND else data.T
-        if data.t is None or data.m is None or not data.s or not 0 < time_us < LATEST_US:
+        if data.t is None or data.m is None or not data.s or not data.T:
             raise PoisonError("a trade without its id, symbol, time or side")
-        if not (is_decimal(data.p) and is_decimal(data.q)):
-            check_decimal(data.p, "price")
-            check_decimal(data.q, "size")
-        return (
-            Trade(
-                NAME,
-                data.s,
-                data.t,
-                data.p,
-                data.q,
-                "sell" if data.m else "buy",
-                time_us,
-                ingest_time_us,
-            ),
+        trade = Trade(
+            NAME,
+            data.s,
+            data.t,
+            data.p,
+            data.q,
+            "sell" if data.m else "buy",
+            data.T * 1000 if data.T < _LAST_MILLISECOND else data.T,
+            ingest_time_us,
         )
+        return (check_trade(trade),)
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the gap's first trades and the one before; all requests weigh the same."""

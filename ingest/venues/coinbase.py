@@ -59,6 +59,7 @@ from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
+from tickplant.trade_rules import check_trade
 
 LIMITS: Final = Limits(
     symbols_per_connection=20,  # "spread subscriptions over more than one connection"; no number is given
@@ -233,15 +234,17 @@ def _trade(message: _Message, ingest_time_us: int) -> Trade:
     side = _TAKER.get(message.side)
     if message.trade_id is None or side is None or not message.product_id or message.time is None:
         raise PoisonError("a trade without its id, product, time or side")
-    return Trade(
-        Coinbase.name,
-        message.product_id,
-        message.trade_id,
-        check_decimal(message.price, "price"),
-        check_decimal(message.size, "size"),
-        side,
-        microseconds(message.time),
-        ingest_time_us,
+    return check_trade(
+        Trade(
+            Coinbase.name,
+            message.product_id,
+            message.trade_id,
+            message.price,
+            message.size,
+            side,
+            microseconds(message.time),
+            ingest_time_us,
+        )
     )
 
 

@@ -20,16 +20,17 @@ A refusal, which doesn't name the symbol; nothing acknowledges a subscription:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Raw, Struct
 
 from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Secret
-from ingest.venues.reading import LATEST_US, MALFORMED, plain_decimal, read_object
+from ingest.venues.reading import MALFORMED, parse_rows, plain_decimal, read_object
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
+from tickplant.trade_rules import check_trade
 
 LIMITS: Final = Limits(
     symbols_per_connection=50,
@@ -46,7 +47,7 @@ class _Trade(Struct, gc=False):
 
     s: str
     p: Any
-    t: Annotated[int, Meta(gt=0, lt=LATEST_US // 1000)]
+    t: int
     v: Any
 
 
@@ -55,7 +56,13 @@ class _Message(Struct, gc=False):
     data: list[_Trade] | None = None
 
 
+class _Rows(Struct, gc=False):
+    data: list[Raw] = []
+
+
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_decode_rows = msgspec.json.Decoder(_Rows).decode
+_decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -104,12 +111,15 @@ class Finnhub:
         try:
             message = _decode(frame)
         except MALFORMED as error:
-            return self._explain(frame, error)
+            return self._explain(frame, error, ingest_time_us)
         if message.type != "trade":
-            return self._explain(frame, None)
+            return self._explain(frame, None, ingest_time_us)
         if message.data is None:
             raise PoisonError("a frame of trades without trades")
-        return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+        try:
+            return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+        except PoisonError:
+            return _parse_rows(frame, ingest_time_us)
 
     def history_path(self, gap: Gap) -> str:
         """Raise, as there is none: a venue that isn't numbered has no gaps that could be named."""
@@ -119,7 +129,7 @@ class Finnhub:
         """Raise, as there is none."""
         raise NotImplementedError("Finnhub has no history of single trades")
 
-    def _explain(self, frame: bytes, error: Exception | None) -> Parsed:
+    def _explain(self, frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
         """Say what a frame is that is not of trades of the usual shape."""
         message = read_object(frame)
         kind = message.get("type")
@@ -128,20 +138,28 @@ class Finnhub:
         if kind == "error":
             return Refused(str(message.get("msg", "no reason given")).replace(self._api_key, _HIDDEN))
         if error is not None and kind == "trade":
+            if isinstance(message.get("data"), list):
+                return _parse_rows(frame, ingest_time_us)
             raise PoisonError(f"trades of another shape: {error}") from error
         return ()
+
+
+def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:
+    return parse_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
 
 
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
     if not trade.s:
         raise PoisonError("a trade without its symbol")
-    return Trade(
-        Finnhub.name,
-        trade.s,
-        0,
-        plain_decimal(trade.p, "price"),
-        plain_decimal(trade.v, "size"),
-        None,
-        trade.t * 1000,
-        ingest_time_us,
+    return check_trade(
+        Trade(
+            Finnhub.name,
+            trade.s,
+            0,
+            plain_decimal(trade.p, "price"),
+            plain_decimal(trade.v, "size"),
+            None,
+            trade.t * 1000,
+            ingest_time_us,
+        )
     )

@@ -49,7 +49,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
 from ingest.venues.reading import (
@@ -57,12 +57,14 @@ from ingest.venues.reading import (
     TRADE_ID,
     check_time_us,
     microseconds,
+    parse_rows,
     plain_decimal,
     read_object,
 )
 from tickplant.errors import PoisonError
 from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
+from tickplant.trade_rules import check_trade
 
 RowT = TypeVar("RowT")
 
@@ -100,6 +102,10 @@ class _Message(Struct, gc=False):
     data: list[_Trade] | None = None
 
 
+class _Rows(Struct, gc=False):
+    data: list[Raw] = []
+
+
 class _PastTrade(Struct, array_like=True, gc=False):
     """A trade as REST gives it."""
 
@@ -131,6 +137,8 @@ class _Page(Struct, Generic[RowT], gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_decode_rows = msgspec.json.Decoder(_Rows).decode
+_decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _decode_page = msgspec.json.Decoder(_Page[_PastTrade], float_hook=str).decode
 _decode_klines = msgspec.json.Decoder(_Page[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
@@ -174,12 +182,15 @@ class Kraken:
         try:
             message = _decode(frame)
         except MALFORMED as error:
-            return _explain(frame, error)
+            return _explain(frame, error, ingest_time_us)
         if message.channel != "trade":
-            return _explain(frame, None)
+            return _explain(frame, None, ingest_time_us)
         if message.data is None:
             raise PoisonError("a frame of trades without trades")
-        return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+        try:
+            return tuple([_trade(trade, ingest_time_us) for trade in message.data])
+        except PoisonError:
+            return _parse_rows(frame, ingest_time_us)
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the trades from the last one before the gap, or a little earlier."""
@@ -242,19 +253,25 @@ def _kline(row: _Kline) -> Kline:
     return Kline(check_time_us(row.time * 1_000_000), open_, high, low, close, volume, row.trade_count)
 
 
+def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:
+    return parse_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
+
+
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
     side = _SIDES.get(trade.side)
     if trade.trade_id is None or side is None or not trade.symbol or trade.timestamp is None:
         raise PoisonError("a trade without its id, symbol, time or side")
-    return Trade(
-        Kraken.name,
-        trade.symbol,
-        trade.trade_id,
-        plain_decimal(trade.price, "price"),
-        plain_decimal(trade.qty, "size"),
-        side,
-        microseconds(trade.timestamp),
-        ingest_time_us,
+    return check_trade(
+        Trade(
+            Kraken.name,
+            trade.symbol,
+            trade.trade_id,
+            plain_decimal(trade.price, "price"),
+            plain_decimal(trade.qty, "size"),
+            side,
+            microseconds(trade.timestamp),
+            ingest_time_us,
+        )
     )
 
 
@@ -279,7 +296,7 @@ def _seconds_to_us(seconds: object) -> int:
     return check_time_us(int(whole + fraction[:6].ljust(6, "0")))
 
 
-def _explain(frame: bytes, error: Exception | None) -> Parsed:
+def _explain(frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
     """Say what a frame is that is not of trades of the usual shape."""
     message = read_object(frame)
     refusal = message.get("error") or message.get("Error")
@@ -291,6 +308,8 @@ def _explain(frame: bytes, error: Exception | None) -> Parsed:
     if message.get("channel") == "heartbeat":
         return Heartbeat()
     if error is not None and message.get("channel") == "trade":
+        if isinstance(message.get("data"), list):
+            return _parse_rows(frame, ingest_time_us)
         raise PoisonError(f"trades of another shape: {error}") from error
     return ()
 

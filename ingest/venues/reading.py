@@ -1,23 +1,23 @@
 """What reading JSON from a venue takes besides decoding it: exact numbers, times, and broken input."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Raw
 
+from ingest.venues.base import BadRow, Partial
 from tickplant.errors import PoisonError
-from tickplant.market import MAX_DECIMAL_CHARS, check_decimal, is_decimal
+from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
+from tickplant.trade_rules import MAX_TRADE_ID, fault_of_time
 
 MALFORMED: Final = (ValueError, RecursionError)
 """What msgspec raises on bad input: its own errors, of bytes that are not UTF-8, and of endless nesting."""
 
-TRADE_ID: Final = Meta(ge=0, le=2**63 - 2)
-"""What fits into the ledger of ids, with a number to spare for exclusive bounds."""
-
-LATEST_US: Final = 4_102_444_800_000_000
-"""The begin of the year 2100: a time from then on is a mistake, and would close every open candle."""
+TRADE_ID: Final = Meta(ge=0, le=MAX_TRADE_ID)
+"""The bounds of an id."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -80,6 +80,30 @@ def check_time_us(time_us: int) -> int:
     Raises:
         PoisonError: it is not a time at which a trade can have happened.
     """
-    if not 0 < time_us < LATEST_US:
-        raise PoisonError(f"a time before 1970 or after 2100: {time_us} us since the epoch")
+    fault = fault_of_time(time_us)
+    if fault is not None:
+        raise PoisonError(fault)
     return time_us
+
+
+def parse_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> Partial:
+    """Parse the rows of a message each on its own, since they can't be parsed as a whole.
+
+    Args:
+        rows: their texts.
+        parse: gives the trade of one row, or raises what `MALFORMED` has, or PoisonError.
+
+    Raises:
+        PoisonError: no row is good; the message is the first row's.
+    """
+    trades, bad_rows = [], []
+    for row in rows:
+        try:
+            trades.append(parse(row))
+        except PoisonError as error:
+            bad_rows.append(BadRow(bytes(row), str(error)))
+        except MALFORMED as error:
+            bad_rows.append(BadRow(bytes(row), f"a trade of another shape: {error}"))
+    if not trades:
+        raise PoisonError(bad_rows[0].reason if bad_rows else "a message without rows")
+    return Partial(tuple(trades), tuple(bad_rows))

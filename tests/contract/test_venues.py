@@ -32,14 +32,15 @@ from ingest.venues.base import (
     Heartbeat,
     Notice,
     Parsed,
+    Partial,
     Refused,
     Secret,
     Subscribed,
     Venue,
 )
-from ingest.venues.reading import LATEST_US
 from tickplant.errors import FatalError, PoisonError
-from tickplant.market import Trade, is_decimal
+from tickplant.market import Trade
+from tickplant.trade_rules import fault_of
 from tickplant.wire import decode_trades, encode_trades
 
 KEY: Final = "key-that-must-not-show"
@@ -52,7 +53,7 @@ NOTICES: Final[dict[str, type[Notice]]] = {
     "refusal": Refused,
     "closing": Closing,
 }
-FRAME_ROLES: Final = {"trade", *NOTICES, "other", "broken"}
+FRAME_ROLES: Final = {"trade", "partial", *NOTICES, "other", "broken"}
 HISTORY_ROLES: Final = {"history", "broken history", "busy history"}
 
 
@@ -121,6 +122,18 @@ def test_a_recorded_frame_gives_what_it_should(venue: Venue, line: Recorded) -> 
     assert venue.parse_frame(line.frame.encode(), RECEIVED_US) == parsed  # whatever came between
 
 
+@pytest.mark.parametrize(("venue", "line"), recorded({"partial"}))
+def test_a_bad_row_takes_none_of_its_neighbours_along(venue: Venue, line: Recorded) -> None:
+    parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
+    assert isinstance(parsed, Partial)
+    assert as_json(parsed.trades) == line.gives["trades"]
+    assert len(parsed.bad_rows) == len(line.gives["bad_rows"])
+    for bad, pattern in zip(parsed.bad_rows, line.gives["bad_rows"], strict=True):
+        assert re.search(pattern, bad.reason)
+        assert bad.payload in line.frame.encode()
+    check(venue, parsed)
+
+
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken"}))
 def test_a_broken_frame_is_refused_with_its_reason(venue: Venue, line: Recorded) -> None:
     with pytest.raises(PoisonError, match=line.gives):
@@ -151,15 +164,12 @@ def check(venue: Venue, parsed: Parsed) -> None:
     if isinstance(parsed, Notice):
         msgspec.convert(msgspec.to_builtins(parsed), type(parsed))  # or it has fields of other types
         return
-    assert decode_trades(encode_trades(parsed)) == list(parsed)
-    for trade in parsed:
+    trades = parsed.trades if isinstance(parsed, Partial) else parsed
+    assert decode_trades(encode_trades(trades)) == list(trades)
+    for trade in trades:
         assert trade.venue == venue.name
-        assert trade.symbol
-        assert 0 <= trade.trade_id < 2**63 - 1
+        assert fault_of(trade) is None
         assert venue.numbered or (trade.trade_id, trade.side) == (0, None)
-        assert is_decimal(trade.price)
-        assert is_decimal(trade.size)
-        assert 0 < trade.event_time_us < LATEST_US
         assert trade.ingest_time_us == RECEIVED_US
 
 
