@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
+from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope, Send
 
 from api.choices import choices
 from db.pool import OUTAGE as DATABASE_OUTAGE
@@ -117,6 +119,18 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
         media_type=MEDIA_TYPE,
         headers=problem.headers,
     )
+
+
+async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answer a request, or the handshake of a websocket, with a problem outside of any route."""
+    kind = "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
+    body = msgspec.json.encode(problem.document())
+    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **problem.headers}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    start: Any = {"type": f"{kind}.start", "status": problem.status, "headers": encoded}
+    end: Any = {"type": f"{kind}.body", "body": body}
+    await send(start)
+    await send(end)
 
 
 def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Problem:

@@ -16,6 +16,7 @@ from api.connections import Connections
 from api.directory import Directory
 from api.health import Health
 from api.history import History
+from api.host_check import host_checked
 from api.live.door import MESSAGE_BYTES, Door, Limits
 from api.live.hub import Hub
 from api.live.outlet import OutletProtocol
@@ -27,6 +28,7 @@ from db.alert_wishes import read_unarrived_alerts
 from db.bot_switch import read_unarrived
 from db.pool import Pool, open_pool
 from tickplant.errors import FatalError
+from tickplant.hosts import Hosts
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis
 from tickplant.webhooks import WebhookSettings
@@ -48,6 +50,7 @@ async def run(
     partitions: int,
     symbols: Sequence[SymbolId],
     origins: Sequence[str],
+    hosts: Sequence[str],
     max_clients: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
@@ -74,7 +77,7 @@ async def run(
                 webhooks=webhooks,
                 stop=stop,
             ) as services,
-            serving(services, listener, origins=origins) as address,
+            serving(services, listener, origins=origins, hosts=Hosts([*hosts, host.lower()])) as address,
         ):
             _log.info("serving on %s", address)
             await stop.wait()
@@ -151,7 +154,7 @@ async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def serving(
-    services: Services, listener: socket.socket, *, origins: Sequence[str] = ()
+    services: Services, listener: socket.socket, *, origins: Sequence[str] = (), hosts: Hosts | None = None
 ) -> AsyncIterator[str]:
     """Serve meanwhile; yields the address, and stops gracefully at the end.
 
@@ -159,10 +162,12 @@ async def serving(
         services: what the routes use.
         listener: a listening socket.
         origins: whose pages may read answers, besides the API's own; `*` for any.
+        hosts: what is answered to; loopback names and IP addresses if not given.
     """
+    app = create_app(services, origins=origins)
     server = _Server(
         uvicorn.Config(
-            measured(create_app(services, origins=origins)),
+            measured(host_checked(app, hosts or Hosts())),
             ws=OutletProtocol,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
@@ -171,6 +176,7 @@ async def serving(
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             timeout_graceful_shutdown=_STOP_S,
         )
     )

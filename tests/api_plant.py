@@ -22,6 +22,7 @@ from api.service import bind, open_services, serving
 from db.commit import Rows
 from tickplant import wire
 from tickplant.clock import now_us
+from tickplant.hosts import Hosts
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
@@ -247,6 +248,7 @@ async def running_plant(
     limits: Limits | None = None,
     symbols: Sequence[SymbolId] = (BTC, ETH),
     origins: Sequence[str] = (),
+    hosts: Sequence[str] = (),
     alerts_per_user: int = 100,
     webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
     database_read_url: str | None = None,
@@ -265,7 +267,7 @@ async def running_plant(
             webhooks=webhooks,
             stop=asyncio.Event(),
         ) as services,
-        serving(services, listener, origins=origins) as address,
+        serving(services, listener, origins=origins, hosts=Hosts(hosts)) as address,
     ):
         plant = Plant(address, services, redis_url, database_url)
         try:

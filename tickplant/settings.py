@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
+from tickplant.hosts import parse_pattern
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 from tickplant.paper import BPS, Amount, Rules, parse_number
@@ -131,6 +132,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
+    api_hosts: tuple[str, ...] = ()
+    """Host names that the API answers to besides loopback names and IP addresses; `*` for any."""
     api_origins: tuple[str, ...] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
@@ -284,6 +287,8 @@ def _parse(name: str, kind: Any, text: str) -> Any:
         for word in words:
             parse_allowed(word)
         return tuple(words)
+    if name == "api_hosts":
+        return tuple(parse_pattern(word) for word in words)
     if name == "api_origins":
         return tuple(words)
     if name in ("data", "kafka_properties"):

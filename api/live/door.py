@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import msgspec
 from litestar import WebSocket
 from msgspec import Struct
 
@@ -15,7 +14,7 @@ from api.live.hub import Hub
 from api.live.outlet import EXTENSION, WebsocketOutlet
 from api.live.protocol import Close
 from api.live.session import Session
-from api.problems import MEDIA_TYPE, Problem, busy, problem_of
+from api.problems import Problem, busy, problem_of, send_problem
 from tickplant import metrics
 
 _log = logging.getLogger(__name__)
@@ -111,9 +110,4 @@ class Door:
 async def _turn_away(socket: Socket, problem: Problem) -> None:
     """Answer the handshake with a problem document."""
     metrics.API_TURNED_AWAY.labels(problem.code).inc()
-    headers = [(b"content-type", MEDIA_TYPE.encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    start: Any = {"type": "websocket.http.response.start", "status": problem.status, "headers": headers}
-    body: Any = {"type": "websocket.http.response.body", "body": msgspec.json.encode(problem.document())}
-    await socket.send(start)
-    await socket.send(body)
+    await send_problem(socket.scope, socket.send, problem)

@@ -13,6 +13,7 @@ from containers import REPOSITORY, image_of, read_services
 
 from db.roles import GRAFANA, SERVICE
 from tickplant.cli import COMMANDS
+from tickplant.hosts import Hosts
 from tickplant.settings import Settings, read_settings, variable
 
 SERVICES = read_services()
@@ -210,7 +211,7 @@ def prepare(tmp_path: Path) -> Callable[[bool], Path]:
 def settings_of(service: str, root: Path) -> Settings:
     """Read the settings of a service as it does, but from other folders."""
     values = {
-        name: str(value).replace("/run/", f"{root}/")
+        name: re.sub(r"\$\{\w+:-(.*?)\}", r"\1", str(value)).replace("/run/", f"{root}/")
         for name, value in SERVICES[service]["environment"].items()
         if value is not None
     }
@@ -265,6 +266,13 @@ def test_venues_addresses_may_be_changed(
 ) -> None:
     monkeypatch.setenv("TICKPLANT_BINANCE_WS_URL", "wss://stream.example.org")
     assert settings_of("ingest", prepare(False)).binance_ws_url == "wss://stream.example.org"
+
+
+def test_the_api_answers_to_the_names_of_the_services_in_front_of_it(prepare: Callable[[bool], Path]) -> None:
+    hosts = Hosts(settings_of("api", prepare(False)).api_hosts)
+    assert hosts.admit("api:8080")
+    assert hosts.admit("proxy:8080")
+    assert not hosts.admit("evil.example:8080")
 
 
 def test_roles_take_all_settings_but_what_compose_decides() -> None:

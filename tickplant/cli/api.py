@@ -14,8 +14,8 @@ The page is at /, and the description of the API at /docs.
 """
 
 EXAMPLES: Final = """\
-settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_ORIGINS, TICKPLANT_API_MAX_CLIENTS,
-  TICKPLANT_ALERTS_PER_USER, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
+settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_HOSTS, TICKPLANT_API_ORIGINS,
+  TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
   a running `tickplant up`), TICKPLANT_DATABASE_READ_URL, TICKPLANT_LOG_LEVEL
 
@@ -49,6 +49,7 @@ def run(args: Namespace) -> int:
             partitions=settings.partitions,
             symbols=settings.symbols,
             origins=settings.api_origins,
+            hosts=settings.api_hosts,
             max_clients=settings.api_max_clients,
             alerts_per_user=settings.alerts_per_user,
             webhooks=settings.webhooks,
