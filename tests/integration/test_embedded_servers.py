@@ -1,10 +1,13 @@
 """The embedded servers: start, kill, restart with data, and one instance a folder."""
 
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from signal import SIGTERM
 
@@ -14,7 +17,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.embedded import PostgresServer, RedisServer, Source
 from tickplant.embedded.folder import Folder
 from tickplant.embedded.server import Server
 from tickplant.errors import FatalError
@@ -140,6 +143,55 @@ async def test_servers_from_wheels_run_where_root_is_refused_and_paths_are_long(
         assert await _query(server.url, "select 1") == 1
     finally:
         await server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's servers run as that user")
+@pytest.mark.parametrize(("source", "umask"), [("auto", 0o022), ("wheels", 0o077)])
+async def test_data_below_a_folder_closed_to_the_servers_user_are_opened_again(
+    tmp_path: Path, source: Source, umask: int
+) -> None:
+    tmp_path.chmod(0o700)
+    before = os.umask(umask)
+    try:
+        for number in (1, 2):
+            server = PostgresServer(tmp_path / "postgres", source=source)
+            await server.start()
+            try:
+                await _query(server.url, f"create table start_{number} as select 1")
+                assert await _query(server.url, "select count(*) from start_1") == 1
+            finally:
+                await server.stop()
+        home = tmp_path / "postgres" / "home"
+        shutil.rmtree(home.readlink())
+        with pytest.raises(FatalError, match=r"are gone: bring that folder back, or remove .*/postgres/home"):
+            await PostgresServer(tmp_path / "postgres", source=source).start()
+    finally:
+        os.umask(before)
+
+
+async def test_a_first_start_that_is_interrupted_leaves_no_process(server_folder: Path) -> None:
+    folder = server_folder / "interrupted"
+    server = PostgresServer(folder)
+    starting = asyncio.create_task(server.start())
+    while not (new := (folder / "home").resolve() / "data.new").exists():
+        await asyncio.sleep(0.005)
+    assert _processes_that_name(new)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not _processes_that_name(new)
+    assert not server.folder.is_locked()
+    await server.start()
+    await server.stop()
+
+
+def _processes_that_name(path: Path) -> list[str]:
+    """Return the command lines that hold a path."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            lines.append(file.read_text())
+    return [line for line in lines if str(path) in line]
 
 
 async def test_data_of_another_major_version_are_refused_with_what_to_do(tmp_path: Path) -> None:

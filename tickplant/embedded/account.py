@@ -39,13 +39,15 @@ def can(account: Account, test: str, path: Path) -> bool:
     Args:
         account: the user.
         test: what, as the command `test` writes it, such as `-w`.
-        path: the path.
+        path: the path without links: one that lies in a folder closed to the user may lead to an open place.
 
     Raises:
         FatalError: this process can't become that user.
     """
     argv = command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
-    ended = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/")  # noqa: S603
+    ended = subprocess.run(  # noqa: S603
+        argv, capture_output=True, text=True, check=False, cwd="/", start_new_session=True
+    )
     if ended.stderr:
         raise FatalError(
             f"PostgreSQL refuses to run as root, and here root {ended.stderr.strip()}:"
@@ -69,15 +71,31 @@ def reachable_programs(binaries: PostgresBinaries, account: Account | None) -> P
     copy = _SHARED / f"{package.name}-{binaries.version.partition(' ')[2]}"
     if not copy.exists():
         new = Path(tempfile.mkdtemp(prefix="copy-", dir=_create_shared()))
-        new.chmod(0o755)
-        shutil.copytree(binaries.bin.parent, new / package.name / "pginstall")
-        libraries = package.with_name(package.name + ".libs")  # the programs look for them beside the package
-        if libraries.exists():
-            shutil.copytree(libraries, new / libraries.name)
-        new.rename(copy)
+        try:
+            shutil.copytree(binaries.bin.parent, new / package.name / "pginstall")
+            libraries = package.with_name(package.name + ".libs")  # the programs look for them beside it
+            if libraries.exists():
+                shutil.copytree(libraries, new / libraries.name)
+            _open(new, *new.rglob("*"))
+            try:
+                new.rename(copy)
+            except OSError:
+                if not copy.exists():  # otherwise another process was first
+                    raise
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
     return copy / package.name / "pginstall" / "bin"
 
 
 def _create_shared() -> Path:
-    _SHARED.mkdir(mode=0o755, parents=True, exist_ok=True)
+    _SHARED.mkdir(parents=True, exist_ok=True)
+    _SHARED.chmod(_SHARED.stat().st_mode | 0o011)
     return _SHARED
+
+
+def _open(*paths: Path) -> None:
+    """Let everybody read folders and files of ours, and run what root may run, whatever the umask was."""
+    for path in paths:
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if mode & 0o100 else 0o444))

@@ -178,7 +178,9 @@ def _package(name: str) -> Path | None:
 
 def _version_output(program: Path) -> str:
     try:
-        return subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10).stdout  # noqa: S603
+        return subprocess.run(  # noqa: S603
+            [program, "--version"], capture_output=True, text=True, timeout=10, start_new_session=True
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""  # not a program for this machine
 

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGKILL, SIGTERM, Signals
 from typing import IO, Final, NamedTuple
+
+from tickplant.errors import FatalError
 
 _HERE: Final = Path(__file__).parent
 _POLL_S: Final = 0.01
@@ -123,3 +125,45 @@ class Child:
                 continue
         self.send(SIGKILL)
         await self.wait()
+
+
+async def run_to_end(
+    argv: Sequence[str | Path],
+    *,
+    account: Account | None,
+    environment: Mapping[str, str],
+    lock: int,
+    text: str = "",
+) -> None:
+    """Run a program to its end; when the caller is cancelled, it is killed with all that it has started.
+
+    Args:
+        argv: the program's full path and its arguments.
+        account: the user it runs as; None keeps this process's.
+        environment: its variables.
+        lock: a file that it keeps open.
+        text: its standard input.
+
+    Raises:
+        FatalError: it failed; the message holds its last words.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command(argv, death=SIGTERM, account=account),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        pass_fds=[lock],
+        cwd="/",
+        start_new_session=True,  # Ctrl-C in the terminal is this process's to handle
+    )
+    try:
+        output, _ = await process.communicate(text.encode())
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        said = output.decode(errors="replace").strip()[-2000:]
+        raise FatalError(f"{argv[0]} failed:\n{said}")

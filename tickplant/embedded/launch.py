@@ -27,7 +27,10 @@ def main() -> None:
     arm(death)  # armed last: a change of user disarms it
     if os.getppid() != parent:
         sys.exit("the parent has ended")
-    os.execv(sys.argv[5], sys.argv[5:])  # noqa: S606
+    try:
+        os.execv(sys.argv[5], sys.argv[5:])  # noqa: S606
+    except OSError as error:
+        sys.exit(f"can't run {sys.argv[5]}: {error.strerror}")
 
 
 def _death_signal() -> Callable[[int], object]:

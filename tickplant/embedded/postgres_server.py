@@ -1,17 +1,15 @@
 """An embedded PostgreSQL server, with TimescaleDB where it is installed."""
 
-import asyncio
 import os
 import shutil
 import subprocess
-from itertools import chain
 from pathlib import Path
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGINT, Signals
 from typing import ClassVar, Final
 
 from tickplant.embedded.account import can, create_elsewhere, reachable_programs, server_account
 from tickplant.embedded.binaries import PostgresBinaries, Source, find_postgres
-from tickplant.embedded.child import Account, command
+from tickplant.embedded.child import Account, run_to_end
 from tickplant.embedded.folder import LOOPBACK, explained, write_private
 from tickplant.embedded.server import Server, environment
 from tickplant.errors import FatalError
@@ -93,14 +91,14 @@ class PostgresServer(Server):
         """The data directory; behind a link where the server's user can't reach the folder."""
         return (self.folder.path / "home").resolve() / "data"
 
-    async def _prepare(self) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
         binaries = self.binaries
         account = server_account(self._data)
         with explained(self.folder.path):
             self._create_home(account)
             programs = reachable_programs(binaries, account)
         if not self._data.exists():
-            await self._create_data(programs, account)
+            await self._create_data(programs, account, lock)
         self._remove_stale_pid()
         self._configure(account)
         return [programs / "postgres", "-D", self._data], account
@@ -109,44 +107,45 @@ class PostgresServer(Server):
         """Create the server's own folder where its user can reach it.
 
         Raises:
-            FatalError: it exists already and can't be reached.
+            FatalError: there are data that the user can't reach, or the data are gone.
         """
         home = self.folder.path / "home"
-        fresh = not home.exists()
-        if fresh:
-            home.unlink(missing_ok=True)  # a link whose target is gone
-            home.mkdir(mode=0o700)
+        if home.is_symlink() and not home.exists():
+            raise FatalError(
+                f"the data that {home} leads to, in {home.readlink()}, are gone: bring that folder back,"
+                f" or remove {home} to begin with an empty database"
+            )
+        home.mkdir(mode=0o700, exist_ok=True)
         if account is None:
             return
-        if fresh:
-            os.chown(home, *account)
-        if can(account, "-w", home):
+        place, has_data = home.resolve(), self._data.exists()
+        if not has_data:
+            os.chown(place, *account)
+        if can(account, "-w", place):
             return
-        if not fresh:
+        if has_data:
             raise FatalError(
                 f"PostgreSQL refuses to run as root, and user {account.uid}, which it runs as instead, can't"
-                f" reach {home}: move it to a place open to that user, or run tickplant as its owner"
+                f" reach {place}: move it to a place open to that user, or run tickplant as its owner"
             )
-        home.rmdir()
-        home.symlink_to(create_elsewhere(account))
+        elsewhere = create_elsewhere(account)
+        home.unlink() if home.is_symlink() else shutil.rmtree(home)
+        home.symlink_to(elsewhere)
 
-    async def _create_data(self, programs: Path, account: Account | None) -> None:
+    async def _create_data(self, programs: Path, account: Account | None, lock: int) -> None:
         """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
         new = self._data.with_name("data.new")
         secret = self._data.with_name("secret")
         with explained(new):
             shutil.rmtree(new, ignore_errors=True)
             _write_as(account, secret, self.folder.password())
+        initdb: list[str | Path] = [programs / "initdb", "-D", new, "-U", NAME, f"--pwfile={secret}"]
+        initdb += ["--auth=scram-sha-256", "-E", "UTF8", "--no-locale"]
+        single: list[str | Path] = [programs / "postgres", "--single", "-D", new, "postgres"]
         try:
-            await _run(
-                programs / "initdb",
-                ["-D", str(new), "-U", NAME, f"--pwfile={secret}", "--auth=scram-sha-256"],
-                ["-E", "UTF8", "--no-locale"],
-                account=account,
-            )
+            await run_to_end(initdb, account=account, environment=environment(), lock=lock)
             statement = f"create database {NAME};\n"
-            single = ["--single", "-D", str(new), "postgres"]
-            await _run(programs / "postgres", single, account=account, text=statement)
+            await run_to_end(single, account=account, environment=environment(), lock=lock, text=statement)
         finally:
             secret.unlink(missing_ok=True)
         new.rename(self._data)
@@ -197,27 +196,11 @@ def _is_postgres(pid: str) -> bool:
     except (OSError, ValueError):
         pass
     try:
-        return "postgres" in subprocess.run(argv, capture_output=True, text=True, check=False).stdout  # noqa: S603
+        return (
+            "postgres"
+            in subprocess.run(  # noqa: S603
+                argv, capture_output=True, text=True, check=False, start_new_session=True
+            ).stdout
+        )
     except OSError:
         return False
-
-
-async def _run(program: Path, *arguments: list[str], account: Account | None, text: str = "") -> None:
-    """Run a program to its end, with the text as its input.
-
-    Raises:
-        FatalError: it failed; the message holds its last words.
-    """
-    argv: list[str | Path] = [program, *chain.from_iterable(arguments)]
-    process = await asyncio.create_subprocess_exec(
-        *command(argv, death=SIGTERM, account=account),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment(),
-        cwd="/",
-    )
-    output, _ = await process.communicate(text.encode())
-    if process.returncode != 0:
-        said = output.decode(errors="replace").strip()[-2000:]
-        raise FatalError(f"{program} failed:\n{said}")

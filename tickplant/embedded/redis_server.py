@@ -69,7 +69,7 @@ class RedisServer(Server):
         """The program's version and path."""
         return f"{self.binary.version} ({self.binary.path})"
 
-    async def _prepare(self) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
         path = self.folder.path / "redis.conf"
         quoted = str(self.folder.path).replace("\\", "\\\\").replace('"', '\\"')
         with explained(path):

@@ -40,8 +40,12 @@ class Server(ABC):
         """Which program and version it is, and what it can do."""
 
     @abstractmethod
-    async def _prepare(self) -> tuple[list[str | Path], Account | None]:
-        """Create what is missing in the folder; return the command and the user to run it as."""
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+        """Create what is missing in the folder; return the command and the user to run it as.
+
+        Args:
+            lock: the folder's lock, for processes that write to the folder to keep open.
+        """
 
     @abstractmethod
     async def _is_ready(self) -> bool:
@@ -85,7 +89,7 @@ class Server(ABC):
         lock = await self.folder.lock()
         try:
             self._port = self._port or self.folder.choose_port()
-            argv, account = await self._prepare()
+            argv, account = await self._prepare(lock)
             self._stopping = False
             self._spawn(argv, account, lock)
         finally:
