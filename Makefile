@@ -11,6 +11,9 @@ ARGS ?=
 # Locks for all platforms, without the addresses of package indexes.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 
+# Holds Ctrl-C back while Python starts, where the system can do that; tickplant lets it through.
+HOLD_CTRL_C := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench lock clean
 
@@ -22,7 +25,7 @@ setup: ## install everything into .venv, from requirements.lock; nothing to do t
 	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV)
 
 demo: setup ## run the whole plant on live trades, or made-up ones where the venue can't be reached
-	@$(RUN) -P -m tickplant up --demo
+	@$(HOLD_CTRL_C) $(RUN) -P -m tickplant up --demo
 
 test: setup ## run every test against real servers
 	@$(RUN) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))

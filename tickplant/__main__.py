@@ -1,7 +1,25 @@
-"""`python -m tickplant`: the same as the command `tickplant`."""
+"""The command `tickplant`; the same as `python -m tickplant`."""
 
 import sys
 
-from tickplant.cli import main
+try:
+    from signal import SIG_DFL, SIG_UNBLOCK, SIGINT, default_int_handler, getsignal, pthread_sigmask, signal
 
-sys.exit(main())
+    # Ctrl-C ends the process as the system does, with no traceback out of an import, until a loop takes it.
+    if getsignal(SIGINT) is default_int_handler:
+        signal(SIGINT, SIG_DFL)
+    # Whoever started this may have held Ctrl-C back, for Python itself prints a traceback while it starts.
+    pthread_sigmask(SIG_UNBLOCK, [SIGINT])
+except KeyboardInterrupt:
+    sys.exit(130)
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    from tickplant import cli
+
+    return cli.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

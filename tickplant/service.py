@@ -9,6 +9,7 @@ from signal import SIGINT, SIGTERM, Signals
 from typing import NoReturn
 
 from tickplant.errors import FatalError
+from tickplant.interrupts import kept_sigint
 from tickplant.logs import set_up_logs
 from tickplant.settings import Settings
 
@@ -37,7 +38,8 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     set_up_logs(settings.log_level)
     forbid_floats()
     try:
-        asyncio.run(_run(name, main, settings if metrics else None))
+        with kept_sigint():
+            asyncio.run(_run(name, main, settings if metrics else None))
     except BaseExceptionGroup as group:
         raise_fatal(group)
     logger.info("%s has stopped", name)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from signal import SIGINT, SIGKILL
+from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
 from processes import obey_interrupts
@@ -23,11 +23,11 @@ SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if
 class Up:
     """A running `tickplant up`."""
 
-    def __init__(self, data: Path, *words: str, **environment: str) -> None:
+    def __init__(self, data: Path, *words: str, prefix: tuple[str, ...] = (), **environment: str) -> None:
         self.data = data
         self.output = ""
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
+            [*prefix, sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
@@ -175,6 +175,46 @@ def test_an_up_that_ends_at_once_leaves_nothing_behind(start_up: Start, capture:
         up.send(SIGINT)
     assert up.wait() in (-SIGKILL, 128 + SIGINT)
     wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in children))
+
+
+MOMENTS = (
+    None,
+    r"^tickplant \| http://",
+    r"^redis +\| ",
+    "initdb",
+    r"^postgres +\| ran migration",
+    r"^worker +\| .*partition 0 taken",
+    "stopping",
+)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_at_any_moment_leaves_no_process_and_prints_no_traceback(
+    server_folder: Path, capture: Path, moment: str | None
+) -> None:
+    data = server_folder / "interrupted up"
+    up = Up(data, "--replay", str(capture), prefix=("env", "--block-signal=INT"))
+    try:
+        if moment == "initdb":
+            wait_until(lambda: any(data.glob("**/data.new")))
+        elif moment == "stopping":
+            up.read_until(MOMENTS[1] or "")
+            up.send(SIGTERM)
+            up.read_until("stopping; press Ctrl-C again")
+        elif moment is not None:
+            up.read_until(moment)
+        up.send(SIGINT)
+        assert up.wait() in (0, -SIGINT, 128 + SIGINT), up.output
+        assert "Traceback" not in up.output
+        assert "Exception" not in up.output
+        wait_until(lambda: not any(str(data) in command_line(pid) for pid in all_processes()))
+    finally:
+        up.close()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+def all_processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
 def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start, capture: Path) -> None:

@@ -1,6 +1,5 @@
 """`tickplant audit`: what is stored, compared with what it should be."""
 
-import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tickplant import interrupts
 from tickplant.cli.reading import find_symbol, open_database
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
@@ -67,11 +67,11 @@ def run(args: Namespace) -> int:
         raise FatalError("--klines needs --symbol: a file of candles doesn't say whose they are")
     settings = read_settings()
     if args.klines:
-        comparison = asyncio.run(_compare(settings, args.symbol, args.klines))
+        comparison = interrupts.run(_compare(settings, args.symbol, args.klines))
         print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
         return 1 if comparison.mismatches else 0
     with _progress() as progress:
-        audits = asyncio.run(_audit(settings, args.symbol, progress))
+        audits = interrupts.run(_audit(settings, args.symbol, progress))
     print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
     return 0 if all(audit.passed for audit in audits) else 1
 

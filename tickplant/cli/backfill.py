@@ -1,6 +1,5 @@
 """`tickplant backfill`: a symbol's past, fetched from its venue."""
 
-import asyncio
 import logging
 import math
 import sys
@@ -8,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from tickplant import interrupts
 from tickplant.cli.reading import parse_time
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
@@ -72,7 +72,7 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:
-        return asyncio.run(_backfill(settings, args.symbol, args.start, end))
+        return interrupts.run(_backfill(settings, args.symbol, args.start, end))
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         return 130

@@ -1,14 +1,16 @@
 """`tickplant backtest`: strategies and the paper bot over stored trades."""
 
 import asyncio
+import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Sequence
+from contextlib import aclosing
 from signal import SIGINT
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from tickplant import interrupts
 from tickplant.cli.progress import row_progress
 from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
@@ -78,7 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    return asyncio.run(_backtest(read_settings(), args))
+    return interrupts.run(_backtest(read_settings(), args))
 
 
 class Stretch(NamedTuple):
@@ -117,7 +119,8 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
         start_us, end_us = stretch.warm_up_us, stretch.end_us
         rows = Selection(symbol=symbol, interval=None, start=time_of(start_us), end=time_of(end_us))
         trades = stream_trades(connection, symbol, start_us=start_us, end_us=end_us, numbered=numbered)
-        with _interruptible() as interrupted, row_progress() as bar:
+        interrupted = _on_interrupt()
+        with row_progress() as bar:
             task = bar.add_task("trades", total=await estimate_rows(connection, rows))
             async with aclosing(trades) as batches:
                 async for batch in batches:
@@ -213,18 +216,14 @@ async def _remembered(
     return found
 
 
-@contextmanager
-def _interruptible() -> Iterator[asyncio.Event]:
-    """Yield what the first Ctrl-C sets; the second ends the process."""
+def _on_interrupt() -> asyncio.Event:
+    """Return what the first Ctrl-C sets from now on; the second ends the process."""
     interrupted = asyncio.Event()
-    loop = asyncio.get_running_loop()
 
     def interrupt() -> None:
+        if interrupted.is_set():
+            os._exit(128 + SIGINT)
         interrupted.set()
-        loop.remove_signal_handler(SIGINT)
 
-    loop.add_signal_handler(SIGINT, interrupt)
-    try:
-        yield interrupted
-    finally:
-        loop.remove_signal_handler(SIGINT)
+    asyncio.get_running_loop().add_signal_handler(SIGINT, interrupt)
+    return interrupted

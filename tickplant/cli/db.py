@@ -1,11 +1,11 @@
 """`tickplant db status`: what lies in the database, what is done to it, and who works on what."""
 
-import asyncio
 import time
 from argparse import ArgumentParser, Namespace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
@@ -52,8 +52,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     settings = read_settings()
-    status = asyncio.run(_read_status(settings))
-    lags, reason = asyncio.run(_read_lags(settings, status.leases))
+    status = interrupts.run(_read_status(settings))
+    lags, reason = interrupts.run(_read_lags(settings, status.leases))
     if args.json:
         print_json(_document(status, lags, reason))
     else:

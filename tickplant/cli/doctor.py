@@ -1,8 +1,9 @@
 """`tickplant doctor`: what is wrong, and how to mend it."""
 
-import asyncio
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
+
+from tickplant import interrupts
 
 if TYPE_CHECKING:
     from tickplant.cli.checks import Finding
@@ -38,7 +39,7 @@ def run(args: Namespace) -> int:
 
     settings, findings = check_settings()
     if settings is not None:
-        findings += asyncio.run(check_surroundings(settings)) + check_kafka(settings)
+        findings += interrupts.run(check_surroundings(settings)) + check_kafka(settings)
     for finding in findings:
         _print(finding)
     failures = sum(finding.level == "fail" for finding in findings)

@@ -1,6 +1,5 @@
 """`tickplant export`: stored trades or candles as CSV or JSON lines."""
 
-import asyncio
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from tickplant import interrupts
 from tickplant.cli.progress import row_progress
 from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
         raise FatalError("--interval goes with candles; trades have none")
     settings = read_settings()
     with _open_output(args.output) as output, row_progress(hidden=_on_terminal(args)) as progress:
-        asyncio.run(_export(settings, args, output, progress))
+        interrupts.run(_export(settings, args, output, progress))
         try:
             output.flush()
         except OSError as error:

@@ -1,8 +1,9 @@
 """`tickplant migrate`: the database's schema."""
 
-import asyncio
 from argparse import ArgumentParser, Namespace
 from typing import Final
+
+from tickplant import interrupts
 
 HELP: Final = "bring the database to this version's schema"
 
@@ -36,7 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    said = asyncio.run(_migrate())
+    said = interrupts.run(_migrate())
     for line in said:
         print(line)
     if not said:

@@ -4,6 +4,8 @@ import asyncio
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
+from tickplant import interrupts
+
 HELP: Final = "run one mirror process: from Redis to Kafka"
 
 DESCRIPTION: Final = """\
@@ -61,7 +63,7 @@ def run(args: Namespace) -> int:
     if args.forget:
         from workers.mirror.forgetting import forget
 
-        asyncio.run(forget(redis_url=redis_url, database_url=database_url, partitions=settings.partitions))
+        interrupts.run(forget(redis_url=redis_url, database_url=database_url, partitions=settings.partitions))
         return 0
     require_kafka(settings)
     from workers.mirror import service

@@ -70,6 +70,7 @@ def run(args: Namespace) -> int:
         FatalError: something can't be started.
     """
     from tickplant.cli.roles import role_settings
+    from tickplant.interrupts import kept_sigint
     from tickplant.settings import read_settings
 
     if not args.replay and (args.once or args.speed):
@@ -78,7 +79,8 @@ def run(args: Namespace) -> int:
         raise FatalError("--demo and --replay exclude each other")
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
-    return asyncio.run(_interruptible(args, settings))
+    with kept_sigint():
+        return asyncio.run(_interruptible(args, settings))
 
 
 async def _interruptible(args: Namespace, settings: "Settings") -> int:

@@ -1,6 +1,5 @@
 """`tickplant verify`: stored candles compared with the venue's own, and mended."""
 
-import asyncio
 import logging
 import sys
 from argparse import ArgumentParser, Namespace
@@ -8,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from tickplant import interrupts
 from tickplant.averages import AverageSpecs
 from tickplant.cli.audit import print_comparison, show_time
 from tickplant.cli.reading import parse_time
@@ -71,7 +71,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     settings = read_settings()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    return asyncio.run(_verify(settings, args))
+    return interrupts.run(_verify(settings, args))
 
 
 async def _verify(settings: Settings, args: Namespace) -> int:

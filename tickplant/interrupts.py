@@ -1,0 +1,52 @@
+"""Ctrl-C: it cancels what runs in an event loop; outside of one it ends the process as the system does."""
+
+import asyncio
+import os
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from signal import SIG_IGN, SIGINT, getsignal, signal
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end; Ctrl-C cancels it, and a second one ends the process at once.
+
+    Raises:
+        KeyboardInterrupt: it was cancelled by Ctrl-C.
+    """
+    interrupted = False
+
+    async def interruptible() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def on_sigint() -> None:
+            nonlocal interrupted
+            if interrupted:
+                os._exit(128 + SIGINT)
+            interrupted = True
+            task.cancel()
+
+        if getsignal(SIGINT) is not SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(SIGINT, on_sigint)
+        return await main
+
+    with kept_sigint():
+        try:
+            return asyncio.run(interruptible())
+        except asyncio.CancelledError:
+            if interrupted:
+                raise KeyboardInterrupt from None
+            raise
+
+
+@contextmanager
+def kept_sigint() -> Iterator[None]:
+    """Put back how Ctrl-C was handled: a loop that is closed leaves Python's own handler, which raises."""
+    before = getsignal(SIGINT)
+    try:
+        yield
+    finally:
+        signal(SIGINT, before)
