@@ -27,7 +27,18 @@ class Up:
         self.data = data
         self.output = ""
         self._process = subprocess.Popen(
-            [*prefix, sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
+            [
+                "env",
+                "--block-signal=INT",
+                sys.executable,
+                "-P",
+                "-m",
+                "tickplant",
+                "up",
+                "--data",
+                str(data),
+                *words,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
@@ -193,7 +204,7 @@ def test_ctrl_c_at_any_moment_leaves_no_process_and_prints_no_traceback(
     server_folder: Path, capture: Path, moment: str | None
 ) -> None:
     data = server_folder / "interrupted up"
-    up = Up(data, "--replay", str(capture), prefix=("env", "--block-signal=INT"))
+    up = Up(data, "--replay", str(capture))
     try:
         if moment == "initdb":
             wait_until(lambda: any(data.glob("**/data.new")))
