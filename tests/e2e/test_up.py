@@ -18,27 +18,18 @@ from processes import obey_interrupts
 from tickplant.embedded.folder import Folder
 
 SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if name in os.environ}
+HOLD_CTRL_C = ("env", "--block-signal=INT")
+"""As `make demo` starts it."""
 
 
 class Up:
     """A running `tickplant up`."""
 
-    def __init__(self, data: Path, *words: str, prefix: tuple[str, ...] = (), **environment: str) -> None:
+    def __init__(self, data: Path, *words: str, **environment: str) -> None:
         self.data = data
         self.output = ""
         self._process = subprocess.Popen(
-            [
-                "env",
-                "--block-signal=INT",
-                sys.executable,
-                "-P",
-                "-m",
-                "tickplant",
-                "up",
-                "--data",
-                str(data),
-                *words,
-            ],
+            [*HOLD_CTRL_C, sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
