@@ -67,14 +67,22 @@ async def apply_roles(connection: asyncpg.Connection, passwords: Passwords) -> l
                 " give it CREATEROLE, or make the logins by hand and unset these"
             )
         return [f"the database user may not create roles; whoever may can run: {how} and migrate again"]
-    statements = [*_rights()]
+    groups: list[str] = []
+    logins_made: list[str] = []
     if may_create:
-        statements[:0] = [f"create role {name} nologin" for name in sorted(missing)]
-        statements += _login(SERVICE, WRITER, passwords.service)
-        statements += _login(GRAFANA, READER, passwords.grafana)
+        groups = [f"create role {name} nologin" for name in sorted(missing)]
+        logins_made = [
+            *_login(SERVICE, WRITER, passwords.service),
+            *_login(GRAFANA, READER, passwords.grafana),
+        ]
         if passwords.grafana is not None:
-            statements += _limits()
-    for statement in statements:
+            logins_made += _limits()
+    for statement in groups:
+        await _execute(connection, statement)
+    async with connection.transaction():  # a reader sees the secret tables at no moment
+        for statement in _rights():
+            await connection.execute(statement)
+    for statement in logins_made:
         await _execute(connection, statement)
     return []
 

@@ -11,6 +11,7 @@ import httpx
 
 from ingest.backfill import Backfill
 from ingest.feed import Feed
+from ingest.gone import remove_gone
 from ingest.history import VenueHistory
 from ingest.publisher import Publisher
 from ingest.rate import Rate
@@ -69,6 +70,7 @@ async def run(
         await publisher.agree_on_partitions()
         async with httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_streams(redis, partitions, stop))
+            tasks.create_task(remove_gone(redis, stop))
             for name, venue in venues.items():
                 address = addresses.get(name, Address())
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)

@@ -1,6 +1,7 @@
 """Inputs that could not be understood, kept for inspection in one capped stream."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from tickplant.redis_client import RedisClient
@@ -8,14 +9,33 @@ from tickplant.streams import DEAD_LETTERS
 
 KEPT: Final = 10_000
 """About how many of them are kept; the oldest go first."""
+KEPT_BYTES: Final = 64 * 1024 * 1024
+"""About how much memory all of them take."""
 MOST_BYTES: Final = 65_536
-"""How much of one payload is kept."""
+"""How much is kept of the payload of one."""
 MOST_TEXT_BYTES: Final = 1_000
-"""How much of a source or a reason is."""
+"""How much is kept of a source or a reason."""
+_MOST_PARTS: Final = 16
+
+# KEYS: dead letters. ARGV: how many are kept, how much memory they take, then fields and values.
+# MEMORY USAGE estimates by a few entries, so that its cost doesn't grow with the stream.
+_KEEP: Final = """
+redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
+local length = redis.call('XLEN', KEYS[1])
+while length > 1 and redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', '5') > tonumber(ARGV[2]) do
+    length = math.floor(length * 3 / 4)
+    redis.call('XTRIM', KEYS[1], 'MAXLEN', length)
+end
+"""
 
 
 async def keep_dead_letter(
-    redis: RedisClient, *, source: str, reason: str, payload: Mapping[bytes, bytes]
+    redis: RedisClient,
+    *,
+    source: str,
+    reason: str,
+    payload: Mapping[bytes, bytes],
+    kept_bytes: int = KEPT_BYTES,
 ) -> None:
     """Keep one input.
 
@@ -24,11 +44,22 @@ async def keep_dead_letter(
         source: the connection, or the stream and entry, that it came from.
         reason: why it could not be understood.
         payload: its parts by name.
+        kept_bytes: about how much memory all dead letters may take.
     """
-    fields: dict[Any, Any] = {"source": _bounded(source), "reason": _bounded(reason)}
-    fields |= {name: value[:MOST_BYTES] for name, value in payload.items()}
-    await redis.xadd(DEAD_LETTERS, fields, maxlen=KEPT, approximate=True)
+    fields: list[bytes] = [b"source", _bounded(source), b"reason", _bounded(reason)]
+    fields += _parts(payload)
+    arguments: list[Any] = [KEPT, kept_bytes, *fields]
+    keep: Any = redis.eval(_KEEP, 1, DEAD_LETTERS, *arguments)
+    await keep
 
 
 def _bounded(text: str) -> bytes:
     return text[:MOST_TEXT_BYTES].encode("utf-8", "backslashreplace")[:MOST_TEXT_BYTES]
+
+
+def _parts(payload: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    left = MOST_BYTES
+    for name, value in islice(payload.items(), _MOST_PARTS):
+        yield name[:MOST_TEXT_BYTES]
+        yield value[:left]
+        left -= len(value[:left])

@@ -94,6 +94,17 @@ if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
 end
 redis.call('HSET', KEYS[1], 'told', ARGV[2])
 """
+# KEYS: owner hash, gaps. ARGV: epoch, then symbols, each with its gaps; empty for one that has none.
+_WRITE_GAPS: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+for i = 2, #ARGV, 2 do
+    if ARGV[i + 1] == '' then
+        redis.call('HDEL', KEYS[2], ARGV[i])
+    else
+        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+    end
+end
+"""
 _TOLD_ENTRIES: Final = 10_000
 """About how many signals, unified updates, and updates to be mirrored, a partition keeps for consumers."""
 
@@ -228,15 +239,18 @@ class PartitionStreams:
             raise _fenced(error) from error
 
     async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
-        """Tell ingest what is missing; nothing, where a symbol has no gaps."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """Tell ingest what is missing; nothing, where a symbol has no gaps.
+
+        Raises:
+            LeaseLostError: a later owner has taken the partition; nothing was written.
+        """
+        arguments: list[Any] = [self._lease.epoch]
         for (venue, symbol), members in gaps.items():
-            field = f"{venue}:{symbol}"
-            if members:
-                pipeline.hset(GAPS, field, wire.encode_gaps(members))
-            else:
-                pipeline.hdel(GAPS, field)
-        await pipeline.execute()
+            arguments += f"{venue}:{symbol}", wire.encode_gaps(members) if members else b""
+        try:
+            await self._redis.eval(_WRITE_GAPS, 2, self._owner, GAPS, *arguments)
+        except ResponseError as error:
+            raise _fenced(error) from error
 
     async def trim(self, entry_id: str) -> None:
         """Let Redis forget entries before a committed one, unless a mirror to Kafka needs them still."""

@@ -262,6 +262,7 @@ class Hub:
             while topic.channel in client.channels and client not in topic.sinks:
                 try:
                     await self.subscribe(client, topic.channel, recovered=False)
+                    backoff.reset()
                 except OUTAGE:
                     await asyncio.sleep(backoff.next_s())
         self.flush()

@@ -98,6 +98,18 @@ async def test_a_reader_sees_every_table_and_view_but_webhooks_and_changes_nothi
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_reader_sees_no_secret_while_rights_are_given_again(with_logins: str) -> None:
+    migrating = asyncio.create_task(migrate(with_logins, partitions=4, passwords=PASSWORDS))
+    looks = 0
+    async with connected(with_logins, GRAFANA, PASSWORDS.grafana) as reader:
+        while not migrating.done():
+            for relation in SECRET:
+                assert not await reader.fetchval("select has_table_privilege($1, 'select')", relation)
+                looks += 1
+    await migrating
+    assert looks > 10
+
+
 async def test_a_password_is_changed_by_migrating_again(with_logins: str) -> None:
     await migrate(with_logins, partitions=4, passwords=Passwords(grafana="new"))
     with pytest.raises(asyncpg.InvalidPasswordError):

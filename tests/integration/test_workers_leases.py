@@ -16,7 +16,9 @@ from db.leases import Lease, heartbeat, read_leases, release_lease, take_lease
 from db.pool import open_pool
 from tickplant import wire
 from tickplant.errors import LeaseLostError
+from tickplant.market import Gap
 from tickplant.redis_client import open_redis
+from tickplant.streams import GAPS
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
 from workers.partition_roles import PartitionRoles
@@ -121,6 +123,22 @@ async def test_a_former_owner_can_neither_read_nor_publish(redis_url: str) -> No
     with pytest.raises(LeaseLostError):
         await former.take()
     assert len(await later.publish_and_read(None, "0-0", count=10, block_ms=10)) == 1
+    await redis.aclose()
+
+
+async def test_a_former_owner_tells_ingest_of_no_gaps(redis_url: str) -> None:
+    redis: Any = open_redis(redis_url)
+    former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
+    later = PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0"))
+    key = ("binance", "AAAUSDT")
+    gap = Gap(*key, 5, 6, START_US, START_US, "open", "ours", None, 2)
+    await former.take()
+    await former.write_open_gaps({key: [gap]})
+    await later.take()
+    await later.write_open_gaps({key: [], ("binance", "BBBUSDT"): [gap]})
+    with pytest.raises(LeaseLostError):
+        await former.write_open_gaps({key: [gap], ("binance", "BBBUSDT"): []})
+    assert await redis.hkeys(GAPS) == [b"binance:BBBUSDT"]
     await redis.aclose()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
 from db.leases import Lease, advance
@@ -73,6 +74,7 @@ class MirrorPartition:
         self._clock = asyncio.get_running_loop().time
         self._last_commit_s = 0.0
         self._refused = False
+        self._backoff = Backoff(first_s=0.5, cap_s=10.0)
         self._stopped_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -81,14 +83,15 @@ class MirrorPartition:
         Raises:
             LeaseLostError: another owner has the partition.
         """
-        backoff = Backoff(first_s=0.5, cap_s=10.0)
         while not stop.is_set():
             try:
                 await self._mirror(stop)
             except RefusedError as error:
+                await self._commit()  # what was taken before it is not sent again
                 self._say_refused(error)
                 self._topics.doubt()
-                await asyncio.sleep(backoff.next_s())
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._backoff.next_s())
 
     def _say_refused(self, error: RefusedError) -> None:
         """Say it once, until Kafka takes something again."""
@@ -166,6 +169,7 @@ class MirrorPartition:
             if delivery.records:
                 self._kafka.confirmed(delivery.records)
                 self._refused = False
+                self._backoff.reset()
             self._confirmed = delivery.entry_id
         behind_us = 0
         if self._on_way:
