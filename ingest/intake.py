@@ -4,22 +4,34 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from ingest.connection import Received
 from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import Session
-from ingest.venue_clock import VenueClock
+from ingest.venue_clock import Beat, Doubt, VenueClock
 from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Partial, Refused, Subscribed, Venue
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
+from tickplant.times import format_time
 
 _log = logging.getLogger(__name__)
 
 _BUDGET_CHECK_TRADES: Final = 10_000
 
+_DOUBT_AGAIN_S: Final = 600.0
+"""How often a symbol's times that are not believed are said to be so."""
+
 Suspect = Callable[[Gap], None]
+
+
+class Frame(NamedTuple):
+    """One message of the venue's."""
+
+    text: bytes
+    time_us: int
+    """When it was received."""
 
 
 class Intake:
@@ -43,7 +55,8 @@ class Intake:
         self._expected = frozenset(symbols)
         self._publisher = publisher
         self._suspect = suspect
-        self._clock = VenueClock()
+        self._clock = VenueClock(alone=len(symbols) == 1)
+        self._doubted_s: dict[str | None, float] = {}
         self._metrics = IntakeMetrics(venue.name, symbols)
         self._last: dict[str, Trade] = {}
         self._own_id = 0
@@ -76,7 +89,7 @@ class Intake:
                         assert not isinstance(parsed, tuple)
                         await self._publish(trades)
                         trades = []
-                        await self._notice(parsed, frame, session)
+                        await self._notice(parsed, Frame(frame, time_us), session)
             await self._publish(trades)
 
     async def acknowledged(self, session: Session) -> None:
@@ -96,25 +109,27 @@ class Intake:
     async def _publish(self, trades: list[Trade]) -> None:
         if not trades:
             return
-        latest_us = max([trade.event_time_us for trade in trades])
         if not self._expected.issuperset([trade.symbol for trade in trades]):
             trades = await self._without_strangers(trades)
+            if not trades:
+                return
         if not self._venue.numbered:
             trades = self._number(trades)
         self._metrics.note_trades(trades)
         await self._publisher.publish(trades, numbered=self._venue.numbered)
         self._last.update([(trade.symbol, trade) for trade in trades])
-        self._clock.hear(latest_us, time.monotonic())
+        await self._note_doubts(self._clock.hear(trades, time.monotonic()))
         self._since_check += len(trades)
         if self._since_check >= _BUDGET_CHECK_TRADES:
             self._since_check = 0
             await self._publisher.wait_for_budget()
 
-    async def _notice(self, notice: Notice, frame: bytes, session: Session) -> None:
+    async def _notice(self, notice: Notice, frame: Frame, session: Session) -> None:
         match notice:
             case Heartbeat(symbol, last_trade_id, time_us):
                 if time_us is not None:
-                    self._clock.hear(time_us, time.monotonic())
+                    beat = Beat(symbol, time_us, frame.time_us)
+                    await self._note_doubts(self._clock.hear([beat], time.monotonic()))
                 last = self._last.get(symbol or "")
                 if last is not None and last_trade_id is not None and last_trade_id > last.trade_id:
                     self._suspect(Gap(last.symbol, last.trade_id + 1, last_trade_id, last.event_time_us))
@@ -123,11 +138,24 @@ class Intake:
             case Refused(reason, symbols):
                 what = ", ".join(symbols) or "a request"
                 _log.warning("%s: the venue refuses %s: %s", self._name, what, reason)
-                await self._keep(frame, f"refused: {reason}")
+                await self._keep(frame.text, f"refused: {reason}")
                 await self._note(session, symbols)
             case Closing(reason):
                 _log.info("%s: the venue says: %s", self._name, reason)
                 session.replace.set()
+
+    async def _note_doubts(self, doubts: Sequence[Doubt]) -> None:
+        """Report times that are not believed: count each, keep the first of each symbol in a while."""
+        for message, reason in doubts:
+            self._metrics.doubted_times.inc()
+            now_s = time.monotonic()
+            if now_s - self._doubted_s.get(message.symbol, -_DOUBT_AGAIN_S) < _DOUBT_AGAIN_S:
+                continue
+            self._doubted_s[message.symbol] = now_s
+            what = "trade" if isinstance(message, Trade) else "heartbeat"
+            reason = f"the time {format_time(message.event_time_us)} of a {what} moves no clock: {reason}"
+            _log.warning("%s: %s: %s", self._name, message.symbol or "the connection", reason)
+            await self._publisher.keep_dead_letter(self._name, repr(message).encode(), reason)
 
     async def _note(self, session: Session, symbols: Sequence[str]) -> None:
         async with self._news:

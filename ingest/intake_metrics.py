@@ -36,7 +36,9 @@ class IntakeMetrics:
         self._frames = metrics.INGEST_FRAMES.labels(venue)
         self._delay = metrics.INGEST_VENUE_DELAY_S.labels(venue)
         self.malformed = metrics.INGEST_MALFORMED.labels(venue)
-        """Counts frames that could not be understood."""
+        """Counts frames, and rows of them, that could not be understood."""
+        self.doubted_times = metrics.INGEST_DOUBTED_TIMES.labels(venue)
+        """Counts trades and heartbeats whose time is not believed."""
 
     def note_reads(self, reads: Sequence[Received]) -> None:
         """Note what came out of a connection."""

@@ -34,6 +34,9 @@ INGEST_MALFORMED = Counter(
     "Frames, or rows of them, that could not be understood",
     ["venue"],
 )
+INGEST_DOUBTED_TIMES = Counter(
+    "tickplant_ingest_doubted_times", "Trades and heartbeats whose time moved no clock", ["venue"]
+)
 INGEST_CONNECTS = Counter(
     "tickplant_ingest_connects", "Connection attempts by outcome: live, lost or refused", ["venue", "outcome"]
 )

@@ -63,7 +63,7 @@ def test_times_are_exact_in_any_zone() -> None:
 
 @pytest.mark.parametrize("year", [1, 1969, 2100, 9999])
 def test_times_at_which_no_trade_happened_are_refused(year: int) -> None:
-    with pytest.raises(PoisonError, match="a time out of range or after 2100"):
+    with pytest.raises(PoisonError, match="time out of range"):
         microseconds(datetime(year, 12, 31, tzinfo=UTC))
 
 
