@@ -1,8 +1,11 @@
 """How far the stored trades have come: what a replay is measured by."""
 
+from collections.abc import Sequence
+
 import asyncpg
 from msgspec import Struct
 
+from db.times import time_of
 from tickplant.market import SymbolId
 from tickplant.streams import MIRROR_ROLES, entry_order
 
@@ -18,15 +21,28 @@ class Committed(Struct, frozen=True):
     """Of each partition, the last stream entry whose results every role but the mirror has committed."""
 
 
+class TapeTrades(Struct, frozen=True):
+    """What a replay's tape holds of one symbol."""
+
+    symbol: SymbolId
+    trades: int
+    """Distinct ids where the venue numbers its trades."""
+    ids: list[tuple[int, int]] | None
+    """The ranges of the ids, inclusive; None where the venue has no trade ids."""
+    first_time_us: int
+    last_time_us: int
+    """Exchange time of its first and last trade, inclusive."""
+
+
 class Totals(Struct, frozen=True):
     """What is stored of one symbol."""
 
     symbol: SymbolId
     trades: int
     candles: int
-    gaps: int
-    """Ranges of ids that are missing."""
-    missing: int
+    gaps: int | None
+    """Ranges of ids that are missing; None where the venue has no trade ids."""
+    missing: int | None
     """Ids in those ranges."""
 
 
@@ -53,19 +69,81 @@ async def read_committed(pool: asyncpg.Pool) -> Committed:
     )
 
 
-async def read_totals(pool: asyncpg.Pool) -> list[Totals]:
-    """Count what is stored of every symbol, by name."""
+async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
+    """Count the trades of a tape that are committed, fast: by the ledger where there are ids.
+
+    Returns:
+        Of each symbol that has any: the ids of the tape that are stored; all trades stored, those of the tape
+        or not, where there are no ids.
+    """
     rows = await pool.fetch(
-        "select venue, symbol,"
+        "select tape.venue, tape.symbol, case when tape.ids is null then"
+        " (select count(*) from trades t where t.venue = tape.venue and t.symbol = tape.symbol)"
+        " else (select coalesce(sum(upper(r) - lower(r)), 0)::bigint from unnest(tape.ids::int8multirange"
+        " * int8multirange(int8range(l.first_trade_id, l.last_trade_id, '[]')) - l.missing - l.void) r)"
+        " end as known"
+        " from unnest($1::text[], $2::text[], $3::text[]) as tape (venue, symbol, ids)"
+        " join ledger l on l.venue = tape.venue and l.symbol = tape.symbol",
+        *_columns(tape),
+    )
+    return {SymbolId(row["venue"], row["symbol"]): row["known"] for row in rows}
+
+
+async def count_rows(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
+    """Count the rows of the tape's trades as `count_known` does, but each in the table of trades itself."""
+    rows = await pool.fetch(
+        "select tape.venue, tape.symbol, (select count(*) from trades t where t.venue = tape.venue"
+        " and t.symbol = tape.symbol and (tape.ids is null or t.trade_id <@ tape.ids::int8multirange))"
+        " as stored"
+        " from unnest($1::text[], $2::text[], $3::text[]) as tape (venue, symbol, ids)",
+        *_columns(tape),
+    )
+    return {SymbolId(row["venue"], row["symbol"]): row["stored"] for row in rows}
+
+
+async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
+    """Count the stored trades of a symbol within the tape's time."""
+    count: int = await pool.fetchval(
+        "select count(*) from trades where venue = $1 and symbol = $2 and event_time between $3 and $4",
+        *trades.symbol,
+        time_of(trades.first_time_us),
+        time_of(trades.last_time_us),
+    )
+    return count
+
+
+async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[Totals]:
+    """Count what is stored of some symbols, by name."""
+    rows = await pool.fetch(
+        "select venue, symbol, numbered,"
         " (select count(*) from trades t where t.venue = l.venue and t.symbol = l.symbol) as trades,"
         " (select count(*) from candles c where c.venue = l.venue and c.symbol = l.symbol) as candles,"
         " (select count(*) from unnest(missing)) as gaps,"
         " (select coalesce(sum(upper(gap) - lower(gap)), 0)::bigint from unnest(missing) gap) as missing"
-        " from ledger l order by venue, symbol"
+        " from ledger l where venue || ':' || symbol = any($1::text[]) order by venue, symbol",
+        list(map(str, symbols)),
     )
     return [
         Totals(
-            SymbolId(row["venue"], row["symbol"]), row["trades"], row["candles"], row["gaps"], row["missing"]
+            SymbolId(row["venue"], row["symbol"]),
+            row["trades"],
+            row["candles"],
+            row["gaps"] if row["numbered"] else None,
+            row["missing"] if row["numbered"] else None,
         )
         for row in rows
     ]
+
+
+def _columns(tape: Sequence[TapeTrades]) -> tuple[list[str], list[str], list[str | None]]:
+    """Return venues, symbols, and ids as the text of a multirange."""
+    return (
+        [trades.symbol.venue for trades in tape],
+        [trades.symbol.symbol for trades in tape],
+        [
+            None
+            if trades.ids is None
+            else "{" + ",".join(f"[{first},{last}]" for first, last in trades.ids) + "}"
+            for trades in tape
+        ],
+    )

@@ -82,7 +82,7 @@ def read_trades(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -
 
 
 def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
-    """Return the capture files and their venues, directories expanded in the order of names.
+    """Return the capture files and their venues, directories expanded in the order of names, each file once.
 
     Raises:
         CaptureError: see `read_frames`. Files that are no captures are passed over within directories only.
@@ -101,6 +101,7 @@ def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
                 " frame a line, which the receive time in nanoseconds may precede"
             )
         found += captures
+    found = list({file.resolve(): (file, venue) for file, venue in found}.values())
     if not found:
         raise CaptureError("no capture is named")
     return found

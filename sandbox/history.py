@@ -63,6 +63,16 @@ class History:
         """Forget the first trades; the indexes of all others fall by as many."""
         del self.ids[:count], self.times_us[:count], self.aggregates[:count]
 
+    def id_ranges(self) -> list[tuple[int, int]]:
+        """Return the ranges of ids, inclusive and ascending."""
+        ranges: list[tuple[int, int]] = []
+        for trade_id in self.ids if self.ids_ordered else sorted(self.ids):
+            if ranges and trade_id <= ranges[-1][1] + 1:
+                ranges[-1] = ranges[-1][0], trade_id
+            else:
+                ranges.append((trade_id, trade_id))
+        return ranges
+
 
 class Past:
     """The first trades of a history, up to the venue's present, each id once and in order.

@@ -8,7 +8,7 @@ from sandbox.audience import Audience
 from sandbox.frames import View, encode_frame
 from sandbox.generator import START_US, Flow
 from sandbox.history import History, Past
-from sandbox.source import State, Status, SymbolStatus
+from sandbox.source import State, Status, SymbolStatus, SymbolTape
 from sandbox.venue import Fit, MadeTrade, Venue, streams_of
 from tickplant.market import SymbolId, Trade
 
@@ -104,6 +104,10 @@ class Live:
             for market in self._markets
         }
         return Status(self._state, sum(market.sent for market in self._markets), None, symbols)
+
+    def tape(self) -> dict[str, SymbolTape]:
+        """Return nothing: there is no end."""
+        return {}
 
     async def run(self, audience: Audience) -> None:
         """Trade, without end."""

@@ -8,7 +8,7 @@ from typing import Final
 from sandbox.audience import Audience
 from sandbox.frames import View
 from sandbox.history import Past
-from sandbox.source import State, Status, SymbolStatus
+from sandbox.source import State, Status, SymbolStatus, SymbolTape
 from sandbox.tape import CHUNK, Rendering, Tape
 from sandbox.venue import Venue, streams_of
 from tickplant.market import SymbolId
@@ -27,14 +27,27 @@ class Player:
             speed, a listener that can't keep up is dropped; without one, the tape waits for it, and while
             there is no listener at all.
         hold: wait until each symbol on the tape has a listener.
+        wanted: the symbols that will be asked for: only these are waited for, and a tape that has none of
+            them is not played. None: all.
     """
 
-    def __init__(self, tape: Tape, *, speed: float | None = 1, hold: bool = False) -> None:
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        speed: float | None = 1,
+        hold: bool = False,
+        wanted: Collection[SymbolId] | None = None,
+    ) -> None:
         self._tape = tape
         self._speed = speed
         self._hold = hold
+        self._unwanted = wanted is not None and not set(wanted) & tape.histories.keys()
         self._ends = tape.ends()
-        self._streams = streams_of(tape.venue, tape.histories)
+        self._awaited = streams_of(
+            tape.venue, (symbol for symbol in tape.histories if wanted is None or symbol in wanted)
+        )
+        self._holdings = tape.holdings()
         self._position = 0
         self._state: State = "waiting"
         self._renderings: dict[View, Rendering] = {}
@@ -77,10 +90,17 @@ class Player:
         sent = sum(symbol.sent for symbol in symbols.values())
         return Status(self._state, sent, tape.trades, symbols)
 
+    def tape(self) -> dict[str, SymbolTape]:
+        """Return what the tape holds of each symbol."""
+        return self._holdings
+
     async def run(self, audience: Audience) -> None:
         """Play the tape to its end."""
+        if self._unwanted:
+            self._state = "finished"
+            return
         if self._hold:
-            await audience.until(lambda: audience.hears(self._streams))
+            await audience.until(lambda: audience.hears(self._awaited))
         if self._speed is None:
             if self._hold:
                 await self._prepare(audience)

@@ -1,7 +1,8 @@
 """Serves venues over one port: websockets as each speaks them, and their REST interfaces.
 
 The first part of a path names the venue: `/coinbase/products/BTC-USD/trades`; a path without is Binance's.
-`/sandbox/status` is the sandbox's own, for whoever drives it: `Overall` as JSON.
+`/sandbox/status` and `/sandbox/tape` are the sandbox's own, for whoever drives it: `Overall` as JSON, and a
+`SymbolTape` by symbol.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from sandbox.venue import Answer
 from tickplant.clock import now_us
 
 STATUS_PATH: Final = "/sandbox/status"
+TAPE_PATH: Final = "/sandbox/tape"
 ROOT_VENUE: Final = "binance"
 """The venue of paths that name none."""
 _WRITE_LIMIT_BYTES: Final = 256 * 1024
@@ -187,12 +189,18 @@ async def _beat(venues: Iterable[OpenVenue], interval_s: float) -> None:
 def _respond(connection: Connection, request: Request, venues: Mapping[str, OpenVenue]) -> Answer | None:
     """Answer a request that is not for a websocket; None lets a websocket open."""
     if request.path.partition("?")[0] == STATUS_PATH:
-        return Answer(200, {"Content-Type": "application/json"}, msgspec.json.encode(_sum_up(venues)))
+        return _json(_sum_up(venues))
+    if request.path.partition("?")[0] == TAPE_PATH:
+        return _json({name: tape for venue in venues.values() for name, tape in venue.source.tape().items()})
     name, path = _split(request.path, venues)
     if name not in venues:
         known = ", ".join(f"/{venue}/" for venue in venues)
         return Answer(404, {"Content-Type": "text/plain"}, f"the venues here are at {known}\n".encode())
     return venues[name].respond(connection, path, request.headers)
+
+
+def _json(content: object) -> Answer:
+    return Answer(200, {"Content-Type": "application/json"}, msgspec.json.encode(content))
 
 
 def _split(path: str, venues: Mapping[str, OpenVenue]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What a venue's trades come from: a tape that is played, or a market that is made up as time passes."""
+"""What a venue's trades come from: a tape that is played, or a market that is generated as time passes."""
 
 from typing import Literal, Protocol
 
@@ -30,6 +30,18 @@ class Status(Struct, frozen=True):
     symbols: dict[str, SymbolStatus]
 
 
+class SymbolTape(Struct, frozen=True):
+    """What a tape holds of one symbol, from its first trade to its last."""
+
+    trades: int
+    """Trades of venues without ids; distinct ids of all others."""
+    ids: list[tuple[int, int]] | None
+    """The ranges of those ids, inclusive and ascending; None where the venue has no trade ids."""
+    first_time_us: int
+    last_time_us: int
+    """The venue's times between which they happened, inclusive."""
+
+
 class Source(Market, Protocol):
     """Trades of one venue, as they are sent and as they have been."""
 
@@ -42,6 +54,9 @@ class Source(Market, Protocol):
 
     def status(self) -> Status:
         """Say how far it has come."""
+
+    def tape(self) -> dict[str, SymbolTape]:
+        """Return what it will have sent of each symbol at its end; nothing where it has no end."""
 
     async def run(self, audience: Audience) -> None:
         """Send everything; return at the end, if there is one."""

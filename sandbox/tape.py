@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from sandbox.captures import CapturedFrame
 from sandbox.frames import View, encode_frame, payload_of
 from sandbox.history import History, Past
+from sandbox.source import SymbolTape
 from sandbox.venue import Fit, MadeTrade, ParsedFrame, Venue
 from tickplant.market import SymbolId, Trade
 
@@ -84,6 +85,15 @@ class Tape:
     def count(self, symbol: SymbolId) -> int:
         """Return how many of a symbol's trades are sent."""
         return len(self.histories[symbol]) - len(self._earlier[symbol])
+
+    def holdings(self) -> dict[str, SymbolTape]:
+        """Return what the tape holds of each symbol, with the trades that had happened before it began."""
+        return {str(symbol): self._holding(history) for symbol, history in self.histories.items()}
+
+    def _holding(self, history: History) -> SymbolTape:
+        ids = history.id_ranges() if self.venue.numbered else None
+        trades = len(history) if ids is None else sum(last - first + 1 for first, last in ids)
+        return SymbolTape(trades, ids, min(history.times_us), max(history.times_us))
 
     def ends(self) -> list[int]:
         """Return the positions of the symbols' first and last trades, in order."""

@@ -15,6 +15,8 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 from processes import obey_interrupts
 
+from sandbox.generator import generate
+from sandbox.venues import VENUES
 from tickplant.embedded.folder import Folder
 
 SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if name in os.environ}
@@ -144,6 +146,44 @@ def test_a_replay_commits_every_trade_and_sums_up_and_so_does_a_second(
         assert re.search(r"binance:ETHUSDT +│ +14,515 +│ +\d+ +│ +0 +│ +0 ", up.output), up.output
         done = r"^34,419 trades replayed and committed in [\d.]+ s: [\d,]+ trades/s, "
         assert re.search(f"{done}{new} of them new$", up.output, re.MULTILINE), up.output
+
+
+@pytest.fixture(scope="module")
+def venues_folder(server_folder: Path) -> Path:
+    """Captures of two venues, one with trade ids and one without, of two symbols each."""
+    folder = server_folder / "venues"
+    folder.mkdir()
+    for venue, symbols in (("coinbase", ("BTC-USD", "ETH-USD")), ("finnhub", ("IBM", "SPY"))):
+        tape = generate(symbols, 300, rate=100, seed=5, venue=VENUES[venue])
+        lines = [f"{tape.times_ns[n]} {tape.text(n).decode()}\n" for n in range(len(tape))]
+        (folder / f"{venue}.ndjson").write_text(lines[0][40:] + "".join(lines))  # begins within a frame
+    return folder
+
+
+def test_a_replay_of_named_symbols_stores_all_of_them_and_nothing_else(
+    start_up: Start, venues_folder: Path
+) -> None:
+    names = "coinbase:eth-usd, finnhub:IBM kraken:BTC/USD coinbase:BTC-USD"
+    arguments = ("--replay", str(venues_folder), str(venues_folder / "coinbase.ndjson"), "--once")
+    up = start_up(*arguments, TICKPLANT_SYMBOLS=names)
+    assert up.wait() == 0, up.output
+    rows = re.findall(r"│ (\w+:\S+|all) +│ +([\d,]+) .*│ +([\d,]+) +│ +([\d,]+) │", up.output)
+    assert [row[0] for row in rows] == ["coinbase:BTC-USD", "coinbase:ETH-USD", "finnhub:IBM", "all"]
+    assert all(stored == captured == replayed != "0" for _, stored, captured, replayed in rows), up.output
+    assert sum(int(row[1]) for row in rows[:2]) == 300
+    assert re.search(r"^in the captures, but not in TICKPLANT_SYMBOLS: finnhub:SPY$", up.output, re.MULTILINE)
+    assert re.search(
+        r"^in TICKPLANT_SYMBOLS, but not in the captures: kraken:BTC/USD$", up.output, re.MULTILINE
+    )
+
+    up = start_up(*arguments, TICKPLANT_SYMBOLS=names)
+    assert up.wait() == 1, up.output
+    assert re.search(r"trades of finnhub:IBM from the capture's time are stored already", up.output), (
+        up.output
+    )
+    up = start_up(*arguments, TICKPLANT_SYMBOLS="kraken:BTC/USD")
+    assert up.wait() == 1, up.output
+    assert "the captures hold no trades of kraken:BTC/USD, but of coinbase:BTC-USD" in up.output
 
 
 def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: Start, capture: Path) -> None:

@@ -276,6 +276,26 @@ async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() 
             assert missed == list(range(early[0]["t"], first["t"]))
 
 
+async def test_a_tape_begins_when_the_symbols_that_are_wanted_are_subscribed_to_on_any_connection() -> None:
+    tape = made(60)
+    wanted = [SymbolId("binance", name) for name in ("BTCUSDT", "PEPEUSDT", "ELSEUSDT")]
+    player = Player(tape, speed=None, hold=True, wanted=wanted)
+    async with serve([player]) as running, listen(address(running, "BTCUSDT", "ETHUSDT")) as first:
+        await asyncio.sleep(0)
+        assert running.status().state == "waiting"
+        async with listen(address(running, "PEPEUSDT")) as second:
+            for client, names in ((first, {"BTCUSDT", "ETHUSDT"}), (second, {"PEPEUSDT"})):
+                count = sum(tape.count(SymbolId("binance", name)) for name in names)
+                assert {event["s"] for event in await take(client, count)} == names
+
+
+async def test_a_tape_of_which_nothing_is_wanted_is_over_at_once() -> None:
+    player = Player(made(10), speed=None, hold=True, wanted=[SymbolId("coinbase", "BTC-USD")])
+    async with serve([player]) as running:
+        await running.playing
+        assert (running.status().state, running.status().sent) == ("finished", 0)
+
+
 async def test_a_paced_tape_keeps_its_own_time() -> None:
     tape = made(200, rate=100)  # two seconds
     length_us = tape.event_times_us[-1] - tape.event_times_us[0]

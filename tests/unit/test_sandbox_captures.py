@@ -244,3 +244,11 @@ def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     with pytest.raises(CaptureError, match="neither a file nor a directory"):
         find_captures([pipe])
+
+
+def test_a_file_that_is_named_twice_is_played_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_text(
+        '{"e":"trade","E":1700000000000,"s":"A","t":1,"p":"1","q":"1","T":1700000000000,"m":true}\n'
+    )
+    assert [found for found, _ in find_captures([path, tmp_path, tmp_path / "." / "a.ndjson"])] == [path]

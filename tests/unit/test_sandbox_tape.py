@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,13 @@ def test_the_past_ends_at_the_tapes_position(tape: Tape) -> None:
     assert len(tape.past(symbol, 0)) == 0
     assert len(tape.past(symbol, 300)) == sent
     assert len(tape.past(symbol, len(tape))) == len(tape.histories[symbol])
+
+
+@given(st.lists(st.integers(1, 40)))
+def test_ranges_of_ids_hold_each_id_once(ids: list[int]) -> None:
+    history = History(BTC, lambda _: NotImplemented)
+    for trade_id in ids:
+        history.append(trade_id, 0, "1", "buy")
+    ranges = history.id_ranges()
+    assert [it for first, last in ranges for it in range(first, last + 1)] == sorted(set(ids))
+    assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))

@@ -14,6 +14,7 @@ from tickplant.cli.servers import data_folder
 from tickplant.cli.terminal import Terminal
 from tickplant.embedded.folder import free_port, is_free
 from tickplant.errors import FatalError
+from tickplant.market import SymbolId
 from tickplant.settings import Settings
 from tickplant.supervisor import Role
 
@@ -29,8 +30,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """The folder of the embedded servers."""
     sandbox: Role | None = None
     """None: the live venue."""
-    takes_symbols: bool = False
-    """Whether ingest takes all symbols of the sandbox."""
+    asked: tuple[SymbolId, ...] | None = None
+    """The symbols of the sandbox that ingest is to take; None: all."""
     log_level: str
     """Of the processes."""
 
@@ -95,19 +96,19 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
     for path in args.replay:
         if not path.exists():
             raise FatalError(f"--replay: there is no {path}")
-    takes_symbols = settings.symbols == _DEFAULTS.symbols
-    arguments = ["--capture", *map(str, args.replay), "--speed", args.speed or ("max" if args.once else "1")]
-    # The tape can wait for all its symbols only if ingest is to subscribe to all.
-    if takes_symbols:
-        arguments.append("--hold")
+    asked = None if settings.symbols == _DEFAULTS.symbols else settings.symbols
+    speed = args.speed or ("max" if args.once else "1")
+    arguments = ["--capture", *map(str, args.replay), "--speed", speed, "--hold", *map(str, asked or ())]
     folder = data_folder(settings) if settings.data else data_folder(settings) / "replay"
+    # A capture may span more than trades are kept of a live stream.
+    settings = replace(settings, keep_trades_days=0, keep_candles_days=0)
     # Lines about connections would only hide the progress.
     log_level = "warning" if args.once and settings.log_level == "info" else settings.log_level
     plan = Plan(
         settings=settings,
         data=folder,
         sandbox=_sandbox(arguments, log_level),
-        takes_symbols=takes_symbols,
+        asked=asked,
         log_level=log_level,
     )
     return _tell(plan, terminal)
@@ -118,7 +119,9 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     reason = await unreachable(settings.binance_ws_url)
     if reason is None:
         return _tell(Plan(settings=settings, data=folder / "live", log_level=settings.log_level), terminal)
-    terminal.tell(f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue makes up trades")
+    terminal.tell(
+        f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue generates trades"
+    )
     for name in ("redis_url", "database_url", "kafka_bootstrap"):
         if getattr(settings, name) is not None:
             raise FatalError(

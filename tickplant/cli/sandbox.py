@@ -64,7 +64,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N|max",
         help="of a tape: times faster than recorded (1), or max: as fast as the slowest client reads",
     )
-    parser.add_argument("--hold", action="store_true", help="wait until every symbol is subscribed to")
+    parser.add_argument(
+        "--hold",
+        nargs="*",
+        metavar="SYMBOL",
+        help="wait until every symbol is subscribed to; with symbols, until these are, where a tape has them,"
+        " and don't play a tape that has none",
+    )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--symbols", nargs="+", metavar="SYMBOL", help="generate these, such as binance:BTCUSDT"

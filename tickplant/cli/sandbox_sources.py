@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sandbox.source import Source
     from sandbox.tape import Tape
     from sandbox.venue import Venue
+    from tickplant.market import SymbolId
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,22 @@ def open_sources(args: Namespace) -> "list[Source]":
     tapes = _read_tapes(args) if args.capture else list(_make_tapes(args))
     for tape in tapes:
         _report_tape(tape)
-    return [Player(tape, speed=speed, hold=args.hold) for tape in tapes]
+    wanted = _wanted(args, tapes)
+    return [Player(tape, speed=speed, hold=args.hold is not None, wanted=wanted) for tape in tapes]
+
+
+def _wanted(args: Namespace, tapes: "list[Tape]") -> "tuple[SymbolId, ...] | None":
+    """Return the symbols of the tapes that `--hold` names; None where it names none."""
+    from tickplant.cli.tape import select_symbols
+    from tickplant.market import SymbolId
+
+    if not args.hold:
+        return None
+    try:
+        asked = [SymbolId.parse(name) for name in args.hold]
+    except ValueError as error:
+        raise FatalError(f"--hold: {error}") from error
+    return select_symbols((symbol for tape in tapes for symbol in tape.histories), asked).stored
 
 
 def _read_tapes(args: Namespace) -> "list[Tape]":
@@ -76,7 +92,7 @@ def _open_markets(args: Namespace) -> "Iterator[Source]":
     from tickplant.clock import now_us
 
     for venue, symbols, rate, _ in _shares(args):
-        yield Live(venue, symbols, rate=rate, seed=_seed(args), hold=args.hold, clock_us=now_us)
+        yield Live(venue, symbols, rate=rate, seed=_seed(args), hold=args.hold is not None, clock_us=now_us)
 
 
 def _shares(args: Namespace) -> Iterator[_Share]:

@@ -9,13 +9,41 @@ from typing import Final
 from msgspec import Struct
 
 from db.progress import Totals
+from tickplant.cli.tape import Selection, join
 from tickplant.cli.terminal import Terminal
+from tickplant.market import SymbolId
 
 _LINE_S: Final = 2.0
 """How often a line tells the progress where nobody sees a bar."""
 
 Show = Callable[[int, int], None]
 """Takes the trades committed and the trades in all."""
+
+
+class Row(Struct, frozen=True):
+    """What is stored of one symbol beside what the captures hold of it."""
+
+    symbol: SymbolId
+    totals: Totals | None
+    """All that is stored of it; None: nothing."""
+    on_tape: int
+    """Trades that the captures hold, each id once where there are ids."""
+    stored: int
+    """Of these, how many are stored."""
+
+    def numbers(self) -> tuple[int | None, ...]:
+        """Return the row of the table; None is unknown."""
+        totals = self.totals
+        ours = (totals.trades, totals.candles, totals.gaps, totals.missing) if totals else (0, 0, 0, 0)
+        return *ours, self.on_tape, self.stored
+
+    def difference(self) -> str:
+        """Say what differs; nothing if nothing does."""
+        off = self.on_tape - self.stored
+        if off == 0:
+            return ""
+        what = f"{off:,} missing" if off > 0 else f"{-off:,} too many"
+        return f"{self.symbol}: {self.stored:,} of {self.on_tape:,} trades stored, {what}"
 
 
 class Outcome(Struct, frozen=True):
@@ -59,21 +87,30 @@ def _tell_at_times(terminal: Terminal) -> Show:
     return show
 
 
-def print_summary(totals: Sequence[Totals], outcome: Outcome) -> None:
-    """Print what is stored of each symbol, and how fast the replay went."""
+def print_summary(rows: Sequence[Row], outcome: Outcome, selection: Selection) -> None:
+    """Print what is stored of each symbol beside what the captures hold, and how fast the replay went."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("Symbol", title="Stored")
-    for column in ("Trades", "Candles", "Gaps", "Missing trades"):
+    table = Table(title="Stored")
+    table.add_column("Symbol", no_wrap=True, overflow="fold")
+    for column in ("Trades", "Candles", "Gaps", "Missing trades", "Captured", "Of these"):
         table.add_column(column, justify="right")
-    counts = [(row.trades, row.candles, row.gaps, row.missing) for row in totals]
-    for row, numbers in zip(totals, counts, strict=True):
-        table.add_row(str(row.symbol), *map("{:,}".format, numbers))
+    for row in rows:
+        table.add_row(str(row.symbol), *map(_shown, row.numbers()))
     table.add_section()
-    table.add_row("all", *map("{:,}".format, map(sum, zip(*counts, strict=True))))
+    columns = zip(*(row.numbers() for row in rows), strict=True)
+    table.add_row("all", *(_shown(sum(number or 0 for number in column)) for column in columns))
     Console().print(table)
+    if selection.ignored:
+        print(f"in the captures, but not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
+    if selection.absent:
+        print(f"in TICKPLANT_SYMBOLS, but not in the captures: {join(selection.absent)}")
     rate = f"{outcome.trades / outcome.seconds:,.0f} trades/s" if outcome.seconds else "at once"
     new = "all of them new" if outcome.new == outcome.trades else f"{outcome.new:,} of them new"
     done = f"{outcome.trades:,} trades replayed and committed in {outcome.seconds:.1f} s"
     print(f"{done}: {rate}, {new}", flush=True)
+
+
+def _shown(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
     from tickplant.cli.plan import Plan
+    from tickplant.cli.replay import Replay
+    from tickplant.cli.tape import Selection
     from tickplant.cli.terminal import Terminal
     from tickplant.settings import Settings
     from tickplant.supervisor import Supervisor
@@ -38,6 +40,17 @@ examples:
   tickplant up --replay captures/ --once    every trade of the captures, then a summary
   tickplant up --replay day.gz --speed 60   a minute a second, and stay
 """
+
+
+class _Venue(NamedTuple):
+    """Where trades come from."""
+
+    variables: dict[str, str]
+    """Settings that point the processes at the sandbox."""
+    rest_url: str
+    """The sandbox's address; empty for the live venues, which have no use for it."""
+    selection: "Selection"
+    """The sandbox's symbols."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -123,21 +136,53 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
     supervisor = Supervisor(terminal.say)
     async with (
         _servers(plan, supervisor, terminal) as (redis_url, database_url),
-        _venue(plan, supervisor) as (venue, status_url),
+        _venue(plan, supervisor) as venue,
         AsyncExitStack() as stack,
     ):
-        shared = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url, **venue}
+        replay = await _open_replay(plan, venue, redis_url, database_url, terminal) if args.replay else None
+        shared = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url, **venue.variables}
         for roles in plan.roles(shared):
             await stack.enter_async_context(supervisor.roles(*roles))
-        if not args.replay:
-            await supervisor.failed()
-        from tickplant.cli.replay import Replay, race
+        if replay is not None:
+            from tickplant.cli.replay import race
 
-        replay = Replay(status_url, redis_url, database_url, terminal, plan)
-        await race(replay.run(), supervisor.failed())
+            await race(replay.run(), supervisor.failed())
         if not args.once:
             await supervisor.failed()
     return 0
+
+
+async def _open_replay(
+    plan: "Plan", venue: _Venue, redis_url: str, database_url: str, terminal: "Terminal"
+) -> "Replay":
+    """Compare the captures with what is asked for and with what is stored, before anything is sent.
+
+    Raises:
+        FatalError: no symbol asked for is in them, or trades would be stored twice.
+    """
+    from tickplant.cli.replay import Replay
+    from tickplant.cli.tape import join
+
+    selection = venue.selection
+    if not selection.stored:
+        raise FatalError(
+            f"the captures hold no trades of {join(selection.absent)}, but of {join(selection.ignored)}:"
+            " change TICKPLANT_SYMBOLS, or unset it to replay all of them"
+        )
+    if selection.ignored:
+        terminal.tell(f"not replayed, as TICKPLANT_SYMBOLS does not name them: {join(selection.ignored)}")
+    if selection.absent:
+        terminal.tell(f"not in the captures: {join(selection.absent)}")
+    replay = Replay(
+        rest_url=venue.rest_url,
+        redis_url=redis_url,
+        database_url=database_url,
+        partitions=plan.settings.partitions,
+        terminal=terminal,
+        selection=selection,
+    )
+    await replay.open()
+    return replay
 
 
 @asynccontextmanager
@@ -167,14 +212,16 @@ async def _servers(
 
 
 @asynccontextmanager
-async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[tuple[dict[str, str], str]]:
-    """Start the sandbox if the plan has one; yield settings that point ingest at it, and its address."""
+async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[_Venue]:
+    """Start the sandbox if the plan has one."""
     import msgspec
 
+    from tickplant.cli.tape import Selection, select_symbols
+    from tickplant.market import SymbolId
     from tickplant.settings import Settings, variable
 
     if plan.sandbox is None:
-        yield {}, ""
+        yield _Venue({}, "", Selection((), (), ()))
         return
     async with supervisor.announced(plan.sandbox) as line:
         ready = msgspec.json.decode(line)
@@ -185,6 +232,6 @@ async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[tuple[
                 venue[variable(field)] = f"{ready[what]}/{name}"
             elif what == "api_key":
                 venue |= {variable(field): "sandbox", f"{variable(field)}_FILE": ""}
-        if plan.takes_symbols:
-            venue["TICKPLANT_SYMBOLS"] = " ".join(ready["symbols"])
-        yield venue, ready["rest_url"]
+        selection = select_symbols(map(SymbolId.parse, ready["symbols"]), plan.asked)
+        venue["TICKPLANT_SYMBOLS"] = " ".join(map(str, selection.stored))
+        yield _Venue(venue, ready["rest_url"], selection)

@@ -1,0 +1,120 @@
+"""A replay is measured by what the database holds, symbol by symbol, whatever ingest and workers say."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+from conftest import PARTITIONS
+from sandbox_tape import make_tape
+from websockets.asyncio.client import ClientConnection, connect
+from working import START_US, publishing, stored_count, trade, until, working
+
+from sandbox.player import Player
+from sandbox.server import serve
+from sandbox.venues import VENUES
+from tickplant.cli.replay import Replay
+from tickplant.cli.tape import select_symbols
+from tickplant.cli.terminal import Terminal
+from tickplant.errors import FatalError
+from tickplant.market import SymbolId, Trade
+from tickplant.redis_client import open_redis
+from tickplant.streams import partition_of, trades_stream
+from tickplant.wire import CLOCK, UNNUMBERED, Clock, encode_clock
+
+AAA, BBB = SymbolId("binance", "AAAUSDT"), SymbolId("binance", "BBBUSDT")
+QUICK = {"waiting": 30.0, "playing": 30.0, "finished": 1.0}
+
+
+@contextlib.asynccontextmanager
+async def listening(url: str, *symbols: SymbolId) -> AsyncIterator[ClientConnection]:
+    """Receive trades of Binance and store nothing."""
+    streams = "/".join(f"{symbol.symbol.lower()}@trade" for symbol in symbols)
+    async with connect(f"{url}/stream?streams={streams}", max_size=None) as connection:
+
+        async def read() -> None:
+            async for _ in connection:
+                pass
+
+        reading = asyncio.create_task(read())
+        yield connection
+        reading.cancel()
+
+
+def make_replay(rest_url: str, redis_url: str, database_url: str, *symbols: SymbolId) -> Replay:
+    return Replay(
+        rest_url=rest_url,
+        redis_url=redis_url,
+        database_url=database_url,
+        partitions=PARTITIONS,
+        terminal=Terminal(),
+        selection=select_symbols(symbols, None),
+        patience_s=QUICK,
+    )
+
+
+async def test_a_difference_between_tape_and_database_is_an_error_that_names_symbols_and_numbers(
+    redis_url: str, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trades = [
+        trade(number, at_us=START_US + number * 1000, symbol=symbol.symbol)
+        for number in [*range(1, 31), *range(40, 50)]
+        for symbol in (AAA, BBB)
+    ]
+    twice = [trades[0], *trades]  # an id that comes again is one trade
+    player = Player(make_tape(VENUES["binance"], twice), speed=None, hold=True)
+    async with (
+        serve([player]) as running,
+        publishing(redis_url) as publisher,
+        working(redis_url, database_url),
+    ):
+        replay = make_replay(running.rest_url, redis_url, database_url, AAA, BBB)
+        await replay.open()
+        lost = [it for it in trades if it.symbol == BBB.symbol and it.trade_id in (5, 6, 49)]
+        await publisher.publish([it for it in trades if it not in lost])
+        async with listening(running.ws_url, AAA, BBB):
+            with pytest.raises(
+                FatalError, match="binance:BBBUSDT: 37 of 40 trades stored, 3 missing"
+            ) as error:
+                await replay.run()
+            assert "AAAUSDT" not in str(error.value)
+            assert "37" in capsys.readouterr().out
+
+            await publisher.publish(lost)
+            await until(lambda: _has(database_url, 80), "all trades are stored")
+            await replay.run()
+    assert "80 trades replayed and committed" in capsys.readouterr().out
+
+
+async def _has(database_url: str, count: int) -> bool:
+    return await stored_count(database_url) == count
+
+
+async def test_a_replay_waits_for_the_last_entry_of_trades_without_ids(redis_url: str) -> None:
+    ibm = SymbolId("finnhub", "IBM")
+    partition = partition_of(*ibm, PARTITIONS)
+    replay = make_replay("", redis_url, "", ibm)
+    redis = open_redis(redis_url)
+    await redis.xadd(trades_stream(partition), {UNNUMBERED: b""}, id="5-0")
+    await redis.xadd(trades_stream(partition), {UNNUMBERED: b""}, id="6-0")
+    clock = encode_clock(Clock(*ibm[:1], (ibm.symbol,), START_US))
+    for number in range(20):
+        await redis.xadd(trades_stream(partition), {CLOCK: clock}, id=f"7-{number}")
+    assert await replay.read_last_entry_ids(redis) == {partition: "6-0"}
+    await redis.aclose()
+
+
+async def test_trades_without_ids_are_not_stored_a_second_time(redis_url: str, database_url: str) -> None:
+    ibm = SymbolId("finnhub", "IBM")
+    trades = [
+        Trade(*ibm, number, "10.5", "1", None, START_US + number * 1000, START_US) for number in range(1, 6)
+    ]
+    player = Player(make_tape(VENUES["finnhub"], trades), speed=None, hold=True)
+    async with serve([player]) as running, publishing(redis_url) as publisher:
+        replay = make_replay(running.rest_url, redis_url, database_url, ibm)
+        await replay.open()
+        async with working(redis_url, database_url):
+            await publisher.publish(trades[-1:], numbered=False)
+            await until(lambda: _has(database_url, 1), "a trade is stored")
+        with pytest.raises(FatalError, match=r"1 trades of finnhub:IBM .* have no ids"):
+            await replay.open()
