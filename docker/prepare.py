@@ -6,11 +6,16 @@ each time: while the sandbox runs, from there, into a database and a part of Red
 made-up trades never mix with real ones.
 """
 
+import logging
 import os
 import secrets
 from pathlib import Path
 from typing import Final
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
+
+from tickplant.logs import set_up_logs
+
+_log = logging.getLogger("docker.prepare")
 
 ROOT: Final = Path("/run")
 LOGINS: Final = {"owner": "tickplant", "writer": "tickplant_service"}
@@ -72,7 +77,7 @@ def write(path: Path, text: str) -> None:
 def sandbox_answers() -> bool:
     """Say whether the sandbox runs; compose has waited for it if its profile is on."""
     try:
-        with urlopen(f"http://{SANDBOX}/sandbox/status", timeout=5):
+        with build_opener(ProxyHandler({})).open(f"http://{SANDBOX}/sandbox/status", timeout=5):
             return True
     except OSError:
         return False
@@ -81,4 +86,5 @@ def sandbox_answers() -> bool:
 if __name__ == "__main__":
     demo = sandbox_answers()
     prepare(ROOT, demo=demo)
-    print("trades are the sandbox's, made up" if demo else "trades are the venues'")
+    set_up_logs("info", "json")
+    _log.info("trades are the sandbox's, made up" if demo else "trades are the venues'")

@@ -11,6 +11,7 @@ from ingest.publisher import Publisher
 from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff
+from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
 from tickplant.wire import Verdict, VerdictKind
 
@@ -65,6 +66,7 @@ class Backfill:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Heal gaps until `stop` is set."""
+        add_fields(venue=self._venue.name)
         loop = asyncio.get_running_loop()
         try:
             while not stop.is_set():
@@ -105,6 +107,7 @@ class Backfill:
 
     async def _heal(self, gap: Gap, state: str) -> None:
         """Fetch page by page, until the gap's end or the venue's."""
+        add_fields(symbol=gap.symbol)
         if state == "open":
             await self._judge(gap.symbol, gap.first_id, gap.last_id, "backfilling", None)
         backoff = Backoff(first_s=0.5, cap_s=30.0)

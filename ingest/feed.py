@@ -20,6 +20,7 @@ from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
+from tickplant.logs import add_fields
 from tickplant.market import SymbolId
 from tickplant.redis_client import OUTAGE
 from tickplant.wire import Connection
@@ -98,6 +99,7 @@ class Feed:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until `stop` is set; what has been received by then is published before returning."""
+        add_fields(venue=self._venue.name, connection=self._name)
         stopping = asyncio.create_task(stop.wait())
         sessions: list[tuple[Session, asyncio.Task[None]]] = [self._begin()]
         try:

@@ -137,7 +137,7 @@ class Intake:
                 await self._note(session, symbols)
             case Refused(reason, symbols):
                 what = ", ".join(symbols) or "a request"
-                _log.warning("%s: the venue refuses %s: %s", self._name, what, reason)
+                _log.warning("%s: the venue refuses %s: %s", self._name, what, reason, extra={"symbol": what})
                 await self._keep(frame.text, f"refused: {reason}")
                 await self._note(session, symbols)
             case Closing(reason):
@@ -154,7 +154,13 @@ class Intake:
             self._doubted_s[message.symbol] = now_s
             what = "trade" if isinstance(message, Trade) else "heartbeat"
             reason = f"the time {format_time(message.event_time_us)} of a {what} moves no clock: {reason}"
-            _log.warning("%s: %s: %s", self._name, message.symbol or "the connection", reason)
+            _log.warning(
+                "%s: %s: %s",
+                self._name,
+                message.symbol or "the connection",
+                reason,
+                extra={"symbol": message.symbol},
+            )
             await self._publisher.keep_dead_letter(self._name, repr(message).encode(), reason)
 
     async def _note(self, session: Session, symbols: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     Raises:
         FatalError: the service can't go on.
     """
-    set_up_logs(settings.log_level)
+    set_up_logs(settings.log_level, settings.log_format, settings.secrets)
     forbid_floats()
     try:
         with kept_sigint():

@@ -18,12 +18,16 @@ from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
 from tickplant.hosts import parse_pattern
 from tickplant.intervals import INTERVALS
+from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
 from tickplant.paper import BPS, Amount, Rules, parse_number
 from tickplant.webhooks import WebhookSettings, parse_allowed
 from tickplant.words import NONE_OF_THEM, words_of
 
 PREFIX: Final = "TICKPLANT_"
+
+_SECRET: Final = ("_key", "_password", "_secret")
+"""How names of fields end whose values must not be shown; addresses can hold passwords, too."""
 
 _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 """Variables of the tests, which may stand in a developer's environment."""
@@ -154,6 +158,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where all but the API serve /metrics; 0: any free port under `up`, none otherwise."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: LogFormat = "text"
+
+    @property
+    def secrets(self) -> list[str]:
+        """All values that must not be shown."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        addresses = [value for name, value in values.items() if name.endswith("_url")]
+        hidden = [value for name, value in values.items() if value and name.endswith(_SECRET)]
+        return [*hidden, *passwords_in(addresses)]
 
     @property
     def webhooks(self) -> WebhookSettings:
@@ -332,4 +345,4 @@ def _parse_url(name: str, text: str) -> str:
 
 def _shown(name: str, text: str) -> str:
     """Return the value as it may stand in a message: addresses can hold passwords."""
-    return "not shown" if name.endswith(("_URL", "_KEY", "_PASSWORD", "_SECRET")) else repr(text[:60])
+    return "not shown" if name.lower().endswith(("_url", *_SECRET)) else repr(text[:60])

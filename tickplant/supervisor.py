@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tickplant.embedded.child import Guard, command
 from tickplant.errors import FatalError
+from tickplant.logs import is_json_line
 
 SETTINGS_EXIT: Final = 2
 """The exit code of a command whose settings are wrong: starting it again would not mend them."""
@@ -235,7 +236,7 @@ class _Process:
         try:
             assert process.stdout is not None
             async for line in _lines(process.stdout):
-                if self._announcement is None or not line.startswith("{"):
+                if self._announcement is None or not line.startswith("{") or is_json_line(line):
                     self._say(self._role.name, line)
                 elif not self._announcement.done():
                     self._announcement.set_result(line)

@@ -147,7 +147,9 @@ class Partition:
                 maker.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
                 self._metrics.poison.inc()
-                _log.warning("entry %s put aside as a dead letter: %s", entry_id, error)
+                _log.warning(
+                    "entry %s put aside as a dead letter: %s", entry_id, error, extra={"entry": entry_id}
+                )
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
             self._absorbed = entry_id
         if self._commit is not None and self._commit.done():
@@ -212,6 +214,7 @@ class Partition:
         _log.error(
             "strategy %s put aside for %s:%s: %s\n%s",
             *(failure.strategy, failure.venue, failure.symbol, failure.reason, failure.traceback),
+            extra={"venue": failure.venue, "symbol": failure.symbol},
         )
         await self._streams.keep_failure(failure)
 

@@ -17,6 +17,7 @@ from db.pool import Pool
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import LeaseLostError
+from tickplant.logs import add_fields
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import is_passing
 
@@ -103,6 +104,7 @@ class Runtime:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Own partitions until `stop` is set; then commit, and give all leases back."""
+        add_fields(role=self._role)
         away = False
         try:
             while not stop.is_set():
@@ -155,11 +157,16 @@ class Runtime:
             lease.role,
             lease.epoch,
             lease.entry_id,
+            extra={"partition": lease.partition, "entry": lease.entry_id},
         )
         metrics.WORKER_LEASE_CHANGES.labels(self._role, "taken").inc()
         stop = asyncio.Event()
-        task = asyncio.create_task(self._make(lease).run(stop))
+        task = asyncio.create_task(self._work(lease, stop))
         self._working[lease.partition] = (lease, stop, task)
+
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+        add_fields(partition=lease.partition)
+        await self._make(lease).run(stop)
 
     async def _bury(self, partition: int, *, cancelled: str = "its work was cancelled") -> None:
         """Forget a partition whose work has ended by an error, which is told.
@@ -178,14 +185,19 @@ class Runtime:
         except LeaseLostError as error:
             self._say_lost(partition, str(error))
         except OUTAGE as error:
-            _log.warning("partition %d: a server is away: %s", partition, error or type(error).__name__)
+            reason = error or type(error).__name__
+            _log.warning(
+                "partition %d: a server is away: %s", partition, reason, extra={"partition": partition}
+            )
         except RedisError as error:
             if not is_passing(error):
                 raise
-            _log.warning("partition %d: Redis can't answer: %s", partition, error)
+            _log.warning(
+                "partition %d: Redis can't answer: %s", partition, error, extra={"partition": partition}
+            )
 
     def _say_lost(self, partition: int, why: str) -> None:
-        _log.warning("partition %d lost: %s", partition, why)
+        _log.warning("partition %d lost: %s", partition, why, extra={"partition": partition})
         metrics.WORKER_LEASE_CHANGES.labels(self._role, "lost").inc()
 
     async def _give_back(self, partitions: set[int]) -> None:
@@ -201,7 +213,7 @@ class Runtime:
                 continue
             del self._working[partition]
             await release_lease(self._pool, lease)
-            _log.info("partition %d given back by %s", partition, lease.role)
+            _log.info("partition %d given back by %s", partition, lease.role, extra={"partition": partition})
             metrics.WORKER_LEASE_CHANGES.labels(self._role, "given back").inc()
 
 

@@ -110,7 +110,12 @@ class SymbolMetrics:
 
     def _make(self, key: Key, *, numbered: bool) -> _Series | None:
         if len(self._exposed) >= metrics.MOST_SYMBOLS:
-            _log.warning("%s:%s has no metrics: %d symbols have", *key, metrics.MOST_SYMBOLS)
+            _log.warning(
+                "%s:%s has no metrics: %d symbols have",
+                *key,
+                metrics.MOST_SYMBOLS,
+                extra={"venue": key[0], "symbol": key[1]},
+            )
             return None
         metrics.WORKER_HEALED.labels(key[0])
         metrics.WORKER_HEAL_S.labels(key[0])

@@ -97,6 +97,7 @@ class Trimmer:
                     " oldest entries begin to be trimmed without it",
                     self._partition,
                     committed,
+                    extra={"entry": committed},
                 )
             self._skipped += skipped
         elif self._skipped and not held:

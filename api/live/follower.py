@@ -104,7 +104,12 @@ class Follower:
         try:
             partition.take(order, wire.decode_update(payload), self._staged)
         except (msgspec.DecodeError, PoisonError) as error:
-            _log.warning("partition %d: an update can't be read: %s", partition.number, error)
+            _log.warning(
+                "partition %d: an update can't be read: %s",
+                partition.number,
+                error,
+                extra={"partition": partition.number},
+            )
             return False
         return True
 

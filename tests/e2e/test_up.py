@@ -1,5 +1,6 @@
 """`tickplant up` as a user runs it: servers, sandbox venue, ingest, workers and API in one command."""
 
+import json
 import os
 import re
 import select
@@ -265,6 +266,23 @@ def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start,
     up.stop_reading()
     os.kill(up.role("ingest"), SIGKILL)  # which would be said
     assert up.wait() == 0
+
+
+def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
+    start_up: Start, capture: Path
+) -> None:
+    up = start_up("--replay", str(capture), TICKPLANT_LOG_FORMAT="json")
+    up.read_until(r'"message":"partition 0 taken')
+    up.read_until(r'"message":"serving on')
+    up.read_until(r"connected, 1 symbols.*\n")
+    up.send(SIGINT)
+    assert up.wait() == 0, up.output
+    lines = [json.loads(line) for line in up.output.splitlines()]
+    processes = {"tickplant", "redis", "postgres", "sandbox", "api", "worker", "ingest"}
+    assert {line["process"] for line in lines} == processes
+    (connected,) = (line for line in lines if "connected, 1 symbols" in line["message"])
+    assert (connected["venue"], connected["level"]) == ("binance", "info")
+    assert connected["connection"].startswith("binance/")
 
 
 def test_a_taken_data_folder_is_refused(start_up: Start, capture: Path) -> None:

@@ -32,6 +32,9 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and what it does."""
 
+_SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "sandbox", "migrate")
+"""Commands whose lines are logs; those of the others are for the person who runs them."""
+
 _DATA_HELP: Final = "the embedded servers' data; the same as TICKPLANT_DATA"
 
 _DESCRIPTION: Final = "A self-hosted market-data plant: venue trades in, exact candles out, live and stored."
@@ -60,10 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser(words).parse_args(words)
     if getattr(args, "data", None):
         os.environ["TICKPLANT_DATA"] = args.data
+    if args.command in _SERVICES and os.environ.get("TICKPLANT_LOG_FORMAT", "").strip() == "json":
+        from tickplant.logs import set_up_logs
+
+        set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
     except FatalError as error:
-        print(f"tickplant: {error}", file=sys.stderr)
+        from tickplant.logs import report_fatal
+
+        report_fatal(str(error))
         return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130

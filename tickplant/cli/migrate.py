@@ -1,9 +1,15 @@
 """`tickplant migrate`: the database's schema."""
 
+import logging
 from argparse import ArgumentParser, Namespace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
+
+if TYPE_CHECKING:
+    from tickplant.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 HELP: Final = "bring the database to this version's schema"
 
@@ -37,18 +43,21 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
-    said = interrupts.run(_migrate())
-    for line in said:
-        print(line)
-    if not said:
-        print("the database is up to date")
-    return 0
-
-
-async def _migrate() -> list[str]:
-    from tickplant.cli.servers import migrate_database, open_database_server
+    from tickplant.logs import set_up_logs
     from tickplant.settings import read_settings
 
     settings = read_settings()
+    set_up_logs(settings.log_level, settings.log_format, settings.secrets)
+    for line in interrupts.run(_migrate(settings)) or ["the database is up to date"]:
+        if settings.log_format == "json":
+            _log.info(line)
+        else:
+            print(line)
+    return 0
+
+
+async def _migrate(settings: "Settings") -> list[str]:
+    from tickplant.cli.servers import migrate_database, open_database_server
+
     async with open_database_server(settings, create=True) as url:
         return await migrate_database(url, settings)

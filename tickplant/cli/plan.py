@@ -41,7 +41,11 @@ class Plan(Struct, frozen=True, kw_only=True):
         Args:
             shared: the variables that all get.
         """
-        variables = {**shared, "TICKPLANT_LOG_LEVEL": self.log_level}
+        variables = {
+            **shared,
+            "TICKPLANT_LOG_LEVEL": self.log_level,
+            "TICKPLANT_LOG_FORMAT": self.settings.log_format,
+        }
         yield [self._role("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
         count = self.settings.workers
         if (

@@ -60,7 +60,7 @@ class Outcome(Struct, frozen=True):
 @contextmanager
 def progress(terminal: Terminal) -> Iterator[Show]:
     """Show a bar, or a line now and then where no person looks."""
-    if not sys.stdout.isatty():
+    if terminal.json or not sys.stdout.isatty():
         yield _tell_at_times(terminal)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

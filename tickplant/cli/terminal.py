@@ -5,6 +5,8 @@ import sys
 from signal import SIGTERM, raise_signal
 from typing import TYPE_CHECKING, Final
 
+from tickplant.logs import LogFormat, marked
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -15,27 +17,31 @@ _COLOURS: Final = {"ingest": 36, "worker": 32, "api": 35, "sandbox": 33, "tickpl
 class Terminal:
     """Standard output, shared by lines of several processes and a progress bar.
 
+    In JSON each line is an object, with the process in its field `process`.
+
     When nobody reads it any more, the process gets SIGTERM, as if told to stop.
 
     Attributes:
         progress: a bar on display that lines must appear above.
+        json: whether lines are JSON.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: LogFormat = "text") -> None:
         self.progress: Progress | None = None
+        self.json = log_format == "json"
         self._colours = sys.stdout.isatty()
 
     def say(self, name: str, line: str) -> None:
         """Show a line of one process."""
-        mark = f"{name:<{_WIDTH}}|"
-        if self._colours:
-            colour = _COLOURS.get(name.partition(" ")[0], 34)
-            mark = f"\x1b[{colour}m{mark}\x1b[0m"
         try:
-            self._print(f"{mark} {line}")
+            self._print(marked(line, name) if self.json else f"{self._mark(name)} {line}")
         except OSError:  # the terminal or the reader of the pipe is gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise_signal(SIGTERM)
+
+    def _mark(self, name: str) -> str:
+        mark = f"{name:<{_WIDTH}}|"
+        return f"\x1b[{_COLOURS.get(name.partition(' ')[0], 34)}m{mark}\x1b[0m" if self._colours else mark
 
     def _print(self, text: str) -> None:
         if self.progress is None:

@@ -103,7 +103,7 @@ async def _interruptible(args: Namespace, settings: "Settings") -> int:
     """
     from tickplant.cli.terminal import Terminal
 
-    terminal = Terminal()
+    terminal = Terminal(settings.log_format)
     task = asyncio.current_task()
     assert task is not None
     received: list[Signals] = []

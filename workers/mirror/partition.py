@@ -102,6 +102,7 @@ class MirrorPartition:
                 self._lease.role,
                 self._committed,
                 error,
+                extra={"entry": self._committed},
             )
         self._refused = True
 
@@ -153,7 +154,11 @@ class MirrorPartition:
     def _leave_out(self, entry_id: str, why: str) -> None:
         metrics.WORKER_POISON.labels(self._lease.role).inc()
         _log.warning(
-            "partition %d: of entry %s something is left out: %s", self._lease.partition, entry_id, why
+            "partition %d: of entry %s something is left out: %s",
+            self._lease.partition,
+            entry_id,
+            why,
+            extra={"entry": entry_id},
         )
 
     async def _confirm(self) -> None:
