@@ -12,7 +12,8 @@ from typing import Any, Final, Literal
 import asyncpg
 from msgspec import Struct
 
-from db.pool import OUTAGE
+from db.pool import OUTAGE, connect, refused
+from db.schema import check_schema
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
@@ -63,17 +64,14 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
         application: shown in pg_stat_activity.
 
     Raises:
-        FatalError: the database can't be reached or is lost meanwhile, or has no tables of tickplant's.
+        FatalError: the database can't be reached or is lost meanwhile, or has not this version's schema.
     """
     try:
-        connection = await asyncpg.connect(
-            url, server_settings={"application_name": application, "timezone": "UTC", "work_mem": "64MB"}
-        )
+        connection = await connect(url, application=application, work_mem="64MB")
     except (*OUTAGE, asyncpg.PostgresError) as error:
-        raise FatalError(f"the database can't be reached: {error}") from error
+        raise refused(error) from error
     try:
-        if await connection.fetchval("select to_regclass('ledger')") is None:
-            raise FatalError("the database has no tables of tickplant's: run `tickplant migrate` on it")
+        await check_schema(connection)
         yield connection
     except (
         asyncpg.PostgresConnectionError,

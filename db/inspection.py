@@ -5,8 +5,10 @@ import time
 import asyncpg
 from msgspec import Struct
 
-from db.migrate import read_migrations
-from db.pool import OUTAGE
+from db.fitness import check_fitness
+from db.migrate import LOADED
+from db.pool import OUTAGE, connect, refused
+from db.schema import read_migrations
 from tickplant.errors import FatalError
 
 
@@ -17,7 +19,7 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """Such as `15.8`."""
     major: int
     durable: bool
-    """Commits are on disk when they are acknowledged."""
+    """Commits are on disk when they are acknowledged; sessions set synchronous_commit themselves."""
     timescaledb_used: str | None
     """The version of the extension in this database; None if it isn't."""
     timescaledb_offered: bool
@@ -28,6 +30,8 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """What the database was created with; None before the first migration."""
     skew_s: float
     """How far its clock is ahead of this machine's."""
+    unfit: str | None
+    """Why tickplant can't use it, or this user can't, and what to do; None if they can."""
 
 
 async def inspect(url: str) -> Inspection:
@@ -40,11 +44,15 @@ async def inspect(url: str) -> Inspection:
         FatalError: it can't be reached.
     """
     try:
-        connection = await asyncpg.connect(url, timeout=10)
-    except (*OUTAGE, asyncpg.PostgresError) as error:
+        connection = await connect(url, application="tickplant doctor", timeout_s=10)
+    except OUTAGE as error:
         raise FatalError(f"can't be reached: {error or type(error).__name__}") from error
+    except asyncpg.PostgresError as error:
+        raise refused(error) from error
     try:
         return await _inspect(connection)
+    except asyncpg.PostgresError as error:
+        raise refused(error) from error
     finally:
         await connection.close()
 
@@ -54,26 +62,33 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
     theirs_s = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
     ours_s = (before_s + time.time()) / 2
     number = int(await connection.fetchval("show server_version_num"))
+    known = max(read_migrations(), default=0)
+    done = await _fetch_if(connection, "migration", "select coalesce(max(number), 0) from migration") or 0
     return Inspection(
         version=(await connection.fetchval("show server_version")).split()[0],
         major=number // 10_000,
-        durable=await connection.fetchval("show fsync") == "on"
-        and await connection.fetchval("show synchronous_commit") != "off",
+        durable=await connection.fetchval("show fsync") == "on",
         timescaledb_used=await connection.fetchval(
             "select extversion from pg_extension where extname = 'timescaledb'"
         ),
-        timescaledb_offered="timescaledb" in await connection.fetchval("show shared_preload_libraries")
+        timescaledb_offered=await connection.fetchval(LOADED)
         and await connection.fetchval(
             "select exists (select from pg_available_extensions where name = 'timescaledb')"
         ),
-        migrations_done=await _fetch_if(
-            connection, "migration", "select coalesce(max(number), 0) from migration"
-        )
-        or 0,
-        migrations_known=max(read_migrations(), default=0),
+        migrations_done=done,
+        migrations_known=known,
         partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
         skew_s=theirs_s - ours_s,
+        unfit=await _why_unfit(connection, to_migrate=done < known),
     )
+
+
+async def _why_unfit(connection: asyncpg.Connection, *, to_migrate: bool) -> str | None:
+    try:
+        await check_fitness(connection, to_migrate=to_migrate)
+    except FatalError as error:
+        return str(error)
+    return None
 
 
 async def _fetch_if(connection: asyncpg.Connection, table: str, query: str) -> int | None:

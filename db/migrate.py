@@ -1,38 +1,22 @@
 """Migrations: plain SQL files in order, each run once, under a lock."""
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Final, Literal
 
 import asyncpg
 
+from db.fitness import check_fitness
 from db.policies import Keep, apply_policies
-from db.pool import OUTAGE
+from db.pool import connect, refused
 from db.roles import Passwords, apply_roles
+from db.schema import newer, read_migrations
 from tickplant.errors import FatalError
 
-FOLDER: Final = Path(__file__).parent / "migrations"
 VIEWS: Final = Path(__file__).parent / "views.sql"
 _LOCK: Final = 0x7469636B  # 'tick': one lock for all processes that migrate
-_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 Extension = Literal["auto", "on", "off"]
-
-
-def read_migrations(folder: Path = FOLDER) -> dict[int, Path]:
-    """Return the migration files by number, in order.
-
-    Raises:
-        FatalError: a file's name is not `NNNN_what.sql`, or numbers repeat or leave holes.
-    """
-    found: dict[int, Path] = {}
-    for path in sorted(folder.glob("*.sql")):
-        match = _NAME.fullmatch(path.name)
-        if match is None or int(match[1]) != len(found) + 1:
-            raise FatalError(f"{path.name}: migrations are named NNNN_what.sql and count up from 0001")
-        found[int(match[1])] = path
-    return found
 
 
 async def migrate(
@@ -58,46 +42,40 @@ async def migrate(
         What a person may want to know: the migrations that this call ran, and what could not be done.
 
     Raises:
-        FatalError: the database can't be reached, is newer than the code, was created with another number of
-            partitions, TimescaleDB is asked for and not there, or logins are and can't be made.
+        FatalError: the database can't be reached, doesn't fit or isn't this user's, is newer than the code,
+            was created with another number of partitions, or TimescaleDB is asked for and not there.
     """
     migrations = read_migrations()
     try:
-        connection = await asyncpg.connect(url)
-    except (*OUTAGE, asyncpg.PostgresError) as error:
-        raise FatalError(f"the database can't be reached: {error}") from error
-    try:
-        await connection.execute("set client_min_messages = warning")
-        # Tried, not waited for: a session that waits for the lock inside a statement holds a snapshot.
-        while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-        said = [f"ran migration {name}" for name in await _run(connection, migrations, extension)]
-        await _check_partitions(connection, partitions)
-        await connection.execute(VIEWS.read_text(encoding="utf-8"))
-        said += await apply_policies(connection, keep)
-        said += await apply_roles(connection, passwords)
-        return said
-    finally:
-        await connection.close()
+        connection = await connect(url, application="tickplant migrate")
+        try:
+            await connection.execute("set client_min_messages = warning")
+            # Tried, not waited for: a session that waits for the lock inside a statement holds a snapshot.
+            while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            await check_fitness(connection)
+            said = await _run(connection, url, migrations, extension)
+            await _check_partitions(connection, partitions)
+            await connection.execute(VIEWS.read_text(encoding="utf-8"))
+            said += await apply_policies(connection, keep)
+            return said + await apply_roles(connection, passwords)
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise refused(error) from error
 
 
 async def _run(
-    connection: asyncpg.Connection, migrations: dict[int, Path], extension: Extension
+    connection: asyncpg.Connection, url: str, migrations: dict[int, Path], extension: Extension
 ) -> list[str]:
     await connection.execute(
         "create table if not exists migration (number integer primary key, name text not null,"
         " ran_at timestamptz not null default now())"
     )
     done: set[int] = {row["number"] for row in await connection.fetch("select number from migration")}
-    newer = done - migrations.keys()
-    if newer:
-        raise FatalError(
-            f"the database is at migration {max(newer)}, this code knows only {max(migrations, default=0)}:"
-            " install the newer tickplant again, or restore an older backup"
-        )
-    if not done:
-        await _create_extension(connection, extension)
-    ran = []
+    if unknown := done - migrations.keys():
+        raise newer(max(unknown), max(migrations, default=0))
+    said = [] if done else await _create_extension(connection, url, extension)
     for number, path in migrations.items():
         if number not in done:
             async with connection.transaction():
@@ -105,28 +83,36 @@ async def _run(
                 await connection.execute(
                     "insert into migration (number, name) values ($1, $2)", number, path.name
                 )
-            ran.append(path.name)
-    return ran
+            said.append(f"ran migration {path.name}")
+    return said
 
 
-async def _create_extension(connection: asyncpg.Connection, extension: Extension) -> None:
-    if extension == "off":
-        return
-    offered = await connection.fetchval(
-        "select exists (select from pg_available_extensions where name = 'timescaledb')"
-    )
-    preloaded = "timescaledb" in await connection.fetchval("show shared_preload_libraries")
-    if offered and preloaded:
-        await connection.execute("create extension if not exists timescaledb")
-    elif extension == "on":
-        raise FatalError(
-            "TICKPLANT_TIMESCALEDB is on, but the server has no timescaledb "
-            + (
-                "in shared_preload_libraries: add it and restart the server"
-                if offered
-                else "extension: install it"
-            )
-        )
+async def _create_extension(connection: asyncpg.Connection, url: str, extension: Extension) -> list[str]:
+    """Create TimescaleDB's extension where it is wanted and possible; return why not where it is offered."""
+    if extension == "off" or await connection.fetchval(_USED):
+        return []
+    reason = await _why_not_created(connection, url)
+    if reason is None:
+        return []
+    if extension == "on":
+        raise FatalError(f"TICKPLANT_TIMESCALEDB is on, but {reason}")
+    return [f"TimescaleDB is not used: {reason}"] if await connection.fetchval(_OFFERED) else []
+
+
+async def _why_not_created(connection: asyncpg.Connection, url: str) -> str | None:
+    if not await connection.fetchval(_OFFERED):
+        return "the server has no timescaledb extension: install it"
+    if not await connection.fetchval(LOADED):
+        return "the server has no timescaledb in shared_preload_libraries: add it and restart the server"
+    # In a session of its own, which the extension ends where it was not loaded when the server started.
+    session = await connect(url, application="tickplant migrate")
+    try:
+        await session.execute("create extension if not exists timescaledb")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        return f"the extension can't be created: {error}; whoever may can run: create extension timescaledb"
+    finally:
+        session.terminate()
+    return None
 
 
 async def _check_partitions(connection: asyncpg.Connection, partitions: int) -> None:
@@ -137,3 +123,10 @@ async def _check_partitions(connection: asyncpg.Connection, partitions: int) -> 
             f"this database was created with TICKPLANT_PARTITIONS={fixed}; it can't become {partitions},"
             " since a symbol would change its stream"
         )
+
+
+_USED: Final = "select exists (select from pg_extension where extname = 'timescaledb')"
+_OFFERED: Final = "select exists (select from pg_available_extensions where name = 'timescaledb')"
+
+LOADED: Final = "select current_setting('timescaledb.max_background_workers', true) is not null"
+"""Whether the server has loaded TimescaleDB: only privileged users may see shared_preload_libraries."""

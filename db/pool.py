@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import asyncpg
 
+from db.schema import check_schema
+from db.session import pooled, prepare_session
 from tickplant.errors import FatalError, LeaseLostError
 
 Connection = asyncpg.Connection
@@ -24,24 +26,53 @@ OUTAGE: Final = (
     OSError,
     TimeoutError,
 )
-"""Errors that pass: the server or the connection is away, full or busy, rather than a statement wrong."""
+"""Errors that pass: the server or the connection is away, full, busy or read-only; no statement is wrong."""
+
+_POOLED: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
+_NOT_MIGRATED: Final = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedObjectError,
+    asyncpg.InvalidSchemaNameError,
+)
 
 REFUSED: Final = (
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InsufficientPrivilegeError,
-    asyncpg.UndefinedTableError,
-    asyncpg.UndefinedFunctionError,
-    asyncpg.UndefinedColumnError,
+    *_NOT_MIGRATED,
+    *_POOLED,
 )
 """Errors that a person must mend: wrong password, no such database, no rights, not migrated."""
 
 LEASE_LOST: Final = "TP001"
 
 
+async def connect(url: str, *, application: str, timeout_s: float = 60.0, **settings: str) -> Connection:
+    """Open one connection.
+
+    Args:
+        url: postgresql:// address.
+        application: shown in pg_stat_activity.
+        timeout_s: the longest wait for it.
+        settings: of the session, besides those that all have.
+
+    Raises:
+        FatalError: the address is wrong, or a pooler does not keep sessions.
+    """
+    connection = await _open(url, application, timeout_s)
+    try:
+        await prepare_session(connection, lambda: _open(url, application, timeout_s), **settings)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
 @asynccontextmanager
 async def open_pool(
-    url: str, *, size: int, application: str, eager: bool = True
+    url: str, *, size: int, application: str, eager: bool = True, migrated: bool = True
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of connections and close it at the end.
 
@@ -50,21 +81,31 @@ async def open_pool(
         size: the most connections open at once.
         application: shown in pg_stat_activity.
         eager: whether to connect at once, and fail where the database is away, rather than on first use.
+        migrated: whether the first connection raises FatalError where the schema is not this version's.
     """
+    unchecked = migrated
+
+    async def prepare(connection: Any) -> None:
+        nonlocal unchecked
+        await prepare_session(
+            connection,
+            lambda: _open(url, application),
+            # A paused process must not keep its locks: its transaction is void anyway.
+            idle_in_transaction_session_timeout="5s",
+        )
+        if unchecked:
+            await check_schema(connection)
+            unchecked = False
+
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
         command_timeout=60,
-        server_settings={
-            "application_name": application,
-            "timezone": "UTC",
-            # A paused process must not keep its locks: its transaction is void anyway.
-            "idle_in_transaction_session_timeout": "5s",
-            # A late trade changes a candle wherever it is: one of a batch that has to be unpacked for it.
-            # Without TimescaleDB it is a name without meaning.
-            "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
-        },
+        server_settings={"application_name": application},
+        connect=_connect,
+        init=prepare,
+        reset=_release_locks,
     )
     try:
         if eager:
@@ -77,6 +118,22 @@ async def open_pool(
         except BaseException:
             pool.terminate()
             raise
+
+
+async def _open(url: str, application: str, timeout_s: float = 10.0) -> Connection:
+    return await _connect(url, timeout=timeout_s, server_settings={"application_name": application})
+
+
+async def _connect(*args: Any, **options: Any) -> Connection:
+    try:
+        return cast(Connection, await asyncpg.connect(*args, **options))
+    except ValueError as error:  # also asyncpg's own for what the address asks for
+        raise FatalError(f"the database can't be reached: {error}; check TICKPLANT_DATABASE_URL") from error
+
+
+async def _release_locks(connection: Any) -> None:
+    """Leave a session as the next one expects it; its settings stay."""
+    await connection.execute("select pg_advisory_unlock_all()")
 
 
 @asynccontextmanager
@@ -115,8 +172,30 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         yield cast(Connection, connection)
 
 
+def is_of_database(error: BaseException) -> bool:
+    """Say whether an error comes from the database or its driver."""
+    return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError)
+
+
 def refused(error: BaseException) -> FatalError:
-    """Say what to do about one of `REFUSED`."""
-    return FatalError(
-        f"the database refuses: {error}; check TICKPLANT_DATABASE_URL, or run: tickplant migrate"
-    )
+    """Say what to do about an error of the database that ends the process."""
+    if isinstance(error, _POOLED):
+        return pooled(error)
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
+        mend = "check the user and the password in TICKPLANT_DATABASE_URL, and the server's pg_hba.conf"
+    elif isinstance(error, asyncpg.InvalidCatalogNameError):
+        mend = "create it, or correct TICKPLANT_DATABASE_URL"
+    elif isinstance(error, asyncpg.InsufficientPrivilegeError):
+        mend = "use the tables' owner, or a login in the group tickplant_writer; see tickplant migrate --help"
+    elif isinstance(error, _NOT_MIGRATED):
+        mend = "run: tickplant migrate"
+    elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        mend = "use the primary server, or lift default_transaction_read_only"
+    elif isinstance(error, OUTAGE):
+        return FatalError(
+            f"the database can't be reached: {error or type(error).__name__};"
+            " start the server, or check TICKPLANT_DATABASE_URL"
+        )
+    else:
+        mend = f"it is error {getattr(error, 'sqlstate', None) or type(error).__name__}; see the server's log"
+    return FatalError(f"the database refuses: {error}; {mend}")

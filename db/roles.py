@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import asyncpg
@@ -25,6 +25,9 @@ GRAFANA: Final = "tickplant_grafana"
 
 SECRET: Final = ("alerts", "alert_state", "webhooks")
 """Tables that a reader doesn't see: who knows a webhook's address can write there."""
+
+_FIXED: Final = ("migration", "plant", "retention")
+"""Tables that only migrations write."""
 
 _TRIES: Final = 10
 _ITERATIONS: Final = 4096
@@ -47,85 +50,113 @@ async def apply_roles(connection: asyncpg.Connection, passwords: Passwords) -> l
         passwords: of the logins.
 
     Returns:
-        What can't be done, for a person to read.
+        What this user may not do, for a person to read.
 
     Raises:
-        FatalError: a password can't be used, or logins are asked for and may not be made.
+        FatalError: a password can't be used.
     """
-    missing = {WRITER, READER} - {
-        row["rolname"] for row in await connection.fetch("select rolname from pg_roles")
-    }
-    may_create = await connection.fetchval(
-        "select rolcreaterole or rolsuper from pg_roles where rolname = current_user"
-    )
-    logins = passwords.service is not None or passwords.grafana is not None
-    if not may_create and (missing or logins):
-        how = f"create role {WRITER}; create role {READER};"
-        if logins:
-            raise FatalError(
-                "the database user may not create roles, so no logins with TICKPLANT_DATABASE_*_PASSWORD:"
-                " give it CREATEROLE, or make the logins by hand and unset these"
-            )
-        return [f"the database user may not create roles; whoever may can run: {how} and migrate again"]
-    groups: list[str] = []
-    logins_made: list[str] = []
-    if may_create:
-        groups = [f"create role {name} nologin" for name in sorted(missing)]
-        logins_made = [
-            *_login(SERVICE, WRITER, passwords.service),
-            *_login(GRAFANA, READER, passwords.grafana),
-        ]
-        if passwords.grafana is not None:
-            logins_made += _limits()
-    for statement in groups:
-        await _execute(connection, statement)
-    async with connection.transaction():  # a reader sees the secret tables at no moment
-        for statement in _rights():
-            await connection.execute(statement)
-    for statement in logins_made:
-        await _execute(connection, statement)
-    return []
+    steps = _Steps(connection)
+    for name in (READER, WRITER):
+        await steps.create_role(name, "nologin")
+    await _grant_rights(steps)
+    if passwords.service is not None:
+        await _make_login(steps, SERVICE, WRITER, passwords.service)
+    if passwords.grafana is not None and await _make_login(steps, GRAFANA, READER, passwords.grafana):
+        # What keeps a dashboard from harm: it can't write, nor hold the server up for long.
+        await steps.run(f"alter role {GRAFANA} set default_transaction_read_only = on")
+        await steps.run(f"alter role {GRAFANA} set statement_timeout = '30s'")
+        await steps.run(f"alter role {GRAFANA} set idle_in_transaction_session_timeout = '10s'")
+    if not steps.refused:
+        return []
+    return ["the database user may not do the following; whoever may can run it: " + "; ".join(steps.refused)]
 
 
-def _rights() -> Iterator[str]:
-    yield f"grant usage on schema public to {READER}, {WRITER}"
-    yield f"grant select on all tables in schema public to {READER}, {WRITER}"
-    yield f"grant insert, update, delete on all tables in schema public to {WRITER}"
-    yield f"grant usage on all sequences in schema public to {WRITER}"
-    yield f"revoke insert, update, delete on migration, plant, retention from {WRITER}"
-    yield f"revoke all on {', '.join(SECRET)} from {READER}"
-    # Of what the owner makes later, before the next migration.
-    owned = "alter default privileges in schema public grant"
-    yield f"{owned} select on tables to {READER}, {WRITER}"
-    yield f"{owned} insert, update, delete on tables to {WRITER}"
-    yield f"{owned} usage on sequences to {WRITER}"
+class _Steps:
+    """Statements that are run one by one; what this user may not do is kept aside."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self.connection = connection
+        self.refused: list[str] = []
+
+    async def create_role(self, name: str, login: str) -> bool:
+        """Create a role unless there is one; return whether it exists afterwards."""
+        if not await self.connection.fetchval("select to_regrole($1) is not null", name):
+            return await self.run(f"create role {name} {login}")
+        return True
+
+    async def run(self, statement: str, *, shown: str | None = None) -> bool:
+        """Run a statement that other databases' migrations may be running, too.
+
+        Args:
+            statement: to run.
+            shown: what to show of it where it holds a secret.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                await self.connection.execute(statement)
+            except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
+                return True
+            except asyncpg.InsufficientPrivilegeError:
+                self.refused.append(shown or statement)
+                return False
+            except asyncpg.InternalServerError as error:
+                if "concurrently" not in str(error) or not left:
+                    raise
+            else:
+                return True
+        return False
 
 
-def _login(name: str, group: str, password: str | None) -> Iterator[str]:
-    if password is not None:
-        yield f"create role {name} login in role {group}"
-        yield f"alter role {name} password '{scram(password, secrets.token_bytes(16))}'"
-
-
-def _limits() -> Iterator[str]:
-    """Yield what keeps a dashboard from harm: it can't write, nor hold the server up for long."""
-    yield f"alter role {GRAFANA} set default_transaction_read_only = on"
-    yield f"alter role {GRAFANA} set statement_timeout = '30s'"
-    yield f"alter role {GRAFANA} set idle_in_transaction_session_timeout = '10s'"
-
-
-async def _execute(connection: asyncpg.Connection, statement: str) -> None:
-    """Run a statement that other databases' migrations may be running, too."""
-    for left in reversed(range(_TRIES)):
-        try:
-            await connection.execute(statement)
-        except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
-            return
-        except asyncpg.InternalServerError as error:
-            if "concurrently" not in str(error) or not left:
-                raise
+async def _grant_rights(steps: _Steps) -> None:
+    """Give the groups that exist their rights on what this user owns in the plant's schema."""
+    rows = await steps.connection.fetch(_RELATIONS)
+    readable = {row["name"] for row in rows}
+    tables = {row["name"] for row in rows if row["relkind"] != "v"}
+    schema: str = await steps.connection.fetchval("select quote_ident(current_schema())")
+    owned = f"alter default privileges in schema {schema} grant"  # of what is made before the next migration
+    for group in (READER, WRITER):
+        if not await steps.connection.fetchval("select to_regrole($1) is not null", group):
+            continue
+        if not await steps.connection.fetchval("select has_schema_privilege($1, $2, 'usage')", group, schema):
+            await steps.run(f"grant usage on schema {schema} to {group}")
+        seen = readable - set(SECRET) if group == READER else readable
+        await steps.run(f"grant select on {_listed(seen)} to {group}")
+        await steps.run(f"{owned} select on tables to {group}")
+        if group == READER:
+            await steps.run(f"revoke all on {_listed(SECRET)} from {group}")
         else:
-            return
+            await steps.run(f"grant insert, update, delete on {_listed(tables - set(_FIXED))} to {group}")
+            await steps.run(f"revoke insert, update, delete on {_listed(_FIXED)} from {group}")
+            await steps.run(f"{owned} insert, update, delete on tables to {group}")
+            await steps.run(f"{owned} usage on sequences to {group}")
+
+
+async def _make_login(steps: _Steps, name: str, group: str, password: str) -> bool:
+    """Make a login that is in a group; return whether all of it could be done."""
+    secret = scram(password, secrets.token_bytes(16))
+    if not await steps.create_role(name, "login"):
+        steps.refused += [f"grant {group} to {name}", f"alter role {name} password '...'"]
+        return False
+    member = "select to_regrole($2) is not null and pg_has_role($1, $2, 'member')"
+    joined = await steps.connection.fetchval(member, name, group) or await steps.run(
+        f"grant {group} to {name}"
+    )
+    return joined and await steps.run(
+        f"alter role {name} login password '{secret}'", shown=f"alter role {name} login password '...'"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+_RELATIONS: Final = """
+    select quote_ident(relname) as name, relkind::text from pg_class c
+    where relnamespace = to_regnamespace(quote_ident(current_schema())) and relkind in ('r', 'p', 'v')
+        and pg_has_role(relowner, 'usage')
+        and not exists (select from pg_depend where objid = c.oid and deptype = 'e')
+"""
+"""This user's tables and views, without those of extensions."""
 
 
 def scram(password: str, salt: bytes) -> str:

@@ -8,7 +8,16 @@ from typing import Any, Final
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -21,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 RedisClient = Redis
 
+OLDEST_REDIS: Final = (6, 2)
+
 OUTAGE: Final = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 """Redis can't be reached or isn't ready; whether a command under way was carried out is unknown."""
 
@@ -32,6 +43,7 @@ _PASSING: Final = (
     RedisTimeoutError,
     OSError,
 )
+_FORBIDDEN: Final = (AuthenticationError, AuthenticationWrongNumberOfArgsError)
 _PASSING_WORDS: Final = (
     "MISCONF",
     "LOADING",
@@ -48,7 +60,48 @@ class _Sending(AbstractConnection):
 
     The library's way, `asyncio.wait_for`, costs as much as the command itself, and before Python 3.12 it can
     swallow a cancellation, so that a task that was told to end goes on.
+
+    A server that refuses the login, or that tickplant can't work on, ends the process: waiting won't mend it.
     """
+
+    fits = False
+    """Whether a connection of the client has found the server to be fit."""
+
+    async def connect_check_health(
+        self, check_health: bool = True, retry_socket_connect: bool = True
+    ) -> None:
+        if self.is_connected:
+            return
+        try:
+            await super().connect_check_health(check_health, retry_socket_connect)
+            if not self.fits:
+                await self._check_server()
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            if isinstance(error, _FORBIDDEN):
+                raise refused(error) from error
+            raise
+
+    async def _check_server(self) -> None:
+        """Raise FatalError where the server is too old, or none that tickplant can work on."""
+        await self.send_command("INFO", "server")
+        try:
+            answer: Any = await self.read_response()
+        except ResponseError:  # this user may not ask, or not now
+            return
+        lines = answer.decode(errors="replace").splitlines()
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
+        version, mode = info.get("redis_version", ""), info.get("redis_mode", "standalone")
+        numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+        oldest = ".".join(map(str, OLDEST_REDIS))
+        if numbers and numbers < OLDEST_REDIS:
+            raise FatalError(f"Redis {version} is too old: install version {oldest} or newer, or Valkey")
+        if mode != "standalone":
+            raise FatalError(
+                f"the server in TICKPLANT_REDIS_URL runs in {mode} mode, which tickplant can't work with:"
+                " give the address of a Redis server with cluster-enabled no"
+            )
+        type(self).fits = True
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         if not self.is_connected:
@@ -99,8 +152,11 @@ async def agree_on_partitions(redis: Redis, partitions: int) -> None:
     Raises:
         FatalError: another number is in use.
     """
-    agreed: Any = await redis.set(PARTITIONS, partitions, nx=True, get=True)
-    if agreed is not None and int(agreed) != partitions:
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.set(PARTITIONS, partitions, nx=True)  # its option GET needs Redis 7
+        pipeline.get(PARTITIONS)
+        _, agreed = await pipeline.execute()
+    if int(agreed) != partitions:
         raise FatalError(
             f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {int(agreed)}:"
             " set the same number everywhere"
@@ -136,6 +192,22 @@ async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
 
 def is_passing(error: BaseException) -> bool:
     """Say whether an error will pass by waiting: an outage, a full memory or disk, a server still loading."""
+    if isinstance(error, _FORBIDDEN):
+        return False
     if isinstance(error, _PASSING):
         return True
     return isinstance(error, ResponseError | RedisError) and str(error).startswith(_PASSING_WORDS)
+
+
+def refused(error: BaseException) -> FatalError:
+    """Say what to do about an error of Redis that ends the process."""
+    if isinstance(error, _FORBIDDEN):
+        mend = "check the user and the password in TICKPLANT_REDIS_URL"
+        return FatalError(f"Redis refuses the login: {error}; {mend}")
+    if isinstance(error, NoPermissionError):
+        mend = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
+        return FatalError(f"the Redis user lacks a right: {error}; {mend}")
+    if is_passing(error):
+        mend = "start the server, or check TICKPLANT_REDIS_URL"
+        return FatalError(f"Redis can't be reached: {error or type(error).__name__}; {mend}")
+    return FatalError(f"Redis refuses: {error}; see the server's log")

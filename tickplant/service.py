@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from signal import SIGINT, SIGTERM, Signals
-from typing import NoReturn
 
 from tickplant.errors import FatalError
 from tickplant.interrupts import kept_sigint
@@ -37,11 +36,8 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     """
     set_up_logs(settings.log_level, settings.log_format, settings.secrets)
     forbid_floats()
-    try:
-        with kept_sigint():
-            asyncio.run(_run(name, main, settings if metrics else None))
-    except BaseExceptionGroup as group:
-        raise_fatal(group)
+    with kept_sigint():
+        asyncio.run(_run(name, main, settings if metrics else None))
     logger.info("%s has stopped", name)
     return 0
 
@@ -50,22 +46,6 @@ def forbid_floats() -> None:
     """Make decimal arithmetic raise wherever a float would get into it, in all threads and tasks."""
     decimal.DefaultContext.traps[decimal.FloatOperation] = True
     decimal.setcontext(decimal.DefaultContext.copy())
-
-
-def raise_fatal(group: BaseExceptionGroup[BaseException]) -> NoReturn:
-    """Raise the fatal errors in a group as one, or else the group."""
-    fatal = group.subgroup(FatalError)
-    if fatal is None:
-        raise group
-    raise FatalError("\n".join(dict.fromkeys(map(str, _leaves(fatal))))) from group
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    return [
-        leaf
-        for error in group.exceptions
-        for leaf in (_leaves(error) if isinstance(error, BaseExceptionGroup) else [error])
-    ]
 
 
 async def _run(name: str, main: Main, metrics: Settings | None) -> None:

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -215,7 +216,13 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
     """
     from dotenv import dotenv_values
 
-    file_values = dotenv_values(dotenv or Path(".env"))
+    dotenv = dotenv or Path(".env")
+    try:
+        file_values = dotenv_values(dotenv, encoding="utf-8-sig")  # editors on Windows begin it with a mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            [f"{dotenv}: can't be read: {error}; save it as UTF-8, readable by this user"]
+        ) from error
     values = {name: value for name, value in file_values.items() if value is not None}
     values |= dict(os.environ if environment is None else environment)
     fields = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
@@ -340,6 +347,12 @@ def _parse_url(name: str, text: str) -> str:
     }.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
     if not text.startswith(schemes):
         raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
+    try:
+        _ = "," in text or urlsplit(text).port  # PostgreSQL's may name several hosts
+    except ValueError:
+        raise ValueError(
+            "expected a number after the host's colon; / and @ in a password are written as %2F and %40"
+        ) from None
     return text.rstrip("/")
 
 

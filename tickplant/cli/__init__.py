@@ -5,6 +5,7 @@ here), `DESCRIPTION` and `EXAMPLES` for its own help, `add_arguments(parser)`, a
 the exit code.
 """
 
+import logging
 import os
 import sys
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from tickplant.errors import FatalError, SettingsError
+from tickplant.errors import SettingsError
 
 COMMANDS: Final[dict[str, str]] = {
     "up": "run everything: servers, ingest, workers and API, in one terminal",
@@ -69,16 +70,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
-    except FatalError as error:
-        from tickplant.logs import report_fatal
-
-        report_fatal(str(error))
-        return 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of the output, such as `head`, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return 0
+    except Exception as error:
+        from tickplant.cli.outside import explain
+        from tickplant.logs import report_fatal
+
+        told = explain(error)
+        if told is None:
+            raise
+        logging.getLogger(__name__).debug("the error in full", exc_info=error)
+        report_fatal(str(told))
+        return 2 if isinstance(told, SettingsError) else 1
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

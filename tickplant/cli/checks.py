@@ -17,10 +17,10 @@ from tickplant.cli.reach import unreachable
 from tickplant.cli.roles import role_settings
 from tickplant.cli.servers import data_folder
 from tickplant.embedded import PostgresServer, RedisServer
-from tickplant.embedded.binaries import OLDEST_POSTGRES, OLDEST_REDIS
+from tickplant.embedded.binaries import OLDEST_POSTGRES
 from tickplant.embedded.server import Server
 from tickplant.errors import FatalError, SettingsError
-from tickplant.redis_client import open_redis
+from tickplant.redis_client import OLDEST_REDIS, open_redis
 from tickplant.settings import Settings, read_settings
 
 _SKEW_S: Final = 1.0
@@ -71,7 +71,7 @@ async def _check_redis(settings: Settings) -> list[Finding]:
             return [Finding("ok", "redis", f"not running; `tickplant up` starts {server.description}")]
         return list(await _inspect_redis(url))
     except FatalError as error:
-        return [Finding("fail", "redis", "no server", str(error))]
+        return [Finding("fail", "redis", str(error))]
 
 
 async def _inspect_redis(url: str) -> Iterator[Finding]:
@@ -161,9 +161,11 @@ def _judge_database(found: Inspection, settings: Settings) -> Iterator[Finding]:
         yield Finding("fail", "database", f"PostgreSQL {found.version} is too old", mend)
     else:
         yield Finding("ok", "database", f"PostgreSQL {found.version} answers")
+    if found.unfit is not None:
+        yield Finding("fail", "database", found.unfit)
     if not found.durable:
-        text = "fsync or synchronous_commit is off: a crash can lose trades that Redis has let go"
-        yield Finding("fail", "database", text, "set both to on")
+        text = "fsync is off: a crash can lose trades that Redis has let go"
+        yield Finding("fail", "database", text, "set it to on")
     yield _judge_extension(found, settings)
     yield _judge_schema(found)
     if found.partitions not in (None, settings.partitions):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from tickplant.errors import FatalError
+from tickplant.redis_client import OLDEST_REDIS
 
 Source = Literal["auto", "machine", "wheels"]
 
-OLDEST_REDIS: Final = (6, 2)
 OLDEST_POSTGRES: Final = 15
 
 _POSTGRES_PLACES: Final = (

@@ -1,0 +1,51 @@
+"""Which schema this code knows, and which one a database has."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from tickplant.errors import FatalError
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+_NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+
+
+def read_migrations(folder: Path = FOLDER) -> dict[int, Path]:
+    """Return the migration files by number, in order.
+
+    Raises:
+        FatalError: a file's name is not `NNNN_what.sql`, or numbers repeat or leave holes.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("*.sql")):
+        match = _NAME.fullmatch(path.name)
+        if match is None or int(match[1]) != len(found) + 1:
+            raise FatalError(f"{path.name}: migrations are named NNNN_what.sql and count up from 0001")
+        found[int(match[1])] = path
+    return found
+
+
+async def check_schema(connection: asyncpg.Connection) -> None:
+    """Make sure that the database has this code's schema.
+
+    Raises:
+        FatalError: it has none, an older or a newer one.
+    """
+    known = read_migrations().keys()
+    if not await connection.fetchval("select to_regclass('migration') is not null"):
+        raise FatalError("the database has no tables of tickplant's: run: tickplant migrate")
+    done = {row["number"] for row in await connection.fetch("select number from migration")}
+    if missing := known - done:
+        raise FatalError(f"the database lacks migration {min(missing)} of this version: run: tickplant migrate")
+    if unknown := done - known:
+        raise newer(max(unknown), max(known))
+
+
+def newer(done: int, known: int) -> FatalError:
+    """Return the error to raise where a newer version has migrated the database."""
+    return FatalError(
+        f"the database is at migration {done}, this version knows only {known}:"
+        " install the newer tickplant again, or restore an older backup"
+    )

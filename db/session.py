@@ -1,0 +1,140 @@
+"""What a session on the database needs, whatever the server, the database or the user has configured.
+
+Settings are sent by SQL rather than when connecting: connection poolers refuse all but a few there.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import asyncpg
+
+from tickplant.errors import FatalError
+
+_SETTINGS: Final = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "transaction_timeout": "0",  # PostgreSQL 17 and newer
+    "idle_session_timeout": "0",
+    # Concurrent transactions wait for one another's rows: under a stricter level they would fail instead.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "session_replication_role": "origin",
+    "synchronous_commit": "on",
+    # Row-level security must be an error rather than rows that are silently left out.
+    "row_security": "off",
+    "default_table_access_method": "heap",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+}
+"""Read-only defaults are left alone: administrators set them to protect a standby or a full disk."""
+
+_EXTENSION_SETTINGS: Final = {
+    # A late trade changes a candle wherever it is: one of a batch that has to be unpacked for it.
+    # Without TimescaleDB it is a name without meaning.
+    "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
+}
+
+_POOLER_ROUNDS: Final = 10
+_POOLER_WAIT_S: Final = 5.0
+
+_POOLED: Final = (
+    "the database is behind a connection pooler (such as PgBouncer) that gives each transaction another"
+    " session; tickplant keeps prepared statements, settings and locks in its sessions: set pool_mode=session"
+    " for this database, or give the server's own address in TICKPLANT_DATABASE_URL"
+)
+
+
+async def prepare_session(
+    connection: asyncpg.Connection, connect: Callable[[], Awaitable[asyncpg.Connection]], **settings: str
+) -> None:
+    """Make a new session independent of what the server has configured.
+
+    Tables are those in the schema that holds the plant, wherever the user's search_path leads; `public`
+    before the first migration. TimescaleDB's functions are found in the schema of the extension.
+
+    Args:
+        connection: just opened.
+        connect: opens another one like it.
+        settings: more settings, which go before those that every session has.
+
+    Raises:
+        FatalError: a pooler does not keep the session.
+    """
+    await _check_session_is_kept(connection, connect)
+    wanted = {**_SETTINGS, **settings}
+    rows = ", ".join(f"('{name}', '{value}')" for name, value in wanted.items())
+    always = ", ".join(
+        f"set_config('{name}', '{value}', false)" for name, value in _EXTENSION_SETTINGS.items()
+    )
+    await connection.execute(_APPLY.format(rows=rows))
+    await connection.execute(f"select {_SEARCH_PATH}, {always}")
+
+
+def pooled(error: BaseException) -> FatalError:
+    """Return the error to raise where prepared statements show that sessions are not kept."""
+    return FatalError(f"{_POOLED} ({error})")
+
+
+async def _check_session_is_kept(
+    connection: asyncpg.Connection, connect: Callable[[], Awaitable[asyncpg.Connection]]
+) -> None:
+    """Raise where statements of one connection run in changing sessions of the server.
+
+    A pooler shows itself by a process id that is not the server's. Whether it keeps sessions is then tried
+    with a second connection. Only plain statements are sent, which work in any mode.
+    """
+    if await _is_true(connection, f"pg_backend_pid() = {connection.get_server_pid()}"):
+        return
+    mark = secrets.token_hex(8)
+    marked = f"current_setting('tickplant.session', true) = '{mark}'"
+    await connection.execute(f"set tickplant.session = '{mark}'")
+    try:
+        other = await connect()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        return  # no second session to be had: the first one is kept
+    try:
+        for _ in range(_POOLER_ROUNDS):
+            if await _is_true(other, marked) or not await _is_true(connection, marked):
+                raise FatalError(_POOLED)
+            await other.execute("begin", timeout=_POOLER_WAIT_S)
+            kept = await _is_true(connection, marked)
+            await other.execute("rollback")
+            if not kept:
+                raise FatalError(_POOLED)
+    except TimeoutError:
+        pass  # the pooler has no second session for us while we keep the first: they are kept
+    finally:
+        other.terminate()
+        await connection.execute("reset tickplant.session")
+
+
+async def _is_true(connection: asyncpg.Connection, condition: str) -> bool:
+    """Evaluate a condition without a prepared statement: the answer is the number of rows."""
+    answer: Any = await connection.execute(f"select where {condition}", timeout=_POOLER_WAIT_S)
+    return str(answer) == "SELECT 1"
+
+
+_APPLY: Final = """
+    select set_config(name, value, false) from (values {rows}) as wanted (name, value)
+    where current_setting(name, true) <> value
+        and (name <> 'synchronous_commit' or current_setting(name) = 'off')  -- others are as durable
+"""
+
+_SEARCH_PATH: Final = """
+    set_config('search_path', concat_ws(', ',
+        coalesce((
+            select quote_ident(n.nspname) from pg_namespace n
+            join pg_class c on c.relnamespace = n.oid and c.relname = 'plant' and c.relkind = 'r'
+            join pg_class l on l.relnamespace = n.oid and l.relname = 'ledger' and l.relkind = 'r'
+            order by n.nspname <> 'public', not pg_table_is_visible(c.oid), n.nspname limit 1
+        ), 'public'), (
+            select quote_ident(n.nspname) from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+            where e.extname = 'timescaledb'
+        )
+    ), false)
+"""

@@ -1,0 +1,72 @@
+"""What a person reads where something outside the program ends a command, instead of a traceback."""
+
+import sys
+from collections.abc import Iterator
+
+from tickplant.errors import FatalError, SettingsError
+
+
+def explain(error: BaseException) -> FatalError | None:
+    """Return what to tell of an error that comes from outside; None where the program itself is wrong.
+
+    Args:
+        error: one, or a group, of which the errors that say what to do are told.
+    """
+    found = [_explain(leaf) for leaf in _leaves(error)]
+    explained = list({str(it): it for it in found if it is not None}.values())
+    if not explained or (None in found and not any(isinstance(it, FatalError) for it in _leaves(error))):
+        return None
+    if len(explained) == 1:
+        return explained[0]
+    problems = [problem for it in explained if isinstance(it, SettingsError) for problem in it.problems]
+    return SettingsError(problems) if problems else FatalError("\n".join(map(str, explained)))
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
+        yield error
+
+
+def _explain(error: BaseException) -> FatalError | None:
+    if isinstance(error, FatalError):
+        return error
+    # A library that was not imported has raised nothing, and takes its time to import.
+    for library, explain in (
+        ("asyncpg", _explain_database),
+        ("redis", _explain_redis),
+        ("httpx", _explain_venue),
+    ):
+        if library in sys.modules and (found := explain(error)) is not None:
+            return found
+    if isinstance(error, TimeoutError):
+        return FatalError("a server did not answer in time; see `tickplant doctor`")
+    if isinstance(error, ConnectionError):
+        return FatalError(f"a connection failed: {error}; see `tickplant doctor`")
+    if isinstance(error, OSError):
+        return FatalError(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
+    return None
+
+
+def _explain_database(error: BaseException) -> FatalError | None:
+    from db.pool import is_of_database, refused
+
+    return refused(error) if is_of_database(error) else None
+
+
+def _explain_redis(error: BaseException) -> FatalError | None:
+    from redis.exceptions import RedisError
+
+    from tickplant.redis_client import refused
+
+    return refused(error) if isinstance(error, RedisError) else None
+
+
+def _explain_venue(error: BaseException) -> FatalError | None:
+    from httpx import HTTPError, InvalidURL
+
+    if not isinstance(error, HTTPError | InvalidURL):
+        return None
+    return FatalError(f"a venue can't be reached: {error or type(error).__name__}; see `tickplant doctor`")
