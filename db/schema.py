@@ -38,7 +38,7 @@ async def check_schema(connection: asyncpg.Connection) -> None:
         raise FatalError("the database has no tables of tickplant's: run: tickplant migrate")
     done = {row["number"] for row in await connection.fetch("select number from migration")}
     if missing := known - done:
-        raise FatalError(f"the database lacks migration {min(missing)} of this version: run: tickplant migrate")
+        raise FatalError(f"the database lacks migration {min(missing)}: run: tickplant migrate")
     if unknown := done - known:
         raise newer(max(unknown), max(known))
 
