@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Final
 
 from api.history import History
+from api.near import NearNames
 from db.symbols import read_symbols
 from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
@@ -50,10 +50,16 @@ class Directory:
         self._looked_at_s = -_LOOK_AGAIN_S
         self._known: set[SymbolId] = set()
         self._by_name: dict[str, list[SymbolId]] = {}
+        self._names = NearNames(())
         self._learn(self.configured)
 
-    async def resolve(self, text: str) -> SymbolId:
+    async def resolve(self, text: str, *, near: bool = True) -> SymbolId:
         """Find the symbol that a caller means: `venue:symbol`, or `symbol` alone; case doesn't matter.
+
+        Args:
+            text: what the caller wrote.
+            near: whether the error for an unknown symbol names those that may have been meant, which costs
+                some milliseconds.
 
         Raises:
             UnknownSymbolError: there is none.
@@ -65,7 +71,7 @@ class Directory:
             await self._look()
             found = self._find(text)
         if not found:
-            raise UnknownSymbolError(text, self._near(text))
+            raise UnknownSymbolError(text, self._near(text) if near else [])
         if len(found) > 1:
             raise AmbiguousSymbolError(text, sorted(str(symbol) for symbol in found))
         return found[0]
@@ -96,7 +102,8 @@ class Directory:
             by_name[symbol.symbol.lower()].append(symbol)
             by_name[str(symbol).lower()].append(symbol)
         self._by_name = dict(by_name)
+        self._names = NearNames(by_name)
 
     def _near(self, text: str) -> list[str]:
-        names = get_close_matches(text.lower(), self._by_name, n=5, cutoff=0.5)
+        names = self._names.find(text, most=5, cutoff=0.5)
         return list(dict.fromkeys(str(symbol) for name in names for symbol in self._by_name[name]))[:5]

@@ -17,6 +17,7 @@ from api.directory import Directory
 from api.health import Health
 from api.history import History
 from api.host_check import host_checked
+from api.http_protocol import TimedProtocol
 from api.live.door import MESSAGE_BYTES, Door, Limits
 from api.live.hub import Hub
 from api.live.outlet import OutletProtocol
@@ -168,6 +169,7 @@ async def serving(
     server = _Server(
         uvicorn.Config(
             measured(host_checked(app, hosts or Hosts())),
+            http=TimedProtocol,
             ws=OutletProtocol,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,

@@ -46,3 +46,7 @@ class Allowance:
             return False
         self._left -= 1
         return True
+
+    def charge(self, more: int) -> None:
+        """Take more for what was more than one: the next has to wait, if there was not enough."""
+        self._left -= more

@@ -25,6 +25,10 @@ MESSAGE_BYTES: Final = 64 * 1024
 """The longest request; a longer one closes the socket with code 1009."""
 
 
+NAMES_OF_A_REQUEST: Final = 32
+"""A request that names so many channels counts for two, one that names twice as many for three, and so on."""
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """Who may connect, and what a client may ask."""
 
@@ -104,7 +108,8 @@ class Door:
                 metrics.API_DROPS.labels("pushy").inc()
                 outlet.hang_up(Close.POLICY, f"more than {self._limits.per_s:g} requests a second")
                 return
-            await session.handle(event.get("text") or event.get("bytes") or b"")
+            named = await session.handle(event.get("text") or event.get("bytes") or b"")
+            allowance.charge(named // NAMES_OF_A_REQUEST)
 
 
 async def _turn_away(socket: Socket, problem: Problem) -> None:

@@ -1,7 +1,8 @@
 """How a client joins what is live: after a snapshot, or after all that it missed; no hole, no double."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from api.history import History
@@ -30,6 +31,11 @@ from api.prices import Prices
 
 TIMEOUT_S: Final = 5.0
 """How long the hub may be behind Redis before Redis counts as away."""
+CHANGES_AT_ONCE: Final = 32
+"""Changes that are read for a client that resumes before they are written to it."""
+
+Missed = tuple[Order, Change]
+"""A live update, and one of the changes it brought."""
 
 
 class Waiting:
@@ -87,24 +93,23 @@ class Joiner:
             TrimmedError: something is gone; the client is in none of the topics.
             TimeoutError: likewise, or another error of an outage of Redis.
         """
-        async with self._replays:
-            async with asyncio.timeout(TIMEOUT_S):
-                await partition.reached(cursor.update)
-            generation, through = partition.generation, partition.position
-            waiting = Waiting(client)
+        async with asyncio.timeout(TIMEOUT_S):
+            await partition.reached(cursor.update)
+        generation, through = partition.generation, partition.position
+        waiting = Waiting(client)
+        for topic in topics:
+            topic.sinks.add(waiting)
+            client.send(encode(Resumed(topic.name, str(cursor)), str(cursor)))
+        try:
+            await self._tell_missed(partition, topics, cursor, through, client)
+            if generation != partition.generation:
+                raise TrimmedError("updates were lost while resuming")
             for topic in topics:
-                topic.sinks.add(waiting)
-                client.send(encode(Resumed(topic.name, str(cursor)), str(cursor)))
-            try:
-                await self._tell_missed(partition, topics, cursor, through, client)
-                if generation != partition.generation:
-                    raise TrimmedError("updates were lost while resuming")
-                for topic in topics:
-                    topic.sinks.add(client)
-                waiting.release()
-            finally:
-                for topic in topics:
-                    topic.sinks.discard(waiting)
+                topic.sinks.add(client)
+            waiting.release()
+        finally:
+            for topic in topics:
+                topic.sinks.discard(waiting)
 
     async def _tell_missed(
         self,
@@ -116,11 +121,27 @@ class Joiner:
     ) -> None:
         by_channel = {topic.channel: topic for topic in topics}
         missed = self._missed(partition.number, cursor, through, by_channel, strict=True)
-        async for order, change in missed:
-            topic = by_channel[change.channel]
-            place = Cursor(partition.number, order, change.number)
-            client.push(topic.key(change.data), topic.update_frame(place, change.data))
-            await client.drained()
+        async with aclosing(missed):
+            while some := await self._read_some(missed):
+                for order, change in some:
+                    topic = by_channel[change.channel]
+                    place = Cursor(partition.number, order, change.number)
+                    client.push(topic.key(change.data), topic.update_frame(place, change.data))
+                    await client.drained()
+
+    async def _read_some(self, missed: AsyncIterator[Missed]) -> list[Missed]:
+        """Return the next of what was missed; none at the end.
+
+        What limits the replays is held meanwhile, and not while a client is waited for: one that reads slowly
+        would keep the others from coming back.
+        """
+        some: list[Missed] = []
+        async with self._replays:
+            async for each in missed:
+                some.append(each)
+                if len(some) == CHANGES_AT_ONCE:
+                    break
+        return some
 
     async def _load(self, partition: LivePartition, topic: Topic) -> None:
         backlog: list[tuple[Order, Change]] = []
@@ -186,7 +207,7 @@ class Joiner:
 
     async def _missed(
         self, partition: int, cursor: Cursor, through: Order, channels: Collection[Channel], *, strict: bool
-    ) -> AsyncIterator[tuple[Order, Change]]:
+    ) -> AsyncGenerator[Missed, None]:
         """Yield the changes of some channels after a cursor; see `Feed.read` for `strict`."""
         if cursor.update >= through and cursor.number == ALL:
             return

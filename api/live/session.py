@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Final, TypeVar
 
 from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 from api.live.client import Client
@@ -25,7 +25,13 @@ from api.live.protocol import (
 )
 from api.problems import OUTAGE
 
+T = TypeVar("T")
 Wanted = dict[Channel, Cursor | None]
+
+MOST_NAMES: Final = 1024
+"""The most channels that one request may name."""
+_AT_ONCE: Final = 32
+"""Channels of one request that are worked on before others on the event loop get their turn."""
 
 
 class Session:
@@ -44,20 +50,30 @@ class Session:
         self._directory = directory
         self._client = client
         self._most_channels = most_channels
+        self._told_near = False
+        """Whether near symbols were looked for in this request: once is enough, and it costs."""
         self._operations: Final[dict[str, Callable[[Request], Awaitable[None]]]] = {
             "subscribe": self.subscribe,
             "unsubscribe": self._unsubscribe,
             "ping": self._ping,
         }
 
-    async def handle(self, text: str | bytes) -> None:
-        """Carry out one request; whatever is wrong with it is told to the client."""
+    async def handle(self, text: str | bytes) -> int:
+        """Carry out one request; whatever is wrong with it is told to the client.
+
+        Returns:
+            How many channels it named.
+        """
+        self._told_near = False
+        named = 0
         try:
             request = parse_request(text)
+            named = len(request.channels)
             await self._operation(request.op)(request)
         except ProtocolError as error:
             self._tell_error(request_id(text), error)
         self._hub.flush()
+        return named
 
     def _operation(self, op: str) -> Callable[[Request], Awaitable[None]]:
         operation = self._operations.get(op)
@@ -75,7 +91,7 @@ class Session:
         resumable = await self._prepare(request.id, wanted)
         self._acknowledge(request.id, "subscribe", list(resumable))
         by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
-        for channel, can_resume in resumable.items():
+        async for channel, can_resume in _unhurried(resumable.items()):
             cursor = wanted[channel]
             if can_resume and cursor is not None:
                 by_cursor[cursor].append(channel)
@@ -89,21 +105,22 @@ class Session:
 
     async def _wanted(self, request: Request) -> Wanted:
         """Return the channels that can be subscribed to; the client is told about the others."""
-        if not request.channels:
-            raise ProtocolError("invalid_request", "channels: name at least one")
         wanted: Wanted = {}
-        for name in request.channels:
+        room = self._most_channels - len(self._client.channels)
+        async for name in _unhurried(_names(request)):
             try:
                 for channel in await self._channels(name):
                     cursor = _cursor(request, name, channel)
-                    self._check_room(name, self._client.channels | wanted.keys() | {channel})
+                    if channel not in wanted and channel not in self._client.channels:
+                        self._check_room(name, room)
+                        room -= 1
                     wanted[channel] = cursor
             except ProtocolError as error:
                 self._tell_error(request.id, error)
         return wanted
 
-    def _check_room(self, name: str, channels: Collection[Channel]) -> None:
-        if len(channels) > self._most_channels:
+    def _check_room(self, name: str, room: int) -> None:
+        if room <= 0:
             raise ProtocolError("too_many_channels", f"a client may have {self._most_channels}", channel=name)
 
     async def _prepare(self, given_id: Id, wanted: Wanted) -> dict[Channel, bool]:
@@ -132,10 +149,8 @@ class Session:
         await self._client.drained()
 
     async def _unsubscribe(self, request: Request) -> None:
-        if not request.channels:
-            raise ProtocolError("invalid_request", "channels: name at least one")
         done: list[Channel] = []
-        for name in request.channels:
+        async for name in _unhurried(_names(request)):
             try:
                 channels = self._subscribed(name, await self._channels(name))
                 self._hub.unsubscribe(self._client, channels)
@@ -159,8 +174,12 @@ class Session:
             return [CONNECTIONS]
         kind, text, interval = split_channel(name)
         try:
-            symbols = [await self._directory.resolve(text)] if text else await self._directory.all()
+            if text:
+                symbols = [await self._directory.resolve(text, near=not self._told_near)]
+            else:
+                symbols = await self._directory.all()
         except UnknownSymbolError as error:
+            self._told_near = True
             raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
         except AmbiguousSymbolError as error:
             raise ProtocolError(
@@ -176,6 +195,28 @@ class Session:
 
     def _tell_error(self, given_id: Id, error: ProtocolError) -> None:
         self._client.send(encode(error.message(given_id)))
+
+
+def _names(request: Request) -> list[str]:
+    """Return the channels that a request names, each once.
+
+    Raises:
+        ProtocolError: there are none, or too many.
+    """
+    names = list(dict.fromkeys(request.channels))
+    if not names:
+        raise ProtocolError("invalid_request", "channels: name at least one")
+    if len(names) > MOST_NAMES:
+        raise ProtocolError("too_many_channels", f"a request may name {MOST_NAMES} channels")
+    return names
+
+
+async def _unhurried(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield items, and let others on the event loop have their turn now and then."""
+    for number, item in enumerate(items, 1):
+        yield item
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _cursor(request: Request, name: str, channel: Channel) -> Cursor | None:

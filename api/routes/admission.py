@@ -1,13 +1,13 @@
 """What no route takes: parameters that it doesn't have, pages of elsewhere that write, and no JSON."""
 
 from collections.abc import Awaitable, Callable, Collection
-from difflib import get_close_matches
 from typing import Any, Final, TypeAlias
 
 from litestar import Request
 from litestar.exceptions import SerializationException
 
 from api.live.admission import origin_allowed
+from api.near import nearest
 from api.problems import Problem, bad_parameter
 
 MOST_BYTES: Final = 64 * 1024
@@ -49,9 +49,9 @@ def _check_parameters(request: Asked) -> None:
     }  # the framework's own names are told apart by an underscore at the end
     for name, values in request.query_params.dict().items():
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise bad_parameter(name, f"there is no such parameter{hint}")
+            near = nearest(name, known)
+            hint = f"; did you mean {near}?" if near else ""
+            raise bad_parameter(name[:80], f"there is no such parameter{hint}")
         if len(values) > 1:
             raise bad_parameter(name, f"is given {len(values)} times: give it once")
 

@@ -1,6 +1,5 @@
 """Candles of a symbol."""
 
-from difflib import get_close_matches
 from typing import Annotated
 
 from litestar import get
@@ -11,6 +10,7 @@ from msgspec import Struct
 from api.directory import Directory
 from api.history import History
 from api.live.hub import Hub
+from api.near import nearest
 from api.ohlcv import CandlePages, Fill, Window
 from api.paging import USUAL, RestOfTimes, write_rest
 from api.problems import bad_parameter
@@ -103,7 +103,7 @@ def parse_interval(interval: str | None, window: str | None) -> str:
     parameter = "window" if interval is None and window is not None else "interval"
     text = interval or window or BASE
     if text not in LENGTHS:
-        near = get_close_matches(text.lower(), LENGTHS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        near = nearest(text, LENGTHS)
+        hint = f"; did you mean {near}?" if near else ""
         raise bad_parameter(parameter, f"{text[:20]!r} is none of {', '.join(LENGTHS)}{hint}")
     return text

@@ -144,3 +144,29 @@ async def test_a_client_that_resumes_slowly_is_waited_for(plant: Plant) -> None:
         while len(seen) < BATCH * BATCHES:
             seen += [view["trade_id"] for view in (await slow.receive_until("trades"))["data"]]
     assert seen == list(range(1, BATCH * BATCHES + 1))
+
+
+async def test_clients_that_resume_slowly_keep_nobody_from_resuming(plant: Plant) -> None:
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await plant.publish(update(trade(0)))
+        cursor = (await socket.receive_until("trades"))["cursor"]
+    for number in range(BATCHES // 4):
+        trades = [trade(1 + number * BATCH + index) for index in range(BATCH)]
+        await plant.publish(update(*trades, entry=f"{number + 2}-0"))
+    async with (
+        narrow_socket(plant) as one,
+        narrow_socket(plant) as two,
+        narrow_socket(plant) as three,
+        narrow_socket(plant) as four,
+        plant.socket() as quick,
+    ):
+        for slow in (one, two, three, four):
+            await slow.subscribe(TRADES, since=cursor)
+            await slow.receive_until("resumed")  # and no more than that
+        await quick.subscribe(TRADES, since=cursor)
+        seen = 0
+        while seen < BATCH * (BATCHES // 4):
+            seen += len((await quick.receive_until("trades"))["data"])
+        for slow in (one, two, three, four):
+            slow.connection.transport.abort()
