@@ -1,6 +1,5 @@
 """The gaps table: what is or was missing, and what became of it."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -15,6 +14,8 @@ Symbol = tuple[str, str]
 
 STATES: Final = ("open", "backfilling", "unrecoverable", "healed")
 UNHEALED: Final = STATES[:-1]
+MOST_TOLD: Final = 1_000
+"""How many gaps of a symbol ingest and live clients are told of; the others when these are healed."""
 
 _OPEN: Final = """
 insert into gaps (venue, symbol, first_id, last_id, after_time)
@@ -29,10 +30,32 @@ on conflict (venue, symbol, first_id, last_id) do update
     set state = 'open', cause = 'ours', reason = null, settled_at = null
 """
 
+# A gap that a verdict covers in part becomes two or three, so that the rest stays as it was. A healed one of
+# just these ids may be there from before.
+_SPLIT: Final = """
+with whole as (
+    delete from gaps
+    where venue = $1 and symbol = $2 and state <> 'healed' and first_id <= $4 and last_id >= $3
+        and (first_id < $3 or last_id > $4) and (state, reason) is distinct from ($5, $6)
+    returning *
+)
+insert into gaps
+    (venue, symbol, first_id, last_id, after_time, detected_at, state, cause, reason, settled_at)
+select venue, symbol, p.first, p.last, after_time, detected_at, state, cause, reason, settled_at
+from whole cross join lateral (values
+    (first_id, $3 - 1), (greatest(first_id, $3), least(last_id, $4)), ($4 + 1, last_id)
+) as p (first, last)
+where p.first <= p.last
+on conflict (venue, symbol, first_id, last_id) do update set
+    after_time = excluded.after_time, detected_at = excluded.detected_at, state = excluded.state,
+    cause = excluded.cause, reason = excluded.reason, settled_at = excluded.settled_at
+"""
+
 _JUDGE: Final = """
 update gaps set state = $5, reason = $6,
     settled_at = case when $5 = 'unrecoverable' then clock_timestamp() end
-where venue = $1 and symbol = $2 and state <> 'healed' and first_id <= $4 and last_id >= $3
+where venue = $1 and symbol = $2 and state <> 'healed' and first_id >= $3 and last_id <= $4
+    and (state, reason) is distinct from ($5, $6)
 """
 
 _HEAL: Final = """
@@ -54,6 +77,16 @@ from gaps g join ledger l on l.venue = g.venue and l.symbol = g.symbol
 """
 
 
+_READ_UNHEALED: Final = f"""
+select g.* from unnest($1::text[], $2::text[]) as s (venue, symbol)
+cross join lateral (
+    {_READ} where g.venue = s.venue and g.symbol = s.symbol and g.state <> 'healed'
+    order by g.state = 'unrecoverable', g.first_id limit $3
+) g
+order by g.venue, g.symbol, g.first_id
+"""  # noqa: S608 - constants only
+
+
 async def write_gaps(
     connection: asyncpg.Connection, changed: Sequence[tuple[str, str, int]], verdicts: Sequence[Verdict]
 ) -> tuple[list[Gap], dict[Symbol, list[Gap]]]:
@@ -65,7 +98,7 @@ async def write_gaps(
         verdicts: what has been learnt of missing ids.
 
     Returns:
-        The gaps that changed, and for each of their symbols all that are not healed.
+        The gaps that changed, and for each of their symbols those that are not healed: see `MOST_TOLD`.
     """
     symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
     if not symbols:
@@ -73,20 +106,14 @@ async def write_gaps(
     rows = [(venue, symbol, time_of(after_us)) for venue, symbol, after_us in changed]
     await execute_rows(connection, _OPEN, rows)
     for it in verdicts:
-        if it.verdict != "void":
-            await connection.execute(
-                _JUDGE, it.venue, it.symbol, it.first_id, it.last_id, it.verdict, it.reason
-            )
+        judged = it.venue, it.symbol, it.first_id, it.last_id, it.verdict, it.reason
+        await connection.execute(_SPLIT, *judged)
+        if it.verdict != "void":  # else the ledger says it, and the gap is healed
+            await connection.execute(_JUDGE, *judged)
     columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
     healed = [_gap_of(row) for row in await connection.fetch(_HEAL, *columns)]
-    open_gaps: dict[Symbol, list[Gap]] = defaultdict(list, {symbol: [] for symbol in symbols})
-    where = (
-        " where (g.venue, g.symbol) in (select * from unnest($1::text[], $2::text[]))"
-        " and g.state <> 'healed' order by g.venue, g.symbol, g.first_id"
-    )
-    for row in await connection.fetch(_READ + where, *columns):
-        open_gaps[row["venue"], row["symbol"]].append(_gap_of(row))
-    return healed + [gap for gaps in open_gaps.values() for gap in gaps], dict(open_gaps)
+    open_gaps = await _read_unhealed(connection, symbols)
+    return healed + [gap for gaps in open_gaps.values() for gap in gaps], open_gaps
 
 
 class GapKey(NamedTuple):
@@ -101,12 +128,19 @@ class GapKey(NamedTuple):
 
 async def read_open_gaps(pool: asyncpg.Pool, partition: int) -> dict[Symbol, list[Gap]]:
     """Return the gaps that are not healed of every symbol of a partition, by symbol; empty lists, too."""
-    symbols = await pool.fetch("select venue, symbol from ledger where partition = $1", partition)
-    open_gaps: dict[Symbol, list[Gap]] = {(row["venue"], row["symbol"]): [] for row in symbols}
-    where = " where l.partition = $1 and g.state <> 'healed' order by g.venue, g.symbol, g.first_id"
-    for row in await pool.fetch(_READ + where, partition):
-        open_gaps[row["venue"], row["symbol"]].append(_gap_of(row))
-    return open_gaps
+    rows = await pool.fetch("select venue, symbol from ledger where partition = $1", partition)
+    return await _read_unhealed(pool, [(row["venue"], row["symbol"]) for row in rows])
+
+
+async def _read_unhealed(
+    connection: asyncpg.Connection | asyncpg.Pool, symbols: Sequence[Symbol]
+) -> dict[Symbol, list[Gap]]:
+    """Return the gaps of symbols that are not healed, by id: `MOST_TOLD` of each, those that may heal first."""
+    gaps: dict[Symbol, list[Gap]] = {symbol: [] for symbol in symbols}
+    columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
+    for row in await connection.fetch(_READ_UNHEALED, *columns, MOST_TOLD):
+        gaps[row["venue"], row["symbol"]].append(_gap_of(row))
+    return gaps
 
 
 async def read_gaps(

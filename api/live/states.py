@@ -87,8 +87,12 @@ class GapsState:
         self._gaps = {(gap.first_id, gap.last_id): gap for gap in gaps}
 
     def keep(self, data: Data) -> None:
-        """Take the whole new state of a gap."""
+        """Take the whole new state of a gap, which takes the place of one that it is a part of."""
         gap = cast(Gap, data)
+        if (gap.first_id, gap.last_id) not in self._gaps:
+            for first, last in list(self._gaps):
+                if first <= gap.last_id and gap.first_id <= last:
+                    del self._gaps[first, last]
         if gap.state == "healed":
             self._gaps.pop((gap.first_id, gap.last_id), None)
         else:

@@ -121,6 +121,20 @@ async def test_what_is_not_healed_first_and_then_every_change(plant: Plant) -> N
             assert ids((await other.receive())["data"]) == [("BTC", 5, 9), ("BTC", 30, 31)]
 
 
+async def test_the_parts_of_a_gap_take_its_place(plant: Plant) -> None:
+    await store_some(plant)
+    async with plant.socket() as socket:
+        await socket.subscribe(GAPS)
+        await socket.receive()
+        parts = [gap(5, 6, state="healed"), gap(7, 7, state="unrecoverable"), gap(8, 9)]
+        await plant.publish(update(gaps=parts))
+        for _ in parts:
+            await socket.receive()
+        async with plant.socket() as other:
+            await other.subscribe(GAPS)
+            assert ids((await other.receive())["data"]) == [("BTC", 2, 3), ("BTC", 7, 7), ("BTC", 8, 9)]
+
+
 async def test_gaps_go_on_from_a_cursor(plant: Plant) -> None:
     await plant.publish(update(trade(1)))
     async with plant.socket() as socket:

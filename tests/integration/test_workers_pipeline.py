@@ -252,6 +252,59 @@ async def test_gaps_are_rows_that_say_what_became_of_them(redis_url: str, databa
         await redis.aclose()
 
 
+async def test_a_verdict_on_a_part_of_a_gap_changes_that_part_only(redis_url: str, database_url: str) -> None:
+    trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 200)]
+    lost = range(50, 60)
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+
+        async def verdict(first: int, last: int, kind: wire.VerdictKind, reason: str | None = None) -> None:
+            await publisher.publish_verdict(wire.Verdict("binance", "AAAUSDT", first, last, kind, reason))
+
+        await publisher.publish([t for t in trades if t.trade_id not in lost])
+        await verdict(50, 59, "backfilling")
+
+        async def backfilling() -> bool:
+            return await stored.read_gaps(database_url) == [(50, 59, "backfilling", "ours", None)]
+
+        await until(backfilling, "one gap")
+        await verdict(50, 51, "unrecoverable", "too old")
+        await verdict(55, 56, "void")
+        await verdict(58, 70, "unrecoverable", "refused")
+        rows = [
+            (50, 51, "unrecoverable", "ours", "too old"),
+            (52, 54, "backfilling", "ours", None),
+            (55, 56, "healed", "venue", None),
+            (57, 57, "backfilling", "ours", None),
+            (58, 59, "unrecoverable", "ours", "refused"),
+        ]
+
+        async def split() -> bool:
+            return await stored.read_gaps(database_url) == rows
+
+        await until(split, "parts of the gap with states of their own")
+        await publisher.publish([trades[i - 1] for i in (52, 54, 57, 59)])
+        await verdict(50, 51, "unrecoverable", "too old")  # nothing new
+        await verdict(58, 58, "void")
+        rows[3] = (57, 57, "healed", "ours", None)
+        rows[4:] = [(58, 58, "healed", "venue", "refused"), (59, 59, "healed", "ours", "refused")]
+
+        async def settled() -> bool:
+            return await stored.read_gaps(database_url) == rows
+
+        await until(settled, "parts healed")
+        redis: Any = open_redis(redis_url)
+
+        async def told() -> bool:
+            gaps = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
+            return [(gap.first_id, gap.last_id, gap.missing, gap.state) for gap in gaps] == [
+                (50, 51, 2, "unrecoverable"),
+                (52, 54, 1, "backfilling"),
+            ]
+
+        await until(told, "ingest knows")
+        await redis.aclose()
+
+
 async def test_trades_without_the_venues_ids_are_all_kept_and_prove_nothing(
     redis_url: str, database_url: str
 ) -> None:
