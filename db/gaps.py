@@ -135,7 +135,7 @@ async def read_open_gaps(pool: asyncpg.Pool, partition: int) -> dict[Symbol, lis
 async def _read_unhealed(
     connection: asyncpg.Connection | asyncpg.Pool, symbols: Sequence[Symbol]
 ) -> dict[Symbol, list[Gap]]:
-    """Return the gaps of symbols that are not healed, by id: `MOST_TOLD` of each, those that may heal first."""
+    """Return the gaps of symbols that are not healed, by id: `MOST_TOLD` of each, unjudged ones first."""
     gaps: dict[Symbol, list[Gap]] = {symbol: [] for symbol in symbols}
     columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
     for row in await connection.fetch(_READ_UNHEALED, *columns, MOST_TOLD):

@@ -12,11 +12,14 @@ from msgspec import Struct
 
 
 class Keep(Struct, frozen=True, kw_only=True):
-    """How long rows are kept, in days by the venues' time; 0 for ever."""
+    """How long rows are kept, in days; 0 for ever."""
 
     trades_days: int = 0
+    """By the venues' time; so is the following."""
     candles_days: int = 0
     """Of candles and of what is computed from them."""
+    records_days: int = 0
+    """Of what happened with alerts and gaps."""
 
 
 class Columnstore(NamedTuple):
@@ -55,7 +58,20 @@ RETAINED: Final = {
     "signals": "event_time",
     "bot_equity": "time",
 }
-"""The tables that old rows can be removed from, with the column of their age."""
+"""The hypertables that old rows can be removed from, with the column of their age."""
+
+_ORDERS: Final = {"bot_orders": "time", "bot_fills": "time"}
+"""Likewise, tables of what is computed from candles."""
+
+RECORDS: Final = {
+    "alerts": "deleted_at",
+    "alert_state": "stored_at",
+    "bot_switchings": "switched_at",
+    "firings": "event_time",
+    "gaps": "settled_at",
+    "webhooks": "settled_at",
+}
+"""Likewise, of what happened. What is still to be done stays: see `remove_some` in the migrations."""
 
 _EVERY: Final = timedelta(hours=1)
 """How often policies look: what was loaded in bulk is in the columnstore an hour later."""
@@ -93,15 +109,17 @@ async def has_scheduler(connection: asyncpg.Connection) -> bool:
 
 
 async def _write_retention(connection: asyncpg.Connection, keep: Keep, *, scheduled: bool) -> None:
-    days = {name: keep.trades_days if name == "trades" else keep.candles_days for name in RETAINED}
-    kept = [name for name in RETAINED if days[name]]
+    columns = RETAINED | _ORDERS | RECORDS
+    days = dict.fromkeys(columns, keep.candles_days) | dict.fromkeys(RECORDS, keep.records_days)
+    days["trades"] = keep.trades_days
+    kept = [name for name in columns if days[name]]
     async with connection.transaction():
         await connection.execute("delete from retention where relation <> all($1)", kept)
         await connection.executemany(
             "insert into retention (relation, time_column, keep_days, scheduled) values ($1, $2, $3, $4)"
             " on conflict (relation) do update set time_column = excluded.time_column,"
             " keep_days = excluded.keep_days, scheduled = excluded.scheduled",
-            [(name, RETAINED[name], days[name], scheduled) for name in kept],
+            [(name, columns[name], days[name], scheduled) for name in kept],
         )
 
 

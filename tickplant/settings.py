@@ -71,6 +71,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long trades are kept, by the venues' time; 0: for ever."""
     keep_candles_days: Days = 0
     """Likewise, candles and what is computed from them."""
+    keep_records_days: Days = 90
+    """How long it is kept what happened with alerts and gaps; 0: for ever."""
 
     binance_ws_url: str = "wss://stream.binance.com:9443"
     binance_rest_url: str = "https://api.binance.com"

@@ -131,6 +131,77 @@ async def test_candles_go_only_if_that_is_asked_for(connection: asyncpg.Connecti
     assert (await audit(connection)).passed
 
 
+RECORDS = """
+insert into firings (alert_id, number, partition, "user", venue, symbol, kind, event_time, note, entry_id)
+select a, n, 0, 'me', 'binance', 'BTCUSDT', 'above', t, '', '0-0' from (values
+    ('delivered', 1, :old), ('delivered', 2, :new), ('waiting', 1, :old), ('dead', 1, :old),
+    ('plain', 1, :old), ('plain', 2, :new)
+) as v (a, n, t);
+insert into webhooks (alert_id, number, url, host, state, settled_at, created_at) values
+    ('delivered', 1, '', '', 'delivered', :old, :old), ('delivered', 2, '', '', 'delivered', :new, :new),
+    ('waiting', 1, '', '', 'waiting', null, :old), ('dead', 1, '', '', 'dead', :old, :old);
+insert into alerts (alert_id, version, "user", venue, symbol, partition, kind, begun, repeat, cooldown_s,
+    hysteresis, note, active, created_at, changed_at, deleted_at)
+select a, 1, 'me', 'binance', 'BTCUSDT', 0, 'above', 1, false, 0, 0, '', true, :old, :old, d from (values
+    ('alive', null::timestamptz), ('deleted', :old), ('on its way', :old), ('deleted now', :new)
+) as v (a, d);
+insert into alert_changes (alert_id, version) values ('on its way', 2);
+insert into alert_state (alert_id, partition, version, definition, deleted, armed, done, number, stored_at)
+values
+    ('alive', 0, 1, '', false, true, false, 0, :old), ('deleted', 0, 1, '', true, true, false, 0, :old),
+    ('deleted now', 0, 1, '', true, true, false, 0, :new);
+insert into gaps (venue, symbol, first_id, last_id, after_time, state, settled_at) values
+    ('binance', 'BTCUSDT', 1, 1, :old, 'healed', :old), ('binance', 'BTCUSDT', 2, 2, :old, 'healed', :new),
+    ('binance', 'BTCUSDT', 3, 3, :old, 'unrecoverable', :old),
+    ('binance', 'BTCUSDT', 4, 4, :old, 'open', null);
+insert into bot_switchings (version, enabled, reason, switched_at) values
+    (1, true, '', :old), (2, false, '', :old), (3, true, '', :old);
+"""
+
+
+async def test_records_go_but_what_is_still_to_be_done(connection: asyncpg.Connection, apply: Apply) -> None:
+    await connection.execute("update ledger set watermark = now()")
+    old, new = "now() - interval '12 days'", "now() - interval '3 days'"
+    await connection.execute(RECORDS.replace(":old", old).replace(":new", new))
+    kept = {
+        "firings": "delivered 2, plain 2, waiting 1",
+        "webhooks": "delivered 2, waiting 1",
+        "alerts": "alive 1, deleted now 1, on its way 1",
+        "alert_state": "alive 1, deleted now 1",
+        "gaps": "2 2, 3 3, 4 4",
+        "bot_switchings": "3 true",
+    }
+    await apply(records_days=5)
+    await apply(records_days=5)  # a firing goes after its webhook
+    for relation, expected in kept.items():
+        columns = {"gaps": "first_id, last_id", "bot_switchings": "version, enabled"}.get(
+            relation, "alert_id, number" if relation in ("firings", "webhooks") else "alert_id, version"
+        )
+        rows = await connection.fetch(f"select {columns} from {relation} order by 1, 2")
+        assert ", ".join(f"{a} {b}" for a, b in rows) == expected.replace("true", "True"), relation
+
+
+async def test_records_of_a_replay_are_old_by_our_clock(connection: asyncpg.Connection, apply: Apply) -> None:
+    old = "now() - interval '12 days'"
+    await connection.execute(RECORDS.replace(":old", old).replace(":new", old))
+    await apply(records_days=5)
+    assert await count(connection, "gaps") == 2
+    assert await count(connection, "firings") == 6  # by the venues' time, which is years ago
+
+
+async def test_many_records_go_in_batches(connection: asyncpg.Connection, apply: Apply) -> None:
+    await connection.execute(
+        "insert into gaps (venue, symbol, first_id, last_id, after_time, state, settled_at)"
+        " select 'binance', 'BTCUSDT', n, n, now(), 'healed', now() - interval '12 days'"
+        " from generate_series(1, 25000) n"
+    )
+    assert (
+        await connection.fetchval("select remove_some('gaps', 'settled_at', now(), 10000)") == 0
+    )  # no setting
+    await apply(records_days=5)
+    assert await count(connection, "gaps") == 0
+
+
 async def test_the_setting_taken_back_keeps_everything(connection: asyncpg.Connection, apply: Apply) -> None:
     await apply(trades_days=100)
     assert await count(connection, "retention") == 1

@@ -13,7 +13,7 @@ from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold
 from workers.alerts.closes import MOST, Close, Closes
-from workers.alerts.symbol import SymbolAlerts
+from workers.alerts.symbol import MOST_DELETED, SymbolAlerts
 from workers.roles import Closed, Last
 
 
@@ -39,6 +39,20 @@ def close(symbol: SymbolAlerts, trades: Sequence[Trade]) -> None:
     (candle,) = fold(trades)
     last = Last(candle.last_trade_id, str(candle.close), candle.last_event_time_us)
     symbol.closed(Closed(candle.open_time_us + MINUTE_US, [candle], [], None, last))
+
+
+def test_deleted_alerts_are_remembered_up_to_a_number() -> None:
+    symbol = SymbolAlerts()
+    for number in range(MOST_DELETED + 5):
+        definition = alert(f"{number}", price="10")
+        symbol.change(AlertChange(definition))
+        symbol.change(AlertChange(replace(definition, version=2), deleted=True))
+    assert len(symbol.take().states) == MOST_DELETED + 5  # type: ignore[union-attr]
+    symbol.change(AlertChange(alert(f"{MOST_DELETED}", price="10")))  # late, and passed over
+    assert symbol.take() is None
+    assert prices(symbol, "9", "11") == []
+    symbol.change(AlertChange(alert("0", price="10")))
+    assert prices(symbol, "9", "11") == [2]
 
 
 # what each kind means

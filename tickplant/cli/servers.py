@@ -101,7 +101,11 @@ async def migrate_database(url: str, settings: Settings) -> list[str]:
         url,
         partitions=settings.partitions,
         extension=settings.timescaledb,
-        keep=Keep(trades_days=settings.keep_trades_days, candles_days=settings.keep_candles_days),
+        keep=Keep(
+            trades_days=settings.keep_trades_days,
+            candles_days=settings.keep_candles_days,
+            records_days=settings.keep_records_days,
+        ),
         passwords=Passwords(
             service=settings.database_service_password, grafana=settings.database_grafana_password
         ),

@@ -4,7 +4,7 @@ A run of trades costs a few comparisons, however many alerts there are, unless i
 looked at trade by trade.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, NamedTuple
@@ -19,6 +19,8 @@ from workers.alerts.watched import Watched
 from workers.alerts.window import Window
 from workers.roles import Closed, Run
 
+MOST_DELETED: Final = 1_000
+"""How many deleted alerts of a symbol are remembered."""
 _NO_MINUTE: Final = -1
 
 
@@ -56,6 +58,10 @@ class SymbolAlerts:
         self._silences = Silences(last_us)
         self._gaps: dict[str, Watched] = {}
         self._alerts = {state.alert.alert_id: Watched(state) for state in states}
+        self._deleted: deque[str] = deque()
+        for alert_id, watched in list(self._alerts.items()):
+            if watched.deleted:
+                self._note_deleted(alert_id)
         self._changed: dict[str, Watched] = {}
         self._fired: list[Firing] = []
         self._deliveries: list[tuple[Firing, str]] = []
@@ -139,9 +145,17 @@ class SymbolAlerts:
             watched.change(alert, deleted=change.deleted)
         if watched.live:
             self._watch(watched)
+        if change.deleted:
+            self._note_deleted(alert.alert_id)
         self._change(watched)
         self._look()
         return []
+
+    def _note_deleted(self, alert_id: str) -> None:
+        """Remember deleted alerts for changes that are late, but not without bound."""
+        self._deleted.append(alert_id)
+        if len(self._deleted) > MOST_DELETED:
+            self._alerts.pop(self._deleted.popleft(), None)
 
     def take(self) -> Taken | None:
         """Return what has changed since the last call; None if nothing has."""

@@ -1,0 +1,88 @@
+-- Records of what happened are removed by age, too: on both kinds of database, and never what is still to be done.
+
+comment on table retention is 'The tables of which old rows are removed, and after how long; written by each migration from the settings.';
+comment on column retention.keep_days is 'Rows older than that are removed: by the venues'' time where the column holds that, else by this database''s clock.';
+comment on table gaps is 'Every gap in the trade ids that was committed, and what became of it; healed ones until they are removed by age. One of which a part was judged is split.';
+comment on table webhooks is 'Firings to be delivered, and what became of it; those that are settled until they are removed by age.';
+comment on table firings is 'Alerts that fired, each firing once, until they are removed by age.';
+comment on column alerts.deleted_at is 'When the user deleted it; null if not. It and its firings stay until they are removed by age.';
+
+create or replace function remove_some(p_relation text, p_time_column text, p_before timestamptz, p_most integer)
+returns bigint language plpgsql as $$
+declare
+    chunk record;
+    removed bigint;
+    before timestamptz := p_before;
+    settled text;
+    hypertable boolean := false;
+begin
+    if exists (select from pg_extension where extname = 'timescaledb') then
+        select count(*) > 0 into hypertable from timescaledb_information.hypertables
+        where hypertable_schema = current_schema() and hypertable_name = p_relation;
+    end if;
+    if hypertable then
+        select format('%I.%I', chunk_schema, chunk_name) as name, range_end into chunk
+        from timescaledb_information.chunks
+        where hypertable_schema = current_schema() and hypertable_name = p_relation and range_end <= before
+        order by range_end limit 1;
+        if not found then
+            return 0;
+        end if;
+        if p_relation = 'trades' then
+            execute format(
+                'insert into expired as e select venue, symbol, $1, max(trade_id) from %s group by venue, symbol'
+                ' on conflict (venue, symbol) do update set before = greatest(e.before, excluded.before),'
+                ' last_trade_id = greatest(e.last_trade_id, excluded.last_trade_id)',
+                chunk.name
+            ) using chunk.range_end;
+        end if;
+        perform drop_chunks(p_relation::regclass, older_than => chunk.range_end);
+        return 1;
+    end if;
+    if p_relation = 'trades' then
+        with doomed as (
+            select t.ctid
+            from ledger l cross join lateral (
+                select ctid from trades
+                where venue = l.venue and symbol = l.symbol and event_time < before
+                order by event_time limit p_most
+            ) t
+            limit p_most
+        ), gone as (
+            delete from trades where ctid = any(array(select ctid from doomed))
+            returning venue, symbol, trade_id
+        ), noted as (
+            insert into expired as e
+            select venue, symbol, before, max(trade_id) from gone group by venue, symbol
+            on conflict (venue, symbol) do update set before = greatest(e.before, excluded.before),
+                last_trade_id = greatest(e.last_trade_id, excluded.last_trade_id)
+        )
+        select count(*) into removed from gone;
+        return removed;
+    end if;
+    -- By our clock, for the column holds that: a replay of old trades must not keep them for ever.
+    if p_relation in ('alerts', 'alert_state', 'bot_switchings', 'gaps', 'webhooks') then
+        select date_trunc('day', now() - make_interval(days => keep_days), 'UTC') into before
+        from retention where relation = p_relation;
+    end if;
+    -- Only what nothing will ever ask for: not what is on its way, nor what another row speaks of.
+    settled := case p_relation
+        when 'alerts' then 'not exists (select from alert_changes c where c.alert_id = r.alert_id)'
+        when 'alert_state' then 'deleted'
+        when 'bot_orders' then 'state <> ''open'''
+        when 'bot_switchings' then 'version < (select max(version) from bot_switchings)'
+        when 'firings' then
+            'not exists (select from webhooks w where w.alert_id = r.alert_id and w.number = r.number)'
+        when 'gaps' then 'state = ''healed'''
+        when 'webhooks' then 'state <> ''waiting'''
+        else 'true'
+    end;
+    execute format(
+        'delete from %1$I where ctid = any(array(select ctid from %1$I r where %2$I < $1 and %3$s limit $2))',
+        p_relation, p_time_column, settled
+    ) using before, p_most;
+    get diagnostics removed = row_count;
+    return removed;
+end
+$$;
+comment on function remove_some is 'Remove the oldest chunk, or some rows, that lie wholly before a time, noting trades in expired; return 0 when there is nothing left.';
