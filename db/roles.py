@@ -127,6 +127,7 @@ async def _grant_rights(steps: _Steps) -> None:
         else:
             await steps.run(f"grant insert, update, delete on {_listed(tables - set(_FIXED))} to {group}")
             await steps.run(f"revoke insert, update, delete on {_listed(_FIXED)} from {group}")
+            await steps.run(f"grant update (source) on plant to {group}")
             await steps.run(f"{owned} insert, update, delete on tables to {group}")
             await steps.run(f"{owned} usage on sequences to {group}")
 

@@ -164,6 +164,8 @@ class Feed:
                 await self._report("connecting")
                 async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
                     assert isinstance(connection, VenueConnection)
+                    if connection.response is not None:
+                        await self._publisher.claim_source(connection.response.headers)
                     await self._receive(connection, session, admission)
         except InvalidURI:
             raise

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 import httpx
 
+from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.venues.base import BusyError, Gap, KlineVenue, Venue
 from tickplant.clock import now_us
@@ -19,6 +20,7 @@ _BAN_S: Final = 60.0
 """How long to leave a venue alone that bans without saying for how long."""
 _BUSY_S: Final = 5.0
 _BANNING: Final = (418, 429)
+_REQUEST_TIMEOUT_S: Final = 15.0
 
 
 class UnavailableError(TickplantError):
@@ -104,3 +106,13 @@ def _retry_after_s(answer: httpx.Response) -> float:
         return max(0.1, parsedate_to_datetime(text).timestamp() - now_us() / 1e6)
     except ValueError:
         return _BAN_S
+
+
+def open_client(publisher: Publisher) -> httpx.AsyncClient:
+    """Return a client for venues' history, whose answers are refused where their trades would be mixed."""
+
+    async def check(answer: httpx.Response) -> None:
+        if answer.status_code == httpx.codes.OK:
+            await publisher.claim_source(answer.headers)
+
+    return httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S, event_hooks={"response": [check]})

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -12,7 +12,14 @@ from tickplant import metrics, wire
 from tickplant.clock import now_us
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.market import Gap, SymbolId, Trade
-from tickplant.redis_client import OUTAGE, RedisClient, agree_on_partitions, until_answered
+from tickplant.provenance import source_of
+from tickplant.redis_client import (
+    OUTAGE,
+    RedisClient,
+    agree_on_partitions,
+    claim_source,
+    until_answered,
+)
 from tickplant.streams import (
     CONNECTIONS,
     GAPS,
@@ -54,6 +61,18 @@ class Publisher:
             FatalError: they don't.
         """
         await until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
+
+    async def claim_source(self, headers: Mapping[str, str]) -> None:
+        """Make sure that trades of whoever sent an answer may be written; call it before any of them is.
+
+        Args:
+            headers: of the answer; they tell a sandbox from a venue.
+
+        Raises:
+            MixedSourcesError: Redis holds trades from elsewhere.
+        """
+        source = source_of(headers)
+        await until_answered(lambda: claim_source(self._redis, source))
 
     async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.

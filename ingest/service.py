@@ -12,7 +12,7 @@ import httpx
 from ingest.backfill import Backfill
 from ingest.feed import Feed
 from ingest.gone import remove_gone
-from ingest.history import VenueHistory
+from ingest.history import VenueHistory, open_client
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.stream_metrics import watch_streams
@@ -22,8 +22,6 @@ from ingest.venues.base import Limits, Venue
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient, open_redis
-
-_REQUEST_TIMEOUT_S = 15.0
 
 
 class Address(NamedTuple):
@@ -68,7 +66,7 @@ async def run(
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     try:
         await publisher.agree_on_partitions()
-        async with httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client, asyncio.TaskGroup() as tasks:
+        async with open_client(publisher) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_streams(redis, partitions, stop))
             tasks.create_task(remove_gone(redis, stop))
             for name, venue in venues.items():

@@ -146,7 +146,7 @@ def generate(
         start_us: when the tape begins, microseconds since the epoch; times are whole milliseconds.
     """
     venue = venue or Binance()
-    tape = Tape(venue)
+    tape = Tape(venue, provenance="synthetic")
     flow = Flow(venue, symbols, seed)
     wait = random.Random(seed + 1).expovariate  # noqa: S311  not for secrets
     time_us = float(start_us)

@@ -8,7 +8,7 @@ from sandbox.audience import Audience
 from sandbox.frames import View, encode_frame
 from sandbox.generator import START_US, Flow
 from sandbox.history import History, Past
-from sandbox.source import State, Status, SymbolStatus, SymbolTape
+from sandbox.source import Provenance, State, Status, SymbolStatus, SymbolTape
 from sandbox.venue import Fit, MadeTrade, Venue, streams_of
 from tickplant.market import SymbolId, Trade
 
@@ -84,6 +84,11 @@ class Live:
         self._hold = hold
         self._state: State = "waiting"
         self.now_us = clock_us
+
+    @property
+    def provenance(self) -> Provenance:
+        """Say that all trades are generated."""
+        return "synthetic"
 
     @property
     def symbols(self) -> Collection[SymbolId]:

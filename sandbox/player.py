@@ -8,7 +8,7 @@ from typing import Final
 from sandbox.audience import Audience
 from sandbox.frames import View
 from sandbox.history import Past
-from sandbox.source import State, Status, SymbolStatus, SymbolTape
+from sandbox.source import Provenance, State, Status, SymbolStatus, SymbolTape
 from sandbox.tape import CHUNK, Rendering, Tape
 from sandbox.venue import Venue, streams_of
 from tickplant.market import SymbolId
@@ -57,6 +57,11 @@ class Player:
     def venue(self) -> Venue:
         """Whose tape it is."""
         return self._tape.venue
+
+    @property
+    def provenance(self) -> Provenance:
+        """Whether it was recorded or generated."""
+        return self._tape.provenance
 
     @property
     def symbols(self) -> Collection[SymbolId]:

@@ -26,6 +26,7 @@ from sandbox.open_venue import OpenVenue, VenueStatus
 from sandbox.source import Source, State, SymbolStatus
 from sandbox.venue import Answer
 from tickplant.clock import now_us
+from tickplant.provenance import HEADER
 
 STATUS_PATH: Final = "/sandbox/status"
 TAPE_PATH: Final = "/sandbox/tape"
@@ -132,11 +133,18 @@ async def serve(
         answer = _respond(connection, request, venues)
         return None if answer is None else _http(answer)
 
+    def mark(connection: ServerConnection, request: Request, response: Response) -> None:
+        """Say in every answer of a venue where its trades come from."""
+        venue = venues.get(_split(request.path, venues)[0])
+        if venue is not None:
+            response.headers[HEADER] = venue.source.provenance
+
     async with serve_websockets(
         handle,
         host,
         port,
         process_request=respond,
+        process_response=mark,
         create_connection=Connection,
         compression=None,
         server_header=None,

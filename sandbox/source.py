@@ -8,6 +8,8 @@ from sandbox.audience import Audience
 from sandbox.venue import Market, Venue
 
 State = Literal["waiting", "playing", "finished"]
+Provenance = Literal["replay", "synthetic"]
+"""Recorded, or generated; what the sandbox's answers say, under `tickplant.provenance.HEADER`."""
 
 
 class SymbolStatus(Struct, frozen=True):
@@ -48,6 +50,10 @@ class Source(Market, Protocol):
     @property
     def venue(self) -> Venue:
         """Whose trades they are."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where they come from."""
 
     def now_us(self) -> int:
         """Return the venue's time."""

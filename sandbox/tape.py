@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from sandbox.captures import CapturedFrame
 from sandbox.frames import View, encode_frame, payload_of
 from sandbox.history import History, Past
-from sandbox.source import SymbolTape
+from sandbox.source import Provenance, SymbolTape
 from sandbox.venue import Fit, MadeTrade, ParsedFrame, Venue
 from tickplant.market import SymbolId, Trade
 
@@ -28,10 +28,12 @@ class Tape:
 
     Args:
         venue: whose frames they are.
+        provenance: whether they were recorded or generated.
     """
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, *, provenance: Provenance = "replay") -> None:
         self.venue = venue
+        self.provenance = provenance
         self.times_ns = array("q")
         """When each frame is due; never falls."""
         self.event_times_us = array("q")

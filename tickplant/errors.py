@@ -30,5 +30,9 @@ class SettingsError(FatalError):
         super().__init__("wrong settings:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
+class MixedSourcesError(FatalError):
+    """Trades from elsewhere would mix with those that are stored; starting again would not mend it."""
+
+
 class LeaseLostError(TickplantError):
     """Another owner holds the partition now; whatever is in memory is void."""

@@ -24,7 +24,8 @@ from redis.retry import Retry
 
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
-from tickplant.streams import PARTITIONS
+from tickplant.provenance import require_same
+from tickplant.streams import PARTITIONS, SOURCE
 
 _log = logging.getLogger(__name__)
 
@@ -161,6 +162,22 @@ async def agree_on_partitions(redis: Redis, partitions: int) -> None:
             f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {int(agreed)}:"
             " set the same number everywhere"
         )
+
+
+async def claim_source(redis: RedisClient, source: str) -> None:
+    """Note where the trades come from that are going to be written, before the first of them is.
+
+    Raises:
+        MixedSourcesError: Redis holds trades from elsewhere.
+    """
+    held: Any = await redis.set(SOURCE, source, nx=True, get=True)
+    require_same(None if held is None else held.decode(), source, where="Redis")
+
+
+async def read_source(redis: RedisClient) -> str | None:
+    """Return where the trades in the streams come from; None where nobody has noted it yet."""
+    held: Any = await redis.get(SOURCE)
+    return None if held is None else str(held, "utf-8", "replace")
 
 
 async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:

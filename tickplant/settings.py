@@ -40,6 +40,13 @@ RoleName = Literal["averages", "signals", "alerts", "bot"]
 Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
 """Of averages, in candles."""
 
+SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "redis_url": ("redis://", "rediss://", "unix://", "valkey://"),
+    "database_url": ("postgresql://", "postgres://"),
+    "database_read_url": ("postgresql://", "postgres://"),
+}
+"""How the addresses of servers begin; those of venues by what they are for."""
+
 _RULES: Final = Rules()
 
 
@@ -342,11 +349,7 @@ def _parse_number(name: str, text: str) -> Decimal:
 
 
 def _parse_url(name: str, text: str) -> str:
-    schemes = {
-        "redis_url": ("redis://", "rediss://", "unix://", "valkey://"),
-        "database_url": ("postgresql://", "postgres://"),
-        "database_read_url": ("postgresql://", "postgres://"),
-    }.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
+    schemes = SCHEMES.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
     if not text.startswith(schemes):
         raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
     try:

@@ -21,6 +21,9 @@ CONNECTIONS: Final = "connections"
 PARTITIONS: Final = "partitions"
 """Number of partitions, as the first process that came here has set it."""
 
+SOURCE: Final = "source"
+"""Where the trades in the streams come from (`provenance.DataSource`), as the first ingest process set it."""
+
 START: Final = "0-0"
 """The entry id before every entry."""
 

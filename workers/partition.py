@@ -12,10 +12,11 @@ from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, r
 from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
+from db.provenance import claim_source
 from db.signals import read_signals_of_entry
 from tickplant import metrics
 from tickplant.errors import PoisonError
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, read_source
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
 from workers.loading import RoleSettings, load_roles
@@ -64,7 +65,9 @@ class Partition:
         self._lease = lease
         self._partitions = partitions
         self._pool = pool
+        self._redis = redis
         self._streams = PartitionStreams(redis, lease)
+        self._claimed = False
         self._policy = policy
         self._roles = roles
         self._committed = lease.entry_id
@@ -136,6 +139,8 @@ class Partition:
             self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
         self._metrics.note_read([entry_id for entry_id, _ in entries])
+        if entries and not self._claimed:
+            self._claimed = await self._claim_source()
         began_s = self._clock()
         if entries and not maker.pending:
             self._first_pending_s = began_s
@@ -157,6 +162,17 @@ class Partition:
             self._commit = None
         if maker.pending and self._due(maker):
             await self._begin_commit(maker)
+
+    async def _claim_source(self) -> bool:
+        """Note in the database where the trades come from that were read; return whether that is known.
+
+        Raises:
+            MixedSourcesError: the database holds trades from elsewhere.
+        """
+        source = await read_source(self._redis)
+        if source is not None:
+            await claim_source(self._pool, source)
+        return source is not None
 
     async def _pause(self, maker: CandleMaker) -> None:
         """Publish and store what there is before more is absorbed.

@@ -14,11 +14,14 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
+import stored
 from processes import obey_interrupts
 
 from sandbox.generator import generate
 from sandbox.venues import VENUES
 from tickplant.embedded.folder import Folder
+from tickplant.redis_client import open_redis
+from tickplant.streams import SOURCE
 
 SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if name in os.environ}
 HOLD_CTRL_C = ("env", "--block-signal=INT")
@@ -185,6 +188,38 @@ def test_a_replay_of_named_symbols_stores_all_of_them_and_nothing_else(
     up = start_up(*arguments, TICKPLANT_SYMBOLS="kraken:BTC/USD")
     assert up.wait() == 1, up.output
     assert "the captures hold no trades of kraken:BTC/USD, but of coinbase:BTC-USD" in up.output
+
+
+async def test_a_replay_leaves_the_settings_servers_alone_unless_it_is_told_to_go_there(
+    start_up: Start, capture: Path, redis_url: str, postgres_address: str
+) -> None:
+    servers = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": postgres_address}
+    arguments = ("--replay", str(capture), "--once")
+    up = start_up(*arguments, **servers)
+    assert up.wait() == 0, up.output
+    assert "TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL not used" in up.output
+    redis = open_redis(redis_url)
+    assert await redis.keys() == []
+    await redis.set(SOURCE, "live")
+
+    for address in ([], [redis_url, postgres_address]):
+        up = start_up(*arguments, "--into", *address, **servers)
+        assert up.wait() == 1, up.output
+        assert "Redis holds trades of a venue's live stream" in up.output
+    await redis.delete(SOURCE)
+    await redis.aclose()
+    assert await stored.fetch_value(postgres_address, "select to_regclass('plant')") is None
+
+    up = start_up(*arguments, "--into", redis_url)  # with an embedded database
+    assert up.wait() == 0, up.output
+
+
+def test_a_live_start_on_replayed_data_is_refused(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture), "--once")
+    assert up.wait() == 0, up.output
+    up = start_up()
+    assert up.wait() == 1, up.output
+    assert "holds replayed trades, which must not be mixed with trades of a venue's live stream" in up.output
 
 
 def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: Start, capture: Path) -> None:

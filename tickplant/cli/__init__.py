@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final
 
-from tickplant.errors import SettingsError
+from tickplant.errors import MixedSourcesError, SettingsError
 
 COMMANDS: Final[dict[str, str]] = {
     "up": "run everything: servers, ingest, workers and API, in one terminal",
@@ -84,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         logging.getLogger(__name__).debug("the error in full", exc_info=error)
         report_fatal(str(told))
-        return 2 if isinstance(told, SettingsError) else 1
+        # Told apart for the supervisor: starting the service again would not help.
+        mixed = isinstance(told, MixedSourcesError) and args.command in ("ingest", "worker")
+        return 2 if mixed or isinstance(told, SettingsError) else 1
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

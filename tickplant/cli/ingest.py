@@ -33,6 +33,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from ingest import service
     from tickplant.cli.servers import running_redis
+    from tickplant.cli.sources import expected_source, require_source_in_redis
     from tickplant.service import run_service
     from tickplant.settings import read_settings
 
@@ -40,6 +41,7 @@ def run(args: Namespace) -> int:
     redis_url = running_redis(settings)
 
     async def ingest(stop: asyncio.Event) -> None:
+        await require_source_in_redis(redis_url, expected_source(settings))
         await service.run(
             redis_url=redis_url,
             symbols=settings.symbols,

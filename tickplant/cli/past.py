@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-import httpx
-
 from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
 from db.pool import OUTAGE, Pool, open_pool, snapshot
@@ -17,7 +15,7 @@ from db.retention import read_horizon, read_limit
 from db.symbols import read_committed
 from db.trades import LEAST_ID, TradeBound, read_trades
 from ingest.fill import count_ids, fill, split, subtract
-from ingest.history import VenueHistory
+from ingest.history import VenueHistory, open_client
 from ingest.past import Past, Range
 from ingest.publisher import Publisher
 from ingest.rate import Rate
@@ -35,7 +33,6 @@ from tickplant.wire import CLOCK, encode_gaps
 from workers.candles import ROLE
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REQUEST_TIMEOUT_S: Final = 15.0
 _POLL_S: Final = 0.1
 _READ_S: Final = 30.0
 _WORKER_S: Final = 15.0
@@ -216,7 +213,7 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
     try:
         async with (
             open_pool(database_url, size=2, application=application) as pool,
-            httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S) as client,
+            open_client(publisher) as client,
         ):
             await publisher.agree_on_partitions()
             history = VenueHistory(venue, base_url=base_url, client=client, rate=rate)

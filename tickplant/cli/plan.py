@@ -1,7 +1,7 @@
 """What `tickplant up` is going to run: which venue, whose data, which processes and ports."""
 
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,14 +11,17 @@ from msgspec.structs import replace
 from tickplant.cli.kafka import require_kafka
 from tickplant.cli.reach import unreachable
 from tickplant.cli.servers import data_folder
+from tickplant.cli.sources import expected_source
 from tickplant.cli.terminal import Terminal
 from tickplant.embedded.folder import free_port, is_free
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
-from tickplant.settings import Settings
+from tickplant.provenance import DataSource
+from tickplant.settings import SCHEMES, Settings, variable
 from tickplant.supervisor import Role
 
 _DEMO: Final = Path(".demo")
+_SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
 _DEFAULTS: Final = Settings()
 
 
@@ -32,6 +35,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """None: the live venue."""
     asked: tuple[SymbolId, ...] | None = None
     """The symbols of the sandbox that ingest is to take; None: all."""
+    source: DataSource | None = None
+    """Where trades come from; None: a venue at another address, which may be a sandbox, says it."""
     log_level: str
     """Of the processes."""
 
@@ -73,6 +78,8 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     Raises:
         FatalError: the API's port is taken, Kafka's client is missing, or trades that must not mix would.
     """
+    if args.replay:
+        settings = _choose_replay_servers(args, settings, terminal)
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
     port = _choose_api_port(settings)
@@ -85,7 +92,13 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
         return _plan_replay(args, settings, terminal)
     if args.demo:
         return await _plan_demo(settings, terminal)
-    return _tell(Plan(settings=settings, data=data_folder(settings), log_level=settings.log_level), terminal)
+    return _tell(_plan_venues(settings, data_folder(settings)), terminal)
+
+
+def _plan_venues(settings: Settings, folder: Path) -> Plan:
+    return Plan(
+        settings=settings, data=folder, source=expected_source(settings), log_level=settings.log_level
+    )
 
 
 def _tell(plan: Plan, terminal: Terminal) -> Plan:
@@ -96,6 +109,43 @@ def _tell(plan: Plan, terminal: Terminal) -> Plan:
     return plan
 
 
+def _choose_replay_servers(args: Namespace, settings: Settings, terminal: Terminal) -> Settings:
+    """Return the settings with the servers that a replay goes to: of its own, or those of `--into`.
+
+    Raises:
+        FatalError: `--into` names none.
+    """
+    if args.into is not None:
+        settings = replace(settings, database_read_url=None, **_parse_servers(args.into))
+        if settings.redis_url is None and settings.database_url is None:
+            raise FatalError(
+                "--into names no server: give it addresses such as redis://HOST:6379/1 and"
+                " postgresql://USER@HOST/DATABASE, or set TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL"
+            )
+        return settings
+    left = [name for name in _SERVERS if getattr(settings, name) is not None]
+    if left:
+        names = ", ".join(map(variable, left))
+        terminal.tell(f"a replay has servers of its own, --into names others: {names} not used")
+    return replace(settings, **dict.fromkeys(_SERVERS))
+
+
+def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
+    """Return the addresses by setting.
+
+    Raises:
+        FatalError: one is neither Redis' nor PostgreSQL's.
+    """
+    found: dict[str, str] = {}
+    for url in urls:
+        name = next((name for name in ("redis_url", "database_url") if url.startswith(SCHEMES[name])), None)
+        if name is None or name in found:
+            expected = ", ".join((*SCHEMES["redis_url"], *SCHEMES["database_url"]))
+            raise FatalError(f"--into takes one address of Redis and one of PostgreSQL, with {expected}")
+        found[name] = url.rstrip("/")
+    return found
+
+
 def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
     for path in args.replay:
         if not path.exists():
@@ -103,7 +153,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
     asked = None if settings.symbols == _DEFAULTS.symbols else settings.symbols
     speed = args.speed or ("max" if args.once else "1")
     arguments = ["--capture", *map(str, args.replay), "--speed", speed, "--hold", *map(str, asked or ())]
-    folder = data_folder(settings) if settings.data else data_folder(settings) / "replay"
+    folder = data_folder(settings) if args.data else data_folder(settings) / "replay"
     # A capture may span more than trades are kept of a live stream.
     settings = replace(settings, keep_trades_days=0, keep_candles_days=0)
     # Lines about connections would only hide the progress.
@@ -113,6 +163,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
         data=folder,
         sandbox=_sandbox(arguments, log_level),
         asked=asked,
+        source="replay",
         log_level=log_level,
     )
     return _tell(plan, terminal)
@@ -122,20 +173,21 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     folder = (settings.data or _DEMO).absolute()
     reason = await unreachable(settings.binance_ws_url)
     if reason is None:
-        return _tell(Plan(settings=settings, data=folder / "live", log_level=settings.log_level), terminal)
+        return _tell(_plan_venues(settings, folder / "live"), terminal)
     terminal.tell(
         f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue generates trades"
     )
     for name in ("redis_url", "database_url", "kafka_bootstrap"):
         if getattr(settings, name) is not None:
             raise FatalError(
-                f"made-up trades must not mix with real ones in TICKPLANT_{name.upper()}:"
-                " unset it for the demo, or mend the connection to the venue"
+                f"synthetic trades must not be mixed with those of venues in {variable(name)}:"
+                " unset it for the demo, or repair the connection to the venue"
             )
     plan = Plan(
         settings=settings,
-        data=folder / "made-up",
+        data=folder / "synthetic",
         sandbox=_sandbox(["--symbols", *map(str, settings.symbols)], settings.log_level),
+        source="synthetic",
         log_level=settings.log_level,
     )
     return _tell(plan, terminal)

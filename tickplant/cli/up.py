@@ -39,6 +39,7 @@ examples:
   tickplant up --demo                       generated trades where the venue can't be reached
   tickplant up --replay captures/ --once    every trade of the captures, then a summary
   tickplant up --replay day.gz --speed 60   a minute a second, and stay
+  tickplant up --replay day.gz --into redis://127.0.0.1/1 postgresql://me@127.0.0.1/replays
 """
 
 
@@ -65,8 +66,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="play these captures, or folders of them, through the sandbox venue, with data of their own"
-        " unless --data is given; all their symbols unless TICKPLANT_SYMBOLS is set",
+        help="play these captures, or folders of them, through the sandbox venue, on embedded servers with"
+        " data of their own; all their symbols unless TICKPLANT_SYMBOLS is set",
+    )
+    parser.add_argument(
+        "--into",
+        nargs="*",
+        metavar="URL",
+        help="of --replay: use these servers, Redis and PostgreSQL, or the settings' if none is named;"
+        " refused where they hold trades of a live stream",
     )
     parser.add_argument(
         "--speed", metavar="N|max", help="of --replay: times faster than recorded (1; max with --once)"
@@ -86,8 +94,8 @@ def run(args: Namespace) -> int:
     from tickplant.interrupts import kept_sigint
     from tickplant.settings import read_settings
 
-    if not args.replay and (args.once or args.speed):
-        raise FatalError("--once and --speed go with --replay")
+    if not args.replay and (args.once or args.speed or args.into is not None):
+        raise FatalError("--once, --speed and --into go with --replay")
     if args.replay and args.demo:
         raise FatalError("--demo and --replay exclude each other")
     settings = read_settings()
@@ -140,7 +148,13 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         AsyncExitStack() as stack,
     ):
         replay = await _open_replay(plan, venue, redis_url, database_url, terminal) if args.replay else None
-        shared = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url, **venue.variables}
+        servers = {
+            "TICKPLANT_REDIS_URL": redis_url,
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_DATABASE_READ_URL": plan.settings.database_read_url or "",
+        }
+        # Files of the same settings would contradict them.
+        shared = {**servers, **{f"{name}_FILE": "" for name in servers}, **venue.variables}
         for roles in plan.roles(shared):
             await stack.enter_async_context(supervisor.roles(*roles))
         if replay is not None:
@@ -191,6 +205,7 @@ async def _servers(
 ) -> AsyncIterator[tuple[str, str]]:
     """Start the servers that the settings don't name, migrate the database, and yield both addresses."""
     from tickplant.cli.servers import migrate_database
+    from tickplant.cli.sources import require_source_in_database, require_source_in_redis
     from tickplant.embedded import PostgresServer, RedisServer
 
     settings = plan.settings
@@ -206,6 +221,8 @@ async def _servers(
             await stack.enter_async_context(supervisor.server("postgres", postgres))
             terminal.say("postgres", postgres.description)
             database_url = postgres.url
+        await require_source_in_redis(redis_url, plan.source)
+        await require_source_in_database(database_url, plan.source)
         for line in await migrate_database(database_url, settings):
             terminal.say("postgres", line)
         yield redis_url, database_url

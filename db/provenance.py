@@ -1,0 +1,50 @@
+"""Where the trades of a database come from: noted with the first of them, and the same for good."""
+
+import asyncpg
+
+from db.pool import connect, refused
+from tickplant.provenance import require_same
+
+
+async def read_source(connection: asyncpg.Connection | asyncpg.Pool) -> str | None:
+    """Return the source of the trades; None where none is noted yet."""
+    source: str | None = await connection.fetchval("select source from plant")
+    return source
+
+
+async def claim_source(pool: asyncpg.Pool, source: str) -> None:
+    """Note where the trades come from that are going to be stored, before the first of them is.
+
+    Raises:
+        MixedSourcesError: the database holds trades from elsewhere.
+    """
+    held = await read_source(pool)
+    if held is None:
+        # Two that claim at once take turns on the row; the second finds it taken.
+        await pool.execute("update plant set source = $1 where source is null", source)
+        held = await read_source(pool)
+    require_same(held, source, where="the database")
+
+
+async def inspect_source(url: str) -> str | None:
+    """Return where the trades of a database come from, whatever its version; None where it has none yet.
+
+    Raises:
+        FatalError: it can't be reached, or can't be used.
+    """
+    try:
+        connection = await connect(url, application="tickplant up")
+        try:
+            if not await connection.fetchval("select to_regclass('ledger') is not null"):
+                return None
+            has_source = await connection.fetchval(
+                "select exists (select from pg_attribute where attrelid = to_regclass('plant')"
+                " and attname = 'source')"
+            )
+            noted = await read_source(connection) if has_source else None
+            has_trades = await connection.fetchval("select exists (select from ledger)")
+            return noted or ("live" if has_trades else None)
+        finally:
+            await connection.close()
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise refused(error) from error

@@ -1,0 +1,126 @@
+"""Trades of a live stream, of a replay and of a generator never mix, and say what they are."""
+
+import asyncio
+
+import pytest
+import stored
+from conftest import PARTITIONS, REPOSITORY
+from working import START_US, publishing, stored_count, trade, until, working
+
+from db.pool import open_pool
+from db.provenance import claim_source, inspect_source
+from ingest import service
+from sandbox.generator import generate
+from sandbox.player import Player
+from sandbox.server import Running, serve
+from sandbox.tape import Tape
+from sandbox.venues import VENUES
+from tickplant.cli.sources import expected_source
+from tickplant.errors import FatalError, MixedSourcesError
+from tickplant.market import SymbolId
+from tickplant.provenance import HEADER, source_of
+from tickplant.redis_client import open_redis, read_source
+from tickplant.settings import Settings
+
+BTC = SymbolId("binance", "BTCUSDT")
+
+
+def player(provenance: str) -> Player:
+    made = generate(["BTCUSDT"], 50, rate=1000, seed=4)
+    if provenance == "synthetic":
+        return Player(made, speed=None, hold=True)
+    tape = Tape(VENUES["binance"])
+    for position in range(len(made)):
+        frame = tape.venue.parse_frame(made.text(position), made.times_ns[position] // 1000)
+        assert frame is not None
+        tape.add(frame, made.times_ns[position])
+    return Player(tape, speed=None, hold=True)
+
+
+async def ingest(redis_url: str, running: Running, stop: asyncio.Event) -> None:
+    await service.run(
+        redis_url=redis_url,
+        symbols=[BTC],
+        addresses={"binance": service.Address(f"{running.ws_url}/binance", f"{running.rest_url}/binance")},
+        partitions=PARTITIONS,
+        stream_budget_trades=10**6,
+        stop=stop,
+    )
+
+
+@pytest.mark.parametrize("source", ["replay", "synthetic"])
+async def test_what_a_sandbox_sends_is_marked_in_redis_and_in_the_database(
+    source: str, redis_url: str, database_url: str
+) -> None:
+    assert await inspect_source(database_url) is None
+    stop = asyncio.Event()
+    async with serve([player(source)]) as running, working(redis_url, database_url):
+        task = asyncio.create_task(ingest(redis_url, running, stop))
+
+        async def all_stored() -> bool:
+            return await stored_count(database_url) == 50
+
+        await until(all_stored, "all trades are stored")
+        stop.set()
+        await task
+    assert await inspect_source(database_url) == source
+    redis = open_redis(redis_url)
+    assert await read_source(redis) == source
+    await redis.aclose()
+
+
+async def test_ingest_refuses_a_venue_whose_trades_would_be_mixed_and_writes_nothing(redis_url: str) -> None:
+    async with publishing(redis_url) as publisher:
+        await publisher.claim_source({})
+    async with serve([player("replay")]) as running:
+        with pytest.raises(BaseExceptionGroup) as group:
+            await asyncio.wait_for(ingest(redis_url, running, asyncio.Event()), 30)
+    assert group.group_contains(MixedSourcesError, match="Redis holds trades of a venue's live stream, which")
+    redis = open_redis(redis_url)
+    assert await redis.keys("trades:*") == []
+    await redis.aclose()
+
+
+async def test_workers_refuse_streams_whose_trades_would_be_mixed_and_store_nothing(
+    redis_url: str, database_url: str
+) -> None:
+    async with open_pool(database_url, size=1, application="test") as pool:
+        await claim_source(pool, "replay")
+        with pytest.raises(MixedSourcesError):
+            await claim_source(pool, "synthetic")
+    async with publishing(redis_url) as publisher:
+        await publisher.claim_source({})
+        await publisher.publish([trade(1, at_us=START_US)])
+    with pytest.raises(MixedSourcesError, match="the database holds replayed trades, which"):
+        async with asyncio.timeout(30), working(redis_url, database_url) as stop:
+            await stop.wait()
+    assert await stored_count(database_url) == 0
+
+
+async def test_a_database_with_trades_from_before_sources_were_noted_is_live(database_url: str) -> None:
+    await stored.fetch_rows(
+        database_url,
+        "insert into ledger (venue, symbol, partition, first_trade_id, last_trade_id, missing, watermark)"
+        " values ('binance', 'BTCUSDT', 0, 1, 1, '{}', now())",
+    )
+    assert await inspect_source(database_url) == "live"
+    await stored.fetch_rows(database_url, "alter table plant drop column source")
+    assert await inspect_source(database_url) == "live"
+    migration = (REPOSITORY / "db/migrations/0009_source.sql").read_text(encoding="utf-8")
+    for statement in migration.split(";\n"):
+        if not statement.strip().startswith("comment"):
+            await stored.fetch_rows(database_url, statement)
+    assert await stored.fetch_value(database_url, "select source from plant") == "live"
+
+
+def test_a_venue_that_says_nothing_is_live_and_one_that_says_nonsense_is_refused() -> None:
+    assert source_of({}) == "live"
+    assert source_of({HEADER: "synthetic"}) == "synthetic"
+    with pytest.raises(FatalError, match=HEADER):
+        source_of({HEADER: "imagined"})
+
+
+def test_only_at_the_venues_own_addresses_a_stream_is_known_to_be_live_beforehand() -> None:
+    assert expected_source(Settings()) == "live"
+    assert expected_source(Settings(binance_ws_url="ws://127.0.0.1:1")) is None
+    assert expected_source(Settings(kraken_ws_url="ws://127.0.0.1:1")) == "live"

@@ -1,0 +1,60 @@
+"""Where a plant's trades come from. A plant holds one kind of data, and its first trades decide which.
+
+A sandbox says in every answer, websocket handshakes included, what it sends; a venue says nothing. Ingest
+notes it in Redis before it writes a trade, workers note it in the database before they store one, and both
+stop where something else is noted (docs/adr/0018-one-source-a-plant.md).
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, get_args
+
+from tickplant.errors import FatalError, MixedSourcesError
+
+DataSource = Literal["live", "replay", "synthetic"]
+"""A venue's live stream; captures of one, played again; generated trades."""
+
+HEADER: Final = "X-Tickplant-Source"
+"""The HTTP header by which a sandbox says what it sends."""
+
+WORDS: Final[Mapping[str, str]] = {
+    "live": "trades of a venue's live stream",
+    "replay": "replayed trades",
+    "synthetic": "synthetic trades",
+}
+
+
+def source_of(headers: Mapping[str, str]) -> DataSource:
+    """Return what a venue's answer says of its trades.
+
+    Raises:
+        FatalError: it names no source that is known.
+    """
+    text = headers.get(HEADER, "live")
+    for source in get_args(DataSource):
+        if text == source:
+            found: DataSource = source
+            return found
+    raise FatalError(
+        f"the venue's answer has the header {HEADER}: {text[:40]!r}, which this version does not know:"
+        f" expected one of {', '.join(get_args(DataSource))}, or no such header"
+    )
+
+
+def require_same(held: str | None, coming: str, *, where: str) -> None:
+    """Refuse to mix.
+
+    Args:
+        held: what is there; None: nothing yet.
+        coming: what would be added.
+        where: the place, as a message begins: "Redis".
+
+    Raises:
+        MixedSourcesError: they differ.
+    """
+    if held is not None and held != coming:
+        theirs, ours = (WORDS.get(source, source) for source in (held, coming))
+        raise MixedSourcesError(
+            f"{where} holds {theirs}, which must not be mixed with {ours}:"
+            " name other servers with TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL, or another folder with"
+            " --data, or empty both servers if nobody needs what they hold"
+        )
