@@ -10,10 +10,12 @@ from api.connections import Connections
 from api.history import ROLE, TIMEOUT_S
 from api.live.hub import Hub
 from api.problems import OUTAGE
-from api.views import ConnectionView, connection_view
+from api.views import ConnectionView, Source, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
+from db.provenance import read_source
 from tickplant.lag import read_lag
+from tickplant.provenance import DataSource
 from tickplant.redis_client import RedisClient
 from tickplant.streams import START
 
@@ -53,6 +55,7 @@ class Report(Struct, frozen=True):
     clients: Annotated[int, Meta(description="Websocket clients of this process.")]
     partitions: list[PartitionHealth]
     connections: Annotated[list[ConnectionView], Meta(description="To venues; none while Redis is away.")]
+    source: Source = None
 
 
 class Health:
@@ -72,8 +75,11 @@ class Health:
         """Ask every server, each for at most a few seconds; none of their errors is raised."""
         leases: list[LeaseRow] = []
         connections: list[ConnectionView] = []
+        source: DataSource | None = None
 
         async def read() -> None:
+            nonlocal source
+            source = await read_source(self._pool)
             leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
             if self._reads is not self._pool:
                 await self._reads.execute("select")
@@ -92,6 +98,7 @@ class Health:
             self._hub.clients,
             await self._partitions(leases, known=redis.status == "up"),
             connections,
+            source,
         )
 
     async def _partitions(self, leases: list[LeaseRow], *, known: bool) -> list[PartitionHealth]:

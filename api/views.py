@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle, Gap, Side, SymbolId, Trade
+from tickplant.provenance import DataSource
 from tickplant.times import format_time
 from tickplant.wire import Connection
 
@@ -18,6 +19,14 @@ DecimalText = Annotated[
 ]
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342Z"])]
 
+
+Source = Annotated[
+    DataSource | None,
+    Meta(
+        description="Where all trades of this plant come from: `live`, a venue's stream; `replay`, captures"
+        " played again; `synthetic`, generated; null until the first trade."
+    ),
+]
 
 SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
 ConnectionState = Literal["connecting", "live", "down"]

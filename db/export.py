@@ -13,6 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from db.pool import OUTAGE, connect, refused
+from db.provenance import read_source
 from db.schema import check_schema
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
@@ -25,7 +26,7 @@ _SECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
 _TRADES: Final = f"""
     select venue, symbol, trade_id, price::text, size::text, side,
         to_char(event_time, '{_MICROSECONDS}') as event_time,
-        to_char(ingest_time, '{_MICROSECONDS}') as ingest_time
+        to_char(ingest_time, '{_MICROSECONDS}') as ingest_time{{source}}
     from trades
     where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
     order by trades.event_time, trade_id
@@ -36,7 +37,7 @@ _CANDLES: Final = f"""
         open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trade_count,
         to_char(first_event_time, '{_MICROSECONDS}') as first_event_time, first_trade_id,
         to_char(last_event_time, '{_MICROSECONDS}') as last_event_time, last_trade_id,
-        revision, {{closed}}, {{complete}}
+        revision, {{closed}}, {{complete}}{{source}}
     from candles
     where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5
     order by candles.open_time
@@ -114,7 +115,8 @@ async def export_rows(
     Args:
         connection: from `open_reader`; unusable afterwards if `write` raised.
         selection: which rows.
-        output_format: `csv` with a header line, or `jsonl` with decimals as strings.
+        output_format: `csv` with a header line, or `jsonl` with decimals as strings. Where trades are not of
+            a venue's live stream, a last column, `source`, says so in each line.
         write: takes whole lines; the server is read no faster than it returns.
 
     Returns:
@@ -123,13 +125,15 @@ async def export_rows(
     # An index in the right order exists: read along it rather than sort everything before the first line.
     await connection.execute("set enable_sort = off")
     query = _TRADES if selection.interval is None else _CANDLES
+    source = await read_source(connection)
+    column = "" if source in (None, "live") else f", '{source}'::text as source"
     if output_format == "csv":
-        query = query.format(closed="closed::text", complete="complete::text")
+        query = query.format(closed="closed::text", complete="complete::text", source=column)
         status = await connection.copy_from_query(
             query, *_arguments(selection), output=write, format="csv", header=True
         )
     else:
-        query = query.format(closed="closed", complete="complete")
+        query = query.format(closed="closed", complete="complete", source=column)
         # JSON holds no raw control characters: with two of them as quote and delimiter, COPY alters nothing.
         status = await connection.copy_from_query(
             f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only

@@ -3,12 +3,12 @@
 import asyncpg
 
 from db.pool import connect, refused
-from tickplant.provenance import require_same
+from tickplant.provenance import DataSource, require_same
 
 
-async def read_source(connection: asyncpg.Connection | asyncpg.Pool) -> str | None:
+async def read_source(connection: asyncpg.Connection | asyncpg.Pool) -> DataSource | None:
     """Return the source of the trades; None where none is noted yet."""
-    source: str | None = await connection.fetchval("select source from plant")
+    source: DataSource | None = await connection.fetchval("select source from plant")
     return source
 
 

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from db.leases import LeaseRow, read_leases
 from db.policies import RETAINED, has_scheduler
+from db.provenance import read_source
 
 
 class TableStatus(Struct, frozen=True, kw_only=True):
@@ -57,6 +58,8 @@ class Status(Struct, frozen=True, kw_only=True):
     bytes: int
     """Of the database with all that belongs to it."""
     symbols: int
+    source: str | None
+    """Where all trades come from: live, replay or synthetic; None before the first."""
     tables: list[TableStatus]
     """The largest first."""
     policies: list[PolicyStatus]
@@ -73,6 +76,7 @@ async def read_status(connection: asyncpg.Connection) -> Status:
         timescaledb=timescaledb,
         bytes=await connection.fetchval("select pg_database_size(current_database())"),
         symbols=await connection.fetchval("select count(*) from ledger"),
+        source=await read_source(connection),
         tables=await _read_tables(connection, timescaledb=timescaledb is not None, scheduled=scheduled),
         policies=[PolicyStatus(**row) for row in await connection.fetch(_POLICIES)] if scheduled else [],
         leases=await read_leases(connection),

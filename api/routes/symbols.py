@@ -10,9 +10,11 @@ from api.history import History
 from api.paging import USUAL, RestOfNames, read_rest, write_rest
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
 from api.routes.parameters import After, Limit
-from api.views import SymbolName, Time
+from api.views import Source, SymbolName, Time
+from db.provenance import read_source
 from db.symbols import SymbolRow, read_symbols
 from tickplant.market import SymbolId
+from tickplant.provenance import DataSource
 from tickplant.times import format_time
 
 _LIST = "symbols"
@@ -37,6 +39,7 @@ class SymbolView(Struct, frozen=True):
     seen_until: Annotated[
         Time | None, Meta(description="The venue's time up to which its trades have been seen.")
     ]
+    source: Source
 
 
 class SymbolsPage(Struct, frozen=True):
@@ -57,15 +60,18 @@ async def get_symbols(
     beyond = read_rest(after, RestOfNames, _LIST).beyond if after is not None else ""
     async with history.at_once() as connection:
         rows = {row.id: row for row in await read_symbols(connection)}
+        source = await read_source(connection)
     known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
     left = [(name, symbol) for name, symbol in known if name > beyond]
     return SymbolsPage(
-        [_view(symbol, rows.get(symbol), directory) for _, symbol in left[:limit]],
+        [_view(symbol, rows.get(symbol), directory, source) for _, symbol in left[:limit]],
         write_rest(RestOfNames(_LIST, left[limit - 1][0]) if len(left) > limit else None),
     )
 
 
-def _view(symbol: SymbolId, row: SymbolRow | None, directory: Directory) -> SymbolView:
+def _view(
+    symbol: SymbolId, row: SymbolRow | None, directory: Directory, source: DataSource | None
+) -> SymbolView:
     return SymbolView(
         str(symbol),
         symbol.venue,
@@ -75,4 +81,5 @@ def _view(symbol: SymbolId, row: SymbolRow | None, directory: Directory) -> Symb
         row.last_trade_id if row else None,
         row.missing if row else 0,
         format_time(row.watermark_us) if row else None,
+        source,
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from api_plant import BTC, Plant, all_pages, live, on_one_variant, running_plant, trade, update
 
+from db.provenance import claim_source
 from tickplant.market import SymbolId
 
 pytestmark = on_one_variant
@@ -47,9 +48,19 @@ async def test_symbols_of_the_settings_and_of_the_database(plant: Plant) -> None
         "last_trade_id": 5,
         "missing_trades": 2,
         "seen_until": "2024-08-08T23:54:05Z",
+        "source": None,
     }
     assert pages[0][1]["seen_until"] is None
     assert pages[1][0]["configured"] is False
+
+
+@pytest.mark.parametrize("source", ["live", "replay", "synthetic"])
+async def test_symbols_and_health_say_where_trades_come_from(plant: Plant, source: str) -> None:
+    await plant.store(trade(1))
+    await claim_source(plant.services.pool, source)
+    page = await plant.get("/api/v1/symbols")
+    assert {view["source"] for view in page["symbols"]} == {source}
+    assert (await plant.get("/health"))["source"] == source
 
 
 async def test_the_price_is_the_one_in_redis(plant: Plant) -> None:

@@ -15,6 +15,7 @@ from conftest import PARTITIONS, SOURCE
 from correct import SYMBOL, random_trades, store
 
 from db.migrate import migrate
+from db.pool import open_pool
 from tickplant.embedded import PostgresServer
 
 Run = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
@@ -165,3 +166,18 @@ async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> N
         assert (printed.returncode, printed.stderr.count(told)) == (0, lines)
         assert printed.stdout.count("\n") > 1
     assert (await run("candles", "--symbol", str(SYMBOL))).stderr == ""
+
+
+@pytest.mark.parametrize("what", ["trades", "candles"])
+async def test_lines_of_trades_that_are_not_a_live_streams_say_so(
+    what: str, run: Run, database_url: str
+) -> None:
+    arguments = (what, "--symbol", str(SYMBOL))
+    async with open_pool(database_url, size=1, application="test") as pool:
+        await pool.execute("update plant set source = 'live'")
+        live = (await run(*arguments)).stdout.splitlines()
+        await pool.execute("update plant set source = 'synthetic'")
+    ended = await run(*arguments)
+    assert ended.stdout.splitlines() == [f"{live[0]},source", *(f"{line},synthetic" for line in live[1:])]
+    lines = (await run(*arguments, "--format", "jsonl")).stdout.splitlines()
+    assert {json.loads(line)["source"] for line in lines} == {"synthetic"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
+from tickplant.provenance import WORDS
 from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
 def _print(status: "Status", lags: "list[Lag | None]", reason: str) -> None:
     extension = f"TimescaleDB {status.timescaledb}" if status.timescaledb else "without TimescaleDB"
     size, symbols = _size(status.bytes), f"{status.symbols:,} symbols"
-    print(f"PostgreSQL {status.version}, {extension}: {size}, {symbols}\n")
+    source = f", {WORDS[status.source]}" if status.source else ""
+    print(f"PostgreSQL {status.version}, {extension}: {size}, {symbols}{source}\n")
     columns = ("table", "rows", "size", "chunks", "columnstore", "ratio", "kept", "oldest", "newest")
     hidden = () if status.timescaledb else ("chunks", "columnstore", "ratio")
     shown = [number for number, column in enumerate(columns) if column not in hidden]

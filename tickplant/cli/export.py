@@ -26,6 +26,7 @@ Write stored trades or candles, oldest first, to a file or to the standard outpu
 
 Decimals are written exactly as they are stored, in plain notation (as strings in JSON), times in RFC
 3339, UTC. The header of a CSV file names the columns. Memory use does not grow with the number of rows.
+Replayed and synthetic data have a last column, source, that says which; data of live streams have none.
 """
 
 EXAMPLES: Final = """\
