@@ -90,7 +90,7 @@ async def _receive(plant: Plant, count: int, name: str, take: Callable[[str, int
 
 async def _take_messages(url: str, count: int) -> float:
     """Return the seconds from the first message to the last."""
-    async with connect(url, compression=None) as connection:
+    async with connect(url, compression=None, proxy=None) as connection:
         await connection.recv(decode=False)
         started_s = time.perf_counter()
         for _ in range(count - 1):

@@ -10,10 +10,12 @@ import asyncio
 from typing import Any, Final, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidMessage, ProxyError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
 from tickplant.clock import NowUs, now_us
+from tickplant.proxies import Proxy
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 _PAUSE_FRAMES: Final = 4_096
@@ -146,15 +148,31 @@ class VenueConnection(ClientConnection):
             self._fragments = []
 
 
-def open_connection(url: str, *, timeout_s: float) -> "connect":
+class _Opening(connect):
+    def __init__(self, url: str, *, through: Proxy | None, **options: Any) -> None:
+        super().__init__(url, proxy=through.url if through else None, **options)
+        self._through = through
+
+    async def __aenter__(self) -> ClientConnection:
+        try:
+            return await super().__aenter__()
+        except (OSError, ProxyError, InvalidMessage) as error:
+            if self._through is None:
+                raise
+            raise ConnectionError(f"through the proxy {self._through}: {error}") from error
+
+
+def open_connection(url: str, *, timeout_s: float, proxy: Proxy | None = None) -> connect:
     """Return an async context manager that yields a `VenueConnection`.
 
     Args:
         url: ws:// or wss:// address.
         timeout_s: longest wait for the connection and its handshake.
+        proxy: leads to it; errors on the way name it.
     """
-    return connect(
+    return _Opening(
         url,
+        through=proxy,
         create_connection=VenueConnection,
         compression=None,
         max_size=MAX_FRAME_BYTES,

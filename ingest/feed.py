@@ -22,6 +22,7 @@ from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId
+from tickplant.proxies import Proxy
 from tickplant.redis_client import OUTAGE
 from tickplant.wire import Connection
 
@@ -55,6 +56,7 @@ class Feed:
         subscribing: asyncio.Lock,
         turn: Turn | None,
         backfill: Backfill | None,
+        proxy: Proxy | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -70,8 +72,10 @@ class Feed:
                 who has connected must not wait long for its right to send.
             turn: the right to be connected, where the venue allows one connection only.
             backfill: heals what is lost between connections; None where the venue numbers nothing.
+            proxy: leads to the venue; None: nothing does but the network.
         """
         self._name = name
+        self._proxy = proxy
         self._venue = venue
         self._symbols = tuple(symbols)
         self._url = venue.stream_url(base_url, symbols)
@@ -162,7 +166,9 @@ class Feed:
                 if self._messages is not None:
                     await admission.enter_async_context(self._subscribing)
                 await self._report("connecting")
-                async with open_connection(self._url, timeout_s=_CONNECT_TIMEOUT_S) as connection:
+                async with open_connection(
+                    self._url, timeout_s=_CONNECT_TIMEOUT_S, proxy=self._proxy
+                ) as connection:
                     assert isinstance(connection, VenueConnection)
                     if connection.response is not None:
                         await self._publisher.claim_source(connection.response.headers)

@@ -1,6 +1,6 @@
 """A venue's REST history: pages of past trades, within its budget, with its refusals told apart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from email.utils import parsedate_to_datetime
 from typing import Final, TypeVar
 
@@ -8,11 +8,13 @@ import httpx
 
 from ingest.publisher import Publisher
 from ingest.rate import Rate
+from ingest.venue_http import open_http
 from ingest.venues.base import BusyError, Gap, KlineVenue, Venue
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.klines import Kline
 from tickplant.market import Trade
+from tickplant.proxies import Proxies
 
 AnswerT = TypeVar("AnswerT")
 
@@ -108,11 +110,22 @@ def _retry_after_s(answer: httpx.Response) -> float:
         return _BAN_S
 
 
-def open_client(publisher: Publisher) -> httpx.AsyncClient:
-    """Return a client for venues' history, whose answers are refused where their trades would be mixed."""
+def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies) -> httpx.AsyncClient:
+    """Return a client for venues' history, whose answers are refused where their trades would be mixed.
+
+    Args:
+        publisher: knows what is stored.
+        base_urls: of the venues.
+        proxies: lead there.
+
+    Raises:
+        SettingsError: the proxy for one of the addresses can't be used.
+    """
 
     async def check(answer: httpx.Response) -> None:
         if answer.status_code == httpx.codes.OK:
             await publisher.claim_source(answer.headers)
 
-    return httpx.AsyncClient(timeout=_REQUEST_TIMEOUT_S, event_hooks={"response": [check]})
+    client = open_http(base_urls, proxies, timeout_s=_REQUEST_TIMEOUT_S)
+    client.event_hooks = {"response": [check]}
+    return client

@@ -21,6 +21,7 @@ from ingest.venues import make_venue
 from ingest.venues.base import Limits, Venue
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
+from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
 
 
@@ -40,6 +41,7 @@ async def run(
     addresses: Mapping[str, Address],
     partitions: int,
     stream_budget_trades: int,
+    proxies: Proxies | None = None,
     stop: asyncio.Event,
 ) -> None:
     """Receive the symbols' trades and write them to the partition streams until `stop` is set.
@@ -50,23 +52,28 @@ async def run(
         addresses: by venue; those not named are at their own.
         partitions: number of partition streams.
         stream_budget_trades: how many trades a stream may hold before sockets are left unread.
+        proxies: lead to the venues; None: none do.
         stop: ends it.
 
     Raises:
-        FatalError: a symbol's venue is unknown, or needs a key.
+        FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
     """
+    proxies = proxies or Proxies({})
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
     for name, symbol in symbols:
         by_venue[name].append(symbol)
     venues = {name: _make(name, addresses.get(name, Address())) for name in by_venue}
     for name, venue in venues.items():
         by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
-        _check_count(venue, by_venue[name])
+        check_count(venue, by_venue[name])
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     try:
         await publisher.agree_on_partitions()
-        async with open_client(publisher) as client, asyncio.TaskGroup() as tasks:
+        rest_urls = [
+            addresses.get(name, Address()).rest_url or venue.rest_url for name, venue in venues.items()
+        ]
+        async with open_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(watch_streams(redis, partitions, stop))
             tasks.create_task(remove_gone(redis, stop))
             for name, venue in venues.items():
@@ -74,7 +81,7 @@ async def run(
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
                 if backfill is not None:
                     tasks.create_task(backfill.run(stop))
-                for feed in _feeds(venue, by_venue[name], address, redis, publisher, backfill):
+                for feed in _feeds(venue, by_venue[name], address, redis, publisher, backfill, proxies):
                     tasks.create_task(feed.run(stop))
     finally:
         await redis.aclose()
@@ -84,7 +91,12 @@ def _make(name: str, address: Address) -> Venue:
     return make_venue(name, api_key=address.api_key, limits=address.limits)
 
 
-def _check_count(venue: Venue, symbols: Sequence[str]) -> None:
+def check_count(venue: Venue, symbols: Sequence[str]) -> None:
+    """Make sure that the venue serves so many symbols.
+
+    Raises:
+        FatalError: it doesn't.
+    """
     limits = venue.limits
     if limits.connections and len(symbols) > limits.connections * limits.symbols_per_connection:
         raise FatalError(
@@ -116,6 +128,7 @@ def _feeds(
     redis: RedisClient,
     publisher: Publisher,
     backfill: Backfill | None,
+    proxies: Proxies,
 ) -> list[Feed]:
     limits = venue.limits
     connects = messages = None
@@ -130,18 +143,20 @@ def _feeds(
     subscribing = asyncio.Lock()
     process = f"{socket.gethostname()}:{os.getpid()}"
     size = limits.symbols_per_connection
+    base_url = address.ws_url or venue.ws_url
     return [
         Feed(
             name=f"{venue.name}/{process}/{start // size}",
             venue=venue,
             symbols=symbols[start : start + size],
-            base_url=address.ws_url or venue.ws_url,
+            base_url=base_url,
             publisher=publisher,
             connects=connects,
             messages=messages,
             subscribing=subscribing,
             turn=Turn(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,
+            proxy=proxies.of(base_url),
         )
         for start in range(0, len(symbols), size)
     ]

@@ -26,6 +26,11 @@ from tickplant.embedded.binaries import find_postgres, find_redis
 from tickplant.embedded.server import Server
 from tickplant.errors import FatalError
 
+# Tests talk to this machine alone; a proxy that a developer's environment names leads elsewhere.
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
+
 PARTITIONS: Final = 4
 SOURCE: Final = cast(Source, os.environ.get("TICKPLANT_EMBEDDED_SERVERS") or "auto")
 REPOSITORY: Final = Path(__file__).parent.parent

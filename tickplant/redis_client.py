@@ -85,14 +85,13 @@ class _Sending(AbstractConnection):
 
     async def _check_server(self) -> None:
         """Raise FatalError where the server is too old, or none that tickplant can work on."""
-        await self.send_command("INFO", "server")
+        await self.send_command("HELLO")  # which needs no right
         try:
-            answer: Any = await self.read_response()
-        except ResponseError:  # this user may not ask, or not now
+            words: Any = await self.read_response()
+        except ResponseError:  # loading, say
             return
-        lines = answer.decode(errors="replace").splitlines()
-        info = dict(line.split(":", 1) for line in lines if ":" in line)
-        version, mode = info.get("redis_version", ""), info.get("redis_mode", "standalone")
+        said = {bytes(name): value for name, value in zip(words[::2], words[1::2], strict=True)}
+        version, mode = said[b"version"].decode(), said[b"mode"].decode()
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
         oldest = ".".join(map(str, OLDEST_REDIS))
         if numbers and numbers < OLDEST_REDIS:

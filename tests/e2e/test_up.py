@@ -24,6 +24,12 @@ from tickplant.redis_client import open_redis
 from tickplant.streams import SOURCE
 
 SERVERS = {name: os.environ[name] for name in ("TICKPLANT_EMBEDDED_SERVERS",) if name in os.environ}
+PROXIES = {
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+}
+"""Lead nowhere: what runs on this machine needs none."""
 HOLD_CTRL_C = ("env", "--block-signal=INT")
 """As `make demo` starts it."""
 
@@ -38,7 +44,7 @@ class Up:
             [*HOLD_CTRL_C, sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **SERVERS, **environment},
+            env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **PROXIES, **SERVERS, **environment},
             cwd="/",
             preexec_fn=obey_interrupts,
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 
 if TYPE_CHECKING:
-    from tickplant.cli.checks import Finding
+    from tickplant.cli.finding import Finding
 
 HELP: Final = "check settings and servers, and say how to mend what is wrong"
 

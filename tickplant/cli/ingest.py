@@ -34,25 +34,23 @@ def run(args: Namespace) -> int:
     from ingest import service
     from tickplant.cli.servers import running_redis
     from tickplant.cli.sources import expected_source, require_source_in_redis
+    from tickplant.cli.venues import venue_addresses
+    from tickplant.proxies import Proxies
     from tickplant.service import run_service
     from tickplant.settings import read_settings
 
     settings = read_settings()
-    redis_url = running_redis(settings)
+    redis_url, proxies = running_redis(settings), Proxies()
 
     async def ingest(stop: asyncio.Event) -> None:
         await require_source_in_redis(redis_url, expected_source(settings))
         await service.run(
             redis_url=redis_url,
             symbols=settings.symbols,
-            addresses={
-                "binance": service.Address(settings.binance_ws_url, settings.binance_rest_url),
-                "coinbase": service.Address(settings.coinbase_ws_url, settings.coinbase_rest_url),
-                "finnhub": service.Address(settings.finnhub_ws_url, api_key=settings.finnhub_api_key),
-                "kraken": service.Address(settings.kraken_ws_url, settings.kraken_rest_url),
-            },
+            addresses=venue_addresses(settings),
             partitions=settings.partitions,
             stream_budget_trades=settings.stream_budget_trades,
+            proxies=proxies,
             stop=stop,
         )
 

@@ -1,6 +1,6 @@
 """The check of Kafka that `tickplant doctor` makes; it changes nothing."""
 
-from tickplant.cli.checks import Finding
+from tickplant.cli.finding import Finding
 from tickplant.cli.kafka import kafka_properties, require_kafka
 from tickplant.errors import FatalError, SettingsError
 from tickplant.settings import Settings

@@ -26,6 +26,7 @@ from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
 from tickplant.market import Gap, SymbolId, Trade
+from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.settings import Settings
 from tickplant.streams import GAPS, START, entry_order, partition_of, trades_stream
@@ -213,7 +214,7 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
     try:
         async with (
             open_pool(database_url, size=2, application=application) as pool,
-            open_client(publisher) as client,
+            open_client(publisher, [base_url], Proxies()) as client,
         ):
             await publisher.agree_on_partitions()
             history = VenueHistory(venue, base_url=base_url, client=client, rate=rate)

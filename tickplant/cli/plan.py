@@ -17,6 +17,7 @@ from tickplant.embedded.folder import free_port, is_free
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
+from tickplant.proxies import Proxies
 from tickplant.settings import SCHEMES, Settings, variable
 from tickplant.supervisor import Role
 
@@ -171,7 +172,8 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
 
 async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     folder = (settings.data or _DEMO).absolute()
-    reason = await unreachable(settings.binance_ws_url)
+    url = settings.binance_ws_url
+    reason = await unreachable(url + "/ws", Proxies().of(url))
     if reason is None:
         return _tell(_plan_venues(settings, folder / "live"), terminal)
     terminal.tell(

@@ -1,0 +1,133 @@
+"""Single checks of `tickplant doctor`: they pass what the roles can work with, and nothing else."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import redis.asyncio
+from conftest import REPOSITORY, SOURCE, OwnRedis
+
+from tickplant.cli.finding import Finding
+from tickplant.cli.redis_check import PROBES, check_redis
+from tickplant.cli.venue_check import check_venues, prepare_venues
+from tickplant.embedded.binaries import find_redis
+from tickplant.embedded.folder import free_port
+from tickplant.market import SymbolId
+from tickplant.settings import Settings
+from tickplant.supervisor import Role, Supervisor
+
+VENUES = ("binance:BTCUSDT", "coinbase:BTC-USD", "kraken:XBT/USD", "finnhub:AAPL")
+
+
+def lines(findings: list[Finding]) -> list[str]:
+    return [f"{it.level} {it.subject}: {it.text}" for it in findings]
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[dict[str, Any]]:
+    """The settings of a sandbox of all venues."""
+    role = Role("sandbox", ("sandbox", "--port", "0", "--symbols", *VENUES), {})
+    async with Supervisor(lambda name, line: None).announced(role) as line:
+        settings: dict[str, Any] = {
+            "symbols": tuple(map(SymbolId.parse, VENUES)),
+            "finnhub_api_key": "sandbox",
+        }
+        for name, addresses in msgspec.json.decode(line)["venues"].items():
+            settings[f"{name}_ws_url"] = addresses["ws_url"]
+            if name != "finnhub":
+                settings[f"{name}_rest_url"] = addresses["rest_url"]
+        yield settings
+
+
+async def test_addresses_of_the_sandbox_pass_as_ingest_takes_them(sandbox: dict[str, Any]) -> None:
+    findings = await check_venues(Settings(**sandbox))
+    assert [it.level for it in findings] == ["ok"] * 7
+    for name in ("binance", "coinbase", "kraken", "finnhub"):
+        assert f"ok venue: {sandbox[f'{name}_ws_url']} answers" in lines(findings)
+
+
+def test_symbols_that_ingest_would_refuse_fail() -> None:
+    symbols = tuple(map(SymbolId.parse, ("binance:BTCUSDT", "bybit:BTCUSDT", "finnhub:AAPL")))
+    asked, findings = prepare_venues(Settings(symbols=symbols))
+    assert [it.venue.name for it in asked] == ["binance"]
+    unknown, keyless = lines(findings)
+    assert unknown.startswith("fail settings: there is no venue 'bybit'")
+    assert "TICKPLANT_FINNHUB_API_KEY" in keyless
+
+
+async def test_the_proxy_that_leads_to_a_venue_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
+    symbols = tuple(map(SymbolId.parse, VENUES[:2]))
+    settings = Settings(
+        symbols=symbols, binance_ws_url="ws://venue.example:1", coinbase_ws_url="wss://venue.example:1"
+    )
+    binance, coinbase = lines(await check_venues(settings))
+    through = "can't be reached: through the proxy http://127.0.0.1:9 (http_proxy): "
+    assert binance.startswith(f"fail venue: ws://venue.example:1 {through}")
+    assert coinbase.startswith("fail venue: ALL_PROXY: SOCKS proxies are not supported")
+    assert "secret" not in binance + coinbase
+
+
+@pytest.mark.parametrize(
+    ("rights", "expected"),
+    [
+        ("-@admin -@dangerous", "ok redis: this user may do there all that is needed"),
+        (
+            "-@dangerous -xadd -xgroup|create",
+            "fail redis: this user may not do there all that is needed: XADD, XGROUP CREATE",
+        ),
+    ],
+)
+async def test_the_rights_that_roles_need_are_tried_and_no_others(
+    own_redis: OwnRedis, rights: str, expected: str
+) -> None:
+    server = await own_redis()
+    client: Any = redis.asyncio.Redis.from_url(server.url)
+    await client.execute_command(*f"ACL SETUSER limited on >secret ~* &* +@all {rights}".split())
+    url = f"redis://limited:secret@127.0.0.1:{server.port}"
+    found = lines(await check_redis(Settings(redis_url=url)))
+    assert expected in found
+    assert "warn redis: this user may not see whether acknowledged writes are on disk" in found
+    assert sum(it.startswith("fail") for it in found) == expected.startswith("fail")
+    assert await client.keys() == []
+    await client.aclose()
+
+
+def test_every_command_of_the_scripts_is_tried() -> None:
+    folders = [REPOSITORY / name for name in ("tickplant", "ingest", "workers", "api")]
+    text = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    called = set(re.findall(r"redis\.call\('(\w+)'", text))
+    assert called
+    assert called <= {probe[0] for probe in PROBES}
+
+
+async def test_a_redis_cluster_fails_also_for_a_user_who_may_not_ask(tmp_path: Path) -> None:
+    port = free_port()
+    options = ("--port", port, "--dir", tmp_path, "--cluster-enabled", "yes", "--bind", "127.0.0.1")
+    server = await asyncio.create_subprocess_exec(find_redis(SOURCE).path, *map(str, options))
+    client: Any = redis.asyncio.Redis(port=port)
+    try:
+        while not await _answers(client):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        rights = ["on", ">secret", "~*", "&*", "+@all", "-@dangerous"]
+        await client.execute_command("ACL", "SETUSER", "limited", *rights)
+        for user in ("", "limited:secret@"):
+            (found,) = lines(await check_redis(Settings(redis_url=f"redis://{user}127.0.0.1:{port}")))
+            assert found.startswith("fail redis: ")
+            assert "cluster-enabled" in found
+    finally:
+        await client.aclose()
+        server.terminate()
+        await server.wait()
+
+
+async def _answers(client: Any) -> bool:
+    try:
+        return bool(await client.ping())
+    except redis.exceptions.ConnectionError:
+        return False

@@ -1,0 +1,164 @@
+"""The check of Redis that `tickplant doctor` makes: what roles would do there, short of changing anything."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final, Literal
+
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
+
+from tickplant.cli.finding import Finding, judge_clock
+from tickplant.cli.servers import data_folder
+from tickplant.embedded import RedisServer
+from tickplant.errors import FatalError
+from tickplant.redis_client import RedisClient, open_redis
+from tickplant.settings import Settings
+from tickplant.streams import GAPS, PARTITIONS, PRICES, owner_key, trades_stream
+
+SKEW_S: Final = 1.0
+"""A clock that is off by more is worth knowing of. Nothing breaks: leases go by the database's clock."""
+
+_STREAM: Final = trades_stream(0)
+_OWNER: Final = owner_key("doctor", 0)
+"""Nobody's."""
+_BAD: Final = "none"
+"""In the place of a number or an entry id: the server refuses it after it has looked at rights."""
+
+PROBES: Final[tuple[tuple[str, ...], ...]] = (
+    ("DEL", _OWNER),
+    ("EVAL", "return 1", "1", _STREAM),
+    ("EVALSHA", _BAD, "1", _STREAM),
+    ("EXISTS", _STREAM),
+    ("GET", PARTITIONS),
+    ("HDEL", _OWNER, _BAD),
+    ("HEXISTS", GAPS, _BAD),
+    ("HGET", GAPS, _BAD),
+    ("HGETALL", _OWNER),
+    ("HMGET", PRICES, _BAD),
+    ("HSET", _OWNER, "a", "b", "no value"),
+    ("MEMORY", "USAGE", _STREAM),
+    ("PEXPIRE", _OWNER, _BAD),
+    ("PTTL", _OWNER),
+    ("SCRIPT", "EXISTS", _BAD),
+    ("SCRIPT", "LOAD", "return 1"),
+    ("SET", PARTITIONS, "0", "NX", "XX"),
+    ("TIME",),
+    ("XADD", _STREAM, _BAD, "a", "b"),
+    ("XGROUP", "CREATE", _STREAM, "doctor", _BAD),
+    ("XGROUP", "DESTROY", _STREAM, "doctor"),
+    ("XINFO", "GROUPS", _STREAM),
+    ("XINFO", "STREAM", _STREAM),
+    ("XLEN", _STREAM),
+    ("XRANGE", _STREAM, "-", "+", "COUNT", "1"),
+    ("XREAD", "COUNT", "1", "STREAMS", _STREAM, "$"),
+    ("XREADGROUP", "GROUP", "doctor", "doctor", "STREAMS", _STREAM, ">"),
+    ("XREVRANGE", _STREAM, "+", "-", "COUNT", "1"),
+    ("XSETID", _STREAM, _BAD),
+    ("XTRIM", _STREAM, "MAXLEN", _BAD),
+)
+"""Each command that the roles send, in a form that changes nothing."""
+
+
+async def check_redis(settings: Settings) -> list[Finding]:
+    """Say whether the roles can work with Redis, and whether it keeps what it acknowledges."""
+    server = RedisServer(data_folder(settings) / "redis", source=settings.embedded_servers)
+    try:
+        url = settings.redis_url
+        if url is None and not server.folder.is_locked():
+            return [Finding("ok", "redis", f"not running; `tickplant up` starts {server.description}")]
+        client = open_redis(url or server.url, timeout_s=5)
+    except FatalError as error:
+        return [Finding("fail", "redis", str(error))]
+    try:
+        return [finding async for finding in _inspect(client, settings)]
+    except FatalError as error:
+        return [Finding("fail", "redis", str(error))]
+    except (RedisError, OSError) as error:
+        mend = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
+        return [Finding("fail", "redis", f"can't be reached: {error}", mend)]
+    finally:
+        await client.aclose()
+
+
+async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Finding]:
+    before_s = time.time()
+    seconds, microseconds = await client.time()
+    skew_s = seconds + microseconds / 1e6 - (before_s + time.time()) / 2
+    yield Finding("ok", "redis", f"{await _product(client)} answers")
+    yield await _check_rights(client)
+    agreed = await client.get(PARTITIONS)
+    if agreed is not None and int(agreed) != settings.partitions:
+        text = (
+            f"what is in it was written with {int(agreed)} partitions, the setting says {settings.partitions}"
+        )
+        yield Finding("fail", "redis", text, f"set TICKPLANT_PARTITIONS={int(agreed)}")
+    config = {name: await _read_config(client, name) for name in ("appendonly", "appendfsync")}
+    yield _judge_durability(config)
+    policy, limit = await _read_config(client, "maxmemory-policy"), await _read_config(client, "maxmemory")
+    if policy not in ("noeviction", None):
+        text = f"maxmemory-policy is {policy}: trades can be evicted before they are stored"
+        level: Literal["warn", "fail"] = "fail"
+        if limit == "0":
+            level, text = "warn", f"maxmemory-policy is {policy}: harmless while maxmemory is 0"
+        yield Finding(level, "redis", text, "set maxmemory-policy to noeviction")
+    yield judge_clock("redis", skew_s, SKEW_S)
+
+
+async def _product(client: Any) -> str:
+    """Return what the server says it is; no right is needed for that."""
+    words: list[Any] = await client.execute_command("HELLO")
+    said = {_text(name): _text(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+    return f"{said['server'].capitalize()} {said['version']}"
+
+
+async def _check_rights(client: Any) -> Finding:
+    forbidden = []
+    for probe in PROBES:
+        try:
+            await client.execute_command(*probe)
+        except NoPermissionError:
+            forbidden.append(
+                " ".join(probe[: 2 if probe[0] in ("XGROUP", "XINFO", "SCRIPT", "MEMORY") else 1])
+            )
+        except ResponseError:  # as meant
+            continue
+    if not forbidden:
+        return Finding("ok", "redis", "this user may do there all that is needed")
+    text = f"this user may not do there all that is needed: {', '.join(forbidden)}"
+    mend = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
+    return Finding("fail", "redis", text, mend)
+
+
+async def _read_config(client: RedisClient, name: str) -> str | None:
+    """Return a setting of the server; None if this user may not see it, as with most hosted servers."""
+    try:
+        found: dict[Any, Any] = await client.config_get(name)
+    except ResponseError:
+        return None
+    return next(map(_text, found.values()), None)
+
+
+def _judge_durability(config: dict[str, str | None]) -> Finding:
+    if config["appendonly"] is None:
+        text = "this user may not see whether acknowledged writes are on disk"
+        mend = "see to it that appendonly is yes, appendfsync always and maxmemory-policy noeviction"
+        return Finding("warn", "redis", text, mend)
+    if config["appendonly"] == "no":
+        return Finding(
+            "fail",
+            "redis",
+            "appendonly is no: trades that are not yet stored are lost when it restarts",
+            "set appendonly to yes and appendfsync to always",
+        )
+    if config["appendfsync"] == "always":
+        return Finding("ok", "redis", "every acknowledged write is on disk (appendfsync always)")
+    return Finding(
+        "warn",
+        "redis",
+        f"appendonly is {config['appendonly']} and appendfsync is {config['appendfsync']}:"
+        " a crash can lose the last second of trades",
+        "set appendfsync to always; batches keep it cheap",
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

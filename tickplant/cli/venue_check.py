@@ -1,0 +1,96 @@
+"""The check of venues that `tickplant doctor` makes: it opens what ingest would open, and closes it again."""
+
+import time
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+import httpx
+
+from ingest.service import Address, check_count
+from ingest.venue_http import open_http
+from ingest.venues import make_venue
+from ingest.venues.base import Venue
+from tickplant.cli.finding import Finding, judge_clock
+from tickplant.cli.reach import unreachable
+from tickplant.cli.venues import venue_addresses
+from tickplant.errors import FatalError, SettingsError
+from tickplant.proxies import Proxies, Proxy
+from tickplant.settings import Settings, variable
+
+_SKEW_S: Final = 5.0
+_TIMEOUT_S: Final = 5.0
+
+
+class Asked(NamedTuple):
+    """A venue of the settings, with what ingest would ask it for."""
+
+    venue: Venue
+    symbols: list[str]
+    """As the venue writes them."""
+    address: Address
+
+
+def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
+    """Make the adapters as ingest would; what is wrong with the others are findings."""
+    asked, findings = [], []
+    addresses = venue_addresses(settings)
+    for name in dict.fromkeys(venue for venue, _ in settings.symbols):
+        address = addresses.get(name, Address())
+        try:
+            venue = make_venue(name, api_key=address.api_key, limits=address.limits)
+            symbols = [venue.spell(symbol) for its_venue, symbol in settings.symbols if its_venue == name]
+            check_count(venue, symbols)
+            asked.append(Asked(venue, symbols, address))
+        except FatalError as error:
+            mend = f"correct {variable('symbols')}, or set what the venue needs"
+            findings.append(Finding("fail", "settings", str(error), mend))
+    return asked, findings
+
+
+async def check_venues(settings: Settings) -> list[Finding]:
+    """Say of each venue whether ingest can reach it, and how."""
+    findings: list[Finding] = []
+    for asked in prepare_venues(settings)[0]:
+        try:
+            findings += await _check_venue(asked)
+        except SettingsError as error:
+            findings += [Finding("fail", "venue", problem) for problem in error.problems]
+    return findings
+
+
+async def _check_venue(asked: Asked) -> list[Finding]:
+    venue, proxies = asked.venue, Proxies()
+    base_url = asked.address.ws_url or venue.ws_url
+    proxy = proxies.of(base_url)
+    url = venue.stream_url(base_url, asked.symbols[: venue.limits.symbols_per_connection])
+    only_one = venue.limits.connections == 1  # which is ingest's: it is not taken, and so the key not shown
+    reason = await unreachable(base_url if only_one else url, proxy, any_answer=only_one)
+    if reason is not None:
+        text = f"{base_url} can't be reached: {reason}"
+        wanted = f"check the network, the proxy and {variable(venue.name + '_ws_url')}"
+        return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` does without")]
+    findings = [Finding("ok", "venue", f"{base_url} answers{_through(proxy)}")]
+    if venue.numbered:
+        findings.append(await _check_history(venue.name, asked.address.rest_url or venue.rest_url, proxies))
+    return findings
+
+
+def _through(proxy: Proxy | None) -> str:
+    return f" through the proxy {proxy}" if proxy else ""
+
+
+async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
+    """Ask for anything at all: whatever the answer is, it has a date."""
+    try:
+        async with open_http([url], proxies, timeout_s=_TIMEOUT_S) as client:
+            before_s = time.time()
+            answer = await client.get(url)
+    except httpx.HTTPError as error:
+        text = f"{url} can't be reached: {error or type(error).__name__}"
+        mend = f"check {variable(name + '_rest_url')}; without it nothing that is missed can be fetched"
+        return Finding("warn", "venue", text, mend)
+    try:
+        theirs_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return Finding("ok", "venue", f"{url} answers{_through(proxies.of(url))}")
+    return judge_clock("venue", theirs_s + 0.5 - (before_s + time.time()) / 2, _SKEW_S)
