@@ -9,12 +9,13 @@ import asyncpg
 
 from db.bulk import columns_of, execute_rows
 from db.candles import candle_of
+from db.contradictions import find_contradictions
 from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
 from db.pool import transaction
 from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
-from tickplant.market import Candle, Gap
+from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import MIRROR_ROLES
 from tickplant.wire import LiveUpdate, Verdict
 
@@ -79,6 +80,8 @@ class Batch(NamedTuple):
     """Trades in `trade_rows`."""
     duplicates: int
     """Trades that were left out, being stored already."""
+    repeated: Sequence[Trade] = ()
+    """Some of these, to be compared with what is stored."""
     derived: Sequence[Rows] = ()
     """What follows from trades and candles."""
     told: LiveUpdate = LiveUpdate()
@@ -94,6 +97,8 @@ class Committed(NamedTuple):
     """Gaps that opened or changed."""
     open_gaps: dict[tuple[str, str], list[Gap]]
     """All gaps that are not healed, of every venue and symbol of which one changed."""
+    contradictions: list[Trade]
+    """Repeated trades that differ from what is stored under their ids."""
     trim_entry_id: str
     """The entry that every role but the mirror has committed: no other needs those before it."""
 
@@ -129,6 +134,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             )
             changed |= _by_key(rows)
         gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
+        contradictions = await find_contradictions(connection, batch.repeated)
         for derived in batch.derived:
             await derived.write(connection, batch.entry_id)
         others = await connection.fetch(
@@ -146,7 +152,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             batch.entry_id,
         )
     ends = [batch.entry_id, *(row["entry_id"] for row in others)]
-    return Committed(list(changed.values()), gaps, open_gaps, smallest_entry_id(ends))
+    return Committed(list(changed.values()), gaps, open_gaps, contradictions, smallest_entry_id(ends))
 
 
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:

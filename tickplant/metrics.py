@@ -87,6 +87,9 @@ INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that socke
 # workers
 WORKER_TRADES = Counter("tickplant_worker_trades", "New trades committed", ["role"])
 WORKER_DUPLICATES = Counter("tickplant_worker_duplicate_trades", "Trades that were stored already", ["role"])
+WORKER_REJECTED = Counter(
+    "tickplant_worker_rejected_trades", "Trades not stored but put aside as dead letters", ["reason"]
+)
 WORKER_POISON = Counter(
     "tickplant_worker_poison_entries", "Stream entries put aside as dead letters", ["role"]
 )

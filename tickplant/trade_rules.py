@@ -114,7 +114,8 @@ def _all_fine(trades: Sequence[Trade]) -> bool:
         and max(times) < LATEST_US
         and min(received) >= 0
         and max(received) < LATEST_US
-        and all(map(is_name, {name for trade in trades for name in (trade.venue, trade.symbol)}))
+        and all(map(is_name, {trade.venue for trade in trades}))
+        and all(map(is_name, {trade.symbol for trade in trades}))
     )
 
 

@@ -92,6 +92,7 @@ class Connection(Struct, frozen=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _trades_decoder = msgspec.msgpack.Decoder(list[Trade])
+_parts_decoder = msgspec.msgpack.Decoder(list[Raw])
 _trade_decoder = msgspec.msgpack.Decoder(Trade)
 _verdict_decoder = msgspec.msgpack.Decoder(Verdict)
 _gaps_decoder = msgspec.msgpack.Decoder(list[Gap])
@@ -123,6 +124,24 @@ def decode_trades(payload: bytes | Raw) -> list[Trade]:
         PoisonError: the payload is not a batch of trades.
     """
     return _decode(_trades_decoder, payload, "a batch of trades")
+
+
+def decode_each_trade(payload: bytes | Raw) -> tuple[list[Trade], list[tuple[bytes, str]]]:
+    """Decode a `TRADES` field trade by trade.
+
+    Returns:
+        The trades; and what is no trade, with the reason.
+
+    Raises:
+        PoisonError: the payload is not a list.
+    """
+    trades, broken = [], []
+    for part in _decode(_parts_decoder, payload, "a batch of trades"):
+        try:
+            trades.append(_trade_decoder.decode(part))
+        except msgspec.DecodeError as error:
+            broken.append((bytes(part), f"not a trade: {error}"))
+    return trades, broken
 
 
 def encode_trade(trade: Trade) -> bytes:

@@ -25,7 +25,7 @@ class Ledger:
             first: smallest id taken; `first > last` says that none has been.
             last: greatest id taken.
             missing: ranges between them that were not.
-            void: ranges between them that the venue says it has no trades for.
+            void: ranges that the venue says it has no trades for; they may lie beyond `first` and `last`.
             numbered: whether ids are the venue's and count by one; else they are ours and only rise.
         """
         self.first = first
@@ -48,6 +48,8 @@ class Ledger:
         start = self.last + 1
         if self.first > self.last or ids[0] != start or ids != list(range(start, start + len(ids))):
             return False
+        if self.void.reaches(start):
+            return False
         self.last = ids[-1]
         return True
 
@@ -61,12 +63,14 @@ class Ledger:
             self.first = self.last = trade_id
         elif trade_id > self.last:
             if self.numbered:
-                self.missing.add(self.last + 1, trade_id - 1)
+                self._miss(self.last + 1, trade_id - 1)
+                self.void.discard(trade_id, trade_id)
             self.last = trade_id
         elif not self.numbered:
             return False
         elif trade_id < self.first:
-            self.missing.add(trade_id + 1, self.first - 1)
+            self._miss(trade_id + 1, self.first - 1)
+            self.void.discard(trade_id, trade_id)
             self.first = trade_id
         else:
             return bool(self.missing.discard(trade_id, trade_id) or self.void.discard(trade_id, trade_id))
@@ -82,3 +86,15 @@ class Ledger:
         for first, last in annulled:
             self.void.add(first, last)
         return bool(annulled)
+
+    def annul_ahead(self, trade_id: int) -> None:
+        """Take the venue's word that an id before the first or after the last one has no trade."""
+        if not self.first <= trade_id <= self.last:
+            self.void.add(trade_id, trade_id)
+
+    def _miss(self, low: int, high: int) -> None:
+        """Note that ids are missing, but those that are void."""
+        self.missing.add(low, high)
+        while (known := self.void.first_from(low)) is not None and known[0] <= high:
+            self.missing.discard(*known)
+            low = known[1] + 1

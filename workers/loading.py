@@ -11,10 +11,12 @@ from db.bot import read_bot_states
 from db.commit import LedgerRow
 from db.pool import Pool
 from db.signals import read_last_signals, read_strategy_states
+from db.suspects import read_doubts
 from db.waiting import read_held, read_waiting
 from tickplant.averages import AverageSpecs
-from tickplant.market import Candle
+from tickplant.market import Candle, SymbolId
 from tickplant.paper import Rules
+from workers.admission import Doubts
 from workers.alerts.closes import MOST
 from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
@@ -38,6 +40,12 @@ class RoleSettings(NamedTuple):
     """None: the role is off."""
     gap_wait_ms: int = 10_000
     """How long roles wait for a missing trade."""
+
+
+async def load_doubts(pool: Pool, partition: int) -> dict[SymbolId, Doubts]:
+    """Return what is not believed yet of the trades of a partition that has just been taken."""
+    kept = await read_doubts(pool, partition)
+    return {key: msgspec.msgpack.decode(state, type=Doubts) for key, state in kept.items()}
 
 
 async def load_roles(

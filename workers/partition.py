@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -17,11 +18,13 @@ from db.signals import read_signals_of_entry
 from tickplant import metrics
 from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient, read_source
+from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
-from workers.loading import RoleSettings, load_roles
+from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_streams import PartitionStreams, later
+from workers.rejections import RejectedTrade, Rejection, contradiction_of, rejection_of
 from workers.strategies.runner import StrategyFailure
 
 _log = logging.getLogger(__name__)
@@ -93,7 +96,7 @@ class Partition:
         self._resumed = later(taken.published, self._lease.entry_id)
         try:
             maker = await self._load()
-            await self._repeat(told=taken.told == self._lease.entry_id)
+            await self._repeat(maker, told=taken.told == self._lease.entry_id)
             while not stop.is_set():
                 await self._step(maker)
             await self._finish(maker)
@@ -109,12 +112,14 @@ class Partition:
         self._metrics.symbols.note_ledger(ledger)
         candles = await read_open_candles(self._pool, partition)
         roles = await load_roles(self._pool, partition, self._roles, ledger, candles)
-        return CandleMaker(partition, self._partitions, ledger, candles, roles)
+        doubts = await load_doubts(self._pool, partition)
+        return CandleMaker(partition, self._partitions, ledger, candles, roles, doubts)
 
-    async def _repeat(self, *, told: bool) -> None:
+    async def _repeat(self, maker: CandleMaker, *, told: bool) -> None:
         """Say once more what the former owner may have committed without saying it.
 
         Args:
+            maker: what has just been loaded.
             told: whether it has said what its last transaction had to tell once only.
         """
         partition, entry_id = self._lease.partition, self._lease.entry_id
@@ -131,7 +136,7 @@ class Partition:
             await self._streams.tell(update, entry_id)
         gaps = await read_open_gaps(self._pool, self._lease.partition)
         self._metrics.symbols.note_open_gaps(gaps)
-        await self._streams.write_open_gaps(gaps)
+        await self._streams.write_open_gaps(maker.gaps_for_ingest(gaps))
 
     async def _step(self, maker: CandleMaker) -> None:
         block_ms = self._block_ms(maker)
@@ -156,6 +161,7 @@ class Partition:
                     "entry %s put aside as a dead letter: %s", entry_id, error, extra={"entry": entry_id}
                 )
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
+            await self._keep_rejections(maker.take_rejections())
             self._absorbed = entry_id
         if self._commit is not None and self._commit.done():
             self._commit.result()
@@ -173,6 +179,15 @@ class Partition:
         if source is not None:
             await claim_source(self._pool, source)
         return source is not None
+
+    async def _keep_rejections(self, rejections: Sequence[Rejection]) -> None:
+        """Keep trades that are not stored as dead letters, unless a former owner has done so."""
+        resumed = entry_order(self._resumed)
+        new = [it for it in rejections if entry_order(it.entry_id) > resumed]
+        if new:
+            self._metrics.note_rejections(new)
+            _log.warning("%d trades rejected, kept as dead letters; the first: %s", len(new), new[0].reason)
+            await self._streams.keep_rejections(new)
 
     async def _pause(self, maker: CandleMaker) -> None:
         """Publish and store what there is before more is absorbed.
@@ -220,7 +235,7 @@ class Partition:
     async def _begin_commit(self, maker: CandleMaker) -> None:
         if self._commit is not None:
             await self._commit
-        self._commit = asyncio.create_task(self._write(maker.take_batch()))
+        self._commit = asyncio.create_task(self._write(maker, maker.take_batch()))
         for failure in maker.take_failures():
             await self._put_aside(failure)
 
@@ -234,21 +249,28 @@ class Partition:
         )
         await self._streams.keep_failure(failure)
 
-    async def _write(self, batch: Batch) -> None:
+    async def _write(self, maker: CandleMaker, batch: Batch) -> None:
         with self._metrics.committing():
             committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
         self._last_commit_s = self._clock()
         self._metrics.note_committed(batch, committed)
-        await self._after_commit(committed, batch)
+        await self._after_commit(maker, committed, batch)
 
-    async def _after_commit(self, committed: Committed, batch: Batch) -> None:
+    async def _after_commit(self, maker: CandleMaker, committed: Committed, batch: Batch) -> None:
         update = replace(batch.told, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
             self._metrics.note_update(update)
             await self._streams.tell(update, batch.entry_id)
         if committed.open_gaps:
-            await self._streams.write_open_gaps(committed.open_gaps)
+            await self._streams.write_open_gaps(maker.gaps_for_ingest(committed.open_gaps))
+        reason = contradiction_of(None)
+        await self._keep_rejections(
+            [
+                rejection_of(batch.entry_id, RejectedTrade(trade, "contradiction", reason))
+                for trade in committed.contradictions
+            ]
+        )
         await self._streams.trim(committed.trim_entry_id)
         if self._last_commit_s - self._last_lag_s >= _LAG_INTERVAL_S:
             self._last_lag_s = self._last_commit_s

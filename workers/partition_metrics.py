@@ -1,7 +1,7 @@
 """Metrics of one owner's work on one partition; at zero from the start, as far as they can be."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
@@ -15,6 +15,7 @@ from tickplant.intervals import INTERVALS
 from tickplant.market import Trade
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
+from workers.rejections import Rejection, Why
 from workers.symbol_metrics import SymbolMetrics
 
 _TABLES = ("trades", "candles", "ledger", "signals")
@@ -41,6 +42,7 @@ class PartitionMetrics:
         self._commit_trades = metrics.WORKER_COMMIT_TRADES.labels(role)
         self._trades = metrics.WORKER_TRADES.labels(role)
         self._duplicates = metrics.WORKER_DUPLICATES.labels(role)
+        self._rejected = {why: metrics.WORKER_REJECTED.labels(why) for why in get_args(Why)}
         self._rows = {table: metrics.WORKER_ROWS.labels(table) for table in _TABLES}
         self._closed = {name: metrics.WORKER_CLOSED.labels(name) for name in INTERVALS}
         self._revised = {name: metrics.WORKER_REVISED.labels(name) for name in INTERVALS}
@@ -64,6 +66,11 @@ class PartitionMetrics:
         self._read_entries += len(entry_ids)
         if self._read_ms is None:
             self._read_ms = first_ms
+
+    def note_rejections(self, rejections: Iterable[Rejection]) -> None:
+        """Note trades that are not stored."""
+        for it in rejections:
+            self._rejected[it.why].inc()
 
     def note_update(self, update: LiveUpdate | None) -> None:
         """Note what is being published."""

@@ -3,6 +3,7 @@
 Every write is refused to a former owner: Redis keeps the epoch that may write.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -32,6 +33,7 @@ from tickplant.streams import (
     trades_stream,
     unified_stream,
 )
+from workers.rejections import Rejection
 from workers.strategies.runner import StrategyFailure
 from workers.trimming import Entry, Trimmer
 
@@ -263,6 +265,18 @@ class PartitionStreams:
         await keep_dead_letter(
             self._redis, source=f"{self._stream} {entry_id}", reason=reason, payload=payload
         )
+
+    async def keep_rejections(self, rejections: Sequence[Rejection]) -> None:
+        """Keep trades that are not stored, for inspection."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for it in rejections:
+            await keep_dead_letter(
+                pipeline,
+                source=f"{self._stream} {it.entry_id}",
+                reason=it.reason,
+                payload={b"payload." + wire.TRADES: it.payload},
+            )
+        await pipeline.execute()
 
     async def keep_failure(self, failure: StrategyFailure) -> None:
         """Keep what a strategy that went wrong said, for inspection."""

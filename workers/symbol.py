@@ -1,16 +1,29 @@
 """What a worker holds of one symbol: its ledger, its watermark, and candles since the last commit. Pure."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
-from tickplant.market import Candle, SymbolId, Trade, fold_runs, merge, rebucket
+from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs, merge, rebucket
+from workers.admission import Admission
 from workers.ledger import Ledger
 
 _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
 
 Key = tuple[str, int]
 """Interval and open time."""
+
+
+class Absorbed(NamedTuple):
+    """What has become of trades."""
+
+    new: Sequence[Trade]
+    runs: Sequence[Candle]
+    """Of the new ones."""
+    repeated: Sequence[Trade]
+    """Those whose ids had been taken."""
 
 
 class SymbolState:
@@ -21,6 +34,7 @@ class SymbolState:
         self.symbol = symbol
         self.key = SymbolId(venue, symbol)
         self.ledger = Ledger.empty(numbered=numbered)
+        self.admission = Admission()
         self.watermark_us = 0
         """The venue's time up to which the symbol's trades have been seen."""
         self.last: Trade | None = None
@@ -29,7 +43,8 @@ class SymbolState:
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
         """Event time of the newest trade before gaps changed since the last commit; None if none did."""
-        self._last_us = 0
+        self.last_us = 0
+        """The latest event time of all trades taken."""
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
         self._open: dict[str, Candle] = {}
         self._minutes: dict[int, Candle] = {}
@@ -40,7 +55,7 @@ class SymbolState:
         """Take over what the database holds."""
         self.ledger = ledger
         self.watermark_us = watermark_us
-        self._last_us = watermark_us if last_event_time_us is None else last_event_time_us
+        self.last_us = watermark_us if last_event_time_us is None else last_event_time_us
 
     def load_open(self, candle: Candle) -> None:
         """Take over a candle that has not closed."""
@@ -48,9 +63,7 @@ class SymbolState:
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
 
-    def absorb(
-        self, trades: Sequence[Trade], runs: Sequence[Candle]
-    ) -> tuple[Sequence[Trade], Sequence[Candle]]:
+    def absorb(self, trades: Sequence[Trade], runs: Sequence[Candle]) -> Absorbed:
         """Take trades in their order of arrival.
 
         Args:
@@ -58,14 +71,17 @@ class SymbolState:
             runs: the same, folded by `fold_runs`.
 
         Returns:
-            Those that are new, and their runs; the same objects where all are.
+            Those that are new, and their runs, the same objects where all are; and those that are not.
         """
+        repeated: list[Trade] = []
         if not self.ledger.admit_all([trade.trade_id for trade in trades]):
             missing = self.ledger.missing.count
-            new = [trade for trade in trades if self.ledger.admit(trade.trade_id)]
+            new: list[Trade] = []
+            for trade in trades:
+                (new if self.ledger.admit(trade.trade_id) else repeated).append(trade)
             if not new:
-                return [], []
-            if len(new) < len(trades):
+                return Absorbed([], [], repeated)
+            if repeated:
                 trades, runs = new, list(fold_runs(new))
             if self.ledger.missing.count != missing:
                 self._change_gaps()
@@ -73,11 +89,21 @@ class SymbolState:
         self._unproven = False
         for run in runs:
             self._take_run(run)
+            self.last_us = max(self.last_us, run.last_event_time_us)
         newest = trades[-1]
         if newest.trade_id == self.ledger.last:
             self.last = newest
-            self._last_us = newest.event_time_us
-        return trades, runs
+        return Absorbed(trades, runs, repeated)
+
+    @property
+    def empty(self) -> bool:
+        """Whether no trade has been taken."""
+        return self.ledger.first > self.ledger.last
+
+    def annul_one(self, trade_id: int) -> None:
+        """Note that an id has no trade, wherever it lies."""
+        self.ledger.annul_ahead(trade_id)
+        self.annul(trade_id, trade_id)
 
     def annul(self, low: int, high: int) -> None:
         """Take the venue's word that it has no trades of these ids."""
@@ -88,6 +114,27 @@ class SymbolState:
         """Let the venue's clock close what it has passed."""
         if time_us > self.watermark_us and self._reach(time_us):
             self._unproven = True
+
+    def gaps_for_ingest(self, gaps: list[Gap], now_us: int) -> list[Gap]:
+        """Return gaps with the venue's own ids, and with what lies before a suspect, so that it is asked for.
+
+        Args:
+            gaps: those that are not healed.
+            now_us: the time of the last entry.
+        """
+        offset, begun = self.admission.offset, self.admission.begun
+        if offset:
+            gaps = [
+                replace(gap, first_id=gap.first_id - offset, last_id=gap.last_id - offset)
+                for gap in gaps
+                if gap.first_id >= begun
+            ]
+        suspected = self.admission.suspected
+        if suspected is None:
+            return gaps
+        first, last = self.ledger.last + 1 - offset, suspected.trade_id - 1 - offset
+        times_us = self.last_us, now_us
+        return [*gaps, Gap(*self.key, first, last, *times_us, "suspected", "ours", None, last - first + 1)]
 
     def take_pending(self) -> list[Candle]:
         """Return what has been added since the last call as parts of candles of all intervals."""
@@ -136,7 +183,7 @@ class SymbolState:
         """Note that ids have become missing, or have come."""
         self.settle = True
         if self.gaps_after_us is None:
-            self.gaps_after_us = self._last_us
+            self.gaps_after_us = self.last_us
 
     def _reach(self, time_us: int) -> bool:
         """Raise the watermark; say whether it entered another minute."""

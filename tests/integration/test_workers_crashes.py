@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from alerting import alert
 from conftest import VARIANTS
+from msgspec.structs import replace
 from working import MINUTE_US, START_US
 
 from db.commit import commit, read_ledger, read_open_candles
@@ -23,7 +24,7 @@ from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
 from tickplant.paper import Rules
 from workers.candles import ROLE, CandleMaker, Fields
-from workers.loading import RoleSettings, load_roles
+from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.roles import Closed
 from workers.strategies import NEITHER, Opinion, Strategy
 from workers.strategies.dip import Dip
@@ -88,8 +89,8 @@ class Market:
         for _ in range(count):
             self.now_us += rng.choice([0, 1000, 200_000, 3 * SECOND_US, 11 * SECOND_US, 45 * SECOND_US])
             self.sequence += 1
-            kinds = (self.trades, self.late, self.clock, self.verdict, self.change, self.past)
-            (kind,) = rng.choices(kinds, (8, 4, 4, 1, 1, 0.5))
+            kinds = (self.trades, self.late, self.clock, self.verdict, self.change, self.past, self.wrong)
+            (kind,) = rng.choices(kinds, (8, 4, 4, 1, 1, 0.5, 1))
             fields = kind()
             if fields:
                 yield f"{self.now_us // 1000}-{self.sequence}", fields
@@ -170,6 +171,26 @@ class Market:
         ]
         return {wire.PAST: wire.encode_trades(trades)}
 
+    def wrong(self) -> Fields:
+        """Trades that can't be true, or only together: wild ids and times, no price, ids that begin anew."""
+        rng = self.rng
+        symbol = rng.choice(SYMBOLS)
+        batch = [self.trade(symbol) for _ in range(rng.choice([1, 2, 8]))]
+        kind = rng.choice(["id", "time", "zero", "jump", "anew"])
+        place = rng.randrange(len(batch))
+        if kind == "id":
+            batch.insert(place, replace(batch[place], trade_id=rng.choice([10**6, 10**7, 9 * 10**18])))
+        elif kind == "time":
+            ahead_us = rng.choice([10 * MINUTE_US, 10**12, 10**14])
+            batch[place] = replace(batch[place], event_time_us=self.now_us + ahead_us)
+        elif kind == "zero":
+            batch[place] = replace(batch[place], **{rng.choice(["price", "size"]): "0.00"})
+        elif symbol != UNNUMBERED:
+            self.missing = [it for it in self.missing if it[1].symbol != symbol]
+            self.ids[symbol] = 0 if kind == "anew" else self.ids[symbol] + 100_000
+            batch = [self.trade(symbol) for _ in batch]
+        return self.batch(batch)
+
     def change(self) -> Fields:
         rng = self.rng
         if rng.random() < 0.2:
@@ -245,7 +266,8 @@ async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Rando
 async def load(pool: asyncpg.Pool) -> CandleMaker:
     ledger = await read_ledger(pool, 0)
     candles = await read_open_candles(pool, 0)
-    return CandleMaker(0, 1, ledger, candles, await load_roles(pool, 0, ROLES, ledger, candles))
+    roles = await load_roles(pool, 0, ROLES, ledger, candles)
+    return CandleMaker(0, 1, ledger, candles, roles, await load_doubts(pool, 0))
 
 
 TABLES = {
@@ -254,6 +276,8 @@ TABLES = {
     " trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed",
     "ledger": "symbol, first_trade_id, last_trade_id, missing, void",
     "waiting": "*",
+    "suspects": "*",
+    "series": "venue, symbol, first_trade_id, id_offset, first_event_time",
     "averages": "*",
     "statistics": "*",
     "strategy_state": "*",

@@ -8,6 +8,7 @@ from typing import Any
 import offline
 import stored
 from conftest import PARTITIONS
+from msgspec.structs import replace
 from working import (
     MINUTE_US,
     START_US,
@@ -323,3 +324,79 @@ async def test_trades_without_the_venues_ids_are_all_kept_and_prove_nothing(
         ((START_US + MINUTE_US) // 1_000_000, False, False, 0),
     ]
     assert await stored.read_gaps(database_url) == []
+
+
+async def test_one_bad_trade_of_an_entry_is_a_dead_letter_and_its_neighbours_are_stored(
+    redis_url: str, database_url: str
+) -> None:
+    bad = [trade(3, at_us=START_US + 3, price="0"), trade(10**15, at_us=START_US + 4)]
+    bad += [trade(5, at_us=START_US + 5, size="1e3"), trade(6, at_us=10**6)]
+    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+        redis: Any = open_redis(redis_url)
+        good = [trade(i, at_us=START_US + i) for i in range(1, 60) if i not in (3, 5, 6)]
+        await publisher.publish([*good[:2], *bad, *good[2:]])
+
+        async def done() -> bool:
+            return await stored_count(database_url) == len(good)
+
+        await until(done, "the good trades stored")
+        letters = [fields for _, fields in await redis.xrange(DEAD_LETTERS)]
+        kept = [wire.decode_trades(fields[b"payload.t"])[0] for fields in letters]
+        assert sorted(kept, key=lambda it: it.event_time_us) == sorted(bad, key=lambda it: it.event_time_us)
+        assert all(fields[b"reason"] for fields in letters)
+        ledger = await stored.fetch_rows(database_url, "select missing::text, void::text from ledger")
+        assert [tuple(row) for row in ledger] == [("{[5,7)}", "{[3,4)}")]
+        await redis.aclose()
+
+
+async def test_a_known_id_with_another_content_is_found_by_what_is_stored(
+    redis_url: str, database_url: str
+) -> None:
+    trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 41)]
+    async with publishing(redis_url) as publisher:
+        async with working(redis_url, database_url):
+            await publisher.publish(trades)
+
+            async def done() -> bool:
+                return await stored_count(database_url) == len(trades)
+
+            await until(done, "all stored")
+        async with working(redis_url, database_url):  # remembers nothing
+            redis: Any = open_redis(redis_url)
+            await publisher.publish(trades)
+            await publisher.publish([replace(it, price="11") for it in trades])
+
+            async def told() -> bool:
+                return len(await redis.xrange(DEAD_LETTERS)) == len(trades)
+
+            await until(told, "contradictions are dead letters")
+            await redis.aclose()
+    prices = await stored.fetch_rows(database_url, "select distinct price from trades")
+    assert [row[0] for row in prices] == [Decimal("10.5")]
+
+
+async def test_suspects_outlive_their_worker(redis_url: str, database_url: str) -> None:
+    beyond = [trade(8_000 + i, at_us=START_US + 10 + i) for i in range(5)]
+    async with publishing(redis_url) as publisher:
+        for batch in ([trade(1, at_us=START_US)], beyond[:2], beyond[2:4], beyond[4:]):
+            async with working(redis_url, database_url):  # commits what it has read when it ends
+                await publisher.publish(batch)
+
+                async def read() -> bool:
+                    return await lag(redis_url) == 0
+
+                await until(read, "read")
+            redis: Any = open_redis(redis_url)
+            asked = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"\x90")
+            await redis.aclose()
+            states = {1: [], 2: ["suspected"]}[len(batch)] if batch[0].trade_id < 8_004 else ["open"]
+            assert [gap.state for gap in asked] == states
+    assert await stored_count(database_url) == 6
+    assert await stored.fetch_value(database_url, "select missing::text from ledger") == "{[2,8000)}"
+
+
+async def lag(redis_url: str) -> int:
+    redis: Any = open_redis(redis_url)
+    groups = await redis.xinfo_groups(trades_stream(partition_of("binance", "AAAUSDT", PARTITIONS)))
+    await redis.aclose()
+    return int(groups[0]["lag"]) if groups and groups[0]["lag"] is not None else 1

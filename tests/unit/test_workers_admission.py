@@ -1,0 +1,277 @@
+"""One wrong trade harms nothing but itself: what follows is stored, and roles are told of it at once."""
+
+import pytest
+from msgspec.structs import replace
+from working import MINUTE_US, START_US, trade
+
+from tickplant import wire
+from tickplant.intervals import DAY_US, SECOND_US
+from tickplant.market import Gap, Trade
+from workers.admission import CONFIRMING, ZEROS
+from workers.candles import CandleMaker
+from workers.partition_roles import PartitionRoles
+from workers.partition_signals import PartitionSignals
+from workers.rejections import Rejection
+from workers.strategies import Opinion, Strategy
+
+
+class Echo(Strategy):
+    """Says something about every trade."""
+
+    name = "echo"
+    trades = True
+    cooldown_s = 0
+
+    turn: bool = False
+
+    def trade(self, trade: Trade) -> Opinion:
+        self.turn = not self.turn
+        return Opinion("buy" if self.turn else "sell")
+
+
+class Worker:
+    """A partition's worker without its servers."""
+
+    def __init__(self) -> None:
+        roles = PartitionRoles(0, signals=PartitionSignals(0, [Echo], {}), gap_wait_ms=10_000)
+        self.maker = CandleMaker(0, 1, [], [], roles)
+        self.entries = 0
+        self.told: list[int] = []
+        """Ids of the trades that roles were told of."""
+        self.stored: list[int] = []
+        self.prices: list[int] = []
+        self.rejections: list[Rejection] = []
+
+    def take(self, *trades: Trade, field: bytes = wire.TRADES, at_us: int = 0) -> None:
+        self.entry({field: wire.encode_trades(trades)}, at_us or max(it.ingest_time_us for it in trades))
+
+    def entry(self, fields: dict[bytes, bytes], at_us: int) -> None:
+        self.entries += 1
+        self.maker.absorb(f"{at_us // 1000}-{self.entries}", fields, published="0-0")
+        update = self.maker.take_live(candles=True)
+        if update is not None:
+            self.stored += [
+                it.trade_id for entry in update.entries for it in wire.decode_trades(entry.trades)
+            ]
+            self.prices += [it.trade_id for it in update.prices]
+        self.rejections += self.maker.take_rejections()
+        self.batch = self.maker.take_batch()
+        self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
+        self.told += [signal.trade_id for signal in self.batch.told.signals]
+
+    def why(self) -> list[str]:
+        return [it.why for it in self.rejections]
+
+    @property
+    def missing(self) -> list[tuple[int, int]]:
+        return [gap for row in self.batch.ledger for gap in row.missing]
+
+
+def second(number: int, **fields: str) -> Trade:
+    """The trade of a second, numbered by it."""
+    return trade(number, at_us=START_US + number * SECOND_US, **fields)
+
+
+def dated(number: int, event_time_us: int) -> Trade:
+    """A trade received in the second of its number, with another event time."""
+    return replace(second(number), event_time_us=event_time_us)
+
+
+def renumbered(number: int, trade_id: int, *, size: str = "1") -> Trade:
+    """A trade of a second, with another id."""
+    return trade(trade_id, at_us=START_US + number * SECOND_US, size=size)
+
+
+def test_every_zero_is_known() -> None:
+    assert {"0", "0.0", "0.", ".0", "00.000", "0.00000000"} <= ZEROS
+    assert not ZEROS & {"", ".", "0.1", "10", "1"}
+
+
+@pytest.mark.parametrize("wild", [5_000, 3_000, 10**12, 9 * 10**18, 2**63 - 2])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_wild_id_silences_nobody(wild: int, together: bool) -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1040)))
+    following = [second(number) for number in range(1040, 1060)]
+    if together:
+        worker.take(renumbered(1040, wild), *following)
+    else:
+        worker.take(renumbered(1040, wild))
+        for it in following:
+            worker.take(it)
+    assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
+    assert worker.prices[-1] == 1059
+    assert worker.missing == []
+    assert worker.why() == ["id"]
+    assert str(wild - 1040) in worker.rejections[0].reason
+
+
+def test_several_wild_ids_silence_nobody() -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1040)))
+    wild = [7_000, 10**9, 5_000, 7_000, 10**15, 10**17, 6_000]
+    worker.take(*[renumbered(1040, it) for it in wild])
+    for number in range(1040, 1060):
+        worker.take(second(number))
+    assert worker.told[-20:] == list(range(1040, 1060))
+    assert sorted(worker.why()) == ["id"] * 6  # one has come twice
+
+
+def test_a_jump_that_trades_confirm_is_a_gap_and_nothing_is_lost() -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1, 5)))
+    beyond = [renumbered(5 + number, 8_000 + number) for number in range(CONFIRMING)]
+    for it in beyond[:-1]:
+        worker.take(it)
+    assert worker.stored == [1, 2, 3, 4]
+    (asked,) = worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): []}).values()
+    assert [(gap.first_id, gap.last_id, gap.state) for gap in asked] == [(5, 7_999, "suspected")]
+    worker.take(beyond[-1])
+    assert worker.stored == [1, 2, 3, 4, *range(8_000, 8_000 + CONFIRMING)]
+    assert worker.missing == [(5, 7_999)]
+    assert worker.rejections == []
+    assert worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): []}) == {("binance", "AAAUSDT"): []}
+
+
+def test_a_long_outage_is_an_ordinary_gap_at_once() -> None:
+    worker = Worker()
+    worker.take(second(1))
+    worker.take(trade(500_000, at_us=START_US + 7_200 * SECOND_US))
+    assert worker.stored == [1, 500_000]
+
+
+@pytest.mark.parametrize("first", [0, 1, 300])
+@pytest.mark.parametrize("size", [1, 3, 40])
+def test_ids_that_begin_anew_begin_a_new_series(first: int, size: int) -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1040)))
+    anew = [renumbered(1040 + number, first + number) for number in range(40)]
+    for start in range(0, 40, size):
+        worker.take(*anew[start : start + size])
+    assert worker.stored == [*range(1000, 1040), *range(1041, 1081)]
+    worker.take(renumbered(1090, first + 40), renumbered(1091, first + 42))
+    assert worker.stored[-2:] == [1081, 1083]
+    assert worker.prices[-1] == 1083
+    assert worker.missing == [(1040, 1040), (1082, 1082)]
+    assert worker.told[-1] == 1081
+    assert worker.rejections == []
+    # What is asked of the venue, and what it says, is in its own numbers.
+    gap = (first + 41, first + 41)
+    stored = Gap("binance", "AAAUSDT", 1082, 1082, 0, 0, "open", "ours", None, 1)
+    before = Gap("binance", "AAAUSDT", 1040, 1040, 0, 0, "unrecoverable", "ours", None, 1)
+    (asked,) = worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): [before, stored]}).values()
+    assert [(it.first_id, it.last_id) for it in asked] == [gap]
+    worker.entry(
+        {wire.VERDICT: wire.encode_verdict(wire.Verdict("binance", "AAAUSDT", *gap, "void"))}, START_US
+    )
+    assert worker.missing == [(1040, 1040)]
+    assert worker.told[-1] == 1083
+
+
+def test_a_new_series_is_on_record() -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1040)))
+    worker.take(*[renumbered(1040 + number, number) for number in range(1, 9)])
+    (verdict,) = worker.batch.verdicts
+    assert (verdict.first_id, verdict.last_id, verdict.verdict) == (1040, 1040, "unrecoverable")
+    assert verdict.reason == "the venue has begun to number anew at 1"
+    (series,) = [it for rows in worker.batch.derived for it in getattr(rows, "series", ())]
+    assert (series.first_trade_id, series.id_offset) == (1041, 1040)
+
+
+@pytest.mark.parametrize("ahead_us", [DAY_US, 300 * DAY_US, 3600 * SECOND_US, 5 * MINUTE_US])
+@pytest.mark.parametrize("numbered", [True, False])
+def test_a_time_from_the_future_moves_no_clock(ahead_us: int, numbered: bool) -> None:
+    field = wire.TRADES if numbered else wire.UNNUMBERED
+    worker = Worker()
+    worker.take(*map(second, range(1, 11)), field=field)
+    worker.take(dated(11, START_US + 11 * SECOND_US + ahead_us), second(12), field=field)
+    for number in range(13, 130):
+        worker.take(second(number), field=field)
+        assert [it.revision for it in worker.batch.candles] == [0] * len(worker.batch.candles)
+    assert worker.batch.ledger[0].watermark_us == START_US + 129 * SECOND_US
+    assert worker.told == [*range(1, 11), *range(12, 130)]
+    assert worker.why() == ["time"]
+    assert worker.missing == ([(11, 11)] if numbered else [])
+
+
+def test_the_clock_of_a_venue_that_is_ahead_moves_nothing() -> None:
+    worker = Worker()
+    worker.take(second(1))
+    for ahead_us in (DAY_US, 10 * MINUTE_US):
+        clock = wire.Clock("binance", ("AAAUSDT",), START_US + ahead_us)
+        worker.entry({wire.CLOCK: wire.encode_clock(clock)}, START_US)
+    assert worker.maker.clocks_ignored == 2
+    worker.take(second(2))
+    assert worker.batch.ledger[0].watermark_us == START_US + 2 * SECOND_US
+
+
+def test_where_our_own_clock_is_slow_nothing_is_lost() -> None:
+    worker = Worker()
+    for number in range(1, 200):
+        made = dated(number, START_US + number * SECOND_US + 3600 * SECOND_US)
+        worker.take(made)
+    assert worker.stored == list(range(1, 200))
+    assert worker.rejections == []
+
+
+@pytest.mark.parametrize("zero", [{"price": "0.00"}, {"size": "0"}, {"price": "0", "size": "0.0"}])
+def test_a_trade_of_nothing_is_no_price_and_no_gap(zero: dict[str, str]) -> None:
+    worker = Worker()
+    worker.take(second(1), second(2), second(3, **zero), second(4), second(5, **zero))
+    worker.take(second(6))
+    worker.take(second(7, **zero))
+    worker.take(second(8))
+    assert worker.stored == worker.told == [1, 2, 4, 6, 8]
+    assert worker.missing == []
+    assert worker.batch.ledger[0].void == [(3, 3), (5, 5), (7, 7)]
+    assert worker.why() == ["zero"] * 3
+    worker.take(second(9), second(12))
+    worker.take(second(10, **zero), second(11, **zero))  # from history
+    assert worker.told[-2:] == [9, 12]
+    assert worker.missing == []
+
+
+def test_a_trade_of_an_entry_is_judged_alone() -> None:
+    worker = Worker()
+    batch: list[object] = [second(number) for number in range(1, 10)]
+    bad = [
+        second(101, price="1.2.3"),
+        second(102, size="NaN"),
+        dated(103, 1),
+        trade(-1, at_us=START_US),
+        second(104, symbol="A\tB"),
+        [1, 2, 3],
+        "what is this",
+    ]
+    mixed = [it for pair in zip(batch, bad, strict=False) for it in pair] + batch[len(bad) :]
+    worker.entry({wire.TRADES: wire._encoder.encode(mixed)}, START_US + 10 * SECOND_US)
+    assert worker.stored == worker.told == list(range(1, 10))
+    assert worker.why() == ["invalid"] * len(bad)
+    assert all(it.reason for it in worker.rejections)
+
+
+@pytest.mark.parametrize("other", [{"price": "11"}, {"size": "2"}])
+def test_a_known_id_with_another_content_is_kept_aside(other: dict[str, str]) -> None:
+    worker = Worker()
+    trades = [second(number) for number in range(1000, 1040)]
+    worker.take(*trades)
+    worker.take(*trades)
+    assert worker.rejections == []
+    worker.take(*[second(number, **other) for number in range(1000, 1040)])
+    worker.take(
+        *[dated(number, START_US + number * SECOND_US - 5 * SECOND_US) for number in range(1000, 1040)]
+    )
+    worker.take(*[dated(number, START_US + 1060 * SECOND_US) for number in range(1000, 1040)])
+    assert worker.why() == ["contradiction"] * 120
+    worker.take(*[second(number) for number in range(1040, 1080)])
+    assert worker.told == worker.stored == list(range(1000, 1080))
+    assert worker.why() == ["contradiction"] * 120
+
+
+def test_numbers_written_otherwise_are_no_contradiction() -> None:
+    worker = Worker()
+    worker.take(second(1, price="10.50", size="1.0"))
+    worker.take(second(1, price="10.5", size="1"))
+    assert worker.rejections == []
+    assert worker.batch.duplicates == 1

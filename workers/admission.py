@@ -1,0 +1,354 @@
+"""Which trades of a symbol are believed, judged by those before and after them. Pure.
+
+A trade can be well formed and still wrong: its id far ahead of what the venue can have traded, or its time
+in the future. Taken for true, one silences its symbol: all that follow seem late. So it is kept aside,
+as a suspect, until some more trades continue from it; then all of them are taken. Where the others go on
+without it, it is rejected. Suspects are saved with the trades, so that a crash changes nothing.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from tickplant.intervals import DAY_US, HOUR_US, MINUTE_US, SECOND_US
+from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade
+from tickplant.trade_rules import MAX_TRADE_ID
+from workers.ledger import Ledger
+from workers.ranges import Range, Ranges
+from workers.rejections import RejectedTrade, Why
+
+CONFIRMING: Final = 5
+"""Trades that must continue from one another before they are believed."""
+_CONFIRMING_AGAIN: Final = 100
+"""So many where they have ids that are taken already, and not those with which a venue begins to number."""
+_CONTRADICTING: Final = 20
+"""Trades that must go on without a suspect before it is rejected."""
+_MOST_SUSPECTS: Final = 4
+"""Series of suspects that a symbol has at one time; beyond, the oldest is rejected."""
+
+_JUMP_IDS: Final = 1_000
+_JUMP_IDS_PER_S: Final = 100
+"""Ids that may be missing before a trade that is believed at once: so many, and more for each second."""
+
+AHEAD_US: Final = MINUTE_US
+"""How far event times may be ahead of our clocks, and be believed at once."""
+_MOST_AHEAD_US: Final = 12 * HOUR_US
+"""How far they may be ahead of our clocks at all, which may themselves be wrong."""
+
+IsStored = Callable[[Trade], bool]
+
+ZEROS: Final = frozenset(
+    "0" * whole + "." * point + "0" * fraction
+    for whole in range(MAX_DECIMAL_CHARS + 1)
+    for point in (0, 1)
+    for fraction in range(MAX_DECIMAL_CHARS + 1 - whole - point if point else 1)
+    if whole + fraction
+)
+"""All ways to write zero."""
+
+
+class Suspect(Struct, array_like=True):
+    """Trades that are not believed yet, each continuing from the one before."""
+
+    trades: list[Trade]
+    why: Why
+    reason: str
+    """Of the first one."""
+    confirming: int = CONFIRMING
+    """How many of them are believed."""
+    against: int = 0
+    """Trades that were believed since the last of these came."""
+
+
+class Doubts(Struct, frozen=True, array_like=True):
+    """What is saved of an admission."""
+
+    suspects: list[Suspect] = []
+    lost: list[Range] = []
+    offset: int = 0
+    begun: int = 0
+
+
+class Admission:
+    """What is believed of one symbol's trades."""
+
+    __slots__ = ("_lost", "_rejected", "_series_gap", "_suspects", "_void", "begun", "changed", "offset")
+
+    def __init__(self, doubts: Doubts | None = None) -> None:
+        """Begin with what has been saved."""
+        doubts = doubts or Doubts()
+        self._suspects = list(doubts.suspects)
+        self._lost = Ranges(doubts.lost)
+        self._void: list[int] = []
+        self._series_gap: int | None = None
+        self.offset = doubts.offset
+        """What is added to the venue's ids, since it has begun to number anew; 0 where it never has."""
+        self.begun = doubts.begun
+        """The first id, with the offset, of the present series."""
+        self._rejected: list[RejectedTrade] = []
+        self.changed = False
+        """Whether there is something to save since that was last done."""
+
+    @property
+    def doubts(self) -> Doubts:
+        """What to save."""
+        return Doubts(self._suspects, self._lost.members, self.offset, self.begun)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something has been rejected, or an id is known whose trade will be missing."""
+        return bool(self._rejected or self._lost)
+
+    @property
+    def suspected(self) -> Trade | None:
+        """The first trade beyond an implausible jump in ids, so that what lies before it can be asked for."""
+        ids = [suspect.trades[0] for suspect in self._suspects if suspect.why == "id"]
+        return min(ids, key=lambda trade: trade.trade_id, default=None)
+
+    def judge(
+        self,
+        trades: Sequence[Trade],
+        runs: Sequence[Candle],
+        ledger: Ledger,
+        *,
+        watermark_us: int,
+        last_us: int,
+        now_us: int,
+        is_stored: IsStored,
+    ) -> Sequence[Trade]:
+        """Return the trades to take, in order of arrival; the same object where all are believed.
+
+        Args:
+            trades: of one entry, each one valid by itself.
+            runs: the same, folded by `fold_runs`.
+            ledger: the ids taken before; their ids are the venue's plus the offset.
+            watermark_us: the venue's time that the symbol has come to; 0 where no trade has come.
+            last_us: the latest event time of all trades taken.
+            now_us: when the entry was written.
+            is_stored: whether just this trade has been taken lately.
+        """
+        if self.offset:
+            trades = [_with_id(trade, trade.trade_id + self.offset) for trade in trades]
+        soon_us = max(now_us, trades[-1].ingest_time_us, watermark_us) + AHEAD_US
+        if not self._suspects and self._all_plausible(trades, runs, ledger, last_us, soon_us):
+            return trades
+        place = _Place(ledger, last_us, watermark_us, is_stored)
+        shift, taken = 0, list[Trade]()
+        for trade in trades:
+            it = _with_id(trade, trade.trade_id + shift) if shift else trade
+            offset = self.offset
+            for believed in self._judge(it, place, now_us):
+                place.take(believed)
+                taken.append(believed)
+            shift += self.offset - offset
+        return taken
+
+    def take_rejected(self) -> list[RejectedTrade]:
+        """Return the trades rejected since the last call."""
+        rejected, self._rejected = self._rejected, []
+        return rejected
+
+    def take_void(self) -> list[int]:
+        """Return ids that the venue has no trade of, found since the last call."""
+        void, self._void = self._void, []
+        return void
+
+    def take_series_gap(self) -> int | None:
+        """Return the id that stands for whatever was not received between two series, since the last call."""
+        gap, self._series_gap = self._series_gap, None
+        return gap
+
+    def take_lost(self, ledger: Ledger) -> list[Range]:
+        """Return the ids of rejected trades that the ledger has come to miss since the last call."""
+        if not self._lost:
+            return []
+        found = []
+        for low, high in self._lost.members:
+            for trade_id in range(low, min(high, ledger.last) + 1):
+                self._lost.discard(trade_id, trade_id)
+                self.changed = True
+                if trade_id in ledger.missing:
+                    found.append((trade_id, trade_id))
+        return found
+
+    def _all_plausible(
+        self, trades: Sequence[Trade], runs: Sequence[Candle], ledger: Ledger, last_us: int, soon_us: int
+    ) -> bool:
+        """Say in little time that there is nothing to doubt; False where it takes a closer look."""
+        latest_us = max([run.last_event_time_us for run in runs])
+        if latest_us > soon_us or not min([run.low for run in runs]):
+            return False
+        if not ZEROS.isdisjoint([trade.size for trade in trades]):
+            return False
+        if not ledger.numbered:
+            return True
+        ids = [trade.trade_id for trade in trades]
+        low, high = min(ids), max(ids)
+        if self.offset and high > MAX_TRADE_ID:
+            return False
+        if ledger.first > ledger.last:
+            return high - low < _JUMP_IDS
+        if low > ledger.last:
+            return high - ledger.last <= _JUMP_IDS
+        return high <= ledger.last and latest_us <= last_us
+
+    def _judge(self, trade: Trade, place: "_Place", now_us: int) -> list[Trade]:
+        now_us = max(now_us, trade.ingest_time_us)
+        ahead_us = trade.event_time_us - max(now_us, place.watermark_us)
+        if ahead_us > _MOST_AHEAD_US:
+            self._reject(trade, "time", f"its time is {_span(ahead_us)} in the future")
+            self._lose(trade, place)
+            return []
+        if trade.trade_id > MAX_TRADE_ID:
+            self._reject(trade, "id", f"trade id out of range: {trade.trade_id}")
+            return []
+        doubt = _doubt(trade, place, ahead_us)
+        if trade.price in ZEROS or trade.size in ZEROS:
+            self._take_zero(trade, place, plausible=doubt is None)
+            return []
+        if doubt is None:
+            if trade.trade_id > place.last:
+                self._go_on(trade, place)
+            return [trade]
+        return self._suspect(trade, place, *doubt)
+
+    def _suspect(self, trade: Trade, place: "_Place", why: Why, reason: str) -> list[Trade]:
+        """Keep a trade aside; return it with those that it continues from, once they are enough."""
+        self.changed = True
+        for suspect in self._suspects:
+            last = suspect.trades[-1]
+            if suspect.trades[0].trade_id <= trade.trade_id <= last.trade_id:
+                return []  # it has come twice
+            if suspect.why == why and _continues(last, trade, numbered=place.ledger.numbered):
+                suspect.trades.append(trade)
+                suspect.against = 0
+                self._report_again(suspect, trade)
+                if len(suspect.trades) < suspect.confirming:
+                    return []
+                self._suspects.remove(suspect)
+                return self._begin_series(suspect, place) if why == "contradiction" else suspect.trades
+        if len(self._suspects) == _MOST_SUSPECTS:
+            self._drop(self._suspects[0], place)
+        again = why == "contradiction" and trade.trade_id > 1 and trade.trade_id >= place.ledger.first
+        suspect = Suspect([trade], why, reason, _CONFIRMING_AGAIN if again else CONFIRMING)
+        self._suspects.append(suspect)
+        self._report_again(suspect, trade)
+        return []
+
+    def _report_again(self, suspect: Suspect, trade: Trade) -> None:
+        """Reject a trade whose id is taken at once, though it is still kept as a suspect."""
+        if suspect.confirming == _CONFIRMING_AGAIN:
+            self._reject(trade, suspect.why, suspect.reason)
+
+    def _begin_series(self, suspect: Suspect, place: "_Place") -> list[Trade]:
+        """Number on from the last id, leaving one for whatever was traded between the two series."""
+        for other in list(self._suspects):
+            self._drop(other, place)
+        shift = place.last + 2 - suspect.trades[0].trade_id
+        self._series_gap = place.last + 1
+        self.offset += shift
+        self.begun = place.last + 2
+        return [_with_id(trade, trade.trade_id + shift) for trade in suspect.trades]
+
+    def _go_on(self, trade: Trade, place: "_Place") -> None:
+        """Note that a trade is believed, which speaks against suspects."""
+        for suspect in list(self._suspects):
+            first = suspect.trades[0]
+            suspect.against += 1
+            self.changed = True
+            passed = suspect.why != "contradiction" and trade.trade_id >= first.trade_id
+            if passed or suspect.against >= _CONTRADICTING:
+                self._drop(suspect, place)
+
+    def _drop(self, suspect: Suspect, place: "_Place") -> None:
+        self._suspects.remove(suspect)
+        for trade in suspect.trades:
+            if suspect.confirming == CONFIRMING:
+                self._reject(trade, suspect.why, suspect.reason)
+            if suspect.why == "time":
+                self._lose(trade, place)
+
+    def _take_zero(self, trade: Trade, place: "_Place", *, plausible: bool) -> None:
+        """Count the id of a trade without a price or size as one of which the venue has no trade."""
+        ledger = place.ledger
+        if trade.trade_id in ledger.void or trade.trade_id in self._void:
+            return
+        what = "price" if trade.price in ZEROS else "size"
+        self._reject(trade, "zero", f"its {what} is 0: it counts as no trade")
+        if plausible and ledger.numbered and not place.empty:
+            self._void.append(trade.trade_id)
+
+    def _lose(self, trade: Trade, place: "_Place") -> None:
+        """Remember the id of a rejected trade, which need not be waited for."""
+        ahead = 0 < trade.trade_id - place.last <= _JUMP_IDS and not place.empty
+        if place.ledger.numbered and (ahead or trade.trade_id in place.ledger.missing):
+            self._lost.add(trade.trade_id, trade.trade_id)
+            self.changed = True
+
+    def _reject(self, trade: Trade, why: Why, reason: str) -> None:
+        self._rejected.append(RejectedTrade(trade, why, reason))
+
+
+class _Place:
+    """How far a symbol has come, while an entry is judged trade by trade."""
+
+    __slots__ = ("empty", "is_stored", "last", "last_us", "ledger", "watermark_us")
+
+    def __init__(self, ledger: Ledger, last_us: int, watermark_us: int, is_stored: IsStored) -> None:
+        self.ledger = ledger
+        self.last = ledger.last
+        self.last_us = last_us
+        self.watermark_us = watermark_us
+        self.is_stored = is_stored
+        self.empty = ledger.first > ledger.last
+
+    def take(self, trade: Trade) -> None:
+        self.last = trade.trade_id if self.empty else max(self.last, trade.trade_id)
+        self.last_us = max(self.last_us, trade.event_time_us)
+        self.watermark_us = max(self.watermark_us, trade.event_time_us)
+        self.empty = False
+
+
+def _doubt(trade: Trade, place: _Place, ahead_us: int) -> tuple[Why, str] | None:
+    """Return what is implausible about a trade; None if nothing is."""
+    if ahead_us > AHEAD_US:
+        return "time", f"its time is {_span(ahead_us)} in the future, and no other trade confirms it"
+    if not place.ledger.numbered or place.empty:
+        return None
+    if trade.trade_id > place.last:
+        jump = trade.trade_id - place.last - 1
+        if jump >= _plausible_jump(trade.event_time_us - place.last_us):
+            return "id", f"its id jumps by {jump} from {place.last}, and no other trade continues from it"
+    elif (
+        trade.event_time_us > place.last_us
+        and trade.trade_id not in place.ledger.missing
+        and not place.is_stored(trade)
+    ):
+        return "contradiction", f"its id is not after {place.last}, but its time is"
+    return None
+
+
+def _plausible_jump(elapsed_us: int) -> int:
+    return _JUMP_IDS + max(0, elapsed_us) * _JUMP_IDS_PER_S // SECOND_US
+
+
+def _continues(before: Trade, trade: Trade, *, numbered: bool) -> bool:
+    elapsed_us = trade.event_time_us - before.event_time_us
+    jump = trade.trade_id - before.trade_id - 1
+    return (
+        -MINUTE_US <= elapsed_us <= DAY_US
+        and jump >= 0
+        and (not numbered or jump < _plausible_jump(elapsed_us))
+    )
+
+
+def _with_id(trade: Trade, trade_id: int) -> Trade:
+    return replace(trade, trade_id=trade_id)
+
+
+def _span(time_us: int) -> str:
+    days, rest = divmod(time_us // SECOND_US, 86_400)
+    hours, minutes = divmod(rest // 60, 60)
+    return f"{days} d {hours} h" if days else f"{hours} h {minutes} min" if hours else f"{minutes} min"

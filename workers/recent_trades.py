@@ -1,0 +1,48 @@
+"""The latest trades of a partition, to compare with those that come again. Pure."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from tickplant.market import SymbolId, Trade
+
+MOST: Final = 50_000
+"""Trades kept, of all symbols together."""
+
+
+class RecentTrades:
+    """Trades by symbol and id; indexed when one is looked for, so that adding costs next to nothing."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._count = 0
+        self._indexed: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
+        self._new: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
+        self._index: dict[SymbolId, dict[int, Trade]] = {}
+
+    def add(self, key: SymbolId, trades: Sequence[Trade]) -> None:
+        """Add new trades of a symbol; the oldest ones go."""
+        self._new.append((key, trades))
+        self._count += len(trades)
+        while self._count > self._most:
+            self._remove_oldest()
+
+    def find(self, key: SymbolId, trade_id: int) -> Trade | None:
+        """Return a trade; None where it is no longer kept."""
+        while self._new:
+            chunk = self._new.popleft()
+            self._indexed.append(chunk)
+            self._index.setdefault(chunk[0], {}).update([(trade.trade_id, trade) for trade in chunk[1]])
+        return self._index.get(key, {}).get(trade_id)
+
+    def _remove_oldest(self) -> None:
+        if self._indexed:
+            key, trades = self._indexed.popleft()
+            index = self._index[key]
+            for trade in trades:
+                index.pop(trade.trade_id, None)
+            if not index:
+                del self._index[key]
+        else:
+            _, trades = self._new.popleft()
+        self._count -= len(trades)
