@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import asyncpg
 
-from db.fitness import check_fitness
+from db.fitness import NEW_DATABASE, check_fitness
 from db.policies import Keep, apply_policies
 from db.pool import connect, refused
 from db.roles import Passwords, apply_roles
@@ -61,6 +61,11 @@ async def migrate(
             return said + await apply_roles(connection, passwords)
         finally:
             await connection.close()
+    except (asyncpg.DuplicateTableError, asyncpg.UndefinedColumnError, asyncpg.WrongObjectTypeError) as error:
+        raise FatalError(
+            f"the database holds something that is not this version's: {error};"
+            f" create a database for tickplant alone by: {NEW_DATABASE}"
+        ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise refused(error) from error
 

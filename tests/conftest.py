@@ -19,6 +19,7 @@ import containers
 import hypothesis
 import pytest
 import redis.asyncio
+import servers
 
 from db.migrate import Extension, migrate
 from tickplant.embedded import PostgresServer, RedisServer, Source
@@ -67,7 +68,11 @@ NO_CONTAINERS: Final = (
 def pytest_report_header() -> list[str]:
     """Say which servers the tests run on."""
     images = f"{containers.image_of('redis')}, {containers.image_of('timescaledb')}; others are embedded"
-    return [f"containers: {f'none: {NO_CONTAINERS}' if NO_CONTAINERS else images}", *_embedded_servers()]
+    return [
+        f"containers: {f'none: {NO_CONTAINERS}' if NO_CONTAINERS else images}",
+        *_embedded_servers(),
+        *servers.report(),
+    ]
 
 
 def _embedded_servers() -> list[str]:

@@ -20,6 +20,7 @@ from tickplant.errors import LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import is_passing
+from tickplant.streams import START
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +142,8 @@ class Runtime:
                 await self._bury(partition, cancelled="the lease is another's")
         wanted = fair_share(self._owner, alive, self._partitions)
         await self._give_back(set(self._working) - wanted)
+        for partition in set(held) - set(self._working) - wanted:  # of work that failed; a heartbeat keeps it
+            await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))
         for partition in sorted(wanted - set(self._working)):
             taken = await take_lease(self._pool, self._role, partition, self._owner, self._lease_s)
             if taken is not None:

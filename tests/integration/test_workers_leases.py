@@ -23,7 +23,7 @@ from tickplant.wire import LiveUpdate
 from workers.candles import CandleMaker
 from workers.partition_roles import PartitionRoles
 from workers.partition_streams import PartitionStreams
-from workers.runtime import fair_share
+from workers.runtime import Runtime, fair_share
 
 UNFENCED = """
 create or replace function advance(
@@ -216,3 +216,45 @@ def test_a_worker_that_leaves_moves_few_partitions_of_the_others() -> None:
     after = {p: name for name in "abc" for p in fair_share(name, list("abc"), 64)}
     moved = [p for p in before if before[p] != "d" and before[p] != after[p]]
     assert len(moved) <= 16
+
+
+class FailingAtTheEnd:
+    """Work whose last commit fails, as where the database refuses a statement for the moment."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
+
+
+async def test_a_partition_whose_work_failed_is_not_kept_from_others(pool: asyncpg.Pool) -> None:
+    async def probe() -> None:
+        pass
+
+    def runtime(owner: str) -> Runtime:
+        return Runtime(
+            role="candles",
+            owner=owner,
+            partitions=PARTITIONS,
+            lease_s=1.0,
+            pool=pool,
+            probe=probe,
+            make=lambda lease: FailingAtTheEnd(),
+        )
+
+    async def owners() -> list[str | None]:
+        return [lease.owner for lease in await read_leases(pool)]
+
+    async def first_has_all() -> bool:
+        return await owners() == ["a"] * PARTITIONS
+
+    async def each_has_its_share() -> bool:
+        shares = {owner: fair_share(owner, ["a", "b"], PARTITIONS) for owner in ("a", "b")}
+        return await owners() == ["a" if it in shares["a"] else "b" for it in range(PARTITIONS)]
+
+    stop = asyncio.Event()
+    tasks = [asyncio.create_task(runtime("a").run(stop))]
+    await until(first_has_all, "the first worker has all partitions")
+    tasks.append(asyncio.create_task(runtime("b").run(stop)))
+    await until(each_has_its_share, "the second worker has its share")
+    stop.set()
+    await asyncio.gather(*tasks)

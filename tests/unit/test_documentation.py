@@ -22,7 +22,9 @@ from tickplant.settings import Settings, variable
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOLDERS = ("api", "bench", "db", "docs", "ingest", "sandbox", "schema", "tests", "tickplant", "workers")
-TESTS_OWN = {"TICKPLANT_MARKETDATA", "TICKPLANT_TEST_KAFKA", "TICKPLANT_TEST_SEED"}
+TESTS_OWN = {"TICKPLANT_MARKETDATA"} | {
+    f"TICKPLANT_TEST_{name}" for name in ("KAFKA", "SEED", "POSTGRES", "REDIS")
+}
 """Variables of the tests, which tickplant doesn't know."""
 
 each_document = pytest.mark.parametrize(

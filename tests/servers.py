@@ -1,0 +1,153 @@
+"""Database and Redis servers of every version at hand, for tests that walk them.
+
+Those of the machine and of the wheels are found; TICKPLANT_TEST_POSTGRES may name more folders of programs of
+PostgreSQL, and TICKPLANT_TEST_REDIS more programs of Redis or Valkey, separated by colons.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from processes import obey_interrupts
+
+from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.embedded.account import server_account
+from tickplant.embedded.binaries import (
+    PostgresBinaries,
+    RedisBinary,
+    _inspect_postgres,
+    _postgres_folders,
+    _redis_programs,
+    _version_output,
+)
+
+
+def _named(variable: str) -> list[Path]:
+    return [Path(path) for path in os.environ.get(variable, "").split(":") if path]
+
+
+def _find_postgres() -> dict[str, PostgresBinaries]:
+    folders = [*_postgres_folders("auto"), *_named("TICKPLANT_TEST_POSTGRES")]
+    found = [binaries for folder in folders if (binaries := _inspect_postgres(folder))]
+    return {f"{it.version}{' (wheel)' if it.wheel else ''}": it for it in found}
+
+
+def _find_redis() -> dict[str, RedisBinary]:
+    found = {}
+    for path in (*_redis_programs("auto"), *_named("TICKPLANT_TEST_REDIS")):
+        # Also those that are too old for tickplant.
+        if match := re.search(r"(Redis|Valkey) server v=(\d+[.\d]*)", _version_output(path)):
+            found[f"{match[1]} {match[2]}"] = RedisBinary(path, f"{match[1]} {match[2]}")
+    return found
+
+
+POSTGRES = _find_postgres()
+REDIS = _find_redis()
+PGBOUNCER = shutil.which(
+    "pgbouncer", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin"
+)
+
+
+def report() -> list[str]:
+    """Say what is at hand, for the header of the tests."""
+    return [
+        f"matrix: {', '.join([*POSTGRES, *REDIS]) or 'no servers'}",
+        f"pgbouncer: {PGBOUNCER or 'not found: connection poolers are not tested'}",
+    ]
+
+
+class PostgresOf(PostgresServer):
+    """A PostgreSQL server of one installation."""
+
+    def __init__(self, path: Path, binaries: PostgresBinaries) -> None:
+        super().__init__(path)
+        self._binaries = binaries
+
+
+class RedisOf(RedisServer):
+    """A Redis server of one program."""
+
+    def __init__(self, path: Path, binary: RedisBinary) -> None:
+        super().__init__(path)
+        self._binary = binary
+
+
+def url_as(database_url: str, user: str, password: str, database: str | None = None) -> str:
+    """The address for another user, and perhaps another database or port of it."""
+    parts = urlsplit(database_url)
+    netloc = f"{user}:{quote(password)}@{parts.hostname}:{parts.port}"
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}" if database else parts.path))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def pgbouncer(database_url: str, folder: Path, *, mode: str, pool_size: int = 20) -> Iterator[str]:
+    """Run PgBouncer before a database, and yield its address there."""
+    assert PGBOUNCER is not None
+    parts = urlsplit(database_url)
+    port, name = free_port(), parts.path[1:]
+    folder = folder / f"pgbouncer {port}"
+    folder.mkdir()
+    (folder / "users").write_text(f'"{parts.username}" "{parts.password}"\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n{name} = host={parts.hostname} port={parts.port} dbname={name}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = {mode}\n"
+        f"default_pool_size = {pool_size}\nmax_client_conn = 200\n"
+    )
+    account = server_account(folder)  # it does not run as root either
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [PGBOUNCER, folder / "pgbouncer.ini"],
+            user=account.uid if account else None,
+            stdout=log,
+            stderr=log,
+            preexec_fn=obey_interrupts,
+        )
+    try:
+        _wait_for_port(port, process)
+        yield urlunsplit(parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}"))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+    raise AssertionError("the server ended at once")
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate for 127.0.0.1 that signs itself; returns its file and its key's."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    options = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]
+    options += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", "-x509", *options], check=True, capture_output=True)
+    return certificate, key
+
+
+@asynccontextmanager
+async def running(server: PostgresServer | RedisServer) -> AsyncIterator[str]:
+    """Run a server, and yield its address."""
+    await server.start()
+    try:
+        yield server.url
+    finally:
+        await server.stop()
