@@ -196,7 +196,7 @@ async def work_beside(redis_url: str, database_url: str, superuser_url: str) -> 
         query = "select count(*) from public.trades"
 
         async def done() -> bool:
-            return await fetch_value(superuser_url, query) == 20
+            return bool(await fetch_value(superuser_url, query) == 20)
 
         await until(done, "trades stored, whichever worker has the partition")
 
