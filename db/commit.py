@@ -12,6 +12,7 @@ from db.candles import candle_of
 from db.contradictions import find_contradictions
 from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
+from db.outliers import Outlier, write_outliers
 from db.pool import transaction
 from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
@@ -46,6 +47,8 @@ class LedgerRow(NamedTuple):
     watermark_us: int
     last_event_time_us: int | None = None
     """Event time of the newest trade; read, never written."""
+    last_price: str | None = None
+    """Price of the newest trade but outliers; likewise."""
 
 
 class Rows(Protocol):
@@ -86,6 +89,8 @@ class Batch(NamedTuple):
     """What follows from trades and candles."""
     told: LiveUpdate = LiveUpdate()
     """What to tell others of it, once it is committed."""
+    outliers: Sequence[Outlier] = ()
+    """Trades whose price is far from that of the one before, and what became of them."""
 
 
 class Committed(NamedTuple):
@@ -134,6 +139,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             )
             changed |= _by_key(rows)
         gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
+        await write_outliers(connection, batch.outliers)
         contradictions = await find_contradictions(connection, batch.repeated)
         for derived in batch.derived:
             await derived.write(connection, batch.entry_id)
@@ -159,7 +165,10 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
     """Return the ledger of a partition's symbols."""
     rows = await pool.fetch(
         "select l.*, (select max(event_time) from trades t where t.venue = l.venue and t.symbol = l.symbol)"
-        " as last_event_time from ledger l where partition = $1 order by venue, symbol",
+        " as last_event_time, (select price from trades t where t.venue = l.venue and t.symbol = l.symbol"
+        " and not exists (select from outliers o where o.venue = t.venue and o.symbol = t.symbol"
+        " and o.trade_id = t.trade_id and not o.confirmed) order by event_time desc, trade_id desc limit 1)"
+        " as last_price from ledger l where partition = $1 order by venue, symbol",
         partition,
     )
     return [
@@ -173,6 +182,7 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
             row["numbered"],
             us_of(row["watermark"]),
             us_of(row["last_event_time"]) if row["last_event_time"] else None,
+            None if row["last_price"] is None else f"{row['last_price']:f}",
         )
         for row in rows
     ]

@@ -90,6 +90,9 @@ WORKER_DUPLICATES = Counter("tickplant_worker_duplicate_trades", "Trades that we
 WORKER_REJECTED = Counter(
     "tickplant_worker_rejected_trades", "Trades not stored but put aside as dead letters", ["reason"]
 )
+WORKER_OUTLIERS = Counter(
+    "tickplant_worker_outlier_trades", "Trades at a thousand times the price before, or a thousandth"
+)
 WORKER_POISON = Counter(
     "tickplant_worker_poison_entries", "Stream entries put aside as dead letters", ["role"]
 )

@@ -17,6 +17,7 @@ from workers.averages import SymbolAverages
 from workers.bot import SymbolBot
 from workers.id_order import IdOrder
 from workers.ledger import Ledger
+from workers.price_guard import PriceGuard
 from workers.signals import SymbolSignals
 from workers.strategies.base import Strategy
 from workers.strategies.runner import StrategyFailure
@@ -65,7 +66,8 @@ class Backtest:
         self._strategies = strategies
         self._start_us = start_us
         self._ledger = Ledger.empty(numbered=numbered)
-        self._order = IdOrder(None, wait_ms=gap_wait_ms)
+        self._order = IdOrder(None, wait_ms=gap_wait_ms, most_step_ms=gap_wait_ms)
+        self._guard = PriceGuard()
         self._averages = SymbolAverages(*symbol, specs, remembered)
         self._bot = SymbolBot(*symbol, rules, None)
         self._signals = SymbolSignals(*symbol, strategies)
@@ -117,6 +119,7 @@ class Backtest:
         return SymbolRoles(
             order=self._order,
             place=place,
+            guard=self._guard,
             averages=self._averages,
             signals=self._signals,
             alerts=None,

@@ -178,6 +178,7 @@ class CandleMaker:
             self._rejections.take_unknown(),
             [*derived.rows, *suspects],
             derived.told,
+            derived.outliers,
         )
 
     def take_failures(self) -> list[StrategyFailure]:

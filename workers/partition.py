@@ -264,6 +264,10 @@ class Partition:
             await self._streams.tell(update, batch.entry_id)
         if committed.open_gaps:
             await self._streams.write_open_gaps(maker.gaps_for_ingest(committed.open_gaps))
+        for outlier in batch.outliers:
+            trade, state = outlier.trade, "confirmed" if outlier.confirmed else "not confirmed yet"
+            where = f"{trade.venue}:{trade.symbol} trade {trade.trade_id}"
+            _log.warning("%s: price %s after %s, %s", where, trade.price, outlier.last_price, state)
         reason = contradiction_of(None)
         await self._keep_rejections(
             [

@@ -106,6 +106,7 @@ class PartitionMetrics:
         self._duplicates.inc(batch.duplicates)
         self._commit_trades.observe(batch.trade_count)
         metrics.WORKER_BYTES.inc(len(batch.trade_rows))
+        metrics.WORKER_OUTLIERS.inc(sum(not it.confirmed for it in batch.outliers))
         told = batch.told
         counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(told.signals)
         for table, count in zip(_TABLES, counts, strict=True):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from db.commit import LedgerRow, Rows
+from db.outliers import Outlier
 from db.waiting import WaitingRows
 from tickplant.derived import AlertChange, Change
 from tickplant.market import Candle, SymbolId, Trade
@@ -17,6 +18,7 @@ from workers.partition_alerts import PartitionAlerts
 from workers.partition_averages import PartitionAverages
 from workers.partition_bots import PartitionBots
 from workers.partition_signals import PartitionSignals
+from workers.price_guard import Guarded, PriceGuard
 from workers.strategies.runner import StrategyFailure
 from workers.symbol_roles import Place, SymbolRoles, Waiting
 from workers.unified import Unifier
@@ -40,6 +42,8 @@ class Derived(NamedTuple):
     """To be stored."""
     told: LiveUpdate
     """To be told to whoever watches, once it is stored."""
+    outliers: Sequence[Outlier]
+    """Prices that the roles were not told of, or are since the next trade has confirmed them."""
 
 
 class PartitionRoles:
@@ -89,10 +93,14 @@ class PartitionRoles:
             if waiting is not None:
                 order = IdOrder.resume(waiting.order, stored.held.get(key, ()), wait_ms=gap_wait_ms)
                 place = waiting.place
+                guard = PriceGuard(waiting.guard)
+                if waiting.guard.last is None:
+                    guard = PriceGuard(Guarded(row.last_price))
             else:
                 order = IdOrder(row.last_trade_id, wait_ms=gap_wait_ms)
                 place = _place_of(row, candles.get(key, []))
-            self._symbols[key] = self._make(key, order, place)
+                guard = PriceGuard(Guarded(row.last_price))
+            self._symbols[key] = self._make(key, order, place, guard)
 
     @property
     def urgent(self) -> bool:
@@ -105,7 +113,9 @@ class PartitionRoles:
         """Take new trades of a symbol; see `SymbolRoles.absorb`."""
         roles = self._symbols.get(key)
         if roles is None:
-            roles = self._symbols[key] = self._make(key, IdOrder(None, wait_ms=self._gap_wait_ms), Place())
+            roles = self._symbols[key] = self._make(
+                key, IdOrder(None, wait_ms=self._gap_wait_ms), Place(), PriceGuard()
+            )
         self._touched[key] = roles
         roles.absorb(new, runs, ledger, now_ms)
 
@@ -159,7 +169,8 @@ class PartitionRoles:
             accounts=bots.accounts if bots else (),
             unified=tuple(self._unifier.join(trade) for trade in traded),
         )
-        return Derived([rows for rows in taken if rows is not None], told)
+        outliers = [it for roles in touched.values() for it in roles.take_outliers()]
+        return Derived([rows for rows in taken if rows is not None], told, outliers)
 
     def take_failures(self) -> list[StrategyFailure]:
         """Return the strategies that have been put aside since the last call, as of the last `take`."""
@@ -174,10 +185,11 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(kept) for key, kept in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _make(self, key: SymbolId, order: IdOrder, place: Place) -> SymbolRoles:
+    def _make(self, key: SymbolId, order: IdOrder, place: Place, guard: PriceGuard) -> SymbolRoles:
         return SymbolRoles(
             order=order,
             place=place,
+            guard=guard,
             averages=self._averages.of(key) if self._averages else None,
             signals=self._signals.of(key) if self._signals else None,
             alerts=self._alerts.of(key, place.last_us) if self._alerts else None,

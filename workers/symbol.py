@@ -1,6 +1,7 @@
 """What a worker holds of one symbol: its ledger, its watermark, and candles since the last commit. Pure."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -9,6 +10,7 @@ from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs, merge, rebucket
 from workers.admission import Admission
 from workers.ledger import Ledger
+from workers.price_guard import near
 
 _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
 
@@ -38,7 +40,8 @@ class SymbolState:
         self.watermark_us = 0
         """The venue's time up to which the symbol's trades have been seen."""
         self.last: Trade | None = None
-        """The newest trade since the state was loaded."""
+        """The newest trade since the state was loaded, but for an outlier that no other has confirmed."""
+        self._outlier: Trade | None = None
         self.settle = False
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
@@ -92,7 +95,7 @@ class SymbolState:
             self.last_us = max(self.last_us, run.last_event_time_us)
         newest = trades[-1]
         if newest.trade_id == self.ledger.last:
-            self.last = newest
+            self._take_last(newest)
         return Absorbed(trades, runs, repeated)
 
     @property
@@ -171,6 +174,15 @@ class SymbolState:
         else:
             self._take_late(run)
         _put(self._unpublished, opened, run)
+
+    def _take_last(self, newest: Trade) -> None:
+        """Take the newest trade as the last one, unless its price is far from all before it."""
+        price = Decimal(newest.price)
+        known = [it for it in (self.last, self._outlier) if it is not None]
+        if self.last is None or any(near(Decimal(it.price), price) for it in known):
+            self.last, self._outlier = newest, None
+        else:
+            self._outlier = newest
 
     def _take_late(self, run: Candle) -> None:
         """Merge a run whose minute has closed; some of the longer intervals may still be open."""

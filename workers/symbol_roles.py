@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from db.outliers import Outlier
 from tickplant.derived import Average, Firing, Signal, Statistics
 from tickplant.intervals import BASE
 from tickplant.market import Candle, Trade, fold_runs
@@ -14,6 +15,7 @@ from workers.bot import SymbolBot
 from workers.id_order import IdOrder, Order
 from workers.ledger import Ledger
 from workers.open_candles import OpenCandles, minute_of
+from workers.price_guard import Guarded, PriceGuard
 from workers.roles import Closed, Last, Run
 from workers.signals import SymbolSignals
 
@@ -32,10 +34,11 @@ class Place(Struct, frozen=True, array_like=True):
 
 
 class Waiting(Struct, frozen=True, array_like=True):
-    """What is kept of a symbol whose roles wait for a missing trade."""
+    """What is kept of a symbol whose roles wait for a trade: a missing one, or one that confirms a price."""
 
     order: Order
     place: Place
+    guard: Guarded = Guarded()
 
 
 class News(NamedTuple):
@@ -57,6 +60,7 @@ class SymbolRoles:
         *,
         order: IdOrder,
         place: Place,
+        guard: PriceGuard,
         averages: SymbolAverages | None,
         signals: SymbolSignals | None,
         alerts: SymbolAlerts | None,
@@ -67,12 +71,14 @@ class SymbolRoles:
         Args:
             order: up to which trade the roles have been fed.
             place: how far they have come there.
+            guard: which prices they are told of.
             averages: of closed candles.
             signals: of the strategies.
             alerts: of the users.
             bot: the paper bot.
         """
         self._order = order
+        self._guard = guard
         self._candles = OpenCandles(place.candles, minute_us=minute_of(place.time_us))
         self._time_us = place.time_us
         self._clock_us = place.clock_us
@@ -95,9 +101,13 @@ class SymbolRoles:
 
     @property
     def waiting(self) -> Waiting | None:
-        """What to keep while the roles wait for a missing trade; None while they don't."""
-        order = self._order.kept
-        return Waiting(order, self.place) if order else None
+        """What to keep while the roles wait for a trade; None while they don't."""
+        order = self._order.kept or (self._order.idle if self._guard.busy else None)
+        return Waiting(order, self.place, self._guard.kept) if order else None
+
+    def take_outliers(self) -> list[Outlier]:
+        """Return the prices found to be far from all others, or confirmed, since the last call."""
+        return self._guard.take_outliers()
 
     @property
     def place(self) -> Place:
@@ -130,7 +140,7 @@ class SymbolRoles:
     def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
         """Take the venue's time, before which all trades have come but missing ones."""
         self._clock_us = max(self._clock_us, time_us)
-        self._release(ledger, now_ms)
+        self._release(ledger, now_ms, clock=True)
 
     def judge(self, low: int, high: int, ledger: Ledger, now_ms: int, *, given_up: bool) -> None:
         """Take what has been learnt of missing ids: that they won't come, or never were."""
@@ -138,9 +148,9 @@ class SymbolRoles:
             self._order.give_up(low, high)
         self._release(ledger, now_ms)
 
-    def _release(self, ledger: Ledger, now_ms: int) -> None:
+    def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
         if self._order.waiting:
-            handed = self._order.release(ledger, now_ms)
+            handed = self._order.release(ledger, now_ms, clock=clock)
             self._feed(handed, fold_runs(handed))
         self._catch_up()
 
@@ -155,8 +165,21 @@ class SymbolRoles:
         start = 0
         for candle in runs:
             end = start + candle.trade_count
-            self._run(Run(trades if end - start == len(trades) else trades[start:end], candle))
+            run = Run(trades if end - start == len(trades) else trades[start:end], candle)
+            if self._guard.passes(candle, run.trades[-1]):
+                self._run(run)
+            else:
+                self._feed_guarded(run.trades)
             start = end
+
+    def _feed_guarded(self, trades: Sequence[Trade]) -> None:
+        """Tell the roles of trades but those whose price no other has confirmed."""
+        start, told = 0, self._guard.judge(trades)
+        for candle in fold_runs(told):
+            end = start + candle.trade_count
+            self._run(Run(told[start:end], candle))
+            start = end
+        self._merge_withheld()
 
     def _run(self, run: Run) -> None:
         last_us = run.candle.last_event_time_us
@@ -177,6 +200,12 @@ class SymbolRoles:
         self._time_us = time_us
         for closed_us, candles in self._candles.close_until(minute_of(time_us)):
             self._close(closed_us, candles)
+        self._merge_withheld()
+
+    def _merge_withheld(self) -> None:
+        """Merge trades that the roles are not told of, once their minute has closed, as if they were late."""
+        for run in fold_runs(self._guard.take_withheld(minute_of(self._time_us))):
+            self._merge(run)
 
     def _close(self, time_us: int, candles: list[Candle]) -> None:
         averages: list[Average] = []

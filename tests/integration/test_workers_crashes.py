@@ -94,9 +94,10 @@ class Market:
             fields = kind()
             if fields:
                 yield f"{self.now_us // 1000}-{self.sequence}", fields
-        self.now_us += 11 * SECOND_US  # whoever waits does so no longer
-        clock = wire.Clock("binance", SYMBOLS, self.now_us)
-        yield f"{self.now_us // 1000}-0", {wire.CLOCK: wire.encode_clock(clock)}
+        for _ in range(4):  # whoever waits does so no longer
+            self.now_us += 4 * SECOND_US
+            clock = wire.Clock("binance", SYMBOLS, self.now_us)
+            yield f"{self.now_us // 1000}-0", {wire.CLOCK: wire.encode_clock(clock)}
 
     def trades(self) -> Fields:
         rng = self.rng
@@ -176,7 +177,7 @@ class Market:
         rng = self.rng
         symbol = rng.choice(SYMBOLS)
         batch = [self.trade(symbol) for _ in range(rng.choice([1, 2, 8]))]
-        kind = rng.choice(["id", "time", "zero", "jump", "anew"])
+        kind = rng.choice(["id", "time", "zero", "jump", "anew", "price", "price"])
         place = rng.randrange(len(batch))
         if kind == "id":
             batch.insert(place, replace(batch[place], trade_id=rng.choice([10**6, 10**7, 9 * 10**18])))
@@ -185,6 +186,10 @@ class Market:
             batch[place] = replace(batch[place], event_time_us=self.now_us + ahead_us)
         elif kind == "zero":
             batch[place] = replace(batch[place], **{rng.choice(["price", "size"]): "0.00"})
+        elif kind == "price":
+            price = rng.choice(["1000000.5", "0.25"])
+            for at in range(place, min(len(batch), place + rng.choice([1, 1, 1, 2]))):
+                batch[at] = replace(batch[at], price=price)
         elif symbol != UNNUMBERED:
             self.missing = [it for it in self.missing if it[1].symbol != symbol]
             self.ids[symbol] = 0 if kind == "anew" else self.ids[symbol] + 100_000
@@ -277,6 +282,7 @@ TABLES = {
     "ledger": "symbol, first_trade_id, last_trade_id, missing, void",
     "waiting": "*",
     "suspects": "*",
+    "outliers": "symbol, trade_id, price, last_price, confirmed",
     "series": "venue, symbol, first_trade_id, id_offset, first_event_time",
     "averages": "*",
     "statistics": "*",

@@ -1,9 +1,12 @@
 """One wrong trade harms nothing but itself: what follows is stored, and roles are told of it at once."""
 
+from decimal import Decimal
+
 import pytest
 from msgspec.structs import replace
 from working import MINUTE_US, START_US, trade
 
+from db.outliers import Outlier
 from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.market import Gap, Trade
@@ -41,6 +44,7 @@ class Worker:
         self.stored: list[int] = []
         self.prices: list[int] = []
         self.rejections: list[Rejection] = []
+        self.outliers: list[Outlier] = []
 
     def take(self, *trades: Trade, field: bytes = wire.TRADES, at_us: int = 0) -> None:
         self.entry({field: wire.encode_trades(trades)}, at_us or max(it.ingest_time_us for it in trades))
@@ -56,6 +60,7 @@ class Worker:
             self.prices += [it.trade_id for it in update.prices]
         self.rejections += self.maker.take_rejections()
         self.batch = self.maker.take_batch()
+        self.outliers += self.batch.outliers
         self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
         self.told += [signal.trade_id for signal in self.batch.told.signals]
 
@@ -275,3 +280,44 @@ def test_numbers_written_otherwise_are_no_contradiction() -> None:
     worker.take(second(1, price="10.5", size="1"))
     assert worker.rejections == []
     assert worker.batch.duplicates == 1
+
+
+@pytest.mark.parametrize("absurd", ["10500", "0.0105", "99999999", "0.00000001"])
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("field", [wire.TRADES, wire.UNNUMBERED])
+def test_roles_are_not_told_of_an_absurd_price(absurd: str, together: bool, field: bytes) -> None:
+    worker = Worker()
+    trades = [second(number) for number in range(1, 10)]
+    trades.insert(4, trade(5, at_us=trades[4].event_time_us, price=absurd))
+    trades = [replace(it, trade_id=place) for place, it in enumerate(trades, 1)]
+    for batch in [trades] if together else [[it] for it in trades]:
+        worker.take(*batch, field=field)
+    assert worker.stored == list(range(1, 11))
+    assert worker.told == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert (5 in worker.prices) is False
+    assert [(it.trade.trade_id, it.confirmed) for it in worker.outliers] == [(5, False)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_absurd_price_is_told_once_the_next_trade_confirms_it(together: bool) -> None:
+    worker = Worker()
+    trades = [second(1), *[second(number, price="0.001") for number in range(2, 6)]]
+    for batch in [trades] if together else [[it] for it in trades]:
+        worker.take(*batch)
+    assert worker.told == [1, 2, 3, 4, 5]
+    assert worker.prices[-1] == 5
+    assert [(it.trade.trade_id, it.confirmed) for it in worker.outliers] == [(2, False), (2, True)]
+
+
+def test_absurd_prices_that_do_not_confirm_one_another_are_not_told() -> None:
+    worker = Worker()
+    prices = ["10.5", "10500000", "0.00001", "10.5", "20000", "11"]
+    worker.take(*[second(number, price=price) for number, price in enumerate(prices)])
+    assert worker.told == [0, 3, 5]
+
+
+def test_candles_hold_absurd_prices() -> None:
+    worker = Worker()
+    worker.take(second(1), second(2, price="99999"))
+    (minute,) = [it for it in worker.batch.candles if it.interval == "1m" and it.open_time_us == START_US]
+    assert (minute.high, minute.close, minute.trade_count) == (Decimal(99999), Decimal(99999), 2)

@@ -2,12 +2,13 @@ import random
 import time
 from collections.abc import Sequence
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 from working import trade
 
 from tickplant.market import Trade
-from workers.id_order import MOST_HELD, IdOrder
+from workers.id_order import MOST_HELD, IdOrder, Order
 from workers.ledger import Ledger
 
 WAIT_MS = 10_000
@@ -22,7 +23,7 @@ class Symbol:
 
     def __init__(self, wait_ms: int = WAIT_MS) -> None:
         self.ledger = Ledger.empty()
-        self.order = IdOrder(None, wait_ms=wait_ms)
+        self.order = IdOrder(None, wait_ms=wait_ms, most_step_ms=10**9)
 
     def push(self, *ids: int, now_ms: int = 0) -> list[int]:
         new = [it for it in trades_of(*ids) if self.ledger.admit(it.trade_id)]
@@ -96,6 +97,7 @@ def test_what_waits_is_kept_and_goes_on_where_it_was() -> None:
     symbol.order = IdOrder.resume(kept, trades_of(9, 6, 3), wait_ms=WAIT_MS)
     assert symbol.order.take_new_gaps() == []
     assert symbol.push(2, now_ms=1) == [2, 3, 6]
+    assert symbol.release(WAIT_MS // 2) == []
     assert symbol.release(WAIT_MS) == [9]
     assert symbol.order.kept is None
 
@@ -152,3 +154,41 @@ def test_however_trades_arrive_they_are_handed_on_once_and_in_order(seed: int, c
         handed += symbol.push(*arrival[:size])
         arrival = arrival[size:]
     assert handed == list(range(1, count + 2))
+
+
+def test_what_was_kept_with_times_of_entries_is_waited_for_anew() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3)
+    kept = Order(1, 0, [(2, 1_700_000_000_000)], [])
+    symbol.order = IdOrder.resume(kept, trades_of(3), wait_ms=WAIT_MS)
+    assert symbol.release(1_700_000_009_000) == []
+    for second in range(1, 10):
+        assert symbol.release(1_700_000_009_000 + second * 1000) == []
+    assert symbol.release(1_700_000_019_000) == [3]
+
+
+@given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([0, 3_600_000, 60_000, 7_000]))
+def test_a_wait_ends_in_time_whatever_the_clock_of_redis_does(seed: int, when: int, step_ms: int) -> None:
+    """It steps forwards and back, so that entry ids stand still; a new owner measures the same."""
+    rng = random.Random(seed)
+    symbol, again = Symbol(), Symbol()
+    for it in (symbol, again):
+        it.order = IdOrder(None, wait_ms=WAIT_MS)
+        it.push(1, 3, now_ms=0)
+    last_ms = 0
+    for half_second in range(1, 60):
+        ahead_ms = step_ms if half_second == when else 0
+        last_ms = max(last_ms, half_second * 500 + ahead_ms)  # as Redis gives ids
+        clock = half_second % 2 == 0
+        released = ids_of(symbol.order.release(symbol.ledger, last_ms, clock=clock))
+        if rng.random() < 0.3 and (kept := again.order.kept) is not None:
+            again.order = IdOrder.resume(
+                msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=Order),
+                trades_of(3),
+                wait_ms=WAIT_MS,
+            )
+        assert ids_of(again.order.release(again.ledger, last_ms, clock=clock)) == released
+        if released:
+            break
+    assert released == [3]
+    assert WAIT_MS / 2 <= half_second * 500 <= WAIT_MS + 1_500

@@ -12,6 +12,7 @@ from tickplant.market import fold_runs
 from workers.alerts.symbol import SymbolAlerts
 from workers.id_order import IdOrder
 from workers.ledger import Ledger
+from workers.price_guard import PriceGuard
 from workers.symbol_roles import Place, SymbolRoles, Waiting
 
 WAIT_MS = 10_000
@@ -29,7 +30,7 @@ class Symbol:
     def make(self, order: IdOrder, place: Place) -> None:
         alerts = SymbolAlerts([GAPS, SILENCE], (), place.last_us)
         self.roles = SymbolRoles(
-            order=order, place=place, averages=None, signals=None, alerts=alerts, bot=None
+            order=order, place=place, guard=PriceGuard(), averages=None, signals=None, alerts=alerts, bot=None
         )
 
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:

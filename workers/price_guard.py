@@ -1,0 +1,104 @@
+"""Prices that strategies, alerts and the bot are not told of until the next trade confirms them. Pure.
+
+A trade at a thousand times the last price, or a thousandth, is mostly a mistake; where it is not (a split, a
+redenomination), the next trade is near it. Candles hold such trades like any other.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from msgspec import Struct
+
+from db.outliers import Outlier
+from tickplant.market import EXACT, Candle, Trade
+
+_FACTOR: Final = Decimal(1_000)
+_multiply = EXACT.multiply
+
+
+class Guarded(Struct, frozen=True, array_like=True):
+    """What is kept of a guard."""
+
+    last: str | None = None
+    """The last price that was told."""
+    pending: Trade | None = None
+    """An outlier that waits for the next trade."""
+    withheld: list[Trade] = []
+    """Outliers that were not confirmed, as long as their candle of a minute is open."""
+
+
+class PriceGuard:
+    """One symbol's: takes trades in order of id."""
+
+    __slots__ = ("_last", "_outliers", "_pending", "_withheld")
+
+    def __init__(self, kept: Guarded | None = None) -> None:
+        """Begin with what was kept."""
+        kept = kept or Guarded()
+        self._last = Decimal(kept.last) if kept.last is not None else None
+        self._pending = kept.pending
+        self._withheld = list(kept.withheld)
+        self._outliers: list[Outlier] = []
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to keep than the last price."""
+        return self._pending is not None or bool(self._withheld)
+
+    @property
+    def kept(self) -> Guarded:
+        """What to keep."""
+        return Guarded(None if self._last is None else f"{self._last:f}", self._pending, list(self._withheld))
+
+    def passes(self, run: Candle, last: Trade) -> bool:
+        """Say in little time whether all trades of a run are to be told, and note its last one."""
+        if self._last is None or self._pending is not None:
+            return False
+        if not (near(self._last, run.low) and near(self._last, run.high) and near(run.low, run.high)):
+            return False
+        self._last = Decimal(last.price)
+        return True
+
+    def judge(self, trades: Sequence[Trade]) -> list[Trade]:
+        """Return those to be told, an outlier before among them that is confirmed."""
+        told: list[Trade] = []
+        for trade in trades:
+            price, pending = Decimal(trade.price), self._pending
+            if self._last is None or near(self._last, price):
+                self._withhold()
+            elif pending is not None and near(Decimal(pending.price), price):
+                self._outliers.append(Outlier(pending, self._last, confirmed=True))
+                self._pending = None
+                told.append(pending)
+            else:
+                self._withhold()
+                self._pending = trade
+                self._outliers.append(Outlier(trade, self._last, confirmed=False))
+                continue
+            told.append(trade)
+            self._last = price
+        return told
+
+    def take_withheld(self, minute_us: int) -> list[Trade]:
+        """Return the outliers that were not confirmed and whose minute has ended, once each."""
+        if not self._withheld:
+            return []
+        ended = [trade for trade in self._withheld if trade.event_time_us < minute_us]
+        self._withheld = [trade for trade in self._withheld if trade.event_time_us >= minute_us]
+        return ended
+
+    def take_outliers(self) -> list[Outlier]:
+        """Return the outliers found or confirmed since the last call."""
+        outliers, self._outliers = self._outliers, []
+        return outliers
+
+    def _withhold(self) -> None:
+        if self._pending is not None:
+            self._withheld.append(self._pending)
+            self._pending = None
+
+
+def near(a: Decimal, b: Decimal) -> bool:
+    """Say whether neither of two prices is a thousand times the other."""
+    return b < _multiply(a, _FACTOR) and a < _multiply(b, _FACTOR)
