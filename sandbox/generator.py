@@ -7,11 +7,12 @@ the same price or a tick worse; prices wander and are drawn back, so that they s
 import math
 import random
 from bisect import bisect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
 from sandbox.binance.venue import KNOWN, Binance
+from sandbox.journal import MarketState
 from sandbox.tape import Tape
 from sandbox.venue import MadeTrade, ParsedFrame, Usual, Venue
 from tickplant.market import Side, SymbolId, Trade
@@ -53,6 +54,21 @@ class Market:
     def skip(self, count: int) -> None:
         """Leave out so many ids."""
         self._next_id += count
+
+    @property
+    def state(self) -> MarketState:
+        """Where it stands between two orders."""
+        return MarketState(self._ticks, self._next_id)
+
+    def unmake(self, count: int) -> None:
+        """Give the last ids back, of trades that were generated and not used."""
+        self._next_id -= count
+
+    def resume(self, state: MarketState, seed: str) -> None:
+        """Go on from where a market stood; what follows depends on the seed alone."""
+        self._ticks, self._next_id = state.ticks, state.next_id
+        self._selling = False
+        self._random = random.Random(f"{seed}:{self.symbol}").random  # noqa: S311  not for secrets
 
     def order(self, market: int) -> list[MadeTrade]:
         """Return the trades that the next taker's order makes.
@@ -105,6 +121,12 @@ class Flow:
         self.markets = [Market(venue, symbol, seed) for symbol in symbols]
         self._random = random.Random(seed).random  # noqa: S311  not for secrets
         self._shares = list(accumulate((rank + 3) ** -0.5 for rank in range(len(symbols))))
+
+    def resume(self, states: Mapping[str, MarketState], seed: str) -> None:
+        """Go on from where the markets stood; what follows depends on the seed alone."""
+        self._random = random.Random(seed).random  # noqa: S311  not for secrets
+        for market in self.markets:
+            market.resume(states.get(market.symbol, market.state), seed)
 
     def skip(self, count: float) -> None:
         """Leave out so many ids in all, of each market as many as it would have used."""

@@ -8,6 +8,7 @@ from sandbox.audience import Audience
 from sandbox.frames import View, encode_frame
 from sandbox.generator import START_US, Flow
 from sandbox.history import History, Past
+from sandbox.journal import Journal, Stretch
 from sandbox.source import Provenance, State, Status, SymbolStatus, SymbolTape
 from sandbox.venue import Fit, MadeTrade, Venue, streams_of
 from tickplant.market import SymbolId, Trade
@@ -19,6 +20,15 @@ _REMEMBERED: Final = 400_000
 """Trades of all symbols together that REST can tell of."""
 _AHEAD: Final = 1.25
 """How much faster the first ids rise with the clock than trades come: more than chance makes up for."""
+_STRETCH_S: Final = 10
+"""How long a stretch in the journal lasts."""
+_PAUSE_US: Final = 1_000_000
+"""A process that was kept from running for longer goes on in the present, rather than catching up."""
+JOURNALED: Final = _REMEMBERED // 4
+"""How many trades a journal has to keep."""
+
+_Order = tuple[int, SymbolId, list[MadeTrade]]
+"""When it is due, of which symbol, and its trades."""
 
 
 class _Market:
@@ -33,10 +43,9 @@ class _Market:
         self._remembered = remembered
 
     def note(self, made: MadeTrade, time_us: int) -> None:
-        """Remember a trade that is being sent."""
+        """Remember a trade that happens."""
         self.history.append(made.trade_id, time_us, made.price, made.side)
         self._rows.append(made)
-        self.sent += 1
         if len(self._rows) >= 2 * self._remembered:
             self.history.trim(self._remembered)
             del self._rows[: self._remembered]
@@ -57,6 +66,8 @@ class Live:
             those of an earlier start with the same symbols and rate, as if trading had gone on meanwhile.
         hold: wait until each symbol has a listener.
         clock_us: the venue's time.
+        journal: where an earlier start has left its markets: they go on with the next id at the last price,
+            and REST tells of their past. None: nothing is kept.
     """
 
     def __init__(
@@ -68,20 +79,25 @@ class Live:
         seed: int,
         clock_us: Callable[[], int],
         hold: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         flow = Flow(venue, symbols, seed)
         flow.skip(max(0, clock_us() - START_US) / 1e6 * rate * _AHEAD)
         self.venue = venue
-        self._orders = flow.orders()
         share = max(1000, _REMEMBERED // 2 // len(symbols))
         self._markets = [
             _Market(SymbolId(venue.name, market.symbol), share, (market.price_decimals, market.size_decimals))
             for market in flow.markets
         ]
-        self._rest: list[MadeTrade] = []
         self._by_symbol = {market.id: market for market in self._markets}
+        self._symbols = tuple(symbols)
         self._rate = rate
+        self._seed = seed
         self._hold = hold
+        self._journal = journal
+        self._states = {market.symbol: market.state for market in flow.markets}
+        self._end_us = 0
+        """When the last stretch has ended."""
         self._state: State = "waiting"
         self.now_us = clock_us
 
@@ -116,40 +132,113 @@ class Live:
 
     async def run(self, audience: Audience) -> None:
         """Trade, without end."""
+        remembered_us = self.now_us()
+        stretch = await self._remember(remembered_us)
         if self._hold:
             await audience.until(lambda: audience.hears(streams_of(self.venue, self.symbols)))
         self._state = "playing"
-        clock_s = asyncio.get_running_loop().time
-        started_s, sent = clock_s(), 0
+        if stretch is not None:
+            await self._play(audience, stretch, after_us=remembered_us)
         while True:
-            count = min(int((clock_s() - started_s) * self._rate) - sent, _MAX_BURST)
-            if count > 0:
-                sent += count
-                self._trade(audience, count)
-                audience.drop_laggards()
-            next_s = (sent + 1) / self._rate - (clock_s() - started_s)
-            await asyncio.sleep(max(_TICK_S, next_s))
+            await self._play(audience, self._begin())
 
-    def _trade(self, audience: Audience, count: int) -> None:
-        """Make so many trades, and send each order's as the venue does: in one frame, or in one each."""
-        time_us = self.now_us()
+    async def _remember(self, now_us: int) -> Stretch | None:
+        """Generate the trades of an earlier start again that were due by now: the past of the markets.
+
+        Returns:
+            The last stretch, if some of its trades are still to come.
+        """
+        for stretch in self._journal.read() if self._journal is not None else ():
+            for due_us, symbol, order in self._orders(stretch):
+                if due_us > now_us >= stretch.start_us:
+                    return stretch
+                self._note(symbol, order, due_us)
+            if stretch.start_us > now_us:
+                self._end_us = 0  # the clock went back: don't wait for that time to come again
+            await asyncio.sleep(0)
+        return None
+
+    def _begin(self) -> Stretch:
+        """Begin the next stretch, where the last one has ended or, after a pause, now."""
+        now_us = self.now_us()
+        start_us = self._end_us if now_us - self._end_us < _PAUSE_US else now_us
+        endless = self._journal is None
+        stretch = Stretch(
+            seed=str(self._seed) if endless else f"{self._seed}:{start_us}",
+            symbols=self._symbols,
+            rate=self._rate,
+            start_us=start_us,
+            count=None if endless else max(1, int(self._rate * _STRETCH_S)),
+            markets=dict(self._states),
+        )
+        if self._journal is not None:
+            self._journal.begin(stretch)
+        return stretch
+
+    def _orders(self, stretch: Stretch) -> Iterator[_Order]:
+        """Yield a stretch's orders with the times at which they are due; at the end note where it has led."""
+        flow = Flow(self.venue, stretch.symbols, self._seed)
+        flow.resume(stretch.markets, stretch.seed)
+        number = 0
+        for order in flow.orders():
+            due_us = stretch.due_us(number)
+            taken = order if stretch.count is None else order[: stretch.count - number]
+            if taken:
+                yield due_us, SymbolId(self.venue.name, stretch.symbols[order[0].market]), taken
+            number += len(taken)
+            if number == stretch.count:
+                # Of an order that was cut short, the other trades never were.
+                flow.markets[order[0].market].unmake(len(order) - len(taken))
+                break
+        self._end_us = stretch.end_us
+        self._states |= stretch.markets
+        self._states |= {market.symbol: market.state for market in flow.markets}
+
+    async def _play(self, audience: Audience, stretch: Stretch, *, after_us: int = 0) -> None:
+        """Send the trades of a stretch when they are due, but for those that were due up to some time."""
+        loop_s = asyncio.get_running_loop().time
+        base_us, base_s = self.now_us(), loop_s()
+        sent, together = 0, 0
+        orders: list[_Order] = []
+        try:
+            for order in self._orders(stretch):
+                due_us, _, trades = order
+                if due_us > after_us:
+                    ahead_s = (due_us - base_us) / 1e6 - (loop_s() - base_s)
+                    if ahead_s > 0 or together >= _MAX_BURST:
+                        self._send(audience, orders)
+                        orders, together = [], 0
+                        await asyncio.sleep(max(_TICK_S, ahead_s))
+                    orders.append(order)
+                    together += len(trades)
+                sent += len(trades)
+            self._send(audience, orders)
+        except asyncio.CancelledError:
+            if self._journal is not None:
+                self._journal.end(sent)
+            raise
+
+    def _send(self, audience: Audience, orders: Sequence[_Order]) -> None:
+        """Send each order's trades as the venue does: in one frame, or in one each."""
         frames: list[tuple[str, bytes]] = []
-        for order in self._take(count):
-            market = self._markets[order[0].market]
-            for made in order:
-                market.note(made, time_us)
-            stream = self.venue.stream_of(market.id.symbol)
-            frames += [(stream, text) for text in self.venue.encode_order(market.id.symbol, order, time_us)]
+        for due_us, symbol, order in orders:
+            market = self._by_symbol.get(symbol)
+            if market is not None:
+                self._note(symbol, order, due_us)
+                market.sent += len(order)
+                stream = self.venue.stream_of(symbol.symbol)
+                texts = self.venue.encode_order(symbol.symbol, order, due_us)
+                frames += [(stream, text) for text in texts]
         for view in audience.groups:
             audience.send(view, b"".join(self._encode(frames, view)))
+        audience.drop_laggards()
 
-    def _take(self, count: int) -> Iterator[list[MadeTrade]]:
-        """Yield orders with so many trades in all; what one has more comes first the next time."""
-        while count > 0:
-            order = self._rest or next(self._orders)
-            self._rest = order[count:]
-            yield order[:count]
-            count -= len(order)
+    def _note(self, symbol: SymbolId, order: Sequence[MadeTrade], due_us: int) -> None:
+        """Remember trades that have happened."""
+        market = self._by_symbol.get(symbol)
+        if market is not None:  # else it was traded by an earlier start only
+            for made in order:
+                market.note(made, due_us)
 
     def _encode(self, frames: list[tuple[str, bytes]], view: View) -> Iterator[bytes]:
         fits: dict[str, Fit] = {}

@@ -188,7 +188,10 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     plan = Plan(
         settings=settings,
         data=folder / "synthetic",
-        sandbox=_sandbox(["--symbols", *map(str, settings.symbols)], settings.log_level),
+        sandbox=_sandbox(
+            ["--symbols", *map(str, settings.symbols), "--state", str(folder / "synthetic" / "markets")],
+            settings.log_level,
+        ),
         source="synthetic",
         log_level=settings.log_level,
     )

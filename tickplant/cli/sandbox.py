@@ -83,6 +83,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="generated trades a second, all symbols together (50)",
     )
     parser.add_argument("--seed", type=int, help="what is generated follows from it (1)")
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="DIR",
+        help="keep generated markets here: after any end, the next start goes on with their ids and prices,"
+        " and REST tells of their past",
+    )
     parser.add_argument("--count", type=_positive, metavar="N", help="generate a tape of so many trades")
     trouble.add_arguments(parser)
 
@@ -159,6 +166,8 @@ def _check(args: Namespace) -> None:
                 f"--{name.replace('_', '-')} says how to generate trades, --capture plays recorded ones:"
                 " leave out one of the two"
             )
+    if args.state and (args.capture or args.count):
+        raise FatalError("--state is for markets without end: leave out --capture and --count")
     if args.all_frames and not args.capture:
         raise FatalError("--all-frames needs --capture")
     if args.speed is not None and not (args.capture or args.count):

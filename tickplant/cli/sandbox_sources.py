@@ -88,11 +88,21 @@ def _make_tapes(args: Namespace) -> "Iterator[Tape]":
 
 
 def _open_markets(args: Namespace) -> "Iterator[Source]":
-    from sandbox.live import Live
+    from sandbox.journal import Journal
+    from sandbox.live import JOURNALED, Live
     from tickplant.clock import now_us
 
     for venue, symbols, rate, _ in _shares(args):
-        yield Live(venue, symbols, rate=rate, seed=_seed(args), hold=args.hold is not None, clock_us=now_us)
+        journal = Journal(args.state / f"{venue.name}.jsonl", kept=JOURNALED) if args.state else None
+        yield Live(
+            venue,
+            symbols,
+            rate=rate,
+            seed=_seed(args),
+            hold=args.hold is not None,
+            clock_us=now_us,
+            journal=journal,
+        )
 
 
 def _shares(args: Namespace) -> Iterator[_Share]:
