@@ -3,7 +3,7 @@
 Passwords are made up once and kept, in files of volumes that only those services mount that need them:
 never in the image, in a variable or in an argument. Where trades come from and where they go is written anew
 each time: while the sandbox runs, from there, into a database and a part of Redis of their own, so that
-made-up trades never mix with real ones.
+synthetic trades never mix with real ones.
 """
 
 import logging
@@ -87,4 +87,4 @@ if __name__ == "__main__":
     demo = sandbox_answers()
     prepare(ROOT, demo=demo)
     set_up_logs("info", "json")
-    _log.info("trades are the sandbox's, made up" if demo else "trades are the venues'")
+    _log.info("trades are the sandbox's, synthetic" if demo else "trades are the venues'")

@@ -252,3 +252,15 @@ def test_a_file_that_is_named_twice_is_played_once(tmp_path: Path) -> None:
         '{"e":"trade","E":1700000000000,"s":"A","t":1,"p":"1","q":"1","T":1700000000000,"m":true}\n'
     )
     assert [found for found, _ in find_captures([path, tmp_path, tmp_path / "." / "a.ndjson"])] == [path]
+
+
+def test_the_repositorys_own_capture_holds_whole_synthetic_trades() -> None:
+    problems: list[Problem] = []
+    folder = Path(__file__).parents[2] / "docs" / "captures"
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 200_000
+    found = list(read_trades([folder], problems.append))
+    assert problems == []
+    assert len(found) == 3_000
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        ids = [trade.trade_id for trade in found if trade.symbol == symbol]
+        assert ids == list(range(ids[0], ids[0] + len(ids)))

@@ -1,4 +1,4 @@
-"""Where the trades of `tickplant sandbox` come from: captures, made-up tapes, or markets without end."""
+"""Where the trades of `tickplant sandbox` come from: captures, generated tapes, or markets without end."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ _SHOWN_PROBLEMS: Final = 20
 
 
 class _Share(NamedTuple):
-    """What is to be made up for one venue."""
+    """What is to be generated for one venue."""
 
     venue: "Venue"
     symbols: list[str]
@@ -106,7 +106,7 @@ def _open_markets(args: Namespace) -> "Iterator[Source]":
 
 
 def _shares(args: Namespace) -> Iterator[_Share]:
-    """Yield what is to be made up, the rate and the count shared out by the number of symbols."""
+    """Yield what is to be generated, the rate and the count shared out by the number of symbols."""
     from sandbox.venues import VENUES
 
     grouped = _symbols(args)
@@ -119,7 +119,7 @@ def _shares(args: Namespace) -> Iterator[_Share]:
 
 
 def _symbols(args: Namespace) -> dict[str, list[str]]:
-    """Return the symbols that are to be made up, by venue."""
+    """Return the symbols that are to be generated, by venue."""
     from sandbox.generator import name_symbols
     from sandbox.venues import VENUES
     from tickplant.market import SymbolId
