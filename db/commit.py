@@ -15,6 +15,7 @@ from db.leases import Lease, smallest_entry_id
 from db.outliers import Outlier, write_outliers
 from db.pool import transaction
 from db.times import time_of, us_of
+from db.unstorable import refusing_rows
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import MIRROR_ROLES
@@ -119,8 +120,9 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
 
     Raises:
         LeaseLostError: another owner has taken the partition; nothing was written.
+        UnstorableError: the database refuses rows for what they hold; nothing was written.
     """
-    async with transaction(pool) as connection:
+    async with refusing_rows(), transaction(pool) as connection:
         if batch.trade_rows:
             await connection.copy_to_table(
                 "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"

@@ -36,3 +36,7 @@ class MixedSourcesError(FatalError):
 
 class LeaseLostError(TickplantError):
     """Another owner holds the partition now; whatever is in memory is void."""
+
+
+class UnstorableError(TickplantError):
+    """The database refuses rows for what they hold; nothing of their transaction was written."""

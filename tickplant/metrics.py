@@ -93,6 +93,11 @@ WORKER_REJECTED = Counter(
 WORKER_OUTLIERS = Counter(
     "tickplant_worker_outlier_trades", "Trades at a thousand times the price before, or a thousandth"
 )
+WORKER_UNSTORABLE = Counter(
+    "tickplant_worker_unstorable_trades",
+    "Trades that the database refuses for what they hold, put aside as dead letters",
+    ["role"],
+)
 WORKER_POISON = Counter(
     "tickplant_worker_poison_entries", "Stream entries put aside as dead letters", ["role"]
 )

@@ -22,6 +22,7 @@ from workers.admission import AHEAD_US, Admission, Doubts
 from workers.changes import check_change
 from workers.ledger import Ledger
 from workers.partition_roles import PartitionRoles
+from workers.ranges import Ranges
 from workers.rejections import RejectedTrade, Rejection, Rejections
 from workers.strategies.runner import StrategyFailure
 from workers.symbol import SymbolState
@@ -95,6 +96,11 @@ class CandleMaker:
     def closing(self) -> bool:
         """Whether candles may have closed, or something is to be told, so that a commit should not wait."""
         return self._roles.urgent or any(state.settle for state in self._touched)
+
+    def missing_of(self, symbol: SymbolId) -> Ranges | None:
+        """Return the ids that a symbol's ledger misses; None for a symbol that has none."""
+        state = self._states.get(symbol)
+        return None if state is None else state.ledger.missing
 
     def absorb(self, entry_id: str, fields: Fields, *, published: str) -> None:
         """Take one stream entry, entirely or not at all.

@@ -16,11 +16,13 @@ from db.pool import Pool
 from db.provenance import claim_source
 from db.signals import read_signals_of_entry
 from tickplant import metrics
-from tickplant.errors import PoisonError
+from tickplant.errors import PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
+from workers.apart import Apart, tell_missing
 from workers.candles import CandleMaker
+from workers.isolation import Fields, Isolation
 from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_streams import PartitionStreams, later
@@ -76,6 +78,7 @@ class Partition:
         self._committed = lease.entry_id
         self._absorbed = self._resumed = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
+        self._isolation = Isolation()
         self._metrics = PartitionMetrics(lease, [strategy.name for strategy in roles.strategies])
         self._clock = asyncio.get_running_loop().time
         self._first_pending_s = 0.0
@@ -97,16 +100,48 @@ class Partition:
         try:
             maker = await self._load()
             await self._repeat(maker, told=taken.told == self._lease.entry_id)
-            while not stop.is_set():
-                await self._step(maker)
-            await self._finish(maker)
+            while not await self._work(maker, stop):
+                maker = await self._store_apart()
         finally:
             if self._commit is not None:
                 # Left to end, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
             self._metrics.forget()
 
+    async def _work(self, maker: CandleMaker, stop: asyncio.Event) -> bool:
+        """Work until `stop` is set; return False where rows were refused for what they hold."""
+        try:
+            while not stop.is_set():
+                await self._step(maker)
+            await self._finish(maker)
+        except UnstorableError as error:
+            _log.warning(
+                "partition %d: rows are refused, so entries after %s are stored one by one: %s",
+                *(self._lease.partition, self._committed, error),
+            )
+            self._commit = None
+            update = maker.take_live(candles=False)
+            if update is not None:
+                await self._streams.publish(update, self._absorbed)
+            self._resumed = later(self._resumed, self._absorbed)
+            return False
+        return True
+
+    async def _store_apart(self) -> CandleMaker:
+        """Store again what was refused; return what is in memory then."""
+        apart = Apart(
+            pool=self._pool,
+            streams=self._streams,
+            isolation=self._isolation,
+            load=self._load,
+            write=self._write,
+            committed=lambda: self._committed,
+            clock=self._clock,
+        )
+        return await apart.store(self._absorbed)
+
     async def _load(self) -> CandleMaker:
+        self._isolation.begin_anew()
         partition = self._lease.partition
         ledger = await read_ledger(self._pool, partition)
         self._metrics.symbols.note_ledger(ledger)
@@ -153,6 +188,7 @@ class Partition:
             if self._clock() - began_s >= _LONG_S:
                 await self._pause(maker)
                 began_s = self._clock()
+            fields = await self._without_unstorable(entry_id, fields)
             try:
                 maker.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
@@ -162,6 +198,7 @@ class Partition:
                 )
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
             await self._keep_rejections(maker.take_rejections())
+            tell_missing(maker, entry_id, self._isolation)
             self._absorbed = entry_id
         if self._commit is not None and self._commit.done():
             self._commit.result()
@@ -188,6 +225,13 @@ class Partition:
             self._metrics.note_rejections(new)
             _log.warning("%d trades rejected, kept as dead letters; the first: %s", len(new), new[0].reason)
             await self._streams.keep_rejections(new)
+
+    async def _without_unstorable(self, entry_id: str, fields: Fields) -> Fields:
+        """Put aside what an entry has of symbols whose trades are refused again and again."""
+        rest, aside = self._isolation.filter(fields, self._clock())
+        for reason, trades in aside:
+            await self._streams.keep_unstorable(entry_id, trades, reason)
+        return rest
 
     async def _pause(self, maker: CandleMaker) -> None:
         """Publish and store what there is before more is absorbed.

@@ -10,11 +10,11 @@ import msgspec
 from redis.exceptions import ResponseError
 
 from db.leases import Lease
-from tickplant import wire
+from tickplant import metrics, wire
 from tickplant.dead_letters import keep_dead_letter
 from tickplant.derived import signal_view
 from tickplant.errors import LeaseLostError
-from tickplant.market import Gap
+from tickplant.market import Gap, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
     GAPS,
@@ -111,6 +111,10 @@ _TOLD_ENTRIES: Final = 10_000
 """About how many signals, unified updates, and updates to be mirrored, a partition keeps for consumers."""
 
 
+_LETTER_TRADES: Final = 100
+"""So many trades fit into a dead letter whole."""
+
+
 class Taken(NamedTuple):
     """How far former owners have come in telling others."""
 
@@ -134,18 +138,29 @@ class PartitionStreams:
         self._trimmer = Trimmer(redis, lease)
         self._mean_bytes = 1_000.0
 
+    async def rewind(self, entry_id: str) -> None:
+        """Read on from after an entry, which is committed.
+
+        Raises:
+            LeaseLostError: a later owner has taken the partition.
+        """
+        await self._take(entry_id)
+        self._trimmer = Trimmer(self._redis, self._lease)
+
     async def take(self) -> Taken:
         """Become the owner in Redis, too.
 
         Raises:
             LeaseLostError: a later owner was here first.
         """
+        return await self._take(self._lease.entry_id)
+
+    async def _take(self, entry_id: str) -> Taken:
         take: Any = self._redis.register_script(_TAKE)
         prefix = group_name(self._lease.role, 0)[:-1]
         try:
             reached = await take(
-                keys=[self._owner, self._stream],
-                args=[self._lease.epoch, self._group, self._lease.entry_id, prefix],
+                keys=[self._owner, self._stream], args=[self._lease.epoch, self._group, entry_id, prefix]
             )
         except ResponseError as error:
             raise _fenced(error) from error
@@ -277,6 +292,13 @@ class PartitionStreams:
                 payload={b"payload." + wire.TRADES: it.payload},
             )
         await pipeline.execute()
+
+    async def keep_unstorable(self, entry_id: str, trades: Sequence[Trade], reason: str) -> None:
+        """Keep trades of an entry that the database refuses, for inspection."""
+        metrics.WORKER_UNSTORABLE.labels(self._lease.role).inc(len(trades))
+        for start in range(0, len(trades), _LETTER_TRADES):
+            payload = wire.encode_trades(trades[start : start + _LETTER_TRADES])
+            await self.keep_dead_letter((entry_id, {wire.TRADES: payload}), f"not storable: {reason}")
 
     async def keep_failure(self, failure: StrategyFailure) -> None:
         """Keep what a strategy that went wrong said, for inspection."""
