@@ -321,7 +321,7 @@ def _parse(name: str, kind: Any, text: str) -> Any:
     if name == "api_origins":
         return tuple(words)
     if name in ("data", "kafka_properties"):
-        return Path(text).expanduser()
+        return _parse_path(text)
     if name.endswith("_url"):
         return _parse_url(name, text)
     if kind is Amount:
@@ -332,6 +332,13 @@ def _parse(name: str, kind: Any, text: str) -> Any:
     if isinstance(value, float) and not isfinite(value):
         raise ValueError("expected a finite number")
     return value
+
+
+def _parse_path(text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # of a user that does not exist
+        raise ValueError(f"{error}; write the whole path") from error
 
 
 def _parse_intervals(words: list[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""`tickplant db status`, as a user runs it."""
+"""`tickplant db`, as a user runs it."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from working import until
 
 from db.migrate import migrate
 from db.policies import COLUMNSTORES, Keep
+from tickplant.embedded import PostgresServer
 from tickplant.redis_client import open_redis
 from tickplant.streams import trades_stream
 
@@ -135,3 +136,51 @@ async def test_chunks_their_ratio_and_failed_jobs_are_shown(
     assert (removal["failures"], removal["last_error"]) == (1, 'relation "expired" does not exist')
     code, output = await run()
     assert (code, "policy_compression\tcandles\t1:00:00\t" in output) == (0, True)
+
+
+def run_db(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run `tickplant db` with these settings and no others."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TICKPLANT_")}
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "tickplant", "db", *arguments],
+        env={**environment, **settings},
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_an_embedded_server_is_led_to_while_it_runs_and_started_for_psql(
+    server_folder: Path,
+) -> None:
+    folder = server_folder / "led to"
+    server = PostgresServer(folder / "postgres")
+    query = ("-tAc", "select 6 * 7, current_setting('port')")
+    await server.start()
+    try:
+        address = await asyncio.to_thread(run_db, "url", "--data", str(folder))
+        assert (address.stdout, address.stderr) == (f"{server.url}\n", "")
+        asked = await asyncio.to_thread(run_db, "psql", "--data", str(folder), *query)
+        assert asked.stdout == f"42|{server.port}\n", asked.stderr
+    finally:
+        await server.stop()
+    asked = await asyncio.to_thread(run_db, "psql", *query, TICKPLANT_DATA=str(folder))
+    assert asked.stdout == f"42|{server.port}\n", asked.stderr
+    assert not server.folder.is_locked()
+    address = await asyncio.to_thread(run_db, "url", "--data", str(folder))
+    assert address.returncode == 1
+    assert f"start them with `tickplant up --data {folder}`" in address.stderr
+
+
+def test_the_address_is_in_the_form_that_all_clients_take() -> None:
+    ended = run_db("url", TICKPLANT_DATABASE_URL="postgres://me:pass@host/market")
+    assert (ended.stdout, ended.stderr) == ("postgresql://me:pass@host/market\n", "")
+
+
+def test_psql_gets_its_arguments_and_its_exit_code_is_kept(database_url: str) -> None:
+    assert run_db("psql", "-tAc", "select 1", TICKPLANT_DATABASE_URL=database_url).stdout == "1\n"
+    assert (
+        run_db("psql", "-c", "select", "-c", "nonsense", TICKPLANT_DATABASE_URL=database_url).returncode == 1
+    )
+    assert run_db("status", "-c", "select 1", TICKPLANT_DATABASE_URL=database_url).returncode == 2

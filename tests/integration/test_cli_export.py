@@ -128,7 +128,7 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(database_url: str, 
 
 
 async def test_the_embedded_database_is_used_while_it_runs_and_started_while_not(server_folder: Path) -> None:
-    folder = server_folder / "exported"
+    folder = server_folder / "exported" / "live"
     server = PostgresServer(folder / "postgres", source=SOURCE)
     await server.start()
     try:
@@ -143,6 +143,8 @@ async def test_the_embedded_database_is_used_while_it_runs_and_started_while_not
     afterwards = await run_in(server_folder, "", *arguments)
     assert (meanwhile.returncode, meanwhile.stderr) == (afterwards.returncode, afterwards.stderr) == (0, "")
     assert meanwhile.stdout == afterwards.stdout
+    below = await run_in(server_folder, "", *arguments[:-1], str(folder.parent))
+    assert (below.stdout, below.stderr) == (afterwards.stdout, f"data: {folder}\n")
     assert meanwhile.stdout.count("\n") == len(random_trades(seed=1)) + 1
     assert not server.folder.is_locked()
 

@@ -68,7 +68,7 @@ def test_strategies_that_can_not_be_had_are_told_before_anything_starts(command:
 def test_a_role_without_servers_says_what_to_do(command: str, tmp_path: Path) -> None:
     ended = run(command, "--data", str(tmp_path))
     assert ended.returncode == 1
-    assert "TICKPLANT_REDIS_URL is not set, and no `tickplant up` runs on" in ended.stderr
+    assert f"no servers run on {tmp_path}: start them with `tickplant up --data {tmp_path}`" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 

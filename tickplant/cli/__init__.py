@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
-    "db": "say what lies in the database, what is done to it, and who works on what",
+    "db": "say what lies in the database and is done to it, and lead other clients to it",
     "doctor": "check settings and servers, and say how to mend what is wrong",
 }
 """Every command and what it does."""
@@ -61,7 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: None takes the process's own.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
-    args = _parser(words).parse_args(words)
+    parser = _parser(words)
+    args, rest = parser.parse_known_args(words)
+    args.rest = rest
+    if args.rest and not getattr(args, "takes_rest", False):
+        parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
     if getattr(args, "data", None):
         os.environ["TICKPLANT_DATA"] = args.data
     if args.command in _SERVICES and os.environ.get("TICKPLANT_LOG_FORMAT", "").strip() == "json":
@@ -69,6 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
+        if args.command not in ("sandbox", "doctor"):
+            from tickplant.cli.data import refuse_ignored_folder
+
+            refuse_ignored_folder(args)
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
     except KeyboardInterrupt:
         return 130

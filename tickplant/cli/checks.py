@@ -3,14 +3,15 @@
 import asyncio
 import platform
 import shutil
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Final, Literal
 
 from db.inspection import Inspection, inspect
+from tickplant.cli.data import folder_in_use, refuse_ignored_folder
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.redis_check import check_redis
 from tickplant.cli.roles import role_settings
-from tickplant.cli.servers import data_folder
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.embedded import PostgresServer
 from tickplant.embedded.binaries import OLDEST_POSTGRES
@@ -24,9 +25,10 @@ _FREE_BYTES: Final = 128 << 20
 _SCARCE_BYTES: Final = 2 << 30
 
 
-def check_settings() -> tuple[Settings | None, list[Finding]]:
+def check_settings(args: Namespace) -> tuple[Settings | None, list[Finding]]:
     """Read the settings; None if they are wrong."""
     try:
+        refuse_ignored_folder(args)
         settings = read_settings()
         role_settings(settings)
     except SettingsError as error:
@@ -47,7 +49,7 @@ async def check_surroundings(settings: Settings) -> list[Finding]:
 
 
 async def _check_database(settings: Settings) -> list[Finding]:
-    server = PostgresServer(data_folder(settings) / "postgres", source=settings.embedded_servers)
+    server = PostgresServer(folder_in_use(settings) / "postgres", source=settings.embedded_servers)
     try:
         url = settings.database_url or _running(server)
         if url is None:
@@ -107,7 +109,7 @@ def _judge_schema(found: Inspection) -> Finding:
 async def _check_disk(settings: Settings) -> list[Finding]:
     if settings.redis_url and settings.database_url:
         return []  # the servers' disks are not ours to see
-    folder = data_folder(settings)
+    folder = folder_in_use(settings)
     try:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free_bytes = shutil.disk_usage(existing).free

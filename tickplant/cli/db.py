@@ -1,7 +1,7 @@
-"""`tickplant db status`: what lies in the database, what is done to it, and who works on what."""
+"""`tickplant db`: what lies in the database and is done to it, who works on what, and how to get at it."""
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import SUPPRESS, ArgumentParser, Namespace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from db.status import Status
     from tickplant.lag import Lag
 
-HELP: Final = "say what lies in the database, what is done to it, and who works on what"
+HELP: Final = "say what lies in the database and is done to it, and lead other clients to it"
 
 DESCRIPTION: Final = """\
-Say how large each table is, from when to when its rows are and how long they are kept; with TimescaleDB, how
-many chunks it has, how many of them are in the columnstore and how much smaller they became there, and the
-jobs that move and remove chunks: when they run next, and what went wrong last. Then, for each role and
-partition, the worker that owns it, how many entries of its stream are not committed yet, and how long the
-oldest has waited.
+`db url` prints the database's address for other clients, such as psql or pandas; its password is in it.
+`db psql` runs psql there, with whatever arguments follow.
+
+`db status` says how large each table is, from when to when its rows are and how long they are kept; with
+TimescaleDB, how many chunks it has, how many of them are in the columnstore and how much smaller they became
+there, and the jobs that move and remove chunks: when they run next, and what went wrong last. Then, for each
+role and partition, the worker that owns it, how many entries of its stream are not committed yet, and how
+long the oldest has waited.
 
 rows      about how many, as the server last counted them; nothing where it counted none, or has not yet
 ratio     size in the row store over that in the columnstore, of the chunks that are there
@@ -41,21 +44,41 @@ settings: TICKPLANT_DATABASE_URL, TICKPLANT_REDIS_URL (or the embedded servers)
 examples:
   tickplant db status
   tickplant db status --json
+  tickplant db psql
+  tickplant db psql -c 'select * from latest_price'
+  python -c "import pandas; print(pandas.read_sql('select * from candles', '$(tickplant db url)'))"
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("what", choices=("status",), help="status: all of this")
-    parser.add_argument("--json", action="store_true", help="print it as one JSON document")
+    what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    status = what.add_parser("status", help="what lies in the database, and who works on what")
+    status.add_argument("--json", action="store_true", help="print it as one JSON document")
+    url = what.add_parser("url", help="the address of the database, with its password")
+    psql = what.add_parser("psql", help="psql on the database", add_help=False, allow_abbrev=False)
+    for command in (status, url, psql):
+        command.add_argument("--data", metavar="DIR", default=SUPPRESS, help=SUPPRESS)
+    psql.set_defaults(takes_rest=True)
 
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     settings = read_settings()
+    if args.what == "status":
+        return _run_status(settings, as_json=args.json)
+    from tickplant.cli.db_client import database_address, run_psql
+
+    if args.what == "psql":
+        return interrupts.run(run_psql(settings, args.rest))
+    print(database_address(settings))
+    return 0
+
+
+def _run_status(settings: Settings, *, as_json: bool) -> int:
     status = interrupts.run(_read_status(settings))
     lags, reason = interrupts.run(_read_lags(settings, status.leases))
-    if args.json:
+    if as_json:
         print_json(_document(status, lags, reason))
     else:
         _print(status, lags, reason)

@@ -37,7 +37,7 @@ def run(args: Namespace) -> int:
     from tickplant.cli.checks import check_settings, check_surroundings
     from tickplant.cli.kafka_check import check_kafka
 
-    settings, findings = check_settings()
+    settings, findings = check_settings(args)
     if settings is not None:
         findings += interrupts.run(check_surroundings(settings)) + check_kafka(settings)
     for finding in findings:

@@ -21,7 +21,7 @@ from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.venues import make_venue
 from ingest.venues.base import KlineVenue, Venue
-from tickplant.cli.servers import running_database, running_redis
+from tickplant.cli.servers import running_database, running_redis, tell_database
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
@@ -206,6 +206,7 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
         FatalError: the symbol's venue numbers no trades or is unknown; a server is away.
     """
     venue, symbol = _parse_symbol(settings, text)
+    tell_database(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)

@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.cli.data import DEMO, data_folder
 from tickplant.cli.kafka import require_kafka
 from tickplant.cli.reach import unreachable
-from tickplant.cli.servers import data_folder
 from tickplant.cli.sources import expected_source
 from tickplant.cli.terminal import Terminal
 from tickplant.embedded.folder import free_port, is_free
@@ -21,7 +21,6 @@ from tickplant.proxies import Proxies
 from tickplant.settings import SCHEMES, Settings, variable
 from tickplant.supervisor import Role
 
-_DEMO: Final = Path(".demo")
 _SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
 _DEFAULTS: Final = Settings()
 
@@ -171,7 +170,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
 
 
 async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
-    folder = (settings.data or _DEMO).absolute()
+    folder = (settings.data or DEMO).absolute()
     url = settings.binance_ws_url
     reason = await unreachable(url + "/ws", Proxies().of(url))
     if reason is None:

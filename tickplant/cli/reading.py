@@ -29,8 +29,9 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
         FatalError: it can't be reached, or holds nothing of tickplant's.
     """
     from db.export import open_reader
-    from tickplant.cli.servers import open_database_server
+    from tickplant.cli.servers import open_database_server, tell_database
 
+    tell_database(settings)
     async with open_database_server(settings) as url, open_reader(url, application=application) as connection:
         yield connection
 

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
+from tickplant.cli.data import folder_in_use
 from tickplant.cli.finding import Finding, judge_clock
-from tickplant.cli.servers import data_folder
 from tickplant.embedded import RedisServer
 from tickplant.errors import FatalError
 from tickplant.redis_client import RedisClient, open_redis
@@ -60,7 +60,7 @@ PROBES: Final[tuple[tuple[str, ...], ...]] = (
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """Say whether the roles can work with Redis, and whether it keeps what it acknowledges."""
-    server = RedisServer(data_folder(settings) / "redis", source=settings.embedded_servers)
+    server = RedisServer(folder_in_use(settings) / "redis", source=settings.embedded_servers)
     try:
         url = settings.redis_url
         if url is None and not server.folder.is_locked():

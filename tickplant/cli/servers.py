@@ -1,27 +1,13 @@
 """Where a command finds the servers: at the addresses of the settings, or on the data folder."""
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tickplant.cli.data import data_folder, folder_in_use, start_command
 from tickplant.errors import FatalError
 from tickplant.settings import Settings
-
-
-def data_folder(settings: Settings) -> Path:
-    """Return the folder of the embedded servers' data: `postgres` and `redis` lie in it."""
-    return (settings.data or _platform_folder()).absolute()
-
-
-def _platform_folder() -> Path:
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "tickplant"
-    if os.geteuid() == 0:
-        return Path("/var/lib/tickplant")  # root's home is closed to the user that PostgreSQL runs as
-    base = os.environ.get("XDG_DATA_HOME") or ""
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share") / "tickplant"
 
 
 def running_redis(settings: Settings) -> str:
@@ -34,9 +20,10 @@ def running_redis(settings: Settings) -> str:
 
     if settings.redis_url is not None:
         return settings.redis_url
-    server = RedisServer(data_folder(settings) / "redis", source=settings.embedded_servers)
+    folder = folder_in_use(settings)
+    server = RedisServer(folder / "redis", source=settings.embedded_servers)
     if not server.folder.is_locked():
-        raise FatalError(_not_running(settings, "TICKPLANT_REDIS_URL"))
+        raise FatalError(_not_running(folder, "TICKPLANT_REDIS_URL"))
     return server.url
 
 
@@ -50,9 +37,10 @@ def running_database(settings: Settings) -> str:
 
     if settings.database_url is not None:
         return settings.database_url
-    server = PostgresServer(data_folder(settings) / "postgres", source=settings.embedded_servers)
+    folder = folder_in_use(settings)
+    server = PostgresServer(folder / "postgres", source=settings.embedded_servers)
     if not server.folder.is_locked():
-        raise FatalError(_not_running(settings, "TICKPLANT_DATABASE_URL"))
+        raise FatalError(_not_running(folder, "TICKPLANT_DATABASE_URL"))
     return server.url
 
 
@@ -73,7 +61,7 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
     if settings.database_url is not None:
         yield settings.database_url
         return
-    folder = data_folder(settings) / "postgres"
+    folder = (data_folder(settings) if create else folder_in_use(settings)) / "postgres"
     with explained(folder):
         if not create and not folder.exists():
             raise FatalError(
@@ -112,8 +100,14 @@ async def migrate_database(url: str, settings: Settings) -> list[str]:
     )
 
 
-def _not_running(settings: Settings, variable: str) -> str:
+def tell_database(settings: Settings) -> None:
+    """Say on standard error which data are meant, unless the settings name the very server or folder."""
+    if settings.database_url is None and (folder := folder_in_use(settings)) != settings.data:
+        print(f"data: {folder}", file=sys.stderr)
+
+
+def _not_running(folder: Path, variable: str) -> str:
     return (
-        f"{variable} is not set, and no `tickplant up` runs on {data_folder(settings)}:"
-        " start that first, name its folder with --data, or set the variable"
+        f"no servers run on {folder}: start them with `{start_command(folder)}`,"
+        f" or name another folder with --data, or set {variable}"
     )

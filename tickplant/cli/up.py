@@ -152,6 +152,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
             "TICKPLANT_REDIS_URL": redis_url,
             "TICKPLANT_DATABASE_URL": database_url,
             "TICKPLANT_DATABASE_READ_URL": plan.settings.database_read_url or "",
+            "TICKPLANT_DATA": "",
         }
         # Files of the same settings would contradict them.
         shared = {**servers, **{f"{name}_FILE": "" for name in servers}, **venue.variables}

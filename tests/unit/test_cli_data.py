@@ -1,0 +1,122 @@
+"""Which data folder a command is about, and which contradictions are refused."""
+
+import fcntl
+import os
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tickplant.cli.data import data_folder, folder_in_use, refuse_ignored_folder, start_command
+from tickplant.errors import FatalError, SettingsError
+from tickplant.settings import Settings
+
+Plant = Callable[..., Path]
+
+
+@pytest.fixture
+def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
+    """Leave what servers leave in a folder below the working directory, or what they hold while they run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tickplant.cli.data._platform_folder", lambda: tmp_path / "platform")
+    with ExitStack() as running:
+
+        def make(name: str, *, started_s: int, runs: bool = False) -> Path:
+            for server in ("redis", "postgres"):
+                lock = tmp_path / name / server / "lock"
+                lock.parent.mkdir(parents=True)
+                file = running.enter_context(lock.open("w"))
+                if runs:
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                os.utime(lock, (started_s, started_s))
+            return tmp_path / name
+
+        yield make
+
+
+def test_without_any_data_it_is_where_up_would_put_them(plant: Plant, tmp_path: Path) -> None:
+    assert folder_in_use(Settings()) == data_folder(Settings()) == tmp_path / "platform"
+    named = Settings(data=Path("named"))
+    assert folder_in_use(named) == data_folder(named) == tmp_path / "named"
+
+
+def test_it_is_the_folder_whose_servers_run_and_else_the_one_used_last(plant: Plant) -> None:
+    plant("platform", started_s=1)
+    demo = plant(".demo/live", started_s=2)
+    assert folder_in_use(Settings()) == demo
+    replay = plant("platform/replay", started_s=3)
+    assert folder_in_use(Settings()) == replay
+    running = plant(".demo/synthetic", started_s=1, runs=True)
+    assert folder_in_use(Settings()) == running
+    plant("elsewhere", started_s=9, runs=True)
+    assert folder_in_use(Settings()) == running
+
+
+def test_a_folder_that_is_named_counts_with_what_is_below_it(plant: Plant) -> None:
+    plant(".demo/live", started_s=9, runs=True)
+    below = plant("named/live", started_s=1)
+    assert folder_in_use(Settings(data=Path("named"))) == below
+    own = plant("named", started_s=0)
+    assert folder_in_use(Settings(data=Path("named"))) == own
+
+
+def test_several_that_run_are_named(plant: Plant) -> None:
+    first, second = (plant(name, started_s=1, runs=True) for name in (".demo/live", "platform"))
+    with pytest.raises(FatalError, match=f"{first}, {second}: say which is meant with --data"):
+        folder_in_use(Settings())
+
+
+def test_how_to_start_them_is_told(tmp_path: Path) -> None:
+    assert start_command(tmp_path / ".demo" / "live") == "tickplant up --demo"
+    assert start_command(tmp_path) == f"tickplant up --data {tmp_path}"
+
+
+REDIS, DATABASE = "TICKPLANT_REDIS_URL", "TICKPLANT_DATABASE_URL"
+URLS = {REDIS: "redis://host", DATABASE: "postgresql://host/d"}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "urls", "refused"),
+    [
+        ("up", True, {REDIS, DATABASE}, "--data"),
+        ("up", False, {REDIS, DATABASE}, "TICKPLANT_DATA"),
+        ("up", True, {DATABASE}, None),
+        ("worker", True, {REDIS}, None),
+        ("ingest", True, {REDIS}, "--data"),
+        ("ingest", True, {DATABASE}, None),
+        ("export", True, {DATABASE}, "--data"),
+        ("export", False, {DATABASE}, None),
+        ("export", False, {REDIS, DATABASE}, "TICKPLANT_DATA"),
+        ("export", True, set(), None),
+        ("replay", True, {REDIS, DATABASE}, None),
+    ],
+)
+def test_a_folder_that_would_be_ignored_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    command: str,
+    option: bool,
+    urls: set[str],
+    refused: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TICKPLANT_DATA", str(tmp_path))  # as the option does, too
+    for name in urls:
+        monkeypatch.setenv(name, URLS[name])
+    replay = command == "replay"
+    args = Namespace(
+        command="up" if replay else command,
+        data=str(tmp_path) if option else None,
+        replay=[tmp_path] if replay else None,
+        into=None,
+    )
+    if refused is None:
+        refuse_ignored_folder(args)
+        return
+    with pytest.raises(SettingsError) as raised:
+        refuse_ignored_folder(args)
+    assert raised.value.problems[0].startswith(
+        f"{refused}: names a folder for embedded servers, but TICKPLANT_"
+    )
