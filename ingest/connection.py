@@ -7,19 +7,22 @@ and violations of the protocol stay its own.
 """
 
 import asyncio
-from typing import Any, Final, NamedTuple
+from collections import deque
+from functools import partial
+from typing import Any, Final, NamedTuple, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidMessage, ProxyError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
 
+from ingest.buffer import FRAME_BYTES, Buffer
 from tickplant.clock import NowUs, now_us
 from tickplant.proxies import Proxy
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
-_PAUSE_FRAMES: Final = 4_096
-"""Frames waiting to be taken from which on the socket is left unread; the venue's TCP does the rest."""
+_TAKEN_FRAMES: Final = 1_024
+"""About how many frames are taken at once, so that pings are answered in between."""
 _WHOLE_TEXT: Final = 0x81
 """First byte of a frame that is a text message of its own: final, uncompressed."""
 
@@ -30,14 +33,20 @@ class Received(NamedTuple):
     time_us: int
     frames: list[bytes]
 
+    @property
+    def size(self) -> int:
+        """Bytes that the frames take in memory, about."""
+        return sum(map(len, self.frames)) + FRAME_BYTES * len(self.frames)
+
 
 class VenueConnection(ClientConnection):
     """A websocket client whose frames are taken in batches."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, buffer: Buffer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.now_us: NowUs = now_us
-        self._reads: list[Received] = []
+        self._buffer = buffer
+        self._reads: deque[Received] = deque()
         self._frames: list[bytes] = []
         self._waiting = 0
         self._unparsed = b""
@@ -49,7 +58,7 @@ class VenueConnection(ClientConnection):
         """Messages received so far."""
 
     async def take(self) -> list[Received]:
-        """Return all frames received since the last call; wait for at least one.
+        """Return frames received since the last call, in their order; wait for at least one.
 
         Raises:
             ConnectionClosed: the connection has ended and everything received has been taken.
@@ -59,13 +68,29 @@ class VenueConnection(ClientConnection):
                 raise self.protocol.close_exc
             self._arrived.clear()
             await self._arrived.wait()
-        reads, self._reads = self._reads, []
-        self._waiting = 0
-        if self._paused:
+        reads: list[Received] = []
+        count = 0
+        while self._reads and count < _TAKEN_FRAMES:
+            received = self._reads.popleft()
+            self._buffer.remove(received.size)
+            reads.append(received)
+            count += len(received.frames)
+        self._waiting -= count
+        self.go_on()
+        return reads
+
+    def go_on(self) -> None:
+        """Read the socket again if it was left unread and there is room; to be called every second, too."""
+        if self._paused and not (self._reads and self._buffer.takes_no_more(self._waiting)):
             self._paused = False
             self._heard_s = self._frame_s = self.loop.time()
             self.transport.resume_reading()
-        return reads
+
+    def discard(self) -> None:
+        """Drop what has not been taken."""
+        while self._reads:
+            self._buffer.remove(self._reads.popleft().size)
+        self._waiting = 0
 
     @property
     def dead_s(self) -> float:
@@ -93,11 +118,13 @@ class VenueConnection(ClientConnection):
         if self._frames:
             self._frame_s = self._heard_s
             self.frame_count += len(self._frames)
-            self._reads.append(Received(self.now_us(), self._frames))
+            received = Received(self.now_us(), self._frames)
+            self._reads.append(received)
+            self._buffer.add(received.size)
             self._waiting += len(self._frames)
             self._frames = []
             self._arrived.set()
-            if self._waiting >= _PAUSE_FRAMES and not self._paused:
+            if not self._paused and self._buffer.takes_no_more(self._waiting):
                 self._paused = True
                 self.transport.pause_reading()
 
@@ -162,18 +189,21 @@ class _Opening(connect):
             raise ConnectionError(f"through the proxy {self._through}: {error}") from error
 
 
-def open_connection(url: str, *, timeout_s: float, proxy: Proxy | None = None) -> connect:
+def open_connection(
+    url: str, *, timeout_s: float, buffer: Buffer, proxy: Proxy | None = None
+) -> connect:
     """Return an async context manager that yields a `VenueConnection`.
 
     Args:
         url: ws:// or wss:// address.
         timeout_s: longest wait for the connection and its handshake.
+        buffer: bounds what it holds.
         proxy: leads to it; errors on the way name it.
     """
     return _Opening(
         url,
         through=proxy,
-        create_connection=VenueConnection,
+        create_connection=cast("type[ClientConnection]", partial(VenueConnection, buffer=buffer)),
         compression=None,
         max_size=MAX_FRAME_BYTES,
         open_timeout=timeout_s,

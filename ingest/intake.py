@@ -38,7 +38,13 @@ class Intake:
     """What becomes of the frames of some symbols of one venue."""
 
     def __init__(
-        self, *, name: str, venue: Venue, symbols: Sequence[str], publisher: Publisher, suspect: Suspect
+        self,
+        *,
+        name: str,
+        venue: Venue,
+        symbols: Sequence[str],
+        publisher: Publisher,
+        suspect: Suspect,
     ) -> None:
         """Take what is needed.
 
@@ -60,8 +66,6 @@ class Intake:
         self._metrics = IntakeMetrics(venue.name, symbols)
         self._last: dict[str, Trade] = {}
         self._own_id = 0
-        self._acknowledged: dict[Session, set[str]] = {}
-        self._news = asyncio.Condition()
         self._lock = asyncio.Lock()
         self._since_check = 0
 
@@ -92,13 +96,11 @@ class Intake:
                         await self._notice(parsed, Frame(frame, time_us), session)
             await self._publish(trades)
 
-    async def acknowledged(self, session: Session) -> None:
-        """Wait until the venue has accepted or refused every symbol."""
-        async with self._news:
-            await self._news.wait_for(
-                lambda: self._expected <= self._acknowledged.get(session, frozenset[str]())
-            )
-        self._acknowledged = {session: self._acknowledged[session]}
+    async def resume_ids(self) -> None:
+        """Go on after the last id of our own, whoever gave it and whatever clock it had."""
+        if not self._venue.numbered:
+            last = await self._publisher.read_reserved_id(self._venue.name, self._symbols)
+            self._own_id = max(self._own_id, last)
 
     async def publish_time(self) -> None:
         """Write the venue's time into the streams, unless a batch is under way."""
@@ -115,6 +117,7 @@ class Intake:
                 return
         if not self._venue.numbered:
             trades = self._number(trades)
+            await self._publisher.reserve_ids(self._venue.name, self._own_id)
         self._metrics.note_trades(trades)
         await self._publisher.publish(trades, numbered=self._venue.numbered)
         self._last.update([(trade.symbol, trade) for trade in trades])
@@ -134,12 +137,12 @@ class Intake:
                 if last is not None and last_trade_id is not None and last_trade_id > last.trade_id:
                     self._suspect(Gap(last.symbol, last.trade_id + 1, last_trade_id, last.event_time_us))
             case Subscribed(symbols):
-                await self._note(session, symbols)
+                session.answers.accept(symbols)
             case Refused(reason, symbols):
-                what = ", ".join(symbols) or "a request"
-                _log.warning("%s: the venue refuses %s: %s", self._name, what, reason, extra={"symbol": what})
+                if not self._venue.acknowledges:  # else the session says which symbols it is about
+                    _log.warning("%s: the venue refuses a request: %s", self._name, reason)
                 await self._keep(frame.text, f"refused: {reason}")
-                await self._note(session, symbols)
+                session.answers.refuse(reason, symbols)
             case Closing(reason):
                 _log.info("%s: the venue says: %s", self._name, reason)
                 session.replace.set()
@@ -163,13 +166,8 @@ class Intake:
             )
             await self._publisher.keep_dead_letter(self._name, repr(message).encode(), reason)
 
-    async def _note(self, session: Session, symbols: Sequence[str]) -> None:
-        async with self._news:
-            self._acknowledged.setdefault(session, set()).update(symbols)
-            self._news.notify_all()
-
     def _number(self, trades: list[Trade]) -> list[Trade]:
-        """Give trades ids of our own, which rise over restarts, too: microseconds, or one more."""
+        """Give trades ids of our own: microseconds, or one more than the last, so that they always rise."""
         numbered = []
         for trade in trades:
             self._own_id = max(self._own_id + 1, trade.ingest_time_us)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -25,6 +25,7 @@ from tickplant.streams import (
     GAPS,
     HELD,
     MIRROR_TRADES,
+    OWN_IDS,
     PRICES,
     owner_key,
     partition_of,
@@ -52,6 +53,7 @@ class Publisher:
         self._partitions = partitions
         self._budget_trades = budget_trades
         self._partition_of: dict[tuple[str, str], int] = {}
+        self._asked: dict[object, float] = {}
         self._written = [[0, 0] for _ in range(partitions)]  # trades, entries
 
     async def agree_on_partitions(self) -> None:
@@ -60,7 +62,7 @@ class Publisher:
         Raises:
             FatalError: they don't.
         """
-        await until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
+        await self._until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def claim_source(self, headers: Mapping[str, str]) -> None:
         """Make sure that trades of whoever sent an answer may be written; call it before any of them is.
@@ -72,7 +74,7 @@ class Publisher:
             MixedSourcesError: Redis holds trades from elsewhere.
         """
         source = source_of(headers)
-        await until_answered(lambda: claim_source(self._redis, source))
+        await self._until_answered(lambda: claim_source(self._redis, source))
 
     async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
@@ -137,36 +139,50 @@ class Publisher:
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
         """Return the newest trade published of each of the symbols that has one."""
-        found = await until_answered(lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols]))
+        found = await self._until_answered(
+            lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
+        )
         return [wire.decode_trade(payload) for payload in found if payload]
+
+    async def reserve_ids(self, venue: str, last_id: int) -> None:
+        """Note the greatest id of our own that is about to be written, for a venue that numbers nothing."""
+        await self._until_answered(lambda: self._redis.hset(OWN_IDS, venue, last_id))
+
+    async def read_reserved_id(self, venue: str, symbols: Sequence[str]) -> int:
+        """Return the greatest id of our own that has been used for a venue; 0 if there is none.
+
+        Args:
+            venue: its name.
+            symbols: of which trades may be known that were written before ids were reserved.
+        """
+        reserved = await self._until_answered(lambda: self._redis.hget(OWN_IDS, venue))
+        last = await self.read_last_trades([SymbolId(venue, symbol) for symbol in symbols])
+        return max(int(reserved or 0), *[trade.trade_id for trade in last], 0)
 
     async def wait_for_budget(self) -> None:
         """Wait while a stream holds more uncommitted trades than the budget, judged by this process's own.
 
         What is kept for a mirror to Kafka alone doesn't count.
         """
-        started = asyncio.get_running_loop().time()
-        said = False
-        while partition_over := await self._partition_over_budget():
-            if not said:
-                said = True
-                _log.warning(
-                    "%s is over its budget: sockets are left unread until workers catch up", partition_over
-                )
+        over = await self._partition_over_budget()
+        if over is None:
+            return
+        _log.warning("%s is over its budget: sockets are left unread until workers catch up", over)
+        started_s = asyncio.get_running_loop().time()
+        while await self._partition_over_budget():
             await asyncio.sleep(_BUDGET_POLL_S)
             metrics.INGEST_WAITS.inc(_BUDGET_POLL_S)
-        if said:
-            _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started)
+        _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started_s)
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Keep an input that could not be understood, for inspection."""
-        await until_answered(
+        await self._until_answered(
             lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
         )
 
     async def report(self, connection: wire.Connection) -> None:
         """Tell everybody downstream the state of a connection."""
-        await until_answered(
+        await self._until_answered(
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
         )
 
@@ -187,11 +203,25 @@ class Publisher:
             answers = await pipeline.execute()
             return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]
 
-        for partition, length in zip(checked, await until_answered(lengths), strict=True):
+        for partition, length in zip(checked, await self._until_answered(lengths), strict=True):
             trades, entries = self._written[partition]
             if length * trades / entries > self._budget_trades:
                 return trades_stream(partition)
         return None
+
+    @property
+    def unanswered_s(self) -> float:
+        """For how long Redis has not answered something that was asked for."""
+        now_s = asyncio.get_running_loop().time()
+        return now_s - min(self._asked.values(), default=now_s)
+
+    async def _until_answered(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+        question = object()
+        self._asked[question] = asyncio.get_running_loop().time()
+        try:
+            return await until_answered(attempt)
+        finally:
+            del self._asked[question]
 
     async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
         """XADD every entry; those that failed again and again, in their order, until none is left."""
@@ -212,7 +242,7 @@ class Publisher:
             return
         sizes = [(partition, len(payload)) for partition, _, payload in entries]
         with metrics.INGEST_WRITE_S.time():
-            await until_answered(attempt)
+            await self._until_answered(attempt)
         metrics.INGEST_WRITE_ENTRIES.observe(len(sizes))
         for partition, size in sizes:
             metrics.INGEST_ENTRIES.labels(partition).inc()

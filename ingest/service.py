@@ -10,6 +10,7 @@ from typing import NamedTuple
 import httpx
 
 from ingest.backfill import Backfill
+from ingest.buffer import Buffer
 from ingest.feed import Feed
 from ingest.gone import remove_gone
 from ingest.history import VenueHistory, open_client
@@ -43,6 +44,7 @@ async def run(
     stream_budget_trades: int,
     proxies: Proxies | None = None,
     stop: asyncio.Event,
+    buffer_mb: int = 256,
 ) -> None:
     """Receive the symbols' trades and write them to the partition streams until `stop` is set.
 
@@ -54,6 +56,8 @@ async def run(
         stream_budget_trades: how many trades a stream may hold before sockets are left unread.
         proxies: lead to the venues; None: none do.
         stop: ends it.
+        buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are left
+            unread.
 
     Raises:
         FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
@@ -68,6 +72,7 @@ async def run(
         check_count(venue, by_venue[name])
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
+    buffer = Buffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
         await publisher.agree_on_partitions()
         rest_urls = [
@@ -81,7 +86,9 @@ async def run(
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
                 if backfill is not None:
                     tasks.create_task(backfill.run(stop))
-                for feed in _feeds(venue, by_venue[name], address, redis, publisher, backfill, proxies):
+                for feed in _feeds(
+                    venue, by_venue[name], address, redis, publisher, buffer, backfill, proxies
+                ):
                     tasks.create_task(feed.run(stop))
     finally:
         await redis.aclose()
@@ -127,6 +134,7 @@ def _feeds(
     address: Address,
     redis: RedisClient,
     publisher: Publisher,
+    buffer: Buffer,
     backfill: Backfill | None,
     proxies: Proxies,
 ) -> list[Feed]:
@@ -151,6 +159,7 @@ def _feeds(
             symbols=symbols[start : start + size],
             base_url=base_url,
             publisher=publisher,
+            buffer=buffer,
             connects=connects,
             messages=messages,
             subscribing=subscribing,

@@ -1,15 +1,204 @@
-"""What one connection and those who use it tell each other."""
+"""One connection to a venue, from its opening to its end."""
 
 import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Final
+
+from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
+
+from ingest.answers import Answers
+from ingest.connection import VenueConnection, open_connection
+from ingest.subscription import Subscription
+from tickplant.redis_client import OUTAGE
+
+if TYPE_CHECKING:
+    from ingest.feed import Feed
+
+_log = logging.getLogger(__name__)
+
+CLOCK_INTERVAL_S: Final = 1.0
+_CONNECT_TIMEOUT_S: Final = 10.0
+_REPLACE_AT: Final = 0.9
+"""Of the age at which the venue closes a connection: when it is replaced."""
 
 
 class Session:
-    """One connection, from its opening to its end."""
+    """One connection of a feed.
 
-    def __init__(self) -> None:
+    Args:
+        feed: whose symbols it carries, and what its connections share.
+    """
+
+    def __init__(self, feed: "Feed") -> None:
+        self._feed = feed
+        self.answers = Answers(feed.symbols)
+        """What the venue says to its subscriptions."""
         self.live = asyncio.Event()
-        """Set when all symbols are subscribed to."""
+        """Set when the venue has decided on all symbols."""
         self.replace = asyncio.Event()
-        """Set when the venue is about to close it, or it is about to be too old."""
+        """Set when it should have a successor: the venue is about to close it, or it is too old or mute."""
         self.stop = asyncio.Event()
         """To be set when it is no longer needed."""
+        self.mute = False
+        """Whether it is to be replaced since nothing comes any more."""
+        self.refused = False
+        """Whether it has ended as the venue accepts none of the symbols."""
+        self.task = asyncio.create_task(self._run())
+
+    @property
+    def is_live(self) -> bool:
+        """Whether trades come."""
+        return self.live.is_set() and not self.task.done()
+
+    async def _run(self) -> None:
+        """Live through the connection; ends when it is lost, refused, or no longer needed.
+
+        Raises:
+            InvalidURI: the address is none.
+            MixedSourcesError: the venue is of another kind than where the stored trades are from.
+        """
+        feed = self._feed
+        try:
+            if feed.turn is not None:
+                await feed.turn.take()
+            await feed.intake.resume_ids()
+            if feed.connects is not None:
+                await feed.connects.take()
+            async with contextlib.AsyncExitStack() as admission:
+                if feed.messages is not None:
+                    await admission.enter_async_context(feed.subscribing)
+                feed.report(self, "connecting")
+                async with open_connection(
+                    feed.url, timeout_s=_CONNECT_TIMEOUT_S, buffer=feed.buffer, proxy=feed.proxy
+                ) as connection:
+                    assert isinstance(connection, VenueConnection)
+                    if connection.response is not None:
+                        await feed.publisher.claim_source(connection.response.headers)
+                    await self._receive(connection, admission)
+        except InvalidURI:
+            raise
+        except (*OUTAGE, TimeoutError, WebSocketException) as error:
+            if not self.stop.is_set() and not self.refused:
+                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+                feed.note_failure(self, reason, refused=isinstance(error, InvalidHandshake))
+        finally:
+            if feed.turn is not None:
+                with contextlib.suppress(*OUTAGE):
+                    await feed.turn.give_back()
+
+    async def _receive(self, connection: VenueConnection, admission: contextlib.AsyncExitStack) -> None:
+        tasks = [
+            asyncio.create_task(work)
+            for work in (
+                self._close_on_stop(connection),
+                self._subscribe(connection, admission),
+                self._watch(connection),
+                self._tell_time(connection),
+                self._keep_turn(),
+            )
+        ]
+        for task in tasks:
+            task.add_done_callback(lambda ended: _abort_if_failed(ended, connection))
+        try:
+            while True:
+                reads = await connection.take()
+                await self._feed.intake.handle(reads, self)
+        except WebSocketException:
+            failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
+            if failed:
+                raise failed[0].exception() or AssertionError from None
+            if not self.stop.is_set():
+                raise
+        finally:
+            connection.discard()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _close_on_stop(self, connection: VenueConnection) -> None:
+        await self.stop.wait()
+        await connection.close()
+
+    async def _subscribe(self, connection: VenueConnection, admission: contextlib.AsyncExitStack) -> None:
+        """Subscribe at the venue's pace, see what it says, then ask for what was missed.
+
+        Raises:
+            TimeoutError: the venue has not acknowledged in time; the connection is closed.
+        """
+        feed = self._feed
+        subscription = Subscription(feed.venue, feed.symbols, connection.send, self.answers, feed.messages)
+        try:
+            await subscription.ask_for_all()
+        except TimeoutError:
+            await connection.close()
+            raise
+        await admission.aclose()
+        await subscription.find_refused()
+        feed.note_refused(self.answers.refused)
+        if len(self.answers.refused) == len(feed.symbols):
+            self.refused = True
+            feed.report(self, "refused", next(iter(self.answers.refused.values())))
+            await connection.close()
+            return
+        self.live.set()
+        feed.note_live(self)
+        await feed.catch_up(feed.symbols)
+        async for symbol in subscription.ask_again():
+            feed.note_refused(self.answers.refused)
+            await feed.catch_up([symbol])
+
+    async def _watch(self, connection: VenueConnection) -> None:
+        """Notice silence and age; waits for nothing else, so that an outage of Redis does not end it."""
+        feed = self._feed
+        loop = asyncio.get_running_loop()
+        limits = feed.venue.limits
+        connected_s = loop.time()
+        frame_count = 0
+        while True:
+            await asyncio.sleep(CLOCK_INTERVAL_S)
+            connection.go_on()
+            feed.pulse.beat(connection.frame_count - frame_count)
+            frame_count = connection.frame_count
+            age_s = loop.time() - connected_s
+            if not self.replace.is_set():  # else its successor tells
+                feed.show(age_s, connection.mute_s)
+            if connection.dead_s > limits.silence_s or (
+                feed.turn is not None and connection.mute_s > feed.pulse.deadline_s
+            ):
+                _log.warning("%s: nothing heard for %.0f s", feed.name, connection.mute_s)
+                connection.transport.abort()
+                return
+            if connection.mute_s > feed.pulse.deadline_s and not self.replace.is_set():
+                _log.warning("%s: no message for %.0f s", feed.name, connection.mute_s)
+                self.mute = True
+                self.replace.set()
+            if limits.connection_age_s and age_s > limits.connection_age_s * _REPLACE_AT:
+                self.replace.set()
+            feed.backoff.reset()
+
+    async def _tell_time(self, connection: VenueConnection) -> None:
+        """Write the venue's time into the streams while everything received has been published."""
+        await self.live.wait()
+        while True:
+            await asyncio.sleep(CLOCK_INTERVAL_S)
+            if connection.drained:
+                await self._feed.intake.publish_time()
+
+    async def _keep_turn(self) -> None:
+        """Keep the right to be connected.
+
+        Raises:
+            TimeoutError: another process has it.
+        """
+        turn = self._feed.turn
+        while turn is not None:
+            await asyncio.sleep(CLOCK_INTERVAL_S)
+            if not await turn.keep():
+                raise TimeoutError("another process has the venue's only connection")
+
+
+def _abort_if_failed(task: asyncio.Task[None], connection: VenueConnection) -> None:
+    """End a connection whose watch has failed; whoever receives from it then raises what has failed."""
+    if not task.cancelled() and task.exception() is not None:
+        connection.transport.abort()

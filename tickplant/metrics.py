@@ -40,6 +40,9 @@ INGEST_DOUBTED_TIMES = Counter(
 INGEST_CONNECTS = Counter(
     "tickplant_ingest_connects", "Connection attempts by outcome: live, lost or refused", ["venue", "outcome"]
 )
+INGEST_REFUSED_SYMBOLS = Gauge(
+    "tickplant_ingest_refused_symbols", "Symbols that the venue refuses", ["venue", "connection"]
+)
 INGEST_SOCKET_AGE_S = Gauge(
     "tickplant_ingest_socket_age_seconds",
     "Time since the connection was made; 0 while there is none",
@@ -82,6 +85,9 @@ INGEST_STREAM_ENTRIES = Gauge(
     "tickplant_ingest_stream_entries", "Entries that a partition's stream holds", ["partition"]
 )
 INGEST_BACKFILLED = Counter("tickplant_ingest_backfilled_trades", "Trades fetched from history", ["venue"])
+INGEST_BUFFERED_BYTES = Gauge(
+    "tickplant_ingest_buffered_bytes", "Frames received and not yet published, as while Redis is unavailable"
+)
 INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were left unread")
 
 # workers

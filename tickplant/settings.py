@@ -98,6 +98,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
+    ingest_buffer_mb: Positive = 256
+    """What an ingest process may hold of received frames, as while Redis is unavailable."""
+
     roles: tuple[RoleName, ...] = get_args(RoleName)
     """What workers make of trades besides candles."""
     gap_wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0

@@ -18,6 +18,9 @@ UNIFIED: Final = "unified"
 CONNECTIONS: Final = "connections"
 """Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
 
+OWN_IDS: Final = "own_ids"
+"""Hash of a venue that numbers nothing to the greatest id of our own that has been given to its trades."""
+
 PARTITIONS: Final = "partitions"
 """Number of partitions, as the first process that came here has set it."""
 

@@ -76,6 +76,15 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
     """Each symbol that traded, with its latest averages and signals."""
 
 
+class SymbolProblem(Struct, frozen=True):
+    """What keeps a symbol's trades from coming, though its connection may be live."""
+
+    symbol: str
+    state: str
+    """refused, unknown, halted, delisted or silent"""
+    reason: str
+
+
 class Connection(Struct, frozen=True):
     """The state of one venue connection, as ingest last saw it."""
 
@@ -83,11 +92,12 @@ class Connection(Struct, frozen=True):
     venue: str
     symbols: tuple[str, ...]
     state: str
-    """connecting, live or down"""
+    """connecting, live, refused (each of its symbols is) or down"""
     since_us: int
     reason: str = ""
     told_us: int = 0
     """When its holder last said so, which it does every few seconds; later nobody knows."""
+    problems: tuple[SymbolProblem, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -9,13 +9,15 @@ HELP: Final = "run one ingest process: from the venues' sockets into Redis"
 DESCRIPTION: Final = """\
 Receive the trades of all symbols from their venues and write them to the partition streams in Redis.
 
-It needs Redis only. While Redis is away, or workers lag behind by more than
-TICKPLANT_STREAM_BUDGET_TRADES a partition, it stops reading its sockets instead of losing trades.
+It needs Redis only. While Redis is unavailable, frames wait in memory, up to TICKPLANT_INGEST_BUFFER_MB.
+Beyond it, or while workers lag behind by more than TICKPLANT_STREAM_BUDGET_TRADES a partition, it stops
+reading its sockets, so that the venues keep what they can.
 """
 
 EXAMPLES: Final = """\
 settings: TICKPLANT_SYMBOLS, TICKPLANT_REDIS_URL (or the server of a running `tickplant up`),
-  TICKPLANT_PARTITIONS, TICKPLANT_STREAM_BUDGET_TRADES, TICKPLANT_FINNHUB_API_KEY (or _FILE),
+  TICKPLANT_PARTITIONS, TICKPLANT_STREAM_BUDGET_TRADES, TICKPLANT_INGEST_BUFFER_MB,
+  TICKPLANT_FINNHUB_API_KEY (or _FILE),
   TICKPLANT_<VENUE>_WS_URL, TICKPLANT_<VENUE>_REST_URL, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT,
   TICKPLANT_LOG_LEVEL
 
@@ -52,6 +54,7 @@ def run(args: Namespace) -> int:
             stream_budget_trades=settings.stream_budget_trades,
             proxies=proxies,
             stop=stop,
+            buffer_mb=settings.ingest_buffer_mb,
         )
 
     return run_service("ingest", ingest, settings, metrics=True)
