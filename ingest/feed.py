@@ -112,7 +112,8 @@ class Feed:
                 if session.task.done():
                     session.task.result()
                     await _first_of(stop.wait(), timeout_s=self._pause_s(session))
-                    session = self._begin()
+                    if not stop.is_set():
+                        session = self._begin()
                 elif not stop.is_set():
                     session = await self._replace(session, stop)
         finally:
