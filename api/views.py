@@ -29,7 +29,8 @@ Source = Annotated[
 ]
 
 SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
-ConnectionState = Literal["connecting", "live", "down"]
+ConnectionState = Literal["connecting", "live", "refused", "down"]
+ProblemState = Literal["refused", "unknown", "halted", "delisted", "silent"]
 GapState = Literal["open", "backfilling", "unrecoverable", "healed"]
 
 
@@ -97,6 +98,20 @@ class GapView(Struct, frozen=True):
     detected_at: Annotated[Time, Meta(description="When it was stored as one.")]
 
 
+class ProblemView(Struct, frozen=True):
+    """What keeps a symbol's trades from coming."""
+
+    symbol: SymbolName
+    state: Annotated[
+        ProblemState,
+        Meta(
+            description="`refused` by the venue; `unknown`, `halted` or `delisted`, by its list of symbols;"
+            " `silent`: without trades for long."
+        ),
+    ]
+    reason: str
+
+
 class ConnectionView(Struct, frozen=True):
     """A connection to a venue, as the process that holds it last said."""
 
@@ -105,10 +120,16 @@ class ConnectionView(Struct, frozen=True):
     symbols: list[SymbolName]
     state: Annotated[
         ConnectionState,
-        Meta(description="`connecting`, `live`, or `down`: lost or refused, and tried again before long."),
+        Meta(
+            description="`connecting`, `live`, `down`: lost, and tried again before long, or `refused`: the"
+            " venue accepts none of the symbols, which are asked for again at long intervals."
+        ),
     ]
     since: Time
-    reason: Annotated[str | None, Meta(description="Why it is down.")]
+    reason: Annotated[str | None, Meta(description="Why it is down or refused.")]
+    problems: Annotated[
+        list[ProblemView], Meta(description="Symbols without trades, though the connection may be live.")
+    ] = []
 
 
 def connection_view(connection: Connection) -> ConnectionView:
@@ -120,6 +141,14 @@ def connection_view(connection: Connection) -> ConnectionView:
         cast(ConnectionState, connection.state),
         format_time(connection.since_us),
         connection.reason or None,
+        [
+            ProblemView(
+                str(SymbolId(connection.venue, problem.symbol)),
+                cast(ProblemState, problem.state),
+                problem.reason,
+            )
+            for problem in connection.problems
+        ],
     )
 
 

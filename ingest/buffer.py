@@ -12,7 +12,7 @@ FRAME_BYTES: Final = 64
 """What a frame takes in memory besides its text."""
 _FRAMES: Final = 4_096
 """How many may wait in one connection while Redis answers."""
-_UNAVAILABLE_S: Final = 1.0
+_UNAVAILABLE_S: Final = 3.0
 """After so long without an answer Redis counts as unavailable."""
 _ROOM: Final = 0.5
 """The share of the limit below which the buffer no longer counts as having been full."""

@@ -22,6 +22,7 @@ SEEN = [
         "state": "down",
         "since": "2024-08-08T23:54:00.001Z",
         "reason": "OSError: gone",
+        "problems": [],
     },
     {
         "name": "kraken/a:1/0",
@@ -30,6 +31,7 @@ SEEN = [
         "state": "live",
         "since": "2024-08-08T23:54:00Z",
         "reason": None,
+        "problems": [],
     },
 ]
 
