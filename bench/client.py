@@ -12,7 +12,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ingest.buffer import Buffer
 from ingest.connection import Received, VenueConnection, open_connection
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,7 +54,7 @@ def main() -> None:
 
 async def _receive(order: Order) -> list[Received]:
     """Subscribe, and keep what comes after the warm-up with the times of its arrival."""
-    async with open_connection(order.url, timeout_s=10, buffer=Buffer(1 << 28, lambda: 0.0)) as connection:
+    async with open_connection(order.url, timeout_s=10) as connection:
         assert isinstance(connection, VenueConnection)
         request: dict[str, Any] = {"op": "subscribe", "id": 1, "channels": order.channels}
         await connection.send(msgspec.json.encode(request), text=True)

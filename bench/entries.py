@@ -11,7 +11,6 @@ from bench.fold import best_rate, decode_frames
 from bench.market import make_frames, tape_arguments
 from bench.plant import STREAMS, Plant
 from bench.result import Rate, Result, Throughput
-from ingest.buffer import Buffer
 from ingest.connection import VenueConnection, open_connection
 from ingest.venues.binance import Binance
 from tickplant import wire
@@ -101,7 +100,7 @@ async def _take_messages(url: str, count: int) -> float:
 
 async def _take_batches(url: str, count: int) -> float:
     """Return the seconds from the first message to the last."""
-    async with open_connection(url, timeout_s=10, buffer=Buffer(1 << 28, lambda: 0.0)) as connection:
+    async with open_connection(url, timeout_s=10) as connection:
         assert isinstance(connection, VenueConnection)
         taken = _count(await connection.take())
         started_s = time.perf_counter()

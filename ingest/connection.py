@@ -23,6 +23,7 @@ from tickplant.proxies import Proxy
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 _TAKEN_FRAMES: Final = 1_024
 """About how many frames are taken at once, so that pings are answered in between."""
+_OWN_BUFFER_BYTES: Final = 64 << 20
 _WHOLE_TEXT: Final = 0x81
 """First byte of a frame that is a text message of its own: final, uncompressed."""
 
@@ -190,16 +191,17 @@ class _Opening(connect):
 
 
 def open_connection(
-    url: str, *, timeout_s: float, buffer: Buffer, proxy: Proxy | None = None
+    url: str, *, timeout_s: float, buffer: Buffer | None = None, proxy: Proxy | None = None
 ) -> connect:
     """Return an async context manager that yields a `VenueConnection`.
 
     Args:
         url: ws:// or wss:// address.
         timeout_s: longest wait for the connection and its handshake.
-        buffer: bounds what it holds.
+        buffer: bounds what it holds, together with other connections; None: a bound of its own.
         proxy: leads to it; errors on the way name it.
     """
+    buffer = buffer or Buffer(_OWN_BUFFER_BYTES, lambda: 0.0)
     return _Opening(
         url,
         through=proxy,
