@@ -54,8 +54,8 @@ async def forget(
         await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
         minutes |= {floor(us_of(row["event_time"]), MINUTE_US) for row in doomed}
-        candles = await _recompute(connection, symbol, minutes)
-        await connection.execute(_FLAG, *symbol, *_lengths())
+        candles = await recompute(connection, symbol, minutes)
+        await flag(connection, symbol)
         if specs is not None:
             await correct_averages(connection, candles, specs)
         _, open_gaps = await write_gaps(connection, [(*symbol, us_of(watermark))], [])
@@ -63,7 +63,7 @@ async def forget(
     return open_gaps[symbol]
 
 
-async def _recompute(
+async def recompute(
     connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]
 ) -> list[CandleKey]:
     """Compute the candles that minutes belong to from the trades that are left; flags come later.
@@ -85,6 +85,11 @@ async def _recompute(
             query, *symbol, *_columns(some), lengths, [revisions.get(key, 0) for key in some]
         )
     return [CandleKey(*symbol, *key) for key in keys]
+
+
+async def flag(connection: asyncpg.Connection, symbol: SymbolId) -> None:
+    """Bring a symbol's candles in line with its ledger: whether they are closed, and complete."""
+    await connection.execute(_FLAG, *symbol, *_lengths())
 
 
 def _columns(keys: Sequence[tuple[str, int]]) -> tuple[list[str], list[Any]]:

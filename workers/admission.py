@@ -25,6 +25,8 @@ _CONFIRMING_AGAIN: Final = 100
 """So many where they have ids that are taken already, and not those with which a venue begins to number."""
 _CONTRADICTING: Final = 20
 """Trades that must go on without a suspect before it is rejected."""
+_MOST_LAST: Final = MAX_TRADE_ID - 2**48
+"""The greatest id after which a new series can begin."""
 _MOST_SUSPECTS: Final = 4
 """Series of suspects that a symbol has at one time; beyond, the oldest is rejected."""
 
@@ -231,7 +233,9 @@ class Admission:
                 return self._begin_series(suspect, place) if why == "contradiction" else suspect.trades
         if len(self._suspects) == _MOST_SUSPECTS:
             self._drop(self._suspects[0], place)
-        again = why == "contradiction" and trade.trade_id > 1 and trade.trade_id >= place.ledger.first
+        ledger = place.ledger
+        again = why == "contradiction" and trade.trade_id > 1 and trade.trade_id >= ledger.first
+        again = again and trade.trade_id not in ledger.missing
         suspect = Suspect([trade], why, reason, _CONFIRMING_AGAIN if again else CONFIRMING)
         self._suspects.append(suspect)
         self._report_again(suspect, trade)
@@ -244,6 +248,10 @@ class Admission:
 
     def _begin_series(self, suspect: Suspect, place: "_Place") -> list[Trade]:
         """Number on from the last id, leaving one for whatever was traded between the two series."""
+        if place.last > _MOST_LAST:  # ids could not go on from there
+            self._suspects.append(suspect)
+            self._drop(suspect, place)
+            return []
         for other in list(self._suspects):
             self._drop(other, place)
         shift = place.last + 2 - suspect.trades[0].trade_id
@@ -321,11 +329,10 @@ def _doubt(trade: Trade, place: _Place, ahead_us: int) -> tuple[Why, str] | None
         jump = trade.trade_id - place.last - 1
         if jump >= _plausible_jump(trade.event_time_us - place.last_us):
             return "id", f"its id jumps by {jump} from {place.last}, and no other trade continues from it"
-    elif (
-        trade.event_time_us > place.last_us
-        and trade.trade_id not in place.ledger.missing
-        and not place.is_stored(trade)
-    ):
+    elif trade.trade_id in place.ledger.missing:
+        if trade.event_time_us > place.last_us + SECOND_US:
+            return "contradiction", f"it fills a gap before {place.last}, but its time is after it"
+    elif trade.event_time_us > place.last_us and not place.is_stored(trade):
         return "contradiction", f"its id is not after {place.last}, but its time is"
     return None
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from db.ahead import REASON, bring_back
 from db.alerts import read_firings_of_entry
 from db.bot import read_bot_states
 from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
@@ -16,6 +17,7 @@ from db.pool import Pool
 from db.provenance import claim_source
 from db.signals import read_signals_of_entry
 from tickplant import metrics
+from tickplant.clock import now_us
 from tickplant.errors import PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_source
 from tickplant.streams import entry_order
@@ -143,6 +145,11 @@ class Partition:
     async def _load(self) -> CandleMaker:
         self._isolation.begin_anew()
         partition = self._lease.partition
+        lease = self._lease._replace(entry_id=self._committed)
+        removed = await bring_back(self._pool, lease, now_us(), specs=self._roles.averages)
+        await self._streams.keep_rejections(
+            [rejection_of(self._committed, RejectedTrade(it, "time", REASON)) for it in removed]
+        )
         ledger = await read_ledger(self._pool, partition)
         self._metrics.symbols.note_ledger(ledger)
         candles = await read_open_candles(self._pool, partition)

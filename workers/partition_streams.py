@@ -283,6 +283,8 @@ class PartitionStreams:
 
     async def keep_rejections(self, rejections: Sequence[Rejection]) -> None:
         """Keep trades that are not stored, for inspection."""
+        if not rejections:
+            return
         pipeline = self._redis.pipeline(transaction=False)
         for it in rejections:
             await keep_dead_letter(

@@ -321,3 +321,24 @@ def test_candles_hold_absurd_prices() -> None:
     worker.take(second(1), second(2, price="99999"))
     (minute,) = [it for it in worker.batch.candles if it.interval == "1m" and it.open_time_us == START_US]
     assert (minute.high, minute.close, minute.trade_count) == (Decimal(99999), Decimal(99999), 2)
+
+
+@pytest.mark.parametrize("wild", [5_000, 9 * 10**18])
+def test_wild_ids_that_were_believed_do_not_silence_those_that_go_on_without_them(wild: int) -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1040)))
+    worker.take(*[renumbered(1040, wild + number) for number in range(CONFIRMING)])
+    for number in range(1041, 1061):
+        worker.take(renumbered(number + 1, number - 1))
+    assert worker.told[-20:] == worker.stored[-20:]
+    assert worker.prices[-1] == worker.stored[-1]
+    assert len(worker.stored) == 40 + CONFIRMING + 20
+    assert worker.rejections == []
+
+
+def test_where_the_first_trade_ever_has_a_wild_id_the_others_go_on() -> None:
+    worker = Worker()
+    worker.take(renumbered(999, 9 * 10**18))
+    for number in range(1000, 1020):
+        worker.take(second(number))
+    assert len(worker.stored) == len(worker.told) == 21

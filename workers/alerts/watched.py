@@ -86,7 +86,7 @@ class Watched:
         alert = self.alert
         self.armed = False
         cooldown_us = alert.cooldown_s * SECOND_US
-        if cooldown_us and self.fired_us is not None and time_us - self.fired_us < cooldown_us:
+        if cooldown_us and self.fired_us is not None and abs(time_us - self.fired_us) < cooldown_us:
             return None
         self.number += 1
         self.fired_us = time_us

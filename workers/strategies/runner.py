@@ -151,7 +151,7 @@ class Runner:
         if held == "neither" or before is None or held == before:
             return False
         last_us = memory.signals_us.get(held)
-        return last_us is None or time_us - last_us >= self._cooldown_us
+        return last_us is None or abs(time_us - last_us) >= self._cooldown_us
 
     def _signal(self, opinion: Opinion, trade: Trade | Last, time_us: int) -> Signal:
         side = _HELD[opinion.side]
