@@ -44,7 +44,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
 from ingest.venues.reading import (
@@ -77,7 +77,6 @@ _UNKNOWN_PRODUCT: Final = " is not a valid product"
 _TAKER: Final[Mapping[str, Side]] = {"sell": "buy", "buy": "sell"}
 
 _Int64 = Annotated[int, TRADE_ID]
-_Moment = Annotated[datetime, Meta(tz=True)]
 
 
 class _Message(Struct, gc=False):
@@ -89,7 +88,7 @@ class _Message(Struct, gc=False):
     side: str = ""
     size: str = ""
     price: str = ""
-    time: _Moment | None = None
+    time: str | None = None
     last_trade_id: _Int64 | None = None
 
 
@@ -100,7 +99,7 @@ class _PastTrade(Struct, gc=False):
     side: Literal["buy", "sell"]
     size: str
     price: str
-    time: _Moment
+    time: str
 
 
 class _Kline(Struct, array_like=True, gc=False):

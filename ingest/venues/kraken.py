@@ -43,13 +43,12 @@ Candles of its own, only of the last 720 minutes: time (s), open, high, low, clo
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import Raw, Struct
 
 from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
 from ingest.venues.reading import (
@@ -94,7 +93,7 @@ class _Trade(Struct, gc=False):
     price: Any = None
     qty: Any = None
     trade_id: _Int64 | None = None
-    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+    timestamp: str | None = None
 
 
 class _Message(Struct, gc=False):

@@ -65,12 +65,20 @@ def _without_exponent(text: str) -> str:
     return format(number, "f") if abs(number.adjusted()) < MAX_DECIMAL_CHARS else text
 
 
-def microseconds(moment: datetime) -> int:
-    """Return a time as microseconds since the epoch.
+def microseconds(text: str) -> int:
+    """Return an RFC 3339 time as microseconds since the epoch.
+
+    What is finer is cut off, never rounded, which would put a trade of a minute's end into the next one.
 
     Raises:
         PoisonError: it is not a time at which a trade can have happened.
     """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PoisonError(f"a time of another shape than RFC 3339: {text[:60]!r}") from error
+    if moment.tzinfo is None:
+        raise PoisonError(f"a time of another shape, without an offset: {text[:60]!r}")
     return check_time_us((moment - _EPOCH) // _MICROSECOND)
 
 

@@ -12,13 +12,12 @@ A heartbeat:
      "time":"2026-07-07T22:58:18.000000Z"}
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from sandbox.times import rfc3339, time_us_of
+from sandbox.times import parse_rfc3339, rfc3339
 from sandbox.venue import ParsedFrame
 from tickplant.errors import PoisonError
 from tickplant.market import Side, Trade, check_decimal
@@ -29,13 +28,11 @@ _OTHER: Final[dict[str, Side]] = {"buy": "sell", "sell": "buy"}
 _OF_THE_CONNECTION: Final = frozenset({"subscriptions", "heartbeat", "error"})
 _TYPES: Final = _OF_THE_CONNECTION | {"match", "last_match", "snapshot", "l2update", "ticker", "status"}
 
-_Moment = Annotated[datetime, Meta(tz=True)]
-
 
 class _Event(Struct, gc=False):
     type: str
     product_id: str = ""
-    time: _Moment | None = None
+    time: str | None = None
 
 
 class _Match(Struct, gc=False):
@@ -44,7 +41,7 @@ class _Match(Struct, gc=False):
     size: str
     price: str
     product_id: Annotated[str, Meta(min_length=1)]
-    time: _Moment
+    time: str
 
 
 _decode_event = msgspec.json.Decoder(_Event).decode
@@ -62,11 +59,11 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame | None:
         event = _decode_event(frame)
         if event.type in _OF_THE_CONNECTION:
             return None
-        sent_us = time_us_of(event.time) if event.time else 0
+        sent_us = parse_rfc3339(event.time) if event.time else 0
         if event.type not in ("match", "last_match"):
             return ParsedFrame(event.product_id, frame, sent_us)
         trade = read_trade(frame, receive_time_us)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise PoisonError(f"a broken frame: {error}") from error
     check_decimal(trade.price, "the price")
     check_decimal(trade.size, "the size")
@@ -76,7 +73,7 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame | None:
 def read_trade(frame: bytes, receive_time_us: int = 0) -> Trade:
     """Read a match."""
     match = _decode_match(frame)
-    time_us = time_us_of(match.time)
+    time_us = parse_rfc3339(match.time)
     return Trade(
         VENUE,
         match.product_id,

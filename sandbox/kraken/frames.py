@@ -7,14 +7,13 @@ Trades, several a frame; `side` is the taker's. One of the type `snapshot` has t
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
 from sandbox.rows import plain, stream_name
-from sandbox.times import rfc3339, time_us_of
+from sandbox.times import parse_rfc3339, rfc3339
 from sandbox.venue import MadeTrade, ParsedFrame
 from tickplant.errors import PoisonError
 from tickplant.market import Side, Trade, check_decimal
@@ -29,7 +28,7 @@ class _Row(Struct, gc=False):
     """The number's own text, or an int."""
     qty: Any
     trade_id: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    timestamp: Annotated[datetime, Meta(tz=True)]
+    timestamp: str
 
 
 class _Event(Struct, gc=False):
@@ -59,7 +58,7 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame | None:
         if event.channel != "trade":
             return None
         trades = read_trades(frame, receive_time_us)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise PoisonError(f"a broken frame: {error}") from error
     for trade in trades:
         check_decimal(trade.price, "the price")
@@ -106,7 +105,7 @@ def wrap(rows: Iterable[str], kind: str) -> str:
 
 
 def _trade(row: _Row, receive_time_us: int) -> Trade:
-    time_us = time_us_of(row.timestamp)
+    time_us = parse_rfc3339(row.timestamp)
     return Trade(
         VENUE,
         row.symbol,
