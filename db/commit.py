@@ -167,9 +167,11 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
     """Return the ledger of a partition's symbols."""
     rows = await pool.fetch(
         "select l.*, (select max(event_time) from trades t where t.venue = l.venue and t.symbol = l.symbol)"
-        " as last_event_time, (select price from trades t where t.venue = l.venue and t.symbol = l.symbol"
+        " as last_event_time, (select price from ("
+        " select trade_id, price from trades t where t.venue = l.venue and t.symbol = l.symbol"
         " and not exists (select from outliers o where o.venue = t.venue and o.symbol = t.symbol"
-        " and o.trade_id = t.trade_id and not o.confirmed) order by event_time desc, trade_id desc limit 1)"
+        " and o.trade_id = t.trade_id and not o.confirmed) order by event_time desc limit 100"
+        " ) newest order by trade_id desc limit 1)"
         " as last_price from ledger l where partition = $1 order by venue, symbol",
         partition,
     )

@@ -99,7 +99,7 @@ class IdOrder:
     @property
     def idle(self) -> Order | None:
         """What to keep while no trades are held; None where none has come."""
-        return None if self.cursor is None else Order(self.cursor, LATEST_US, [], [], replace(self._clock))
+        return None if self.cursor is None else Order(self.cursor, LATEST_US, [], [], WaitClock())
 
     @property
     def waiting(self) -> bool:

@@ -31,7 +31,7 @@ from workers.strategies.dip import Dip
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "OWN")
 UNNUMBERED = "OWN"
-SEEDS: Final = (1, 2, 6, 7, 32, 61)
+SEEDS: Final = (1, 2, 6, 7, 32, 61, 109)
 
 
 class Seen(Strategy):
