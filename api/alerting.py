@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
-from api.problems import bad_parameter
+from api.bodies import DECIMAL
+from api.problems import bad_parameter, conflict
 from api.views import DecimalText, SymbolName, Time
 from db.alert_wishes import AlertRow
 from tickplant.derived import ALERT_NEEDS, Alert, AlertKind
@@ -20,15 +21,13 @@ TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
 MOST_OF_USER: Final = 64
 """Characters of a user's name."""
 
-Price = Annotated[
-    str, Meta(max_length=39, description="Decimal text, above 0: the threshold.", examples=["62000"])
-]
+Price = Annotated[str, Meta(extra=DECIMAL, description="Above 0: the threshold.", examples=["62000"])]
 Percent = Annotated[
     str,
     Meta(
-        max_length=39,
-        description="Decimal text, at most 6 places: how much the price has to have risen over the window,"
-        " or with a minus fallen.",
+        extra=DECIMAL,
+        description="Above -100, not 0, at most 6 places: how much the price has to have risen over the"
+        " window, or with a minus fallen.",
         examples=["-2.5"],
     ),
 ]
@@ -45,8 +44,8 @@ CooldownS = Annotated[
 Hysteresis = Annotated[
     str,
     Meta(
-        max_length=39,
-        description="Decimal text, 0 to 1: the share of the threshold by which the value has to go back,"
+        extra=DECIMAL,
+        description="0 to 1: the share of the threshold by which the value has to go back,"
         " before the alert can fire again.",
         examples=["0.001"],
     ),
@@ -62,7 +61,19 @@ User = Annotated[
 State = Literal["pending", "active", "fired", "inactive"]
 
 _MEASURES: Final = ("price", "percent", "window_s", "silence_s")
-_PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,18})?")
+_PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,36})?")
+_PLACES: Final = 6
+"""Digits after the point that percentages may have."""
+
+DECIMALS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "price": (r"^(?![0.]*$)\d{1,20}(?:\.\d{1,36})?$", {"minimum": 1e-18, "exclusive_maximum": 1e20}),
+    "percent": (
+        rf"^(?!-?[0.]*$)(?:-\d{{1,2}}|\d{{1,20}})(?:\.\d{{1,{_PLACES}}})?$",
+        {"exclusive_minimum": -100, "maximum": 1e6, "multiple_of": 0.01},
+    ),
+    "hysteresis": (r"^(?:0(?:\.\d{1,36})?|1(?:\.0{1,36})?)$", {"minimum": 0, "maximum": 1}),
+}
+"""What is described of decimals: a pattern where they are text, and bounds where they are JSON numbers."""
 
 
 class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -203,9 +214,9 @@ def _check(alert: Alert) -> None:
     needed = ALERT_NEEDS[alert.kind]
     for name in _MEASURES:
         if name in needed and getattr(alert, name) is None:
-            raise bad_parameter(name, f"an alert of the kind {alert.kind} needs it")
+            raise conflict(name, f"an alert of the kind {alert.kind} needs it")
         if name not in needed and getattr(alert, name) is not None:
-            raise bad_parameter(name, f"an alert of the kind {alert.kind} has none")
+            raise conflict(name, f"an alert of the kind {alert.kind} has none")
     if alert.price is not None and _decimal("price", alert.price) <= 0:
         raise bad_parameter("price", "must be above 0")
     if alert.percent is not None:
@@ -214,18 +225,20 @@ def _check(alert: Alert) -> None:
     if not 0 <= hysteresis <= 1:
         raise bad_parameter("hysteresis", "must be from 0 to 1")
     if hysteresis and alert.price is None and alert.percent is None:
-        raise bad_parameter("hysteresis", f"an alert of the kind {alert.kind} has none")
+        raise conflict("hysteresis", f"an alert of the kind {alert.kind} has none")
 
 
 def _check_percent(text: str) -> None:
     percent = _decimal("percent", text)
     if percent == 0 or percent <= -100:
         raise bad_parameter("percent", "must not be 0, and above -100")
-    if len(text.partition(".")[2]) > 6:
-        raise bad_parameter("percent", "has more than 6 places")
+    if len(text.partition(".")[2]) > _PLACES:
+        raise bad_parameter("percent", f"has more than {_PLACES} digits after the point")
 
 
 def _decimal(name: str, text: str) -> Decimal:
     if not _PLAIN.fullmatch(text):
-        raise bad_parameter(name, "is no plain decimal of at most 20 and 18 digits, such as 62000.50")
+        raise bad_parameter(
+            name, "must be a decimal of at most 20 digits before and 36 after the point, such as 62000.50"
+        )
     return Decimal(text)

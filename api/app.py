@@ -14,13 +14,14 @@ from msgspec import Struct
 from api.changes import Changes
 from api.connections import Connections
 from api.directory import Directory
+from api.documents import tighten
 from api.health import Health
 from api.history import History
 from api.live.door import Door
 from api.live.hub import Hub
 from api.prices import Prices
 from api.problems import answer
-from api.routes.admission import MOST_BYTES, admission
+from api.routes.admission import MOST_BYTES, BodyRequest, admission
 from api.routes.alerts import (
     AlertLimit,
     get_alert,
@@ -77,7 +78,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         services: what the routes use.
         origins: whose pages may read answers, besides the API's own; `*` for any.
     """
-    return Litestar(
+    app = Litestar(
         route_handlers=[
             get_page,
             Router(
@@ -108,6 +109,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     get_connections,
                 ],
                 before_request=admission(origins),
+                request_class=BodyRequest,
                 request_max_body_size=MOST_BYTES,
             ),
             get_ws,
@@ -127,6 +129,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         openapi_config=_openapi(),
         logging_config=None,
     )
+    tighten(app.openapi_schema)
+    return app
 
 
 def _provide(service: Any) -> Provide:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from api.history import FIRST_US, LAST_US
-from api.problems import bad_parameter
+from api.problems import Problem
 
 MOST: Final = 1000
 """The longest page."""
@@ -100,7 +100,11 @@ def read_rest(text: str, kind: type[RestT], of: str) -> RestT:
     try:
         rest = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)), type=kind)
     except (Base64Error, ValueError, msgspec.DecodeError) as error:
-        raise bad_parameter("after", "not what `next` of an answer was") from error
+        raise _no_page("not what `next` of an answer was") from error
     if rest.of != of:
-        raise bad_parameter("after", f"belongs to {rest.of[:80]}, not to {of}")
+        raise _no_page(f"belongs to {rest.of[:80]}, not to {of}")
     return rest
+
+
+def _no_page(detail: str) -> Problem:
+    return Problem(404, "unknown_page", f"after: {detail}", parameter="after")

@@ -12,10 +12,10 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope, Send
 
-from api.choices import choices
+from api.sentences import sentence_of
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.words import NONE_OF_THEM
+from tickplant.words import NONE_OF_THEM, words_of
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +78,24 @@ def bad_parameter(parameter: str, detail: str, **members: Any) -> Problem:
     return Problem(400, "bad_parameter", f"{parameter}: {detail}", parameter=parameter, **members)
 
 
+def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
+    """Describe a value that msgspec refused.
+
+    Args:
+        name: the parameter, or the field of the body.
+        message: what msgspec said.
+        kinds: the types of all of them, by name.
+    """
+    words = words_of(kinds[name]) if name in kinds and message.startswith(NONE_OF_THEM) else ()
+    hint = f"; it is one of {', '.join(words)}" if words else ""
+    return bad_parameter(name.rstrip("_"), sentence_of(message) + hint)
+
+
+def conflict(parameter: str, detail: str, **members: Any) -> Problem:
+    """Describe a parameter that is well-formed, but not possible with the others, or as things are."""
+    return Problem(409, "conflict", f"{parameter}: {detail}", parameter=parameter, **members)
+
+
 def unavailable(what: str) -> Problem:
     """Describe a server that is away."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
@@ -138,10 +156,9 @@ def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Pr
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):
-            key, message = str(fault["key"]), str(fault.get("message", "is wrong"))
-            words = choices(handler, key) if handler and message.startswith(NONE_OF_THEM) else ()
-            hint = f"; it is one of {', '.join(words)}" if words else ""
-            return bad_parameter(key.rstrip("_"), message + hint)
+            signature = handler.parsed_fn_signature.parameters if handler else {}
+            kinds = {name: parameter.annotation for name, parameter in signature.items()}
+            return wrong_value(str(fault["key"]), str(fault.get("message", "is wrong")), kinds)
     return Problem(400, "bad_request", error.detail)
 
 

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import uvicorn
+from litestar.routes import HTTPRoute
 
 from api.app import Services, create_app
 from api.changes import Changes
 from api.connections import Connections
 from api.directory import Directory
+from api.encoding import compressed
 from api.health import Health
 from api.history import History
 from api.host_check import host_checked
@@ -21,6 +23,7 @@ from api.http_protocol import TimedProtocol
 from api.live.door import MESSAGE_BYTES, Door, Limits
 from api.live.hub import Hub
 from api.live.outlet import OutletProtocol
+from api.methods import with_head
 from api.prices import Prices
 from api.requests import measured
 from api.routes.alerts import AlertLimit
@@ -166,9 +169,10 @@ async def serving(
         hosts: what is answered to; loopback names and IP addresses if not given.
     """
     app = create_app(services, origins=origins)
+    methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
     server = _Server(
         uvicorn.Config(
-            measured(host_checked(app, hosts or Hosts())),
+            with_head(measured(host_checked(compressed(app), hosts or Hosts())), methods),
             http=TimedProtocol,
             ws=OutletProtocol,
             ws_max_size=MESSAGE_BYTES,

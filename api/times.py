@@ -1,35 +1,54 @@
-"""Times in requests and answers: RFC 3339 in UTC, and milliseconds since the epoch. Pure."""
+"""Times in requests: RFC 3339, and numbers since the epoch. Pure."""
 
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
+
+from tickplant.market import EXACT
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+ -]\d\d:\d\d))", re.ASCII
 )
-_MILLISECONDS: Final = re.compile(r"-?\d{1,15}", re.ASCII)
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_EPOCH_NUMBER: Final = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_UNITS_NS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
+"""Below what magnitude a number counts in which unit: seconds, milliseconds, microseconds, nanoseconds. Any
+number then is a moment of the years 1973 to 5138, or seconds before that."""
+
+PATTERN: Final = (
+    r"^(?:(?:000[2-9]|00[1-9]\d|0[1-9]\d\d|[1-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])"
+    r"-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    r"|02-(?:0[1-9]|1\d|2[0-8]))"
+    r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))?"
+    r"|-?\d{1,10}(?:\.\d{1,9})?|\d{11,20}(?:\.\d{1,9})?)$"
+)
+"""What is described of times that are read, as a regular expression of JSON Schema."""
 
 LEAST_US: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 GREATEST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def parse_time(text: str) -> int:
-    """Read RFC 3339 or milliseconds since the epoch into microseconds since the epoch.
+    """Read RFC 3339, or seconds, milli-, micro- or nanoseconds since the epoch, into microseconds.
 
-    A space before the offset counts as the `+` that it was before a query string was decoded.
+    The unit of a number is told by its magnitude. A date alone is its midnight in UTC. A space before the
+    offset counts as the `+` that it was before a query string was decoded.
 
     Raises:
         ValueError: it is neither, or lies outside the years 1 to 9999.
     """
-    if _MILLISECONDS.fullmatch(text):
-        time_us = int(text) * 1000
+    if _EPOCH_NUMBER.fullmatch(text):
+        time_us = _read_number(text)
+    elif _DATE.fullmatch(text):
+        time_us = (datetime.fromisoformat(f"{text}T00:00:00+00:00") - _EPOCH) // _MICROSECOND
     else:
         match = _RFC3339.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"{text[:40]!r} is not a time: write 2026-01-31T12:00:00Z, or milliseconds since the epoch"
+                f"{text[:40]!r} is not a time: write 2026-01-31T12:00:00Z, with an offset or Z, or seconds,"
+                " milliseconds or microseconds since 1970"
             )
         date, clock, fraction, zulu, offset = match.groups()
         zone = "+00:00" if zulu else offset.replace(" ", "+")
@@ -38,3 +57,9 @@ def parse_time(text: str) -> int:
     if not LEAST_US <= time_us <= GREATEST_US:
         raise ValueError(f"{text[:40]!r} lies outside the years 1 to 9999")
     return time_us
+
+
+def _read_number(text: str) -> int:
+    number = EXACT.create_decimal(text)
+    unit_ns = next(unit_ns for limit, unit_ns in _UNITS_NS if abs(number) < limit)
+    return int(EXACT.multiply(number, unit_ns)) // 1000

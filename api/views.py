@@ -17,7 +17,7 @@ LENGTHS = {"1s": SECOND_US, **INTERVALS}
 DecimalText = Annotated[
     str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
 ]
-Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342Z"])]
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342000Z"])]
 
 
 Source = Annotated[

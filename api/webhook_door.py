@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Final
 
-from api.problems import bad_parameter
+from api.problems import bad_parameter, conflict
 from tickplant.dns import resolver
 from tickplant.webhooks import Guard, RefusedAddressError, WebhookSettings, parse_url, port_of
 
@@ -29,15 +29,18 @@ class WebhookDoor:
             Problem: no webhook may go there now.
         """
         if self._guard is None:
-            raise bad_parameter(_NAME, "there are no webhooks here: TICKPLANT_WEBHOOK_SECRET is not set")
+            raise conflict(_NAME, "there are no webhooks here: TICKPLANT_WEBHOOK_SECRET is not set")
         try:
             parsed = parse_url(url)
+        except RefusedAddressError as error:
+            raise bad_parameter(_NAME, str(error)) from error
+        try:
             async with asyncio.timeout(_TIMEOUT_S):
                 await self._guard.addresses(parsed.hostname or "", port_of(parsed))
         except RefusedAddressError as error:
-            raise bad_parameter(_NAME, str(error)) from error
+            raise conflict(_NAME, str(error)) from error
         except TimeoutError as error:
-            raise bad_parameter(_NAME, "its host could not be found in time; try again") from error
+            raise conflict(_NAME, "its host could not be found in time; try again") from error
 
 
 @asynccontextmanager

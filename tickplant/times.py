@@ -8,14 +8,12 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def format_time(time_us: int) -> str:
-    """Write microseconds since the epoch as RFC 3339, with no, 3 or 6 digits of fraction."""
+    """Write microseconds since the epoch as RFC 3339 in UTC, always with six digits of fraction.
+
+    Readers that take the form of a list's times from its first, such as pandas, can then read any list.
+    """
     second, fraction = divmod(time_us, 1_000_000)
-    text = _format_second(second)
-    if not fraction:
-        return f"{text}Z"
-    if fraction % 1000:
-        return f"{text}.{fraction:06d}Z"
-    return f"{text}.{fraction // 1000:03d}Z"
+    return f"{_format_second(second)}.{fraction:06d}Z"
 
 
 @lru_cache(maxsize=4096)

@@ -9,6 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from api.alert_views import FiringView
 from api.bot_views import AccountView
+from api.sentences import place_of, sentence_of
 from api.stats import ChangeView
 from api.views import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
@@ -218,7 +219,10 @@ def parse_request(text: str | bytes) -> Request:
     try:
         return _request_decoder.decode(text)
     except msgspec.ValidationError as error:
-        raise ProtocolError("invalid_request", str(error)) from error
+        message = str(error)
+        raise ProtocolError(
+            "invalid_request", f"{place_of(message) or 'a request'}: {sentence_of(message)}"
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError("malformed", f"not JSON: {error}") from error
 

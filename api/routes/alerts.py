@@ -28,8 +28,10 @@ from api.problems import MEDIA_TYPE, Problem
 from api.routes.answers import (
     BAD_BODY,
     BAD_PARAMETER,
+    CONFLICT,
     ORIGIN_REFUSED,
     UNAVAILABLE,
+    UNKNOWN_PAGE,
     UNKNOWN_SYMBOL,
     Next,
     ProblemDocument,
@@ -54,7 +56,8 @@ TOO_MANY: Final[dict[int, ResponseSpec]] = {
     409: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows.",
+        description="The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows (`too_many_alerts`), or"
+        " a field is not possible with the others or as things are (`conflict`).",
         generate_examples=False,
     )
 }
@@ -141,7 +144,7 @@ class FiringsPage(Struct, frozen=True):
     "/alerts",
     summary="Make an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
 )
 async def post_alert(
     data: Wanted,
@@ -176,7 +179,12 @@ async def post_alert(
     return alert_view(row)
 
 
-@get("/alerts", summary="Alerts", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
+@get(
+    "/alerts",
+    summary="Alerts",
+    tags=["derived"],
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
 async def get_alerts(
     directory: Service[Directory],
     pool: Service[Pool],
@@ -217,7 +225,7 @@ async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
     "/alerts/{alert_id:str}",
     summary="Change an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_ALERT | BAD_BODY | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_ALERT | BAD_BODY | UNAVAILABLE,
 )
 async def patch_alert(
     alert_id: AlertId,
@@ -245,7 +253,7 @@ async def patch_alert(
     "/alerts/{alert_id:str}",
     summary="Delete an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | ORIGIN_REFUSED | UNKNOWN_ALERT | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_ALERT | UNAVAILABLE,
 )
 async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[Changes]) -> None:
     """Delete an alert. What it has fired stays, and so does what is under way to its webhook."""
@@ -258,7 +266,7 @@ async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[
     "/alerts/firings",
     summary="Firings",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_firings(
     directory: Service[Directory],
@@ -278,7 +286,7 @@ async def get_firings(
     "/alerts/{alert_id:str}/firings",
     summary="Firings of an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNAVAILABLE,
+    responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_firings_of_alert(
     alert_id: AlertId, history: Service[History], limit: Limit = USUAL, after: After = None

@@ -45,11 +45,29 @@ BAD_PARAMETER: Final[dict[int, ResponseSpec]] = {
         generate_examples=False,
     )
 }
+CONFLICT: Final[dict[int, ResponseSpec]] = {
+    409: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="A parameter or field is well-formed, but not possible with the others or as things are;"
+        " `parameter` says which.",
+        generate_examples=False,
+    )
+}
+UNKNOWN_PAGE: Final[dict[int, ResponseSpec]] = {
+    404: ResponseSpec(
+        ProblemDocument,
+        media_type=MEDIA_TYPE,
+        description="`after` is not what `next` of this list was.",
+        generate_examples=False,
+    )
+}
 UNKNOWN_SYMBOL: Final[dict[int, ResponseSpec]] = {
     404: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="There is no such symbol; `near` lists those that may have been meant.",
+        description="There is no such symbol; `near` lists those that may have been meant. Or, where there is"
+        " `after`, it is not what `next` of this list was.",
         generate_examples=False,
     )
 }

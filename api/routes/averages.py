@@ -13,8 +13,8 @@ from api.directory import Directory
 from api.history import History
 from api.ohlcv import Window
 from api.paging import USUAL, RestOfTimes, write_rest
-from api.problems import Problem, bad_parameter
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.problems import Problem, bad_parameter, conflict
+from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.stats import MeansView, means_view
 from api.views import SymbolName, Time
@@ -52,6 +52,10 @@ PeriodText = Annotated[
     QueryParameter(
         description="Means of the trades of so long, up to the venue's time: 30s, 5m, 4h; a day at most.",
         examples=[Example(value="5m")],
+        schema_extra={
+            "pattern": r"^(?:(?:[1-9]\d{0,3}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400)s"
+            r"|(?:[1-9]\d{0,2}|1[0-3]\d\d|14[0-3]\d|1440)m|(?:[1-9]|1\d|2[0-4])h|1d)$"
+        },
     ),
 ]
 OfInterval = Annotated[
@@ -60,6 +64,7 @@ OfInterval = Annotated[
         description=f"A moving average of the closes of such candles: {', '.join(INTERVALS)};"
         f" {BASE} if not given.",
         examples=[Example(value="1h")],
+        schema_extra={"pattern": f"^(?:{'|'.join(INTERVALS)})$"},
     ),
 ]
 OfKind = Annotated[
@@ -85,7 +90,7 @@ OfLength = Annotated[
     "/moving-average/{symbol:path}",
     summary="Moving averages",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_moving_average(
     symbol: SymbolText,
@@ -114,9 +119,9 @@ async def get_moving_average(
     """
     found = await resolve(directory, symbol)
     if (interval, kind, length, start, end, after) == (None,) * 6:
-        return await _means(history, found, period or "5m")
+        return await _means(history, found, "5m" if period is None else period)
     if period is not None:
-        raise bad_parameter("period", "is of trades; leave out what is of candles, or the period")
+        raise conflict("period", "is of trades; leave out what is of candles, or the period")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
     asked = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
     window = Window(asked.low[0], asked.high[0])
@@ -168,4 +173,4 @@ def parse_stored_interval(text: str | None) -> str:
     """
     if text is not None and text not in INTERVALS:
         raise bad_parameter("interval", f"{text[:20]!r} is none of {', '.join(INTERVALS)}")
-    return text or BASE
+    return BASE if text is None else text

@@ -24,6 +24,7 @@ from api.paging import MOST, USUAL, RestOfTimes, write_rest
 from api.routes.answers import (
     BAD_BODY,
     BAD_PARAMETER,
+    CONFLICT,
     ORIGIN_REFUSED,
     UNAVAILABLE,
     UNKNOWN_SYMBOL,
@@ -72,7 +73,7 @@ class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool
     reason: Annotated[
-        str, Meta(max_length=200, pattern="^[^\\0]*$", description="For whoever asks later.")
+        str, Meta(max_length=200, pattern=r"^[^\x00]*$", description="For whoever asks later.")
     ] = ""
 
 
@@ -99,7 +100,12 @@ OfSymbol = Annotated[
 OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MOST, description="The most orders to show.")]
 
 
-@get("/bot", summary="Paper bot", tags=["derived"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
+@get(
+    "/bot",
+    summary="Paper bot",
+    tags=["derived"],
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
 async def get_bot(
     directory: Service[Directory],
     pool: Service[Pool],
@@ -131,7 +137,7 @@ async def get_bot(
     "/bot",
     summary="Switch the paper bot",
     tags=["derived"],
-    responses=BAD_PARAMETER | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
 )
 async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Changes]) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
@@ -149,7 +155,7 @@ async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Chan
     "/bot/equity/{symbol:path}",
     summary="Equity of the paper bot",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_bot_equity(
     symbol: SymbolText,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from api.directory import Directory
 from api.history import History
 from api.paging import USUAL, RestOfGaps, read_rest, write_rest
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, Limit, resolve
 from api.views import GapState, GapView, gap_view
 from db.gaps import GapKey, read_gaps
@@ -39,7 +39,12 @@ class GapsPage(Struct, frozen=True):
     next: Next
 
 
-@get("/gaps", summary="Gaps", tags=["market"], responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE)
+@get(
+    "/gaps",
+    summary="Gaps",
+    tags=["market"],
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
+)
 async def get_gaps(
     directory: Service[Directory],
     history: Service[History],

@@ -1,6 +1,6 @@
 """Candles of a symbol."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar import get
 from litestar.openapi.spec import Example
@@ -13,9 +13,10 @@ from api.live.hub import Hub
 from api.near import nearest
 from api.ohlcv import CandlePages, Fill, Window
 from api.paging import USUAL, RestOfTimes, write_rest
-from api.problems import bad_parameter
+from api.problems import bad_parameter, conflict
 from api.routes.answers import (
     BAD_PARAMETER,
+    CONFLICT,
     UNAVAILABLE,
     UNKNOWN_SYMBOL,
     LiveCursor,
@@ -37,16 +38,22 @@ class CandlesPage(Struct, frozen=True):
     cursor: LiveCursor
 
 
+NAMED: Final = {"pattern": f"^(?:{'|'.join(LENGTHS)})$"}
+
 IntervalText = Annotated[
     str | None,
     QueryParameter(
         description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
         " Candles of a second are computed from trades, and reach back as far as these are kept.",
         examples=[Example(value="1m")],
+        schema_extra=NAMED,
     ),
 ]
 WindowText = Annotated[
-    str | None, QueryParameter(description="Another name for `interval`.", examples=[Example(value="5m")])
+    str | None,
+    QueryParameter(
+        description="Another name for `interval`.", examples=[Example(value="5m")], schema_extra=NAMED
+    ),
 ]
 FillText = Annotated[
     Fill,
@@ -61,7 +68,7 @@ FillText = Annotated[
     "/ohlcv/{symbol:path}",
     summary="Candles",
     tags=["market"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_ohlcv(
     symbol: SymbolText,
@@ -99,9 +106,9 @@ def parse_interval(interval: str | None, window: str | None) -> str:
         Problem: there is no such interval, or the two names contradict one another.
     """
     if interval is not None and window is not None and interval != window:
-        raise bad_parameter("window", f"is another name for interval, which is {interval[:20]!r} here")
+        raise conflict("window", f"is another name for interval, which is {interval[:20]!r} here")
     parameter = "window" if interval is None and window is not None else "interval"
-    text = interval or window or BASE
+    text = next((given for given in (interval, window) if given is not None), BASE)
     if text not in LENGTHS:
         near = nearest(text, LENGTHS)
         hint = f"; did you mean {near}?" if near else ""

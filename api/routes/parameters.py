@@ -1,6 +1,6 @@
 """Parameters that several routes share: described once, and read."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
@@ -8,8 +8,8 @@ from litestar.params import PathParameter, QueryParameter
 from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 from api.history import FIRST_US, LAST_US
 from api.paging import MOST, RestOfTimes, read_rest
-from api.problems import Problem, bad_parameter
-from api.times import parse_time
+from api.problems import Problem, bad_parameter, conflict
+from api.times import PATTERN, parse_time
 from db.trades import LEAST_ID
 from tickplant.market import SymbolId
 
@@ -20,19 +20,24 @@ SymbolText = Annotated[
         examples=[Example(value="binance:BTCUSDT")],
     ),
 ]
+TIMES: Final = {"pattern": PATTERN}
+
 StartText = Annotated[
     str | None,
     QueryParameter(
-        description="From when on, inclusive: RFC 3339, or milliseconds since the epoch. With it, pages run"
-        " forward from there; without it, they go back from the newest.",
+        description="From when on, inclusive: RFC 3339 with an offset, a date (its midnight in UTC), or since"
+        " 1970 seconds (below 10^11), milliseconds (below 10^14), microseconds (below 10^17) or nanoseconds."
+        " With it, pages run forward from there; without it, they go back from the newest.",
         examples=[Example(value="2024-08-08T23:55:00Z")],
+        schema_extra=TIMES,
     ),
 ]
 EndText = Annotated[
     str | None,
     QueryParameter(
         description="Until when, exclusive; written as `start`.",
-        examples=[Example(value="1723162200000")],
+        examples=[Example(value="1723162200")],
+        schema_extra=TIMES,
     ),
 ]
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most items on a page.")]
@@ -53,7 +58,7 @@ async def resolve(directory: Directory, text: str) -> SymbolId:
     except UnknownSymbolError as error:
         raise Problem(404, "unknown_symbol", str(error), near=error.near) from error
     except AmbiguousSymbolError as error:
-        raise bad_parameter("symbol", str(error), near=error.candidates) from error
+        raise conflict("symbol", str(error), near=error.candidates) from error
 
 
 def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> RestOfTimes:
@@ -83,7 +88,7 @@ def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
     low = FIRST_US if start is None else _time("start", start)
     high = LAST_US if end is None else _time("end", end)
     if low > high:
-        raise bad_parameter("end", "lies before start")
+        raise conflict("end", "lies before start")
     return low, high
 
 

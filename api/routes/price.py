@@ -7,7 +7,7 @@ from api.history import History
 from api.live.cursor import Cursor
 from api.prices import Prices
 from api.problems import Problem
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
+from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
 from api.routes.parameters import SymbolText, resolve
 from api.views import SymbolName, TradeView, trade_view
 
@@ -23,7 +23,7 @@ class Price(TradeView, frozen=True, kw_only=True):
     "/price/{symbol:path}",
     summary="Last price",
     tags=["market"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_price(
     symbol: SymbolText,

@@ -10,7 +10,15 @@ from msgspec import Struct
 from api.directory import Directory
 from api.history import History
 from api.paging import USUAL, RestOfSignals, read_rest, write_rest
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.answers import (
+    BAD_PARAMETER,
+    CONFLICT,
+    UNAVAILABLE,
+    UNKNOWN_PAGE,
+    UNKNOWN_SYMBOL,
+    Next,
+    Service,
+)
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_times, resolve
 from db.signals import SignalKey, read_signals
 from tickplant.derived import Signal, SignalView, signal_view
@@ -37,7 +45,7 @@ class SignalsPage(Struct, frozen=True):
     "/signals/{symbol:path}",
     summary="Signals of a symbol",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_signals(
     symbol: SymbolText,
@@ -59,7 +67,12 @@ async def get_signals(
     return await _page(history, found, strategy, asked, limit)
 
 
-@get("/signals", summary="Signals", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
+@get(
+    "/signals",
+    summary="Signals",
+    tags=["derived"],
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_PAGE | UNAVAILABLE,
+)
 async def get_all_signals(
     history: Service[History],
     strategy: OfStrategy = None,

@@ -11,7 +11,7 @@ from api.directory import Directory
 from api.history import History
 from api.paging import MOST, USUAL, RestOfTimes, write_rest
 from api.problems import Problem
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
 from api.views import SymbolName
@@ -54,7 +54,7 @@ Most = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most symbol
     "/24h-change/{symbol:path}",
     summary="Last 24 hours of a symbol",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_24h_change(
     symbol: SymbolText, directory: Service[Directory], history: Service[History]
@@ -94,7 +94,7 @@ async def get_24h_changes(
     "/statistics/{symbol:path}",
     summary="Statistics of returns",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_statistics(
     symbol: SymbolText,

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from api.directory import Directory
 from api.history import History
 from api.paging import USUAL, RestOfNames, read_rest, write_rest
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
 from api.views import Source, SymbolName, Time
 from db.provenance import read_source
@@ -49,7 +49,7 @@ class SymbolsPage(Struct, frozen=True):
     next: Next
 
 
-@get("/symbols", summary="Symbols", tags=["market"], responses=BAD_PARAMETER | UNAVAILABLE)
+@get("/symbols", summary="Symbols", tags=["market"], responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE)
 async def get_symbols(
     history: Service[History],
     directory: Service[Directory],

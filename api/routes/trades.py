@@ -9,6 +9,7 @@ from api.live.hub import Hub
 from api.paging import USUAL, RestOfTimes, write_rest
 from api.routes.answers import (
     BAD_PARAMETER,
+    CONFLICT,
     UNAVAILABLE,
     UNKNOWN_SYMBOL,
     LiveCursor,
@@ -34,7 +35,7 @@ class TradesPage(Struct, frozen=True):
     "/trades/{symbol:path}",
     summary="Trades",
     tags=["market"],
-    responses=BAD_PARAMETER | UNKNOWN_SYMBOL | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_trades(
     symbol: SymbolText,

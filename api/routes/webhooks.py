@@ -11,7 +11,7 @@ from api.alert_views import FiringView, firing_view
 from api.history import TIMEOUT_S
 from api.paging import USUAL, RestOfNumbered, read_rest, write_rest
 from api.routes.alerts import OfUser
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Next, Service
+from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
 from api.views import Time
 from db.pool import Pool, snapshot
@@ -55,7 +55,7 @@ class WebhooksPage(Struct, frozen=True):
     "/alerts/webhooks",
     summary="Deliveries to webhooks",
     tags=["derived"],
-    responses=BAD_PARAMETER | UNAVAILABLE,
+    responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_webhooks(
     pool: Service[Pool],

@@ -93,10 +93,10 @@ async def test_equity_by_the_minute_in_pages(plant: Plant) -> None:
     newest = await all_pages(plant, path, "equity", limit=2)
     minutes = [[each["time"][14:16] for each in page] for page in newest]
     assert minutes == [["57", "58"], ["55", "56"], ["54"]]
-    forward = await all_pages(plant, path, "equity", limit=2, start="2024-08-08T23:55:00Z")
+    forward = await all_pages(plant, path, "equity", limit=2, start="2024-08-08T23:55:00.000000Z")
     assert [[each["time"][14:16] for each in page] for page in forward] == [["55", "56"], ["57", "58"]]
-    until_end = await plant.get(path, end="2024-08-08T23:55:00Z")
-    assert [each["time"] for each in until_end["equity"]] == ["2024-08-08T23:54:00Z"]
+    until_end = await plant.get(path, end="2024-08-08T23:55:00.000000Z")
+    assert [each["time"] for each in until_end["equity"]] == ["2024-08-08T23:54:00.000000Z"]
     assert (until_end["equity"][0]["equity"], until_end["equity"][0]["position"]) == ("10000", "0.5")
 
 

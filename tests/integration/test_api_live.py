@@ -469,11 +469,11 @@ async def test_late_trades_change_the_candle_of_a_past_minute(plant: Plant) -> N
         late = candle(0, count=2, closed=True, revision=1)
         await plant.publish(update(trade(9, at_us=T0), candles=[late]))
         view = (await socket.receive_until("candle"))["data"]
-        assert (view["open_time"], view["revision"]) == ("2024-08-08T23:54:00Z", 1)
+        assert (view["open_time"], view["revision"]) == ("2024-08-08T23:54:00.000000Z", 1)
     async with plant.socket() as socket:
         await socket.subscribe(CANDLES)
         views = (await socket.receive_until("snapshot"))["data"]
-        assert views[-1]["open_time"] == "2024-08-08T23:59:00Z"
+        assert views[-1]["open_time"] == "2024-08-08T23:59:00.000000Z"
 
 
 async def test_clients_are_counted(plant: Plant) -> None:

@@ -31,7 +31,7 @@ async def test_trades_come_as_exact_as_stored(plant: Plant) -> None:
 async def test_pages_of_trades_hold_each_once(plant: Plant) -> None:
     times_us = [T0, T0, T0, T0 + 1, T0 + 1, T0 + SECOND_US, T0 + SECOND_US]
     await plant.store(*(trade(number, at_us=time_us) for number, time_us in enumerate(times_us, 1)))
-    for where, limit in product(({}, {"start": "2024-08-08T23:54:00Z"}), (1, 2, 3, 7, 1000)):
+    for where, limit in product(({}, {"start": "2024-08-08T23:54:00.000000Z"}), (1, 2, 3, 7, 1000)):
         pages = await all_pages(plant, "/api/v1/trades/BTCUSDT", "trades", limit=limit, **where)
         ids = [[view["trade_id"] for view in page] for page in pages]
         ordered = ids if where else ids[::-1]
@@ -51,9 +51,11 @@ async def test_pages_stay_put_while_trades_come(plant: Plant) -> None:
 
 async def test_start_is_inclusive_and_end_exclusive(plant: Plant) -> None:
     await plant.store(*(trade(number) for number in range(1, 6)))
-    found = await plant.get("/api/v1/trades/BTCUSDT", start=T0 // 1000 + 2000, end="2024-08-08T23:54:04Z")
+    found = await plant.get(
+        "/api/v1/trades/BTCUSDT", start=T0 // 1000 + 2000, end="2024-08-08T23:54:04.000000Z"
+    )
     assert [view["trade_id"] for view in found["trades"]] == [2, 3]
-    newest = await plant.get("/api/v1/trades/BTCUSDT", end="2024-08-08T23:54:04Z", limit=1)
+    newest = await plant.get("/api/v1/trades/BTCUSDT", end="2024-08-08T23:54:04.000000Z", limit=1)
     assert [view["trade_id"] for view in newest["trades"]] == [3]
 
 
@@ -74,8 +76,8 @@ async def test_a_candle_with_all_its_fields(plant: Plant) -> None:
     await plant.store(*(trade(number, price=price, size="0.10") for number, price in enumerate(prices, 1)))
     (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT"))["candles"]
     assert found == {
-        "open_time": "2024-08-08T23:54:00Z",
-        "close_time": "2024-08-08T23:55:00Z",
+        "open_time": "2024-08-08T23:54:00.000000Z",
+        "close_time": "2024-08-08T23:55:00.000000Z",
         "open": "100.5",
         "high": "101.0",
         "low": "99.25",
@@ -92,11 +94,11 @@ async def test_a_candle_with_all_its_fields(plant: Plant) -> None:
 
 
 INTERVALS = [
-    ("1m", "2024-08-08T23:54:00Z", "2024-08-08T23:55:00Z"),
-    ("1h", "2024-08-08T23:00:00Z", "2024-08-09T00:00:00Z"),
-    ("1d", "2024-08-08T00:00:00Z", "2024-08-09T00:00:00Z"),
-    ("1w", "2024-08-05T00:00:00Z", "2024-08-12T00:00:00Z"),
-    ("1s", "2024-08-08T23:54:01Z", "2024-08-08T23:54:02Z"),
+    ("1m", "2024-08-08T23:54:00.000000Z", "2024-08-08T23:55:00.000000Z"),
+    ("1h", "2024-08-08T23:00:00.000000Z", "2024-08-09T00:00:00.000000Z"),
+    ("1d", "2024-08-08T00:00:00.000000Z", "2024-08-09T00:00:00.000000Z"),
+    ("1w", "2024-08-05T00:00:00.000000Z", "2024-08-12T00:00:00.000000Z"),
+    ("1s", "2024-08-08T23:54:01.000000Z", "2024-08-08T23:54:02.000000Z"),
 ]
 
 
@@ -119,7 +121,7 @@ async def test_pages_of_candles_hold_each_once(plant: Plant, interval: str) -> N
     traded = [0, 1, 4, 5, 6]
     trades = [trade(number, at_us=T0 + at * length_us) for number, at in enumerate(traded, 1)]
     await plant.store(*trades, closed_until_us=T0 + 8 * length_us + 1)
-    wheres: tuple[dict[str, Any], ...] = ({}, {"start": "2024-08-08T23:54:00Z"})
+    wheres: tuple[dict[str, Any], ...] = ({}, {"start": "2024-08-08T23:54:00.000000Z"})
     for where, limit, fill in product(wheres, (1, 2, 3, 1000), ("none", "previous")):
         parameters: dict[str, Any] = {"interval": interval, "limit": limit, "fill": fill, **where}
         pages = await all_pages(plant, "/api/v1/ohlcv/BTCUSDT", "candles", **parameters)
@@ -163,7 +165,10 @@ async def test_filling_begins_with_the_first_trade_and_respects_the_window(plant
     assert [view["open_time"][14:16] for view in found] == ["56", "57", "58", "59", "00", "01", "02", "03"]
     found = (
         await plant.get(
-            "/api/v1/ohlcv/BTCUSDT", fill="previous", start="2024-08-08T23:56:30Z", end="2024-08-08T23:58:30Z"
+            "/api/v1/ohlcv/BTCUSDT",
+            fill="previous",
+            start="2024-08-08T23:56:30.000000Z",
+            end="2024-08-08T23:58:30.000000Z",
         )
     )["candles"]
     assert [view["open_time"][14:16] for view in found] == ["57", "58"]

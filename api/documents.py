@@ -1,0 +1,30 @@
+"""The OpenAPI document, made as strict as the API is."""
+
+from typing import Any
+
+from litestar.openapi.spec import OpenAPI, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from api.alerting import DECIMALS
+
+_BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
+
+
+def tighten(document: OpenAPI) -> None:
+    """Say of bodies what the framework doesn't: no other fields, and what decimals look like."""
+    for name, schema in document.components.schemas.items():
+        if name.rpartition("_")[2] in _BODIES:
+            schema.additional_properties = False
+            for field, described in (schema.properties or {}).items():
+                if field in DECIMALS and isinstance(described, Schema):
+                    _describe_decimal(described, *DECIMALS[field])
+
+
+def _describe_decimal(schema: Schema, pattern: str, bounds: dict[str, Any]) -> None:
+    null = OpenAPIType.NULL in [getattr(option, "type", None) for option in schema.one_of or ()]
+    schema.type = None
+    schema.one_of = [
+        Schema(type=OpenAPIType.STRING, pattern=pattern),
+        Schema(type=OpenAPIType.NUMBER, **bounds),
+        *([Schema(type=OpenAPIType.NULL)] if null else []),
+    ]
