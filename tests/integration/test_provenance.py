@@ -1,7 +1,10 @@
 """Trades of a live stream, of a replay and of a generator never mix, and say what they are."""
 
 import asyncio
+from functools import partial
+from pathlib import Path
 
+import asyncpg
 import pytest
 import stored
 from conftest import PARTITIONS, REPOSITORY
@@ -9,13 +12,17 @@ from working import START_US, publishing, stored_count, trade, until, working
 
 from db.pool import open_pool
 from db.provenance import claim_source, inspect_source
+from db.provenance import read_source as read_database_source
 from ingest import service
 from sandbox.generator import generate
+from sandbox.journal import Journal
+from sandbox.live import Live
 from sandbox.player import Player
 from sandbox.server import Running, serve
 from sandbox.tape import Tape
 from sandbox.venues import VENUES
 from tickplant.cli.sources import expected_source
+from tickplant.clock import now_us
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.market import SymbolId
 from tickplant.provenance import HEADER, source_of
@@ -97,6 +104,17 @@ async def test_workers_refuse_streams_whose_trades_would_be_mixed_and_store_noth
     assert await stored_count(database_url) == 0
 
 
+async def test_workers_that_do_not_own_the_tables_may_note_a_source_and_nothing_else(
+    database_url: str,
+) -> None:
+    async with open_pool(database_url, size=1, application="test") as pool:
+        await pool.execute("set role tickplant_writer")  # of its only session
+        await claim_source(pool, "synthetic")
+        assert await read_database_source(pool) == "synthetic"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await pool.execute("update plant set partitions = 9")
+
+
 async def test_a_database_with_trades_from_before_sources_were_noted_is_live(database_url: str) -> None:
     await stored.fetch_rows(
         database_url,
@@ -124,3 +142,35 @@ def test_only_at_the_venues_own_addresses_a_stream_is_known_to_be_live_beforehan
     assert expected_source(Settings()) == "live"
     assert expected_source(Settings(binance_ws_url="ws://127.0.0.1:1")) is None
     assert expected_source(Settings(kraken_ws_url="ws://127.0.0.1:1")) == "live"
+
+
+async def test_a_generator_that_is_started_again_leaves_nothing_missing(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    wanted = 0
+    for _ in range(2):
+        journal = Journal(tmp_path / "binance.jsonl", kept=10_000)
+        source = Live(
+            VENUES["binance"], [BTC.symbol], rate=300, seed=1, clock_us=now_us, journal=journal, hold=True
+        )
+        stop = asyncio.Event()
+        wanted += 150
+        async with serve([source]) as running, working(redis_url, database_url):
+            task = asyncio.create_task(ingest(redis_url, running, stop))
+            await until(partial(holds_all, database_url, wanted), "all trades are stored")
+            stop.set()
+            await task
+            sent = source.status().sent
+
+            async def trades_on(sent: int = sent, source: Live = source) -> bool:
+                return source.status().sent > sent + 50
+
+            await until(trades_on, "the market trades on while nobody listens")
+
+
+async def holds_all(database_url: str, wanted: int) -> bool:
+    count = await stored.fetch_value(
+        database_url,
+        "select last_trade_id - first_trade_id + 1 from ledger where missing = '{}' and void = '{}'",
+    )
+    return count is not None and count >= wanted
