@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from api.views import DecimalText, SymbolName, Time, plain
 from db.stats import Change, Means
 from tickplant.derived import Statistics
-from tickplant.intervals import MINUTE_US
+from tickplant.intervals import MINUTE_US, SECOND_US
 from tickplant.market import SymbolId
 from tickplant.times import format_time
 
@@ -33,6 +33,21 @@ class ChangeView(Struct, frozen=True):
         Meta(
             description="The venue's time, up to which trades have been seen. It stands still, and the window"
             " with it, where nothing is heard of the symbol."
+        ),
+    ]
+    covers_from: Annotated[
+        Time,
+        Meta(
+            description="From when on there are trades to go by: `start`, or the symbol's first trade, if"
+            " that is later. Trades that are missing since then are listed by `/gaps`."
+        ),
+    ]
+    covers_s: Annotated[int, Meta(description="Seconds from then to `until`.")]
+    partial: Annotated[
+        bool,
+        Meta(
+            description="Whether that is less than the window: `change`, `percent` and all else are of a"
+            " shorter time than 24 hours, then."
         ),
     ]
     open: Annotated[DecimalText | None, Meta(description="Price of the first trade.")]
@@ -104,6 +119,9 @@ def change_view(change: Change) -> ChangeView:
         str(change.symbol),
         format_time(change.start_us),
         format_time(change.until_us),
+        format_time(change.covered_us),
+        max(0, change.until_us - change.covered_us) // SECOND_US,
+        change.covered_us > change.start_us,
         _text(change.open),
         _text(change.last),
         _text(change.high),

@@ -21,6 +21,8 @@ class Change(NamedTuple):
     """Begin of the window: that of the minute 23 hours and 59 minutes before the symbol's present one."""
     until_us: int
     """The venue's time, up to which the window goes; it stands still where nothing is heard of the symbol."""
+    covered_us: int
+    """From when on there are trades to go by: the window's begin, or the symbol's first trade after that."""
     open: Decimal | None
     """Price of the first trade in the window; None, as the following, where there is none."""
     last: Decimal | None
@@ -63,9 +65,18 @@ async def read_changes(
     oldest = await connection.fetchval(_OLDEST, *names)
     if oldest is None:
         return []
+    rows = await connection.fetch(_READ_CHANGES, *names, oldest)
+    keys = [[row[column] for row in rows] for column in ("venue", "symbol", "start")]
+    begun = {tuple(row[:2]): row[2] for row in await connection.fetch(_READ_BEGUN, *keys)}
     return [
-        Change(SymbolId(venue, symbol), us_of(start), us_of(until), *values)
-        for venue, symbol, start, until, *values in await connection.fetch(_READ_CHANGES, *names, oldest)
+        Change(
+            SymbolId(venue, symbol),
+            us_of(start),
+            us_of(until),
+            us_of(max(start, begun.get((venue, symbol), start))),
+            *values,
+        )
+        for venue, symbol, start, until, *values in rows
     ]
 
 
@@ -134,6 +145,23 @@ _READ_CHANGES: Final = """
 select * from change_24h($3)
 where $1::text[] is null or (venue, symbol) in (select * from unnest($1::text[], $2::text[]))
 order by venue, symbol
+"""
+
+# Of symbols without a candle of a day before that of the window's begin: their first trade.
+_READ_BEGUN: Final = """
+select w.venue, w.symbol, d.first_event_time
+from unnest($1::text[], $2::text[], $3::timestamptz[]) as w (venue, symbol, start)
+cross join lateral (
+    select first_event_time from candles c
+    where c.venue = w.venue and c.symbol = w.symbol and c."interval" = '1d'
+        and c.open_time >= date_trunc('day', w.start, 'UTC')
+    order by c.open_time limit 1
+) d
+where not exists (
+    select from candles c
+    where c.venue = w.venue and c.symbol = w.symbol and c."interval" = '1d'
+        and c.open_time < date_trunc('day', w.start, 'UTC')
+)
 """
 
 _READ_MEANS: Final = """

@@ -129,5 +129,5 @@ def reader_of_changes(history: History) -> Read:
 def _same(known: WatchedView | None, view: WatchedView) -> bool:
     """Say whether there is nothing new to tell: that a symbol's time goes on is told by the minute."""
     if isinstance(known, ChangeView) and isinstance(view, ChangeView):
-        return replace(known, until=view.until) == view
+        return replace(known, until=view.until, covers_s=view.covers_s) == view
     return known == view

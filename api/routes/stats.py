@@ -62,7 +62,8 @@ async def get_24h_change(
     """Return open, last, high, low, change and sums over the last 24 hours by the minute.
 
     The window begins with a full minute and ends with the venue's time, so that it is 24 hours long, less up
-    to a minute.
+    to a minute. Where the symbol's first trade is younger than that, `partial` is true and `covers_from` says
+    from when on it counts.
     """
     found = await resolve(directory, symbol)
     async with history.at_once() as connection:

@@ -137,6 +137,9 @@ async def test_the_last_24_hours_of_a_symbol(plant: Plant) -> None:
         "symbol": str(BTC),
         "start": "2024-08-09T00:04:00.000000Z",
         "until": "2024-08-10T00:03:00.000007Z",
+        "covers_from": "2024-08-09T00:04:00.000000Z",
+        "covers_s": 86340,
+        "partial": False,
         "open": "80",
         "last": "90.5",
         "high": "90.5",
@@ -147,6 +150,20 @@ async def test_the_last_24_hours_of_a_symbol(plant: Plant) -> None:
         "quote_volume": "421.0",
         "trade_count": 3,
     }
+
+
+@pytest.mark.parametrize("first_minute", [1, 600, 1438])
+async def test_less_than_24_hours_say_what_they_cover(plant: Plant, first_minute: int) -> None:
+    """The window is of whole days apart from the first and the last, of which the first trade may be any."""
+    until_us, first_us = T0 + 1440 * MINUTE_US, T0 + first_minute * MINUTE_US + 30_000_001
+    await plant.store(trade(1, at_us=first_us, price="10"), trade(2, at_us=until_us, price="11"))
+    for found in (
+        await plant.get("/api/v1/24h-change/BTCUSDT"),
+        (await plant.get("/api/v1/24h-change"))["symbols"][0],
+    ):
+        assert (found["covers_from"], found["partial"]) == (format_time(first_us), True)
+        assert found["covers_s"] == (until_us - first_us) // 1_000_000
+        assert (found["change"], found["percent"]) == ("1", "10.000000")
 
 
 async def test_the_last_24_hours_of_all_symbols_in_any_order(plant: Plant) -> None:

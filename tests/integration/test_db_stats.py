@@ -26,9 +26,22 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change:
         (it for it in trades if it.event_time_us >= start_us), key=lambda it: (it.event_time_us, it.trade_id)
     )
     prices = [Decimal(it.price) for it in seen]
+    covered_us = max(start_us, min(it.event_time_us for it in trades))
     if not seen:
         return Change(
-            SYMBOL, start_us, until_us, None, None, None, None, None, None, Decimal(0), Decimal(0), 0
+            SYMBOL,
+            start_us,
+            until_us,
+            covered_us,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+            Decimal(0),
+            Decimal(0),
+            0,
         )
     with localcontext(prec=60):
         change = prices[-1] - prices[0]
@@ -36,6 +49,7 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change:
             SYMBOL,
             start_us,
             until_us,
+            covered_us,
             prices[0],
             prices[-1],
             max(prices),
@@ -79,7 +93,7 @@ async def test_changes_of_some_symbols(connection: asyncpg.Connection) -> None:
     both = await read_changes(connection)
     assert [it.symbol for it in both] == [SYMBOL, other]
     assert both[0] == found
-    assert list(both[1][3:]) == [*[None] * 6, 0, 0, 0]
+    assert list(both[1][3:]) == [both[1].start_us, *[None] * 6, 0, 0, 0]
     assert both[1].until_us < found.start_us
 
 
