@@ -16,6 +16,8 @@ def tighten(document: OpenAPI) -> None:
         if name.rpartition("_")[2] in _BODIES:
             schema.additional_properties = False
             for field, described in (schema.properties or {}).items():
+                if isinstance(described, Schema) and described.maximum is not None:
+                    described.minimum = described.minimum or 0  # which the framework leaves out
                 if field in DECIMALS and isinstance(described, Schema):
                     _describe_decimal(described, *DECIMALS[field])
 

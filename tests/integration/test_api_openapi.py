@@ -48,6 +48,16 @@ async def test_everything_is_described(plant: Plant) -> None:
     assert {tag for _, operation in operations(document) for tag in operation["tags"]} == tags
 
 
+async def test_bodies_are_described_as_strictly_as_they_are_read(plant: Plant) -> None:
+    schemas = (await plant.get("/docs/openapi.json"))["components"]["schemas"]
+    for name in ("AlertRequest", "AlertPatch"):
+        (schema,) = [schema for key, schema in schemas.items() if key.endswith(name)]
+        assert schema["additionalProperties"] is False
+        assert schema["properties"]["cooldown_s"]["minimum"] == 0
+        kinds = {option["type"] for option in schema["properties"]["price"]["oneOf"]}
+        assert {"string", "number"} <= kinds
+
+
 async def test_errors_are_problem_documents(plant: Plant) -> None:
     document = await plant.get("/docs/openapi.json")
     for path, operation in operations(document):
