@@ -47,7 +47,7 @@ async def forget(
         The symbol's gaps that are open now.
     """
     async with transaction(pool) as connection:
-        watermark = await connection.fetchval(_LOCK, *symbol)
+        await connection.execute(_LOCK, *symbol)
         stretch = *symbol, time_of(start_us), time_of(end_us)
         doomed = await connection.fetch(_DELETE_TRADES, *stretch)
         doomed += await connection.fetch(_DELETE_STRAYED, *stretch, *ids)
@@ -58,7 +58,7 @@ async def forget(
         await flag(connection, symbol)
         if specs is not None:
             await correct_averages(connection, candles, specs)
-        _, open_gaps = await write_gaps(connection, [(*symbol, us_of(watermark))], [])
+        _, open_gaps = await write_gaps(connection, [(*symbol, min(minutes))], [])
         await connection.execute(_END_LEASES, partition)
     return open_gaps[symbol]
 

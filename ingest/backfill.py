@@ -1,34 +1,38 @@
 """Missing trades fetched from a venue's history and sent down the streams as if they had just come."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ingest.history import RefusedError, UnavailableError, VenueHistory
+from ingest.look import CONFIRM_DELAY_S, REFUSED_DELAY_S, Look, span
+from ingest.page import PAGE_IDS, Bounds, Lack, Why
 from ingest.publisher import Publisher
+from ingest.ranges import join
+from ingest.reader import Reader
+from ingest.symbol_gaps import SymbolGaps
 from ingest.venues.base import Gap, Venue
-from tickplant import metrics
-from tickplant.backoff import Backoff
+from tickplant import market, metrics
+from tickplant.clock import now_us
+from tickplant.errors import FatalError
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
-from tickplant.wire import Verdict, VerdictKind
+from tickplant.redis_client import OUTAGE
+from tickplant.wire import Connection, Verdict, VerdictKind
 
 _log = logging.getLogger(__name__)
 
-_POLL_S: Final = 0.5
-_ASK_AGAIN_S: Final = 10.0
-"""How long trades that were fetched may take to be committed before they are fetched again."""
-_RETRY_REFUSED_S: Final = 600.0
-"""After so long a venue that would not give trades is asked once more."""
-_TOGETHER: Final = 1_000
-"""Ids that a venue's page holds, about."""
+POLL_S: Final = 0.5
 _AHEAD: Final = 10_000
 """How many ids after the last one known are asked for where the newest isn't known."""
+_SUSPECT_LOOKS: Final = 2
+_DOWN_AFTER_S: Final = 10.0
+"""For how long history may fail until that is reported; and how often it is reported again."""
 
-_SUSPECTED: Final = "suspected"
-"""The state of a gap that the ledger doesn't know of."""
+Clock = Callable[[], float]
+"""Seconds that only rise."""
 
 
 class Backfill:
@@ -37,20 +41,43 @@ class Backfill:
     def __init__(
         self,
         *,
+        name: str,
         venue: Venue,
         symbols: Sequence[str],
         history: VenueHistory,
         publisher: Publisher,
+        clock_s: Clock | None = None,
+        poll_s: float = POLL_S,
     ) -> None:
+        """Take what is needed.
+
+        Args:
+            name: for whoever watches connections; history is listed there while it fails.
+            venue: the adapter.
+            symbols: as the venue writes them.
+            history: where to ask.
+            publisher: where trades and verdicts go.
+            clock_s: by which looks are due; the event loop's unless given.
+            poll_s: how often it is seen to what is due.
+        """
+        self.name = name
         self._venue = venue
-        self._symbols = [SymbolId(venue.name, symbol) for symbol in symbols]
-        self._history = history
+        self._symbols = tuple(symbols)
         self._publisher = publisher
-        self._asked: dict[tuple[str, int], float] = {}
-        self._suspected: dict[str, Gap] = {}
+        self._poll_s = poll_s
+        self._clock_s = clock_s or asyncio.get_running_loop().time
+        self._states = {symbol: SymbolGaps(Reader(venue, symbol, history)) for symbol in symbols}
         self._fetched = metrics.INGEST_BACKFILLED.labels(venue.name)
+        self._failures = metrics.INGEST_TASK_FAILURES.labels(venue.name, "history")
         self._busy: dict[str, asyncio.Task[None]] = {}
-        self._started_s = asyncio.get_running_loop().time()
+        self._started_s = self._clock_s()
+        self._failing: tuple[float, str] | None = None
+        self._reported_s: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether history is being asked."""
+        return bool(self._busy)
 
     def suspect(self, gap: Gap) -> None:
         """Ask for trades that may be missing; where they are not, nothing comes of it.
@@ -58,7 +85,10 @@ class Backfill:
         Args:
             gap: its first id is the one after the last that is known; its last may be a guess.
         """
-        self._suspected[gap.symbol] = gap
+        state = self._states.get(gap.symbol)
+        if state is not None and (state.suspected is None or state.suspected.gap != gap):
+            due_s = self._clock_s()
+            state.suspected = Look(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
 
     def after(self, symbol: str, trade_id: int, time_us: int) -> Gap:
         """Return the gap of unknown length after a trade."""
@@ -67,89 +97,155 @@ class Backfill:
     async def run(self, stop: asyncio.Event) -> None:
         """Heal gaps until `stop` is set."""
         add_fields(venue=self._venue.name)
-        loop = asyncio.get_running_loop()
         try:
             while not stop.is_set():
                 for symbol, task in list(self._busy.items()):
                     if task.done():
                         del self._busy[symbol]
-                        task.result()
-                for gap, state in await self._due(loop.time()):
-                    self._busy[gap.symbol] = asyncio.create_task(self._heal(gap, state))
-                try:
-                    await asyncio.wait_for(stop.wait(), _POLL_S)
-                except TimeoutError:
-                    continue
+                        self._note_end(symbol, task)
+                await self._note_gaps()
+                now_s = self._clock_s()
+                for symbol, state in self._states.items():
+                    due = [] if symbol in self._busy else state.due(now_s)
+                    if due:
+                        self._busy[symbol] = asyncio.create_task(self._heal(symbol, state, due))
+                await self._tell_state()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._poll_s)
         finally:
             for task in self._busy.values():
                 task.cancel()
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            self._busy.clear()
+        with contextlib.suppress(*OUTAGE):
+            await self._publisher.forget(self.name)
 
-    async def _due(self, now_s: float) -> list[tuple[Gap, str]]:
-        """Return what is to be asked for now, with its state: one gap a symbol, suspected ones first."""
-        free = [symbol for symbol in self._suspected if symbol not in self._busy]
-        due = {symbol: (self._suspected.pop(symbol), _SUSPECTED) for symbol in free}
-        self._asked = {key: until_s for key, until_s in self._asked.items() if until_s > now_s}
-        for known in await self._publisher.read_gaps(self._symbols):
-            key = (known.symbol, known.first_id)
-            if key in self._asked or known.symbol in self._busy:
-                continue
-            if known.state == "unrecoverable" and now_s < self._started_s + _RETRY_REFUSED_S:
-                continue
-            gap = Gap(known.symbol, known.first_id, known.last_id, known.after_time_us)
-            begun, state = due.get(known.symbol, (gap, known.state))
-            if state == _SUSPECTED or (gap.last_id - begun.first_id >= _TOGETHER and begun is not gap):
-                continue
-            # Gaps near one another are asked for together: one page holds them all.
-            due[known.symbol] = begun._replace(last_id=gap.last_id), state
-            self._asked[key] = now_s + (_RETRY_REFUSED_S if state == "unrecoverable" else _ASK_AGAIN_S)
-        return list(due.values())
+    async def report_down(self, reason: str) -> None:
+        """Tell everybody downstream that history fails."""
+        since_us = now_us()
+        if self._failing is not None:
+            since_us -= int((self._clock_s() - self._failing[0]) * 1e6)
+        self._reported_s = self._clock_s()
+        await self._publisher.report(
+            Connection(self.name, self._venue.name, self._symbols, "down", since_us, reason, told_us=now_us())
+        )
 
-    async def _heal(self, gap: Gap, state: str) -> None:
-        """Fetch page by page, until the gap's end or the venue's."""
-        add_fields(symbol=gap.symbol)
-        if state == "open":
-            await self._judge(gap.symbol, gap.first_id, gap.last_id, "backfilling", None)
-        backoff = Backoff(first_s=0.5, cap_s=30.0)
-        failing = False
-        while gap.first_id <= gap.last_id:
-            try:
-                page = await self._history.read_page(gap)
-            except UnavailableError as error:
-                if not failing:
-                    _log.warning("%s:%s: no history, trying again: %s", self._venue.name, gap.symbol, error)
-                failing = True
-                await asyncio.sleep(backoff.next_s())
-                continue
-            except RefusedError as error:
-                _log.warning("%s:%s: no history: %s", self._venue.name, gap.symbol, error)
-                await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", str(error))
-                return
-            failing = False
-            if page and page[-1].trade_id < gap.first_id and page[-1].event_time_us > gap.after_time_us:
-                gap = gap._replace(after_time_us=page[-1].event_time_us)  # a page by time that fell short
-                continue
-            if not page or page[-1].trade_id < gap.first_id:
-                if state != _SUSPECTED:
-                    reason = f"the venue's history has nothing from {gap.first_id} on"
-                    await self._judge(gap.symbol, gap.first_id, gap.last_id, "unrecoverable", reason)
-                return
-            if page[0].trade_id > gap.first_id and state != _SUSPECTED:
-                reason = f"the venue's history begins with {page[0].trade_id}"
-                last_id = min(page[0].trade_id - 1, gap.last_id)
-                await self._judge(gap.symbol, gap.first_id, last_id, "unrecoverable", reason)
-            await self._take(gap, page)
-            last = page[-1]
-            gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
+    async def _tell_state(self) -> None:
+        """Report that history fails, while it does; take that back when it no longer does."""
+        now_s = self._clock_s()
+        if self._failing is None:
+            if self._reported_s is not None:
+                await self._publisher.forget(self.name)
+                self._reported_s = None
+        elif now_s - max(self._failing[0], self._reported_s or 0) >= _DOWN_AFTER_S:
+            await self.report_down(self._failing[1])
 
-    async def _take(self, gap: Gap, page: Sequence[Trade]) -> None:
-        await self._publisher.publish(page)
-        self._fetched.inc(len(page))
-        for before, after in pairwise(page):  # between two trades of one page the venue has no others
-            if after.trade_id > before.trade_id + 1:
-                await self._judge(gap.symbol, before.trade_id + 1, after.trade_id - 1, "void", None)
+    def _note_end(self, symbol: str, task: asyncio.Task[None]) -> None:
+        """Take the end of one symbol's look; an unexpected error is that symbol's alone.
+
+        Raises:
+            FatalError: the process can't go on.
+        """
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if isinstance(error, FatalError):
+            raise error
+        self._failures.inc()
+        self._fail(f"{symbol}: {type(error).__name__}: {error}"[:500])
+        _log.error("%s:%s: the look at history has failed", self._venue.name, symbol, exc_info=error)
+        self._states[symbol].pause(self._clock_s())
+
+    def _fail(self, reason: str) -> None:
+        self._failing = (self._failing[0] if self._failing else self._clock_s()), reason
+
+    async def _note_gaps(self) -> None:
+        """Take the gaps that are in Redis now."""
+        known = await self._publisher.read_gaps([SymbolId(self._venue.name, it) for it in self._symbols])
+        by_symbol: dict[str, list[market.Gap]] = {symbol: [] for symbol in self._symbols}
+        for gap in known:
+            by_symbol.setdefault(gap.symbol, []).append(gap)
+        for symbol, gaps in by_symbol.items():
+            if symbol not in self._busy and symbol in self._states:
+                self._states[symbol].note(gaps, self._clock_s(), self._started_s)
+
+    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[Look]) -> None:
+        """Look once at what is due: publish what history has, and say what it proves of the rest."""
+        add_fields(symbol=symbol)
+        for look in looks:
+            if state.is_open(look.gap):
+                await self._judge(symbol, look.gap.first_id, look.gap.last_id, "backfilling", None)
+        last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
+        state.reader.learn(*last)
+        wanted = sorted(span(looks))
+        found: list[Lack] = []
+        rest = join(wanted, within=PAGE_IDS)
+        try:
+            while rest:
+                low, high = rest[0]
+                async for part in state.reader.read(low, high, _bounds(looks, last, high)):
+                    await self._take([t for t in part.trades if _holds(wanted, t.trade_id)])
+                    found += part.lacking
+                    rest[0] = part.last_id + 1, high
+                rest.pop(0)
+        except UnavailableError as error:
+            if state.failing is None:
+                _log.warning("%s:%s: no history, trying again: %s", self._venue.name, symbol, error)
+            state.failing = str(error)
+            self._fail(f"{symbol}: {error}"[:500])
+            state.pause(self._clock_s())
+            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            for look in looks:
+                look.interrupt(found, self._clock_s())
+            return
+        except RefusedError as error:
+            _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
+            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            for look in looks:
+                look.interrupt(found, self._clock_s() + REFUSED_DELAY_S)
+                for lack in [] if look.suspected else look.lacking:
+                    await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", str(error))
+            state.forget_suspected(looks)
+            return
+        self._failing = state.failing = None
+        state.resume()
+        for look in looks:
+            await self._settle(symbol, state, look, found)
+
+    async def _settle(self, symbol: str, state: SymbolGaps, look: Look, found: list[Lack]) -> None:
+        """Say what a look has proven."""
+        now_s = self._clock_s()
+        believed = look.settle(found, now_s)
+        if look.suspected:
+            state.drop_over(look)
+            return
+        for lack in believed:
+            if lack.why is Why.OMITTED:
+                await self._judge(symbol, lack.first_id, lack.last_id, "void", None)
+                gap = Gap(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
+                state.confirm(gap, now_s + CONFIRM_DELAY_S)
+            else:
+                await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", lack.reason)
+
+    async def _take(self, trades: Sequence[Trade]) -> None:
+        if trades:
+            await self._publisher.publish(trades)
+            self._fetched.inc(len(trades))
 
     async def _judge(
         self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None
     ) -> None:
         await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
+
+
+def _bounds(looks: Sequence[Look], last: Sequence[Trade], last_id: int) -> Bounds:
+    """Return between which times the trades up to an id must lie."""
+    after_us = min(look.gap.after_time_us for look in looks)
+    newest = last[0] if last else None
+    if newest is not None and newest.trade_id > last_id:
+        return Bounds(after_us, newest.event_time_us)
+    return Bounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
+
+
+def _holds(wanted: Sequence[tuple[int, int]], trade_id: int) -> bool:
+    return any(low <= trade_id <= high for low, high in wanted)

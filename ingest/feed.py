@@ -122,6 +122,12 @@ class Feed:
             await asyncio.gather(reporting, return_exceptions=True)
         await self.reporter.forget()
 
+    async def report_down(self, reason: str) -> None:
+        """Tell everybody downstream that there is no connection."""
+        self._age.set(0)
+        self.reporter.tell("down", reason)
+        await self.reporter.publish()  # it does not run while the feed doesn't
+
     async def catch_up(self, symbols: Sequence[str]) -> None:
         """Ask for the trades between the last one known and a connection's first."""
         if self._backfill is None:

@@ -6,8 +6,10 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequen
 from contextlib import aclosing
 from typing import Final
 
-from ingest.past import PAGE_IDS, Past, Range, Stretch
+from ingest.page import PAGE_IDS
+from ingest.past import Past, Stretch
 from ingest.publisher import MAX_TRADES_PER_ENTRY, Publisher
+from ingest.ranges import Range
 from tickplant.market import SymbolId
 from tickplant.wire import Verdict
 
@@ -19,30 +21,6 @@ Chunk = tuple[int, int, bool]
 
 OnProgress = Callable[[int, int], None]
 """Takes how many ids have been asked for, and how many trades came."""
-
-
-def subtract(wanted: Range, held: Iterable[Range]) -> list[Range]:
-    """Return the parts of a range that are in none of some others, ascending.
-
-    Args:
-        wanted: the range.
-        held: ascending and apart.
-    """
-    low, last = wanted
-    parts = []
-    for held_low, held_high in held:
-        if held_low > low:
-            parts.append((low, min(held_low - 1, last)))
-        low = max(low, held_high + 1)
-        if low > last:
-            break
-    parts.append((low, last))
-    return [part for part in parts if part[0] <= part[1]]
-
-
-def count_ids(ranges: Iterable[Range]) -> int:
-    """Count the ids in ranges."""
-    return sum(high - low + 1 for low, high in ranges)
 
 
 def split(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:

@@ -1,28 +1,42 @@
 """A venue's REST history: pages of past trades, within its budget, with its refusals told apart."""
 
-from collections.abc import Callable, Iterable
-from email.utils import parsedate_to_datetime
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 import httpx
 
+from ingest.page import Bounds, Page, judge_page
 from ingest.publisher import Publisher
 from ingest.rate import Rate
+from ingest.retry_after import wait_s
 from ingest.venue_http import open_http
-from ingest.venues.base import BusyError, Gap, KlineVenue, Venue
-from tickplant.clock import now_us
+from ingest.venues.base import BadRow, BusyError, Gap, KlineVenue, UnreadableError, Venue
+from tickplant import metrics
+from tickplant.clock import NowUs, now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.klines import Kline
-from tickplant.market import Trade
 from tickplant.proxies import Proxies
 
 AnswerT = TypeVar("AnswerT")
 
-_BAN_S: Final = 60.0
-"""How long to leave a venue alone that bans without saying for how long."""
+Keep = Callable[[str, bytes, str], Awaitable[None]]
+"""Keeps a dead letter: where it came from, what it was, and why."""
+
 _BUSY_S: Final = 5.0
 _BANNING: Final = (418, 429)
 _REQUEST_TIMEOUT_S: Final = 15.0
+"""For each step of an answer."""
+_PASSING: Final = (408, 425)
+"""Refusals of this one request, not of what was asked for."""
+_ANSWER_S: Final = 30.0
+"""How long an answer may take as a whole."""
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_KEPT_A_PAGE: Final = 10
+"""Refused rows of one page that become dead letters; all are counted."""
+_REMEMBERED: Final = 10_000
+"""Refused rows that are known to be kept already, as pages are asked for again."""
 
 
 class UnavailableError(TickplantError):
@@ -36,21 +50,53 @@ class RefusedError(TickplantError):
 class VenueHistory:
     """One venue's history."""
 
-    def __init__(self, venue: Venue, *, base_url: str, client: httpx.AsyncClient, rate: Rate) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        base_url: str,
+        client: httpx.AsyncClient,
+        rate: Rate,
+        keep: Keep,
+        clock_us: NowUs = now_us,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            venue: the adapter.
+            base_url: of its REST interface.
+            client: stays the caller's.
+            rate: the venue's limit of requests.
+            keep: keeps rows that were refused.
+            clock_us: the present.
+        """
         self._venue = venue
         self._base_url = base_url
         self._client = client
         self._rate = rate
+        self._keep = keep
+        self._clock_us = clock_us
+        self._kept: OrderedDict[bytes, None] = OrderedDict()
 
-    async def read_page(self, gap: Gap) -> tuple[Trade, ...]:
-        """Return the first page of a gap's trades, ascending; trades around the gap may be in it.
+    async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
+        """Return what the first page of a gap's trades says of them; rows that are refused are kept aside.
+
+        Args:
+            gap: what to ask for.
+            bounds: between which times the gap's trades must lie; not after the present, in any case.
 
         Raises:
             UnavailableError: no answer, or none now.
             RefusedError: the venue won't; the message is its reason.
+            UnreadableError: the answer can't be decoded.
         """
         body = await self._get(self._venue.history_path(gap), gap.symbol)
-        return await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, now_us()))
+        received_us = self._clock_us()
+        rows = await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, received_us))
+        page = judge_page(rows, gap, bounds)
+        if page.refused:
+            await self._keep_refused(gap.symbol, page.refused)
+        return page
 
     async def read_klines(self, symbol: str, start_us: int, end_us: int) -> tuple[Kline, ...]:
         """Return the venue's own candles of one minute, of as many minutes as it gives at once, at most.
@@ -68,7 +114,10 @@ class VenueHistory:
         if not isinstance(venue, KlineVenue):
             raise RefusedError(f"there are no candles of {venue.name} to compare with")
         body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
-        klines = await self._parsed(lambda: venue.parse_klines(body))
+        try:
+            klines = await self._parsed(lambda: venue.parse_klines(body))
+        except UnreadableError as error:
+            raise UnavailableError(str(error)) from error
         return tuple(kline for kline in klines if start_us <= kline.open_time_us < end_us)
 
     async def _parsed(self, parse: Callable[[], AnswerT]) -> AnswerT:
@@ -77,37 +126,53 @@ class VenueHistory:
         except BusyError as error:
             await self._rate.ban(_BUSY_S)
             raise UnavailableError(str(error)) from error
+        except UnreadableError:
+            raise
         except PoisonError as error:
             raise RefusedError(str(error)) from error
 
     async def _get(self, path: str, symbol: str) -> bytes:
         await self._rate.take(f":{symbol}" if self._venue.limits.requests_per_symbol else "")
+        url, headers = self._base_url + path, dict(self._venue.history_headers)
         try:
-            answer = await self._client.get(self._base_url + path, headers=dict(self._venue.history_headers))
-        except httpx.HTTPError as error:
+            async with (
+                asyncio.timeout(_ANSWER_S),
+                self._client.stream("GET", url, headers=headers) as answer,
+            ):
+                await self._check_status(answer)
+                return await _read_body(answer)
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
             raise UnavailableError(f"{type(error).__name__}: {error}") from error
-        if answer.status_code in _BANNING:
-            seconds = _retry_after_s(answer)
+
+    async def _check_status(self, answer: httpx.Response) -> None:
+        status = answer.status_code
+        if status == 200:
+            return
+        retry_after = answer.headers.get_list("Retry-After")
+        if status in _BANNING or (status >= 500 and retry_after):
+            seconds = wait_s(retry_after, self._clock_us())
+            metrics.INGEST_BANS.labels(self._venue.name).inc()
             await self._rate.ban(seconds)
-            raise UnavailableError(f"status {answer.status_code}: left alone for {seconds:.0f} s")
-        if answer.status_code >= 500:
-            raise UnavailableError(f"status {answer.status_code}")
-        if answer.status_code != 200:
-            raise RefusedError(f"status {answer.status_code}: {answer.text[:200]}")
-        return answer.content
+            raise UnavailableError(f"status {status}: the venue is left alone for {seconds:.0f} s")
+        if status >= 500 or status in _PASSING:
+            raise UnavailableError(f"status {status}")
+        text = (await _read_body(answer))[:200].decode(errors="replace")
+        raise RefusedError(f"status {status}: {text}")
 
-
-def _retry_after_s(answer: httpx.Response) -> float:
-    """Return how long the venue wants to be left alone: seconds, or a date, as HTTP has it."""
-    text = answer.headers.get("Retry-After", "")
-    try:
-        return max(0.1, float(text))
-    except ValueError:
-        pass
-    try:
-        return max(0.1, parsedate_to_datetime(text).timestamp() - now_us() / 1e6)
-    except ValueError:
-        return _BAN_S
+    async def _keep_refused(self, symbol: str, refused: list[BadRow]) -> None:
+        kept = 0
+        for row in refused:
+            key = row.payload[:1_000]
+            if key in self._kept:
+                continue
+            self._kept[key] = None
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+            reason = "implausible" if row.reason.startswith("implausible") else "broken"
+            metrics.INGEST_REFUSED_ROWS.labels(self._venue.name, reason).inc()
+            if kept < _KEPT_A_PAGE:
+                kept += 1
+                await self._keep(f"{self._venue.name}:{symbol} history", row.payload, row.reason)
 
 
 def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies) -> httpx.AsyncClient:
@@ -129,3 +194,18 @@ def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies
     client = open_http(base_urls, proxies, timeout_s=_REQUEST_TIMEOUT_S)
     client.event_hooks = {"response": [check]}
     return client
+
+
+async def _read_body(answer: httpx.Response) -> bytes:
+    """Read an answer's body.
+
+    Raises:
+        UnavailableError: it is larger than any page.
+    """
+    parts, size = [], 0
+    async for part in answer.aiter_bytes():
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise UnavailableError(f"an answer of more than {_MOST_BYTES // 2**20} MiB")
+        parts.append(part)
+    return b"".join(parts)

@@ -87,7 +87,7 @@ class Intake:
                         trades.extend(parsed)
                     elif isinstance(parsed, Partial):
                         trades.extend(parsed.trades)
-                        for payload, reason in parsed.bad_rows:
+                        for payload, reason, _ in parsed.bad_rows:
                             await self._keep(payload, reason)
                     else:
                         assert not isinstance(parsed, tuple)

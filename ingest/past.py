@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import pairwise
 from typing import Final, NamedTuple, TypeVar
 
 from ingest.history import RefusedError, UnavailableError, VenueHistory
-from ingest.venues.base import Gap, Venue
+from ingest.page import PAGE_IDS, Bounds, Lack, Why
+from ingest.ranges import Range, join
+from ingest.reader import Reader
+from ingest.venues.base import Gap, UnreadableError, Venue
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.klines import Kline
@@ -18,17 +19,13 @@ _log = logging.getLogger(__name__)
 
 AnswerT = TypeVar("AnswerT")
 
-Range = tuple[int, int]
-"""First and last, both inclusive."""
-
-PAGE_IDS: Final = 998
-"""Ids in one request: with the trade before and the one after, the 1,000 trades of every venue's page."""
 _BEYOND_ID: Final = 10**12
 """An id that no symbol has come to."""
 _FIRST_STEP: Final = PAGE_IDS
 _STEP_FACTOR: Final = 8
 _FIRST_LOOK_BACK_US: Final = 60_000_000
-_MOST_GUESSES: Final = 40
+LOOK_AGAIN_S: Final = 3.0
+"""After so long a venue is asked once more for what it has not given: a replica may lag."""
 
 
 class Stretch(NamedTuple):
@@ -37,26 +34,39 @@ class Stretch(NamedTuple):
     trades: list[Trade]
     """Ascending."""
     void: list[Range]
-    """Ids for which it has none, ascending."""
+    """Ids that it left out between two others, and left out again on a second look; ascending."""
+    lacking: Sequence[Lack] = ()
+    """Ids that it doesn't give for another reason."""
 
 
 class Past:
     """One symbol's history, asked until it answers."""
 
-    def __init__(self, venue: Venue, symbol: str, history: VenueHistory, known: Sequence[Trade] = ()) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        symbol: str,
+        history: VenueHistory,
+        known: Sequence[Trade] = (),
+        *,
+        look_again_s: float = LOOK_AGAIN_S,
+    ) -> None:
         """Take what is needed.
 
         Args:
             venue: the adapter.
             symbol: as the venue writes it.
             history: where to ask.
-            known: trades of the symbol from which to begin looking.
+            known: trades of the symbol from which to begin looking, and between which others must lie.
+            look_again_s: the time between two looks at what the venue doesn't give.
         """
         self._venue = venue
         self._symbol = symbol
         self._history = history
-        self._marks: list[tuple[int, int]] = []
-        self._learn(known)
+        self._known = sorted(known, key=lambda trade: trade.trade_id)
+        self._look_again_s = look_again_s
+        self._reader = Reader(venue, symbol, history)
+        self._reader.learn(*known)
 
     async def find(self, time_us: int) -> int:
         """Return the id of the first trade at or after a time; where there is none, the newest one's and one.
@@ -74,21 +84,19 @@ class Past:
         Raises:
             FatalError: the venue won't give them.
         """
-        stretch = Stretch([], [])
-        gap = Gap(self._symbol, first_id, last_id, 0)
-        page = await (self._locate(first_id) if self._venue.history_by_time else self._page(gap))
-        while True:
-            for before, after in pairwise(page):
-                low, high = max(before.trade_id + 1, gap.first_id), min(after.trade_id - 1, last_id)
-                if low <= high:
-                    stretch.void.append((low, high))
-            reached = [trade for trade in page if trade.trade_id >= gap.first_id]
-            stretch.trades.extend(trade for trade in reached if trade.trade_id <= last_id)
-            if not reached or reached[-1].trade_id >= last_id:
-                return stretch
-            last = reached[-1]
-            gap = gap._replace(first_id=last.trade_id + 1, after_time_us=last.event_time_us)
-            page = await self._page(gap)
+        trades, lacking = await self._look(first_id, last_id)
+        if lacking:
+            await asyncio.sleep(self._look_again_s)
+            still: list[Lack] = []
+            for low, high in join([(lack.first_id, lack.last_id) for lack in lacking], within=PAGE_IDS):
+                more, less = await self._look(low, high)
+                trades += more
+                still += less
+            lacking = still
+        by_id = {trade.trade_id: trade for trade in trades}
+        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is Why.OMITTED]
+        rest = [lack for lack in lacking if lack.why is not Why.OMITTED]
+        return Stretch([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
 
     async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
         """Return the venue's own candles of one minute; see `VenueHistory.read_klines`.
@@ -98,12 +106,35 @@ class Past:
         """
         return await self._ask(lambda: self._history.read_klines(self._symbol, start_us, end_us))
 
-    async def _page(self, gap: Gap) -> Sequence[Trade]:
-        page = await self._ask(lambda: self._history.read_page(gap))
-        self._learn((page[0], page[-1]) if page else ())
-        return page
+    async def _look(self, first_id: int, last_id: int) -> tuple[list[Trade], list[Lack]]:
+        """Return what the venue gives of a range, and what it doesn't."""
+        trades: list[Trade] = []
+        lacking: list[Lack] = []
+        low = first_id
+        bounds = self._bounds(first_id, last_id)
 
-    async def _ask(self, ask: Callable[[], Awaitable[tuple[AnswerT, ...]]]) -> tuple[AnswerT, ...]:
+        async def read_on() -> None:
+            nonlocal low
+            async for part in self._reader.read(low, last_id, bounds):
+                trades.extend(part.trades)
+                lacking.extend(part.lacking)
+                low = part.last_id + 1
+
+        await self._ask(read_on)
+        return trades, lacking
+
+    def _bounds(self, first_id: int, last_id: int) -> Bounds:
+        before = [trade.event_time_us for trade in self._known if trade.trade_id < first_id]
+        after = [trade.event_time_us for trade in self._known if trade.trade_id > last_id]
+        whole = Bounds()
+        return Bounds(before[-1] if before else whole.after_us, after[0] if after else whole.before_us)
+
+    async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
+        """Return the trades of a page from an id or a time on, of whatever ids."""
+        gap = Gap(self._symbol, first_id, _BEYOND_ID, since_us)
+        return (await self._ask(lambda: self._reader.read_page(gap, Bounds()))).around
+
+    async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """Ask for something, and wait as long as the venue is away.
 
         Raises:
@@ -114,7 +145,7 @@ class Past:
         while True:
             try:
                 return await ask()
-            except UnavailableError as error:
+            except (UnavailableError, UnreadableError) as error:
                 if not failing:
                     _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
                 failing = True
@@ -123,7 +154,7 @@ class Past:
                 raise FatalError(f"{self._venue.name}:{self._symbol}: no history: {error}") from error
 
     async def _page_since(self, time_us: int) -> Sequence[Trade]:
-        return await self._page(Gap(self._symbol, 0, 0, time_us))
+        return await self._page(0, time_us)
 
     async def _find_by_time(self, time_us: int) -> int:
         page = await self._page_since(time_us)
@@ -146,10 +177,10 @@ class Past:
         """Narrow down the ids between one before the time and one that is not, page by page."""
         search = _Search(time_us)
         latest = await self._latest()
-        for trade_id, at_us in self._marks:
+        for trade_id, at_us in self._reader.marks:
             search.learn(trade_id, at_us)
         while (probe := search.probe()) is not None:
-            page = await self._page(Gap(self._symbol, probe, probe + PAGE_IDS - 1, 0))
+            page = await self._page(probe, 0)
             for trade in page:
                 search.learn(trade.trade_id, trade.event_time_us)
             first = next((trade for trade in page if trade.trade_id >= probe), None)
@@ -164,36 +195,9 @@ class Past:
     async def _latest(self) -> Sequence[Trade]:
         """Return the newest trades, where an id beyond them all is answered with these."""
         try:
-            return await self._page(Gap(self._symbol, _BEYOND_ID, _BEYOND_ID, 0))
+            return await self._page(_BEYOND_ID, 0)
         except FatalError:
             return ()
-
-    async def _locate(self, trade_id: int) -> Sequence[Trade]:
-        """Return a page that begins at or before an id and, if guessing goes well, reaches it."""
-        for guesses in range(_MOST_GUESSES):
-            place = bisect_left(self._marks, (trade_id, 0))
-            low_id, low_us = self._marks[place - 1] if place else (0, 0)
-            if trade_id - low_id < PAGE_IDS // 2 or place == len(self._marks) or guesses == _MOST_GUESSES - 1:
-                break
-            high_id, high_us = self._marks[place]
-            aim = trade_id - PAGE_IDS // 4
-            guess_us = low_us + (aim - low_id) * (high_us - low_us) // (high_id - low_id)
-            if guesses % 2:
-                guess_us = (low_us + high_us) // 2
-            if guess_us <= low_us:
-                break
-            page = await self._page_since(guess_us)
-            if page and page[0].trade_id <= trade_id <= page[-1].trade_id:
-                return page
-        return await self._page_since(low_us)
-
-    def _learn(self, trades: Sequence[Trade]) -> None:
-        """Note when trades happened, to find others by."""
-        for trade in trades:
-            mark = trade.trade_id, trade.event_time_us
-            place = bisect_left(self._marks, mark)
-            if self._marks[place : place + 1] != [mark]:
-                insort(self._marks, mark)
 
     def _nothing(self) -> FatalError:
         return FatalError(f"{self._venue.name}:{self._symbol}: the venue has no trades")

@@ -3,22 +3,41 @@
 import asyncio
 from typing import Any, Final
 
+from ingest.retry_after import LONGEST_S
 from tickplant.redis_client import RedisClient, until_answered
 
-# The generic cell rate algorithm: one time a key says when the next use is due.
-# KEYS: cell, ban. ARGV: interval and burst in us. Answers how long to wait, in us, the use being booked; or,
-# while banned, how long the ban lasts, negative, nothing being booked.
+# The generic cell rate algorithm: one time a key says when the next use is due, and when that was written, so
+# that it moves along with a clock that is set back. KEYS: cell and, if there may be one, ban. ARGV: interval,
+# burst, in us, longest ban in ms. Answers how long to wait, in us, the use being booked; or, while banned,
+# how long the ban lasts, negative, nothing being booked. A ban that is longer than any is cut.
 _BOOK: Final = """
-local ban = redis.call('PTTL', KEYS[2])
-if ban > 0 then return -ban * 1000 end
+if KEYS[2] then
+  local ban, longest = redis.call('PTTL', KEYS[2]), tonumber(ARGV[3])
+  if ban == -1 or ban > longest then
+    redis.call('PEXPIRE', KEYS[2], longest)
+    ban = longest
+  end
+  if ban > 0 then return -ban * 1000 end
+end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local interval = tonumber(ARGV[1])
-local due = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local due, written = string.match(redis.call('GET', KEYS[1]) or '0', '^(%d+) ?(%d*)$')
+due, written = tonumber(due or 0), tonumber(written) or 0
+if written > now then due = due - written + now end
+due = math.max(due, now)
 local next = due + interval
-redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000) + 1000)
+redis.call('SET', KEYS[1], string.format('%.0f %.0f', next, now), 'PX', math.ceil((next - now) / 1000) + 1000)
 return math.max(0, due - now - interval * (tonumber(ARGV[2]) - 1))
 """
+
+# KEYS: ban. ARGV: ms. A longer ban that was said before stays.
+_PROLONG: Final = """
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
+"""
+
+_BAN_POLL_S: Final = 5.0
+"""How often a ban is looked at: another process, or an operator, may have changed it."""
 
 
 class Rate:
@@ -27,20 +46,30 @@ class Rate:
     Source of the algorithm: ITU-T I.371, "virtual scheduling".
     """
 
-    def __init__(self, redis: RedisClient, *, venue: str, what: str, per_s: float, burst: int = 1) -> None:
+    def __init__(
+        self,
+        redis: RedisClient,
+        *,
+        venue: str,
+        what: str,
+        per_s: float,
+        burst: int = 1,
+        bannable: bool = False,
+    ) -> None:
         """Take what is needed.
 
         Args:
             redis: an open client; stays the caller's.
-            venue: whose limit it is; a ban concerns all of a venue's limits.
+            venue: whose limit it is.
             what: what is limited.
             per_s: uses a second, in the long run.
             burst: uses at once, after a pause.
+            bannable: whether uses stop while the venue's history bans us; see `ban`.
         """
         self._book: Any = redis.register_script(_BOOK)
-        self._redis = redis
+        self._prolong: Any = redis.register_script(_PROLONG)
         self._cell = f"rate:{venue}:{what}"
-        self._ban = f"ban:{venue}"
+        self._ban = [f"ban:{venue}"] if bannable else []
         self._interval_us = int(1e6 / per_s)
         self._burst = burst
 
@@ -50,13 +79,17 @@ class Rate:
         Args:
             suffix: tells cells apart where the venue counts, say, each symbol on its own.
         """
-        keys, args = [self._cell + suffix, self._ban], [self._interval_us, self._burst]
+        keys = [self._cell + suffix, *self._ban]
+        args = [self._interval_us, self._burst, int(LONGEST_S * 1000)]
         while True:
             wait_us = await until_answered(lambda: self._book(keys=keys, args=args))
-            await asyncio.sleep(abs(wait_us) / 1e6)
             if wait_us >= 0:
+                await asyncio.sleep(wait_us / 1e6)
                 return
+            await asyncio.sleep(min(_BAN_POLL_S, -wait_us / 1e6))
 
     async def ban(self, seconds: float) -> None:
-        """Let nobody use the venue for a while, since it said so."""
-        await until_answered(lambda: self._redis.set(self._ban, 1, px=max(1, int(seconds * 1000))))
+        """Stop all uses for a while, at most for `LONGEST_S`, since the venue asked for it."""
+        milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
+        if self._ban:
+            await until_answered(lambda: self._prolong(keys=self._ban, args=[milliseconds]))

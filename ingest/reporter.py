@@ -66,18 +66,22 @@ class Reporter:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _INTERVAL_S)
             self._changed.clear()
-            await self._publisher.report(
-                Connection(
-                    self._name,
-                    self._venue,
-                    self._symbols,
-                    self._state,
-                    self._since_us,
-                    self._reason,
-                    told_us=now_us(),
-                    problems=self.problems,
-                )
+            await self.publish()
+
+    async def publish(self) -> None:
+        """Write the state to Redis now."""
+        await self._publisher.report(
+            Connection(
+                self._name,
+                self._venue,
+                self._symbols,
+                self._state,
+                self._since_us,
+                self._reason,
+                told_us=now_us(),
+                problems=self.problems,
             )
+        )
 
     async def forget(self) -> None:
         """Take back what was told, as the connection is given up on purpose."""

@@ -4,8 +4,9 @@ import asyncio
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -17,6 +18,7 @@ from ingest.history import VenueHistory, open_client
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.stream_metrics import watch_streams
+from ingest.supervision import keep_running
 from ingest.turn import Turn
 from ingest.venues import make_venue
 from ingest.venues.base import Limits, Venue
@@ -79,19 +81,27 @@ async def run(
             addresses.get(name, Address()).rest_url or venue.rest_url for name, venue in venues.items()
         ]
         async with open_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
-            tasks.create_task(watch_streams(redis, partitions, stop))
-            tasks.create_task(remove_gone(redis, stop))
+            watch = partial(watch_streams, redis, partitions, stop)
+            tasks.create_task(keep_running("the watch of streams", watch, stop, venue="", task="streams"))
+            clean = partial(remove_gone, redis, stop)
+            tasks.create_task(keep_running("the removal of what is gone", clean, stop, venue="", task="gone"))
             for name, venue in venues.items():
                 address = addresses.get(name, Address())
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
                 if backfill is not None:
-                    tasks.create_task(backfill.run(stop))
+                    tasks.create_task(_keep(backfill, stop, venue=name, task="history"))
                 for feed in _feeds(
                     venue, by_venue[name], address, redis, publisher, buffer, backfill, proxies
                 ):
-                    tasks.create_task(feed.run(stop))
+                    tasks.create_task(_keep(feed, stop, venue=name, task="feed"))
     finally:
         await redis.aclose()
+
+
+def _keep(part: Feed | Backfill, stop: asyncio.Event, *, venue: str, task: str) -> Coroutine[Any, Any, None]:
+    """Run a part of the service; its failures end no other."""
+    run = partial(part.run, stop)
+    return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)
 
 
 def _make(name: str, address: Address) -> Venue:
@@ -122,10 +132,18 @@ def _backfill(
 ) -> Backfill | None:
     if not venue.numbered:
         return None
-    rate = Rate(redis, venue=venue.name, what="requests", per_s=venue.limits.requests_per_s, burst=5)
+    per_s = venue.limits.requests_per_s
+    rate = Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
     base_url = address.rest_url or venue.rest_url
-    history = VenueHistory(venue, base_url=base_url, client=client, rate=rate)
-    return Backfill(venue=venue, symbols=symbols, history=history, publisher=publisher)
+    keep = publisher.keep_dead_letter
+    history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
+    name = f"{venue.name}/{_process()}/history"
+    return Backfill(name=name, venue=venue, symbols=symbols, history=history, publisher=publisher)
+
+
+def _process() -> str:
+    """Return what tells this process from others on this Redis."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _feeds(
@@ -149,12 +167,11 @@ def _feeds(
     if limits.messages_per_s is not None:
         messages = Rate(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
     subscribing = asyncio.Lock()
-    process = f"{socket.gethostname()}:{os.getpid()}"
     size = limits.symbols_per_connection
     base_url = address.ws_url or venue.ws_url
     return [
         Feed(
-            name=f"{venue.name}/{process}/{start // size}",
+            name=f"{venue.name}/{_process()}/{start // size}",
             venue=venue,
             symbols=symbols[start : start + size],
             base_url=base_url,

@@ -20,6 +20,12 @@ MAX_DISTANCE: Final = 8
 _SKEW_US: Final = 1_000_000, 10_000_000
 _SLOW_S: Final = 0.3, 1.5
 _RETRY_AFTER_S: Final = 1, 2
+_LAG_US: Final = 1_000_000, 3_000_000
+RETRY_AFTERS: Final = (
+    *("0", "1", "0.5", "-1", "inf", "nan", "1e300", "soon", "", "Fri, 01 Jan 2100 00:00:00 GMT"),
+    *("4102444800", "4102444800000", "4102444800000000"),
+)
+"""What `REST_RETRY_AFTER` sends; the last ones are the begin of the year 2100."""
 _SERVER_ERRORS: Final = (500, 502, 503, 504)
 
 
@@ -56,6 +62,18 @@ class Fault(StrEnum):
     REST_418 = "rest-418"
     """Where the venue has it."""
     REST_5XX = "rest-5xx"
+    HISTORY_LAGGING = "history-lagging"
+    """History doesn't know the trades of the last seconds yet."""
+    HISTORY_OMITTING = "history-omitting"
+    """A page of history leaves out some rows between others."""
+    HISTORY_FOREIGN = "history-foreign"
+    """A page of history has a row with an id far from all others."""
+    HISTORY_BROKEN = "history-broken"
+    """A row of a page of history has a value of another type."""
+    HISTORY_UNREADABLE = "history-unreadable"
+    """A page of history is cut, so that it is no JSON."""
+    REST_RETRY_AFTER = "rest-retry-after"
+    """As `REST_429`, with a Retry-After in any form that venues have sent, absurd ones too."""
 
 
 OF_FRAMES: Final = (
@@ -70,7 +88,21 @@ OF_FRAMES: Final = (
     Fault.SLOW,
     Fault.SHUTDOWN,
 )
-OF_REQUESTS: Final = (Fault.REST_429, Fault.REST_418, Fault.REST_5XX, Fault.SKEWED)
+OF_PAGES: Final = (
+    Fault.HISTORY_OMITTING,
+    Fault.HISTORY_FOREIGN,
+    Fault.HISTORY_BROKEN,
+    Fault.HISTORY_UNREADABLE,
+)
+OF_REQUESTS: Final = (
+    Fault.REST_429,
+    Fault.REST_418,
+    Fault.REST_5XX,
+    Fault.SKEWED,
+    Fault.HISTORY_LAGGING,
+    *OF_PAGES,
+    Fault.REST_RETRY_AFTER,
+)
 
 USUAL: Final[Mapping[Fault, float]] = {
     Fault.LOST: 0.004,
@@ -89,8 +121,13 @@ USUAL: Final[Mapping[Fault, float]] = {
     Fault.REST_429: 0.08,
     Fault.REST_418: 0.02,
     Fault.REST_5XX: 0.08,
+    Fault.HISTORY_LAGGING: 0.1,
+    Fault.HISTORY_OMITTING: 0.03,
+    Fault.HISTORY_FOREIGN: 0.05,
+    Fault.HISTORY_BROKEN: 0.05,
+    Fault.HISTORY_UNREADABLE: 0.02,
 }
-"""The chance of each, for a frame, a connection, or a request."""
+"""The chance of each that is usual, for a frame, a connection, or a request."""
 
 
 class Passage(NamedTuple):
@@ -109,8 +146,12 @@ class RequestFault(NamedTuple):
     fault: Fault
     status: int | None = None
     """Of a refusal; None where the request is answered."""
-    retry_after_s: int | None = None
+    retry_after: str | None = None
     skew_us: int = 0
+    lag_us: int = 0
+    """How far history lags behind."""
+    seed: float = 0.0
+    """Of what is done to a page."""
 
 
 class Plan(Struct, frozen=True):
@@ -230,10 +271,16 @@ class Mishaps:
 def _request_fault(fault: Fault, draw: random.Random) -> RequestFault:
     if fault is Fault.SKEWED:
         return RequestFault(fault, skew_us=_draw_skew_us(draw))
-    retry_after_s = draw.randint(*_RETRY_AFTER_S)
+    if fault is Fault.HISTORY_LAGGING:
+        return RequestFault(fault, lag_us=draw.randint(*_LAG_US))
+    if fault in OF_PAGES:
+        return RequestFault(fault, seed=draw.random())
+    if fault is Fault.REST_RETRY_AFTER:
+        return RequestFault(fault, 429, draw.choice(RETRY_AFTERS))
+    retry_after = str(draw.randint(*_RETRY_AFTER_S))
     if fault is Fault.REST_5XX:
-        return RequestFault(fault, draw.choice(_SERVER_ERRORS), draw.choice((None, retry_after_s)))
-    return RequestFault(fault, 429 if fault is Fault.REST_429 else 418, retry_after_s)
+        return RequestFault(fault, draw.choice(_SERVER_ERRORS), draw.choice((None, retry_after)))
+    return RequestFault(fault, 429 if fault is Fault.REST_429 else 418, retry_after)
 
 
 def _draw_skew_us(draw: random.Random) -> int:

@@ -101,6 +101,10 @@ class Past:
         """Decimal places of prices and of sizes."""
         return self._history.price_decimals, self._history.size_decimals
 
+    def until(self, time_us: int) -> "Past":
+        """Return the trades before a time, as a venue knows them whose history lags."""
+        return Past(self._history, len(self._indexes_between(-(2**62), time_us)))
+
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return the first trades at or after an id."""
         start = bisect_left(self._history.ids, trade_id, 0, self._count)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -12,12 +13,15 @@ from websockets.frames import CloseCode
 
 from sandbox.audience import Audience
 from sandbox.connection import Connection
-from sandbox.faults import Fault, Plan
+from sandbox.faults import OF_PAGES, Fault, Plan
+from sandbox.history import Past
 from sandbox.limits import Door, Limits
 from sandbox.line import TroubledLine
 from sandbox.source import Source, State, Status
+from sandbox.tampering import tamper
 from sandbox.troubles import Troubles
-from sandbox.venue import Answer, BadAddressError, Venue
+from sandbox.venue import Answer, BadAddressError, Market, Venue
+from tickplant.market import SymbolId
 
 _SHUTDOWN_S: Final = 1.0
 """Between the notice and the end."""
@@ -38,6 +42,23 @@ class VenueStatus(Struct, frozen=True):
     bans: int
     faults: dict[str, int]
     """How often each was seen to."""
+
+
+class _Lagging:
+    """A market of which only what happened before a time is known."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self.until_us: int | None = None
+        """None: all is known."""
+
+    @property
+    def symbols(self) -> Collection[SymbolId]:
+        return self._market.symbols
+
+    def past(self, symbol: SymbolId) -> Past:
+        past = self._market.past(symbol)
+        return past if self.until_us is None else past.until(self.until_us)
 
 
 class OpenVenue:
@@ -66,7 +87,8 @@ class OpenVenue:
         self.audience = Audience(backlog_bytes)
         self._limits = limits
         self._door = Door(limits)
-        self._rest = source.venue.open_rest(source, limits, clock_us)
+        self._lagging = _Lagging(source)
+        self._rest = source.venue.open_rest(self._lagging, limits, clock_us)
         self._history_status = history_status
         self._troubles = Troubles(plan, source.venue)
         self._connections: set[Connection] = set()
@@ -137,11 +159,17 @@ class OpenVenue:
         """Answer a REST request, unless that goes wrong."""
         planned = self._troubles.next_request()
         if planned is not None and planned.status is not None:
-            return self._troubles.fail(planned.status, planned.retry_after_s)
-        if self._history_status is not None and self.venue.is_history(path.partition("?")[0]):
+            return self._troubles.fail(planned.status, planned.retry_after)
+        is_history = self.venue.is_history(path.partition("?")[0])
+        if self._history_status is not None and is_history:
             return self.venue.refusal(self._history_status, "history is switched off")
         now_us = self.source.now_us() + (planned.skew_us if planned else 0)
+        lag_us = planned.lag_us if planned and is_history else 0
+        self._lagging.until_us = now_us - lag_us if lag_us else None
         answer = self._rest.get(path, headers, now_us)
+        if answer is not None and is_history and planned is not None and planned.fault in OF_PAGES:
+            harmed = tamper(answer.body, planned.fault, random.Random(planned.seed))  # noqa: S311
+            answer = answer._replace(body=harmed)
         return answer or self.venue.refusal(404, "there is no such endpoint")
 
     def _admit(self, connection: Connection, path: str) -> Answer | None:

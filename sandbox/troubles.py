@@ -56,11 +56,11 @@ class Troubles:
             self.count(planned.fault)
         return planned
 
-    def fail(self, status: int, retry_after_s: int | None) -> Answer:
+    def fail(self, status: int, retry_after: str | None) -> Answer:
         """Return the failure of a request; 418 only where the venue has it."""
         if status == 418 != self._venue.limits.ban_status:
             status = 429
-        extra = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+        extra = {} if retry_after is None else {"Retry-After": retry_after}
         if status >= 500:
             return Answer(status, {"Content-Type": "text/html", **extra}, b"<html>Server error</html>")
         answer = self._venue.refusal(status, "Too many requests")

@@ -88,6 +88,19 @@ INGEST_BACKFILLED = Counter("tickplant_ingest_backfilled_trades", "Trades fetche
 INGEST_BUFFERED_BYTES = Gauge(
     "tickplant_ingest_buffered_bytes", "Frames received and not yet published, as while Redis is unavailable"
 )
+INGEST_TASK_FAILURES = Counter(
+    "tickplant_ingest_task_failures",
+    "Unexpected errors of a feed, of a venue's history or of a watch, after which it was started again",
+    ["venue", "task"],
+)
+INGEST_REFUSED_ROWS = Counter(
+    "tickplant_ingest_refused_history_rows",
+    "Rows of history that were not taken for trades, by reason: broken or implausible",
+    ["venue", "reason"],
+)
+INGEST_BANS = Counter(
+    "tickplant_ingest_history_bans", "Answers by which a venue's history asked to be left alone", ["venue"]
+)
 INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were left unread")
 
 # workers

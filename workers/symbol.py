@@ -45,7 +45,7 @@ class SymbolState:
         self.settle = False
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
-        """Event time of the newest trade before gaps changed since the last commit; None if none did."""
+        """An event time that no trade missing since the last commit is before; None if no gap changed."""
         self.last_us = 0
         """The latest event time of all trades taken."""
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
@@ -87,7 +87,7 @@ class SymbolState:
             if repeated:
                 trades, runs = new, list(fold_runs(new))
             if self.ledger.missing.count != missing:
-                self._change_gaps()
+                self._change_gaps(min(trade.event_time_us for trade in trades))
         self.settle |= self._unproven
         self._unproven = False
         for run in runs:
@@ -111,7 +111,7 @@ class SymbolState:
     def annul(self, low: int, high: int) -> None:
         """Take the venue's word that it has no trades of these ids."""
         if self.ledger.annul(low, high):
-            self._change_gaps()
+            self._change_gaps(self.last_us)
 
     def pass_time(self, time_us: int) -> None:
         """Let the venue's clock close what it has passed."""
@@ -191,11 +191,15 @@ class SymbolState:
             closed = floor(run.open_time_us, length) + length <= self.watermark_us
             _add(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
 
-    def _change_gaps(self) -> None:
-        """Note that ids have become missing, or have come."""
+    def _change_gaps(self, time_us: int) -> None:
+        """Note that ids have become missing, or have come.
+
+        Args:
+            time_us: the least event time of the trades that showed it: what is missing may lie between them.
+        """
         self.settle = True
-        if self.gaps_after_us is None:
-            self.gaps_after_us = self.last_us
+        times_us = [time_us, self.last_us or time_us, self.gaps_after_us]
+        self.gaps_after_us = min(it for it in times_us if it is not None)
 
     def _reach(self, time_us: int) -> bool:
         """Raise the watermark; say whether it entered another minute."""

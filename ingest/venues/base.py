@@ -8,13 +8,17 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from tickplant.errors import TickplantError
+from tickplant.errors import PoisonError, TickplantError
 from tickplant.klines import Kline
 from tickplant.market import Trade
 
 
 class BusyError(TickplantError):
     """The venue answers a request for history with "later", in a body instead of a status."""
+
+
+class UnreadableError(PoisonError):
+    """The body of a page of history can't be decoded, and so none of its rows; a smaller page may be fine."""
 
 
 class Heartbeat(Struct, frozen=True):
@@ -53,6 +57,8 @@ class BadRow(NamedTuple):
     payload: bytes
     """Its text."""
     reason: str
+    trade_id: int | None = None
+    """Of a row of history: its id, where at least that can be read."""
 
 
 class Partial(Struct, frozen=True):
@@ -74,7 +80,9 @@ class Gap(NamedTuple):
     first_id: int
     last_id: int
     after_time_us: int
-    """Event time of the last trade known before the gap."""
+    """An event time that no trade of the gap is before; 0 where none is known."""
+    alone: bool = False
+    """Whether to ask for these trades alone, since one beside them can't be read."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -182,17 +190,17 @@ class Venue(Protocol):
         """Return path and query of a REST request for the first page of the gap's trades; see `numbered`.
 
         A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
-        first trade after it. So an id between two of a page that is not in it doesn't exist at the venue;
-        outside of them, a page proves nothing. The rest of the gap is asked for in the same way, from the
-        id after the page's highest and with that trade's time.
+        first trade after it; of a gap that is asked for alone, without them. So an id between two of a page
+        that is not in it has been left out by the venue; outside of them, a page proves nothing.
         """
         ...
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
         """Parse a page of history, in ascending order of id.
 
         Raises:
-            PoisonError: it is broken; the message says how.
+            UnreadableError: it can't be decoded.
+            PoisonError: it is none; the message says why.
             BusyError: the venue asks for patience, in a body that came with status 200.
         """
         ...

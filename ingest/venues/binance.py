@@ -38,10 +38,17 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
-from ingest.venues.base import Closing, Gap, Limits, Parsed, Refused
-from ingest.venues.reading import MALFORMED, TRADE_ID, check_time_us, read_object
+from ingest.venues.base import Closing, Gap, Limits, Parsed, Partial, Refused
+from ingest.venues.reading import (
+    MALFORMED,
+    TRADE_ID,
+    check_time_us,
+    read_object,
+    read_page,
+    split_rows,
+)
 from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.klines import Kline
@@ -91,6 +98,8 @@ class _PastTrade(Struct, gc=False):
     qty: str
     time: Annotated[int, Meta(ge=0)]
     isBuyerMaker: bool  # noqa: N815 - the venue's name
+    symbol: str | None = None
+    """Not documented; where it is there, it must be the one that was asked for."""
 
 
 class _Kline(Struct, array_like=True, gc=False):
@@ -109,7 +118,7 @@ class _Kline(Struct, array_like=True, gc=False):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
-_decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
+_decode_past = msgspec.json.Decoder(_PastTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline]).decode
 
 
@@ -172,22 +181,19 @@ class Binance:
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the gap's first trades and the one before; all requests weigh the same."""
-        start = max(0, gap.first_id - 1)
-        limit = min(_PAGE, gap.last_id - start + 2)
+        beside = 0 if gap.alone else 1
+        start = max(0, gap.first_id - beside)
+        limit = min(_PAGE, gap.last_id - start + 1 + beside)
         return f"/api/v3/historicalTrades?symbol={quote(gap.symbol)}&fromId={start}&limit={limit}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
         """Parse a page of history.
 
         Raises:
-            PoisonError: it is broken, or says why there is none.
+            UnreadableError: it can't be decoded.
+            PoisonError: it is none; the venue may say why.
         """
-        try:
-            page = _decode_page(body)
-        except MALFORMED as error:
-            raise PoisonError(f"not a page of trades: {error}") from error
-        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in page]
-        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+        return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "id")
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute."""
@@ -207,7 +213,10 @@ class Binance:
         return tuple([_kline(row) for row in rows])
 
 
-def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
+def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_past(row)
+    if trade.symbol not in (None, symbol):
+        raise PoisonError(f"of {trade.symbol!r}, which was not asked for")
     return Trade(
         NAME,
         symbol,

@@ -44,9 +44,9 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
+from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Partial, Refused, Subscribed
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
@@ -54,6 +54,8 @@ from ingest.venues.reading import (
     microseconds,
     plain_decimal,
     read_object,
+    read_page,
+    split_rows,
 )
 from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
@@ -100,6 +102,8 @@ class _PastTrade(Struct, gc=False):
     size: str
     price: str
     time: str
+    product_id: str | None = None
+    """Not documented; where it is there, it must be the one that was asked for."""
 
 
 class _Kline(Struct, array_like=True, gc=False):
@@ -114,7 +118,7 @@ class _Kline(Struct, array_like=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
-_decode_page = msgspec.json.Decoder(list[_PastTrade]).decode
+_decode_past = msgspec.json.Decoder(_PastTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -173,34 +177,19 @@ class Coinbase:
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the gap's first trades and the one before, as the latest before an id."""
-        start = max(0, gap.first_id - 1)
-        limit = min(_PAGE, gap.last_id - start + 2)
+        beside = 0 if gap.alone else 1
+        start = max(0, gap.first_id - beside)
+        limit = min(_PAGE, gap.last_id - start + 1 + beside)
         return f"/products/{quote(gap.symbol)}/trades?after={start + limit}&limit={limit}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
         """Parse a page of history.
 
         Raises:
-            PoisonError: it is broken, or says why there is none.
+            UnreadableError: it can't be decoded.
+            PoisonError: it is none; the venue may say why.
         """
-        try:
-            page = _decode_page(body)
-        except MALFORMED as error:
-            raise PoisonError(f"not a page of trades: {error}") from error
-        trades = [
-            Trade(
-                Coinbase.name,
-                symbol,
-                trade.trade_id,
-                check_decimal(trade.price, "price"),
-                check_decimal(trade.size, "size"),
-                _TAKER[trade.side],
-                microseconds(trade.time),
-                ingest_time_us,
-            )
-            for trade in page
-        ]
-        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+        return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "trade_id")
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue takes both ends for inclusive."""
@@ -221,6 +210,22 @@ class Coinbase:
         except MALFORMED as error:
             raise PoisonError(f"no candles: {error}") from error
         return tuple(sorted(map(_kline, rows), key=lambda kline: kline.open_time_us))
+
+
+def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_past(row)
+    if trade.product_id not in (None, symbol):
+        raise PoisonError(f"of {trade.product_id!r}, which was not asked for")
+    return Trade(
+        Coinbase.name,
+        symbol,
+        trade.trade_id,
+        check_decimal(trade.price, "price"),
+        check_decimal(trade.size, "size"),
+        _TAKER[trade.side],
+        microseconds(trade.time),
+        ingest_time_us,
+    )
 
 
 def _kline(row: _Kline) -> Kline:

@@ -26,7 +26,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Refused, Secret
+from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Partial, Refused, Secret
 from ingest.venues.reading import MALFORMED, parse_rows, plain_decimal, read_object
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
@@ -125,7 +125,7 @@ class Finnhub:
         """Raise, as there is none: a venue that isn't numbered has no gaps that could be named."""
         raise NotImplementedError("Finnhub has no history of single trades")
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
         """Raise, as there is none."""
         raise NotImplementedError("Finnhub has no history of single trades")
 

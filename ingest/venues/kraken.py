@@ -42,30 +42,31 @@ Candles of its own, only of the last 720 minutes: time (s), open, high, low, clo
      "3.39243896",23]],"last":1688672160}}
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Refused, Subscribed
+from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Partial, Refused, Subscribed
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
     check_time_us,
+    explain_page,
     microseconds,
     parse_rows,
     plain_decimal,
     read_object,
+    read_page,
+    split_rows,
 )
 from tickplant.errors import PoisonError
 from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
 from tickplant.trade_rules import check_trade
-
-RowT = TypeVar("RowT")
 
 LIMITS: Final = Limits(
     symbols_per_connection=100,  # no number is given
@@ -78,6 +79,8 @@ LIMITS: Final = Limits(
 )
 
 _PAGE: Final = 1000
+_ID_FIELD: Final = 6
+"""Where a row of history has its trade id."""
 _REST_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
 _SIDES: Final[Mapping[str, Side]] = {"buy": "buy", "sell": "sell", "b": "buy", "s": "sell"}
 _PASSING: Final = ("Too many requests", "Rate limit", "lockout", "EService:")
@@ -130,16 +133,17 @@ class _Kline(Struct, array_like=True, gc=False):
     trade_count: int
 
 
-class _Page(Struct, Generic[RowT], gc=False):
+class _Page(Struct, gc=False):
     error: list[str] = []
-    result: dict[str, list[RowT] | str | int] = {}
+    result: dict[str, Raw] = {}
 
 
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
-_decode_page = msgspec.json.Decoder(_Page[_PastTrade], float_hook=str).decode
-_decode_klines = msgspec.json.Decoder(_Page[_Kline], float_hook=str).decode
+_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_past = msgspec.json.Decoder(_PastTrade, float_hook=str).decode
+_decode_kline = msgspec.json.Decoder(_Kline, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -193,19 +197,20 @@ class Kraken:
 
     def history_path(self, gap: Gap) -> str:
         """Return the request for the trades from the last one before the gap, or a little earlier."""
-        since_ns = max(0, gap.after_time_us - 1) * 1000  # in case that the socket rounds times up
-        return f"/0/public/Trades?pair={_pair(gap.symbol)}&since={since_ns}&count={_PAGE}"
+        since_us = gap.after_time_us if gap.alone else gap.after_time_us - 1  # the socket may round times up
+        count = min(_PAGE, gap.last_id - gap.first_id + 1) if gap.alone else _PAGE
+        return f"/0/public/Trades?pair={_pair(gap.symbol)}&since={max(0, since_us) * 1000}&count={count}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> tuple[Trade, ...]:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
         """Parse a page of history.
 
         Raises:
-            PoisonError: it is broken, or says why there is none.
+            UnreadableError: it can't be decoded.
+            PoisonError: it is none, or says why.
             BusyError: the venue asks for patience.
         """
-        page = _read_page(_decode_page, body)
-        trades = [_past_trade(trade, symbol, ingest_time_us) for trade in page]
-        return tuple(sorted(trades, key=lambda trade: trade.trade_id))
+        rows = _read_page(body, symbol)
+        return read_page(rows, lambda row: _past_trade(row, symbol, ingest_time_us), _ID_FIELD)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue gives those after a time."""
@@ -218,7 +223,11 @@ class Kraken:
             PoisonError: they are broken, or the answer says why there are none.
             BusyError: the venue asks for patience.
         """
-        return tuple(map(_kline, _read_page(_decode_klines, body)))
+        try:
+            rows = [_decode_kline(row) for row in _read_page(body, None)]
+        except MALFORMED as error:
+            raise PoisonError(f"no candles: {error}") from error
+        return tuple(map(_kline, rows))
 
 
 def _pair(symbol: str) -> str:
@@ -226,24 +235,42 @@ def _pair(symbol: str) -> str:
     return quote(_REST_NAMES.get(base, base) + _REST_NAMES.get(quoted, quoted))
 
 
-def _read_page(decode: Callable[[bytes], _Page[RowT]], body: bytes) -> list[RowT]:
+def _names(symbol: str) -> set[str]:
+    """Return everything that an answer may call a symbol, such as XXBTZUSD, XBTUSD, BTCUSD or BTC/USD."""
+    base, _, quoted = symbol.partition("/")
+    bases, quotes = (
+        {prefix + name for name in (part, _REST_NAMES.get(part, part)) for prefix in ("", "X", "Z")}
+        for part in (base, quoted)
+    )
+    return {first + mark + second for first in bases for second in quotes for mark in ("", "/")}
+
+
+def _read_page(body: bytes, symbol: str | None) -> list[Raw]:
     """Return the rows of an answer's one symbol.
 
+    Args:
+        body: the answer.
+        symbol: whose they must be; None for whosever they are.
+
     Raises:
-        PoisonError: it is broken, or says why there is none.
+        UnreadableError: it can't be decoded.
+        PoisonError: it is broken, of another symbol, or says why there is none.
         BusyError: the venue asks for patience.
     """
     try:
-        page = decode(body)
+        page = _decode_page(body)
     except MALFORMED as error:
-        raise PoisonError(f"not a page of trades: {error}") from error
+        raise explain_page(body, error) from error
     if page.error:
         reason = ", ".join(page.error)
         raise (BusyError if any(word in reason for word in _PASSING) else PoisonError)(reason)
-    found = [rows for rows in page.result.values() if isinstance(rows, list)]
+    found = {name: rows for name, rows in page.result.items() if name != "last"}
     if len(found) != 1:
         raise PoisonError(f"a page of trades of {len(found)} symbols")
-    return found[0]
+    ((name, rows),) = found.items()
+    if symbol is not None and name not in _names(symbol):
+        raise PoisonError(f"a page of {name!r}, which was not asked for")
+    return split_rows(rows)
 
 
 def _kline(row: _Kline) -> Kline:
@@ -274,7 +301,8 @@ def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
     )
 
 
-def _past_trade(trade: _PastTrade, symbol: str, ingest_time_us: int) -> Trade:
+def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_past(row)
     side = _SIDES.get(trade.side)
     if side is None:
         raise PoisonError("a trade without its side")

@@ -8,10 +8,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ingest.venues.base import BadRow, Partial
+from ingest.venues.base import BadRow, Partial, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
-from tickplant.trade_rules import MAX_TRADE_ID, fault_of_time
+from tickplant.trade_rules import MAX_TRADE_ID, check_trade, fault_of_time
 
 MALFORMED: Final = (ValueError, RecursionError)
 """What msgspec raises on bad input: its own errors, of bytes that are not UTF-8, and of endless nesting."""
@@ -23,6 +23,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 _decode = msgspec.json.Decoder(float_hook=str).decode
+_decode_rows = msgspec.json.Decoder(list[Raw]).decode
 
 
 def read_object(text: bytes) -> dict[str, Any]:
@@ -38,6 +39,50 @@ def read_object(text: bytes) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise PoisonError("not a JSON object")
     return message
+
+
+def split_rows(text: bytes | Raw) -> list[Raw]:
+    """Split a JSON array into its elements, none of which is looked at.
+
+    Raises:
+        UnreadableError: it is not JSON.
+        PoisonError: it is no array.
+    """
+    try:
+        return _decode_rows(text)
+    except MALFORMED as error:
+        raise explain_page(bytes(text), error) from error
+
+
+def explain_page(body: bytes, error: Exception) -> PoisonError:
+    """Return the error of a page that is not of the usual shape: is it JSON at all?"""
+    try:
+        _decode(body)
+    except MALFORMED:
+        return UnreadableError(f"not a page of trades: not JSON: {error}")
+    return PoisonError(f"not a page of trades: {error}: {body[:200].decode(errors='replace')}")
+
+
+def read_page(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | int) -> Partial:
+    """Parse the rows of a page of history, each on its own; the trades ascend by id, each id once.
+
+    Args:
+        rows: as `split_rows` gives them.
+        parse: gives the trade of one row, or raises what `MALFORMED` has, or PoisonError.
+        id_key: where in a row its trade id is.
+    """
+    trades, bad_rows = _try_rows(rows, lambda row: check_trade(parse(row)))
+    by_id = {trade.trade_id: trade for trade in reversed(trades)}
+    named = [row._replace(trade_id=_read_id(row.payload, id_key)) for row in bad_rows]
+    return Partial(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(named))
+
+
+def _read_id(row: bytes, id_key: str | int) -> int | None:
+    try:
+        trade_id = msgspec.json.decode(row)[id_key]
+    except (*MALFORMED, LookupError, TypeError):
+        return None
+    return trade_id if type(trade_id) is int and 0 <= trade_id <= MAX_TRADE_ID else None
 
 
 def plain_decimal(number: object, what: str) -> str:
@@ -104,6 +149,13 @@ def parse_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> Partial:
     Raises:
         PoisonError: no row is good; the message is the first row's.
     """
+    trades, bad_rows = _try_rows(rows, parse)
+    if not trades:
+        raise PoisonError(bad_rows[0].reason if bad_rows else "a message without rows")
+    return Partial(tuple(trades), tuple(bad_rows))
+
+
+def _try_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> tuple[list[Trade], list[BadRow]]:
     trades, bad_rows = [], []
     for row in rows:
         try:
@@ -112,6 +164,4 @@ def parse_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> Partial:
             bad_rows.append(BadRow(bytes(row), str(error)))
         except MALFORMED as error:
             bad_rows.append(BadRow(bytes(row), f"a trade of another shape: {error}"))
-    if not trades:
-        raise PoisonError(bad_rows[0].reason if bad_rows else "a message without rows")
-    return Partial(tuple(trades), tuple(bad_rows))
+    return trades, bad_rows

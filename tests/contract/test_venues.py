@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from ingest.venues import VENUES, make_venue
 from ingest.venues.base import (
+    BadRow,
     BusyError,
     Closing,
     Gap,
@@ -54,7 +55,7 @@ NOTICES: Final[dict[str, type[Notice]]] = {
     "closing": Closing,
 }
 FRAME_ROLES: Final = {"trade", "partial", *NOTICES, "other", "broken"}
-HISTORY_ROLES: Final = {"history", "broken history", "busy history"}
+HISTORY_ROLES: Final = {"history", "history with a bad row", "broken history", "busy history"}
 
 
 class Recorded(Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +110,7 @@ def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: Venue) -> 
     assert roles <= FRAME_ROLES | HISTORY_ROLES
     assert roles >= {"trade", "refusal", "other", "broken"}
     assert not venue.acknowledges or "acknowledgement" in roles
-    assert not venue.numbered or {"history", "broken history"} <= roles
+    assert not venue.numbered or {"history", "history with a bad row", "broken history"} <= roles
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"trade", "other", *NOTICES}))
@@ -142,10 +143,26 @@ def test_a_broken_frame_is_refused_with_its_reason(venue: Venue, line: Recorded)
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"history"}))
 def test_a_page_of_history_gives_its_trades_in_order(venue: Venue, line: Recorded) -> None:
-    trades = venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
+    trades, bad_rows = read(venue, line.frame.encode(), line.symbol)
+    assert not bad_rows
     assert as_json(trades) == line.gives
     assert [trade.trade_id for trade in trades] == sorted(trade.trade_id for trade in trades)
     check(venue, trades)
+
+
+@pytest.mark.parametrize(("venue", "line"), recorded({"history with a bad row"}))
+def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: Venue, line: Recorded) -> None:
+    given, reason = line.gives
+    trades, bad_rows = read(venue, line.frame.encode(), line.symbol)
+    assert as_json(trades) == given
+    (bad_row,) = bad_rows
+    assert re.search(reason, bad_row.reason)
+    assert bad_row.payload in line.frame.encode()
+
+
+def read(venue: Venue, body: bytes, symbol: str) -> tuple[tuple[Trade, ...], tuple[BadRow, ...]]:
+    page = venue.parse_history(body, symbol, RECEIVED_US)
+    return page.trades, page.bad_rows
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken history", "busy history"}))
@@ -253,7 +270,7 @@ def test_a_mutated_frame_is_understood_or_refused(case: tuple[str, Recorded, byt
     check(venue, parsed)
 
 
-@given(mutated({"history", "busy history"}))
+@given(mutated({"history", "history with a bad row", "busy history"}))
 @settings(max_examples=200, deadline=None)
 def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, bytes]) -> None:
     name, line, body = case
@@ -261,7 +278,7 @@ def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, byte
     if not venue.numbered:
         return
     try:
-        trades = venue.parse_history(body, line.symbol, RECEIVED_US)
+        trades = venue.parse_history(body, line.symbol, RECEIVED_US).trades
     except (PoisonError, BusyError):
         return
     check(venue, trades)

@@ -1,18 +1,21 @@
 """A venue's limits, which the sandbox enforces by banning; and one connection where only one is allowed."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from conftest import PARTITIONS
 from processes import Processes, sandbox_status
 from working import stored_count, until, working
 
 from ingest import service
 from ingest.rate import Rate
+from ingest.retry_after import LONGEST_S
 from ingest.venues import make_venue
 from tickplant import wire
 from tickplant.market import SymbolId
@@ -79,7 +82,7 @@ async def test_a_hundred_symbols_come_up_within_narrow_limits(redis_url: str, tm
 
 async def test_processes_share_one_rate(redis_url: str) -> None:
     redis = open_redis(redis_url)
-    rates = [Rate(redis, venue="v", what="w", per_s=50, burst=5) for _ in range(2)]
+    rates = [Rate(redis, venue="v", what="w", per_s=50, burst=5, bannable=True) for _ in range(2)]
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     await asyncio.gather(*(rate.take() for rate in rates for _ in range(15)))
@@ -87,6 +90,49 @@ async def test_processes_share_one_rate(redis_url: str) -> None:
     await rates[0].ban(0.3)
     await rates[1].take()
     assert loop.time() - started_s >= 0.3
+    await redis.aclose()
+
+
+async def test_a_ban_of_history_stops_no_connecting(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    connects = Rate(redis, venue="v", what="connects", per_s=50)
+    requests = Rate(redis, venue="v", what="requests", per_s=50, bannable=True)
+    await requests.ban(60)
+    await asyncio.wait_for(connects.take(), 5)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(requests.take(), 0.2)
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("asked_s", [60.0, 600.0, 57 * 365 * 86_400.0, 1e300, math.inf])
+async def test_a_ban_is_never_longer_than_the_longest(redis_url: str, asked_s: float) -> None:
+    redis = open_redis(redis_url)
+    rate = Rate(redis, venue="v", what="requests", per_s=50, bannable=True)
+    await rate.ban(asked_s)
+    await rate.ban(1)
+    assert min(asked_s, LONGEST_S) - 5 < await redis.ttl("ban:v") <= min(asked_s, LONGEST_S)
+    await redis.aclose()
+
+
+@pytest.mark.parametrize("ttl_s", [None, 57 * 365 * 86_400])
+async def test_a_ban_that_was_stored_too_long_is_cut(redis_url: str, ttl_s: int | None) -> None:
+    redis = open_redis(redis_url)
+    await redis.set("ban:v", 1, ex=ttl_s)
+    taking = asyncio.create_task(Rate(redis, venue="v", what="requests", per_s=50, bannable=True).take())
+
+    async def cut() -> bool:
+        return 0 < await redis.ttl("ban:v") <= LONGEST_S
+
+    await until(cut, "the ban is cut")
+    taking.cancel()
+    await redis.aclose()
+
+
+async def test_a_clock_of_redis_that_was_set_back_delays_nothing(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    ahead_us = (await redis.time())[0] * 1_000_000 + 3_600_000_000
+    await redis.set("rate:v:connects", f"{ahead_us + 20_000} {ahead_us}")
+    await asyncio.wait_for(Rate(redis, venue="v", what="connects", per_s=50).take(), 5)
     await redis.aclose()
 
 

@@ -73,7 +73,7 @@ def seek(venue: Venue, answer: Answer, gap: Gap, ids: Sequence[int]) -> tuple[se
     holes: set[int] = set()
     pages = 0
     while gap.first_id <= gap.last_id:
-        trades = venue.parse_history(answer(venue.history_path(gap), ids).encode(), gap.symbol, 7)
+        trades = venue.parse_history(answer(venue.history_path(gap), ids).encode(), gap.symbol, 7).trades
         assert all(trade.event_time_us == time_us(trade.trade_id) for trade in trades)
         pages += 1
         highest = trades[-1] if trades else None

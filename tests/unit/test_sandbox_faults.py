@@ -187,13 +187,13 @@ def test_requests_fail_by_their_number() -> None:
     for each in found:
         if each is not None and each.fault is Fault.REST_429:
             assert each.status == 429
-            assert each.retry_after_s
+            assert each.retry_after
         if each is not None and each.fault is Fault.REST_5XX:
             assert each.status in (500, 502, 503, 504)
 
 
 def test_every_fault_has_a_usual_chance() -> None:
-    assert USUAL.keys() == set(Fault)
+    assert USUAL.keys() == set(Fault) - {Fault.REST_RETRY_AFTER}  # some of those ban for long
     assert all(0 < chance < 1 for chance in USUAL.values())
 
 

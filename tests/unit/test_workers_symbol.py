@@ -98,3 +98,15 @@ def test_a_duplicate_changes_nothing() -> None:
 
 def without_revision(candle: Candle) -> Candle:
     return structs.replace(candle, revision=0)
+
+
+def test_a_gap_is_never_said_to_be_later_than_its_trades() -> None:
+    def trades(*ids: int) -> list[Trade]:
+        return [Trade("binance", "X", i, "1", "1", "buy", 10**15 + i, 10**15 + i) for i in ids]
+
+    state = SymbolState("binance", "X")
+    for ids, after in (((1_000, 1_002), 1_000), ((1_003, 1_010), 1_002), ((500,), 500), ((1_020,), 1_010)):
+        batch = trades(*ids)
+        state.absorb(batch, list(fold_runs(batch)))
+        assert state.gaps_after_us == 10**15 + after
+        state.take_pending()

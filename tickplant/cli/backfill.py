@@ -13,7 +13,7 @@ from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from ingest.past import Range
+    from ingest.ranges import Range
     from tickplant.cli.past import Plant
 
 HELP: Final = "fetch a symbol's past from its venue"
@@ -79,7 +79,7 @@ def run(args: Namespace) -> int:
 
 
 async def _backfill(settings: Settings, text: str, start: datetime, end: datetime) -> int:
-    from ingest.fill import count_ids
+    from ingest.ranges import count_ids
     from tickplant.cli.past import open_plant, progress, time_us
 
     async with open_plant(settings, text, application="tickplant backfill") as plant:
@@ -110,7 +110,7 @@ async def _backfill(settings: Settings, text: str, start: datetime, end: datetim
 
 def _plan(plant: "Plant", ids: "Range", asked: int) -> str:
     """Say what is to be done and how long it takes at least."""
-    from ingest.past import PAGE_IDS
+    from ingest.page import PAGE_IDS
 
     span = f"{plant.symbol}: trades {ids[0]} to {ids[1]}"
     if not asked:

@@ -14,10 +14,11 @@ from db.pool import OUTAGE, Pool, open_pool, snapshot
 from db.retention import read_horizon, read_limit
 from db.symbols import read_committed
 from db.trades import LEAST_ID, TradeBound, read_trades
-from ingest.fill import count_ids, fill, split, subtract
+from ingest.fill import fill, split
 from ingest.history import VenueHistory, open_client
-from ingest.past import Past, Range
+from ingest.past import Past
 from ingest.publisher import Publisher
+from ingest.ranges import Range, count_ids, subtract
 from ingest.rate import Rate
 from ingest.venues import make_venue
 from ingest.venues.base import KlineVenue, Venue
@@ -210,7 +211,8 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)
-    rate = Rate(redis, venue=venue.name, what="requests", per_s=venue.limits.requests_per_s, burst=5)
+    per_s = venue.limits.requests_per_s
+    rate = Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
     base_url = getattr(settings, f"{venue.name}_rest_url", venue.rest_url)
     try:
         async with (
@@ -218,7 +220,8 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
             open_client(publisher, [base_url], Proxies()) as client,
         ):
             await publisher.agree_on_partitions()
-            history = VenueHistory(venue, base_url=base_url, client=client, rate=rate)
+            keep = publisher.keep_dead_letter
+            history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
             past = Past(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
             yield Plant(symbol, partition, venue, history, past, publisher, redis, pool)

@@ -68,7 +68,7 @@ def read_plan(args: Namespace) -> "Plan | None":
         name, _, chance = text.partition("=")
         if name not in list(Fault):
             raise FatalError(f"--fault {text}: there is no such fault; there are {', '.join(Fault)}")
-        chances[Fault(name)] = _chance(text, chance) if chance else USUAL[Fault(name)]
+        chances[Fault(name)] = _chance(text, chance) if chance else USUAL.get(Fault(name), 1.0)
     rate = args.fault_rate or 1
     return Plan(args.faults, {fault: min(1.0, chance * rate) for fault, chance in chances.items()})
 

@@ -172,7 +172,8 @@ async def _mend(plant: "Plant", start_us: int, end_us: int, specs: AverageSpecs 
         FatalError: the venue doesn't give them all; nothing has changed.
     """
     from db.repair import forget
-    from ingest.fill import publish_stretch, subtract
+    from ingest.fill import publish_stretch
+    from ingest.ranges import subtract
 
     ids = await plant.find_ids(start_us, end_us)
     if ids is None:
