@@ -37,11 +37,12 @@ HOLD_CTRL_C = ("env", "--block-signal=INT")
 class Up:
     """A running `tickplant up`."""
 
-    def __init__(self, data: Path, *words: str, **environment: str) -> None:
+    def __init__(self, data: Path, *words: str, embedded: bool = True, **environment: str) -> None:
         self.data = data
         self.output = ""
+        folder = ["--data", str(data)] if embedded else []
         self._process = subprocess.Popen(
-            [*HOLD_CTRL_C, sys.executable, "-P", "-m", "tickplant", "up", "--data", str(data), *words],
+            [*HOLD_CTRL_C, sys.executable, "-P", "-m", "tickplant", "up", *folder, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **PROXIES, **SERVERS, **environment},
@@ -136,8 +137,8 @@ def start_up(data: Path) -> Iterator[Start]:
     """Start `tickplant up`, again and again if asked to."""
     started: list[Up] = []
 
-    def start(*words: str, **environment: str) -> Up:
-        started.append(Up(data, *words, **environment))
+    def start(*words: str, embedded: bool = True, **environment: str) -> Up:
+        started.append(Up(data, *words, embedded=embedded, **environment))
         return started[-1]
 
     yield start
@@ -209,7 +210,7 @@ async def test_a_replay_leaves_the_settings_servers_alone_unless_it_is_told_to_g
     await redis.set(SOURCE, "live")
 
     for address in ([], [redis_url, postgres_address]):
-        up = start_up(*arguments, "--into", *address, **servers)
+        up = start_up(*arguments, "--into", *address, embedded=False, **servers)
         assert up.wait() == 1, up.output
         assert "Redis holds trades of a venue's live stream" in up.output
     await redis.delete(SOURCE)
