@@ -94,7 +94,7 @@ def print_summary(rows: Sequence[Row], outcome: Outcome, selection: Selection) -
 
     table = Table(title="Stored")
     table.add_column("Symbol", no_wrap=True, overflow="fold")
-    for column in ("Trades", "Candles", "Gaps", "Missing trades", "Captured", "Of these"):
+    for column in ("Trades", "Candles", "Gaps", "Missing trades", "Captured", "Of these stored"):
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(str(row.symbol), *map(_shown, row.numbers()))
