@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 import stored
@@ -233,7 +234,10 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: S
     up = start_up("--replay", str(capture), "--speed", "20")
     up.read_until(r"^worker +\| .*partition 0 taken")
     up.read_until(r"^ingest +\| .*connected")
-    assert up.output.startswith("tickplant | http://127.0.0.1:")
+    assert up.output.startswith("tickplant | starting; the page will be at http://127.0.0.1:")
+    address = up.read_until(r"^tickplant \| ready: (\S+)/ is the page")[1]
+    with build_opener(ProxyHandler({})).open(f"{address}/api/v1/price/BTCUSDT", timeout=5) as answer:
+        assert answer.status == 200
     for name in ("worker", "ingest", "api"):
         os.kill(up.role(name), SIGKILL)
         up.read_until(rf"^{name} +\| was ended by SIGKILL; starting it again in")
@@ -264,7 +268,7 @@ def test_an_up_that_ends_at_once_leaves_nothing_behind(start_up: Start, capture:
 
 MOMENTS = (
     None,
-    r"^tickplant \| http://",
+    r"^tickplant \| starting",
     r"^redis +\| ",
     "initdb",
     r"^postgres +\| ran migration",

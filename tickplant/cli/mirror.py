@@ -9,7 +9,7 @@ from tickplant import interrupts
 HELP: Final = "run one mirror process: from Redis to Kafka"
 
 DESCRIPTION: Final = """\
-Mirror trades, closed candles, signals and alerts to Kafka (pip install 'tickplant[kafka]').
+Mirror trades, closed candles, signals and alerts to Kafka (pip install -e '.[kafka]').
 
 Each has a topic, created if it is missing: PREFIXtrades, PREFIXcandles, PREFIXsignals, PREFIXalerts. The key
 is venue:symbol, so a symbol's records are in one partition and in order; the header `entry` names the stream

@@ -40,6 +40,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     log_level: str
     """Of the processes."""
 
+    @property
+    def url(self) -> str:
+        """Where the page will be."""
+        return _shown_url(self.settings.api_host, self.settings.api_port)
+
     def roles(self, shared: Mapping[str, str]) -> Iterator[list[Role]]:
         """Yield the processes in order of their start; those in one list stop together.
 
@@ -73,7 +78,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
-    """Decide what to run, and tell the address first.
+    """Decide what to run, and report it.
 
     Raises:
         FatalError: the API's port is taken, Kafka's client is missing, or trades that must not mix would.
@@ -83,8 +88,7 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
     port = _choose_api_port(settings)
-    url = _shown_url(settings.api_host, port)
-    terminal.tell(f"{url}/ is the page; {url}/docs describes the API")
+    terminal.tell(f"starting; the page will be at {_shown_url(settings.api_host, port)}/")
     if port != settings.api_port and settings.api_port:
         terminal.tell(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
     settings = replace(settings, api_port=port)
@@ -97,7 +101,10 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
 
 def _plan_venues(settings: Settings, folder: Path) -> Plan:
     return Plan(
-        settings=settings, data=folder, source=expected_source(settings), log_level=settings.log_level
+        settings=settings,
+        data=folder,
+        source=expected_source(settings),
+        log_level=settings.log_level,
     )
 
 

