@@ -17,7 +17,10 @@ def require_kafka(settings: Settings) -> None:
             ["TICKPLANT_KAFKA_BOOTSTRAP: not set; name Kafka's brokers, such as 127.0.0.1:9092"]
         )
     if find_spec("confluent_kafka") is None:
-        problem = "TICKPLANT_KAFKA_BOOTSTRAP: its client is not installed; in tickplant's folder: pip install -e '.[kafka]'"
+        problem = (
+            "TICKPLANT_KAFKA_BOOTSTRAP: its client is not installed; run in tickplant's folder:"
+            " pip install -e '.[kafka]'"
+        )
         raise SettingsError([problem])
 
 
