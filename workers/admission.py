@@ -21,6 +21,8 @@ from workers.rejections import RejectedTrade, Why
 
 CONFIRMING: Final = 5
 """Trades that must continue from one another before they are believed."""
+_CONFIRMING_JUMP: Final = 2
+"""So many where their ids jump by no more than the venue can have traded in the time."""
 _CONFIRMING_AGAIN: Final = 100
 """So many where they have ids that are taken already, and not those with which a venue begins to number."""
 _CONTRADICTING: Final = 20
@@ -31,8 +33,9 @@ _MOST_SUSPECTS: Final = 4
 """Series of suspects that a symbol has at one time; beyond, the oldest is rejected."""
 
 _JUMP_IDS: Final = 1_000
+"""Ids that may be missing before a trade that is believed at once."""
 _JUMP_IDS_PER_S: Final = 100
-"""Ids that may be missing before a trade that is believed at once: so many, and more for each second."""
+"""Ids more than that for each second which a venue can have traded."""
 
 AHEAD_US: Final = MINUTE_US
 """How far event times may be ahead of our clocks, and be believed at once."""
@@ -141,9 +144,12 @@ class Admission:
         for trade in trades:
             it = _with_id(trade, trade.trade_id + shift) if shift else trade
             offset = self.offset
-            for believed in self._judge(it, place, now_us):
-                place.take(believed)
-                taken.append(believed)
+            believed = self._judge(it, place, now_us)
+            while believed:
+                for one in believed:
+                    place.take(one)
+                taken += believed
+                believed = self._release(place)
             shift += self.offset - offset
         return taken
 
@@ -188,7 +194,7 @@ class Admission:
             return True
         ids = [trade.trade_id for trade in trades]
         low, high = min(ids), max(ids)
-        if self.offset and high > MAX_TRADE_ID:
+        if high > _MOST_LAST:
             return False
         if ledger.first > ledger.last:
             return high - low < _JUMP_IDS
@@ -203,7 +209,7 @@ class Admission:
             self._reject(trade, "time", f"its time is {_span(ahead_us)} in the future")
             self._lose(trade, place)
             return []
-        if trade.trade_id > MAX_TRADE_ID:
+        if trade.trade_id > _MOST_LAST:
             self._reject(trade, "id", f"trade id out of range: {trade.trade_id}")
             return []
         doubt = _doubt(trade, place, ahead_us)
@@ -234,11 +240,24 @@ class Admission:
         if len(self._suspects) == _MOST_SUSPECTS:
             self._drop(self._suspects[0], place)
         ledger = place.ledger
-        again = why == "contradiction" and trade.trade_id > 1 and trade.trade_id >= ledger.first
+        again = why == "contradiction" and trade.trade_id - self.offset > 1 and trade.trade_id >= ledger.first
         again = again and trade.trade_id not in ledger.missing
-        suspect = Suspect([trade], why, reason, _CONFIRMING_AGAIN if again else CONFIRMING)
+        confirming = _CONFIRMING_AGAIN if again else CONFIRMING
+        if why == "id" and trade.trade_id - place.last <= _tradable(trade.event_time_us - place.last_us):
+            confirming = _CONFIRMING_JUMP
+        suspect = Suspect([trade], why, reason, confirming)
         self._suspects.append(suspect)
         self._report_again(suspect, trade)
+        return []
+
+    def _release(self, place: "_Place") -> list[Trade]:
+        """Return the trades of a suspect that the others, such as history's, have come near to."""
+        for suspect in self._suspects:
+            first = suspect.trades[0]
+            if suspect.why == "id" and 0 < first.trade_id - place.last <= _JUMP_IDS:
+                self._suspects.remove(suspect)
+                self.changed = True
+                return suspect.trades
         return []
 
     def _report_again(self, suspect: Suspect, trade: Trade) -> None:
@@ -264,6 +283,8 @@ class Admission:
         """Note that a trade is believed, which speaks against suspects."""
         for suspect in list(self._suspects):
             first = suspect.trades[0]
+            if suspect.why == "id" and trade.event_time_us < first.event_time_us:
+                continue  # it was traded before, and may lead up to it
             suspect.against += 1
             self.changed = True
             passed = suspect.why != "contradiction" and trade.trade_id >= first.trade_id
@@ -273,7 +294,7 @@ class Admission:
     def _drop(self, suspect: Suspect, place: "_Place") -> None:
         self._suspects.remove(suspect)
         for trade in suspect.trades:
-            if suspect.confirming == CONFIRMING:
+            if suspect.confirming != _CONFIRMING_AGAIN:
                 self._reject(trade, suspect.why, suspect.reason)
             if suspect.why == "time":
                 self._lose(trade, place)
@@ -327,7 +348,7 @@ def _doubt(trade: Trade, place: _Place, ahead_us: int) -> tuple[Why, str] | None
         return None
     if trade.trade_id > place.last:
         jump = trade.trade_id - place.last - 1
-        if jump >= _plausible_jump(trade.event_time_us - place.last_us):
+        if jump >= _JUMP_IDS:
             return "id", f"its id jumps by {jump} from {place.last}, and no other trade continues from it"
     elif trade.trade_id in place.ledger.missing:
         if trade.event_time_us > place.last_us + SECOND_US:
@@ -337,18 +358,15 @@ def _doubt(trade: Trade, place: _Place, ahead_us: int) -> tuple[Why, str] | None
     return None
 
 
-def _plausible_jump(elapsed_us: int) -> int:
+def _tradable(elapsed_us: int) -> int:
+    """Return how many ids a venue can have given to trades of one symbol in so much time."""
     return _JUMP_IDS + max(0, elapsed_us) * _JUMP_IDS_PER_S // SECOND_US
 
 
 def _continues(before: Trade, trade: Trade, *, numbered: bool) -> bool:
     elapsed_us = trade.event_time_us - before.event_time_us
     jump = trade.trade_id - before.trade_id - 1
-    return (
-        -MINUTE_US <= elapsed_us <= DAY_US
-        and jump >= 0
-        and (not numbered or jump < _plausible_jump(elapsed_us))
-    )
+    return -MINUTE_US <= elapsed_us <= DAY_US and jump >= 0 and (not numbered or jump < _tradable(elapsed_us))
 
 
 def _with_id(trade: Trade, trade_id: int) -> Trade:

@@ -14,7 +14,7 @@ from workers.strategies import STRATEGIES, Strategy
 from workers.strategies.dip import Dip
 from workers.strategies.loading import load_strategies
 
-README = Path(__file__).parents[2] / "README.md"
+MANUAL = Path(__file__).parents[2] / "docs" / "strategies.md"
 SPECS = AverageSpecs((AverageSpec("sma", 7), AverageSpec("sma", 25), AverageSpec("ema", 12)), ("1m", "1h"))
 
 OWN = """
@@ -186,8 +186,8 @@ def test_without_averages_there_are_strategies_of_trades_only() -> None:
             load_strategies([word], None, source="")
 
 
-def test_the_strategy_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = README.read_text()
+def test_the_strategy_of_the_manual_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = MANUAL.read_text(encoding="utf-8")
     (source,) = re.findall(r"```python\n# (.+)\n((?s:.+?))```", text)
     (tmp_path / source[0]).write_text(source[1])
     monkeypatch.syspath_prepend(tmp_path)
