@@ -10,9 +10,9 @@ from msgspec import Raw, Struct
 from msgspec.inspect import Metadata, UnionType, type_info
 from msgspec.structs import fields
 
-from api.near import nearest
 from api.problems import Problem, bad_parameter, wrong_value
 from api.sentences import place_of
+from tickplant.near import nearest
 
 StructT = TypeVar("StructT", bound=Struct)
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from api.history import History
-from api.near import NearNames
 from db.symbols import read_symbols
 from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
+from tickplant.near import NearNames
 
 _LOOK_AGAIN_S: Final = 1.0
 

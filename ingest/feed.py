@@ -19,7 +19,7 @@ from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
 from tickplant.logs import add_fields
-from tickplant.market import SymbolId
+from tickplant.market import SymbolId, Trade
 from tickplant.proxies import Proxy
 
 _log = logging.getLogger(__name__)
@@ -180,6 +180,18 @@ class Feed:
                     extra={"symbol": symbol},
                 )
         self._refused.set(len(refused))
+
+    def note_listing(self, symbol: str, state: str, reason: str) -> None:
+        """Note what the venue's list, or its silence, says of a symbol; an empty reason: nothing is wrong."""
+        if not reason:
+            if self.reporter.clear_problem(symbol, state):
+                _log.info("%s: %s is no longer %s", self.name, symbol, state, extra={"symbol": symbol})
+        elif self.reporter.note_problem(symbol, state, reason):
+            _log.warning("%s: %s is %s: %s", self.name, symbol, state, reason, extra={"symbol": symbol})
+
+    def last_trade(self, symbol: str) -> Trade | None:
+        """Return the newest trade received of a symbol by this process."""
+        return self.intake.last_trade(symbol)
 
     def show(self, age_s: float, silence_s: float) -> None:
         """Set the gauges of the connection."""

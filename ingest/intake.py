@@ -69,6 +69,10 @@ class Intake:
         self._lock = asyncio.Lock()
         self._since_check = 0
 
+    def last_trade(self, symbol: str) -> Trade | None:
+        """Return the newest trade received of a symbol."""
+        return self._last.get(symbol)
+
     async def handle(self, reads: list[Received], session: Session) -> None:
         """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
         self._metrics.note_reads(reads)

@@ -15,13 +15,14 @@ from ingest.buffer import Buffer
 from ingest.feed import Feed
 from ingest.gone import remove_gone
 from ingest.history import VenueHistory, open_client
+from ingest.listing import ListingCheck
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.stream_metrics import watch_streams
 from ingest.supervision import keep_running
 from ingest.turn import Turn
 from ingest.venues import make_venue
-from ingest.venues.base import Limits, Venue
+from ingest.venues.base import Limits, ListingVenue, Venue
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
@@ -90,15 +91,24 @@ async def run(
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
                 if backfill is not None:
                     tasks.create_task(_keep(backfill, stop, venue=name, task="history"))
-                for feed in _feeds(
-                    venue, by_venue[name], address, redis, publisher, buffer, backfill, proxies
-                ):
+                feeds = _feeds(venue, by_venue[name], address, redis, publisher, buffer, backfill, proxies)
+                for feed in feeds:
                     tasks.create_task(_keep(feed, stop, venue=name, task="feed"))
+                listing = ListingCheck(
+                    name=name,
+                    venue=venue if isinstance(venue, ListingVenue) else None,
+                    base_url=address.rest_url or venue.rest_url,
+                    client=client,
+                    feeds=feeds,
+                )
+                tasks.create_task(_keep(listing, stop, venue=name, task="symbols"))
     finally:
         await redis.aclose()
 
 
-def _keep(part: Feed | Backfill, stop: asyncio.Event, *, venue: str, task: str) -> Coroutine[Any, Any, None]:
+def _keep(
+    part: Feed | Backfill | ListingCheck, stop: asyncio.Event, *, venue: str, task: str
+) -> Coroutine[Any, Any, None]:
     """Run a part of the service; its failures end no other."""
     run = partial(part.run, stop)
     return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)

@@ -7,8 +7,8 @@ from litestar import Request
 
 from api.bodies import parse_body
 from api.live.admission import origin_allowed
-from api.near import nearest
 from api.problems import Problem, bad_parameter
+from tickplant.near import nearest
 
 MOST_BYTES: Final = 64 * 1024
 """The longest body."""

@@ -10,7 +10,6 @@ from msgspec import Struct
 from api.directory import Directory
 from api.history import History
 from api.live.hub import Hub
-from api.near import nearest
 from api.ohlcv import CandlePages, Fill, Window
 from api.paging import USUAL, RestOfTimes, write_rest
 from api.problems import bad_parameter, conflict
@@ -26,6 +25,7 @@ from api.routes.answers import (
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views import LENGTHS, CandleView, SymbolName
 from tickplant.intervals import BASE
+from tickplant.near import nearest
 
 
 class CandlesPage(Struct, frozen=True):

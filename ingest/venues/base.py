@@ -4,7 +4,7 @@ An adapter opens no socket, reads no clock and keeps nothing between two calls.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -202,6 +202,36 @@ class Venue(Protocol):
             UnreadableError: it can't be decoded.
             PoisonError: it is none; the message says why.
             BusyError: the venue asks for patience, in a body that came with status 200.
+        """
+        ...
+
+
+TRADING: Final = "trading"
+"""The status of a symbol that trades; others are the venue's own words."""
+
+
+class ListedSymbol(NamedTuple):
+    """A symbol that a venue has."""
+
+    name: str
+    """As in `venue:symbol`."""
+    status: str
+
+
+@runtime_checkable
+class ListingVenue(Protocol):
+    """A venue that lists its symbols."""
+
+    @property
+    def symbols_path(self) -> str:
+        """Return path of a REST request for all symbols."""
+        ...
+
+    def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
+        """Parse the answer.
+
+        Raises:
+            PoisonError: it is broken.
         """
         ...
 

@@ -24,6 +24,11 @@ History, in milliseconds unless a header asks for microseconds:
     [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012",
       "time":1499865549590,"isBuyerMaker":true,"isBestMatch":true}]
 
+All symbols; one that does not trade has another status, such as BREAK or HALT:
+
+    GET /api/v3/exchangeInfo
+    {"timezone":"UTC","symbols":[{"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH"}]}
+
 Candles of its own: times of opening and closing around open, high, low, close and volume, and more, of which
 the third is the number of trades:
 
@@ -40,7 +45,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from ingest.venues.base import Closing, Gap, Limits, Parsed, Partial, Refused
+from ingest.venues.base import TRADING, Closing, Gap, Limits, ListedSymbol, Parsed, Partial, Refused
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
@@ -116,6 +121,16 @@ class _Kline(Struct, array_like=True, gc=False):
     trade_count: int
 
 
+class _Listed(Struct, gc=False):
+    symbol: str
+    status: str = ""
+
+
+class _ExchangeInfo(Struct, gc=False):
+    symbols: list[_Listed]
+
+
+_decode_listing = msgspec.json.Decoder(_ExchangeInfo).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 _decode_past = msgspec.json.Decoder(_PastTrade).decode
@@ -133,6 +148,7 @@ class Binance:
     history_headers: Final[Mapping[str, str]] = {"X-MBX-TIME-UNIT": "MICROSECOND"}
     history_by_time: Final = False
     klines_at_once: Final = 1000
+    symbols_path: Final = "/api/v3/exchangeInfo"
 
     def __init__(self, limits: Limits = LIMITS) -> None:
         self.limits = limits
@@ -194,6 +210,21 @@ class Binance:
             PoisonError: it is none; the venue may say why.
         """
         return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "id")
+
+    def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
+        """Parse the list of symbols.
+
+        Raises:
+            PoisonError: it is broken.
+        """
+        try:
+            listed = _decode_listing(body).symbols
+        except MALFORMED as error:
+            raise PoisonError(f"no list of symbols: {error}") from error
+        return tuple(
+            ListedSymbol(it.symbol, TRADING if it.status == "TRADING" else it.status or "no status")
+            for it in listed
+        )
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute."""

@@ -35,6 +35,11 @@ without trades have none, and at times others haven't either:
 
     GET /products/BTC-USD/candles?granularity=60&start=2014-11-07T22:19:00Z&end=2014-11-07T22:20:00Z
     [[1415398768,0.32,4.2,0.35,4.2,12.3]]
+
+All products; `trading_disabled` says that one does not trade:
+
+    GET /products
+    [{"id":"BTC-USD","base_currency":"BTC","quote_currency":"USD","status":"online","trading_disabled":false}]
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +51,17 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Partial, Refused, Subscribed
+from ingest.venues.base import (
+    TRADING,
+    Gap,
+    Heartbeat,
+    Limits,
+    ListedSymbol,
+    Parsed,
+    Partial,
+    Refused,
+    Subscribed,
+)
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
@@ -117,6 +132,13 @@ class _Kline(Struct, array_like=True, gc=False):
     volume: Any
 
 
+class _Product(Struct, gc=False):
+    id: str
+    status: str = "online"
+    trading_disabled: bool = False
+
+
+_decode_products = msgspec.json.Decoder(list[_Product]).decode
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_past = msgspec.json.Decoder(_PastTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
@@ -133,6 +155,7 @@ class Coinbase:
     rest_url: Final = "https://api.exchange.coinbase.com"
     history_headers: Final[Mapping[str, str]] = {}
     history_by_time: Final = False
+    symbols_path: Final = "/products"
     klines_at_once: Final = 300
 
     def __init__(self, limits: Limits = LIMITS) -> None:
@@ -191,6 +214,18 @@ class Coinbase:
         """
         return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "trade_id")
 
+    def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
+        """Parse the list of products.
+
+        Raises:
+            PoisonError: it is broken.
+        """
+        try:
+            products = _decode_products(body)
+        except MALFORMED as error:
+            raise PoisonError(f"no list of products: {error}") from error
+        return tuple(ListedSymbol(it.id, _status(it)) for it in products)
+
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue takes both ends for inclusive."""
         start, end = (
@@ -210,6 +245,12 @@ class Coinbase:
         except MALFORMED as error:
             raise PoisonError(f"no candles: {error}") from error
         return tuple(sorted(map(_kline, rows), key=lambda kline: kline.open_time_us))
+
+
+def _status(product: _Product) -> str:
+    if product.status != "online":
+        return product.status
+    return "trading is disabled" if product.trading_disabled else TRADING
 
 
 def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:

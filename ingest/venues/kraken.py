@@ -40,6 +40,11 @@ Candles of its own, only of the last 720 minutes: time (s), open, high, low, clo
     GET /0/public/OHLC?pair=XBTUSD&interval=1&since=1688671140
     {"error":[],"result":{"XXBTZUSD":[[1688671200,"30306.1","30306.2","30305.7","30305.7","30306.1",
      "3.39243896",23]],"last":1688672160}}
+
+All pairs, by names that the websocket does not use; `wsname` is near it, but has the old names XBT and XDG:
+
+    GET /0/public/AssetPairs
+    {"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":"XBT/USD","status":"online"}}}
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +55,18 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import BusyError, Gap, Heartbeat, Limits, Parsed, Partial, Refused, Subscribed
+from ingest.venues.base import (
+    TRADING,
+    BusyError,
+    Gap,
+    Heartbeat,
+    Limits,
+    ListedSymbol,
+    Parsed,
+    Partial,
+    Refused,
+    Subscribed,
+)
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
@@ -82,6 +98,7 @@ _PAGE: Final = 1000
 _ID_FIELD: Final = 6
 """Where a row of history has its trade id."""
 _REST_NAMES: Final = {"BTC": "XBT", "DOGE": "XDG"}
+_WS_NAMES: Final = {old: new for new, old in _REST_NAMES.items()}
 _SIDES: Final[Mapping[str, Side]] = {"buy": "buy", "sell": "sell", "b": "buy", "s": "sell"}
 _PASSING: Final = ("Too many requests", "Rate limit", "lockout", "EService:")
 
@@ -138,6 +155,17 @@ class _Page(Struct, gc=False):
     result: dict[str, Raw] = {}
 
 
+class _Pair(Struct, gc=False):
+    wsname: str = ""
+    status: str = "online"
+
+
+class _Pairs(Struct, gc=False):
+    error: list[str] = []
+    result: dict[str, _Pair] = {}
+
+
+_decode_pairs = msgspec.json.Decoder(_Pairs).decode
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
@@ -157,6 +185,7 @@ class Kraken:
     rest_url: Final = "https://api.kraken.com"
     history_headers: Final[Mapping[str, str]] = {}
     history_by_time: Final = True
+    symbols_path: Final = "/0/public/AssetPairs"
     klines_at_once: Final = 720
 
     def __init__(self, limits: Limits = LIMITS) -> None:
@@ -212,6 +241,24 @@ class Kraken:
         rows = _read_page(body, symbol)
         return read_page(rows, lambda row: _past_trade(row, symbol, ingest_time_us), _ID_FIELD)
 
+    def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
+        """Parse the list of pairs.
+
+        Raises:
+            PoisonError: it is broken, or says why there is none.
+        """
+        try:
+            pairs = _decode_pairs(body)
+        except MALFORMED as error:
+            raise PoisonError(f"no list of pairs: {error}") from error
+        if pairs.error:
+            raise PoisonError(", ".join(pairs.error))
+        return tuple(
+            ListedSymbol(_spell(pair.wsname), TRADING if pair.status == "online" else pair.status)
+            for pair in pairs.result.values()
+            if pair.wsname
+        )
+
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue gives those after a time."""
         return f"/0/public/OHLC?pair={_pair(symbol)}&interval=1&since={start_us // 1_000_000 - 60}"
@@ -228,6 +275,11 @@ class Kraken:
         except MALFORMED as error:
             raise PoisonError(f"no candles: {error}") from error
         return tuple(map(_kline, rows))
+
+
+def _spell(wsname: str) -> str:
+    """Return a pair as the websocket writes it today."""
+    return "/".join(_WS_NAMES.get(part, part) for part in wsname.split("/"))
 
 
 def _pair(symbol: str) -> str:

@@ -1,7 +1,9 @@
 """Single checks of `tickplant doctor`: they pass what the roles can work with, and nothing else."""
 
 import asyncio
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from tickplant.market import SymbolId
 from tickplant.settings import Settings
 from tickplant.supervisor import Role, Supervisor
 
-VENUES = ("binance:BTCUSDT", "coinbase:BTC-USD", "kraken:XBT/USD", "finnhub:AAPL")
+VENUES = ("binance:BTCUSDT", "coinbase:BTC-USD", "kraken:BTC/USD", "finnhub:AAPL")
 
 
 def lines(findings: list[Finding]) -> list[str]:
@@ -45,14 +47,53 @@ async def sandbox() -> AsyncIterator[dict[str, Any]]:
 
 async def test_addresses_of_the_sandbox_pass_as_ingest_takes_them(sandbox: dict[str, Any]) -> None:
     findings = await check_venues(Settings(**sandbox))
-    assert [it.level for it in findings] == ["ok"] * 7
+    assert [it.level for it in findings] == ["ok"] * 10
     for name in ("binance", "coinbase", "kraken", "finnhub"):
         assert f"ok venue: {sandbox[f'{name}_ws_url']} answers" in lines(findings)
 
 
+async def test_symbols_that_the_venue_does_not_list_fail(sandbox: dict[str, Any]) -> None:
+    names = ("binance:BTCUSDTT", "coinbase:BTC-USD", "coinbase:BTC-USB")
+    findings = await check_venues(Settings(**sandbox | {"symbols": tuple(map(SymbolId.parse, names))}))
+    assert [it for it in lines(findings) if it.startswith("fail")] == [
+        "fail venue: binance:BTCUSDTT: the venue lists no such symbol; near it are BTCUSDT",
+        "fail venue: coinbase:BTC-USB: the venue lists no such symbol; near it are BTC-USD",
+    ]
+
+
+async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any]) -> None:
+    addresses = {
+        f"TICKPLANT_{name.upper()}_REST_URL": sandbox[f"{name}_rest_url"]
+        for name in ("binance", "coinbase", "kraken")
+    }
+
+    async def listed(*words: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tickplant", "symbols", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=os.environ | addresses,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+    answers = await asyncio.gather(
+        listed("binance", "btc"),
+        listed("kraken", "*/usd"),
+        listed("binance", "BTCUSDTT"),
+        listed("finnhub"),
+    )
+    assert [code for code, _ in answers] == [0, 0, 1, 1]
+    texts = [text for _, text in answers]
+    assert "binance:BTCUSDT\ttrading" in texts[0]
+    assert "kraken:BTC/USD\ttrading" in texts[1]
+    assert "lists no symbol like 'BTCUSDTT'; near it are BTCUSDT" in texts[2]
+    assert "finnhub has no list" in texts[3]
+
+
 def test_symbols_that_ingest_would_refuse_fail() -> None:
-    symbols = tuple(map(SymbolId.parse, ("binance:BTCUSDT", "bybit:BTCUSDT", "finnhub:AAPL")))
-    asked, findings = prepare_venues(Settings(symbols=symbols))
+    names = ("binance:BTCUSDT", "bybit:BTCUSDT", "finnhub:AAPL")
+    asked, findings = prepare_venues(Settings(symbols=tuple(map(SymbolId.parse, names))))
     assert [it.venue.name for it in asked] == ["binance"]
     unknown, keyless = lines(findings)
     assert unknown.startswith("fail settings: there is no venue 'bybit'")

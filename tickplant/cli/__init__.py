@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
     "db": "say what lies in the database and is done to it, and lead other clients to it",
+    "symbols": "list a venue's symbols",
     "doctor": "check settings and servers, and say how to mend what is wrong",
 }
 """Every command and what it does."""

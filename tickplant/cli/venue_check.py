@@ -6,10 +6,11 @@ from typing import Final, NamedTuple
 
 import httpx
 
+from ingest.listing import ListError, find_problems, read_symbols
 from ingest.service import Address, check_count
 from ingest.venue_http import open_http
 from ingest.venues import make_venue
-from ingest.venues.base import Venue
+from ingest.venues.base import ListingVenue, Venue
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.reach import unreachable
 from tickplant.cli.venues import venue_addresses
@@ -19,6 +20,7 @@ from tickplant.settings import Settings, variable
 
 _SKEW_S: Final = 5.0
 _TIMEOUT_S: Final = 5.0
+_LIST_TIMEOUT_S: Final = 20.0
 
 
 class Asked(NamedTuple):
@@ -71,8 +73,33 @@ async def _check_venue(asked: Asked) -> list[Finding]:
         return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` does without")]
     findings = [Finding("ok", "venue", f"{base_url} answers{_through(proxy)}")]
     if venue.numbered:
-        findings.append(await _check_history(venue.name, asked.address.rest_url or venue.rest_url, proxies))
+        rest_url = asked.address.rest_url or venue.rest_url
+        findings.append(await _check_history(venue.name, rest_url, proxies))
+        if isinstance(venue, ListingVenue) and findings[-1].level == "ok":
+            findings += await _check_symbols(venue, asked, rest_url)
     return findings
+
+
+async def _check_symbols(venue: ListingVenue, asked: Asked, url: str) -> list[Finding]:
+    """Compare the symbols with the venue's list."""
+    try:
+        async with open_http([url], Proxies(), timeout_s=_LIST_TIMEOUT_S) as client:
+            listed = await read_symbols(venue, url, client)
+    except ListError as error:
+        text = f"the symbols of {asked.venue.name} can't be checked: {error}"
+        return [Finding("warn", "venue", text, "try again later")]
+    problems = {symbol: it for symbol, it in find_problems(asked.symbols, listed).items() if it is not None}
+    if not problems:
+        return [Finding("ok", "venue", f"{asked.venue.name} lists all {len(asked.symbols)} symbols")]
+    return [
+        Finding(
+            "fail" if state == "unknown" else "warn",
+            "venue",
+            f"{asked.venue.name}:{symbol}: {reason}",
+            f"correct {variable('symbols')}; `tickplant symbols {asked.venue.name}` lists what there is",
+        )
+        for symbol, (state, reason) in problems.items()
+    ]
 
 
 def _through(proxy: Proxy | None) -> str:

@@ -1,0 +1,178 @@
+"""A venue's list of symbols, and the check of the symbols that are asked for against it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+import httpx
+
+from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
+from tickplant.backoff import Backoff
+from tickplant.errors import PoisonError, TickplantError
+from tickplant.market import Trade
+from tickplant.near import NearNames
+
+_log = logging.getLogger(__name__)
+
+_MAX_BYTES: Final = 64 * 1024 * 1024
+_ANSWER_S: Final = 60.0
+CHECK_S: Final = 24 * 3600.0
+"""How often the list is read."""
+_LOOK_S: Final = 600.0
+"""How often silence is looked for."""
+SILENT_S: Final = 24 * 3600.0
+"""After so long without a trade a symbol is reported: rarely traded ones are, delisted ones are, too."""
+
+
+class ListError(TickplantError):
+    """There is no list now; later there may be one."""
+
+
+class Watched(Protocol):
+    """A connection whose symbols are checked."""
+
+    symbols: tuple[str, ...]
+
+    def note_listing(self, symbol: str, state: str, reason: str) -> None:
+        """Note what is wrong with a symbol; an empty reason: nothing is, in this respect."""
+
+    def last_trade(self, symbol: str) -> Trade | None:
+        """Return the newest trade received."""
+
+
+async def read_symbols(
+    venue: ListingVenue, base_url: str, client: httpx.AsyncClient
+) -> Mapping[str, ListedSymbol]:
+    """Return the venue's symbols by name.
+
+    Args:
+        venue: the adapter.
+        base_url: of its REST interface.
+        client: stays the caller's.
+
+    Raises:
+        ListError: no answer, or none that can be understood.
+    """
+    try:
+        async with (
+            asyncio.timeout(_ANSWER_S),
+            client.stream("GET", base_url + venue.symbols_path) as answer,
+        ):
+            body = bytearray()
+            async for block in answer.aiter_bytes():
+                body += block
+                if len(body) > _MAX_BYTES:
+                    raise ListError(f"the answer is longer than {_MAX_BYTES:,} bytes")
+            if answer.status_code != 200:
+                raise ListError(f"status {answer.status_code}: {bytes(body[:200]).decode(errors='replace')}")
+        return {symbol.name: symbol for symbol in venue.parse_symbols(bytes(body))}
+    except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+        raise ListError(f"{type(error).__name__}: {error}") from error
+    except PoisonError as error:
+        raise ListError(str(error)) from error
+
+
+def find_problems(
+    symbols: Iterable[str], listed: Mapping[str, ListedSymbol]
+) -> dict[str, tuple[str, str] | None]:
+    """Return what is wrong with each symbol: its state (unknown or halted) and a reason; None for nothing."""
+    near = NearNames(name.lower() for name in listed)
+    by_lower = {name.lower(): name for name in listed}
+    found: dict[str, tuple[str, str] | None] = {}
+    for symbol in symbols:
+        known = listed.get(symbol)
+        if known is None:
+            names = [by_lower[name] for name in near.find(symbol, most=3)]
+            meant = f"; near it are {', '.join(names)}" if names else ""
+            found[symbol] = "unknown", f"the venue lists no such symbol{meant}"
+        elif known.status != TRADING:
+            found[symbol] = "halted", f"the venue says that it is not trading: {known.status}"
+        else:
+            found[symbol] = None
+    return found
+
+
+class ListingCheck:
+    """Checks a venue's symbols at the start and daily, and notices those that are silent for long."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        venue: ListingVenue | None,
+        base_url: str,
+        client: httpx.AsyncClient,
+        feeds: Sequence[Watched],
+        silent_s: float = SILENT_S,
+        look_s: float = _LOOK_S,
+        clock_s: Callable[[], float] | None = None,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            name: of the venue.
+            venue: the adapter; None where the venue has no list.
+            base_url: of its REST interface.
+            client: stays the caller's.
+            feeds: its connections.
+            silent_s: after how long without a trade a symbol is silent.
+            look_s: how often that is looked for.
+            clock_s: a monotonic clock; the event loop's if None.
+        """
+        self.name = f"{name}/symbols"
+        self._venue = venue
+        self._base_url = base_url
+        self._client = client
+        self._feeds = feeds
+        self._silent_s = silent_s
+        self._look_s = look_s
+        self._clock_s = clock_s or asyncio.get_running_loop().time
+        self._heard: dict[tuple[int, str], tuple[Trade | None, float]] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Check until `stop` is set."""
+        backoff = Backoff(first_s=30.0, cap_s=3600.0)
+        due_s = self._clock_s()
+        unread = False
+        while not stop.is_set():
+            if self._venue is not None and self._clock_s() >= due_s:
+                try:
+                    self._compare(await read_symbols(self._venue, self._base_url, self._client))
+                    due_s = self._clock_s() + CHECK_S
+                    backoff.reset()
+                    unread = False
+                except ListError as error:
+                    due_s = self._clock_s() + backoff.next_s()
+                    if not unread:
+                        _log.warning(
+                            "%s: the list of symbols can't be read, trying again: %s", self.name, error
+                        )
+                    unread = True
+            self._look_for_silence()
+            wait_s = self._look_s if self._venue is None else min(self._look_s, due_s - self._clock_s())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), max(0.1, wait_s))
+
+    async def report_down(self, reason: str) -> None:
+        """Nothing depends on the check: the log has why it failed."""
+
+    def _compare(self, listed: Mapping[str, ListedSymbol]) -> None:
+        for feed in self._feeds:
+            for symbol, problem in find_problems(feed.symbols, listed).items():
+                for state in ("unknown", "halted"):
+                    feed.note_listing(symbol, state, problem[1] if problem and problem[0] == state else "")
+
+    def _look_for_silence(self) -> None:
+        now_s = self._clock_s()
+        for number, feed in enumerate(self._feeds):
+            for symbol in feed.symbols:
+                trade = feed.last_trade(symbol)
+                known = self._heard.get((number, symbol))
+                if known is None or known[0] is not trade:
+                    self._heard[number, symbol] = trade, now_s
+                    feed.note_listing(symbol, "silent", "")
+                elif now_s - known[1] >= self._silent_s:
+                    hours = self._silent_s / 3600
+                    feed.note_listing(symbol, "silent", f"no trade for {hours:.0f} hours or more")

@@ -1,0 +1,130 @@
+"""Venues' lists of symbols, and what they say of the symbols that are asked for."""
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from working import until
+
+from ingest.listing import ListError, ListingCheck, find_problems, read_symbols
+from ingest.venues import make_venue
+from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
+from tickplant.errors import PoisonError
+from tickplant.market import Trade
+
+ANSWERS = {
+    "binance": b'{"timezone":"UTC","rateLimits":[],"symbols":[{"symbol":"BTCUSDT","status":"TRADING",'
+    b'"permissionSets":[["SPOT"]]},{"symbol":"LUNAUSDT","status":"BREAK"}]}',
+    "coinbase": b'[{"id":"BTC-USD","status":"online","trading_disabled":false},'
+    b'{"id":"OLD-USD","status":"delisted","trading_disabled":true},'
+    b'{"id":"HELD-USD","status":"online","trading_disabled":true}]',
+    "kraken": b'{"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":"XBT/USD","status":"online"},'
+    b'"XDGUSD":{"altname":"XDGUSD","wsname":"XDG/USD","status":"cancel_only"},"DARK.d":{"altname":"X"}}}',
+}
+LISTED = {
+    "binance": {"BTCUSDT": TRADING, "LUNAUSDT": "BREAK"},
+    "coinbase": {"BTC-USD": TRADING, "OLD-USD": "delisted", "HELD-USD": "trading is disabled"},
+    "kraken": {"BTC/USD": TRADING, "DOGE/USD": "cancel_only"},
+}
+
+
+def make(name: str) -> ListingVenue:
+    venue = make_venue(name)
+    assert isinstance(venue, ListingVenue)
+    return venue
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_a_list_has_each_symbol_as_it_is_subscribed_to(name: str) -> None:
+    assert dict(make(name).parse_symbols(ANSWERS[name])) == LISTED[name]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[1]", b'{"symbols":7,"result":7}', b'{"error":["EService:x"]}']
+)
+def test_what_is_no_list_is_an_error(name: str, body: bytes) -> None:
+    with pytest.raises(PoisonError):
+        make(name).parse_symbols(body)
+
+
+def test_finnhub_has_no_list() -> None:
+    assert not isinstance(make_venue("finnhub", api_key="k"), ListingVenue)
+
+
+def test_symbols_that_are_not_listed_are_named_with_those_that_may_be_meant() -> None:
+    listed = {name: ListedSymbol(name, TRADING) for name in ("BTCUSDT", "BTCUSDC", "ETHUSDT")}
+    listed["LUNAUSDT"] = ListedSymbol("LUNAUSDT", "BREAK")
+    found = find_problems(["BTCUSDT", "BTCUSDTT", "BTC/USDT", "LUNAUSDT"], listed)
+    assert found["BTCUSDT"] is None
+    for symbol in ("BTCUSDTT", "BTC/USDT"):
+        state, reason = found[symbol] or ("", "")
+        assert state == "unknown"
+        assert "near it are BTCUSDT" in reason
+    assert found["LUNAUSDT"] == ("halted", "the venue says that it is not trading: BREAK")
+
+
+class Feed:
+    symbols: tuple[str, ...] = ("BTCUSDT", "BTCUSDTT")
+
+    def __init__(self) -> None:
+        self.problems: dict[tuple[str, str], str] = {}
+        self.trades: dict[str, Trade] = {}
+
+    def note_listing(self, symbol: str, state: str, reason: str) -> None:
+        if reason:
+            self.problems[symbol, state] = reason
+        else:
+            self.problems.pop((symbol, state), None)
+
+    def last_trade(self, symbol: str) -> Trade | None:
+        return self.trades.get(symbol)
+
+
+def client_of(answers: Mapping[str, tuple[int, bytes]]) -> httpx.AsyncClient:
+    def answer(request: httpx.Request) -> httpx.Response:
+        status, body = answers[request.url.path]
+        return httpx.Response(status, content=body)
+
+    return httpx.AsyncClient(transport=httpx.MockTransport(answer))
+
+
+async def test_the_list_that_can_not_be_had_is_an_error_that_says_why() -> None:
+    async with client_of({"/api/v3/exchangeInfo": (503, b"maintenance")}) as client:
+        with pytest.raises(ListError, match="status 503: maintenance"):
+            await read_symbols(make("binance"), "http://venue", client)
+
+
+async def test_unknown_and_silent_symbols_are_noted_and_cleared() -> None:
+    feed, stop, now_s = Feed(), asyncio.Event(), 0.0
+    answers = {"/api/v3/exchangeInfo": (200, ANSWERS["binance"])}
+    async with client_of(answers) as client:
+        check = ListingCheck(
+            name="binance",
+            venue=make("binance"),
+            base_url="http://venue",
+            client=client,
+            feeds=[feed],
+            silent_s=3600,
+            look_s=0.01,
+            clock_s=lambda: now_s,
+        )
+        running = asyncio.create_task(check.run(stop))
+
+        async def noted(problems: set[tuple[str, str]]) -> None:
+            async def is_so() -> bool:
+                return feed.problems.keys() == problems
+
+            await until(is_so, f"{problems}")
+
+        await noted({("BTCUSDTT", "unknown")})
+        now_s = 3600.0
+        await noted({("BTCUSDTT", "unknown"), ("BTCUSDT", "silent"), ("BTCUSDTT", "silent")})
+        feed.trades["BTCUSDT"] = Trade("binance", "BTCUSDT", 1, "1", "1", "buy", 1, 1)
+        await noted({("BTCUSDTT", "unknown"), ("BTCUSDTT", "silent")})
+        answers["/api/v3/exchangeInfo"] = (200, ANSWERS["binance"].replace(b"LUNAUSDT", b"BTCUSDTT"))
+        now_s = 24 * 3600.0
+        await noted({("BTCUSDTT", "halted"), ("BTCUSDTT", "silent"), ("BTCUSDT", "silent")})
+        stop.set()
+        await running

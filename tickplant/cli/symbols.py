@@ -1,0 +1,90 @@
+"""`tickplant symbols`: what a venue lists."""
+
+from argparse import ArgumentParser, Namespace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final
+
+from tickplant import interrupts
+from tickplant.cli.tables import print_json, print_table
+from tickplant.errors import FatalError
+from tickplant.settings import read_settings
+
+if TYPE_CHECKING:
+    from ingest.venues.base import ListedSymbol
+    from tickplant.settings import Settings
+
+HELP: Final = "list a venue's symbols"
+
+DESCRIPTION: Final = """\
+List the symbols that a venue has, as TICKPLANT_SYMBOLS takes them, with their status: `trading`, or the
+venue's own word for what it is instead. PATTERN is a part of the name, or a pattern with * and ?; the case
+does not matter.
+
+Finnhub's symbols are those of many exchanges; it has no list of all.
+
+The exit code is 0 if any symbol matches, and 1 if none does or the venue can't be reached.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_<VENUE>_REST_URL; HTTPS_PROXY and the like
+
+examples:
+  tickplant symbols binance btc
+  tickplant symbols coinbase '*-usd'
+  tickplant symbols kraken --json
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("venue", metavar="VENUE", help="binance, coinbase or kraken")
+    parser.add_argument(
+        "pattern", metavar="PATTERN", nargs="?", default="", help="which symbols; all unless given"
+    )
+    parser.add_argument("--json", action="store_true", help="print them as one JSON document")
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code.
+
+    Raises:
+        FatalError: there is no such venue or list, or the venue can't be reached.
+    """
+    from tickplant.near import NearNames
+
+    listed = interrupts.run(_read(read_settings(), args.venue))
+    found = sorted(symbol for symbol in listed if _matches(symbol.name, args.pattern))
+    if not found:
+        names = NearNames(symbol.name.lower() for symbol in listed).find(args.pattern, most=3)
+        meant = f"; near it are {', '.join(name.upper() for name in names)}" if names else ""
+        raise FatalError(f"{args.venue} lists no symbol like {args.pattern!r}{meant}")
+    if args.json:
+        print_json([{"symbol": f"{args.venue}:{it.name}", "status": it.status} for it in found])
+    else:
+        rows = [(f"{args.venue}:{symbol.name}", symbol.status) for symbol in found]
+        print_table(f"Symbols of {args.venue}", ("symbol", "status"), rows)
+    return 0
+
+
+def _matches(name: str, pattern: str) -> bool:
+    name, pattern = name.lower(), pattern.lower()
+    return fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
+
+
+async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
+    from ingest.listing import ListError, read_symbols
+    from ingest.venue_http import open_http
+    from ingest.venues import make_venue
+    from ingest.venues.base import ListingVenue
+    from tickplant.proxies import Proxies
+
+    unused_key = "unused" if name == "finnhub" else None  # the list needs none
+    venue = make_venue(name, api_key=unused_key)
+    if not isinstance(venue, ListingVenue):
+        raise FatalError(f"{name} has no list of all symbols: look them up at the venue")
+    base_url = getattr(settings, f"{name}_rest_url")
+    try:
+        async with open_http([base_url], Proxies(), timeout_s=20.0) as client:
+            return list((await read_symbols(venue, base_url, client)).values())
+    except ListError as error:
+        raise FatalError(f"{name}'s list of symbols can't be read from {base_url}: {error}") from error
