@@ -27,7 +27,8 @@ With --faults SEED things go wrong, the same for the same seed: frames are lost,
 connections end, fall silent or become slow, subscriptions and requests are refused, clocks are off. What is
 lost stays in REST history. The status counts each fault, and the bans of clients that go beyond a limit.
 Faults of frames: lost duplicated reordered malformed mistyped oversized dropped mute slow shutdown;
-of connections: refused ignored skewed; of REST requests: rest-429 rest-418 rest-5xx skewed.
+of connections: refused ignored skewed; of REST requests: rest-429 rest-418 rest-5xx rest-retry-after skewed;
+of REST history: history-lagging history-omitting history-foreign history-broken history-unreadable.
 
 A capture has one frame a line, which the time of receiving in nanoseconds may precede; plain, gzip or zstd.
 A directory may hold captures of several venues: each venue plays its own from their begin.
