@@ -123,7 +123,6 @@ def marked(line: str, process: str) -> str:
     if not (is_json_line(line) and line.endswith("}")):
         return json_line(line, logger=__name__, fields={"process": process})
     member = msgspec.json.encode({"process": process}).decode()
-    member = msgspec.json.encode({"process": process}).decode()
     return f"{line[:-1]},{member[1:]}"
 
 

@@ -331,6 +331,15 @@ def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
     assert connected["connection"].startswith("binance/")
 
 
+def test_with_logs_in_json_the_summary_of_a_replay_is_lines_of_json(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture), "--once", TICKPLANT_LOG_FORMAT="json")
+    assert up.wait() == 0, up.output
+    lines = [json.loads(line) for line in up.output.splitlines()]
+    (row,) = (line for line in lines if "captured" in line)
+    assert (row["symbol"], row["captured"], row["stored"]) == ("binance:BTCUSDT", 6_000, 6_000)
+    assert any("6,000 trades replayed and committed" in line["message"] for line in lines)
+
+
 def test_a_taken_data_folder_is_refused(start_up: Start, capture: Path) -> None:
     first = start_up("--replay", str(capture))
     first.read_until(r"^ingest +\| .*connected")

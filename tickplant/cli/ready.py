@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from http.client import HTTPException
 from typing import Final
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
@@ -43,5 +44,5 @@ def _answers(url: str) -> bool:
     try:
         with _open(url, timeout=_TIMEOUT_S):
             return True
-    except OSError:  # also an answer that there is no price
+    except (OSError, HTTPException):  # also an answer that there is no price, or that is not HTTP
         return False

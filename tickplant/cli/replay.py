@@ -130,7 +130,8 @@ class Replay:
         finally:
             await redis.aclose()
         new = sum(seen.stored.values()) - sum(self._stored(self._before).values())
-        print_summary(rows, Outcome(sum(row.stored for row in rows), new, seconds), self._selection)
+        outcome = Outcome(sum(row.stored for row in rows), new, seconds)
+        print_summary(rows, outcome, self._selection, self._terminal)
         different = [line for row in rows if (line := row.difference())]
         if different:
             behind = seen.behind()

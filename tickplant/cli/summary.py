@@ -37,6 +37,11 @@ class Row(Struct, frozen=True):
         ours = (totals.trades, totals.candles, totals.gaps, totals.missing) if totals else (0, 0, 0, 0)
         return *ours, self.on_tape, self.stored
 
+    def fields(self) -> dict[str, object]:
+        """Return the row's fields of a log line; None is unknown."""
+        names = ("trades", "candles", "gaps", "missing_trades", "captured", "stored")
+        return {"symbol": str(self.symbol), **dict(zip(names, self.numbers(), strict=True))}
+
     def difference(self) -> str:
         """Say what differs; nothing if nothing does."""
         off = self.on_tape - self.stored
@@ -87,8 +92,31 @@ def _tell_at_times(terminal: Terminal) -> Show:
     return show
 
 
-def print_summary(rows: Sequence[Row], outcome: Outcome, selection: Selection) -> None:
-    """Print what is stored of each symbol beside what the captures hold, and how fast the replay went."""
+def print_summary(rows: Sequence[Row], outcome: Outcome, selection: Selection, terminal: Terminal) -> None:
+    """Print what is stored of each symbol beside what the captures hold, and how fast the replay went.
+
+    In JSON, each row is a line.
+    """
+    if terminal.json:
+        for row in rows:
+            terminal.tell(
+                f"{row.symbol}: {row.stored:,} of {row.on_tape:,} captured trades stored", row.fields()
+            )
+    else:
+        _print_table(rows)
+    show = terminal.tell if terminal.json else print
+    if selection.ignored:
+        show(f"in the captures, but not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
+    if selection.absent:
+        show(f"in TICKPLANT_SYMBOLS, but not in the captures: {join(selection.absent)}")
+    rate = f"{outcome.trades / outcome.seconds:,.0f} trades/s" if outcome.seconds else "at once"
+    new = "all of them new" if outcome.new == outcome.trades else f"{outcome.new:,} of them new"
+    done = f"{outcome.trades:,} trades replayed and committed in {outcome.seconds:.1f} s"
+    show(f"{done}: {rate}, {new}")
+    sys.stdout.flush()
+
+
+def _print_table(rows: Sequence[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -102,14 +130,6 @@ def print_summary(rows: Sequence[Row], outcome: Outcome, selection: Selection) -
     columns = zip(*(row.numbers() for row in rows), strict=True)
     table.add_row("all", *(_shown(sum(number or 0 for number in column)) for column in columns))
     Console().print(table)
-    if selection.ignored:
-        print(f"in the captures, but not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
-    if selection.absent:
-        print(f"in TICKPLANT_SYMBOLS, but not in the captures: {join(selection.absent)}")
-    rate = f"{outcome.trades / outcome.seconds:,.0f} trades/s" if outcome.seconds else "at once"
-    new = "all of them new" if outcome.new == outcome.trades else f"{outcome.new:,} of them new"
-    done = f"{outcome.trades:,} trades replayed and committed in {outcome.seconds:.1f} s"
-    print(f"{done}: {rate}, {new}", flush=True)
 
 
 def _shown(number: int | None) -> str:

@@ -2,10 +2,12 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from signal import SIGTERM, raise_signal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from tickplant.logs import LogFormat, marked
+from tickplant.logs import LogFormat, json_line, marked
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -51,6 +53,6 @@ class Terminal:
 
             self.progress.console.print(Text.from_ansi(text), soft_wrap=True)
 
-    def tell(self, line: str) -> None:
-        """Show a line of tickplant's own."""
-        self.say("tickplant", line)
+    def tell(self, line: str, fields: Mapping[str, object] = MappingProxyType({})) -> None:
+        """Show a line of tickplant's own; in JSON with these fields, too."""
+        self.say("tickplant", json_line(line, logger=__name__, fields=fields) if self.json else line)
