@@ -17,6 +17,11 @@ BODY_S: Final = 20.0
 """How long a request's body may take after its head."""
 READ_S: Final = 60.0
 """How long a client may take to read what fills the buffers."""
+LINGER_S: Final = 2.0
+"""How long a client that was answered with 408 may go on sending: what it sends is thrown away.
+
+A connection closed with unread input is reset, and the client may lose the answer (RFC 9112, section 9.6).
+"""
 
 _TIMED_OUT: Final = "The request took too long to arrive.\n"
 
@@ -30,6 +35,7 @@ class TimedProtocol(H11Protocol):
     _awaited: Awaited = None
     _deadline: asyncio.TimerHandle | None = None
     _read_deadline: asyncio.TimerHandle | None = None
+    _linger: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -38,8 +44,9 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent, and see what is still to come."""
-        super().data_received(data)
-        self._watch()
+        if self._linger is None:
+            super().data_received(data)
+            self._watch()
 
     def on_response_complete(self) -> None:
         """Begin to wait for the next request."""
@@ -86,7 +93,7 @@ class TimedProtocol(H11Protocol):
 
     def _time_out(self) -> None:
         """Answer a request that is not whole with status 408, if it has no answer yet, and close."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._linger is not None:
             return
         begun = self._awaited == "body" or self.conn.trailing_data[0]
         if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -97,7 +104,9 @@ class TimedProtocol(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger = self.loop.call_later(LINGER_S, self.transport.close)
         # Closing waits until the client has read everything.
         self._read_deadline = self.loop.call_later(READ_S, self.transport.abort)
 
@@ -108,5 +117,6 @@ class TimedProtocol(H11Protocol):
 
     def _stop(self) -> None:
         self._stop_waiting()
-        if self._read_deadline is not None:
-            self._read_deadline.cancel()
+        for timer in (self._read_deadline, self._linger):
+            if timer is not None:
+                timer.cancel()

@@ -12,8 +12,10 @@ from tickplant.backoff import bound_s
 _FIRST_ANSWER_S: Final = 30.0
 _ANSWER_S: Final = 10.0
 _NO_ANSWER: Final = "the venue does not answer the subscription"
-ASK_AGAIN_S: Final = 60.0
+ASK_AGAIN_S: Final = 2.0
+"""First wait before refused symbols are asked for again: a venue may refuse all that it has for a moment."""
 ASK_AGAIN_CAP_S: Final = 3600.0
+"""The longest one: what a venue does not have is refused for good."""
 
 Send = Callable[[str], Awaitable[None]]
 

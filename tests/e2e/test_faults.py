@@ -25,7 +25,7 @@ SYMBOLS = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "kraken": "BTC/USD"}
 COUNT, RATE, SPEED = 4_500, 300.0, 2
 SEEDS = range(1, 1 + int(os.environ.get("TICKPLANT_TEST_SEEDS", "1")))
 LOST_AT_THE_BEGIN = 500
-"""Trades before the first that was received, which nothing betrays: ingest may have been killed before it."""
+"""Trades before the first that was received, which nothing betrays: frames may have been lost before it."""
 
 
 def made_up(venue: str, seed: int) -> list[Trade]:
@@ -54,6 +54,11 @@ async def replay(
     )
     rest_url = str(ready["rest_url"])
     ingest = await processes.start("ingest")
+
+    async def begun() -> bool:
+        return set(await first_ids(database_url)) == set(SYMBOLS)
+
+    await until(begun, "a trade of each venue stored")
     while (await sandbox_status(rest_url))["state"] != "finished":
         await asyncio.sleep(rng.uniform(0.5, 3))
         if rng.random() < 0.5:
