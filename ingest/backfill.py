@@ -11,7 +11,7 @@ from ingest.look import CONFIRM_DELAY_S, REFUSED_DELAY_S, Look, span
 from ingest.page import PAGE_IDS, Bounds, Lack, Why
 from ingest.publisher import Publisher
 from ingest.ranges import join
-from ingest.reader import Reader
+from ingest.reader import Part, Reader
 from ingest.symbol_gaps import SymbolGaps
 from ingest.venues.base import Gap, Venue
 from tickplant import market, metrics
@@ -180,13 +180,17 @@ class Backfill:
         wanted = sorted(span(looks))
         found: list[Lack] = []
         rest = join(wanted, within=PAGE_IDS)
+        began_us = now_us()
         try:
             while rest:
                 low, high = rest[0]
                 async for part in state.reader.read(low, high, _bounds(looks, last, high)):
                     await self._take([t for t in part.trades if _holds(wanted, t.trade_id)])
                     found += part.lacking
-                    rest[0] = part.last_id + 1, high
+                    rest[0] = low, high = part.last_id + 1, high
+                    if low <= high and _is_live(part, looks, began_us):
+                        found.append(Lack(low, high, Why.LATE, "it had not happened when it was asked for"))
+                        break
                 rest.pop(0)
         except UnavailableError as error:
             if state.failing is None:
@@ -245,6 +249,17 @@ def _bounds(looks: Sequence[Look], last: Sequence[Trade], last_id: int) -> Bound
     if newest is not None and newest.trade_id > last_id:
         return Bounds(after_us, newest.event_time_us)
     return Bounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
+
+
+def _is_live(part: Part, looks: Sequence[Look], began_us: int) -> bool:
+    """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
+
+    These come over the connection. The end of what is only suspected is a guess: without this, a symbol that
+    trades more often than history is asked would be followed up to there, at the expense of known gaps.
+    """
+    if not part.trades or part.trades[-1].event_time_us < began_us:
+        return False
+    return all(look.suspected for look in looks if look.gap.last_id > part.last_id)
 
 
 def _holds(wanted: Sequence[tuple[int, int]], trade_id: int) -> bool:

@@ -74,6 +74,17 @@ class PastOnly:
         return Trade(*self._history.symbol, self._history.ids[index], "10.5", "1", "buy", at_us, at_us)
 
 
+class Busy(PastOnly):
+    """A venue that trades more often than it is asked."""
+
+    requests = 0
+
+    def past(self, symbol: SymbolId) -> Past:
+        self.requests += 1
+        self._history.append(self._history.ids[-1] + 1, now_us(), "10.5", "buy")
+        return super().past(symbol)
+
+
 class Clock:
     """Seconds that pass when the test says so."""
 
@@ -137,6 +148,7 @@ async def healing(
     seed: int = 1,
     last_id: int = 5_000,
     missing: int | None = None,
+    make_past: type[PastOnly] = PastOnly,
 ) -> AsyncIterator[Healing]:
     symbol = SymbolId(name, SYMBOLS[name])
     redis: Any = open_redis(redis_url)
@@ -149,7 +161,7 @@ async def healing(
     await redis.hset(PRICES, str(symbol), wire.encode_trade(newest))
     limits = {name: replace(VENUES[name].limits, requests=10**6)}
     options = Options(plan=Plan(seed, faults) if faults else None, limits=limits)
-    source: Any = PastOnly(VENUES[name], symbol, ids)
+    source: Any = make_past(VENUES[name], symbol, ids)
     async with (
         serve([source], options=options) as running,
         httpx.AsyncClient() as client,
@@ -305,6 +317,21 @@ async def test_what_is_suspected_is_asked_for_twice_and_never_judged(redis_url: 
         await case.pass_time(20)
         assert await case.stored() == list(range(4_970, 4_980))
         assert await case.verdicts() == []
+
+
+@each_venue
+async def test_a_busy_symbol_is_not_followed_to_the_end_of_what_is_suspected(
+    redis_url: str, name: str
+) -> None:
+    """The one id that is left out is known to be missing, and is not kept waiting."""
+    ids = set(ALL) - {3_000}
+    async with healing(redis_url, name, ids, (3_000, 3_000), make_past=Busy) as case:
+        case.backfill.suspect(Gap(case.symbol.symbol, 5_001, 15_000, time_us(5_000)))
+        await case.pass_time(20)
+        stored = await case.stored()
+        assert stored == list(range(5_001, 5_001 + len(stored)))
+        assert 0 < len(stored) < 50
+        assert await case.verdicts() == [("void", 3_000, 3_000)]
 
 
 @each_venue
