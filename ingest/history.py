@@ -25,7 +25,7 @@ Keep = Callable[[str, bytes, str], Awaitable[None]]
 """Keeps a dead letter: where it came from, what it was, and why."""
 
 _BUSY_S: Final = 5.0
-_BANNING: Final = (418, 429)
+BANNING: Final = (418, 429)
 _REQUEST_TIMEOUT_S: Final = 15.0
 """For each step of an answer."""
 _PASSING: Final = (408, 425)
@@ -149,7 +149,7 @@ class VenueHistory:
         if status == 200:
             return
         retry_after = answer.headers.get_list("Retry-After")
-        if status in _BANNING or (status >= 500 and retry_after):
+        if status in BANNING or (status >= 500 and retry_after):
             seconds = wait_s(retry_after, self._clock_us())
             metrics.INGEST_BANS.labels(self._venue.name).inc()
             await self._rate.ban(seconds)

@@ -8,8 +8,12 @@ from typing import Final, Protocol
 
 import httpx
 
+from ingest.history import BANNING
+from ingest.rate import Rate
+from ingest.retry_after import wait_s
 from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
 from tickplant.backoff import Backoff
+from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.market import Trade
 from tickplant.near import NearNames
@@ -43,7 +47,7 @@ class Watched(Protocol):
 
 
 async def read_symbols(
-    venue: ListingVenue, base_url: str, client: httpx.AsyncClient
+    venue: ListingVenue, base_url: str, client: httpx.AsyncClient, rate: Rate | None = None
 ) -> Mapping[str, ListedSymbol]:
     """Return the venue's symbols by name.
 
@@ -51,10 +55,13 @@ async def read_symbols(
         venue: the adapter.
         base_url: of its REST interface.
         client: stays the caller's.
+        rate: the venue's limit of requests, which a ban stops; None: there is no other request.
 
     Raises:
         ListError: no answer, or none that can be understood.
     """
+    if rate is not None:
+        await rate.take()
     try:
         async with (
             asyncio.timeout(_ANSWER_S),
@@ -65,6 +72,8 @@ async def read_symbols(
                 body += block
                 if len(body) > _MAX_BYTES:
                     raise ListError(f"the answer is longer than {_MAX_BYTES:,} bytes")
+            if rate is not None and answer.status_code in BANNING:
+                await rate.ban(wait_s(answer.headers.get_list("Retry-After"), now_us()))
             if answer.status_code != 200:
                 raise ListError(f"status {answer.status_code}: {bytes(body[:200]).decode(errors='replace')}")
         return {symbol.name: symbol for symbol in venue.parse_symbols(bytes(body))}
@@ -104,6 +113,7 @@ class ListingCheck:
         venue: ListingVenue | None,
         base_url: str,
         client: httpx.AsyncClient,
+        rate: Rate | None,
         feeds: Sequence[Watched],
         silent_s: float = SILENT_S,
         look_s: float = _LOOK_S,
@@ -116,6 +126,7 @@ class ListingCheck:
             venue: the adapter; None where the venue has no list.
             base_url: of its REST interface.
             client: stays the caller's.
+            rate: the venue's limit of requests.
             feeds: its connections.
             silent_s: after how long without a trade a symbol is silent.
             look_s: how often that is looked for.
@@ -125,6 +136,7 @@ class ListingCheck:
         self._venue = venue
         self._base_url = base_url
         self._client = client
+        self._rate = rate
         self._feeds = feeds
         self._silent_s = silent_s
         self._look_s = look_s
@@ -139,7 +151,8 @@ class ListingCheck:
         while not stop.is_set():
             if self._venue is not None and self._clock_s() >= due_s:
                 try:
-                    self._compare(await read_symbols(self._venue, self._base_url, self._client))
+                    listed = await read_symbols(self._venue, self._base_url, self._client, self._rate)
+                    self._compare(listed)
                     due_s = self._clock_s() + CHECK_S
                     backoff.reset()
                     unread = False

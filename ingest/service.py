@@ -99,6 +99,7 @@ async def run(
                     venue=venue if isinstance(venue, ListingVenue) else None,
                     base_url=address.rest_url or venue.rest_url,
                     client=client,
+                    rate=_requests(venue, redis),
                     feeds=feeds,
                 )
                 tasks.create_task(_keep(listing, stop, venue=name, task="symbols"))
@@ -142,13 +143,18 @@ def _backfill(
 ) -> Backfill | None:
     if not venue.numbered:
         return None
-    per_s = venue.limits.requests_per_s
-    rate = Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
+    rate = _requests(venue, redis)
     base_url = address.rest_url or venue.rest_url
     keep = publisher.keep_dead_letter
     history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
     name = f"{venue.name}/{_process()}/history"
     return Backfill(name=name, venue=venue, symbols=symbols, history=history, publisher=publisher)
+
+
+def _requests(venue: Venue, redis: RedisClient) -> Rate:
+    """Return the venue's limit of REST requests, which all that asks it shares."""
+    per_s = venue.limits.requests_per_s
+    return Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
 
 
 def _process() -> str:

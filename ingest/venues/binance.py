@@ -50,6 +50,7 @@ from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
     check_time_us,
+    read_listing,
     read_object,
     read_page,
     split_rows,
@@ -127,10 +128,11 @@ class _Listed(Struct, gc=False):
 
 
 class _ExchangeInfo(Struct, gc=False):
-    symbols: list[_Listed]
+    symbols: list[Raw]
 
 
 _decode_listing = msgspec.json.Decoder(_ExchangeInfo).decode
+_decode_listed = msgspec.json.Decoder(_Listed).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
 _decode_past = msgspec.json.Decoder(_PastTrade).decode
@@ -218,13 +220,10 @@ class Binance:
             PoisonError: it is broken.
         """
         try:
-            listed = _decode_listing(body).symbols
+            rows = _decode_listing(body).symbols
         except MALFORMED as error:
             raise PoisonError(f"no list of symbols: {error}") from error
-        return tuple(
-            ListedSymbol(it.symbol, TRADING if it.status == "TRADING" else it.status or "no status")
-            for it in listed
-        )
+        return read_listing(rows, _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute."""
@@ -242,6 +241,13 @@ class Binance:
         except MALFORMED as error:
             raise PoisonError(f"no candles: {error}") from error
         return tuple([_kline(row) for row in rows])
+
+
+def _listed(row: Raw) -> ListedSymbol:
+    listed = _decode_listed(row)
+    return ListedSymbol(
+        listed.symbol, TRADING if listed.status == "TRADING" else listed.status or "no status"
+    )
 
 
 def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:

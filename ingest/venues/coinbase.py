@@ -68,6 +68,7 @@ from ingest.venues.reading import (
     check_time_us,
     microseconds,
     plain_decimal,
+    read_listing,
     read_object,
     read_page,
     split_rows,
@@ -138,7 +139,7 @@ class _Product(Struct, gc=False):
     trading_disabled: bool = False
 
 
-_decode_products = msgspec.json.Decoder(list[_Product]).decode
+_decode_product = msgspec.json.Decoder(_Product).decode
 _decode = msgspec.json.Decoder(_Message).decode
 _decode_past = msgspec.json.Decoder(_PastTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
@@ -220,11 +221,7 @@ class Coinbase:
         Raises:
             PoisonError: it is broken.
         """
-        try:
-            products = _decode_products(body)
-        except MALFORMED as error:
-            raise PoisonError(f"no list of products: {error}") from error
-        return tuple(ListedSymbol(it.id, _status(it)) for it in products)
+        return read_listing(split_rows(body), _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue takes both ends for inclusive."""
@@ -247,10 +244,10 @@ class Coinbase:
         return tuple(sorted(map(_kline, rows), key=lambda kline: kline.open_time_us))
 
 
-def _status(product: _Product) -> str:
-    if product.status != "online":
-        return product.status
-    return "trading is disabled" if product.trading_disabled else TRADING
+def _listed(row: Raw) -> ListedSymbol:
+    product = _decode_product(row)
+    status = "trading is disabled" if product.trading_disabled else TRADING
+    return ListedSymbol(product.id, status if product.status == "online" else product.status)
 
 
 def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:

@@ -75,6 +75,7 @@ from ingest.venues.reading import (
     microseconds,
     parse_rows,
     plain_decimal,
+    read_listing,
     read_object,
     read_page,
     split_rows,
@@ -160,12 +161,7 @@ class _Pair(Struct, gc=False):
     status: str = "online"
 
 
-class _Pairs(Struct, gc=False):
-    error: list[str] = []
-    result: dict[str, _Pair] = {}
-
-
-_decode_pairs = msgspec.json.Decoder(_Pairs).decode
+_decode_listed = msgspec.json.Decoder(_Pair).decode
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
@@ -248,16 +244,12 @@ class Kraken:
             PoisonError: it is broken, or says why there is none.
         """
         try:
-            pairs = _decode_pairs(body)
+            page = _decode_page(body)
         except MALFORMED as error:
             raise PoisonError(f"no list of pairs: {error}") from error
-        if pairs.error:
-            raise PoisonError(", ".join(pairs.error))
-        return tuple(
-            ListedSymbol(_spell(pair.wsname), TRADING if pair.status == "online" else pair.status)
-            for pair in pairs.result.values()
-            if pair.wsname
-        )
+        if page.error:
+            raise PoisonError(", ".join(page.error))
+        return read_listing(list(page.result.values()), _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue gives those after a time."""
@@ -275,6 +267,13 @@ class Kraken:
         except MALFORMED as error:
             raise PoisonError(f"no candles: {error}") from error
         return tuple(map(_kline, rows))
+
+
+def _listed(row: Raw) -> ListedSymbol | None:
+    pair = _decode_listed(row)
+    if not pair.wsname:
+        return None  # not traded over the websocket
+    return ListedSymbol(_spell(pair.wsname), TRADING if pair.status == "online" else pair.status)
 
 
 def _spell(wsname: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ingest.venues.base import BadRow, Partial, UnreadableError
+from ingest.venues.base import BadRow, ListedSymbol, Partial, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
 from tickplant.trade_rules import MAX_TRADE_ID, check_trade, fault_of_time
@@ -75,6 +75,33 @@ def read_page(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | 
     by_id = {trade.trade_id: trade for trade in reversed(trades)}
     named = [row._replace(trade_id=_read_id(row.payload, id_key)) for row in bad_rows]
     return Partial(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(named))
+
+
+def read_listing(
+    rows: Sequence[Raw], parse: Callable[[Raw], ListedSymbol | None]
+) -> tuple[ListedSymbol, ...]:
+    """Parse the rows of a list of symbols, each on its own; what can't be parsed is left out.
+
+    Args:
+        rows: their texts.
+        parse: gives the symbol of one row, None for one that doesn't concern us, or raises what `MALFORMED`
+            has.
+
+    Raises:
+        PoisonError: no row is good: an empty list would make every symbol unknown.
+    """
+    listed, fault = [], "it is empty"
+    for row in rows:
+        try:
+            symbol = parse(row)
+        except MALFORMED as error:
+            fault = str(error)
+        else:
+            if symbol is not None:
+                listed.append(symbol)
+    if not listed:
+        raise PoisonError(f"no list of symbols: {fault}")
+    return tuple(listed)
 
 
 def _read_id(row: bytes, id_key: str | int) -> int | None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 from conftest import PARTITIONS
@@ -14,9 +15,11 @@ from processes import Processes, sandbox_status
 from working import stored_count, until, working
 
 from ingest import service
+from ingest.listing import ListError, read_symbols
 from ingest.rate import Rate
 from ingest.retry_after import LONGEST_S
 from ingest.venues import make_venue
+from ingest.venues.base import ListingVenue
 from tickplant import wire
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis
@@ -111,6 +114,24 @@ async def test_a_ban_is_never_longer_than_the_longest(redis_url: str, asked_s: f
     await rate.ban(asked_s)
     await rate.ban(1)
     assert min(asked_s, LONGEST_S) - 5 < await redis.ttl("ban:v") <= min(asked_s, LONGEST_S)
+    await redis.aclose()
+
+
+async def test_a_list_of_symbols_is_asked_for_within_the_venues_limits(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    venue = make_venue("binance")
+    assert isinstance(venue, ListingVenue)
+    rate = Rate(redis, venue="binance", what="requests", per_s=50, bannable=True)
+    refusing = httpx.MockTransport(lambda _: httpx.Response(429, headers={"Retry-After": "120"}))
+    async with httpx.AsyncClient(transport=refusing) as client:
+        with pytest.raises(ListError, match="status 429"):
+            await read_symbols(venue, "http://venue", client, rate)
+        assert 115 < await redis.ttl("ban:binance") <= 120
+        waiting = asyncio.create_task(read_symbols(venue, "http://venue", client, rate))
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done  # it waits for the end of the ban
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
     await redis.aclose()
 
 

@@ -49,6 +49,31 @@ def test_what_is_no_list_is_an_error(name: str, body: bytes) -> None:
         make(name).parse_symbols(body)
 
 
+EMPTY = {
+    "binance": [b'{"symbols":[]}'],
+    "coinbase": [b"[]", b"[{}]"],
+    "kraken": [b"{}", b'{"error":[],"result":{}}', b'{"error":[],"result":{"DARK.d":{"altname":"X"}}}'],
+}
+
+
+@pytest.mark.parametrize(("name", "body"), [(name, body) for name in EMPTY for body in EMPTY[name]])
+def test_an_empty_list_is_none(name: str, body: bytes) -> None:
+    with pytest.raises(PoisonError, match="no list of symbols"):
+        make(name).parse_symbols(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("binance", b'{"symbol":"LUNAUSDT"', b'{"symbol":7},{"symbol":"LUNAUSDT"'),
+        ("coinbase", b'{"id":"OLD-USD"', b'{"id":null},{"id":"OLD-USD"'),
+        ("kraken", b'"XDGUSD":', b'"ODD":{"wsname":7},"XDGUSD":'),
+    ],
+)
+def test_a_bad_row_loses_no_other(name: str, good: bytes, bad: bytes) -> None:
+    assert dict(make(name).parse_symbols(ANSWERS[name].replace(good, bad))) == LISTED[name]
+
+
 def test_finnhub_has_no_list() -> None:
     assert not isinstance(make_venue("finnhub", api_key="k"), ListingVenue)
 
@@ -105,6 +130,7 @@ async def test_unknown_and_silent_symbols_are_noted_and_cleared() -> None:
             venue=make("binance"),
             base_url="http://venue",
             client=client,
+            rate=None,
             feeds=[feed],
             silent_s=3600,
             look_s=0.01,

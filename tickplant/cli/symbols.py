@@ -55,8 +55,9 @@ def run(args: Namespace) -> int:
     listed = interrupts.run(_read(read_settings(), args.venue))
     found = sorted(symbol for symbol in listed if _matches(symbol.name, args.pattern))
     if not found:
-        names = NearNames(symbol.name.lower() for symbol in listed).find(args.pattern, most=3)
-        meant = f"; near it are {', '.join(name.upper() for name in names)}" if names else ""
+        spelt = {symbol.name.lower(): symbol.name for symbol in listed}
+        names = [spelt[name] for name in NearNames(spelt).find(args.pattern, most=3)]
+        meant = f"; near it are {', '.join(names)}" if names else ""
         raise FatalError(f"{args.venue} lists no symbol like {args.pattern!r}{meant}")
     if args.json:
         print_json([{"symbol": f"{args.venue}:{it.name}", "status": it.status} for it in found])
