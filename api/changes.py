@@ -43,13 +43,17 @@ class Changes:
     async def run(self) -> None:
         """Send until cancelled; an outage only delays."""
         backoff = Backoff(first_s=_PAUSE_S, cap_s=30.0)
+        away = False
         while True:
             try:
                 await self._send()
                 backoff.reset()
+                away = False
                 pause_s = _PAUSE_S
             except (*REDIS_OUTAGE, *DATABASE_OUTAGE) as error:
-                _log.debug("changes wait: %s", error)
+                if not away:
+                    _log.warning("what users change waits until servers answer: %s", error)
+                away = True
                 pause_s = backoff.next_s()
             try:
                 async with asyncio.timeout(pause_s):

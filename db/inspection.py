@@ -44,17 +44,13 @@ async def inspect(url: str) -> Inspection:
         FatalError: it can't be reached.
     """
     try:
-        connection = await connect(url, application="tickplant doctor", timeout_s=10)
-    except OUTAGE as error:
-        raise FatalError(f"can't be reached: {error or type(error).__name__}") from error
-    except asyncpg.PostgresError as error:
+        connection = await connect(url, application="tickplant doctor")
+        try:
+            return await _inspect(connection)
+        finally:
+            await connection.close()
+    except (*OUTAGE, asyncpg.PostgresError) as error:
         raise refused(error) from error
-    try:
-        return await _inspect(connection)
-    except asyncpg.PostgresError as error:
-        raise refused(error) from error
-    finally:
-        await connection.close()
 
 
 async def _inspect(connection: asyncpg.Connection) -> Inspection:

@@ -48,8 +48,14 @@ REFUSED: Final = (
 
 LEASE_LOST: Final = "TP001"
 
+_UNREACHABLE: Final = "the database can't be reached: "
+_CONNECT_S: Final = 10.0
+"""The longest wait for a connection."""
 
-async def connect(url: str, *, application: str, timeout_s: float = 60.0, **settings: str) -> Connection:
+
+async def connect(
+    url: str, *, application: str, timeout_s: float = _CONNECT_S, **settings: str
+) -> Connection:
     """Open one connection.
 
     Args:
@@ -120,15 +126,19 @@ async def open_pool(
             raise
 
 
-async def _open(url: str, application: str, timeout_s: float = 10.0) -> Connection:
+async def _open(url: str, application: str, timeout_s: float = _CONNECT_S) -> Connection:
     return await _connect(url, timeout=timeout_s, server_settings={"application_name": application})
 
 
-async def _connect(*args: Any, **options: Any) -> Connection:
+async def _connect(*args: Any, timeout: float = _CONNECT_S, **options: Any) -> Connection:
     try:
-        return cast(Connection, await asyncpg.connect(*args, **options))
+        return cast(Connection, await asyncpg.connect(*args, timeout=timeout, **options))
+    except TimeoutError as error:
+        raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}no answer within {timeout:g} s") from error
+    except OSError as error:
+        raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}{error}") from error
     except ValueError as error:  # also asyncpg's own for what the address asks for
-        raise FatalError(f"the database can't be reached: {error}; check TICKPLANT_DATABASE_URL") from error
+        raise FatalError(f"{_UNREACHABLE}{error}; check TICKPLANT_DATABASE_URL") from error
 
 
 async def _release_locks(connection: Any) -> None:
@@ -192,10 +202,8 @@ def refused(error: BaseException) -> FatalError:
     elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         mend = "use the primary server, or lift default_transaction_read_only"
     elif isinstance(error, OUTAGE):
-        return FatalError(
-            f"the database can't be reached: {error or type(error).__name__};"
-            " start the server, or check TICKPLANT_DATABASE_URL"
-        )
+        reason = str(error).removeprefix(_UNREACHABLE) or type(error).__name__
+        return FatalError(f"{_UNREACHABLE}{reason}; start the server, or check TICKPLANT_DATABASE_URL")
     else:
         mend = f"it is error {getattr(error, 'sqlstate', None) or type(error).__name__}; see the server's log"
     return FatalError(f"the database refuses: {error}; {mend}")

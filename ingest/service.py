@@ -27,6 +27,7 @@ from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
+from tickplant.service import unless_stopped
 
 
 class Address(NamedTuple):
@@ -77,7 +78,8 @@ async def run(
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = Buffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
-        await publisher.agree_on_partitions()
+        if not await unless_stopped(publisher.agree_on_partitions(), stop):
+            return
         rest_urls = [
             addresses.get(name, Address()).rest_url or venue.rest_url for name, venue in venues.items()
         ]

@@ -15,6 +15,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from processes import obey_interrupts
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tickplant.embedded import PostgresServer, RedisServer
 from tickplant.embedded.account import server_account
@@ -26,6 +28,8 @@ from tickplant.embedded.binaries import (
     _redis_programs,
     _version_output,
 )
+from tickplant.embedded.child import Account
+from tickplant.embedded.folder import write_private
 
 
 def _named(variable: str) -> list[Path]:
@@ -71,11 +75,35 @@ class PostgresOf(PostgresServer):
 
 
 class RedisOf(RedisServer):
-    """A Redis server of one program."""
+    """A Redis server of one program, perhaps with more lines in its configuration."""
 
-    def __init__(self, path: Path, binary: RedisBinary) -> None:
+    def __init__(self, path: Path, binary: RedisBinary, *lines: str) -> None:
         super().__init__(path)
         self._binary = binary
+        self._lines = lines
+
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+        command, account = await super()._prepare(lock)
+        path = Path(command[1])
+        text = path.read_text()  # noqa: ASYNC240 - it is small
+        write_private(path, text + "".join(f"{line}\n" for line in self._lines))
+        return command, account
+
+    async def _is_ready(self) -> bool:
+        """Ask by the library's own client, which takes servers that tickplant refuses."""
+        async with Redis.from_url(self.url) as client:
+            try:
+                return bool(await client.ping())
+            except RedisError:
+                return False
+
+
+def cluster(path: Path, binary: RedisBinary) -> RedisOf:
+    """Return a Redis server in cluster mode."""
+    # Its second port is 10,000 above the first, where another program may be, unless it can be chosen.
+    can_choose = binary.version >= "Redis 7"  # as Valkey can
+    lines = [f"cluster-port {free_port()}"] if can_choose else []
+    return RedisOf(path, binary, "cluster-enabled yes", *lines)
 
 
 def url_as(database_url: str, user: str, password: str, database: str | None = None) -> str:

@@ -45,6 +45,7 @@ _PASSING: Final = (
     OSError,
 )
 _FORBIDDEN: Final = (AuthenticationError, AuthenticationWrongNumberOfArgsError)
+_NO_LOGIN: Final = ("HELLO must be called with the client already authenticated", "Authentication required")
 _PASSING_WORDS: Final = (
     "MISCONF",
     "LOADING",
@@ -169,7 +170,10 @@ async def claim_source(redis: RedisClient, source: str) -> None:
     Raises:
         MixedSourcesError: Redis holds trades from elsewhere.
     """
-    held: Any = await redis.set(SOURCE, source, nx=True, get=True)
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.set(SOURCE, source, nx=True)  # its option GET needs Redis 7
+        pipeline.get(SOURCE)
+        _, held = await pipeline.execute()
     require_same(None if held is None else held.decode(), source, where="Redis")
 
 
@@ -218,6 +222,9 @@ def is_passing(error: BaseException) -> bool:
 def refused(error: BaseException) -> FatalError:
     """Say what to do about an error of Redis that ends the process."""
     if isinstance(error, _FORBIDDEN):
+        if str(error).startswith(_NO_LOGIN):
+            mend = "give them in TICKPLANT_REDIS_URL: redis://USER:PASSWORD@HOST:PORT/0, or redis://:PASSWORD@..."
+            return FatalError(f"Redis refuses the login: it asks for a user or a password; {mend}")
         mend = "check the user and the password in TICKPLANT_REDIS_URL"
         return FatalError(f"Redis refuses the login: {error}; {mend}")
     if isinstance(error, NoPermissionError):

@@ -4,8 +4,9 @@ import asyncio
 import decimal
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from signal import SIGINT, SIGTERM, Signals
+from typing import Any
 
 from tickplant.errors import FatalError
 from tickplant.interrupts import kept_sigint
@@ -40,6 +41,22 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
         asyncio.run(_run(name, main, settings if metrics else None))
     logger.info("%s has stopped", name)
     return 0
+
+
+async def unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
+    """Do something that may wait for a server; say whether it was done, or given up because of `stop`."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not doing.done():
+            doing.cancel()
+            await asyncio.wait([doing])
+    if doing.cancelled():
+        return False
+    doing.result()
+    return True
 
 
 def forbid_floats() -> None:

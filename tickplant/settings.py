@@ -229,6 +229,13 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
     from dotenv import dotenv_values
 
     dotenv = dotenv or Path(".env")
+    if os.path.isdir(dotenv):  # noqa: PTH112 - a path's own method raises where the folder above is closed
+        raise SettingsError(
+            [
+                f"{dotenv}: is a folder, as Docker makes one where the file to be mounted is missing:"
+                " put a file of NAME=value lines there"
+            ]
+        )
     try:
         file_values = dotenv_values(dotenv, encoding="utf-8-sig")  # editors on Windows begin it with a mark
     except (OSError, UnicodeDecodeError) as error:
@@ -366,7 +373,8 @@ def _parse_url(name: str, text: str) -> str:
         _ = "," in text or urlsplit(text).port  # PostgreSQL's may name several hosts
     except ValueError:
         raise ValueError(
-            "expected a number after the host's colon; / and @ in a password are written as %2F and %40"
+            "expected a number up to 65535 after the host's colon; / and @ in a password are written as"
+            " %2F and %40"
         ) from None
     return text.rstrip("/")
 

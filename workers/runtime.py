@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 OUTAGE: Final = (*DATABASE_OUTAGE, *REDIS_OUTAGE)
 _TICKS_PER_LEASE: Final = 10
+_SIGN_OFF_S: Final = 5.0
+"""The longest wait for that where a server is away."""
 
 
 class Work(Protocol):
@@ -127,9 +129,10 @@ class Runtime:
         finally:
             try:
                 await self._give_back(set(self._working))
-                await sign_off(self._pool, self._role, self._owner)
+                async with asyncio.timeout(_SIGN_OFF_S if away else None):
+                    await sign_off(self._pool, self._role, self._owner)
             except OUTAGE as error:
-                _log.warning("could not sign off: %s", error)
+                _log.warning("could not sign off: %s", error or type(error).__name__)
 
     async def _tick(self) -> None:
         await self._probe()

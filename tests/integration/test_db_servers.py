@@ -1,6 +1,7 @@
 """Servers of one's own: what an owner without other rights can do, whatever is configured there."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -18,7 +19,7 @@ from db.export import open_reader
 from db.inspection import inspect
 from db.migrate import Extension, migrate
 from db.policies import Keep
-from db.pool import connect, open_pool
+from db.pool import OUTAGE, connect, open_pool
 from db.retention import remove_expired
 from db.roles import SERVICE, Passwords
 from db.status import read_status
@@ -339,3 +340,10 @@ async def test_a_schema_that_is_not_this_versions_is_refused(address: str) -> No
 async def test_an_address_that_makes_no_sense_is_an_error_at_once() -> None:
     with pytest.raises(FatalError, match="check TICKPLANT_DATABASE_URL"):
         await connect(f"postgresql://127.0.0.1:{free_port()}/x?sslmode=perhaps", application="test")
+
+
+async def test_a_server_that_says_nothing_is_away() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/x"
+        with pytest.raises(OUTAGE, match=r"the database can't be reached: no answer within 0.2 s"):
+            await connect(url, application="test", timeout_s=0.2)

@@ -87,4 +87,4 @@ async def test_servers_that_are_away_are_told(doctor: Doctor) -> None:
     )
     assert code == 1
     assert "fail  redis     can't be reached" in output
-    assert "fail  database  can't be reached" in output
+    assert "fail  database  the database can't be reached" in output

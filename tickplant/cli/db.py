@@ -95,9 +95,11 @@ async def _read_status(settings: Settings) -> "Status":
 
 async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[list[Lag | None], str]":
     """Return the lag of each lease, and why it is unknown where it is."""
+    from redis.exceptions import RedisError
+
     from tickplant.cli.servers import running_redis
     from tickplant.lag import read_lag
-    from tickplant.redis_client import OUTAGE, open_redis
+    from tickplant.redis_client import open_redis, refused
 
     try:
         url = running_redis(settings)
@@ -106,8 +108,10 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
     redis = open_redis(url, timeout_s=5)
     try:
         return [await read_lag(redis, it.role, it.partition, it.entry_id) for it in leases], ""
-    except OUTAGE as error:
-        return [None] * len(leases), f"Redis can't be reached: {error}"
+    except FatalError as error:
+        return [None] * len(leases), str(error)
+    except (RedisError, OSError) as error:
+        return [None] * len(leases), str(refused(error))
     finally:
         await redis.aclose()
 

@@ -38,14 +38,18 @@ def run(args: Namespace) -> int:
     from tickplant.cli.sources import expected_source, require_source_in_redis
     from tickplant.cli.venues import venue_addresses
     from tickplant.proxies import Proxies
-    from tickplant.service import run_service
+    from tickplant.redis_client import until_answered
+    from tickplant.service import run_service, unless_stopped
     from tickplant.settings import read_settings
 
     settings = read_settings()
     redis_url, proxies = running_redis(settings), Proxies()
 
     async def ingest(stop: asyncio.Event) -> None:
-        await require_source_in_redis(redis_url, expected_source(settings))
+        source = expected_source(settings)
+        agreed = until_answered(lambda: require_source_in_redis(redis_url, source))
+        if not await unless_stopped(agreed, stop):
+            return
         await service.run(
             redis_url=redis_url,
             symbols=settings.symbols,

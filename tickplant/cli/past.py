@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
-from db.pool import OUTAGE, Pool, open_pool, snapshot
+from db.pool import OUTAGE, Pool, open_pool, refused, snapshot
 from db.retention import read_horizon, read_limit
 from db.symbols import read_committed
 from db.trades import LEAST_ID, TradeBound, read_trades
@@ -28,7 +28,7 @@ from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.proxies import Proxies
-from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
 from tickplant.settings import Settings
 from tickplant.streams import GAPS, START, entry_order, partition_of, trades_stream
 from tickplant.wire import CLOCK, encode_gaps
@@ -219,14 +219,14 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
             open_pool(database_url, size=2, application=application) as pool,
             open_client(publisher, [base_url], Proxies()) as client,
         ):
-            await publisher.agree_on_partitions()
+            await agree_on_partitions(redis, settings.partitions)
             keep = publisher.keep_dead_letter
             history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
             past = Past(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
             yield Plant(symbol, partition, venue, history, past, publisher, redis, pool)
     except OUTAGE as error:
-        raise FatalError(f"the database can't be reached: {error}") from error
+        raise refused(error) from error
     finally:
         await redis.aclose()
 

@@ -17,20 +17,21 @@ def expected_source(settings: Settings) -> DataSource | None:
 
 
 async def require_source_in_redis(url: str, source: DataSource | None) -> None:
-    """Refuse a Redis that holds trades of another source.
+    """Refuse a Redis that can't be used, or that holds trades of another source.
 
     Raises:
         MixedSourcesError: it does.
+        RedisError: it is away, or refuses.
     """
-    from tickplant.redis_client import open_redis, read_source, until_answered
+    from tickplant.redis_client import open_redis, read_source
 
-    if source is None:
-        return
     redis = open_redis(url)
     try:
-        require_same(await until_answered(lambda: read_source(redis)), source, where="Redis")
+        held = await read_source(redis)
     finally:
         await redis.aclose()
+    if source is not None:
+        require_same(held, source, where="Redis")
 
 
 async def require_source_in_database(url: str, source: DataSource | None) -> None:
