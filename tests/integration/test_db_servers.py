@@ -186,8 +186,13 @@ async def test_nothing_that_is_configured_there_matters(
         assert await session.fetchval("select count(*) from public.trades") == 20
         assert await session.fetchval("select trade_count from public.overview_24h") == 20
         if extension == "on":
+            await session.execute(
+                "insert into public.trades select venue, symbol, 0, price, size, side,"
+                " event_time - interval '100 days', ingest_time from public.trades limit 1"
+            )
             query = "select job_id from timescaledb_information.jobs where proc_name = 'remove_expired'"
             await session.execute(f"call tools.run_job({await session.fetchval(query)})")
+            assert await session.fetchval("select count(*) from public.trades") == 20
         await session.close()
 
 
