@@ -9,6 +9,7 @@ from db.fitness import check_fitness
 from db.migrate import LOADED
 from db.pool import OUTAGE, connect, refused
 from db.schema import read_migrations
+from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError
 
 
@@ -29,7 +30,7 @@ class Inspection(Struct, frozen=True, kw_only=True):
     partitions: int | None
     """What the database was created with; None before the first migration."""
     skew_s: float
-    """How far its clock is ahead of this machine's."""
+    """How far its clock is ahead of this machine's, at the least."""
     unfit: str | None
     """Why tickplant can't use it, or this user can't, and what to do; None if they can."""
 
@@ -56,7 +57,7 @@ async def inspect(url: str) -> Inspection:
 async def _inspect(connection: asyncpg.Connection) -> Inspection:
     before_s = time.time()
     theirs_s = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
-    ours_s = (before_s + time.time()) / 2
+    skew_s = least_skew_s(theirs_s, theirs_s, before_s, time.time())
     number = int(await connection.fetchval("show server_version_num"))
     known = max(read_migrations(), default=0)
     done = await _fetch_if(connection, "migration", "select coalesce(max(number), 0) from migration") or 0
@@ -74,7 +75,7 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
         migrations_done=done,
         migrations_known=known,
         partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
-        skew_s=theirs_s - ours_s,
+        skew_s=skew_s,
         unfit=await _why_unfit(connection, to_migrate=done < known),
     )
 

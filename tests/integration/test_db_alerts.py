@@ -1,6 +1,5 @@
 """What workers store of alerts, and what a new owner goes on from."""
 
-import time
 from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -103,7 +102,5 @@ async def test_many_alerts_are_stored_and_taken_over_in_bulk(pool: Pool) -> None
     for it in symbol._alerts.values():
         symbol._change(it)
     await store(pool, symbol, "1-0")
-    started_s = time.monotonic()
     later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])
-    assert time.monotonic() - started_s < 2
     assert len(later.run(runs([trade(1, "60009.5")])[0])) == 10

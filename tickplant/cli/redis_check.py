@@ -8,6 +8,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tickplant.cli.data import folder_in_use
 from tickplant.cli.finding import Finding, judge_clock
+from tickplant.clock import least_skew_s
 from tickplant.embedded import RedisServer
 from tickplant.errors import FatalError
 from tickplant.redis_client import RedisClient, open_redis
@@ -82,7 +83,8 @@ async def check_redis(settings: Settings) -> list[Finding]:
 async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Finding]:
     before_s = time.time()
     seconds, microseconds = await client.time()
-    skew_s = seconds + microseconds / 1e6 - (before_s + time.time()) / 2
+    theirs_s = seconds + microseconds / 1e6
+    skew_s = least_skew_s(theirs_s, theirs_s, before_s, time.time())
     yield Finding("ok", "redis", f"{await _product(client)} answers")
     yield await _check_rights(client)
     agreed = await client.get(PARTITIONS)

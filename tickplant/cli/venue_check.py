@@ -14,6 +14,7 @@ from ingest.venues.base import ListingVenue, Venue
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.reach import unreachable
 from tickplant.cli.venues import venue_addresses
+from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError, SettingsError
 from tickplant.proxies import Proxies, Proxy
 from tickplant.settings import Settings, variable
@@ -120,4 +121,5 @@ async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
         theirs_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (KeyError, ValueError):
         return Finding("ok", "venue", f"{url} answers{_through(proxies.of(url))}")
-    return judge_clock("venue", theirs_s + 0.5 - (before_s + time.time()) / 2, _SKEW_S)
+    skew_s = least_skew_s(theirs_s, theirs_s + 1, before_s, time.time())  # it tells whole seconds
+    return judge_clock("venue", skew_s, _SKEW_S)
