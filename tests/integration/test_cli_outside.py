@@ -68,10 +68,10 @@ def databases(postgres_address: str) -> Iterator[dict[str, str]]:
     stranger = url_as(addresses["fitting"], "outside_stranger", "p")
 
     async def create() -> None:
-        empty, fitting, *others = (f"create database outside_{name}" for name in names)
-        await execute(postgres_address, "create role outside_stranger login password 'p'", empty, fitting)
-        await migrate(addresses["fitting"], partitions=PARTITIONS, extension="off")
-        await execute(postgres_address, *(f"{create} template outside_fitting" for create in others))
+        creates = (f"create database outside_{name}" for name in names)
+        await execute(postgres_address, "create role outside_stranger login password 'p'", *creates)
+        for name in names[1:]:
+            await migrate(addresses[name], partitions=PARTITIONS, extension="off")
         await execute(addresses["fitting"], "insert into lease (role, partition) values ('candles', 0)")
         await execute(addresses["newer"], "insert into migration (number, name) values (9999, 'newer')")
         await execute(addresses["older"], "delete from migration where number = 8")

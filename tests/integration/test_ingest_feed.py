@@ -15,7 +15,7 @@ from ingest import service
 from tickplant import wire
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import open_redis
+from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
 
 START_MS = 1_700_000_040_000
@@ -240,19 +240,18 @@ async def test_the_venues_time_is_written_while_its_trades_come(redis_url: str, 
 
 async def test_an_unknown_venue_and_another_number_of_partitions_are_refused(redis_url: str) -> None:
     async def run(symbol: SymbolId, partitions: int) -> None:
-        stop = asyncio.Event()
-        stop.set()
         await service.run(
             redis_url=redis_url,
             symbols=[symbol],
             addresses={"binance": service.Address("ws://127.0.0.1:1", "http://127.0.0.1:1")},
             partitions=partitions,
             stream_budget_trades=1,
-            stop=stop,
+            stop=asyncio.Event(),
         )
 
     with pytest.raises(FatalError, match="nasdaq"):
-        await run(SymbolId("nasdaq", "AAPL"), 4)
-    await run(SYMBOL, 4)
+        await run(SymbolId("nasdaq", "AAPL"), PARTITIONS)
+    async with open_redis(redis_url) as redis:
+        await agree_on_partitions(redis, PARTITIONS)
     with pytest.raises(FatalError, match="TICKPLANT_PARTITIONS"):
-        await run(SYMBOL, 5)
+        await run(SYMBOL, PARTITIONS + 1)
