@@ -14,6 +14,7 @@ COPY pyproject.toml LICENSE README.md ./
 COPY api api
 COPY db db
 COPY ingest ingest
+COPY maintenance maintenance
 COPY sandbox sandbox
 COPY tickplant tickplant
 COPY workers workers

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
-from api.bodies import DECIMAL
-from api.problems import bad_parameter, conflict
-from api.views import DecimalText, SymbolName, Time
-from db.alert_wishes import AlertRow
+from api.http.bodies import DECIMAL
+from api.http.problems import bad_parameter, conflict
+from api.views.trades import DecimalText, SymbolName, Time
+from db.alerts.definitions import AlertRow
 from tickplant.derived import ALERT_NEEDS, Alert, AlertKind
 from tickplant.market import SymbolId
 from tickplant.times import format_time

@@ -12,15 +12,15 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from api.changes import Changes
-from api.connections import Connections
-from api.directory import Directory
-from api.documents import tighten
 from api.health import Health
-from api.history import History
-from api.live.door import Door
+from api.http.openapi import tighten
+from api.http.problems import answer
+from api.live.gate import Door
 from api.live.hub import Hub
-from api.prices import Prices
-from api.problems import answer
+from api.queries.connections import Connections
+from api.queries.directory import Directory
+from api.queries.history import History
+from api.queries.prices import Prices
 from api.routes.admission import MOST_BYTES, BodyRequest, admission
 from api.routes.alerts import (
     AlertLimit,
@@ -46,7 +46,7 @@ from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.webhooks import get_webhooks
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
-from api.webhook_door import WebhookDoor
+from api.webhook_admission import WebhookDoor
 from db.pool import Pool
 
 PREFIX: Final = "/api/v1"

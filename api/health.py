@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from api.connections import Connections
-from api.history import ROLE, TIMEOUT_S
+from api.http.problems import OUTAGE
 from api.live.hub import Hub
-from api.problems import OUTAGE
-from api.views import ConnectionView, Source, connection_view
+from api.queries.connections import Connections
+from api.queries.history import ROLE, TIMEOUT_S
+from api.views.trades import ConnectionView, Source, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
 from db.provenance import read_source

@@ -13,23 +13,23 @@ from litestar.routes import HTTPRoute
 
 from api.app import Services, create_app
 from api.changes import Changes
-from api.connections import Connections
-from api.directory import Directory
-from api.encoding import compressed
 from api.health import Health
-from api.history import History
-from api.host_check import host_checked
-from api.http_protocol import TimedProtocol
-from api.live.door import MESSAGE_BYTES, Door, Limits
+from api.http.encoding import compressed
+from api.http.host_check import host_checked
+from api.http.methods import with_head
+from api.http.protocol import TimedProtocol
+from api.http.request_metrics import measured
+from api.live.gate import MESSAGE_BYTES, Door, Limits
 from api.live.hub import Hub
-from api.live.outlet import OutletProtocol
-from api.methods import with_head
-from api.prices import Prices
-from api.requests import measured
+from api.live.transport import OutletProtocol
+from api.queries.connections import Connections
+from api.queries.directory import Directory
+from api.queries.history import History
+from api.queries.prices import Prices
 from api.routes.alerts import AlertLimit
-from api.webhook_door import open_door
-from db.alert_wishes import read_unarrived_alerts
-from db.bot_switch import read_unarrived
+from api.webhook_admission import open_door
+from db.alerts.definitions import read_unarrived_alerts
+from db.bot.switch import read_unarrived
 from db.pool import Pool, open_pool
 from tickplant.errors import FatalError
 from tickplant.hosts import Hosts

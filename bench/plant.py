@@ -14,11 +14,11 @@ import asyncpg
 import msgspec
 
 from db.migrate import migrate
-from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.local import PostgresServer, RedisServer
+from tickplant.local.supervisor import Role, Supervisor
 from tickplant.redis_client import open_redis
 from tickplant.settings import PREFIX, Settings
 from tickplant.streams import trades_stream
-from tickplant.supervisor import Role, Supervisor
 
 SETTINGS: Final = Settings()
 """As shipped."""

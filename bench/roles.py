@@ -11,7 +11,7 @@ from bench.cpu import CpuMeter
 from bench.market import make_frames
 from bench.plant import SETTINGS, Plant
 from bench.result import Cost, Costs, Result
-from db.alerts import AlertRows
+from db.alerts.states import AlertRows
 from db.pool import Pool, open_pool, transaction
 from db.progress import read_committed
 from ingest.publisher import Publisher

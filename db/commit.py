@@ -14,8 +14,8 @@ from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
 from db.outliers import Outlier, write_outliers
 from db.pool import transaction
+from db.refused_rows import refusing_rows
 from db.times import time_of, us_of
-from db.unstorable import refusing_rows
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import MIRROR_ROLES

@@ -3,9 +3,9 @@
 from typing import Final
 
 import asyncpg
+from tickplant.local.binaries import OLDEST_POSTGRES
 
 from db.roles import WRITER
-from tickplant.embedded.binaries import OLDEST_POSTGRES
 from tickplant.errors import FatalError
 
 _ENCODING: Final = "UTF8"

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.alerts import firing_of
+from db.alerts.states import firing_of
 from db.times import time_of, us_of
 from tickplant.derived import Firing
 

@@ -5,16 +5,16 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
-from ingest.backfill import Backfill
 from ingest.buffer import Buffer
+from ingest.connection_lock import Turn
+from ingest.history.backfill import Backfill
 from ingest.intake import Intake
 from ingest.publisher import Publisher
-from ingest.pulse import Pulse
 from ingest.rate import Rate
 from ingest.reporter import Reporter
 from ingest.session import Session
+from ingest.silence import Pulse
 from ingest.subscription import ASK_AGAIN_CAP_S, ASK_AGAIN_S
-from ingest.turn import Turn
 from ingest.venues.base import Gap, Venue
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s

@@ -8,15 +8,15 @@ from typing import Final, Protocol
 
 import httpx
 
-from ingest.history import BANNING
+from ingest.history.client import BANNING
+from ingest.history.retry_after import wait_s
 from ingest.rate import Rate
-from ingest.retry_after import wait_s
 from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.market import Trade
-from tickplant.near import NearNames
+from tickplant.near_matches import NearNames
 
 _log = logging.getLogger(__name__)
 

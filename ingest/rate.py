@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Final
 
-from ingest.retry_after import LONGEST_S
+from ingest.history.retry_after import LONGEST_S
 from tickplant.redis_client import RedisClient, until_answered
 
 # The generic cell rate algorithm: one time a key says when the next use is due, and when that was written, so

@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from ingest.backfill import Backfill
 from ingest.buffer import Buffer
+from ingest.connection_lock import Turn
+from ingest.ended_processes import remove_gone
 from ingest.feed import Feed
-from ingest.gone import remove_gone
-from ingest.history import VenueHistory, open_client
+from ingest.history.backfill import Backfill
+from ingest.history.client import VenueHistory, open_client
 from ingest.listing import ListingCheck
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.stream_metrics import watch_streams
 from ingest.supervision import keep_running
-from ingest.turn import Turn
 from ingest.venues import make_venue
 from ingest.venues.base import Limits, ListingVenue, Venue
 from tickplant.errors import FatalError

@@ -7,7 +7,7 @@ from typing import Any
 from tickplant.derived import Alert, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold_runs
-from workers.roles import Run
+from workers.roles.events import Run
 
 START_US = 1_700_000_040_000_000  # the begin of a minute
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
 from api.app import Services
-from api.live.door import Limits
+from api.live.gate import Limits
 from api.service import bind, open_services, serving
 from db.commit import Rows
 from tickplant import wire

@@ -17,10 +17,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from processes import obey_interrupts
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-
-from tickplant.embedded import PostgresServer, RedisServer
-from tickplant.embedded.account import server_account
-from tickplant.embedded.binaries import (
+from tickplant.local.account import server_account
+from tickplant.local.binaries import (
     PostgresBinaries,
     RedisBinary,
     _inspect_postgres,
@@ -28,8 +26,10 @@ from tickplant.embedded.binaries import (
     _redis_programs,
     _version_output,
 )
-from tickplant.embedded.child import Account
-from tickplant.embedded.folder import write_private
+from tickplant.local.child import Account
+from tickplant.local.folder import write_private
+
+from tickplant.local import PostgresServer, RedisServer
 
 
 def _named(variable: str) -> list[Path]:

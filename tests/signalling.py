@@ -10,8 +10,8 @@ from db.signals import StrategyState
 from tickplant.derived import Average, Signal, Statistics
 from tickplant.intervals import INTERVALS, floor
 from tickplant.market import Candle, Trade, fold_runs
-from workers.roles import Closed, Last, Run
-from workers.signals import SignalChanges, SymbolSignals
+from workers.roles.events import Closed, Last, Run
+from workers.roles.signals import SignalChanges, SymbolSignals
 from workers.strategies import Strategy
 from workers.strategies.runner import StrategyFailure
 

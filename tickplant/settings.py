@@ -19,11 +19,11 @@ from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
 from tickplant.hosts import parse_pattern
 from tickplant.intervals import INTERVALS
+from tickplant.literals import NONE_OF_THEM, words_of
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
-from tickplant.paper import BPS, Amount, Rules, parse_number
+from tickplant.paper_bot import BPS, Amount, Rules, parse_number
 from tickplant.webhooks import WebhookSettings, parse_allowed
-from tickplant.words import NONE_OF_THEM, words_of
 
 PREFIX: Final = "TICKPLANT_"
 

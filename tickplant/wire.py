@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from tickplant.derived import Change, Firing, Signal, Unified
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
-from tickplant.paper import Account
+from tickplant.paper_bot import Account
 
 TRADES: Final = b"t"
 CLOCK: Final = b"c"

@@ -12,16 +12,16 @@ from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Signal
 from tickplant.market import SymbolId, Trade, fold_runs
-from tickplant.paper import Account, Changes, Rules
-from workers.averages import SymbolAverages
-from workers.bot import SymbolBot
-from workers.id_order import IdOrder
+from tickplant.paper_bot import Account, Changes, Rules
 from workers.ledger import Ledger
-from workers.price_guard import PriceGuard
-from workers.signals import SymbolSignals
+from workers.roles.averages import SymbolAverages
+from workers.roles.bot import SymbolBot
+from workers.roles.order import IdOrder
+from workers.roles.price_guard import PriceGuard
+from workers.roles.signals import SymbolSignals
+from workers.roles.symbol import Place, SymbolRoles
 from workers.strategies.base import Strategy
 from workers.strategies.runner import StrategyFailure
-from workers.symbol_roles import Place, SymbolRoles
 
 
 class Outcome(NamedTuple):

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import msgspec
 
-from db.alerts import read_alert_states, read_closes
+from db.alerts.states import read_alert_states, read_closes
 from db.averages import read_remembered
-from db.bot import read_bot_states
+from db.bot.states import read_bot_states
 from db.commit import LedgerRow
 from db.pool import Pool
 from db.signals import read_last_signals, read_strategy_states
@@ -15,17 +15,17 @@ from db.suspects import read_doubts
 from db.waiting import read_held, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.market import Candle, SymbolId
-from tickplant.paper import Rules
+from tickplant.paper_bot import Rules
 from workers.admission import Doubts
-from workers.alerts.closes import MOST
-from workers.partition_alerts import PartitionAlerts
-from workers.partition_averages import PartitionAverages
-from workers.partition_bots import PartitionBots
-from workers.partition_roles import PartitionRoles, Stored
-from workers.partition_signals import PartitionSignals
+from workers.roles.alerts.closes import MOST
+from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.partition import PartitionRoles, Stored
+from workers.roles.partition_averages import PartitionAverages
+from workers.roles.partition_bots import PartitionBots
+from workers.roles.partition_signals import PartitionSignals
+from workers.roles.symbol import Waiting
+from workers.roles.unified import Unifier
 from workers.strategies.base import Strategy
-from workers.symbol_roles import Waiting
-from workers.unified import Unifier
 
 
 class RoleSettings(NamedTuple):

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from db.ahead import REASON, bring_back
-from db.alerts import read_firings_of_entry
-from db.bot import read_bot_states
+from db.alerts.states import read_firings_of_entry
+from db.bot.states import read_bot_states
 from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
+from db.future_watermarks import REASON, bring_back
 from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
@@ -22,11 +22,11 @@ from tickplant.errors import PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
-from workers.apart import Apart, tell_missing
-from workers.candles import CandleMaker
+from workers.isolated_commit import Apart, tell_missing
 from workers.isolation import Fields, Isolation
 from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.partition_metrics import PartitionMetrics
+from workers.partition_state import CandleMaker
 from workers.partition_streams import PartitionStreams, later
 from workers.rejections import RejectedTrade, Rejection, contradiction_of, rejection_of
 from workers.strategies.runner import StrategyFailure

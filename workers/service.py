@@ -9,9 +9,9 @@ from db.leases import Lease
 from db.pool import REFUSED, Pool, open_pool, refused
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.webhooks import WebhookSettings
-from workers.candles import ROLE
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
+from workers.partition_state import ROLE
 from workers.retention import removing_expired
 from workers.runtime import Runtime, name_owner
 from workers.strategies.user_code import hide_event_loop

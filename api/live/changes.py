@@ -8,7 +8,7 @@ from api.live.cursor import Order
 from api.live.protocol import Channel
 from tickplant.derived import Firing, Signal, Unified
 from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.paper import Account
+from tickplant.paper_bot import Account
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate, decode_trades
 

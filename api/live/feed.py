@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api.history import ROLE
 from api.live.cursor import BEGIN, Order, entry_text
+from api.queries.history import ROLE
 from tickplant import wire
 from tickplant.errors import TickplantError
 from tickplant.redis_client import RedisClient

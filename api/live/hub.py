@@ -4,19 +4,19 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final, get_args
 
-from api.connections import Connections
-from api.history import History
+from api.http.problems import OUTAGE
 from api.live.client import Client, Outlet
 from api.live.cursor import Cursor
 from api.live.feed import Feed, TrimmedError
 from api.live.follower import Follower
 from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
+from api.live.polling import Watch, reader_of_changes, reader_of_connections
 from api.live.protocol import CONNECTIONS, Channel, Kind, Status, encode
 from api.live.topic import Topic
-from api.live.watch import Watch, reader_of_changes, reader_of_connections
-from api.prices import Prices
-from api.problems import OUTAGE
+from api.queries.connections import Connections
+from api.queries.history import History
+from api.queries.prices import Prices
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us

@@ -5,14 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from typing import Final
 
-from api.history import History
 from api.live.changes import Change, changes_of
-from api.live.client import Client, Outbox
-from api.live.cursor import ALL, BEGIN, Cursor, Order
-from api.live.feed import Feed, TrimmedError
-from api.live.partition import LivePartition
-from api.live.protocol import Channel, Frame, Resumed, encode
-from api.live.states import (
+from api.live.channel_states import (
     SNAPSHOT_CANDLES,
     SNAPSHOT_EVENTS,
     SNAPSHOT_TRADES,
@@ -26,8 +20,14 @@ from api.live.states import (
     TradesState,
     UnifiedState,
 )
+from api.live.client import Client, Outbox
+from api.live.cursor import ALL, BEGIN, Cursor, Order
+from api.live.feed import Feed, TrimmedError
+from api.live.partition import LivePartition
+from api.live.protocol import Channel, Frame, Resumed, encode
 from api.live.topic import Topic
-from api.prices import Prices
+from api.queries.history import History
+from api.queries.prices import Prices
 
 TIMEOUT_S: Final = 5.0
 """How long the hub may be behind Redis before Redis counts as away."""

@@ -7,11 +7,11 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from api.alert_views import FiringView
-from api.bot_views import AccountView
-from api.sentences import place_of, sentence_of
-from api.stats import ChangeView
-from api.views import CandleView, ConnectionView, GapView, TradeView
+from api.http.messages import place_of, sentence_of
+from api.views.alerts import FiringView
+from api.views.bot import AccountView
+from api.views.stats import ChangeView
+from api.views.trades import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
-from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
+from api.http.problems import OUTAGE
 from api.live.client import Client
 from api.live.cursor import Cursor
 from api.live.hub import Hub
@@ -23,7 +23,7 @@ from api.live.protocol import (
     request_id,
     split_channel,
 )
-from api.problems import OUTAGE
+from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 
 T = TypeVar("T")
 Wanted = dict[Channel, Cursor | None]

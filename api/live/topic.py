@@ -5,16 +5,16 @@ from typing import Protocol
 
 from msgspec import UNSET
 
-from api.alert_views import firing_view
-from api.bot_views import account_view
 from api.live.changes import Change, Data
+from api.live.channel_states import State
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel, Frame, Snapshot, Update, encode
-from api.live.states import State
-from api.views import candle_view, gap_view, trade_view
+from api.views.alerts import firing_view
+from api.views.bot import account_view
+from api.views.trades import candle_view, gap_view, trade_view
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import Candle, Gap, Trade
-from tickplant.paper import Account
+from tickplant.paper_bot import Account
 
 
 class Sink(Protocol):

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 
 from litestar import Request
 
-from api.bodies import parse_body
+from api.http.bodies import parse_body
+from api.http.problems import Problem, bad_parameter
 from api.live.admission import origin_allowed
-from api.problems import Problem, bad_parameter
-from tickplant.near import nearest
+from tickplant.near_matches import nearest
 
 MOST_BYTES: Final = 64 * 1024
 """The longest body."""

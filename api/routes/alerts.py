@@ -9,7 +9,6 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Struct
 
-from api.alert_views import FiringView, firing_view
 from api.alerting import (
     MOST_OF_USER,
     TEXT,
@@ -21,10 +20,10 @@ from api.alerting import (
     make_alert,
 )
 from api.changes import Changes
-from api.directory import Directory
-from api.history import TIMEOUT_S, History
-from api.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
-from api.problems import MEDIA_TYPE, Problem
+from api.http.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
+from api.http.problems import MEDIA_TYPE, Problem
+from api.queries.directory import Directory
+from api.queries.history import TIMEOUT_S, History
 from api.routes.answers import (
     BAD_BODY,
     BAD_PARAMETER,
@@ -38,9 +37,10 @@ from api.routes.answers import (
     Service,
 )
 from api.routes.parameters import After, Limit, resolve
-from api.webhook_door import WebhookDoor
-from db import alert_wishes
-from db.alert_wishes import AlertKey, AlertRow, FiringKey, TooManyAlertsError, read_alert, read_alerts
+from api.views.alerts import FiringView, firing_view
+from api.webhook_admission import WebhookDoor
+from db.alerts import definitions as alert_wishes
+from db.alerts.definitions import AlertKey, AlertRow, FiringKey, TooManyAlertsError, read_alert, read_alerts
 from db.pool import Pool, snapshot
 from tickplant.market import SymbolId
 

@@ -7,7 +7,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 from msgspec import Meta, Struct
 
-from api.problems import MEDIA_TYPE
+from api.http.problems import MEDIA_TYPE
 
 T = TypeVar("T")
 

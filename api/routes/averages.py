@@ -8,16 +8,16 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.averages import read_averages
-from api.directory import Directory
-from api.history import History
-from api.ohlcv import Window
-from api.paging import USUAL, RestOfTimes, write_rest
-from api.problems import Problem, bad_parameter, conflict
+from api.http.paging import USUAL, RestOfTimes, write_rest
+from api.http.problems import Problem, bad_parameter, conflict
+from api.queries.averages import read_averages
+from api.queries.directory import Directory
+from api.queries.history import History
+from api.queries.ohlcv import Window
 from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.stats import MeansView, means_view
-from api.views import SymbolName, Time
+from api.views.stats import MeansView, means_view
+from api.views.trades import SymbolName, Time
 from db.stats import read_means
 from tickplant.averages import MAX_LENGTH, AverageSpec, Kind
 from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, SECOND_US

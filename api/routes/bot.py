@@ -7,20 +7,10 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
-from api.bot_views import (
-    AccountView,
-    EquityView,
-    OrderView,
-    TotalView,
-    account_view,
-    equity_view,
-    order_view,
-    total_views,
-)
 from api.changes import Changes
-from api.directory import Directory
-from api.history import TIMEOUT_S, History
-from api.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.http.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.queries.directory import Directory
+from api.queries.history import TIMEOUT_S, History
 from api.routes.answers import (
     BAD_BODY,
     BAD_PARAMETER,
@@ -32,11 +22,21 @@ from api.routes.answers import (
     Service,
 )
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.views import SymbolName, Time
-from db.bot_lists import EquityBound, read_accounts, read_equity, read_orders
-from db.bot_switch import read_switching, write_switching
+from api.views.bot import (
+    AccountView,
+    EquityView,
+    OrderView,
+    TotalView,
+    account_view,
+    equity_view,
+    order_view,
+    total_views,
+)
+from api.views.trades import SymbolName, Time
+from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
+from db.bot.switch import read_switching, write_switching
 from db.pool import Connection, Pool, snapshot
-from tickplant.paper import Equity
+from tickplant.paper_bot import Equity
 from tickplant.times import format_time
 
 NOTICE: Final = "On paper only. No order is ever sent to a venue: the bot fills its orders itself."

@@ -3,9 +3,9 @@
 from litestar import get
 from msgspec import Struct
 
-from api.connections import Connections
+from api.queries.connections import Connections
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Service
-from api.views import ConnectionView, connection_view
+from api.views.trades import ConnectionView, connection_view
 
 
 class ConnectionList(Struct, frozen=True):

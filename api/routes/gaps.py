@@ -7,12 +7,12 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.directory import Directory
-from api.history import History
-from api.paging import USUAL, RestOfGaps, read_rest, write_rest
+from api.http.paging import USUAL, RestOfGaps, read_rest, write_rest
+from api.queries.directory import Directory
+from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, Limit, resolve
-from api.views import GapState, GapView, gap_view
+from api.views.trades import GapState, GapView, gap_view
 from db.gaps import GapKey, read_gaps
 
 OfSymbol = Annotated[

@@ -6,7 +6,7 @@ from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from api.health import Health, Report
-from api.problems import RETRY_AFTER_S
+from api.http.problems import RETRY_AFTER_S
 from api.routes.answers import Service
 
 

@@ -7,12 +7,12 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.directory import Directory
-from api.history import History
+from api.http.paging import USUAL, RestOfTimes, write_rest
+from api.http.problems import bad_parameter, conflict
 from api.live.hub import Hub
-from api.ohlcv import CandlePages, Fill, Window
-from api.paging import USUAL, RestOfTimes, write_rest
-from api.problems import bad_parameter, conflict
+from api.queries.directory import Directory
+from api.queries.history import History
+from api.queries.ohlcv import CandlePages, Fill, Window
 from api.routes.answers import (
     BAD_PARAMETER,
     CONFLICT,
@@ -23,9 +23,9 @@ from api.routes.answers import (
     Service,
 )
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.views import LENGTHS, CandleView, SymbolName
+from api.views.trades import LENGTHS, CandleView, SymbolName
 from tickplant.intervals import BASE
-from tickplant.near import nearest
+from tickplant.near_matches import nearest
 
 
 class CandlesPage(Struct, frozen=True):

@@ -5,11 +5,11 @@ from typing import Annotated, Final
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
-from api.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
-from api.history import FIRST_US, LAST_US
-from api.paging import MOST, RestOfTimes, read_rest
-from api.problems import Problem, bad_parameter, conflict
-from api.times import PATTERN, parse_time
+from api.http.paging import MOST, RestOfTimes, read_rest
+from api.http.problems import Problem, bad_parameter, conflict
+from api.http.times import PATTERN, parse_time
+from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
+from api.queries.history import FIRST_US, LAST_US
 from db.trades import LEAST_ID
 from tickplant.market import SymbolId
 

@@ -2,14 +2,14 @@
 
 from litestar import get
 
-from api.directory import Directory
-from api.history import History
+from api.http.problems import Problem
 from api.live.cursor import Cursor
-from api.prices import Prices
-from api.problems import Problem
+from api.queries.directory import Directory
+from api.queries.history import History
+from api.queries.prices import Prices
 from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
 from api.routes.parameters import SymbolText, resolve
-from api.views import SymbolName, TradeView, trade_view
+from api.views.trades import SymbolName, TradeView, trade_view
 
 
 class Price(TradeView, frozen=True, kw_only=True):

@@ -7,9 +7,9 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.directory import Directory
-from api.history import History
-from api.paging import USUAL, RestOfSignals, read_rest, write_rest
+from api.http.paging import USUAL, RestOfSignals, read_rest, write_rest
+from api.queries.directory import Directory
+from api.queries.history import History
 from api.routes.answers import (
     BAD_PARAMETER,
     CONFLICT,

@@ -7,14 +7,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.directory import Directory
-from api.history import History
-from api.paging import MOST, USUAL, RestOfTimes, write_rest
-from api.problems import Problem
+from api.http.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.http.problems import Problem
+from api.queries.directory import Directory
+from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
-from api.views import SymbolName
+from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
+from api.views.trades import SymbolName
 from db.stats import read_changes, read_statistics
 
 

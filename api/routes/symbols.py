@@ -5,12 +5,12 @@ from typing import Annotated
 from litestar import get
 from msgspec import Meta, Struct
 
-from api.directory import Directory
-from api.history import History
-from api.paging import USUAL, RestOfNames, read_rest, write_rest
+from api.http.paging import USUAL, RestOfNames, read_rest, write_rest
+from api.queries.directory import Directory
+from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
-from api.views import Source, SymbolName, Time
+from api.views.trades import Source, SymbolName, Time
 from db.provenance import read_source
 from db.symbols import SymbolRow, read_symbols
 from tickplant.market import SymbolId

@@ -3,10 +3,10 @@
 from litestar import get
 from msgspec import Struct
 
-from api.directory import Directory
-from api.history import History
+from api.http.paging import USUAL, RestOfTimes, write_rest
 from api.live.hub import Hub
-from api.paging import USUAL, RestOfTimes, write_rest
+from api.queries.directory import Directory
+from api.queries.history import History
 from api.routes.answers import (
     BAD_PARAMETER,
     CONFLICT,
@@ -17,7 +17,7 @@ from api.routes.answers import (
     Service,
 )
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
-from api.views import SymbolName, TradeView, trade_view
+from api.views.trades import SymbolName, TradeView, trade_view
 from db.trades import TradeBound, read_trades
 from tickplant.market import Trade
 

@@ -7,13 +7,13 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.alert_views import FiringView, firing_view
-from api.history import TIMEOUT_S
-from api.paging import USUAL, RestOfNumbered, read_rest, write_rest
+from api.http.paging import USUAL, RestOfNumbered, read_rest, write_rest
+from api.queries.history import TIMEOUT_S
 from api.routes.alerts import OfUser
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
-from api.views import Time
+from api.views.alerts import FiringView, firing_view
+from api.views.trades import Time
 from db.pool import Pool, snapshot
 from db.webhooks import WebhookKey, WebhookRow, read_webhooks
 from tickplant.times import format_time

@@ -7,10 +7,10 @@ from litestar import get, websocket
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from api.directory import Directory
-from api.live.door import Door, Socket
+from api.http.problems import MEDIA_TYPE, Problem, bad_parameter
+from api.live.gate import Door, Socket
 from api.live.protocol import Channel
-from api.problems import MEDIA_TYPE, Problem, bad_parameter
+from api.queries.directory import Directory
 from api.routes.answers import BAD_PARAMETER, UNKNOWN_SYMBOL, ProblemDocument, Service
 from api.routes.ohlcv import IntervalText, WindowText, parse_interval
 from api.routes.parameters import SymbolText, resolve

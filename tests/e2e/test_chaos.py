@@ -30,7 +30,7 @@ from working import START_US, parse_binance, until
 from db.migrate import migrate
 from tickplant.cli.roles import role_settings
 from tickplant.derived import Alert, AlertKind
-from tickplant.embedded import PostgresServer, RedisServer
+from tickplant.local import PostgresServer, RedisServer
 from tickplant.settings import read_settings
 
 PARTITIONS = 4

@@ -9,7 +9,7 @@ import pytest
 from api_plant import BTC, ETH, PARTITIONS, Plant, all_pages, on_one_variant, running_plant
 from working import until
 
-from db.alerts import AlertRows
+from db.alerts.states import AlertRows
 from db.pool import transaction
 from tickplant import wire
 from tickplant.derived import Alert, AlertChange, AlertState, Change, Firing

@@ -9,12 +9,12 @@ from api_plant import BTC, ETH, PARTITIONS, T0, Plant, all_pages, live, on_one_v
 from msgspec.structs import replace
 from working import START_US, publishing, trade, until, working
 
-from db.bot import BotRows
+from db.bot.states import BotRows
 from tickplant import wire
 from tickplant.derived import BotSwitch
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId
-from tickplant.paper import Account, Changes, Equity, Fill, Order, Rules, new_account
+from tickplant.paper_bot import Account, Changes, Equity, Fill, Order, Rules, new_account
 from tickplant.streams import trades_stream
 
 pytestmark = on_one_variant

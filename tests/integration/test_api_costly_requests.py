@@ -37,7 +37,7 @@ def compared(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts[text] += 1
         return get_close_matches(text, *args, **options)
 
-    monkeypatch.setattr("tickplant.near.get_close_matches", counted)
+    monkeypatch.setattr("tickplant.near_matches.get_close_matches", counted)
     return counts
 
 

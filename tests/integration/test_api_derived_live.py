@@ -8,15 +8,15 @@ import pytest
 from api_plant import BTC, ETH, T0, Plant, Socket, live, on_one_variant, running_plant, trade, update
 from msgspec.structs import replace
 
-from api.bot_views import account_view
-from db.alerts import AlertRows
-from db.bot import BotRows
+from api.views.bot import account_view
+from db.alerts.states import AlertRows
+from db.bot.states import BotRows
 from db.signals import SignalRows
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import SymbolId
-from tickplant.paper import Account, Changes, Rules, new_account
+from tickplant.paper_bot import Account, Changes, Rules, new_account
 from tickplant.wire import LiveUpdate
-from workers.unified import Unifier
+from workers.roles.unified import Unifier
 
 pytestmark = on_one_variant
 

@@ -10,7 +10,7 @@ import pytest
 from api_plant import ETH, T0, Plant, Socket, candle, live, on_one_variant, running_plant, trade, update
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.live.door import Limits
+from api.live.gate import Limits
 from tickplant import wire
 from tickplant.wire import LiveUpdate
 

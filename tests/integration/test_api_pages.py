@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from api_plant import ETH, T0, Plant, all_pages, live, running_plant, trade
 
-from api.times import parse_time
-from api.views import LENGTHS
+from api.http.times import parse_time
+from api.views.trades import LENGTHS
 from tickplant.intervals import MINUTE_US, SECOND_US
 
 

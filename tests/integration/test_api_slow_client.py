@@ -11,7 +11,7 @@ from api_plant import Plant, Socket, candle, live, on_one_variant, running_plant
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from api.live.door import Limits
+from api.live.gate import Limits
 
 pytestmark = on_one_variant
 
@@ -115,7 +115,7 @@ async def test_prices_and_candles_are_replaced_by_newer_ones(plant: Plant) -> No
 async def test_a_client_that_never_reads_again_is_cut_off(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.outlet.LINGER_S", 0.1)
+    monkeypatch.setattr("api.live.transport.LINGER_S", 0.1)
     async with narrow_socket(plant) as slow:
         await slow.subscribe(TRADES)
         await slow.receive_until("snapshot")

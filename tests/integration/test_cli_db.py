@@ -15,7 +15,7 @@ from working import until
 
 from db.migrate import migrate
 from db.policies import COLUMNSTORES, Keep
-from tickplant.embedded import PostgresServer
+from tickplant.local import PostgresServer
 from tickplant.redis_client import open_redis
 from tickplant.streams import trades_stream
 

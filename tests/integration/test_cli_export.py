@@ -16,7 +16,7 @@ from correct import SYMBOL, random_trades, store
 
 from db.migrate import migrate
 from db.pool import open_pool
-from tickplant.embedded import PostgresServer
+from tickplant.local import PostgresServer
 
 Run = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from alerting import START_US, alert, runs, trade
 
-from db.alerts import AlertRows, read_alert_states, read_closes, read_firings_of_entry
+from db.alerts.states import AlertRows, read_alert_states, read_closes, read_firings_of_entry
 from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Alert, AlertChange, AlertState
 from tickplant.market import SymbolId
-from workers.alerts.symbol import SymbolAlerts
+from workers.roles.alerts.symbol import SymbolAlerts
 
 AAA = SymbolId("binance", "AAAUSDT")
 on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -9,12 +9,12 @@ from api_plant import on_one_variant
 from conftest import PARTITIONS
 from msgspec.structs import replace
 
-from db.bot import BotRows, read_bot_states
-from db.bot_lists import EquityBound, read_accounts, read_equity, read_orders
-from db.bot_switch import read_switching, read_unarrived, write_switching
+from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
+from db.bot.states import BotRows, read_bot_states
+from db.bot.switch import read_switching, read_unarrived, write_switching
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper import Account, AccountState, Changes, Equity, Fill, Order
+from tickplant.paper_bot import Account, AccountState, Changes, Equity, Fill, Order
 
 T0 = 1_723_161_240_000_000
 SYMBOL = SymbolId("binance", "PEPEUSDT")

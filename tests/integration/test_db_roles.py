@@ -13,8 +13,8 @@ from working import START_US, publishing, stored_count, trade, until, working
 from db.migrate import migrate
 from db.policies import Keep
 from db.roles import GRAFANA, SECRET, SERVICE, Passwords, scram
-from tickplant.embedded import PostgresServer
 from tickplant.errors import FatalError
+from tickplant.local import PostgresServer
 
 PASSWORDS = Passwords(service="its own secret", grafana="an'other $ecret")
 

@@ -23,8 +23,8 @@ from db.pool import OUTAGE, connect, open_pool
 from db.retention import remove_expired
 from db.roles import SERVICE, Passwords
 from db.status import read_status
-from tickplant.embedded import PostgresServer
 from tickplant.errors import FatalError
+from tickplant.local import PostgresServer
 
 KEEP = Keep(trades_days=1)
 _numbers = count(1)

@@ -16,11 +16,11 @@ import pytest
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from tickplant.local.folder import Folder
+from tickplant.local.server import Server
 
-from tickplant.embedded import PostgresServer, RedisServer, Source
-from tickplant.embedded.folder import Folder
-from tickplant.embedded.server import Server
 from tickplant.errors import FatalError
+from tickplant.local import PostgresServer, RedisServer, Source
 
 
 async def _read_redis(url: str) -> object:
@@ -111,7 +111,7 @@ def test_a_second_instance_on_the_folder_is_refused_by_name_of_the_first(
     fixture = "redis_server" if kind is RedisServer else "postgres_server"
     server: Server = request.getfixturevalue(fixture)
     code = (
-        "import asyncio, os, sys; from pathlib import Path; from tickplant.embedded import *\n"
+        "import asyncio, os, sys; from pathlib import Path; from tickplant.local import *\n"
         f"asyncio.run({kind.__name__}(Path(sys.argv[1])).start())"
     )
     second = subprocess.run([sys.executable, "-c", code, server.folder.path], capture_output=True, text=True)
@@ -225,7 +225,7 @@ async def test_an_unwritable_folder_is_refused_with_what_to_do(kind: type[Server
 def test_servers_end_when_their_parent_is_killed(kind: str, server_folder: Path) -> None:
     folder = server_folder / f"orphan {kind}"
     code = (
-        "import asyncio, sys, time; from pathlib import Path; from tickplant.embedded import *\n"
+        "import asyncio, sys, time; from pathlib import Path; from tickplant.local import *\n"
         f"server = {kind}(Path(sys.argv[1])); asyncio.run(server.start())\n"
         "print(server.pid, flush=True); time.sleep(60)"
     )
@@ -241,7 +241,7 @@ def test_servers_end_when_their_parent_is_killed(kind: str, server_folder: Path)
 @pytest.mark.parametrize("ends_well", [True, False])
 def test_a_guard_ends_the_child_of_a_killed_parent_where_the_kernel_does_not(ends_well: bool) -> None:
     code = (
-        "import os, subprocess, sys; from signal import SIGTERM; from tickplant.embedded.child import Guard\n"
+        "import os, subprocess, sys; from signal import SIGTERM; from tickplant.local.child import Guard\n"
         "quiet = subprocess.DEVNULL; child = subprocess.Popen(['sleep', '60'], stdout=quiet, stderr=quiet)\n"
         "guard = Guard(child.pid, SIGTERM, needed=True)\n"
         "ends_well = sys.argv[1] == 'True'\n"

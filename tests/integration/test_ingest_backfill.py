@@ -11,10 +11,10 @@ from conftest import PARTITIONS
 from msgspec.structs import replace
 from working import publishing, until
 
-from ingest.backfill import Backfill
-from ingest.history import VenueHistory
-from ingest.look import PATIENCE_S
-from ingest.page import Why
+from ingest.history.attempts import PATIENCE_S
+from ingest.history.backfill import Backfill
+from ingest.history.client import VenueHistory
+from ingest.history.page import Why
 from ingest.rate import Rate
 from ingest.venues import make_venue
 from ingest.venues.base import Gap

@@ -5,7 +5,7 @@ from typing import Any
 
 from working import until
 
-from ingest.gone import remove_gone
+from ingest.ended_processes import remove_gone
 from tickplant.clock import now_us
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS

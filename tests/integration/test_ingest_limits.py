@@ -15,9 +15,9 @@ from processes import Processes, sandbox_status
 from working import stored_count, until, working
 
 from ingest import service
+from ingest.history.retry_after import LONGEST_S
 from ingest.listing import ListError, read_symbols
 from ingest.rate import Rate
-from ingest.retry_after import LONGEST_S
 from ingest.venues import make_venue
 from ingest.venues.base import ListingVenue
 from tickplant import wire

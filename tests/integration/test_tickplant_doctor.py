@@ -9,8 +9,8 @@ import pytest
 import redis.asyncio
 from kafka import mock_cluster
 
-from tickplant.embedded import RedisServer
-from tickplant.supervisor import Role, Supervisor
+from tickplant.local import RedisServer
+from tickplant.local.supervisor import Role, Supervisor
 
 OwnRedis = Callable[[], Awaitable[RedisServer]]
 Doctor = Callable[..., Awaitable[tuple[int, str]]]

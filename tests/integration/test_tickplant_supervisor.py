@@ -9,9 +9,9 @@ from signal import SIGKILL
 
 import pytest
 
-from tickplant.embedded import RedisServer
 from tickplant.errors import FatalError
-from tickplant.supervisor import Role, Supervisor
+from tickplant.local import RedisServer
+from tickplant.local.supervisor import Role, Supervisor
 
 SANDBOX = Role("sandbox", ("sandbox", "--port", "0", "--count", "10"), {})
 

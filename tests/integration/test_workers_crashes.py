@@ -22,10 +22,10 @@ from tickplant.derived import AlertChange, BotSwitch
 from tickplant.errors import PoisonError
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
-from tickplant.paper import Rules
-from workers.candles import ROLE, CandleMaker, Fields
+from tickplant.paper_bot import Rules
 from workers.loading import RoleSettings, load_doubts, load_roles
-from workers.roles import Closed
+from workers.partition_state import ROLE, CandleMaker, Fields
+from workers.roles.events import Closed
 from workers.strategies import NEITHER, Opinion, Strategy
 from workers.strategies.dip import Dip
 

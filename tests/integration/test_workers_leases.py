@@ -20,9 +20,9 @@ from tickplant.market import Gap
 from tickplant.redis_client import open_redis
 from tickplant.streams import GAPS
 from tickplant.wire import LiveUpdate
-from workers.candles import CandleMaker
-from workers.partition_roles import PartitionRoles
+from workers.partition_state import CandleMaker
 from workers.partition_streams import PartitionStreams
+from workers.roles.partition import PartitionRoles
 from workers.runtime import Runtime, fair_share
 
 UNFENCED = """

@@ -14,7 +14,7 @@ from tickplant import wire
 from tickplant.derived import SignalView, Unified
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
-from workers.roles import Run
+from workers.roles.events import Run
 from workers.strategies import NEITHER, Held, Opinion, Strategy
 
 on_one_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)

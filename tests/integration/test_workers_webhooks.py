@@ -12,7 +12,7 @@ from alerting import START_US
 from receiving import Received, Receiver, receiving
 from working import until
 
-from db.alerts import AlertRows
+from db.alerts.states import AlertRows
 from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Firing
 from tickplant.webhooks import Resolve, WebhookSettings, body_of, sign

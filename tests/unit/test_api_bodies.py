@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.alerting import AlertPatch, AlertRequest
-from api.bodies import parse_body
-from api.problems import Problem
+from api.http.bodies import parse_body
+from api.http.problems import Problem
 from api.routes.bot import SwitchRequest
 
 

@@ -14,7 +14,7 @@ from api.live.protocol import Channel
 from tickplant import wire
 from tickplant.derived import Firing, Signal, Unified
 from tickplant.market import Gap, Trade, fold
-from tickplant.paper import Rules, new_account
+from tickplant.paper_bot import Rules, new_account
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]

@@ -14,8 +14,6 @@ from websockets.frames import Frame as WebsocketFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
-from api.alert_views import FiringView
-from api.bot_views import AccountView
 from api.live.protocol import (
     Channel,
     Op,
@@ -27,8 +25,10 @@ from api.live.protocol import (
     request_id,
     split_channel,
 )
-from api.stats import ChangeView
-from api.views import CandleView, ConnectionView, GapView, TradeView
+from api.views.alerts import FiringView
+from api.views.bot import AccountView
+from api.views.stats import ChangeView
+from api.views.trades import CandleView, ConnectionView, GapView, TradeView
 from tickplant.derived import SignalView, Unified
 
 

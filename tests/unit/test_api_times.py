@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.times import GREATEST_US, LEAST_US, parse_time
+from api.http.times import GREATEST_US, LEAST_US, parse_time
 from tickplant.times import format_time
 
 

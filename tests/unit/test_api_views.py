@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.views import plain
+from api.views.trades import plain
 
 numbers = st.builds(
     lambda digits, places: Decimal((0, tuple(map(int, str(digits))), -places)),

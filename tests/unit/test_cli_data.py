@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tickplant.cli.data import data_folder, folder_in_use, refuse_ignored_folder, start_command
 from tickplant.errors import FatalError, SettingsError
+from tickplant.local.data_folder import data_folder, folder_in_use, refuse_ignored_folder, start_command
 from tickplant.settings import Settings
 
 Plant = Callable[..., Path]
@@ -20,7 +20,7 @@ Plant = Callable[..., Path]
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     """Leave what servers leave in a folder below the working directory, or what they hold while they run."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tickplant.cli.data._platform_folder", lambda: tmp_path / "platform")
+    monkeypatch.setattr("tickplant.local.data_folder._platform_folder", lambda: tmp_path / "platform")
     with ExitStack() as running:
 
         def make(name: str, *, started_s: int, runs: bool = False) -> Path:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.fill import split
-from ingest.history import RefusedError
-from ingest.page import PAGE_IDS, Bounds, Page, judge_page
-from ingest.past import Past
-from ingest.ranges import Range, subtract
+from ingest.history.client import RefusedError
+from ingest.history.fill import split
+from ingest.history.page import PAGE_IDS, Bounds, Page, judge_page
+from ingest.history.ranges import Range, subtract
+from ingest.history.search import Past
 from ingest.venues import make_venue
 from ingest.venues.base import Gap, Partial
 from tickplant.errors import FatalError

@@ -1,6 +1,6 @@
 """When a silence is suspicious."""
 
-from ingest.pulse import Pulse
+from ingest.silence import Pulse
 
 
 def beaten(per_s: int, seconds: int = 300) -> Pulse:

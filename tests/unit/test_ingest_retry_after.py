@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.retry_after import LEAST_S, LONGEST_S, UNSAID_S, wait_s
+from ingest.history.retry_after import LEAST_S, LONGEST_S, UNSAID_S, wait_s
 
 NOW_S = 1_700_000_000
 

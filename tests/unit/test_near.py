@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tickplant.near import COMPARED, LONGEST, NearNames, nearest
+from tickplant.near_matches import COMPARED, LONGEST, NearNames, nearest
 
 SYMBOLS = [
     f"binance:{base}{quote}" for base in map("C{:03d}".format, range(2000)) for quote in ("USDT", "BTC")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickplant.supervisor import RestartDelay, ending
+from tickplant.local.supervisor import RestartDelay, ending
 
 DURATIONS = st.floats(min_value=0, max_value=1e6)
 

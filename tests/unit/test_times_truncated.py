@@ -2,12 +2,12 @@
 
 import pytest
 
-from api.times import parse_time as parse_of_rest
+from api.http.times import parse_time as parse_of_rest
 from ingest.venues.coinbase import Coinbase
 from ingest.venues.kraken import Kraken
 from ingest.venues.reading import microseconds
 from sandbox.times import parse_rfc3339
-from tickplant.cli.reading import parse_time
+from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import PoisonError
 
 END_US = 1_700_000_099_999_999

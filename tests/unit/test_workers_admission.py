@@ -11,10 +11,10 @@ from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.market import Gap, Trade
 from workers.admission import CONFIRMING, ZEROS
-from workers.candles import CandleMaker
-from workers.partition_roles import PartitionRoles
-from workers.partition_signals import PartitionSignals
+from workers.partition_state import CandleMaker
 from workers.rejections import Rejection
+from workers.roles.partition import PartitionRoles
+from workers.roles.partition_signals import PartitionSignals
 from workers.strategies import Opinion, Strategy
 
 

@@ -12,9 +12,9 @@ from msgspec.structs import replace
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold
-from workers.alerts.closes import MOST, Close, Closes
-from workers.alerts.symbol import MOST_DELETED, SymbolAlerts
-from workers.roles import Closed, Last
+from workers.roles.alerts.closes import MOST, Close, Closes
+from workers.roles.alerts.symbol import MOST_DELETED, SymbolAlerts
+from workers.roles.events import Closed, Last
 
 
 def made(*alerts: Alert, symbol: SymbolAlerts | None = None) -> SymbolAlerts:

@@ -11,7 +11,7 @@ from tickplant.averages import AverageSpec, AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import MINUTE_US
 from tickplant.market import Candle, merge
-from workers.averages import SymbolAverages
+from workers.roles.averages import SymbolAverages
 
 START_US = 1_700_000_040_000_000
 SPECS = AverageSpecs(

@@ -8,15 +8,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.bot import BotStates
+from db.bot.states import BotStates
 from tickplant.derived import BotSwitch, Signal
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import Side, Trade, fold
-from tickplant.paper import Account, AccountState, Amount, Changes, Equity, Fill, Order, Rules
-from workers import bot as words
-from workers.bot import SymbolBot
-from workers.partition_bots import PartitionBots
-from workers.roles import Closed, Last, Run
+from tickplant.paper_bot import Account, AccountState, Amount, Changes, Equity, Fill, Order, Rules
+from workers.roles import bot as words
+from workers.roles.bot import SymbolBot
+from workers.roles.events import Closed, Last, Run
+from workers.roles.partition_bots import PartitionBots
 
 T0 = 1_723_161_240_000_000  # 2024-08-08 23:54:00 UTC
 MIDNIGHT = floor(T0, DAY_US) + DAY_US

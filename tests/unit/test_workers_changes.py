@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from db.bot import BotStates
+from db.bot.states import BotStates
 from tickplant import wire
 from tickplant.derived import Alert, AlertChange, BotSwitch, Change
 from tickplant.errors import PoisonError
-from tickplant.paper import Rules
+from tickplant.paper_bot import Rules
 from tickplant.streams import partition_of
-from workers.candles import CandleMaker
-from workers.partition_alerts import PartitionAlerts
-from workers.partition_bots import PartitionBots
-from workers.partition_roles import PartitionRoles
+from workers.partition_state import CandleMaker
+from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.partition import PartitionRoles
+from workers.roles.partition_bots import PartitionBots
 
 PARTITIONS = 4
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)

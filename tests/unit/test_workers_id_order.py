@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from working import trade
 
 from tickplant.market import Trade
-from workers.id_order import MOST_HELD, IdOrder, Order
 from workers.ledger import Ledger
+from workers.roles.order import MOST_HELD, IdOrder, Order
 
 WAIT_MS = 10_000
 

@@ -6,7 +6,7 @@ from working import MINUTE_US, START_US, trade
 
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Trade, fold, fold_runs
-from workers.open_candles import OpenCandles, minute_of
+from workers.roles.open_candles import OpenCandles, minute_of
 
 HOUR_US = 60 * MINUTE_US
 DAY_US = START_US - START_US % (24 * HOUR_US) + 24 * HOUR_US

@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from working import ALL_ROLES, MINUTE_US, START_US, trade
 
-from db.bot import BotStates
+from db.bot.states import BotStates
 from tickplant import wire
 from tickplant.derived import Average, Signal
 from tickplant.market import Trade
-from tickplant.paper import Account, Fill
-from workers.candles import CandleMaker
-from workers.partition_alerts import PartitionAlerts
-from workers.partition_averages import PartitionAverages
-from workers.partition_bots import PartitionBots
-from workers.partition_roles import PartitionRoles
-from workers.partition_signals import PartitionSignals
+from tickplant.paper_bot import Account, Fill
+from workers.partition_state import CandleMaker
+from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.partition import PartitionRoles
+from workers.roles.partition_averages import PartitionAverages
+from workers.roles.partition_bots import PartitionBots
+from workers.roles.partition_signals import PartitionSignals
 
 
 def make() -> CandleMaker:

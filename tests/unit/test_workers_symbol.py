@@ -9,7 +9,7 @@ from msgspec import structs
 
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Trade, fold, fold_runs, merge
-from workers.symbol import SymbolState
+from workers.symbol_state import SymbolState
 
 START_US = 1_700_000_040_000_000
 Row = tuple[str, int]

@@ -9,11 +9,11 @@ from working import MINUTE_US, START_US, trade
 from tickplant.derived import AlertState, Firing
 from tickplant.intervals import SECOND_US
 from tickplant.market import fold_runs
-from workers.alerts.symbol import SymbolAlerts
-from workers.id_order import IdOrder
 from workers.ledger import Ledger
-from workers.price_guard import PriceGuard
-from workers.symbol_roles import Place, SymbolRoles, Waiting
+from workers.roles.alerts.symbol import SymbolAlerts
+from workers.roles.order import IdOrder
+from workers.roles.price_guard import PriceGuard
+from workers.roles.symbol import Place, SymbolRoles, Waiting
 
 WAIT_MS = 10_000
 GAPS = AlertState(alert("a", "gap", repeat=True), armed=True)

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
         if args.command not in ("sandbox", "doctor"):
-            from tickplant.cli.data import refuse_ignored_folder
+            from tickplant.local.data_folder import refuse_ignored_folder
 
             refuse_ignored_folder(args)
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
@@ -85,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return 0
     except Exception as error:
-        from tickplant.cli.outside import explain
+        from tickplant.cli.external_errors import explain
         from tickplant.logs import report_fatal
 
         told = explain(error)

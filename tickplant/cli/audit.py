@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tickplant import interrupts
-from tickplant.cli.reading import find_symbol, open_database
+from tickplant.cli.database_arguments import find_symbol, open_database
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
-from tickplant.cli.reading import parse_time
+from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from ingest.ranges import Range
-    from tickplant.cli.past import Plant
+    from ingest.history.ranges import Range
+    from maintenance.plant import Plant
 
 HELP: Final = "fetch a symbol's past from its venue"
 
@@ -79,8 +79,8 @@ def run(args: Namespace) -> int:
 
 
 async def _backfill(settings: Settings, text: str, start: datetime, end: datetime) -> int:
-    from ingest.ranges import count_ids
-    from tickplant.cli.past import open_plant, progress, time_us
+    from ingest.history.ranges import count_ids
+    from maintenance.plant import open_plant, progress, time_us
 
     async with open_plant(settings, text, application="tickplant backfill") as plant:
         await plant.expect_worker()
@@ -110,7 +110,7 @@ async def _backfill(settings: Settings, text: str, start: datetime, end: datetim
 
 def _plan(plant: "Plant", ids: "Range", asked: int) -> str:
     """Say what is to be done and how long it takes at least."""
-    from ingest.page import PAGE_IDS
+    from ingest.history.page import PAGE_IDS
 
     span = f"{plant.symbol}: trades {ids[0]} to {ids[1]}"
     if not asked:

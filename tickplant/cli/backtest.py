@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from tickplant import interrupts
+from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
 from tickplant.cli.progress import row_progress
-from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.settings import Settings, read_settings, variable

@@ -10,7 +10,7 @@ from msgspec import Struct
 from tickplant.derived import Signal, signal_view
 from tickplant.errors import FatalError
 from tickplant.market import EXACT
-from tickplant.paper import Changes, Fill, Order
+from tickplant.paper_bot import Changes, Fill, Order
 from tickplant.times import format_time
 from workers.backtest import Backtest, Outcome
 

@@ -87,7 +87,7 @@ def _run_status(settings: Settings, *, as_json: bool) -> int:
 
 async def _read_status(settings: Settings) -> "Status":
     from db.status import read_status
-    from tickplant.cli.reading import open_database
+    from tickplant.cli.database_arguments import open_database
 
     async with open_database(settings, application="tickplant db") as connection:
         return await read_status(connection)
@@ -97,8 +97,8 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
     """Return the lag of each lease, and why it is unknown where it is."""
     from redis.exceptions import RedisError
 
-    from tickplant.cli.servers import running_redis
     from tickplant.lag import read_lag
+    from tickplant.local.addresses import running_redis
     from tickplant.redis_client import open_redis, refused
 
     try:

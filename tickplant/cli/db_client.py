@@ -8,9 +8,9 @@ from pathlib import Path
 from signal import SIGINT
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from tickplant.cli.servers import open_database_server, running_database, tell_database
-from tickplant.embedded.binaries import find_postgres
 from tickplant.errors import FatalError
+from tickplant.local.addresses import open_database_server, running_database, tell_database
+from tickplant.local.binaries import find_postgres
 from tickplant.settings import Settings
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tickplant import interrupts
+from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
 from tickplant.cli.progress import row_progress
-from tickplant.cli.reading import find_symbol, open_database, parse_time, tell_removed
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.settings import Settings, read_settings

@@ -34,9 +34,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from ingest import service
-    from tickplant.cli.servers import running_redis
     from tickplant.cli.sources import expected_source, require_source_in_redis
     from tickplant.cli.venues import venue_addresses
+    from tickplant.local.addresses import running_redis
     from tickplant.proxies import Proxies
     from tickplant.redis_client import until_answered
     from tickplant.service import run_service, unless_stopped

@@ -56,8 +56,29 @@ def run(args: Namespace) -> int:
     return 0
 
 
+async def migrate_database(url: str, settings: "Settings") -> list[str]:
+    """Bring a database in line with this version and the settings; see `db.migrate.migrate`."""
+    from db.migrate import migrate
+    from db.policies import Keep
+    from db.roles import Passwords
+
+    return await migrate(
+        url,
+        partitions=settings.partitions,
+        extension=settings.timescaledb,
+        keep=Keep(
+            trades_days=settings.keep_trades_days,
+            candles_days=settings.keep_candles_days,
+            records_days=settings.keep_records_days,
+        ),
+        passwords=Passwords(
+            service=settings.database_service_password, grafana=settings.database_grafana_password
+        ),
+    )
+
+
 async def _migrate(settings: "Settings") -> list[str]:
-    from tickplant.cli.servers import migrate_database, open_database_server
+    from tickplant.local.addresses import open_database_server
 
     async with open_database_server(settings, create=True) as url:
         return await migrate_database(url, settings)

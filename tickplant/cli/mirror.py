@@ -54,7 +54,7 @@ def run(args: Namespace) -> int:
         FatalError: it can't go on; the message says what to do.
     """
     from tickplant.cli.kafka import kafka_properties, require_kafka
-    from tickplant.cli.servers import running_database, running_redis
+    from tickplant.local.addresses import running_database, running_redis
     from tickplant.service import run_service
     from tickplant.settings import read_settings
 

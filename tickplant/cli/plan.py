@@ -8,18 +8,18 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tickplant.cli.data import DEMO, data_folder
 from tickplant.cli.kafka import require_kafka
-from tickplant.cli.reach import unreachable
 from tickplant.cli.sources import expected_source
 from tickplant.cli.terminal import Terminal
-from tickplant.embedded.folder import free_port, is_free
+from tickplant.cli.venue_reach import unreachable
 from tickplant.errors import FatalError
+from tickplant.local.data_folder import DEMO, data_folder
+from tickplant.local.folder import free_port, is_free
+from tickplant.local.supervisor import Role
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
 from tickplant.settings import SCHEMES, Settings, variable
-from tickplant.supervisor import Role
 
 _SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
 _DEFAULTS: Final = Settings()

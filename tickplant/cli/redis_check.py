@@ -6,11 +6,11 @@ from typing import Any, Final, Literal
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from tickplant.cli.data import folder_in_use
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.clock import least_skew_s
-from tickplant.embedded import RedisServer
 from tickplant.errors import FatalError
+from tickplant.local import RedisServer
+from tickplant.local.data_folder import folder_in_use
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.settings import Settings
 from tickplant.streams import GAPS, PARTITIONS, PRICES, owner_key, trades_stream

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tickplant.cli import sandbox_trouble as trouble
+from tickplant.cli import sandbox_faults as trouble
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:

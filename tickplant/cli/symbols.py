@@ -50,7 +50,7 @@ def run(args: Namespace) -> int:
     Raises:
         FatalError: there is no such venue or list, or the venue can't be reached.
     """
-    from tickplant.near import NearNames
+    from tickplant.near_matches import NearNames
 
     listed = interrupts.run(_read(read_settings(), args.venue))
     found = sorted(symbol for symbol in listed if _matches(symbol.name, args.pattern))

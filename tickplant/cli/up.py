@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tickplant.cli.replay import Replay
     from tickplant.cli.tape import Selection
     from tickplant.cli.terminal import Terminal
+    from tickplant.local.supervisor import Supervisor
     from tickplant.settings import Settings
-    from tickplant.supervisor import Supervisor
 
 HELP: Final = "run everything: servers, ingest, workers and API, in one terminal"
 
@@ -139,7 +139,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
     """Start everything in order; leaving the contexts stops it in the reverse order."""
     from tickplant.cli.plan import make_plan
     from tickplant.cli.ready import report_ready
-    from tickplant.supervisor import Supervisor
+    from tickplant.local.supervisor import Supervisor
 
     plan = await make_plan(args, settings, terminal)
     supervisor = Supervisor(terminal.say)
@@ -220,9 +220,9 @@ async def _servers(
     plan: "Plan", supervisor: "Supervisor", terminal: "Terminal"
 ) -> AsyncIterator[tuple[str, str]]:
     """Start the servers that the settings don't name, migrate the database, and yield both addresses."""
-    from tickplant.cli.servers import migrate_database
+    from tickplant.cli.migrate import migrate_database
     from tickplant.cli.sources import require_source_in_database, require_source_in_redis
-    from tickplant.embedded import PostgresServer, RedisServer
+    from tickplant.local import PostgresServer, RedisServer
 
     settings = plan.settings
     async with AsyncExitStack() as stack:

@@ -12,7 +12,7 @@ from ingest.venue_http import open_http
 from ingest.venues import make_venue
 from ingest.venues.base import ListingVenue, Venue
 from tickplant.cli.finding import Finding, judge_clock
-from tickplant.cli.reach import unreachable
+from tickplant.cli.venue_reach import unreachable
 from tickplant.cli.venues import venue_addresses
 from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError, SettingsError

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 from tickplant.averages import AverageSpecs
 from tickplant.cli.audit import print_comparison, show_time
-from tickplant.cli.reading import parse_time
+from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from tickplant.cli.past import Plant
+    from maintenance.plant import Plant
     from tickplant.klines import Comparison
 
 HELP: Final = "compare candles with the venue's own, and mend what differs"
@@ -75,7 +75,7 @@ def run(args: Namespace) -> int:
 
 
 async def _verify(settings: Settings, args: Namespace) -> int:
-    from tickplant.cli.past import open_plant
+    from maintenance.plant import open_plant
 
     async with open_plant(settings, args.symbol, application="tickplant verify") as plant:
         specs = settings.average_specs if "averages" in settings.roles else None
@@ -105,7 +105,7 @@ async def _bounds(plant: "Plant", start: datetime | None, end: datetime | None) 
     Raises:
         FatalError: there is none.
     """
-    from tickplant.cli.past import time_us
+    from maintenance.plant import time_us
 
     ledger = await plant.read_ledger()
     if ledger is None:
@@ -139,7 +139,7 @@ async def _mendable(plant: "Plant", stretches: list[tuple[int, int]]) -> list[tu
 
     Elsewhere, trades that come again could not be told from those that a neighbouring candle still holds.
     """
-    from tickplant.cli.past import time_us
+    from maintenance.plant import time_us
 
     horizon = await plant.read_horizon()
     if horizon is None:
@@ -172,8 +172,8 @@ async def _mend(plant: "Plant", start_us: int, end_us: int, specs: AverageSpecs 
         FatalError: the venue doesn't give them all; nothing has changed.
     """
     from db.repair import forget
-    from ingest.fill import publish_stretch
-    from ingest.ranges import subtract
+    from ingest.history.fill import publish_stretch
+    from ingest.history.ranges import subtract
 
     ids = await plant.find_ids(start_us, end_us)
     if ids is None:

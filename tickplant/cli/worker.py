@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from tickplant.cli.roles import role_settings
-    from tickplant.cli.servers import running_database, running_redis
+    from tickplant.local.addresses import running_database, running_redis
     from tickplant.service import run_service
     from tickplant.settings import read_settings
     from workers import service

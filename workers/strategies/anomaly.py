@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Final
 from msgspec import Meta
 
 from tickplant.derived import Statistics
-from workers.roles import Closed
+from workers.roles.events import Closed
 from workers.strategies.base import NEITHER, Opinion, Strategy, clearness
 
 LEAST_POINTS: Final = 10

@@ -1,7 +1,7 @@
 """What a strategy is: a small class that reads one symbol's events in order and holds an opinion.
 
 A strategy says what it holds at each event, as often as it likes. What becomes of that (a signal where the
-opinion turns to buy or sell, unless one was given a moment ago) is `workers/signals.py`'s to decide.
+opinion turns to buy or sell, unless one was given a moment ago) is `workers/roles/signals.py`'s to decide.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from typing import ClassVar, Final, NamedTuple, get_args
 from msgspec import Struct
 
 from tickplant.market import Side, Trade
-from workers.roles import Closed, Run
+from workers.roles.events import Closed, Run
 
 MOST_VALUES: Final = 64
 """How many an opinion may name; they are stored and told with each signal."""

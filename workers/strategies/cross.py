@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from workers.roles import Closed
+from workers.roles.events import Closed
 from workers.strategies.base import Opinion, Strategy
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from msgspec import Meta, field
 
 from tickplant.market import EXACT, Trade
-from workers.roles import Run
+from workers.roles.events import Run
 from workers.strategies.base import NEITHER, Held, Opinion, Strategy, clearness
 
 

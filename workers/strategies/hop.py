@@ -11,7 +11,7 @@ from msgspec import Meta, field
 
 from tickplant.intervals import SECOND_US
 from tickplant.market import EXACT, Trade
-from workers.roles import Run
+from workers.roles.events import Run
 from workers.strategies.base import NEITHER, Held, Opinion, Strategy, clearness
 
 _ONE = Decimal(1)

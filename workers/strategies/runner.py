@@ -15,7 +15,7 @@ from db.signals import NO_STATE, StrategyState
 from tickplant.derived import Signal
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
-from workers.roles import Closed, Last, Run
+from workers.roles.events import Closed, Last, Run
 from workers.strategies.base import Held, Opinion, Strategy
 from workers.strategies.user_code import Caller, UserCodeError
 

@@ -1,0 +1,1 @@
+"""HTTP itself: bodies, times, pages, problems, compression, limits; nothing of markets."""

@@ -1,0 +1,59 @@
+"""Refuses requests for hosts that this API does not serve: an ASGI application around another."""
+
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.http.problems import Problem, send_problem
+from tickplant import metrics
+from tickplant.hosts import Hosts
+
+REFUSED: Final = "host_refused"
+
+
+def host_checked(app: ASGIApp, hosts: Hosts) -> Any:
+    """Return an application that answers only requests for the given hosts.
+
+    A request without a Host header passes: it is HTTP/1.0, of a health check for example; no browser sends
+    it. Headers that proxies add, such as X-Forwarded-Host, count for nothing: a page can set them.
+    """
+
+    async def check(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            scope = _without_authority(scope, hosts)
+            for name, value in scope["headers"]:
+                if name == b"host":
+                    _check(value.decode("latin-1"), hosts)
+        except Problem as problem:
+            if scope["type"] == ScopeType.WEBSOCKET:
+                metrics.API_TURNED_AWAY.labels(problem.code).inc()
+            await send_problem(scope, send, problem)
+            return
+        await app(scope, receive, send)
+
+    return check
+
+
+def _without_authority(scope: Scope, hosts: Hosts) -> Scope:
+    """Return the scope of a request whose target is a whole URL, as proxies write it, with its path alone."""
+    if scope["path"].startswith("/"):
+        return scope
+    target = urlsplit(scope["raw_path"].decode("latin-1"))
+    if target.scheme.lower() not in ("http", "https", "ws", "wss"):
+        return scope
+    _check(target.netloc, hosts)
+    path = "/" + scope["path"].split("/", 3)[3] if target.path else "/"
+    raw_path = (target.path or "/").encode("latin-1")
+    return {**scope, "path": path, "raw_path": raw_path}  # type: ignore[return-value]
+
+
+def _check(authority: str, hosts: Hosts) -> None:
+    if not hosts.admit(authority):
+        raise Problem(
+            421,
+            REFUSED,
+            f"this API does not answer to the host {authority[:80]!r}: use localhost or an IP address, or add"
+            " the host to TICKPLANT_API_HOSTS",
+        )

@@ -1,0 +1,57 @@
+"""What msgspec says of a value that is wrong, in words for whoever sent it. Pure."""
+
+import re
+from typing import Final
+
+from tickplant.literals import NONE_OF_THEM
+
+_KINDS: Final = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "null": "null",
+    "object": "an object",
+    "array": "a list",
+}
+_BOUNDS: Final = {">=": "at least", ">": "above", "<=": "at most", "<": "below"}
+
+_WRONG_KIND: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_OUT_OF_BOUNDS: Final = re.compile(r"Expected `\w+` (>=|>|<=|<) (\S+)")
+_WRONG_LENGTH: Final = re.compile(r"Expected `\w+` of length (>=|<=) (\d+)")
+_NO_MULTIPLE: Final = re.compile(r"Expected `\w+` that's a multiple of (\d+)")
+_MISSING: Final = re.compile(r"Object missing required field `([^`]+)`")
+_PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
+
+
+def place_of(message: str) -> str:
+    """Return the field, or the place in it, that a message is about; empty for the whole."""
+    missing = _MISSING.search(message)
+    if missing:
+        return missing[1]
+    match = _PLACE.search(message)
+    return match[1] if match else ""
+
+
+def sentence_of(message: str) -> str:
+    """Return a message without its place, in plain words; one that is not known as it stands."""
+    text = _PLACE.sub("", message)
+    if match := _WRONG_KIND.fullmatch(text):
+        return f"must be {_kind(match[1])}, not {_kind(match[2])}"
+    if match := _OUT_OF_BOUNDS.fullmatch(text):
+        return f"must be {_BOUNDS[match[1]]} {match[2].removesuffix('.0')}"
+    if match := _WRONG_LENGTH.fullmatch(text):
+        return f"must be {_BOUNDS[match[1]]} {match[2]} characters long"
+    if match := _NO_MULTIPLE.fullmatch(text):
+        return f"must be a multiple of {match[1]}"
+    if "matching regex" in text:
+        return "holds characters that are not allowed here, or is not of the form that /docs describes"
+    if _MISSING.fullmatch(text):
+        return "is required"
+    if text.startswith(NONE_OF_THEM):
+        return f"is none of those that there are: {text.removeprefix(NONE_OF_THEM).strip()}"
+    return text
+
+
+def _kind(names: str) -> str:
+    return " or ".join(_KINDS.get(name.strip(), name.strip()) for name in names.split("|"))

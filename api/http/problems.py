@@ -1,0 +1,168 @@
+"""Errors as RFC 9457 problem documents: what each error means to a caller, in one place."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope, Send
+
+from api.http.messages import sentence_of
+from db.pool import OUTAGE as DATABASE_OUTAGE
+from tickplant.literals import NONE_OF_THEM, words_of
+from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
+"""Errors that mean that one of the servers is away."""
+RETRY_AFTER_S: Final = 2
+"""How long a caller is asked to wait for a server to come back."""
+
+_ADVICE: Final = {
+    404: "there is nothing at this path: /docs describes what there is",
+    405: "not with this method: the header Allow names those that there are, and /docs describes them",
+    413: "the body is longer than any that is needed: shorten it",
+}
+"""What to do about what the framework says in two words."""
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
+    """What went wrong, as a caller is told."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """Describe it.
+
+        Args:
+            status: HTTP status.
+            code: a stable name for the kind of problem, in lower case with underscores.
+            detail: what is wrong this time, and what to do about it.
+            headers: for the answer.
+            members: further members of the document.
+        """
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem document."""
+        return {
+            "type": f"urn:tickplant:problem:{self.code}",
+            "title": self.code.replace("_", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.members,
+        }
+
+
+def bad_parameter(parameter: str, detail: str, **members: Any) -> Problem:
+    """Describe a parameter that is wrong."""
+    return Problem(400, "bad_parameter", f"{parameter}: {detail}", parameter=parameter, **members)
+
+
+def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
+    """Describe a value that msgspec refused.
+
+    Args:
+        name: the parameter, or the field of the body.
+        message: what msgspec said.
+        kinds: the types of all of them, by name.
+    """
+    words = words_of(kinds[name]) if name in kinds and message.startswith(NONE_OF_THEM) else ()
+    hint = f"; it is one of {', '.join(words)}" if words else ""
+    return bad_parameter(name.rstrip("_"), sentence_of(message) + hint)
+
+
+def conflict(parameter: str, detail: str, **members: Any) -> Problem:
+    """Describe a parameter that is well-formed, but not possible with the others, or as things are."""
+    return Problem(409, "conflict", f"{parameter}: {detail}", parameter=parameter, **members)
+
+
+def unavailable(what: str) -> Problem:
+    """Describe a server that is away."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(503, "unavailable", f"{what} is away; try again in a moment", headers=headers)
+
+
+def busy(detail: str) -> Problem:
+    """Describe that there is no room for now."""
+    return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+def problem_of(error: Exception, handler: BaseRouteHandler | None = None) -> Problem:
+    """Return the problem that an error is to a caller, perhaps of a route.
+
+    Redis and the database share some errors of the operating system; those are laid to the database, since
+    the Redis client wraps its own.
+    """
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, ValidationException):
+        return _invalid(error, handler)
+    if isinstance(error, HTTPException):
+        return _http(error)
+    if isinstance(error, REDIS_OUTAGE) and not isinstance(error, OSError):
+        return unavailable("Redis")
+    if isinstance(error, DATABASE_OUTAGE):
+        return unavailable("the database")
+    return Problem(500, "internal_error", "something went wrong here; it has been logged")
+
+
+def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Turn an error into an answer; those that nobody expected are logged with their traceback."""
+    problem = problem_of(error, request.scope.get("route_handler"))
+    if problem.code == "internal_error":
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return Response(
+        msgspec.json.encode(problem.document()),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers=problem.headers,
+    )
+
+
+async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answer a request, or the handshake of a websocket, with a problem outside of any route."""
+    kind = "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
+    body = msgspec.json.encode(problem.document())
+    headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **problem.headers}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+    start: Any = {"type": f"{kind}.start", "status": problem.status, "headers": encoded}
+    end: Any = {"type": f"{kind}.body", "body": body}
+    await send(start)
+    await send(end)
+
+
+def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Problem:
+    """Describe parameters that the framework refused."""
+    faults = error.extra if isinstance(error.extra, list) else []
+    for fault in faults:
+        if isinstance(fault, dict) and fault.get("key"):
+            signature = handler.parsed_fn_signature.parameters if handler else {}
+            kinds = {name: parameter.annotation for name, parameter in signature.items()}
+            return wrong_value(str(fault["key"]), str(fault.get("message", "is wrong")), kinds)
+    return Problem(400, "bad_request", error.detail)
+
+
+def _http(error: HTTPException) -> Problem:
+    status = error.status_code
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    return Problem(status, code, _ADVICE.get(status, error.detail), headers=error.headers)

@@ -1,0 +1,1 @@
+"""What callers ask for, read from the database and Redis."""

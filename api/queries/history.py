@@ -1,0 +1,110 @@
+"""What the database has stored, read as of one moment, with how far that moment goes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from api.live.cursor import BEGIN, Order
+from db.bot.lists import read_accounts
+from db.candles import read_candles
+from db.gaps import UNHEALED, read_gaps
+from db.pool import Connection, Pool, snapshot
+from db.published import read_told_firings, read_told_signals
+from db.symbols import read_committed
+from db.trades import TradeBound, read_last_trade, read_trades
+from tickplant.derived import Firing, Signal
+from tickplant.market import Candle, Gap, SymbolId, Trade
+from tickplant.paper_bot import Account
+from tickplant.streams import entry_order, partition_of
+
+ROLE: Final = "candles"
+"""The role whose commits store trades and candles."""
+
+TIMEOUT_S: Final = 5.0
+"""How long a read may take before the database counts as away."""
+
+LAST_US: Final = 253_402_300_799_000_000
+"""A moment after everything: the end of the year 9999."""
+FIRST_US: Final = -62_135_510_400_000_000
+"""A moment before everything: the second day of the year 1."""
+
+
+class Moment(NamedTuple):
+    """The database as it was at one moment."""
+
+    connection: Connection
+    committed: Order
+    """The input entry up to which the symbol's partition was stored."""
+
+
+class History:
+    """Reads of what is stored."""
+
+    def __init__(self, pool: Pool, partitions: int) -> None:
+        """Take connections, which stay the caller's, and the number of partitions."""
+        self._pool = pool
+        self._partitions = partitions
+
+    def partition_of(self, symbol: SymbolId) -> int:
+        """Return the partition of a symbol."""
+        return partition_of(*symbol, self._partitions)
+
+    @asynccontextmanager
+    async def at_once(self) -> AsyncIterator[Connection]:
+        """Read several things as they are at one moment.
+
+        Raises:
+            TimeoutError: the database took too long; see `db.pool.OUTAGE` for others.
+        """
+        async with snapshot(self._pool, timeout_s=TIMEOUT_S) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def moment(self, symbol: SymbolId) -> AsyncIterator[Moment]:
+        """Read several things of a symbol as they are at one moment; raises as `at_once`."""
+        async with self.at_once() as connection:
+            committed = await read_committed(connection, ROLE, self.partition_of(symbol))
+            yield Moment(connection, entry_order(committed) if committed else BEGIN)
+
+    async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
+        """Return a symbol's newest trades, oldest first, and up to which input entry they go."""
+        async with self.moment(symbol) as (connection, committed):
+            after, before = TradeBound(FIRST_US), TradeBound(LAST_US)
+            trades = await read_trades(
+                connection, symbol, after=after, before=before, limit=limit, newest=True
+            )
+        return trades, committed
+
+    async def newest_candles(self, symbol: SymbolId, interval: str, limit: int) -> tuple[list[Candle], Order]:
+        """Return a symbol's newest candles, oldest first, and up to which input entry they go."""
+        async with self.moment(symbol) as (connection, committed):
+            candles = await read_candles(
+                connection, symbol, interval, start_us=FIRST_US, end_us=LAST_US, limit=limit, newest=True
+            )
+        return candles, committed
+
+    async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
+        """Return a symbol's gaps that are not healed, and up to which input entry they go."""
+        async with self.moment(symbol) as (connection, committed):
+            gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED, limit=None)
+        return gaps, committed
+
+    async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
+        """Return a symbol's newest signals up to a committed entry, oldest first."""
+        async with self.at_once() as connection:
+            return await read_told_signals(connection, symbol, told=told, limit=limit)
+
+    async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
+        """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
+        async with self.at_once() as connection:
+            return await read_told_firings(connection, symbol, told=told, limit=limit)
+
+    async def account(self, symbol: SymbolId) -> Account | None:
+        """Return the paper bot's account of a symbol; None where it has none yet."""
+        async with self.at_once() as connection:
+            return next(iter(await read_accounts(connection, symbol)), None)
+
+    async def last_trade(self, symbol: SymbolId) -> Trade | None:
+        """Return a symbol's newest trade; None where there is none."""
+        async with self.at_once() as connection:
+            return await read_last_trade(connection, symbol)

@@ -1,0 +1,177 @@
+"""Pages of candles: stored ones, those of a second, and with intervals without trades filled in."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from api.queries.history import FIRST_US, LAST_US
+from api.views.trades import LENGTHS, CandleView, candle_view, empty_view, plain
+from db.candles import SECOND, SECOND_TRADES, read_candles, read_seconds
+from db.pool import Connection
+from db.symbols import Reach, read_reach
+from tickplant.intervals import floor
+from tickplant.market import Candle, SymbolId
+
+Fill = Literal["none", "previous"]
+
+
+class Window(NamedTuple):
+    """Open times of candles."""
+
+    start_us: int
+    """Inclusive."""
+    end_us: int
+    """Exclusive."""
+
+
+EVER: Final = Window(FIRST_US, LAST_US)
+
+
+class Page(NamedTuple):
+    """Some candles, oldest first."""
+
+    candles: list[CandleView]
+    rest: Window | None
+    """The open times not shown yet; None where there are none."""
+
+
+class CandlePages:
+    """The candles of one symbol and interval, as of one moment."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        symbol: SymbolId,
+        interval: str,
+        *,
+        most_trades: int = SECOND_TRADES,
+    ) -> None:
+        """Choose what to read.
+
+        Args:
+            connection: in a transaction that sees one moment.
+            symbol: whose candles.
+            interval: a stored one, or a second.
+            most_trades: the most trades to read for a page of candles of a second.
+        """
+        self._connection = connection
+        self._symbol = symbol
+        self._interval = interval
+        self._length_us = LENGTHS[interval]
+        self._most_trades = most_trades
+
+    async def read(self, window: Window, limit: int, *, newest: bool, fill: Fill) -> Page:
+        """Return the first candles of a window, or the last.
+
+        Args:
+            window: which candles.
+            limit: the most.
+            newest: whether to return the last.
+            fill: `none` for those that have trades; `previous` for one of every interval from the first with
+                trades to the venue's present time, which carry on the close before them.
+        """
+        if fill == "previous":
+            return await self._read_filled(window, limit, newest=newest)
+        candles, more = await self._candles(window, limit, newest=newest)
+        views = [candle_view(candle) for candle in candles]
+        if not more:
+            return Page(views, None)
+        if newest:
+            return Page(views, Window(window.start_us, candles[0].open_time_us))
+        return Page(views, Window(candles[-1].open_time_us + self._length_us, window.end_us))
+
+    async def _read_filled(self, window: Window, limit: int, *, newest: bool) -> Page:
+        reach = await read_reach(self._connection, self._symbol)
+        first = await self._one(EVER, newest=False)
+        if reach is None or first is None:
+            return Page([], None)
+        length, present_us = self._length_us, floor(reach.watermark_us, self._length_us)
+        low = max(self._ceil(window.start_us), first.open_time_us)
+        high = min(self._ceil(window.end_us), present_us + length)
+        if low >= high:
+            return Page([], None)
+        span = limit * length
+        shown = Window(max(low, high - span), high) if newest else Window(low, min(high, low + span))
+        candles, cut = await self._candles(shown, limit, newest=newest)
+        if cut and newest:
+            shown = shown._replace(start_us=candles[0].open_time_us)
+        elif cut:
+            shown = shown._replace(end_us=candles[-1].open_time_us + length)
+        filled = list(self._fill(shown, await self._with_neighbours(shown, candles), reach))
+        rest = Window(low, shown.start_us) if newest else Window(shown.end_us, high)
+        return Page(filled, rest if rest.start_us < rest.end_us else None)
+
+    def _fill(self, shown: Window, candles: list[Candle], reach: Reach) -> Iterator[CandleView]:
+        """Yield a candle for every interval shown; the candles reach beyond on both sides where they can."""
+        length = self._length_us
+        for index, candle in enumerate(candles):
+            if shown.start_us <= candle.open_time_us < shown.end_us:
+                yield candle_view(candle)
+            following = candles[index + 1] if index + 1 < len(candles) else None
+            next_us = following.open_time_us if following else shown.end_us
+            proven = _nothing_between(candle, following, reach.missing)
+            begin_us = max(candle.open_time_us + length, shown.start_us)
+            for open_time_us in range(begin_us, min(next_us, shown.end_us), length):
+                closed = open_time_us + length <= reach.watermark_us
+                yield empty_view(
+                    open_time_us, length, plain(candle.close), closed=closed, complete=closed and proven
+                )
+
+    async def _with_neighbours(self, shown: Window, candles: list[Candle]) -> list[Candle]:
+        before = await self._one(Window(FIRST_US, shown.start_us), newest=True)
+        after = await self._one(Window(shown.end_us, LAST_US), newest=False)
+        return [*([before] if before else []), *candles, *([after] if after else [])]
+
+    async def _one(self, window: Window, *, newest: bool) -> Candle | None:
+        """Return the first candle of a window, or the last."""
+        if self._interval == SECOND:
+            candles, _ = await self._seconds(window, 1, newest=newest, most_trades=1)
+        else:
+            candles, _ = await self._candles(window, 1, newest=newest)
+        return candles[0] if candles else None
+
+    async def _candles(self, window: Window, limit: int, *, newest: bool) -> tuple[list[Candle], bool]:
+        """Return candles, oldest first, and whether the window may hold more."""
+        if self._interval == SECOND:
+            return await self._seconds(window, limit, newest=newest, most_trades=self._most_trades)
+        candles = await read_candles(
+            self._connection,
+            self._symbol,
+            self._interval,
+            start_us=window.start_us,
+            end_us=window.end_us,
+            limit=limit + 1,
+            newest=newest,
+        )
+        more = len(candles) > limit
+        return (candles[-limit:] if newest else candles[:limit]), more
+
+    async def _seconds(
+        self, window: Window, limit: int, *, newest: bool, most_trades: int
+    ) -> tuple[list[Candle], bool]:
+        return await read_seconds(
+            self._connection,
+            self._symbol,
+            start_us=window.start_us,
+            end_us=window.end_us,
+            limit=limit,
+            newest=newest,
+            most_trades=most_trades,
+        )
+
+    def _ceil(self, time_us: int) -> int:
+        floored = floor(time_us, self._length_us)
+        return floored if floored == time_us else floored + self._length_us
+
+
+def _nothing_between(
+    candle: Candle, following: Candle | None, missing: list[tuple[int, int]] | None
+) -> bool | None:
+    """Say whether ids prove that nothing was traded between two candles; None where they prove nothing."""
+    if missing is None:
+        return None
+    if following is None:
+        return False  # the next trade will tell
+    low, high = sorted((candle.last_trade_id, following.first_trade_id))
+    index = bisect_right(missing, high, key=lambda part: part[0])
+    return not index or missing[index - 1][1] < low

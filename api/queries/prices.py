@@ -1,0 +1,57 @@
+"""The last price of each symbol, alone and with what follows from it: Redis has it, or the database."""
+
+from typing import Any, Final
+
+import msgspec
+
+from api.live.cursor import BEGIN, Order
+from api.queries.history import History
+from tickplant import wire
+from tickplant.derived import Unified
+from tickplant.market import SymbolId, Trade
+from tickplant.redis_client import RedisClient
+from tickplant.streams import PRICES, UNIFIED, entry_order, live_stream
+
+# The price and the live update that brought it are written together, and read together here.
+_READ: Final = """
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+return {redis.call('HGET', KEYS[1], ARGV[1]), last[1] and last[1][1]}
+"""
+
+_unified_decoder: Final = msgspec.json.Decoder(Unified)
+
+
+class Prices:
+    """Reads of last prices."""
+
+    def __init__(self, redis: RedisClient, history: History) -> None:
+        """Take a client, which stays the caller's, and the history to fall back on."""
+        self._history = history
+        client: Any = redis
+        self._read = client.register_script(_READ)
+
+    async def read(self, symbol: SymbolId) -> tuple[Trade | None, Order]:
+        """Return a symbol's last trade, and the live update after which that was so.
+
+        Raises:
+            RedisError: one of `tickplant.redis_client.OUTAGE`; or of `db.pool.OUTAGE` where Redis has none.
+        """
+        found, update = await self._read_last(PRICES, symbol)
+        if found:
+            return wire.decode_trade(found), update
+        return await self._history.last_trade(symbol), update
+
+    async def read_unified(self, symbol: SymbolId) -> tuple[Unified | None, Order]:
+        """Return a symbol's last price with its latest averages and signals, and the live update after it.
+
+        Raises:
+            RedisError: one of `tickplant.redis_client.OUTAGE`.
+        """
+        found, update = await self._read_last(UNIFIED, symbol)
+        return _unified_decoder.decode(found) if found else None, update
+
+    async def _read_last(self, key: str, symbol: SymbolId) -> tuple[bytes | None, Order]:
+        live = live_stream(self._history.partition_of(symbol))
+        answer = await self._read(keys=[key, live], args=[str(symbol)])
+        found, last = (*answer, None, None)[:2]
+        return found, entry_order(last.decode()) if last else BEGIN

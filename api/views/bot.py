@@ -1,0 +1,225 @@
+"""What callers see of the paper bot, over REST and websockets alike. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from api.views.trades import DecimalText, SymbolName, Time, plain
+from tickplant.market import EXACT, Side, SymbolId
+from tickplant.paper_bot import Account, Equity, Fill, Order
+from tickplant.times import format_time
+
+
+class AccountView(Struct, frozen=True):
+    """The paper bot's account of one symbol. Paper only: nothing is ever sent to a venue."""
+
+    symbol: SymbolName
+    version: Annotated[int, Meta(description="Rises with every change.")]
+    time: Time | None
+    """Of the last change, by the venue's clock; null where nothing has happened yet."""
+    enabled: Annotated[bool, Meta(description="The bot's switch, as it has arrived at this account.")]
+    halted: Annotated[
+        bool,
+        Meta(description="The largest loss a day was reached: no orders until the next UTC day."),
+    ]
+    initial_cash: Annotated[DecimalText, Meta(description="What it began with, in quote currency.")]
+    cash: Annotated[DecimalText, Meta(description="In quote currency.")]
+    position: Annotated[DecimalText, Meta(description="In base currency.")]
+    cost: Annotated[DecimalText, Meta(description="What the position cost, fees included.")]
+    price: Annotated[DecimalText | None, Meta(description="The last one that it was valued at.")]
+    equity: Annotated[DecimalText, Meta(description="Cash, and the position at that price.")]
+    profit: Annotated[DecimalText, Meta(description="Of all sells, fees included.")]
+    fees: Annotated[DecimalText, Meta(description="Of all fills.")]
+    orders: Annotated[int, Meta(description="How many there were, filled or refused.")]
+    day_equity: Annotated[DecimalText, Meta(description="The equity when the UTC day began.")]
+
+
+class FillView(Struct, frozen=True):
+    """How an order was filled: at once and whole."""
+
+    trade_id: Annotated[int, Meta(description="The trade after the signal's, at whose price it was filled.")]
+    event_time: Time
+    """Of that trade."""
+    price: Annotated[DecimalText, Meta(description="Of that trade, made worse by the slippage.")]
+    size: Annotated[DecimalText, Meta(description="In base currency.")]
+    quote: Annotated[DecimalText, Meta(description="Price times size, in quote currency, without the fee.")]
+    fee: Annotated[DecimalText, Meta(description="In quote currency.")]
+    profit: Annotated[
+        DecimalText, Meta(description="Of a sell: what it brought less what the position had cost; else 0.")
+    ]
+
+
+class OrderView(Struct, frozen=True):
+    """A market order on paper. Symbol and number identify it."""
+
+    symbol: SymbolName
+    number: Annotated[int, Meta(description="Counts the account's orders from 1.")]
+    strategy: Annotated[str, Meta(examples=["cross"])]
+    signal_number: Annotated[int, Meta(description="Which of the strategy's signals it follows.")]
+    side: Side
+    trade_id: Annotated[int, Meta(description="The newest trade when it was placed; the next one fills it.")]
+    event_time: Time
+    """When it was placed, by the venue's clock."""
+    state: Literal["open", "filled", "refused"]
+    reason: Annotated[str | None, Meta(description="Why it was refused.")]
+    fill: FillView | None
+
+
+class EquityView(Struct, frozen=True):
+    """What an account was worth when a candle closed."""
+
+    time: Time
+    cash: Annotated[DecimalText, Meta(description="In quote currency.")]
+    position: Annotated[DecimalText, Meta(description="In base currency.")]
+    price: Annotated[DecimalText, Meta(description="Of the newest trade.")]
+    equity: Annotated[DecimalText, Meta(description="Cash, and the position at that price.")]
+
+
+class TotalView(Struct, frozen=True):
+    """The sums of the accounts in one quote currency."""
+
+    quote: Annotated[str, Meta(description="The quote currency.", examples=["USDT"])]
+    accounts: Annotated[int, Meta(description="How many there are.")]
+    initial_cash: DecimalText
+    cash: DecimalText
+    equity: DecimalText
+    profit: DecimalText
+    fees: DecimalText
+
+
+def account_view(account: Account) -> AccountView:
+    """Return a paper account as callers see it."""
+    return AccountView(
+        str(SymbolId(account.venue, account.symbol)),
+        account.version,
+        format_time(account.time_us) if account.time_us else None,
+        account.enabled,
+        account.halted,
+        plain(account.initial_cash),
+        plain(account.cash),
+        plain(account.position),
+        plain(account.cost),
+        None if account.price is None else plain(account.price),
+        plain(account.equity),
+        plain(account.profit),
+        plain(account.fees),
+        account.orders,
+        plain(account.day_equity),
+    )
+
+
+def order_view(order: Order, fill: Fill | None) -> OrderView:
+    """Return an order, and how it was filled, as callers see it."""
+    return OrderView(
+        str(SymbolId(order.venue, order.symbol)),
+        order.number,
+        order.strategy,
+        order.signal_number,
+        order.side,
+        order.trade_id,
+        format_time(order.time_us),
+        order.state,
+        order.reason or None,
+        _fill_view(fill) if fill else None,
+    )
+
+
+def _fill_view(fill: Fill) -> FillView:
+    return FillView(
+        fill.trade_id,
+        format_time(fill.time_us),
+        plain(fill.price),
+        plain(fill.size),
+        plain(fill.quote),
+        plain(fill.fee),
+        plain(fill.profit),
+    )
+
+
+def equity_view(equity: Equity) -> EquityView:
+    """Return what an account was worth as callers see it."""
+    return EquityView(
+        format_time(equity.time_us),
+        plain(equity.cash),
+        plain(equity.position),
+        plain(equity.price),
+        plain(equity.equity),
+    )
+
+
+def total_views(accounts: Iterable[Account]) -> list[TotalView]:
+    """Add up the accounts of each quote currency; those are left out whose symbol does not tell it."""
+    groups: defaultdict[str, list[Account]] = defaultdict(list)
+    for account in accounts:
+        quote = quote_of(account.symbol)
+        if quote is not None:
+            groups[quote].append(account)
+    return [
+        TotalView(
+            quote,
+            len(group),
+            *(
+                plain(_sum(getattr(account, name) for account in group))
+                for name in ("initial_cash", "cash", "equity", "profit", "fees")
+            ),
+        )
+        for quote, group in sorted(groups.items())
+    ]
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def quote_of(symbol: str) -> str | None:
+    """Return the quote currency in a symbol such as BTCUSDT, BTC-USD or BTC/USD; None where none shows."""
+    for separator in "-/_":
+        base, found, quote = symbol.rpartition(separator)
+        if found:
+            return quote if base and quote else None
+    ends = [quote for quote in _QUOTES if symbol.endswith(quote) and symbol != quote]
+    return max(ends, key=len, default=None)
+
+
+_QUOTES: Final = (
+    *(
+        "USDT",
+        "USDC",
+        "FDUSD",
+        "TUSD",
+        "BUSD",
+        "USDP",
+        "USD",
+        "DAI",
+        "BTC",
+        "ETH",
+        "BNB",
+        "XRP",
+        "TRX",
+        "DOGE",
+    ),
+    *(
+        "EUR",
+        "GBP",
+        "TRY",
+        "BRL",
+        "JPY",
+        "AUD",
+        "ZAR",
+        "MXN",
+        "PLN",
+        "RON",
+        "UAH",
+        "ARS",
+        "CZK",
+        "COP",
+        "EURI",
+    ),
+)
+"""Those that a venue such as Binance writes right behind the base currency."""

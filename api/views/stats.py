@@ -1,0 +1,178 @@
+"""What callers see of what is computed of trades and candles: 24 hours, means, statistics. Pure."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from operator import attrgetter
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from api.views.trades import DecimalText, SymbolName, Time, plain
+from db.stats import Change, Means
+from tickplant.derived import Statistics
+from tickplant.intervals import MINUTE_US, SECOND_US
+from tickplant.market import SymbolId
+from tickplant.times import format_time
+
+Sort = Literal["symbol", "last", "change", "percent", "volume", "quote_volume", "trade_count"]
+Order = Literal["asc", "desc"]
+
+
+class ChangeView(Struct, frozen=True):
+    """A symbol's last 24 hours by the minute. Where nothing was traded in them, prices are null."""
+
+    symbol: SymbolName
+    start: Annotated[
+        Time,
+        Meta(
+            description="Begin of the window: of the minute 23 hours and 59 minutes before that of `until`."
+        ),
+    ]
+    until: Annotated[
+        Time,
+        Meta(
+            description="The venue's time, up to which trades have been seen. It stands still, and the window"
+            " with it, where nothing is heard of the symbol."
+        ),
+    ]
+    covers_from: Annotated[
+        Time,
+        Meta(
+            description="From when on there are trades to go by: `start`, or the symbol's first trade, if"
+            " that is later. Trades that are missing since then are listed by `/gaps`."
+        ),
+    ]
+    covers_s: Annotated[int, Meta(description="Seconds from then to `until`.")]
+    partial: Annotated[
+        bool,
+        Meta(
+            description="Whether that is less than the window: `change`, `percent` and all else are of a"
+            " shorter time than 24 hours, then."
+        ),
+    ]
+    open: Annotated[DecimalText | None, Meta(description="Price of the first trade.")]
+    last: Annotated[DecimalText | None, Meta(description="Price of the last trade.")]
+    high: DecimalText | None
+    low: DecimalText | None
+    change: Annotated[DecimalText | None, Meta(description="`last` less `open`.")]
+    percent: Annotated[
+        DecimalText | None,
+        Meta(description="`change` in percent of `open`, rounded to 6 digits.", examples=["-1.250000"]),
+    ]
+    volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
+    quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]
+    trade_count: int
+
+
+class MeansView(Struct, frozen=True):
+    """Means of the prices of the last trades."""
+
+    symbol: SymbolName
+    period: str
+    after: Annotated[Time, Meta(description="Begin of the window, exclusive.")]
+    until: Annotated[
+        Time,
+        Meta(
+            description="End of the window, inclusive: the venue's time, up to which trades have been seen."
+        ),
+    ]
+    trade_count: int
+    first_event_time: Annotated[Time | None, Meta(description="Of the oldest trade in it; null for none.")]
+    last_event_time: Annotated[Time | None, Meta(description="Of the newest trade in it; null for none.")]
+    mean: Annotated[
+        DecimalText | None,
+        Meta(description="Sum of the prices over their number, rounded to 18 digits; null for none."),
+    ]
+    weighted_mean: Annotated[
+        DecimalText | None,
+        Meta(description="Weighted by volume: `quote_volume` over `volume`, rounded to 18 digits."),
+    ]
+    volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
+    quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]
+
+
+class StatisticsView(Struct, frozen=True, rename={"return_": "return"}):
+    """How the return of a closed minute lies among those before it."""
+
+    open_time: Annotated[Time, Meta(description="Of the minute, inclusive.")]
+    close_time: Annotated[Time, Meta(description="Exclusive.")]
+    points: Annotated[int, Meta(description="How many returns the rest is of; this one is not among them.")]
+    return_: Annotated[
+        float, Meta(description="Close over the close of the minute with trades before it, less one.")
+    ]
+    mean: Annotated[float | None, Meta(description="Of the returns before; null where there is none.")]
+    stddev: Annotated[
+        float | None, Meta(description="Their sample standard deviation; null for fewer than two.")
+    ]
+    zscore: Annotated[
+        float | None, Meta(description="Distance of this return from the mean, in standard deviations.")
+    ]
+    q1: Annotated[float | None, Meta(description="Their first quartile.")]
+    q3: Annotated[
+        float | None, Meta(description="Their third quartile; less `q1`, it is the interquartile range.")
+    ]
+
+
+def change_view(change: Change) -> ChangeView:
+    """Return the last 24 hours as callers see them."""
+    return ChangeView(
+        str(change.symbol),
+        format_time(change.start_us),
+        format_time(change.until_us),
+        format_time(change.covered_us),
+        max(0, change.until_us - change.covered_us) // SECOND_US,
+        change.covered_us > change.start_us,
+        _text(change.open),
+        _text(change.last),
+        _text(change.high),
+        _text(change.low),
+        _text(change.change),
+        _text(change.percent),
+        plain(change.volume),
+        plain(change.quote_volume),
+        change.trade_count,
+    )
+
+
+def ranked(changes: Sequence[Change], sort: Sort, order: Order) -> list[Change]:
+    """Order symbols by something; those that have none of it come last, whatever the order."""
+    of = attrgetter(sort)
+    known = [change for change in changes if of(change) is not None]
+    known.sort(key=of, reverse=order == "desc")
+    return known + [change for change in changes if of(change) is None]
+
+
+def means_view(symbol: SymbolId, period: str, means: Means) -> MeansView:
+    """Return means as callers see them."""
+    return MeansView(
+        str(symbol),
+        period,
+        format_time(means.after_us),
+        format_time(means.until_us),
+        means.trade_count,
+        None if means.first_event_time_us is None else format_time(means.first_event_time_us),
+        None if means.last_event_time_us is None else format_time(means.last_event_time_us),
+        _text(means.mean),
+        _text(means.weighted_mean),
+        plain(means.volume),
+        plain(means.quote_volume),
+    )
+
+
+def statistics_view(statistics: Statistics) -> StatisticsView:
+    """Return statistics as callers see them."""
+    return StatisticsView(
+        format_time(statistics.open_time_us),
+        format_time(statistics.open_time_us + MINUTE_US),
+        statistics.points,
+        statistics.return_,
+        statistics.mean,
+        statistics.stddev,
+        statistics.zscore,
+        statistics.q1,
+        statistics.q3,
+    )
+
+
+def _text(number: Decimal | None) -> str | None:
+    return None if number is None else plain(number)

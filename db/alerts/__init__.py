@@ -1,0 +1,1 @@
+"""Alerts: their definitions, and the state that workers keep of them."""

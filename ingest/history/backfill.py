@@ -1,0 +1,266 @@
+"""Missing trades fetched from a venue's history and sent down the streams as if they had just come."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ingest.history.attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, Look, span
+from ingest.history.client import RefusedError, UnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, Bounds, Lack, Why
+from ingest.history.ranges import join
+from ingest.history.reader import Part, Reader
+from ingest.history.symbol_gaps import SymbolGaps
+from ingest.publisher import Publisher
+from ingest.venues.base import Gap, Venue
+from tickplant import market, metrics
+from tickplant.clock import now_us
+from tickplant.errors import FatalError
+from tickplant.logs import add_fields
+from tickplant.market import SymbolId, Trade
+from tickplant.redis_client import OUTAGE
+from tickplant.wire import Connection, Verdict, VerdictKind
+
+_log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.5
+_AHEAD: Final = 10_000
+"""How many ids after the last one known are asked for where the newest isn't known."""
+_SUSPECT_LOOKS: Final = 2
+_DOWN_AFTER_S: Final = 10.0
+"""For how long history may fail until that is reported; and how often it is reported again."""
+
+Clock = Callable[[], float]
+"""Seconds that only rise."""
+
+
+class Backfill:
+    """Heals one venue's gaps: those in the ledger, and those that a connection suspects."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        venue: Venue,
+        symbols: Sequence[str],
+        history: VenueHistory,
+        publisher: Publisher,
+        clock_s: Clock | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            name: for whoever watches connections; history is listed there while it fails.
+            venue: the adapter.
+            symbols: as the venue writes them.
+            history: where to ask.
+            publisher: where trades and verdicts go.
+            clock_s: by which looks are due; the event loop's unless given.
+            poll_s: how often it is seen to what is due.
+        """
+        self.name = name
+        self._venue = venue
+        self._symbols = tuple(symbols)
+        self._publisher = publisher
+        self._poll_s = poll_s
+        self._clock_s = clock_s or asyncio.get_running_loop().time
+        self._states = {symbol: SymbolGaps(Reader(venue, symbol, history)) for symbol in symbols}
+        self._fetched = metrics.INGEST_BACKFILLED.labels(venue.name)
+        self._failures = metrics.INGEST_TASK_FAILURES.labels(venue.name, "history")
+        self._busy: dict[str, asyncio.Task[None]] = {}
+        self._started_s = self._clock_s()
+        self._failing: tuple[float, str] | None = None
+        self._reported_s: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether history is being asked."""
+        return bool(self._busy)
+
+    def suspect(self, gap: Gap) -> None:
+        """Ask for trades that may be missing; where they are not, nothing comes of it.
+
+        Args:
+            gap: its first id is the one after the last that is known; its last may be a guess.
+        """
+        state = self._states.get(gap.symbol)
+        if state is not None and (state.suspected is None or state.suspected.gap != gap):
+            due_s = self._clock_s()
+            state.suspected = Look(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
+
+    def after(self, symbol: str, trade_id: int, time_us: int) -> Gap:
+        """Return the gap of unknown length after a trade."""
+        return Gap(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Heal gaps until `stop` is set."""
+        add_fields(venue=self._venue.name)
+        try:
+            while not stop.is_set():
+                for symbol, task in list(self._busy.items()):
+                    if task.done():
+                        del self._busy[symbol]
+                        self._note_end(symbol, task)
+                await self._note_gaps()
+                now_s = self._clock_s()
+                for symbol, state in self._states.items():
+                    due = [] if symbol in self._busy else state.due(now_s)
+                    if due:
+                        self._busy[symbol] = asyncio.create_task(self._heal(symbol, state, due))
+                await self._tell_state()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), self._poll_s)
+        finally:
+            for task in self._busy.values():
+                task.cancel()
+            await asyncio.gather(*self._busy.values(), return_exceptions=True)
+            self._busy.clear()
+        with contextlib.suppress(*OUTAGE):
+            await self._publisher.forget(self.name)
+
+    async def report_down(self, reason: str) -> None:
+        """Tell everybody downstream that history fails."""
+        since_us = now_us()
+        if self._failing is not None:
+            since_us -= int((self._clock_s() - self._failing[0]) * 1e6)
+        self._reported_s = self._clock_s()
+        await self._publisher.report(
+            Connection(self.name, self._venue.name, self._symbols, "down", since_us, reason, told_us=now_us())
+        )
+
+    async def _tell_state(self) -> None:
+        """Report that history fails, while it does; take that back when it no longer does."""
+        now_s = self._clock_s()
+        if self._failing is None:
+            if self._reported_s is not None:
+                await self._publisher.forget(self.name)
+                self._reported_s = None
+        elif now_s - max(self._failing[0], self._reported_s or 0) >= _DOWN_AFTER_S:
+            await self.report_down(self._failing[1])
+
+    def _note_end(self, symbol: str, task: asyncio.Task[None]) -> None:
+        """Take the end of one symbol's look; an unexpected error is that symbol's alone.
+
+        Raises:
+            FatalError: the process can't go on.
+        """
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        if isinstance(error, FatalError):
+            raise error
+        self._failures.inc()
+        self._fail(f"{symbol}: {type(error).__name__}: {error}"[:500])
+        _log.error("%s:%s: the look at history has failed", self._venue.name, symbol, exc_info=error)
+        self._states[symbol].pause(self._clock_s())
+
+    def _fail(self, reason: str) -> None:
+        self._failing = (self._failing[0] if self._failing else self._clock_s()), reason
+
+    async def _note_gaps(self) -> None:
+        """Take the gaps that are in Redis now."""
+        known = await self._publisher.read_gaps([SymbolId(self._venue.name, it) for it in self._symbols])
+        by_symbol: dict[str, list[market.Gap]] = {symbol: [] for symbol in self._symbols}
+        for gap in known:
+            by_symbol.setdefault(gap.symbol, []).append(gap)
+        for symbol, gaps in by_symbol.items():
+            if symbol not in self._busy and symbol in self._states:
+                self._states[symbol].note(gaps, self._clock_s(), self._started_s)
+
+    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[Look]) -> None:
+        """Look once at what is due: publish what history has, and say what it proves of the rest."""
+        add_fields(symbol=symbol)
+        for look in looks:
+            if state.is_open(look.gap):
+                await self._judge(symbol, look.gap.first_id, look.gap.last_id, "backfilling", None)
+        last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
+        state.reader.learn(*last)
+        wanted = sorted(span(looks))
+        found: list[Lack] = []
+        rest = join(wanted, within=PAGE_IDS)
+        began_us = now_us()
+        try:
+            while rest:
+                low, high = rest[0]
+                async for part in state.reader.read(low, high, _bounds(looks, last, high)):
+                    await self._take([t for t in part.trades if _holds(wanted, t.trade_id)])
+                    found += part.lacking
+                    rest[0] = low, high = part.last_id + 1, high
+                    if low <= high and _is_live(part, looks, began_us):
+                        found.append(Lack(low, high, Why.LATE, "it had not happened when it was asked for"))
+                        break
+                rest.pop(0)
+        except UnavailableError as error:
+            if state.failing is None:
+                _log.warning("%s:%s: no history, trying again: %s", self._venue.name, symbol, error)
+            state.failing = str(error)
+            self._fail(f"{symbol}: {error}"[:500])
+            state.pause(self._clock_s())
+            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            for look in looks:
+                look.interrupt(found, self._clock_s())
+            return
+        except RefusedError as error:
+            _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
+            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            for look in looks:
+                look.interrupt(found, self._clock_s() + REFUSED_DELAY_S)
+                for lack in [] if look.suspected else look.lacking:
+                    await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", str(error))
+            state.forget_suspected(looks)
+            return
+        self._failing = state.failing = None
+        state.resume()
+        for look in looks:
+            await self._settle(symbol, state, look, found)
+
+    async def _settle(self, symbol: str, state: SymbolGaps, look: Look, found: list[Lack]) -> None:
+        """Say what a look has proven."""
+        now_s = self._clock_s()
+        believed = look.settle(found, now_s)
+        if look.suspected:
+            state.drop_over(look)
+            return
+        for lack in believed:
+            if lack.why is Why.OMITTED:
+                await self._judge(symbol, lack.first_id, lack.last_id, "void", None)
+                gap = Gap(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
+                state.confirm(gap, now_s + CONFIRM_DELAY_S)
+            else:
+                await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", lack.reason)
+
+    async def _take(self, trades: Sequence[Trade]) -> None:
+        if trades:
+            await self._publisher.publish(trades)
+            self._fetched.inc(len(trades))
+
+    async def _judge(
+        self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None
+    ) -> None:
+        await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
+
+
+def _bounds(looks: Sequence[Look], last: Sequence[Trade], last_id: int) -> Bounds:
+    """Return between which times the trades up to an id must lie."""
+    after_us = min(look.gap.after_time_us for look in looks)
+    newest = last[0] if last else None
+    if newest is not None and newest.trade_id > last_id:
+        return Bounds(after_us, newest.event_time_us)
+    return Bounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
+
+
+def _is_live(part: Part, looks: Sequence[Look], began_us: int) -> bool:
+    """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
+
+    These come over the connection. The end of what is only suspected is a guess: without this, a symbol that
+    trades more often than history is asked would be followed up to there, at the expense of known gaps.
+    """
+    if not part.trades or part.trades[-1].event_time_us < began_us:
+        return False
+    return all(look.suspected for look in looks if look.gap.last_id > part.last_id)
+
+
+def _holds(wanted: Sequence[tuple[int, int]], trade_id: int) -> bool:
+    return any(low <= trade_id <= high for low, high in wanted)

@@ -1,0 +1,211 @@
+"""A venue's REST history: pages of past trades, within its budget, with its refusals told apart."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import httpx
+
+from ingest.history.page import Bounds, Page, judge_page
+from ingest.history.retry_after import wait_s
+from ingest.publisher import Publisher
+from ingest.rate import Rate
+from ingest.venue_http import open_http
+from ingest.venues.base import BadRow, BusyError, Gap, KlineVenue, UnreadableError, Venue
+from tickplant import metrics
+from tickplant.clock import NowUs, now_us
+from tickplant.errors import PoisonError, TickplantError
+from tickplant.klines import Kline
+from tickplant.proxies import Proxies
+
+AnswerT = TypeVar("AnswerT")
+
+Keep = Callable[[str, bytes, str], Awaitable[None]]
+"""Keeps a dead letter: where it came from, what it was, and why."""
+
+_BUSY_S: Final = 5.0
+BANNING: Final = (418, 429)
+_REQUEST_TIMEOUT_S: Final = 15.0
+"""For each step of an answer."""
+_PASSING: Final = (408, 425)
+"""Refusals of this one request, not of what was asked for."""
+_ANSWER_S: Final = 30.0
+"""How long an answer may take as a whole."""
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_KEPT_A_PAGE: Final = 10
+"""Refused rows of one page that become dead letters; all are counted."""
+_REMEMBERED: Final = 10_000
+"""Refused rows that are known to be kept already, as pages are asked for again."""
+
+
+class UnavailableError(TickplantError):
+    """There is no answer now; later there may be one."""
+
+
+class RefusedError(TickplantError):
+    """The venue answers that it won't give these trades."""
+
+
+class VenueHistory:
+    """One venue's history."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        *,
+        base_url: str,
+        client: httpx.AsyncClient,
+        rate: Rate,
+        keep: Keep,
+        clock_us: NowUs = now_us,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            venue: the adapter.
+            base_url: of its REST interface.
+            client: stays the caller's.
+            rate: the venue's limit of requests.
+            keep: keeps rows that were refused.
+            clock_us: the present.
+        """
+        self._venue = venue
+        self._base_url = base_url
+        self._client = client
+        self._rate = rate
+        self._keep = keep
+        self._clock_us = clock_us
+        self._kept: OrderedDict[bytes, None] = OrderedDict()
+
+    async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
+        """Return what the first page of a gap's trades says of them; rows that are refused are kept aside.
+
+        Args:
+            gap: what to ask for.
+            bounds: between which times the gap's trades must lie; not after the present, in any case.
+
+        Raises:
+            UnavailableError: no answer, or none now.
+            RefusedError: the venue won't; the message is its reason.
+            UnreadableError: the answer can't be decoded.
+        """
+        body = await self._get(self._venue.history_path(gap), gap.symbol)
+        received_us = self._clock_us()
+        rows = await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, received_us))
+        page = judge_page(rows, gap, bounds)
+        if page.refused:
+            await self._keep_refused(gap.symbol, page.refused)
+        return page
+
+    async def read_klines(self, symbol: str, start_us: int, end_us: int) -> tuple[Kline, ...]:
+        """Return the venue's own candles of one minute, of as many minutes as it gives at once, at most.
+
+        Args:
+            symbol: as the venue writes it.
+            start_us: the first to open, inclusive.
+            end_us: exclusive.
+
+        Raises:
+            UnavailableError: no answer, or none now.
+            RefusedError: the venue won't; the message is its reason.
+        """
+        venue = self._venue
+        if not isinstance(venue, KlineVenue):
+            raise RefusedError(f"there are no candles of {venue.name} to compare with")
+        body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
+        try:
+            klines = await self._parsed(lambda: venue.parse_klines(body))
+        except UnreadableError as error:
+            raise UnavailableError(str(error)) from error
+        return tuple(kline for kline in klines if start_us <= kline.open_time_us < end_us)
+
+    async def _parsed(self, parse: Callable[[], AnswerT]) -> AnswerT:
+        try:
+            return parse()
+        except BusyError as error:
+            await self._rate.ban(_BUSY_S)
+            raise UnavailableError(str(error)) from error
+        except UnreadableError:
+            raise
+        except PoisonError as error:
+            raise RefusedError(str(error)) from error
+
+    async def _get(self, path: str, symbol: str) -> bytes:
+        await self._rate.take(f":{symbol}" if self._venue.limits.requests_per_symbol else "")
+        url, headers = self._base_url + path, dict(self._venue.history_headers)
+        try:
+            async with (
+                asyncio.timeout(_ANSWER_S),
+                self._client.stream("GET", url, headers=headers) as answer,
+            ):
+                await self._check_status(answer)
+                return await _read_body(answer)
+        except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
+            raise UnavailableError(f"{type(error).__name__}: {error}") from error
+
+    async def _check_status(self, answer: httpx.Response) -> None:
+        status = answer.status_code
+        if status == 200:
+            return
+        retry_after = answer.headers.get_list("Retry-After")
+        if status in BANNING or (status >= 500 and retry_after):
+            seconds = wait_s(retry_after, self._clock_us())
+            metrics.INGEST_BANS.labels(self._venue.name).inc()
+            await self._rate.ban(seconds)
+            raise UnavailableError(f"status {status}: the venue is left alone for {seconds:.0f} s")
+        if status >= 500 or status in _PASSING:
+            raise UnavailableError(f"status {status}")
+        text = (await _read_body(answer))[:200].decode(errors="replace")
+        raise RefusedError(f"status {status}: {text}")
+
+    async def _keep_refused(self, symbol: str, refused: list[BadRow]) -> None:
+        kept = 0
+        for row in refused:
+            key = row.payload[:1_000]
+            if key in self._kept:
+                continue
+            self._kept[key] = None
+            if len(self._kept) > _REMEMBERED:
+                self._kept.popitem(last=False)
+            reason = "implausible" if row.reason.startswith("implausible") else "broken"
+            metrics.INGEST_REFUSED_ROWS.labels(self._venue.name, reason).inc()
+            if kept < _KEPT_A_PAGE:
+                kept += 1
+                await self._keep(f"{self._venue.name}:{symbol} history", row.payload, row.reason)
+
+
+def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies) -> httpx.AsyncClient:
+    """Return a client for venues' history, whose answers are refused where their trades would be mixed.
+
+    Args:
+        publisher: knows what is stored.
+        base_urls: of the venues.
+        proxies: lead there.
+
+    Raises:
+        SettingsError: the proxy for one of the addresses can't be used.
+    """
+
+    async def check(answer: httpx.Response) -> None:
+        if answer.status_code == httpx.codes.OK:
+            await publisher.claim_source(answer.headers)
+
+    client = open_http(base_urls, proxies, timeout_s=_REQUEST_TIMEOUT_S)
+    client.event_hooks = {"response": [check]}
+    return client
+
+
+async def _read_body(answer: httpx.Response) -> bytes:
+    """Read an answer's body.
+
+    Raises:
+        UnavailableError: it is larger than any page.
+    """
+    parts, size = [], 0
+    async for part in answer.aiter_bytes():
+        size += len(part)
+        if size > _MOST_BYTES:
+            raise UnavailableError(f"an answer of more than {_MOST_BYTES // 2**20} MiB")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,199 @@
+"""What a page of history says of the ids that were asked for: their trades, and what is lacking. Pure.
+
+A page is cut to what was asked for, so that no other trade gets into the stream. A row that can't be believed
+is refused: its time is far off the trades that are known before and after it, or its id is further from its
+neighbours than a venue leaves out.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from enum import Enum
+from itertools import accumulate, pairwise
+from typing import Final, NamedTuple
+
+from ingest.history.ranges import Range, clip
+from ingest.venues.base import BadRow, Gap, Partial
+from tickplant.market import Trade
+from tickplant.trade_rules import LATEST_US
+
+PAGE_IDS: Final = 998
+"""Ids in one request: with the trade before and the one after, the 1,000 trades of every venue's page."""
+FARTHEST_IDS: Final = 1_000
+"""Ids that a venue may leave out between two trades of a page; what lies further off belongs elsewhere."""
+SLACK_US: Final = 60_000_000
+"""By which the times of trades may run against their ids."""
+
+
+class Why(Enum):
+    """Why an id's trade is lacking."""
+
+    OMITTED = "the venue's history leaves it out between two others"
+    REFUSED = "the venue's history has it in a form that can't be believed"
+    EARLY = "the venue's history begins after it"
+    LATE = "the venue's history has not come to it"
+
+
+class Lack(NamedTuple):
+    """Ids whose trades a venue's history doesn't give."""
+
+    first_id: int
+    last_id: int
+    why: Why
+    reason: str
+
+    def within(self, whole: Range) -> "Lack | None":
+        """Return the part within a range; None if there is none."""
+        part = clip((self.first_id, self.last_id), whole)
+        return None if part is None else self._replace(first_id=part[0], last_id=part[1])
+
+
+class Bounds(NamedTuple):
+    """Between which times the trades asked for must lie, as told by trades that are known."""
+
+    after_us: int = 0
+    before_us: int = LATEST_US
+
+    def hold(self, time_us: int) -> bool:
+        """Say whether a time lies between them, or near; any does where they contradict each other."""
+        if self.after_us > self.before_us:
+            return True
+        return self.after_us - SLACK_US <= time_us <= self.before_us + SLACK_US
+
+
+class Page(NamedTuple):
+    """What a page says of the ids that were asked for."""
+
+    trades: tuple[Trade, ...]
+    """Theirs, ascending."""
+    lacking: list[Lack]
+    """Those of them that the page proves to be lacking, ascending."""
+    around: tuple[Trade, ...]
+    """All trades of the page that are believed, whether they were asked for or not, ascending."""
+    first: Trade | None
+    """The first of those that are near to what was asked for; None if none is."""
+    last: Trade | None
+    """The last of those."""
+    refused: list[BadRow]
+    """Rows that were not believed."""
+
+
+def judge_page(rows: Partial, gap: Gap, bounds: Bounds) -> Page:
+    """Judge the rows that came when a gap was asked for."""
+    asked = gap.first_id, gap.last_id
+    doubted = {
+        trade.trade_id: f"a time far off the trades known around it: {trade.event_time_us} us since the epoch"
+        for trade in rows.trades
+        if gap.first_id <= trade.trade_id <= gap.last_id and not bounds.hold(trade.event_time_us)
+    }
+    ordered = [trade for trade in rows.trades if trade.trade_id not in doubted]
+    for trade in _out_of_order(ordered):
+        doubted[trade.trade_id] = f"a time far off its neighbours': {trade.event_time_us} us since the epoch"
+    run, far = _nearest_run([trade for trade in ordered if trade.trade_id not in doubted], gap)
+    for trade in far:
+        doubted[trade.trade_id] = f"far from the ids asked for, {gap.first_id} to {gap.last_id}"
+    refused = [*rows.bad_rows]
+    refused += [
+        BadRow(repr(trade).encode(), f"implausible: {doubted[trade.trade_id]}", trade.trade_id)
+        for trade in rows.trades
+        if trade.trade_id in doubted
+    ]
+    return Page(
+        tuple([trade for trade in run if gap.first_id <= trade.trade_id <= gap.last_id]),
+        _lacking(run, asked, refused),
+        tuple([trade for trade in rows.trades if trade.trade_id not in doubted]),
+        run[0] if run else None,
+        run[-1] if run else None,
+        refused,
+    )
+
+
+def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
+    """Return the trades whose times contradict those of most others, since times rise with ids."""
+    times = [trade.event_time_us for trade in trades]
+    latest = accumulate(times, max)
+    if all(before - time_us <= SLACK_US for before, time_us in zip(latest, times, strict=True)):
+        return []
+    rising = _longest_rising(times)
+    out = []
+    for place, trade in enumerate(trades):
+        after = bisect_left(rising, place)
+        before_us = times[rising[after - 1]] if after else 0
+        after_us = times[rising[after]] if after < len(rising) else LATEST_US
+        if not Bounds(before_us, after_us).hold(trade.event_time_us):
+            out.append(trade)
+    return out
+
+
+def _longest_rising(times: Sequence[int]) -> list[int]:
+    """Return the places of a longest subsequence that never falls."""
+    ends: list[int] = []  # of each length, the place where the subsequence with the least end has it
+    before: list[int] = []
+    for place, time_us in enumerate(times):
+        length = bisect_right(ends, time_us, key=times.__getitem__)
+        before.append(ends[length - 1] if length else -1)
+        ends[length : length + 1] = [place]
+    places = []
+    place = ends[-1] if ends else -1
+    while place >= 0:
+        places.append(place)
+        place = before[place]
+    return places[::-1]
+
+
+def _nearest_run(trades: Sequence[Trade], gap: Gap) -> tuple[Sequence[Trade], Sequence[Trade]]:
+    """Return the trades around the first id asked for, without far jumps; and those far above the last."""
+    ids = [trade.trade_id for trade in trades]
+    place = bisect_left(ids, gap.first_id - 1)
+    below = place and gap.first_id - ids[place - 1]
+    if place == len(ids) or (place and below < ids[place] - gap.first_id):
+        place -= 1  # the one below is nearer
+    start = end = max(0, place)
+    while start > 0 and ids[start] - ids[start - 1] <= FARTHEST_IDS + 1:
+        start -= 1
+    while end < len(ids) and (end == start or ids[end] - ids[end - 1] <= FARTHEST_IDS + 1):
+        end += 1
+    far = [trade for trade in trades[end:] if trade.trade_id > gap.last_id + FARTHEST_IDS]
+    if start < len(ids) and ids[start] > gap.last_id + FARTHEST_IDS:
+        return [], [*trades[start:end], *far]
+    return trades[start:end], far
+
+
+def _lacking(run: Sequence[Trade], asked: Range, refused: Sequence[BadRow]) -> list[Lack]:
+    """Return which ids a page proves to be lacking."""
+    by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
+    nameless = next((row.reason for row in refused if row.trade_id is None), None)
+    omitted: list[tuple[Range, Why, str]] = []
+    if run and run[0].trade_id > asked[0]:
+        reason = f"the venue's history begins with {run[0].trade_id}"
+        omitted.append(((asked[0], run[0].trade_id - 1), Why.EARLY, reason))
+    why, reason = Why.OMITTED, "the venue's history leaves it out"
+    if nameless is not None:  # it may be any of those that seem to be left out
+        why, reason = Why.REFUSED, nameless
+    for before, after in pairwise(run):
+        if after.trade_id > before.trade_id + 1:
+            omitted.append(((before.trade_id + 1, after.trade_id - 1), why, reason))
+    lacking: list[Lack] = []
+    for part, why, reason in omitted:
+        clipped = clip(part, asked)
+        if clipped is not None:
+            lacking += _split_refused(Lack(*clipped, why, reason), by_id)
+    reached = run[-1].trade_id if run else -1
+    lacking += [
+        Lack(trade_id, trade_id, Why.REFUSED, by_id[trade_id])
+        for trade_id in sorted(by_id)
+        if max(asked[0], reached + 1) <= trade_id <= asked[1]
+    ]
+    return lacking
+
+
+def _split_refused(lack: Lack, by_id: dict[int, str]) -> list[Lack]:
+    """Tell the ids apart whose rows were refused."""
+    parts: list[Lack] = []
+    low = lack.first_id
+    for trade_id in sorted(by_id):
+        if low <= trade_id <= lack.last_id:
+            if low < trade_id:
+                parts.append(lack._replace(first_id=low, last_id=trade_id - 1))
+            parts.append(Lack(trade_id, trade_id, Why.REFUSED, by_id[trade_id]))
+            low = trade_id + 1
+    return [*parts, lack._replace(first_id=low)] if low <= lack.last_id else parts

@@ -1,0 +1,264 @@
+"""One symbol's past at its venue: which id a moment begins with, and the trades of any range of ids."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from ingest.history.client import RefusedError, UnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, Bounds, Lack, Why
+from ingest.history.ranges import Range, join
+from ingest.history.reader import Reader
+from ingest.venues.base import Gap, UnreadableError, Venue
+from tickplant.backoff import Backoff
+from tickplant.errors import FatalError
+from tickplant.klines import Kline
+from tickplant.market import Trade
+
+_log = logging.getLogger(__name__)
+
+AnswerT = TypeVar("AnswerT")
+
+_BEYOND_ID: Final = 10**12
+"""An id that no symbol has come to."""
+_FIRST_STEP: Final = PAGE_IDS
+_STEP_FACTOR: Final = 8
+_FIRST_LOOK_BACK_US: Final = 60_000_000
+LOOK_AGAIN_S: Final = 3.0
+"""After so long a venue is asked once more for what it has not given: a replica may lag."""
+
+
+class Stretch(NamedTuple):
+    """What the venue has of a range of ids."""
+
+    trades: list[Trade]
+    """Ascending."""
+    void: list[Range]
+    """Ids that it left out between two others, and left out again on a second look; ascending."""
+    lacking: Sequence[Lack] = ()
+    """Ids that it doesn't give for another reason."""
+
+
+class Past:
+    """One symbol's history, asked until it answers."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        symbol: str,
+        history: VenueHistory,
+        known: Sequence[Trade] = (),
+        *,
+        look_again_s: float = LOOK_AGAIN_S,
+    ) -> None:
+        """Take what is needed.
+
+        Args:
+            venue: the adapter.
+            symbol: as the venue writes it.
+            history: where to ask.
+            known: trades of the symbol from which to begin looking, and between which others must lie.
+            look_again_s: the time between two looks at what the venue doesn't give.
+        """
+        self._venue = venue
+        self._symbol = symbol
+        self._history = history
+        self._known = sorted(known, key=lambda trade: trade.trade_id)
+        self._look_again_s = look_again_s
+        self._reader = Reader(venue, symbol, history)
+        self._reader.learn(*known)
+
+    async def find(self, time_us: int) -> int:
+        """Return the id of the first trade at or after a time; where there is none, the newest one's and one.
+
+        Raises:
+            FatalError: the venue has no trades of the symbol, or won't give them.
+        """
+        if self._venue.history_by_time:
+            return await self._find_by_time(time_us)
+        return await self._find_by_id(time_us)
+
+    async def read(self, first_id: int, last_id: int) -> Stretch:
+        """Return the trades of a range of ids, both inclusive, as far as the venue has them.
+
+        Raises:
+            FatalError: the venue won't give them.
+        """
+        trades, lacking = await self._look(first_id, last_id)
+        if lacking:
+            await asyncio.sleep(self._look_again_s)
+            still: list[Lack] = []
+            for low, high in join([(lack.first_id, lack.last_id) for lack in lacking], within=PAGE_IDS):
+                more, less = await self._look(low, high)
+                trades += more
+                still += less
+            lacking = still
+        by_id = {trade.trade_id: trade for trade in trades}
+        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is Why.OMITTED]
+        rest = [lack for lack in lacking if lack.why is not Why.OMITTED]
+        return Stretch([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
+
+    async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
+        """Return the venue's own candles of one minute; see `VenueHistory.read_klines`.
+
+        Raises:
+            FatalError: the venue won't give them.
+        """
+        return await self._ask(lambda: self._history.read_klines(self._symbol, start_us, end_us))
+
+    async def _look(self, first_id: int, last_id: int) -> tuple[list[Trade], list[Lack]]:
+        """Return what the venue gives of a range, and what it doesn't."""
+        trades: list[Trade] = []
+        lacking: list[Lack] = []
+        low = first_id
+        bounds = self._bounds(first_id, last_id)
+
+        async def read_on() -> None:
+            nonlocal low
+            async for part in self._reader.read(low, last_id, bounds):
+                trades.extend(part.trades)
+                lacking.extend(part.lacking)
+                low = part.last_id + 1
+
+        await self._ask(read_on)
+        return trades, lacking
+
+    def _bounds(self, first_id: int, last_id: int) -> Bounds:
+        before = [trade.event_time_us for trade in self._known if trade.trade_id < first_id]
+        after = [trade.event_time_us for trade in self._known if trade.trade_id > last_id]
+        whole = Bounds()
+        return Bounds(before[-1] if before else whole.after_us, after[0] if after else whole.before_us)
+
+    async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
+        """Return the trades of a page from an id or a time on, of whatever ids."""
+        gap = Gap(self._symbol, first_id, _BEYOND_ID, since_us)
+        return (await self._ask(lambda: self._reader.read_page(gap, Bounds()))).around
+
+    async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+        """Ask for something, and wait as long as the venue is away.
+
+        Raises:
+            FatalError: the venue won't give it.
+        """
+        backoff = Backoff(first_s=0.5, cap_s=30.0)
+        failing = False
+        while True:
+            try:
+                return await ask()
+            except (UnavailableError, UnreadableError) as error:
+                if not failing:
+                    _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
+                failing = True
+                await asyncio.sleep(backoff.next_s())
+            except RefusedError as error:
+                raise FatalError(f"{self._venue.name}:{self._symbol}: no history: {error}") from error
+
+    async def _page_since(self, time_us: int) -> Sequence[Trade]:
+        return await self._page(0, time_us)
+
+    async def _find_by_time(self, time_us: int) -> int:
+        page = await self._page_since(time_us)
+        after = [trade.trade_id for trade in page if trade.event_time_us >= time_us]
+        if after:
+            return after[0]
+        back_us = _FIRST_LOOK_BACK_US
+        while not page and back_us < time_us:
+            page = await self._page_since(time_us - back_us)
+            back_us *= _STEP_FACTOR
+        if not page:
+            raise self._nothing()
+        while True:
+            newest = page[-1]
+            page = await self._page_since(newest.event_time_us)
+            if not page or page[-1].trade_id <= newest.trade_id:
+                return newest.trade_id + 1
+
+    async def _find_by_id(self, time_us: int) -> int:
+        """Narrow down the ids between one before the time and one that is not, page by page."""
+        search = _Search(time_us)
+        latest = await self._latest()
+        for trade_id, at_us in self._reader.marks:
+            search.learn(trade_id, at_us)
+        while (probe := search.probe()) is not None:
+            page = await self._page(probe, 0)
+            for trade in page:
+                search.learn(trade.trade_id, trade.event_time_us)
+            first = next((trade for trade in page if trade.trade_id >= probe), None)
+            if latest and not page:  # this venue's pages end at an id: all trades come after that
+                search.learn_least(probe + PAGE_IDS)
+            elif first is None or first.event_time_us >= time_us:
+                search.learn_bound(probe)
+        if search.found is None:
+            raise self._nothing()
+        return search.found
+
+    async def _latest(self) -> Sequence[Trade]:
+        """Return the newest trades, where an id beyond them all is answered with these."""
+        try:
+            return await self._page(_BEYOND_ID, 0)
+        except FatalError:
+            return ()
+
+    def _nothing(self) -> FatalError:
+        return FatalError(f"{self._venue.name}:{self._symbol}: the venue has no trades")
+
+
+class _Search:
+    """A search for the first id at or after a time, among ids whose times rise."""
+
+    def __init__(self, time_us: int) -> None:
+        self._time_us = time_us
+        self._before: tuple[int, int] | None = None
+        """Id and time of the last trade known to be before the time."""
+        self._after: tuple[int, int] | None = None
+        """Id and time of the first trade known not to be."""
+        self._least = 0
+        """Every trade below this id is before the time."""
+        self._bound: int | None = None
+        """No trade from this id on is before it."""
+        self._step = _FIRST_STEP
+        self._interpolate = True
+
+    @property
+    def found(self) -> int | None:
+        """The id looked for, once there is nothing to probe; None where there are no trades at all."""
+        if self._after is not None:
+            return self._after[0]
+        return self._before[0] + 1 if self._before is not None else None
+
+    def learn(self, trade_id: int, time_us: int) -> None:
+        """Take when a trade happened."""
+        if time_us < self._time_us:
+            if self._before is None or trade_id > self._before[0]:
+                self._before = trade_id, time_us
+                self._least = max(self._least, trade_id + 1)
+        elif self._after is None or trade_id < self._after[0]:
+            self._after = trade_id, time_us
+            self.learn_bound(trade_id)
+
+    def learn_least(self, trade_id: int) -> None:
+        """Take that there are no trades below an id."""
+        self._least = max(self._least, trade_id)
+
+    def learn_bound(self, trade_id: int) -> None:
+        """Take that no trade from an id on is before the time; there may be none at all."""
+        self._bound = trade_id if self._bound is None else min(self._bound, trade_id)
+
+    def probe(self) -> int | None:
+        """Return the id to begin the next page with; None where the search is at its end."""
+        if self._least == 0 and self._bound != 0:
+            return 0  # the page that begins with the venue's oldest trade
+        if self._bound is None:
+            step, self._step = self._step, self._step * _STEP_FACTOR
+            return self._least + step
+        if self._least >= self._bound:
+            return None
+        if self._bound - self._least <= PAGE_IDS:
+            return self._least
+        guess = (self._least + self._bound) // 2
+        if self._interpolate and self._before is not None and self._after is not None:
+            (low_id, low_us), (high_id, high_us) = self._before, self._after
+            share = (self._time_us - low_us) * (high_id - low_id) // (high_us - low_us)
+            guess = low_id + share - PAGE_IDS // 2
+        self._interpolate = not self._interpolate
+        return min(max(guess, self._least), self._bound - 1)

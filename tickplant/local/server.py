@@ -1,0 +1,164 @@
+"""What both embedded servers share: start, stop, kill, restart on the same port with the same data."""
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from signal import Signals
+from typing import ClassVar, Final
+
+from tickplant.errors import FatalError
+from tickplant.local.child import Account, Child
+from tickplant.local.folder import Folder, explained
+
+_START_S: Final = 300.0
+"""Recovery after a crash may read gigabytes; a server that fails ends at once and isn't waited for."""
+_LOG_BYTES: Final = 8 << 20
+
+
+class Server(ABC):
+    """A server process on a data folder."""
+
+    name: ClassVar[str]
+    polite: ClassVar[Signals]
+    """The signal that ends it gracefully, at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.folder = Folder(path)
+        self._child: Child | None = None
+        self._port: int | None = None
+        self._stopping = False
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Its address, with its password; known once it has been started."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """Which program and version it is, and what it can do."""
+
+    @abstractmethod
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+        """Create what is missing in the folder; return the command and the user to run it as.
+
+        Args:
+            lock: the folder's lock, for processes that write to the folder to keep open.
+        """
+
+    @abstractmethod
+    async def _is_ready(self) -> bool:
+        """Say whether it answers."""
+
+    @abstractmethod
+    def _hint(self, log: str) -> str:
+        """Return what to do about the end of a log of a failed start; empty if unknown."""
+
+    @property
+    def port(self) -> int:
+        """The port on loopback.
+
+        Raises:
+            FatalError: it was never started.
+        """
+        port = self._port or self.folder.read_port()
+        if port is None:
+            raise FatalError(f"{self.name} on {self.folder.path} was never started")
+        return port
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None while it doesn't run."""
+        return self._child.pid if self._child is not None and self._child.returncode is None else None
+
+    @property
+    def log(self) -> Path:
+        """Where the server writes its log."""
+        return self.folder.path / "log"
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; after the first start on the same port.
+
+        Raises:
+            FatalError: it can't be started; the message says what to do.
+        """
+        if self.pid is not None:
+            raise FatalError(f"{self.name} on {self.folder.path} is running already")
+        self.folder.create()
+        lock = await self.folder.lock()
+        try:
+            self._port = self._port or self.folder.choose_port()
+            argv, account = await self._prepare(lock)
+            self._stopping = False
+            self._spawn(argv, account, lock)
+        finally:
+            os.close(lock)
+        try:
+            await self._wait_ready()
+        except BaseException:
+            await self.kill()
+            raise
+
+    def _spawn(self, argv: list[str | Path], account: Account | None, lock: int) -> None:
+        with explained(self.log):
+            if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
+                self.log.replace(self.log.with_name("log.1"))
+            with self.log.open("ab") as output:
+                self._log_offset = output.tell()
+                self._child = Child(
+                    argv,
+                    death=self.polite,
+                    output=output,
+                    account=account,
+                    environment=environment(),
+                    pass_fds=[lock],
+                )
+
+    async def _wait_ready(self) -> None:
+        deadline = asyncio.get_running_loop().time() + _START_S
+        while not await self._is_ready():
+            if self.pid is None or asyncio.get_running_loop().time() > deadline:
+                raise FatalError(self._failure())
+            await asyncio.sleep(0.01)
+
+    def _failure(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self._log_offset)
+            lines = file.read()[-4000:].decode(errors="replace").strip().splitlines()
+        shown = "\n  ".join(lines[-8:])
+        hint = self._hint("\n".join(lines))
+        return f"{self.name} did not start{': ' + hint if hint else ''}; the end of {self.log}:\n  {shown}"
+
+    async def stop(self) -> None:
+        """Stop it gracefully; what clients were told is on disk. Does nothing if it doesn't run."""
+        self._stopping = True
+        if self._child is not None:
+            await self._child.end((self.polite, 60.0))
+
+    async def kill(self) -> None:
+        """End it with SIGKILL and wait for that."""
+        self._stopping = True
+        if self._child is not None:
+            await self._child.end()
+
+    async def restart(self) -> None:
+        """Stop and start it on the same port with the same data."""
+        await self.stop()
+        await self.start()
+
+    async def wait(self) -> int:
+        """Wait for the end of the process and return its exit code.
+
+        Raises:
+            FatalError: it was never started.
+        """
+        if self._child is None:
+            raise FatalError(f"{self.name} on {self.folder.path} was never started")
+        return await self._child.wait()
+
+
+def environment() -> dict[str, str]:
+    """Return the variables for a server: none that would change its settings or its language."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C", "TZ": "UTC"}

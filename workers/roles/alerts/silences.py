@@ -1,0 +1,84 @@
+"""Alerts on a symbol without trades. Pure.
+
+The silence is over when the next trade comes. Whether the venue's clock proves it before, or that trade does,
+the alert fires for the same moment.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Collection
+from typing import Final
+
+from tickplant.derived import Firing
+from tickplant.intervals import SECOND_US
+from workers.roles.alerts.watched import Watched
+
+NEVER: Final = 2**63
+
+_Wait = tuple[int, str, Watched]
+
+
+class Silences:
+    """The alerts that wait for a silence, the shortest first, and those that wait for its end."""
+
+    __slots__ = ("_told", "_waiting", "due_us", "last_us")
+
+    def __init__(self, last_us: int | None) -> None:
+        """Begin after a trade, by its event time; None where there was none."""
+        self.last_us = last_us
+        self._waiting: list[_Wait] = []
+        self._told: dict[str, Watched] = {}
+        self.due_us = NEVER
+        """The venue time at which the next one fires, if no trade comes before."""
+
+    @property
+    def turning(self) -> bool:
+        """Whether the next trade begins a silence to be watched."""
+        return bool(self._told) or (self.last_us is None and bool(self._waiting))
+
+    def add(self, watched: Watched) -> None:
+        """Watch one more; the silence that lasts already counts."""
+        if watched.armed:
+            insort(self._waiting, _wait(watched))
+            self._look()
+        else:
+            self._told[watched.alert.alert_id] = watched
+
+    def remove(self, watched: Watched) -> None:
+        """Take one out, which must not have changed since it was added."""
+        if self._told.pop(watched.alert.alert_id, None) is None:
+            del self._waiting[bisect_left(self._waiting, _wait(watched)[:2])]
+            self._look()
+
+    def pass_time(self, time_us: int) -> list[tuple[Watched, Firing | None]]:
+        """Take out those whose silence has lasted long enough, each with its firing, if it fires."""
+        due: list[tuple[Watched, Firing | None]] = []
+        while time_us >= self.due_us:
+            length_us, alert_id, watched = self._waiting.pop(0)
+            seconds = str(length_us // SECOND_US)
+            due.append((watched, watched.fire(self.due_us, seconds, threshold=seconds)))
+            if watched.live:
+                self._told[alert_id] = watched
+            self._look()
+        return due
+
+    def end(self, time_us: int) -> Collection[Watched]:
+        """Take a trade's event time; return those that it arms again."""
+        if self.last_us is None or time_us > self.last_us:
+            self.last_us = time_us
+        told, self._told = self._told, {}
+        for watched in told.values():
+            watched.armed = True
+            insort(self._waiting, _wait(watched))
+        self._look()
+        return told.values()
+
+    def _look(self) -> None:
+        if self._waiting and self.last_us is not None:
+            self.due_us = self.last_us + self._waiting[0][0]
+        else:
+            self.due_us = NEVER
+
+
+def _wait(watched: Watched) -> _Wait:
+    assert watched.alert.silence_s is not None
+    return watched.alert.silence_s * SECOND_US, watched.alert.alert_id, watched

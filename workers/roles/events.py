@@ -1,0 +1,58 @@
+"""What the roles of one symbol are told.
+
+Roles (averages, signals, alerts, the paper bot) are told of a symbol's trades in order of id, each once:
+where one is missing, they wait for it a while (`workers/roles/order.py`). So what they say depends neither on
+batches nor on the way by which trades came. They are pure: no I/O, no clock but the venue's. What they have
+to store is taken from them for the transaction that also moves the offset; after any error they are built
+anew from what is there.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tickplant.derived import Average, Statistics
+from tickplant.market import Candle, Trade
+
+
+class Run(NamedTuple):
+    """Trades of one symbol that follow one another, in order of id, in one minute; at least one."""
+
+    trades: Sequence[Trade]
+    candle: Candle
+    """The fold of just these trades: first, last, greatest and least price, sums."""
+
+
+class Last(NamedTuple):
+    """The last trade of a candle."""
+
+    trade_id: int
+    price: str
+    event_time_us: int
+
+
+class Closed(NamedTuple):
+    """Candles of one symbol that closed at the same moment, and what follows from them."""
+
+    time_us: int
+    """The moment: the close time that they share."""
+    candles: Sequence[Candle]
+    """Shortest interval first, at least one; whole candles, not parts."""
+    averages: Sequence[Average]
+    statistics: Statistics | None
+    """Of the minute; None where no minute closed, or none before it is known."""
+    trade: Last
+    """The newest trade at that moment."""
+
+    def average(self, interval: str, name: str) -> float | None:
+        """Return an average as of the interval's candle that closed; None where there is none."""
+        for average in self.averages:
+            if average.name == name and average.interval == interval:
+                return average.value
+        return None
+
+    def candle(self, interval: str) -> Candle | None:
+        """Return the interval's candle that closed; None where none did."""
+        for candle in self.candles:
+            if candle.interval == interval:
+                return candle
+        return None

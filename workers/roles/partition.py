@@ -1,0 +1,204 @@
+"""The roles of one partition: told of what is new, asked for what to store and to tell. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+
+from db.commit import LedgerRow, Rows
+from db.outliers import Outlier
+from db.waiting import WaitingRows
+from tickplant.derived import AlertChange, Change
+from tickplant.market import Candle, SymbolId, Trade
+from tickplant.wire import LiveUpdate, Verdict
+from workers.ledger import Ledger
+from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.order import IdOrder
+from workers.roles.partition_averages import PartitionAverages
+from workers.roles.partition_bots import PartitionBots
+from workers.roles.partition_signals import PartitionSignals
+from workers.roles.price_guard import Guarded, PriceGuard
+from workers.roles.symbol import Place, SymbolRoles, Waiting
+from workers.roles.unified import Unifier
+from workers.strategies.runner import StrategyFailure
+
+
+class Stored(NamedTuple):
+    """What the database holds of a partition's symbols, as of its committed entry."""
+
+    ledger: Sequence[LedgerRow] = ()
+    open_candles: Sequence[Candle] = ()
+    waiting: Mapping[SymbolId, Waiting] = MappingProxyType({})
+    """Of symbols whose roles wait for a missing trade."""
+    held: Mapping[SymbolId, Sequence[Trade]] = MappingProxyType({})
+    """Of these, the trades after the last one that the roles were told."""
+
+
+class Derived(NamedTuple):
+    """What follows from what has been absorbed."""
+
+    rows: Sequence[Rows]
+    """To be stored."""
+    told: LiveUpdate
+    """To be told to whoever watches, once it is stored."""
+    outliers: Sequence[Outlier]
+    """Prices that the roles were not told of, or are since the next trade has confirmed them."""
+
+
+class PartitionRoles:
+    """The roles of all symbols of a partition; None for one that is switched off."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        averages: PartitionAverages | None = None,
+        signals: PartitionSignals | None = None,
+        alerts: PartitionAlerts | None = None,
+        bots: PartitionBots | None = None,
+        unifier: Unifier | None = None,
+        gap_wait_ms: int = 0,
+        stored: Stored | None = None,
+    ) -> None:
+        """Begin with what has been loaded.
+
+        Args:
+            partition: the one owned.
+            averages: of closed candles.
+            signals: of strategies.
+            alerts: of users.
+            bots: the paper bot.
+            unifier: joins prices with averages and signals.
+            gap_wait_ms: how long a missing trade is waited for.
+            stored: of trades and candles; None for nothing.
+        """
+        self._partition = partition
+        self._averages = averages
+        self._signals = signals
+        self._alerts = alerts
+        self._bots = bots
+        self._unifier = unifier or Unifier()
+        self._gap_wait_ms = gap_wait_ms
+        stored = stored or Stored()
+        self._kept_waiting = set(stored.waiting)
+        self._touched: dict[SymbolId, SymbolRoles] = {}
+        candles: dict[SymbolId, list[Candle]] = {}
+        for candle in stored.open_candles:
+            candles.setdefault(SymbolId(candle.venue, candle.symbol), []).append(candle)
+        self._symbols: dict[SymbolId, SymbolRoles] = {}
+        for row in stored.ledger:
+            key = SymbolId(row.venue, row.symbol)
+            waiting = stored.waiting.get(key)
+            if waiting is not None:
+                order = IdOrder.resume(waiting.order, stored.held.get(key, ()), wait_ms=gap_wait_ms)
+                place = waiting.place
+                guard = PriceGuard(waiting.guard)
+                if waiting.guard.last is None:
+                    guard = PriceGuard(Guarded(row.last_price))
+            else:
+                order = IdOrder(row.last_trade_id, wait_ms=gap_wait_ms)
+                place = _place_of(row, candles.get(key, []))
+                guard = PriceGuard(Guarded(row.last_price))
+            self._symbols[key] = self._make(key, order, place, guard)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there is something to tell that should not wait for the next commit."""
+        return any(roles.eventful for roles in self._touched.values())
+
+    def absorb(
+        self, key: SymbolId, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int
+    ) -> None:
+        """Take new trades of a symbol; see `SymbolRoles.absorb`."""
+        roles = self._symbols.get(key)
+        if roles is None:
+            roles = self._symbols[key] = self._make(
+                key, IdOrder(None, wait_ms=self._gap_wait_ms), Place(), PriceGuard()
+            )
+        self._touched[key] = roles
+        roles.absorb(new, runs, ledger, now_ms)
+
+    def pass_time(self, key: SymbolId, time_us: int, ledger: Ledger, now_ms: int) -> None:
+        """Take the venue's time; see `SymbolRoles.pass_time`."""
+        roles = self._touched[key] = self._symbols[key]
+        roles.pass_time(time_us, ledger, now_ms)
+
+    def judge(self, key: SymbolId, verdict: Verdict, ledger: Ledger, now_ms: int) -> None:
+        """Take what has been learnt of missing trades; see `SymbolRoles.judge`."""
+        roles = self._touched[key] = self._symbols[key]
+        given_up = verdict.verdict == "unrecoverable"
+        roles.judge(verdict.first_id, verdict.last_id, ledger, now_ms, given_up=given_up)
+
+    def change(self, change: Change) -> None:
+        """Take what a user has changed."""
+        if isinstance(change, AlertChange):
+            if self._alerts is not None:
+                self._alerts.of(SymbolId(change.alert.venue, change.alert.symbol)).change(change)
+        elif self._bots is not None:
+            self._bots.switch(change)
+
+    def take(self, traded: Iterable[Trade]) -> Derived:
+        """Return what has come since the last call.
+
+        Args:
+            traded: the last trade of each symbol that traded since then.
+        """
+        touched, self._touched = self._touched, {}
+        news = [roles.take() for roles in touched.values()]
+        averages = [it for each in news for it in each.averages]
+        signals = [it for each in news for it in each.signals]
+        self._unifier.add(averages, signals)
+        bots = self._bots.take() if self._bots else None
+        taken = [
+            self._averages.take(
+                averages,
+                [it for each in news for it in each.statistics],
+                [it for each in news for it in each.corrected],
+            )
+            if self._averages
+            else None,
+            self._signals.take() if self._signals else None,
+            self._alerts.take() if self._alerts else None,
+            bots,
+            self._take_waiting(touched),
+        ]
+        told = LiveUpdate(
+            signals=tuple(signals),
+            firings=tuple(it for each in news for it in each.firings),
+            accounts=bots.accounts if bots else (),
+            unified=tuple(self._unifier.join(trade) for trade in traded),
+        )
+        outliers = [it for roles in touched.values() for it in roles.take_outliers()]
+        return Derived([rows for rows in taken if rows is not None], told, outliers)
+
+    def take_failures(self) -> list[StrategyFailure]:
+        """Return the strategies that have been put aside since the last call, as of the last `take`."""
+        return self._signals.take_failures() if self._signals else []
+
+    def _take_waiting(self, touched: Mapping[SymbolId, SymbolRoles]) -> WaitingRows | None:
+        waiting = {key: kept for key, roles in touched.items() if (kept := roles.waiting) is not None}
+        ended = [key for key in self._kept_waiting if key in touched and key not in waiting]
+        self._kept_waiting = (self._kept_waiting | waiting.keys()) - set(ended)
+        if not waiting and not ended:
+            return None
+        encoded = {key: msgspec.msgpack.encode(kept) for key, kept in waiting.items()}
+        return WaitingRows(self._partition, encoded, ended)
+
+    def _make(self, key: SymbolId, order: IdOrder, place: Place, guard: PriceGuard) -> SymbolRoles:
+        return SymbolRoles(
+            order=order,
+            place=place,
+            guard=guard,
+            averages=self._averages.of(key) if self._averages else None,
+            signals=self._signals.of(key) if self._signals else None,
+            alerts=self._alerts.of(key, place.last_us) if self._alerts else None,
+            bot=self._bots.of(*key) if self._bots else None,
+        )
+
+
+def _place_of(row: LedgerRow, candles: list[Candle]) -> Place:
+    """Return how far roles have come that wait for nothing: as far as the ledger."""
+    # Where all candles have closed the trade says it, unless it was removed by age.
+    last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)
+    return Place(row.watermark_us, row.watermark_us, last_us, candles)

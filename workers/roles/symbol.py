@@ -1,0 +1,242 @@
+"""The roles of one symbol, in the order in which they depend on one another. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from db.outliers import Outlier
+from tickplant.derived import Average, Firing, Signal, Statistics
+from tickplant.intervals import BASE
+from tickplant.market import Candle, Trade, fold_runs
+from workers.ledger import Ledger
+from workers.roles.alerts.symbol import SymbolAlerts
+from workers.roles.averages import SymbolAverages
+from workers.roles.bot import SymbolBot
+from workers.roles.events import Closed, Last, Run
+from workers.roles.open_candles import OpenCandles, minute_of
+from workers.roles.order import IdOrder, Order
+from workers.roles.price_guard import Guarded, PriceGuard
+from workers.roles.signals import SymbolSignals
+
+
+class Place(Struct, frozen=True, array_like=True):
+    """How far a symbol's roles have come."""
+
+    time_us: int = 0
+    """The venue's time that they have come to."""
+    clock_us: int = 0
+    """The venue's time that they come to when they wait no longer."""
+    last_us: int | None = None
+    """Event time of the last trade handed to them; None where there was none."""
+    candles: list[Candle] = []
+    """The open candles as they know them."""
+
+
+class Waiting(Struct, frozen=True, array_like=True):
+    """What is kept of a symbol whose roles wait for a trade: a missing one, or one that confirms a price."""
+
+    order: Order
+    place: Place
+    guard: Guarded = Guarded()
+
+
+class News(NamedTuple):
+    """What a symbol's roles have said."""
+
+    averages: list[Average]
+    statistics: list[Statistics]
+    corrected: list[Candle]
+    """Late parts of candles that had closed."""
+    signals: list[Signal]
+    firings: list[Firing]
+
+
+class SymbolRoles:
+    """One symbol's roles: fed in order of id, whatever the order of arrival."""
+
+    def __init__(
+        self,
+        *,
+        order: IdOrder,
+        place: Place,
+        guard: PriceGuard,
+        averages: SymbolAverages | None,
+        signals: SymbolSignals | None,
+        alerts: SymbolAlerts | None,
+        bot: SymbolBot | None,
+    ) -> None:
+        """Take what has been loaded; None for a role that is switched off.
+
+        Args:
+            order: up to which trade the roles have been fed.
+            place: how far they have come there.
+            guard: which prices they are told of.
+            averages: of closed candles.
+            signals: of the strategies.
+            alerts: of the users.
+            bot: the paper bot.
+        """
+        self._order = order
+        self._guard = guard
+        self._candles = OpenCandles(place.candles, minute_us=minute_of(place.time_us))
+        self._time_us = place.time_us
+        self._clock_us = place.clock_us
+        self._last_us = place.last_us
+        self._averages = averages
+        self._signals = signals
+        self._bot = bot
+        self._alerts = alerts
+        self._news = News([], [], [], [], [])
+
+    @property
+    def eventful(self) -> bool:
+        """Whether there are signals or firings to tell."""
+        return bool(self._news.signals or self._news.firings)
+
+    def take(self) -> News:
+        """Return what has been said since the last call."""
+        news, self._news = self._news, News([], [], [], [], [])
+        return news
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """What to keep while the roles wait for a trade; None while they don't."""
+        order = self._order.kept or (self._order.idle if self._guard.busy else None)
+        return Waiting(order, self.place, self._guard.kept) if order else None
+
+    def take_outliers(self) -> list[Outlier]:
+        """Return the prices found to be far from all others, or confirmed, since the last call."""
+        return self._guard.take_outliers()
+
+    @property
+    def place(self) -> Place:
+        """How far the roles have come."""
+        clock_us = max(self._time_us, self._clock_us)
+        return Place(self._time_us, clock_us, self._last_us, self._candles.candles)
+
+    def absorb(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
+        """Take new trades.
+
+        Args:
+            new: in order of arrival.
+            runs: the same, folded by `fold_runs`.
+            ledger: has admitted them.
+            now_ms: the time of their entry.
+        """
+        cursor = self._order.cursor
+        handed = self._order.push(new, ledger, now_ms)
+        if handed is new:
+            self._feed(handed, runs)
+            return
+        if cursor is not None:
+            for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
+                self._reach(run.last_event_time_us)
+                self._merge(run)
+        self._feed(handed, fold_runs(handed))
+        self._tell_gaps()
+        self._catch_up()
+
+    def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
+        """Take the venue's time, before which all trades have come but missing ones."""
+        self._clock_us = max(self._clock_us, time_us)
+        self._release(ledger, now_ms, clock=True)
+
+    def judge(self, low: int, high: int, ledger: Ledger, now_ms: int, *, given_up: bool) -> None:
+        """Take what has been learnt of missing ids: that they won't come, or never were."""
+        if given_up:
+            self._order.give_up(low, high)
+        self._release(ledger, now_ms)
+
+    def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
+        if self._order.waiting:
+            handed = self._order.release(ledger, now_ms, clock=clock)
+            self._feed(handed, fold_runs(handed))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Come to the venue's time, which was not told while trades before it were missing."""
+        if self._clock_us > self._time_us and not self._order.waiting:
+            self._reach(self._clock_us)
+            if self._alerts is not None:
+                self._news.firings.extend(self._alerts.time(self._clock_us))
+
+    def _feed(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
+        start = 0
+        for candle in runs:
+            end = start + candle.trade_count
+            run = Run(trades if end - start == len(trades) else trades[start:end], candle)
+            if self._guard.passes(candle, run.trades[-1]):
+                self._run(run)
+            else:
+                self._feed_guarded(run.trades)
+            start = end
+
+    def _feed_guarded(self, trades: Sequence[Trade]) -> None:
+        """Tell the roles of trades but those whose price no other has confirmed."""
+        start, told = 0, self._guard.judge(trades)
+        for candle in fold_runs(told):
+            end = start + candle.trade_count
+            self._run(Run(told[start:end], candle))
+            start = end
+        self._merge_withheld()
+
+    def _run(self, run: Run) -> None:
+        last_us = run.candle.last_event_time_us
+        self._last_us = max(last_us, self._last_us or last_us)
+        self._reach(last_us)
+        self._merge(run.candle)
+        if self._alerts is not None:
+            self._news.firings.extend(self._alerts.run(run))
+        signals = [] if self._signals is None else self._signals.run(run)
+        if self._bot is not None:
+            self._bot.run(run, signals)
+        self._news.signals.extend(signals)
+
+    def _reach(self, time_us: int) -> None:
+        """Come to a moment: candles that have ended by then close."""
+        if time_us <= self._time_us:
+            return
+        self._time_us = time_us
+        for closed_us, candles in self._candles.close_until(minute_of(time_us)):
+            self._close(closed_us, candles)
+        self._merge_withheld()
+
+    def _merge_withheld(self) -> None:
+        """Merge trades that the roles are not told of, once their minute has closed, as if they were late."""
+        for run in fold_runs(self._guard.take_withheld(minute_of(self._time_us))):
+            self._merge(run)
+
+    def _close(self, time_us: int, candles: list[Candle]) -> None:
+        averages: list[Average] = []
+        statistics = None
+        if self._averages is not None:
+            for candle in candles:
+                averages += self._averages.close(candle)
+                if candle.interval == BASE:
+                    statistics = self._averages.statistics(candle)
+            self._news.averages.extend(averages)
+            if statistics is not None:
+                self._news.statistics.append(statistics)
+        shortest = candles[0]
+        last = Last(shortest.last_trade_id, f"{shortest.close:f}", shortest.last_event_time_us)
+        closed = Closed(time_us, candles, averages, statistics, last)
+        if self._alerts is not None:
+            self._news.firings.extend(self._alerts.closed(closed))
+        signals = [] if self._signals is None else self._signals.closed(closed)
+        if self._bot is not None:
+            self._bot.closed(closed, signals)
+        self._news.signals.extend(signals)
+
+    def _merge(self, run: Candle) -> None:
+        for part in self._candles.add(run):
+            if self._alerts is not None:
+                self._alerts.correct(part)
+            if self._averages is not None and self._averages.correct(part):
+                self._news.corrected.append(part)
+
+    def _tell_gaps(self) -> None:
+        """Tell of missing trades when they are found, as of the last one before them."""
+        for low, high in self._order.take_new_gaps():
+            if self._alerts is not None:
+                self._news.firings.extend(self._alerts.gap(low, high, self._last_us or self._time_us))
