@@ -6,16 +6,15 @@ It reads `Order` as JSON from its standard input and writes `Ages`.
 import asyncio
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from ingest.connection import Received, VenueConnection, open_connection
+from tickplant.times import to_us
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _UPDATES: Final = (b'"type":"trades"', b'"type":"price"')
 
 
@@ -80,8 +79,8 @@ def _ages(reads: list[Received]) -> Ages:
                 messages += 1
                 data = decode(frame).data
                 trades = data if isinstance(data, list) else [data]
-                at_client += [received.time_us - (it.event_time - _EPOCH) // _MICROSECOND for it in trades]
-                at_ingest += [(it.ingest_time - it.event_time) // _MICROSECOND for it in trades]
+                at_client += [received.time_us - to_us(it.event_time) for it in trades]
+                at_ingest += [to_us(it.ingest_time) - to_us(it.event_time) for it in trades]
             elif b'"type":"error"' in frame[:40]:
                 raise SystemExit(frame.decode())
     return Ages(sorted(at_client), sorted(at_ingest), messages)

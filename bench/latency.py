@@ -6,7 +6,6 @@ from subprocess import PIPE
 from typing import Any, Final
 
 import msgspec
-from tickplant.local.folder import free_port
 
 from bench.client import Ages, Order
 from bench.commits import wait_for_worker
@@ -15,6 +14,7 @@ from bench.market import RATE, SEED, SYMBOLS
 from bench.plant import Plant
 from bench.result import Latency, Result
 from db.pool import open_pool
+from tickplant.local.folder import free_port
 
 AIM_P50_MS: Final = 2.0
 AIM_P99_MS: Final = 10.0

@@ -2,8 +2,6 @@
 
 import time
 
-from tickplant.local.folder import free_port
-
 from bench.commits import wait_for_worker
 from bench.cpu import CpuMeter
 from bench.market import tape_arguments
@@ -11,6 +9,7 @@ from bench.plant import Plant
 from bench.result import Rate, Result, Throughput
 from db.pool import open_pool
 from db.progress import read_committed
+from tickplant.local.folder import free_port
 
 AIM_PER_S = 200_000
 

@@ -15,9 +15,9 @@ from typing import Final, Literal
 import asyncpg
 from msgspec import Struct
 
-from db.times import time_of, us_of
 from tickplant.klines import Kline
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime, to_us
 
 DAY: Final = timedelta(days=1)
 WEEK: Final = timedelta(days=7)
@@ -114,9 +114,9 @@ async def read_minutes(
     connection: asyncpg.Connection, symbol: SymbolId, open_times_us: Sequence[int]
 ) -> dict[int, Kline]:
     """Return the stored candles of one minute that open at the given times, by these."""
-    times = [time_of(time_us) for time_us in open_times_us]
+    times = [to_datetime(time_us) for time_us in open_times_us]
     rows = await connection.fetch(_MINUTES, *symbol, times)
-    return {us_of(row["open_time"]): Kline(us_of(row["open_time"]), *row[1:]) for row in rows}
+    return {to_us(row["open_time"]): Kline(to_us(row["open_time"]), *row[1:]) for row in rows}
 
 
 async def _check_ids(

@@ -10,11 +10,11 @@ import asyncpg
 from db.bulk import columns_of, execute_rows
 from db.corrections import CandleKey as CandleKey
 from db.corrections import Recomputed, recompute
-from db.times import time_of
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime
 
 
 class Remembered(NamedTuple):
@@ -55,7 +55,7 @@ async def read_remembered(
         [timedelta(microseconds=INTERVALS[interval]) for interval in intervals],
         [venue for venue, _ in until],
         [symbol for _, symbol in until],
-        [time_of(time_us) for time_us in until.values()],
+        [to_datetime(time_us) for time_us in until.values()],
     )
     found: defaultdict[SymbolId, dict[str, Remembered]] = defaultdict(dict)
     for venue, symbol, interval, *columns in rows:
@@ -143,11 +143,11 @@ async def _delete(
 
 
 def _key(it: Average | CandleKey) -> tuple[Any, ...]:
-    return it.venue, it.symbol, it.interval, time_of(it.open_time_us)
+    return it.venue, it.symbol, it.interval, to_datetime(it.open_time_us)
 
 
 def _minute(it: Statistics | CandleKey) -> tuple[Any, ...]:
-    return it.venue, it.symbol, time_of(it.open_time_us)
+    return it.venue, it.symbol, to_datetime(it.open_time_us)
 
 
 _READ_REMEMBERED: Final = """

@@ -4,9 +4,9 @@ from typing import Final
 
 import asyncpg
 
-from db.times import time_of, us_of
 from tickplant.intervals import SECOND_US
 from tickplant.market import Candle, SymbolId
+from tickplant.times import to_datetime, to_us
 
 SECOND: Final = "1s"
 """The interval that is not stored."""
@@ -77,7 +77,7 @@ async def read_candles(
         newest: whether the limit leaves out the oldest rather than the newest.
     """
     query = _READ.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, interval, time_of(start_us), time_of(end_us), limit)
+    rows = await connection.fetch(query, *symbol, interval, to_datetime(start_us), to_datetime(end_us), limit)
     candles = [candle_of(row) for row in rows]
     return candles[::-1] if newest else candles
 
@@ -108,7 +108,7 @@ async def read_seconds(
     """
     query = _READ_SECONDS.format(order="desc" if newest else "asc")
     start_us, end_us = _ceil_second(start_us), _ceil_second(end_us)
-    bounds = time_of(start_us), time_of(end_us)
+    bounds = to_datetime(start_us), to_datetime(end_us)
     candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, most_trades)]
     more = False
     if sum(candle.trade_count for candle in candles) == most_trades:
@@ -117,7 +117,7 @@ async def read_seconds(
             candles.pop()  # the limit may have cut it
         else:
             opened = candles[0].open_time_us
-            bounds = time_of(opened), time_of(opened + SECOND_US)
+            bounds = to_datetime(opened), to_datetime(opened + SECOND_US)
             candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, None)]
     more |= len(candles) > limit
     candles = candles[:limit]
@@ -134,7 +134,7 @@ def candle_of(row: asyncpg.Record) -> Candle:
         row["venue"],
         row["symbol"],
         row["interval"],
-        us_of(row["open_time"]),
+        to_us(row["open_time"]),
         row["open"],
         row["high"],
         row["low"],
@@ -142,9 +142,9 @@ def candle_of(row: asyncpg.Record) -> Candle:
         row["volume"],
         row["quote_volume"],
         row["trade_count"],
-        us_of(row["first_event_time"]),
+        to_us(row["first_event_time"]),
         row["first_trade_id"],
-        us_of(row["last_event_time"]),
+        to_us(row["last_event_time"]),
         row["last_trade_id"],
         row["revision"],
         row["closed"],

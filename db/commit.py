@@ -15,10 +15,10 @@ from db.leases import Lease, smallest_entry_id
 from db.outliers import Outlier, write_outliers
 from db.pool import transaction
 from db.refused_rows import refusing_rows
-from db.times import time_of, us_of
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import MIRROR_ROLES
+from tickplant.times import to_datetime, to_us
 from tickplant.wire import LiveUpdate, Verdict
 
 TRADE_COLUMNS: Final = (
@@ -184,8 +184,8 @@ async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:
             [(part.lower, part.upper - 1) for part in row["missing"]],
             [(part.lower, part.upper - 1) for part in row["void"]],
             row["numbered"],
-            us_of(row["watermark"]),
-            us_of(row["last_event_time"]) if row["last_event_time"] else None,
+            to_us(row["watermark"]),
+            to_us(row["last_event_time"]) if row["last_event_time"] else None,
             None if row["last_price"] is None else f"{row['last_price']:f}",
         )
         for row in rows
@@ -298,7 +298,7 @@ def _ledger_values(rows: Sequence[LedgerRow]) -> list[tuple[Any, ...]]:
             _multirange(row.missing),
             _multirange(row.void),
             row.numbered,
-            time_of(row.watermark_us),
+            to_datetime(row.watermark_us),
         )
         for row in rows
     ]
@@ -313,7 +313,7 @@ def _candle_values(candle: Candle) -> tuple[Any, ...]:
         candle.venue,
         candle.symbol,
         candle.interval,
-        time_of(candle.open_time_us),
+        to_datetime(candle.open_time_us),
         candle.open,
         candle.high,
         candle.low,
@@ -321,9 +321,9 @@ def _candle_values(candle: Candle) -> tuple[Any, ...]:
         candle.volume,
         candle.quote_volume,
         candle.trade_count,
-        time_of(candle.first_event_time_us),
+        to_datetime(candle.first_event_time_us),
         candle.first_trade_id,
-        time_of(candle.last_event_time_us),
+        to_datetime(candle.last_event_time_us),
         candle.last_trade_id,
         candle.revision,
     )

@@ -7,8 +7,8 @@ from typing import Final
 import asyncpg
 
 from db.bulk import columns_of
-from db.times import time_of
 from tickplant.market import Trade
+from tickplant.times import to_datetime
 
 
 async def find_contradictions(connection: asyncpg.Connection, repeated: Sequence[Trade]) -> list[Trade]:
@@ -16,7 +16,7 @@ async def find_contradictions(connection: asyncpg.Connection, repeated: Sequence
     if not repeated:
         return []
     rows = [
-        (it.venue, it.symbol, it.trade_id, time_of(it.event_time_us), Decimal(it.price), Decimal(it.size))
+        (it.venue, it.symbol, it.trade_id, to_datetime(it.event_time_us), Decimal(it.price), Decimal(it.size))
         for it in repeated
     ]
     times = [row[3] for row in rows]

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bulk import columns_of
-from db.times import time_of
 from tickplant.averages import AverageSpecs, Moments, average, moments
 from tickplant.intervals import BASE, INTERVALS
+from tickplant.times import to_datetime
 
 MOST_STEPS: Final = 1_000_000
 """Closes looked at in one go: about a tenth of a second."""
@@ -70,7 +70,8 @@ async def recompute(
     found = iter(stretches(changed, specs))
     while some := list(islice(found, _STRETCHES)):
         rows = [
-            (*it[:3], time_of(it.changed_us[0]), time_of(it.changed_us[-1]), it.window - 1) for it in some
+            (*it[:3], to_datetime(it.changed_us[0]), to_datetime(it.changed_us[-1]), it.window - 1)
+            for it in some
         ]
         closes = await connection.fetch(_READ, *columns_of(rows))
         for now in slices(zip(some, map(tuple, closes), strict=True), specs):

@@ -3,10 +3,10 @@
 from typing import Final
 
 import asyncpg
-from tickplant.local.binaries import OLDEST_POSTGRES
 
 from db.roles import WRITER
 from tickplant.errors import FatalError
+from tickplant.local.binaries import OLDEST_POSTGRES
 
 _ENCODING: Final = "UTF8"
 

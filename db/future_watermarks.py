@@ -11,11 +11,11 @@ from db.gaps import write_gaps
 from db.leases import Lease
 from db.pool import transaction
 from db.repair import flag, recompute
-from db.times import time_of, us_of
 from db.trades import TRADE_READ, trade_of
 from tickplant.averages import AverageSpecs
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.market import SymbolId, Trade
+from tickplant.times import to_datetime, to_us
 from tickplant.wire import Verdict
 
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ async def bring_back(
     Raises:
         LeaseLostError: another owner has taken the partition; nothing has changed.
     """
-    found = await pool.fetch(_FIND, lease.partition, time_of(now_us), _AHEAD)
+    found = await pool.fetch(_FIND, lease.partition, to_datetime(now_us), _AHEAD)
     if not found:
         return []
     removed: list[Trade] = []
@@ -86,11 +86,11 @@ async def _bring_back(
     changed = await recompute(connection, symbol, minutes) if minutes else []
     await flag(connection, symbol)
     reopened = await connection.fetch(_REOPENED, *symbol)
-    changed += [CandleKey(*symbol, row["interval"], us_of(row["open_time"])) for row in reopened]
+    changed += [CandleKey(*symbol, row["interval"], to_us(row["open_time"])) for row in reopened]
     if specs is not None:
         await correct_averages(connection, changed, specs)
     verdicts = [Verdict(*symbol, it, it, "unrecoverable", REASON) for it in ids]
-    await write_gaps(connection, [(*symbol, us_of(latest))], verdicts)
+    await write_gaps(connection, [(*symbol, to_us(latest))], verdicts)
     for query in _ROLES:
         await connection.execute(query, *symbol, latest)
     return removed

@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bulk import execute_rows
-from db.times import time_of, us_of
 from tickplant.market import Gap
+from tickplant.times import to_datetime, to_us
 from tickplant.wire import Verdict
 
 Symbol = tuple[str, str]
@@ -103,7 +103,7 @@ async def write_gaps(
     symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
     if not symbols:
         return [], {}
-    rows = [(venue, symbol, time_of(after_us)) for venue, symbol, after_us in changed]
+    rows = [(venue, symbol, to_datetime(after_us)) for venue, symbol, after_us in changed]
     await execute_rows(connection, _OPEN, rows)
     for it in verdicts:
         judged = it.venue, it.symbol, it.first_id, it.last_id, it.verdict, it.reason
@@ -161,7 +161,7 @@ async def read_gaps(
         limit: the most to return; None for all.
     """
     venue, name = symbol or (None, None)
-    detected_at = time_of(before.detected_at_us) if before else None
+    detected_at = to_datetime(before.detected_at_us) if before else None
     rows = await connection.fetch(
         f"{_READ} where ($1::text is null or g.venue = $1 and g.symbol = $2) and g.state = any($3)"
         " and ($4::timestamptz is null"
@@ -183,8 +183,8 @@ def _gap_of(row: asyncpg.Record) -> Gap:
         row["symbol"],
         row["first_id"],
         row["last_id"],
-        us_of(row["after_time"]),
-        us_of(row["detected_at"]),
+        to_us(row["after_time"]),
+        to_us(row["detected_at"]),
         row["state"],
         row["cause"],
         row["reason"],

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bulk import execute_rows
-from db.times import time_of
 from tickplant.market import Trade
+from tickplant.times import to_datetime
 
 
 class Outlier(NamedTuple):
@@ -24,7 +24,7 @@ async def write_outliers(connection: asyncpg.Connection, outliers: Sequence[Outl
     """Store outliers, of each trade the latest that is known."""
     latest = {(it.trade.venue, it.trade.symbol, it.trade.trade_id): it for it in outliers}
     rows = [
-        (*key, time_of(it.trade.event_time_us), Decimal(it.trade.price), it.last_price, it.confirmed)
+        (*key, to_datetime(it.trade.event_time_us), Decimal(it.trade.price), it.last_price, it.confirmed)
         for key, it in latest.items()
     ]
     await execute_rows(connection, _WRITE, rows)

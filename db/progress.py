@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import asyncpg
 from msgspec import Struct
 
-from db.times import time_of
 from tickplant.market import SymbolId
 from tickplant.streams import MIRROR_ROLES, entry_order
+from tickplant.times import to_datetime
 
 
 class Committed(Struct, frozen=True):
@@ -106,8 +106,8 @@ async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
     count: int = await pool.fetchval(
         "select count(*) from trades where venue = $1 and symbol = $2 and event_time between $3 and $4",
         *trades.symbol,
-        time_of(trades.first_time_us),
-        time_of(trades.last_time_us),
+        to_datetime(trades.first_time_us),
+        to_datetime(trades.last_time_us),
     )
     return count
 

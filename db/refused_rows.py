@@ -8,9 +8,9 @@ from typing import Final
 import asyncpg
 
 from db.pool import LEASE_LOST, OUTAGE, REFUSED
-from db.times import time_of
 from tickplant.errors import UnstorableError
 from tickplant.market import Trade
+from tickplant.times import to_datetime
 
 _MOST_REASON_CHARS: Final = 300
 
@@ -68,7 +68,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8)
 
 
 def _row(trade: Trade) -> tuple[object, ...]:
-    times = time_of(trade.event_time_us), time_of(trade.ingest_time_us)
+    times = to_datetime(trade.event_time_us), to_datetime(trade.ingest_time_us)
     numbers = Decimal(trade.price), Decimal(trade.size)
     return (trade.venue, trade.symbol, trade.trade_id, *numbers, trade.side, *times)
 

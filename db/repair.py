@@ -9,10 +9,10 @@ import asyncpg
 from db.averages import CandleKey, correct_averages
 from db.gaps import write_gaps
 from db.pool import transaction
-from db.times import time_of, us_of
 from tickplant.averages import AverageSpecs
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Gap, SymbolId
+from tickplant.times import to_datetime, to_us
 
 Range = tuple[int, int]
 """First and last, both inclusive."""
@@ -48,12 +48,12 @@ async def forget(
     """
     async with transaction(pool) as connection:
         await connection.execute(_LOCK, *symbol)
-        stretch = *symbol, time_of(start_us), time_of(end_us)
+        stretch = *symbol, to_datetime(start_us), to_datetime(end_us)
         doomed = await connection.fetch(_DELETE_TRADES, *stretch)
         doomed += await connection.fetch(_DELETE_STRAYED, *stretch, *ids)
         await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
-        minutes |= {floor(us_of(row["event_time"]), MINUTE_US) for row in doomed}
+        minutes |= {floor(to_us(row["event_time"]), MINUTE_US) for row in doomed}
         candles = await recompute(connection, symbol, minutes)
         await flag(connection, symbol)
         if specs is not None:
@@ -72,10 +72,10 @@ async def recompute(
         Those candles, also where none is left.
     """
     keys = sorted({(name, floor(it, length)) for it in minutes for name, length in INTERVALS.items()})
-    opened = [time_of(opened_us) for _, opened_us in keys]
+    opened = [to_datetime(opened_us) for _, opened_us in keys]
     bounds = min(opened, default=None), max(opened, default=None)
     deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys), *bounds)
-    revisions = {(row["interval"], us_of(row["open_time"])): row["revision"] for row in deleted}
+    revisions = {(row["interval"], to_us(row["open_time"])): row["revision"] for row in deleted}
     for query, some in (
         (_FROM_TRADES, [key for key in keys if key[0] == BASE]),
         (_FROM_MINUTES, [key for key in keys if key[0] != BASE]),
@@ -93,7 +93,7 @@ async def flag(connection: asyncpg.Connection, symbol: SymbolId) -> None:
 
 
 def _columns(keys: Sequence[tuple[str, int]]) -> tuple[list[str], list[Any]]:
-    return [name for name, _ in keys], [time_of(opened_us) for _, opened_us in keys]
+    return [name for name, _ in keys], [to_datetime(opened_us) for _, opened_us in keys]
 
 
 def _lengths() -> tuple[list[str], list[timedelta]]:

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Struct
 
 from db.bulk import execute_rows
-from db.times import time_of, us_of
 from tickplant.derived import Signal
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime, to_us
 
 
 class StrategyState(NamedTuple):
@@ -99,9 +99,9 @@ async def read_signals(
     query = _READ.format(order="desc" if newest else "asc", where=where)
     rows = await connection.fetch(
         query,
-        time_of(after.event_time_us),
+        to_datetime(after.event_time_us),
         *after[1:],
-        time_of(before.event_time_us),
+        to_datetime(before.event_time_us),
         *before[1:],
         strategy,
         limit,
@@ -183,7 +183,7 @@ def _values(signal: Signal) -> tuple[Any, ...]:
         signal.venue,
         signal.symbol,
         signal.number,
-        time_of(signal.event_time_us),
+        to_datetime(signal.event_time_us),
         signal.trade_id,
         signal.price,
         signal.side,
@@ -200,7 +200,7 @@ def signal_of(row: asyncpg.Record) -> Signal:
         venue,
         symbol,
         number,
-        us_of(event_time),
+        to_us(event_time),
         trade_id,
         price,
         side,

@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.times import time_of, us_of
 from tickplant.derived import Statistics
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime, to_us
 
 _QUOTIENT: Final = Context(prec=18)
 
@@ -71,9 +71,9 @@ async def read_changes(
     return [
         Change(
             SymbolId(venue, symbol),
-            us_of(start),
-            us_of(until),
-            us_of(max(start, begun.get((venue, symbol), start))),
+            to_us(start),
+            to_us(until),
+            to_us(max(start, begun.get((venue, symbol), start))),
             *values,
         )
         for venue, symbol, start, until, *values in rows
@@ -87,15 +87,15 @@ async def read_means(connection: asyncpg.Connection, symbol: SymbolId, period_us
     )
     if until is None:
         return None
-    after_us = us_of(until) - period_us
-    (row,) = await connection.fetch(_READ_MEANS, *symbol, time_of(after_us), until)
+    after_us = to_us(until) - period_us
+    (row,) = await connection.fetch(_READ_MEANS, *symbol, to_datetime(after_us), until)
     count, first, last, prices, volume, quote_volume = row
     return Means(
         after_us,
-        us_of(until),
+        to_us(until),
         count,
-        us_of(first) if count else None,
-        us_of(last) if count else None,
+        to_us(first) if count else None,
+        to_us(last) if count else None,
         _QUOTIENT.divide(prices, Decimal(count)) if count else None,
         _QUOTIENT.divide(quote_volume, volume) if volume else None,
         volume,
@@ -115,8 +115,8 @@ async def read_closes(
 ) -> list[tuple[int, float]]:
     """Return open times and closes of closed candles in ascending order; arguments as of `read_candles`."""
     query = _READ_CLOSES.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, interval, time_of(start_us), time_of(end_us), limit)
-    closes = [(us_of(open_time), close) for open_time, close in rows]
+    rows = await connection.fetch(query, *symbol, interval, to_datetime(start_us), to_datetime(end_us), limit)
+    closes = [(to_us(open_time), close) for open_time, close in rows]
     return closes[::-1] if newest else closes
 
 
@@ -131,8 +131,8 @@ async def read_statistics(
 ) -> list[Statistics]:
     """Return statistics of minutes in ascending order; arguments as of `read_candles`."""
     query = _READ_STATISTICS.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, time_of(start_us), time_of(end_us), limit)
-    found = [Statistics(symbol.venue, symbol.symbol, us_of(row[0]), *row[1:]) for row in rows]
+    rows = await connection.fetch(query, *symbol, to_datetime(start_us), to_datetime(end_us), limit)
+    found = [Statistics(symbol.venue, symbol.symbol, to_us(row[0]), *row[1:]) for row in rows]
     return found[::-1] if newest else found
 
 

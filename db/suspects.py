@@ -6,8 +6,8 @@ from typing import NamedTuple
 import asyncpg
 
 from db.bulk import execute_rows
-from db.times import time_of
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime
 
 
 class NewSeries(NamedTuple):
@@ -34,7 +34,7 @@ class SuspectRows(NamedTuple):
         """Store it."""
         rows = [(*symbol, state) for symbol, state in self.doubts.items()]
         await execute_rows(connection, _WRITE, rows, self.partition)
-        series = [(*it[:4], time_of(it.event_time_us)) for it in self.series]
+        series = [(*it[:4], to_datetime(it.event_time_us)) for it in self.series]
         await execute_rows(connection, _BEGIN_SERIES, series)
 
 

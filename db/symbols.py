@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from db.times import us_of
 from tickplant.market import SymbolId
+from tickplant.times import to_us
 
 
 class SymbolRow(NamedTuple):
@@ -35,7 +35,7 @@ async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
             row["first_trade_id"],
             row["last_trade_id"],
             row["missing"],
-            us_of(row["watermark"]),
+            to_us(row["watermark"]),
         )
         for row in rows
     ]
@@ -59,7 +59,7 @@ async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Reach 
     if row is None:
         return None
     missing = [(part.lower, part.upper - 1) for part in row["missing"]]
-    return Reach(us_of(row["watermark"]), missing if row["numbered"] else None)
+    return Reach(to_us(row["watermark"]), missing if row["numbered"] else None)
 
 
 async def read_committed(connection: asyncpg.Connection, role: str, partition: int) -> str | None:

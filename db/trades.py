@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.times import time_of, us_of
 from tickplant.market import SymbolId, Trade
+from tickplant.times import to_datetime, to_us
 
 LEAST_ID: Final = -(2**63)
 
@@ -54,7 +54,7 @@ async def read_trades(
     """
     query = _READ.format(order="desc" if newest else "asc")
     rows = await connection.fetch(
-        query, *symbol, time_of(after[0]), after[1], time_of(before[0]), before[1], limit
+        query, *symbol, to_datetime(after[0]), after[1], to_datetime(before[0]), before[1], limit
     )
     trades = [trade_of(row) for row in rows]
     return trades[::-1] if newest else trades
@@ -91,7 +91,7 @@ async def stream_trades(
     async with connection.transaction(readonly=True):
         # Along the index, if there is one in this order, rather than sort everything before the first row.
         await connection.execute("set local enable_sort = off")
-        cursor = await connection.cursor(query, *symbol, time_of(start_us), time_of(end_us))
+        cursor = await connection.cursor(query, *symbol, to_datetime(start_us), to_datetime(end_us))
         while rows := await cursor.fetch(_STREAMED):
             yield [trade_of(row) for row in rows]
 
@@ -109,6 +109,6 @@ def trade_of(row: asyncpg.Record) -> Trade:
         row["price"],
         row["size"],
         row["side"],
-        us_of(row["event_time"]),
-        us_of(row["ingest_time"]),
+        to_us(row["event_time"]),
+        to_us(row["ingest_time"]),
     )

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.times import time_of
 from db.trades import TRADE_READ, trade_of
 from tickplant.market import SymbolId, Trade
+from tickplant.times import to_datetime
 
 
 class WaitingRows(NamedTuple):
@@ -56,7 +56,7 @@ async def read_held(
     """
     held: dict[SymbolId, list[Trade]] = {}
     for symbol, (cursor, from_us) in starts.items():
-        rows = await pool.fetch(_READ_HELD, *symbol, time_of(from_us), cursor)
+        rows = await pool.fetch(_READ_HELD, *symbol, to_datetime(from_us), cursor)
         held[symbol] = [trade_of(row) for row in rows]
     return held
 

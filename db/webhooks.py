@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.alerts.states import firing_of
-from db.times import time_of, us_of
 from tickplant.derived import Firing
+from tickplant.times import to_datetime, to_us
 
 STATES: Final = ("waiting", "delivered", "dead")
 
@@ -105,7 +105,7 @@ async def read_webhooks(
         before: only those after it in the list; None for all.
         limit: the most to return.
     """
-    key = (time_of(before.created_us), before.alert_id, before.number) if before else (None,) * 3
+    key = (to_datetime(before.created_us), before.alert_id, before.number) if before else (None,) * 3
     rows = await connection.fetch(_READ, state, user, *key, limit)
     return [
         WebhookRow(
@@ -114,9 +114,9 @@ async def read_webhooks(
             row["state"],
             row["attempts"],
             row["reason"],
-            us_of(row["created_at"]),
-            us_of(row["due_at"]),
-            us_of(row["settled_at"]) if row["settled_at"] else None,
+            to_us(row["created_at"]),
+            to_us(row["due_at"]),
+            to_us(row["settled_at"]) if row["settled_at"] else None,
         )
         for row in rows
     ]

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from db.commit import LedgerRow, read_ledger
@@ -34,7 +34,6 @@ from tickplant.streams import GAPS, START, entry_order, partition_of, trades_str
 from tickplant.wire import CLOCK, encode_gaps
 from workers.partition_state import ROLE
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _POLL_S: Final = 0.1
 _READ_S: Final = 30.0
 _WORKER_S: Final = 15.0
@@ -236,11 +235,6 @@ def held_ids(ledger: LedgerRow | None) -> list[Range]:
     if ledger is None:
         return []
     return subtract((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
-
-
-def time_us(moment: datetime) -> int:
-    """Return a moment as microseconds since the epoch."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 @contextmanager

@@ -1,15 +1,8 @@
 """Moments as venues write them."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import datetime
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def time_us_of(moment: datetime) -> int:
-    """Return a moment in microseconds since the epoch."""
-    return (moment - _EPOCH) // _MICROSECOND
+from tickplant.times import to_datetime, to_us
 
 
 def parse_rfc3339(text: str) -> int:
@@ -21,12 +14,12 @@ def parse_rfc3339(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"a time without an offset: {text[:60]!r}")
-    return time_us_of(moment)
+    return to_us(moment)
 
 
 def rfc3339(time_us: int) -> str:
     """Return a time as `2026-07-07T22:58:16.156605Z`."""
-    return (_EPOCH + time_us * _MICROSECOND).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return to_datetime(time_us).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def epoch_seconds(time_us: int) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +26,7 @@ from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
+from tickplant.times import to_datetime
 from tickplant.webhooks import WebhookSettings
 from tickplant.wire import Connection, LiveEntry, LiveUpdate
 
@@ -38,8 +38,6 @@ T0 = 1_723_161_240_000_000
 
 on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 """For tests that learn nothing from running on a second kind of database."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def trade(
@@ -189,7 +187,13 @@ class Plant:
                 "insert into gaps (venue, symbol, first_id, last_id, after_time, detected_at, state, cause,"
                 " reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
                 *(it.venue, it.symbol, it.first_id, it.last_id),
-                *(time_of(it.after_time_us), time_of(it.detected_at_us), it.state, it.cause, it.reason),
+                *(
+                    to_datetime(it.after_time_us),
+                    to_datetime(it.detected_at_us),
+                    it.state,
+                    it.cause,
+                    it.reason,
+                ),
             )
         await connection.close()
 
@@ -228,7 +232,7 @@ class Plant:
                 min(ids),
                 max(ids),
                 "{" + ",".join(missing) + "}",
-                time_of(watermark_us),
+                to_datetime(watermark_us),
                 numbered,
             )
             await connection.execute(
@@ -295,11 +299,6 @@ async def live(plant: Plant) -> None:
             await asyncio.sleep(0.01)
 
 
-def time_of(time_us: int) -> datetime:
-    """Microseconds since the epoch as a datetime."""
-    return _EPOCH + timedelta(microseconds=time_us)
-
-
 def _trade_row(made: Trade) -> tuple[Any, ...]:
     return (
         made.venue,
@@ -308,8 +307,8 @@ def _trade_row(made: Trade) -> tuple[Any, ...]:
         Decimal(made.price),
         Decimal(made.size),
         made.side,
-        time_of(made.event_time_us),
-        time_of(made.ingest_time_us),
+        to_datetime(made.event_time_us),
+        to_datetime(made.ingest_time_us),
     )
 
 
@@ -318,7 +317,7 @@ def _candle_row(made: Candle) -> tuple[Any, ...]:
         made.venue,
         made.symbol,
         made.interval,
-        time_of(made.open_time_us),
+        to_datetime(made.open_time_us),
         made.open,
         made.high,
         made.low,
@@ -326,9 +325,9 @@ def _candle_row(made: Candle) -> tuple[Any, ...]:
         made.volume,
         made.quote_volume,
         made.trade_count,
-        time_of(made.first_event_time_us),
+        to_datetime(made.first_event_time_us),
         made.first_trade_id,
-        time_of(made.last_event_time_us),
+        to_datetime(made.last_event_time_us),
         made.last_trade_id,
         made.revision,
         made.closed,

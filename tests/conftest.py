@@ -20,12 +20,12 @@ import hypothesis
 import pytest
 import redis.asyncio
 import servers
-from tickplant.local.binaries import find_postgres, find_redis
-from tickplant.local.server import Server
 
 from db.migrate import Extension, migrate
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer, RedisServer, Source
+from tickplant.local.binaries import find_postgres, find_redis
+from tickplant.local.server import Server
 
 # Tests talk to this machine alone; a proxy that a developer's environment names leads elsewhere.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -1,7 +1,6 @@
 """A correct database, built from trades by the merge rule itself, without workers."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from random import Random
@@ -12,9 +11,9 @@ import msgspec
 
 from tickplant.intervals import DAY_US, HOUR_US, INTERVALS, MINUTE_US
 from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.times import to_datetime
 
 SYMBOL = SymbolId("binance", "BTCUSDT")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SUNDAY_US = 1_722_729_600_000_000  # 2024-08-04: a week ends with that day
 FIRST_ID = 3_735_683_259
 
@@ -67,25 +66,17 @@ async def store(connection: asyncpg.Connection, trades: Sequence[Trade]) -> None
         first,
         last,
         [asyncpg.Range(low, high) for low, high in missing],
-        to_time(watermark_us),
+        to_datetime(watermark_us),
     )
 
 
 def trade_row(trade: Trade) -> tuple[Any, ...]:
     return (
         *(trade.venue, trade.symbol, trade.trade_id, Decimal(trade.price), Decimal(trade.size), trade.side),
-        *(to_time(trade.event_time_us), to_time(trade.ingest_time_us)),
+        *(to_datetime(trade.event_time_us), to_datetime(trade.ingest_time_us)),
     )
 
 
 def candle_row(candle: Candle) -> tuple[Any, ...]:
     values = msgspec.structs.asdict(candle)
-    return tuple(to_time(value) if name.endswith("_us") else value for name, value in values.items())
-
-
-def to_time(time_us: int) -> datetime:
-    return EPOCH + timedelta(microseconds=time_us)
-
-
-def to_us(time: datetime) -> int:
-    return (time - EPOCH) // timedelta(microseconds=1)
+    return tuple(to_datetime(value) if name.endswith("_us") else value for name, value in values.items())

@@ -17,9 +17,10 @@ import yaml  # type: ignore[import-untyped]
 from api_plant import Socket
 from conftest import PARTITIONS, REPOSITORY
 from processes import Processes, kill, sandbox_status
-from tickplant.local.folder import free_port
 from websockets.asyncio.client import connect
 from working import until
+
+from tickplant.local.folder import free_port
 
 LOSSES: Final = ("--faults", "7", "--fault", "lost=0.002", "malformed=0.0005")
 """What goes wrong on the way, so that there are gaps, late trades and malformed frames to be seen."""

@@ -17,6 +17,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from processes import obey_interrupts
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from tickplant.local import PostgresServer, RedisServer
 from tickplant.local.account import server_account
 from tickplant.local.binaries import (
     PostgresBinaries,
@@ -28,8 +30,6 @@ from tickplant.local.binaries import (
 )
 from tickplant.local.child import Account
 from tickplant.local.folder import write_private
-
-from tickplant.local import PostgresServer, RedisServer
 
 
 def _named(variable: str) -> list[Path]:

@@ -1,10 +1,28 @@
-"""Times as users read them. Pure."""
+"""Moments as `datetime`, as microseconds since 1970 and as text. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_datetime(time_us: int) -> datetime:
+    """Return a moment in UTC.
+
+    Args:
+        time_us: microseconds since the epoch.
+
+    Raises:
+        OverflowError: it lies outside the years 1 to 9999.
+    """
+    return _EPOCH + time_us * _MICROSECOND
+
+
+def to_us(moment: datetime) -> int:
+    """Return a moment, which must have an offset, in microseconds since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def format_time(time_us: int) -> str:

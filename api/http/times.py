@@ -1,13 +1,12 @@
 """Times in requests: RFC 3339, and numbers since the epoch. Pure."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from tickplant.market import EXACT
+from tickplant.times import to_us
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 _RFC3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+ -]\d\d:\d\d))", re.ASCII
 )
@@ -26,8 +25,8 @@ PATTERN: Final = (
 )
 """What is described of times that are read, as a regular expression of JSON Schema."""
 
-LEAST_US: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
-GREATEST_US: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LEAST_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
+GREATEST_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
 
 
 def parse_time(text: str) -> int:
@@ -42,7 +41,7 @@ def parse_time(text: str) -> int:
     if _EPOCH_NUMBER.fullmatch(text):
         time_us = _read_number(text)
     elif _DATE.fullmatch(text):
-        time_us = (datetime.fromisoformat(f"{text}T00:00:00+00:00") - _EPOCH) // _MICROSECOND
+        time_us = to_us(datetime.fromisoformat(f"{text}T00:00:00+00:00"))
     else:
         match = _RFC3339.fullmatch(text)
         if match is None:
@@ -53,7 +52,7 @@ def parse_time(text: str) -> int:
         date, clock, fraction, zulu, offset = match.groups()
         zone = "+00:00" if zulu else offset.replace(" ", "+")
         moment = datetime.fromisoformat(f"{date}T{clock}{zone}")
-        time_us = (moment - _EPOCH) // _MICROSECOND + int((fraction or "").ljust(6, "0")[:6])
+        time_us = to_us(moment) + int((fraction or "").ljust(6, "0")[:6])
     if not LEAST_US <= time_us <= GREATEST_US:
         raise ValueError(f"{text[:40]!r} lies outside the years 1 to 9999")
     return time_us

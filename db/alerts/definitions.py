@@ -11,9 +11,9 @@ import asyncpg
 
 from db.alerts.states import decimal_text, firing_of
 from db.pool import Connection, transaction
-from db.times import time_of, us_of
 from tickplant.derived import Alert, AlertChange, Firing
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime, to_us
 
 
 class AlertRow(NamedTuple):
@@ -144,7 +144,7 @@ async def read_alerts(
         user,
         *(symbol or (None, None)),
         active_only,
-        *((time_of(before.created_us), before.alert_id) if before else (None, None)),
+        *((to_datetime(before.created_us), before.alert_id) if before else (None, None)),
         limit,
     )
     return [_row_of(row) for row in rows]
@@ -160,7 +160,7 @@ async def read_firings(
     limit: int,
 ) -> list[Firing]:
     """Return firings, the newest first, of deleted alerts, too; arguments as of `read_alerts`."""
-    key = (time_of(before.event_time_us), before.alert_id, before.number) if before else (None,) * 3
+    key = (to_datetime(before.event_time_us), before.alert_id, before.number) if before else (None,) * 3
     rows = await connection.fetch(
         "select * from firings where ($1::text is null or alert_id = $1)"
         ' and ($2::text is null or "user" = $2)'
@@ -237,12 +237,12 @@ def _alert_of(row: asyncpg.Record) -> Alert:
 def _row_of(row: asyncpg.Record) -> AlertRow:
     return AlertRow(
         _alert_of(row),
-        us_of(row["created_at"]),
-        us_of(row["changed_at"]),
+        to_us(row["created_at"]),
+        to_us(row["changed_at"]),
         row["arrived"],
         row["done"],
         row["number"],
-        us_of(row["fired_at"]) if row["fired_at"] else None,
+        to_us(row["fired_at"]) if row["fired_at"] else None,
     )
 
 

@@ -10,9 +10,9 @@ import asyncpg
 from msgspec import msgpack
 
 from db.bulk import execute_rows
-from db.times import time_of, us_of
 from tickplant.derived import Alert, AlertState, Firing
 from tickplant.market import SymbolId
+from tickplant.times import to_datetime, to_us
 
 _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Alert).decode
@@ -38,7 +38,7 @@ async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId
     states: defaultdict[SymbolId, list[AlertState]] = defaultdict(list)
     for definition, deleted, armed, done, number, fired_at in rows:
         alert = _decode(definition)
-        fired_us = us_of(fired_at) if fired_at else None
+        fired_us = to_us(fired_at) if fired_at else None
         states[SymbolId(alert.venue, alert.symbol)].append(
             AlertState(alert, deleted, armed, done, number, fired_us)
         )
@@ -64,7 +64,7 @@ async def read_closes(
         count,
         [venue for venue, _ in until],
         [symbol for _, symbol in until],
-        [time_of(time_us) for time_us in until.values()],
+        [to_datetime(time_us) for time_us in until.values()],
     )
     return {SymbolId(venue, symbol): list(map(StoredClose, *columns)) for venue, symbol, *columns in rows}
 
@@ -126,7 +126,7 @@ def firing_of(row: asyncpg.Record) -> Firing:
         row["venue"],
         row["symbol"],
         row["kind"],
-        us_of(row["event_time"]),
+        to_us(row["event_time"]),
         row["trade_id"],
         decimal_text(row["price"]),
         decimal_text(row["value"]),
@@ -142,7 +142,7 @@ def decimal_text(number: Decimal | None) -> str | None:
 
 def _state_values(state: AlertState) -> tuple[Any, ...]:
     alert = state.alert
-    fired_at = None if state.fired_us is None else time_of(state.fired_us)
+    fired_at = None if state.fired_us is None else to_datetime(state.fired_us)
     return (
         alert.alert_id,
         alert.version,
@@ -158,7 +158,7 @@ def _state_values(state: AlertState) -> tuple[Any, ...]:
 def _firing_values(it: Firing) -> tuple[Any, ...]:
     numbers = [None if text is None else Decimal(text) for text in (it.price, it.value, it.threshold)]
     names = (it.alert_id, it.number, it.user, it.venue, it.symbol, it.kind)
-    return (*names, time_of(it.event_time_us), it.trade_id, *numbers, it.note)
+    return (*names, to_datetime(it.event_time_us), it.trade_id, *numbers, it.note)
 
 
 # What was deleted a day ago has no change under way any more.

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bot.states import account_of, order_of
-from db.times import time_of, us_of
 from tickplant.market import SymbolId
 from tickplant.paper_bot import Account, Equity, Fill, Order
+from tickplant.times import to_datetime, to_us
 
 
 async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None = None) -> list[Account]:
@@ -72,9 +72,9 @@ async def read_equity(
     rows = await connection.fetch(
         _READ_EQUITY.format(order="desc" if newest else "asc"),
         *symbol,
-        time_of(after.time_us),
+        to_datetime(after.time_us),
         after.after,
-        time_of(before.time_us),
+        to_datetime(before.time_us),
         before.after,
         limit,
     )
@@ -99,7 +99,7 @@ def _fill_of(row: asyncpg.Record) -> Fill:
         row["number"],
         row["side"],
         row["filled_by"],
-        us_of(row["filled_at"]),
+        to_us(row["filled_at"]),
         row["price"],
         row["size"],
         row["quote"],
@@ -112,7 +112,7 @@ def _equity_of(row: asyncpg.Record) -> Equity:
     return Equity(
         row["venue"],
         row["symbol"],
-        us_of(row["time"]),
+        to_us(row["time"]),
         row["cash"],
         row["position"],
         row["price"],

@@ -7,10 +7,10 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from db.bulk import execute_rows
-from db.times import time_of, us_of
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
 from tickplant.paper_bot import Account, AccountState, Changes, Equity, Fill, Order
+from tickplant.times import to_datetime, to_us
 
 _WRITE_ACCOUNTS: Final = """
 insert into bot_accounts
@@ -123,7 +123,7 @@ def _account_values(it: Account) -> tuple[Any, ...]:
         it.venue,
         it.symbol,
         it.version,
-        time_of(it.time_us),
+        to_datetime(it.time_us),
         it.enabled,
         it.switch_version,
         it.halted,
@@ -136,7 +136,7 @@ def _account_values(it: Account) -> tuple[Any, ...]:
         it.orders,
         it.price,
         it.equity,
-        time_of(it.day_us),
+        to_datetime(it.day_us),
         it.day_equity,
     )
 
@@ -147,7 +147,7 @@ def account_of(row: asyncpg.Record) -> Account:
         venue=row["venue"],
         symbol=row["symbol"],
         version=row["version"],
-        time_us=us_of(row["time"]),
+        time_us=to_us(row["time"]),
         enabled=row["enabled"],
         switch_version=row["switch_version"],
         halted=row["halted"],
@@ -160,7 +160,7 @@ def account_of(row: asyncpg.Record) -> Account:
         orders=row["orders"],
         price=row["price"],
         equity=row["equity"],
-        day_us=us_of(row["day"]),
+        day_us=to_us(row["day"]),
         day_equity=row["day_equity"],
     )
 
@@ -174,7 +174,7 @@ def _order_values(it: Order) -> tuple[Any, ...]:
         it.signal_number,
         it.side,
         it.trade_id,
-        time_of(it.time_us),
+        to_datetime(it.time_us),
         it.state,
         it.reason,
     )
@@ -190,7 +190,7 @@ def order_of(row: asyncpg.Record) -> Order:
         row["signal_number"],
         row["side"],
         row["trade_id"],
-        us_of(row["time"]),
+        to_us(row["time"]),
         row["state"],
         row["reason"],
     )
@@ -203,7 +203,7 @@ def _fill_values(it: Fill) -> tuple[Any, ...]:
         it.number,
         it.side,
         it.trade_id,
-        time_of(it.time_us),
+        to_datetime(it.time_us),
         it.price,
         it.size,
         it.quote,
@@ -213,4 +213,4 @@ def _fill_values(it: Fill) -> tuple[Any, ...]:
 
 
 def _equity_values(it: Equity) -> tuple[Any, ...]:
-    return (it.venue, it.symbol, time_of(it.time_us), it.cash, it.position, it.price, it.equity)
+    return (it.venue, it.symbol, to_datetime(it.time_us), it.cash, it.position, it.price, it.equity)

@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.pool import transaction
-from db.times import us_of
 from tickplant.derived import BotSwitch
+from tickplant.times import to_us
 
 
 class Switching(NamedTuple):
@@ -40,7 +40,7 @@ async def read_switching(connection: asyncpg.Connection) -> Switching | None:
     if row is None:
         return None
     switch = BotSwitch(row["enabled"], row["version"], row["reason"])
-    return Switching(switch, us_of(row["switched_at"]), not row["behind"])
+    return Switching(switch, to_us(row["switched_at"]), not row["behind"])
 
 
 async def read_unarrived(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:

@@ -1,7 +1,7 @@
 """What reading JSON from a venue takes besides decoding it: exact numbers, times, and broken input."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from msgspec import Meta, Raw
 from ingest.venues.base import BadRow, ListedSymbol, Partial, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
+from tickplant.times import to_us
 from tickplant.trade_rules import MAX_TRADE_ID, check_trade, fault_of_time
 
 MALFORMED: Final = (ValueError, RecursionError)
@@ -19,8 +20,6 @@ MALFORMED: Final = (ValueError, RecursionError)
 TRADE_ID: Final = Meta(ge=0, le=MAX_TRADE_ID)
 """The bounds of an id."""
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 _decode = msgspec.json.Decoder(float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
@@ -151,7 +150,7 @@ def microseconds(text: str) -> int:
         raise PoisonError(f"a time of another shape than RFC 3339: {text[:60]!r}") from error
     if moment.tzinfo is None:
         raise PoisonError(f"a time of another shape, without an offset: {text[:60]!r}")
-    return check_time_us((moment - _EPOCH) // _MICROSECOND)
+    return check_time_us(to_us(moment))
 
 
 def check_time_us(time_us: int) -> int:

@@ -25,10 +25,11 @@ from msgspec import Raw
 from sandbox.coinbase.frames import VENUE, maker_side
 from sandbox.history import Past
 from sandbox.limits import Budget, Limits
-from sandbox.times import epoch_seconds, rfc3339, time_us_of
+from sandbox.times import epoch_seconds, rfc3339
 from sandbox.venue import Answer, Market
 from tickplant.intervals import SECOND_US, floor
 from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.times import to_us
 
 _MAX_TRADES: Final = 1000
 _MAX_CANDLES: Final = 300
@@ -185,4 +186,4 @@ def _moment(query: dict[str, str], name: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise _RefusalError(f"Invalid {name}") from error
-    return time_us_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return to_us(moment if moment.tzinfo else moment.replace(tzinfo=UTC))

@@ -17,10 +17,10 @@ from urllib.request import ProxyHandler, build_opener
 import pytest
 import stored
 from processes import obey_interrupts
-from tickplant.local.folder import Folder
 
 from sandbox.generator import generate
 from sandbox.venues import VENUES
+from tickplant.local.folder import Folder
 from tickplant.redis_client import open_redis
 from tickplant.streams import SOURCE
 

@@ -14,7 +14,6 @@ from api_plant import (
     live,
     on_one_variant,
     running_plant,
-    time_of,
     trade,
 )
 from msgspec.structs import replace
@@ -22,7 +21,7 @@ from msgspec.structs import replace
 from tickplant.averages import AverageSpec, average
 from tickplant.intervals import MINUTE_US
 from tickplant.market import Trade
-from tickplant.times import format_time
+from tickplant.times import format_time, to_datetime
 
 pytestmark = on_one_variant
 
@@ -189,7 +188,7 @@ async def test_the_last_24_hours_of_all_symbols_in_any_order(plant: Plant) -> No
 
 async def test_pages_of_statistics(plant: Plant) -> None:
     rows = [
-        (BTC.venue, BTC.symbol, time_of(T0 + number * MINUTE_US), number, 0.25, *(None,) * 5)
+        (BTC.venue, BTC.symbol, to_datetime(T0 + number * MINUTE_US), number, 0.25, *(None,) * 5)
         for number in range(5)
     ]
     connection = await asyncpg.connect(plant.database_url)

@@ -11,9 +11,11 @@ from typing import Any
 
 import asyncpg
 import pytest
-from correct import SYMBOL, random_trades, store, to_time
+from correct import SYMBOL, random_trades, store
 from offline import binance_frames
 from working import parse_binance
+
+from tickplant.times import to_datetime
 
 Run = Any
 
@@ -116,11 +118,11 @@ async def test_recorded_trades_give_the_venues_own_candles(
     assert (code, output) == (0, "10 matched, 0 differing, 0 uncovered; 0 flagged incomplete\n")
 
     first, second, third = (int(line.split(",")[0]) for line in klines.read_text().splitlines()[1:4])
-    await connection.execute("update candles set close = 1.5 where open_time = $1", to_time(first * 1000))
+    await connection.execute("update candles set close = 1.5 where open_time = $1", to_datetime(first * 1000))
     await connection.execute(
-        "update candles set complete = false where open_time = $1", to_time(second * 1000)
+        "update candles set complete = false where open_time = $1", to_datetime(second * 1000)
     )
-    await connection.execute("delete from candles where open_time = $1", to_time(third * 1000))
+    await connection.execute("delete from candles where open_time = $1", to_datetime(third * 1000))
     packed = tmp_path / "klines.csv.gz"
     packed.write_bytes(gzip.compress(klines.read_bytes()))
     code, output, _ = await run("--klines", str(packed), "--symbol", "BTCUSDT")

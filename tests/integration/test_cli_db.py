@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from correct import random_trades, store, to_time
+from correct import random_trades, store
 from working import until
 
 from db.migrate import migrate
@@ -18,6 +18,7 @@ from db.policies import COLUMNSTORES, Keep
 from tickplant.local import PostgresServer
 from tickplant.redis_client import open_redis
 from tickplant.streams import trades_stream
+from tickplant.times import to_datetime
 
 Run = Any
 NOWHERE = "redis://127.0.0.1:1"
@@ -85,7 +86,7 @@ async def test_it_tells_tables_policies_and_who_works_on_what(
     trades = tables["trades"]
     assert (trades["rows"], trades["keep_days"]) == (len(TRADES), 60)
     times = [trade.event_time_us for trade in TRADES]
-    edges = [to_time(time_us).isoformat() for time_us in (min(times), max(times))]
+    edges = [to_datetime(time_us).isoformat() for time_us in (min(times), max(times))]
     assert [trades[name].replace("Z", "+00:00") for name in ("oldest", "newest")] == edges
     assert tables["candles"]["keep_days"] is None
     assert tables["averages"]["oldest"] is None

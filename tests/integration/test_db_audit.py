@@ -6,11 +6,12 @@ from typing import Any
 import asyncpg
 import msgspec
 import pytest
-from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_time, to_us, trade_row
+from correct import SYMBOL, candle_row, candles_of, random_trades, store, trade_row
 
 from db.audit import IdProblem, SymbolAudit, audit_symbol, read_audit_symbols, snapshot
 from db.export import open_reader
 from tickplant.intervals import DAY_US, INTERVALS
+from tickplant.times import to_datetime, to_us
 
 
 async def audit(url: str) -> SymbolAudit:
@@ -68,7 +69,7 @@ async def test_a_change_in_any_column_of_any_interval_is_found(stored: Any) -> N
         interval = list(INTERVALS)[number % len(INTERVALS)]
         of_interval = [candle for candle in candles if candle.interval == interval]
         candle = of_interval[number // len(INTERVALS) % len(of_interval)]
-        open_time = to_time(candle.open_time_us)
+        open_time = to_datetime(candle.open_time_us)
         await connection.execute(
             f'update candles set {column} = {expression} where "interval" = $1 and open_time = $2',
             interval,
@@ -86,7 +87,7 @@ async def test_missing_and_extra_rows_are_found(stored: Any) -> None:
     candles = candles_of(trades)
     gone = [next(candle for candle in candles if candle.interval == interval) for interval in INTERVALS]
     for candle in gone:
-        where = candle.interval, to_time(candle.open_time_us)
+        where = candle.interval, to_datetime(candle.open_time_us)
         await connection.execute('delete from candles where "interval" = $1 and open_time = $2', *where)
     extra = msgspec.structs.replace(candles[0], open_time_us=candles[0].open_time_us + 30 * DAY_US)
     await connection.copy_records_to_table("candles", records=[candle_row(extra)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_time
+from correct import SYMBOL, candle_row, candles_of, random_trades, store
 
 from db.averages import AverageRows, CandleKey, Remembered, read_remembered
 from db.pool import open_pool, transaction
@@ -16,6 +16,7 @@ from tickplant.averages import AverageSpec, AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Trade
+from tickplant.times import to_datetime
 
 SPECS = AverageSpecs(
     (AverageSpec("sma", 3), AverageSpec("sma", 40), AverageSpec("ema", 2), AverageSpec("wma", 5)),
@@ -74,11 +75,11 @@ async def stored(pool: asyncpg.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[An
 def as_rows(trades: Sequence[Trade]) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
     averages, statistics = derived(trades)
     return (
-        {(*SYMBOL, it.interval, to_time(it.open_time_us), it.name, it.value) for it in averages},
+        {(*SYMBOL, it.interval, to_datetime(it.open_time_us), it.name, it.value) for it in averages},
         {
             (
                 *SYMBOL,
-                to_time(it.open_time_us),
+                to_datetime(it.open_time_us),
                 it.points,
                 it.return_,
                 it.mean,

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from correct import SUNDAY_US, SYMBOL, candles_of, random_trades, store, to_time, trade_row
+from correct import SUNDAY_US, SYMBOL, candles_of, random_trades, store, trade_row
 from msgspec.structs import replace
 from working import until
 
@@ -17,6 +17,7 @@ from db.policies import Keep
 from db.pool import open_pool
 from db.retention import read_horizon
 from tickplant.intervals import DAY_US
+from tickplant.times import to_datetime
 from workers.retention import removing_expired
 
 Apply = Any
@@ -63,7 +64,7 @@ async def test_old_trades_go_their_candles_stay_and_the_audit_knows(
     assert 0 < len(kept) < len(trades)
     assert await count(connection, "trades") == len(kept)
     assert await count(connection, "candles") == len(candles_of(trades))
-    assert await read_horizon(connection, SYMBOL) == to_time(horizon_us)
+    assert await read_horizon(connection, SYMBOL) == to_datetime(horizon_us)
     found = await audit(connection)
     assert found.passed
     assert found.trades == len(kept)
@@ -102,7 +103,7 @@ async def test_a_late_trade_of_a_removed_day_is_no_error(
 async def test_a_day_is_counted_from_the_newest_trade_so_that_a_replay_stays(
     connection: asyncpg.Connection, apply: Apply
 ) -> None:
-    assert datetime.now(UTC) - to_time(SUNDAY_US) > timedelta(days=60)
+    assert datetime.now(UTC) - to_datetime(SUNDAY_US) > timedelta(days=60)
     await apply(trades_days=30, candles_days=30)
     assert await count(connection, "trades") == len(random_trades(seed=1))
     assert await read_horizon(connection, SYMBOL) is None

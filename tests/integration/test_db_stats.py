@@ -5,11 +5,12 @@ from decimal import Decimal, localcontext
 
 import asyncpg
 import pytest
-from correct import SYMBOL, candle_row, candles_of, random_trades, store, to_time
+from correct import SYMBOL, candle_row, candles_of, random_trades, store
 
 from db.stats import Change, Means, read_changes, read_closes, read_means
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import SymbolId, Trade
+from tickplant.times import to_datetime
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ async def test_a_change_is_that_of_the_trades_at_any_minute(connection: asyncpg.
         await connection.execute("delete from candles")
         rows = [candle_row(candle) for candle in candles_of(seen)]
         await connection.copy_records_to_table("candles", records=rows)
-        await connection.execute("update ledger set watermark = $1", to_time(until_us))
+        await connection.execute("update ledger set watermark = $1", to_datetime(until_us))
         assert await read_changes(connection) == [change_of(seen, until_us)]
 
 

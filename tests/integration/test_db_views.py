@@ -6,14 +6,15 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
-from correct import SYMBOL, candles_of, ledger_of, random_trades, store, to_time
+from correct import SYMBOL, candles_of, ledger_of, random_trades, store
 from msgspec.structs import replace
 
 from tickplant.intervals import DAY_US, MINUTE_US, floor
+from tickplant.times import to_datetime
 
 TRADES = random_trades(seed=3)
 NEWEST = max(TRADES, key=lambda trade: (trade.event_time_us, trade.trade_id))
-WATERMARK = to_time(ledger_of(TRADES)[3])
+WATERMARK = to_datetime(ledger_of(TRADES)[3])
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ async def one(connection: asyncpg.Connection, view: str) -> asyncpg.Record:
 async def test_the_latest_price_is_the_newest_trades(connection: asyncpg.Connection) -> None:
     row = await one(connection, "latest_price")
     assert row["price"] == Decimal(NEWEST.price)
-    assert (row["trade_id"], row["event_time"]) == (NEWEST.trade_id, to_time(NEWEST.event_time_us))
+    assert (row["trade_id"], row["event_time"]) == (NEWEST.trade_id, to_datetime(NEWEST.event_time_us))
     assert await connection.fetchval("select count(*) from latest_price") == 2
 
 
@@ -53,7 +54,7 @@ async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(
     assert row["volume"] == sum(it.volume for it in minutes)
     assert row["quote_volume"] == sum(it.quote_volume for it in minutes)
     assert row["trade_count"] == sum(it.trade_count for it in minutes)
-    assert (row["start"], row["until"]) == (to_time(begin_us), WATERMARK)
+    assert (row["start"], row["until"]) == (to_datetime(begin_us), WATERMARK)
 
 
 async def test_completeness_counts_minutes_by_utc_day(connection: asyncpg.Connection) -> None:
@@ -62,7 +63,7 @@ async def test_completeness_counts_minutes_by_utc_day(connection: asyncpg.Connec
     days = [it for it in candles_of(TRADES) if it.interval == "1d"]
     assert len(rows) == len(days)
     for row, day in zip(rows, sorted(days, key=lambda it: it.open_time_us), strict=True):
-        assert row["day"] == to_time(day.open_time_us).date()
+        assert row["day"] == to_datetime(day.open_time_us).date()
         within = [it for it in minutes if floor(it.open_time_us, DAY_US) == day.open_time_us]
         assert row["minutes"] == len(within)
         assert row["incomplete"] == sum(not it.complete for it in within)
@@ -79,13 +80,13 @@ async def test_freshness_says_how_far_and_who(connection: asyncpg.Connection) ->
     assert 5 <= row["behind_s"] < 60
     assert row["missing"] == sum(high - low for low, high in ledger_of(TRADES)[2])
     assert (row["partition"], row["owner"]) == (0, "somebody")
-    assert row["last_trade_at"] == to_time(NEWEST.event_time_us)
+    assert row["last_trade_at"] == to_datetime(NEWEST.event_time_us)
     await connection.execute("update lease set expires_at = now() - interval '1 s'")
     assert (await one(connection, "freshness"))["owner"] is None
 
 
 async def test_candles_stand_beside_their_averages(connection: asyncpg.Connection) -> None:
-    opened = to_time(floor(TRADES[100].event_time_us, MINUTE_US))
+    opened = to_datetime(floor(TRADES[100].event_time_us, MINUTE_US))
     for name, value in (("sma_7", 10.5), ("ema_12", 11.25)):
         await connection.execute(
             "insert into averages values ($1, $2, '1m', $3, $4, $5)", *SYMBOL, opened, name, value

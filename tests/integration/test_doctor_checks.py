@@ -12,12 +12,12 @@ import msgspec
 import pytest
 import redis.asyncio
 from conftest import REPOSITORY, SOURCE, OwnRedis
-from tickplant.local.binaries import find_redis
-from tickplant.local.folder import free_port
 
 from tickplant.cli.finding import Finding
 from tickplant.cli.redis_check import PROBES, check_redis
 from tickplant.cli.venue_check import check_venues, prepare_venues
+from tickplant.local.binaries import find_redis
+from tickplant.local.folder import free_port
 from tickplant.local.supervisor import Role, Supervisor
 from tickplant.market import SymbolId
 from tickplant.settings import Settings

@@ -16,11 +16,11 @@ import pytest
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from tickplant.local.folder import Folder
-from tickplant.local.server import Server
 
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer, RedisServer, Source
+from tickplant.local.folder import Folder
+from tickplant.local.server import Server
 
 
 async def _read_redis(url: str) -> object:

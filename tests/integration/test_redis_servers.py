@@ -12,10 +12,10 @@ from conftest import PARTITIONS
 from redis.exceptions import ConnectionError as RedisConnectionError
 from servers import REDIS, RedisOf, cluster, free_port, make_certificate, running
 from stored import fetch_value
-from tickplant.local.binaries import RedisBinary
 from working import START_US, publishing, trade, until, working
 
 from tickplant.errors import FatalError, MixedSourcesError
+from tickplant.local.binaries import RedisBinary
 from tickplant.redis_client import OLDEST_REDIS, agree_on_partitions, claim_source, open_redis
 
 RIGHTS = "~* &* +@all -@admin -@dangerous"

@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 import stored
-from api_plant import time_of
 from conftest import VARIANTS
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
 from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.times import to_datetime
 
 SPECS = AverageSpecs(
     (AverageSpec("sma", 5), AverageSpec("ema", 2), AverageSpec("wma", 3)), ("1m", "5m", "1h"), returns=8
@@ -70,5 +70,5 @@ async def check(url: str) -> None:
         url, "select open_time, points, return, mean, stddev, zscore, q1, q3 from statistics"
     )
     assert {row["open_time"]: tuple(row)[1:] for row in rows} == statistics
-    assert min(statistics) < time_of(START_US + 10 * MINUTE_US)
+    assert min(statistics) < to_datetime(START_US + 10 * MINUTE_US)
     assert len(averages) > 200

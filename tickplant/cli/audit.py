@@ -4,7 +4,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ from tickplant.cli.database_arguments import find_symbol, open_database
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
+from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -46,7 +47,6 @@ examples:
   tickplant audit --symbol binance:BTCUSDT --klines BTCUSDT-1m-2026-11-01.zip
 """
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _KLINES_AT_ONCE: Final = 10_000
 
 
@@ -200,7 +200,7 @@ def _progress() -> Iterator["Progress"]:
 
 def show_time(time_us: int) -> str:
     """Return a time as RFC 3339, in seconds."""
-    return _shown(_EPOCH + timedelta(microseconds=time_us))
+    return _shown(to_datetime(time_us))
 
 
 def _shown(time: datetime) -> str:

@@ -11,6 +11,7 @@ from tickplant import interrupts
 from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
+from tickplant.times import to_us
 
 if TYPE_CHECKING:
     from ingest.history.ranges import Range
@@ -80,11 +81,11 @@ def run(args: Namespace) -> int:
 
 async def _backfill(settings: Settings, text: str, start: datetime, end: datetime) -> int:
     from ingest.history.ranges import count_ids
-    from maintenance.plant import open_plant, progress, time_us
+    from maintenance.plant import open_plant, progress
 
     async with open_plant(settings, text, application="tickplant backfill") as plant:
         await plant.expect_worker()
-        ids = await plant.find_ids(time_us(start), time_us(end))
+        ids = await plant.find_ids(to_us(start), to_us(end))
         if ids is None:
             print(f"{plant.symbol}: the venue has no trades in that time")
             return 0

@@ -16,6 +16,7 @@ from tickplant.cli.progress import row_progress
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.settings import Settings, read_settings, variable
+from tickplant.times import to_datetime, to_us
 
 if TYPE_CHECKING:
     from db.averages import Remembered
@@ -95,7 +96,6 @@ class Stretch(NamedTuple):
 async def _backtest(settings: Settings, args: Namespace) -> int:
     from db.export import Selection, estimate_rows
     from db.symbols import read_reach, read_symbols
-    from db.times import time_of
     from db.trades import stream_trades
     from tickplant.cli.backtest_report import Report
     from tickplant.cli.strategies import load_named
@@ -113,11 +113,11 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
         symbol = find_symbol(args.symbol, [row.id for row in await read_symbols(connection)])
         reach = await read_reach(connection, symbol)
         assert reach is not None  # it is known
-        await tell_removed(connection, symbol, time_of(stretch.warm_up_us))
+        await tell_removed(connection, symbol, to_datetime(stretch.warm_up_us))
         numbered = reach.missing is not None
         test = await _prepare(connection, symbol, strategies, settings, stretch, numbered=numbered)
         start_us, end_us = stretch.warm_up_us, stretch.end_us
-        rows = Selection(symbol=symbol, interval=None, start=time_of(start_us), end=time_of(end_us))
+        rows = Selection(symbol=symbol, interval=None, start=to_datetime(start_us), end=to_datetime(end_us))
         trades = stream_trades(connection, symbol, start_us=start_us, end_us=end_us, numbered=numbered)
         interrupted = _on_interrupt()
         with row_progress() as bar:
@@ -140,18 +140,16 @@ def _stretch(args: Namespace, strategies: "Sequence[type[Strategy]]") -> Stretch
     Raises:
         FatalError: they can't be read.
     """
-    from db.times import us_of
-
-    start_us = us_of(args.start) if args.start else 0
-    end_us = us_of(args.end) if args.end else _LAST_US
-    if args.warm_up and us_of(args.warm_up) > start_us:
+    start_us = to_us(args.start) if args.start else 0
+    end_us = to_us(args.end) if args.end else _LAST_US
+    if args.warm_up and to_us(args.warm_up) > start_us:
         raise FatalError("--warm-up lies after --from")
     if end_us <= start_us:
         raise FatalError("--to does not lie after --from")
     longest_us = max(map(INTERVALS.__getitem__, _intervals(strategies)))
     cooldown_us = round(max((it.cooldown_s for it in strategies), default=0) * SECOND_US)
     enough_us = max(HOUR_US, 2 * longest_us, 2 * cooldown_us)
-    warm_up_us = us_of(args.warm_up) if args.warm_up else start_us - enough_us
+    warm_up_us = to_us(args.warm_up) if args.warm_up else start_us - enough_us
     # Candles begin here, too, so that those that are read are whole.
     return Stretch(max(0, floor(warm_up_us, longest_us)), start_us, end_us)
 

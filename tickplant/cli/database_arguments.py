@@ -4,18 +4,17 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
+from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
     from db.pool import Connection
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @asynccontextmanager
@@ -78,7 +77,7 @@ def parse_time(text: str) -> datetime:
     """
     try:
         if text.isdecimal() and len(text) > 8:  # eight digits are a date without its hyphens
-            return _EPOCH + timedelta(milliseconds=int(text))
+            return to_datetime(int(text) * 1000)
         time = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(

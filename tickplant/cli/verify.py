@@ -14,6 +14,7 @@ from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.settings import Settings, read_settings
+from tickplant.times import to_us
 
 if TYPE_CHECKING:
     from maintenance.plant import Plant
@@ -105,14 +106,12 @@ async def _bounds(plant: "Plant", start: datetime | None, end: datetime | None) 
     Raises:
         FatalError: there is none.
     """
-    from maintenance.plant import time_us
-
     ledger = await plant.read_ledger()
     if ledger is None:
         raise FatalError(f"no trades of {plant.symbol} are stored; `tickplant backfill` fetches them")
     closed_us = floor(ledger.watermark_us, MINUTE_US)
-    begin_us = time_us(start) if start else await plant.read_first_minute()
-    end_us = min(time_us(end or datetime.now(UTC)), closed_us)
+    begin_us = to_us(start) if start else await plant.read_first_minute()
+    end_us = min(to_us(end or datetime.now(UTC)), closed_us)
     bounds = floor(begin_us, MINUTE_US), floor(end_us, MINUTE_US)
     if bounds[0] >= bounds[1]:
         raise FatalError(f"no minute of {plant.symbol} has closed in that time")
@@ -139,12 +138,10 @@ async def _mendable(plant: "Plant", stretches: list[tuple[int, int]]) -> list[tu
 
     Elsewhere, trades that come again could not be told from those that a neighbouring candle still holds.
     """
-    from maintenance.plant import time_us
-
     horizon = await plant.read_horizon()
     if horizon is None:
         return stretches
-    kept = [stretch for stretch in stretches if stretch[0] >= time_us(horizon)]
+    kept = [stretch for stretch in stretches if stretch[0] >= to_us(horizon)]
     if len(kept) < len(stretches):
         print(
             f"minutes before {horizon:%Y-%m-%dT%H:%M:%SZ} are not mended: their trades have been removed"
