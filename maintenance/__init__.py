@@ -1,1 +1,1 @@
-"""Backfill, verification, audit and replays: what needs a venue's history and the database together."""
+"""Maintenance of a running plant: backfill, verification, audits, and waiting for commits."""

@@ -34,6 +34,11 @@ def format_time(time_us: int) -> str:
     return f"{_format_second(second)}.{fraction:06d}Z"
 
 
+def format_second(time_us: int) -> str:
+    """Write microseconds since the epoch as RFC 3339 in UTC, cut to whole seconds."""
+    return f"{_format_second(time_us // 1_000_000)}Z"
+
+
 @lru_cache(maxsize=4096)
 def _format_second(second: int) -> str:
     return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()

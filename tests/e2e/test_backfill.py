@@ -330,7 +330,7 @@ async def test_what_was_removed_by_age_is_not_fetched_again_nor_mended_to_wrong(
     assert (code, "0 missing" in output) == (0, True), output
     code, output = await run(plant, "verify", "binance:BTCUSDT", "--from", FROM)
     assert code == 1
-    assert "minutes before 2024-08-09T00:00:00Z are not mended" in output
+    assert "minutes before 2024-08-09T00:00:00Z are not repaired" in output
     assert await stored.read_candles(database_url) == candles
 
     assert await connection.fetchval("select min(event_time) from trades") >= datetime(2024, 8, 9, tzinfo=UTC)

@@ -10,17 +10,15 @@ from sandbox_tape import make_tape
 from websockets.asyncio.client import ClientConnection, connect
 from working import START_US, publishing, stored_count, trade, until, working
 
+from maintenance.replay import Replay
+from maintenance.tape import select_symbols
 from sandbox.player import Player
 from sandbox.server import serve
 from sandbox.venues import VENUES
-from tickplant.cli.replay import Replay
-from tickplant.cli.tape import select_symbols
+from tickplant.cli.replay import finish_replay
 from tickplant.cli.terminal import Terminal
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import open_redis
-from tickplant.streams import partition_of, trades_stream
-from tickplant.wire import CLOCK, UNNUMBERED, Clock, encode_clock
 
 AAA, BBB = SymbolId("binance", "AAAUSDT"), SymbolId("binance", "BBBUSDT")
 QUICK = {"waiting": 30.0, "playing": 30.0, "finished": 1.0}
@@ -47,8 +45,7 @@ def make_replay(rest_url: str, redis_url: str, database_url: str, *symbols: Symb
         redis_url=redis_url,
         database_url=database_url,
         partitions=PARTITIONS,
-        terminal=Terminal(),
-        selection=select_symbols(symbols, None),
+        symbols=symbols,
         patience_s=QUICK,
     )
 
@@ -76,32 +73,18 @@ async def test_a_difference_between_tape_and_database_is_an_error_that_names_sym
             with pytest.raises(
                 FatalError, match="binance:BBBUSDT: 37 of 40 trades stored, 3 missing"
             ) as error:
-                await replay.run()
+                await finish_replay(replay, select_symbols((AAA, BBB), None), Terminal())
             assert "AAAUSDT" not in str(error.value)
             assert "37" in capsys.readouterr().out
 
             await publisher.publish(lost)
             await until(lambda: _has(database_url, 80), "all trades are stored")
-            await replay.run()
+            await finish_replay(replay, select_symbols((AAA, BBB), None), Terminal())
     assert "80 trades replayed and committed" in capsys.readouterr().out
 
 
 async def _has(database_url: str, count: int) -> bool:
     return await stored_count(database_url) == count
-
-
-async def test_a_replay_waits_for_the_last_entry_of_trades_without_ids(redis_url: str) -> None:
-    ibm = SymbolId("finnhub", "IBM")
-    partition = partition_of(*ibm, PARTITIONS)
-    replay = make_replay("", redis_url, "", ibm)
-    redis = open_redis(redis_url)
-    await redis.xadd(trades_stream(partition), {UNNUMBERED: b""}, id="5-0")
-    await redis.xadd(trades_stream(partition), {UNNUMBERED: b""}, id="6-0")
-    clock = encode_clock(Clock(*ibm[:1], (ibm.symbol,), START_US))
-    for number in range(20):
-        await redis.xadd(trades_stream(partition), {CLOCK: clock}, id=f"7-{number}")
-    assert await replay.read_last_entry_ids(redis) == {partition: "6-0"}
-    await redis.aclose()
 
 
 async def test_trades_without_ids_are_not_stored_a_second_time(redis_url: str, database_url: str) -> None:

@@ -1,23 +1,22 @@
-"""`tickplant audit`: what is stored, compared with what it should be."""
+"""`tickplant audit`: compares stored candles with stored trades, or with a venue's own candles."""
 
-import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import find_symbol, open_database
+from tickplant.cli.progress import progress_bars
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
+from tickplant.market import SymbolId
 from tickplant.settings import Settings, read_settings
-from tickplant.times import to_datetime
+from tickplant.times import format_second
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import TaskID
 
     from db.audit import SymbolAudit
     from tickplant.klines import Comparison
@@ -47,8 +46,6 @@ examples:
   tickplant audit --symbol binance:BTCUSDT --klines BTCUSDT-1m-2026-11-01.zip
 """
 
-_KLINES_AT_ONCE: Final = 10_000
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -70,41 +67,34 @@ def run(args: Namespace) -> int:
         comparison = interrupts.run(_compare(settings, args.symbol, args.klines))
         print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
         return 1 if comparison.mismatches else 0
-    with _progress() as progress:
-        audits = interrupts.run(_audit(settings, args.symbol, progress))
+    audits = interrupts.run(_audit(settings, args.symbol))
     print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
     return 0 if all(audit.passed for audit in audits) else 1
 
 
-async def _audit(settings: Settings, text: str | None, progress: "Progress") -> list["SymbolAudit"]:
-    from db.audit import audit_symbol, read_audit_symbols, snapshot
+async def _audit(settings: Settings, text: str | None) -> list["SymbolAudit"]:
+    from maintenance.audit import audit
 
-    async with open_database(settings, application="tickplant audit") as connection, snapshot(connection):
-        symbols = await read_audit_symbols(connection)
-        audits = []
-        for symbol in [find_symbol(text, symbols)] if text else symbols:
-            task = progress.add_task(str(symbol))
+    tasks: dict[SymbolId, TaskID] = {}
+    with progress_bars() as bars:
 
-            def advance(done: int, total: int, task: Any = task) -> None:
-                progress.update(task, completed=done, total=total)
+        def on_progress(symbol: SymbolId, done: int, total: int) -> None:
+            if symbol not in tasks:
+                tasks[symbol] = bars.add_task(str(symbol))
+            bars.update(tasks[symbol], completed=done, total=total)
 
-            audits.append(await audit_symbol(connection, symbol, advance))
-    return audits
+        async with open_database(settings, application="tickplant audit") as connection:
+            return await audit(
+                connection, lambda stored: [find_symbol(text, stored)] if text else stored, on_progress
+            )
 
 
 async def _compare(settings: Settings, text: str, path: Path) -> "Comparison":
-    from db.audit import read_minutes, snapshot
-    from db.symbols import read_symbols
-    from tickplant.klines import Comparison, compare, read_klines
+    from maintenance.audit import compare_klines
+    from tickplant.klines import read_klines
 
-    klines = read_klines(path)
-    comparison = Comparison()
-    async with open_database(settings, application="tickplant audit") as connection, snapshot(connection):
-        symbol = find_symbol(text, [row.id for row in await read_symbols(connection)])
-        while some := list(islice(klines, _KLINES_AT_ONCE)):
-            times = [kline.open_time_us for kline in some]
-            compare(some, await read_minutes(connection, symbol, times), comparison)
-    return comparison
+    async with open_database(settings, application="tickplant audit") as connection:
+        return await compare_klines(connection, lambda stored: find_symbol(text, stored), read_klines(path))
 
 
 def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
@@ -147,17 +137,23 @@ def print_comparison(comparison: "Comparison") -> None:
         "Minutes that differ from the venue's",
         ("open_time", "column", "venue", "ours", "note"),
         [
-            (show_time(it.open_time_us), it.column, it.venue, it.ours, "" if it.complete else "incomplete")
+            (
+                format_second(it.open_time_us),
+                it.column,
+                it.venue,
+                it.ours,
+                "" if it.complete else "incomplete",
+            )
             for it in comparison.mismatches
         ],
     )
     print_table(
-        "Minutes that are not covered", ("open_time",), [(show_time(it),) for it in comparison.uncovered]
+        "Minutes that are not covered", ("open_time",), [(format_second(it),) for it in comparison.uncovered]
     )
     print_table(
         "Minutes that ours flags as incomplete",
         ("open_time",),
-        [(show_time(it),) for it in comparison.incomplete],
+        [(format_second(it),) for it in comparison.incomplete],
     )
     print(
         f"{comparison.matched} matched, {comparison.differing} differing,"
@@ -173,7 +169,7 @@ def _audit_document(audit: "SymbolAudit") -> dict[str, object]:
 
 def _comparison_document(comparison: "Comparison") -> dict[str, object]:
     mismatches = [
-        {"open_time": show_time(it.open_time_us)}
+        {"open_time": format_second(it.open_time_us)}
         | {"column": it.column, "venue": it.venue, "ours": it.ours, "complete": it.complete}
         for it in comparison.mismatches
     ]
@@ -181,26 +177,9 @@ def _comparison_document(comparison: "Comparison") -> dict[str, object]:
         "matched": comparison.matched,
         "differing": comparison.differing,
         "mismatches": mismatches,
-        "uncovered": [show_time(it) for it in comparison.uncovered],
-        "incomplete": [show_time(it) for it in comparison.incomplete],
+        "uncovered": [format_second(it) for it in comparison.uncovered],
+        "incomplete": [format_second(it) for it in comparison.incomplete],
     }
-
-
-@contextmanager
-def _progress() -> Iterator["Progress"]:
-    """Show progress on the standard error, if a person sees it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
-        yield progress
-
-
-def show_time(time_us: int) -> str:
-    """Return a time as RFC 3339, in seconds."""
-    return _shown(to_datetime(time_us))
 
 
 def _shown(time: datetime) -> str:

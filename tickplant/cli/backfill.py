@@ -1,7 +1,6 @@
-"""`tickplant backfill`: a symbol's past, fetched from its venue."""
+"""`tickplant backfill`: fetches a symbol's history from its venue."""
 
 import logging
-import math
 import sys
 from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
@@ -9,27 +8,27 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import parse_time
+from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
-from tickplant.times import to_us
 
 if TYPE_CHECKING:
-    from ingest.history.ranges import Range
-    from maintenance.plant import Plant
+    from maintenance.backfill import BackfillPlan
+    from maintenance.symbol import SymbolMaintenance
 
-HELP: Final = "fetch a symbol's past from its venue"
+HELP: Final = "fetch a symbol's history from its venue"
 
 DESCRIPTION: Final = """\
-Fetch the trades of a stretch of time from the venue's REST history and store them, beside a running plant:
-Redis, the database and a worker have to be up; ingest may be.
+Fetch the trades of a time range from the venue's REST history and store them, beside a running plant:
+Redis, the database and a worker have to be running; ingest need not be.
 
-Only what is not stored is fetched, within the venue's request budget, which it shares with ingest. Stop it
-with Ctrl-C when you like: the same command goes on where it stopped. What lies between the stretch and what
-is stored already is fetched, too, so that no gap opens.
+Only trades that are not stored are fetched, within the venue's request budget, which is shared with ingest.
+Ctrl-C stops it at any time; the same command resumes. Trades between the time range and what is stored
+already are fetched, too, so that no gap opens.
 
-Candles are made of everything; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again after that.
+Candles are made of all of them; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
 
-The exit code is 0 if nothing is missing of the stretch, and 1 if the venue doesn't give everything.
+The exit code is 0 if nothing is missing in the time range, and 1 if the venue doesn't give everything.
 """
 
 EXAMPLES: Final = """\
@@ -42,8 +41,6 @@ examples:
 """
 
 _TIMES: Final = "a date, an RFC 3339 time, or milliseconds since 1970"
-_PASSES: Final = 3
-"""How often what has not arrived is asked for: Redis may have lost some of it in a crash."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -75,54 +72,43 @@ def run(args: Namespace) -> int:
     try:
         return interrupts.run(_backfill(settings, args.symbol, args.start, end))
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        print("\nstopped; the same command resumes here", file=sys.stderr)
         return 130
 
 
 async def _backfill(settings: Settings, text: str, start: datetime, end: datetime) -> int:
-    from ingest.history.ranges import count_ids
-    from maintenance.plant import open_plant, progress
+    from maintenance.backfill import backfill, plan_backfill
+    from maintenance.symbol import open_symbol
 
-    async with open_plant(settings, text, application="tickplant backfill") as plant:
-        await plant.expect_worker()
-        ids = await plant.find_ids(to_us(start), to_us(end))
-        if ids is None:
-            print(f"{plant.symbol}: the venue has no trades in that time")
+    async with open_symbol(settings, text, application="tickplant backfill") as target:
+        plan = await plan_backfill(target, start, end)
+        if plan is None:
+            print(f"{target.symbol}: the venue has no trades in that time")
             return 0
-        wanted = await plant.read_wanted(ids)
-        asked = count_ids(wanted)
-        print(_plan(plant, ids, asked), flush=True)
-        limit = await plant.read_limit()
-        if limit is not None and start < limit:
+        print(_describe(target, plan), flush=True)
+        if plan.kept_from is not None:
             print(
-                f"{plant.symbol}: trades before {limit:%Y-%m-%dT%H:%M:%SZ} are removed by age once their"
-                " candles are made (TICKPLANT_KEEP_TRADES_DAYS)"
+                f"{target.symbol}: trades before {plan.kept_from:%Y-%m-%dT%H:%M:%SZ} are removed by age once"
+                " their candles are made (TICKPLANT_KEEP_TRADES_DAYS)"
             )
-        for _ in range(_PASSES):
-            if not wanted:
-                break
-            with progress(str(plant.symbol), wanted) as show:
-                await plant.fetch(wanted, show)
-            wanted = await plant.read_wanted(ids)
-        left = count_ids(wanted)
-    print(f"{plant.symbol}: {asked - left:,} fetched and stored, {left:,} missing")
+        with progress_bar_or_lines(str(target.symbol)) as on_progress:
+            left = await backfill(target, plan, on_progress)
+    print(f"{target.symbol}: {plan.missing_count - left:,} fetched and stored, {left:,} missing")
     return 1 if left else 0
 
 
-def _plan(plant: "Plant", ids: "Range", asked: int) -> str:
-    """Say what is to be done and how long it takes at least."""
-    from ingest.history.page import PAGE_IDS
-
-    span = f"{plant.symbol}: trades {ids[0]} to {ids[1]}"
-    if not asked:
+def _describe(target: "SymbolMaintenance", plan: "BackfillPlan") -> str:
+    """Describe what is going to be fetched, and how long it takes at least."""
+    first, last = plan.ids
+    span = f"{target.symbol}: trades {first} to {last}"
+    if not plan.missing:
         return f"{span}: all are stored"
-    requests = math.ceil(asked / PAGE_IDS)
-    seconds = requests / plant.venue.limits.requests_per_s
-    what = f"{asked:,} of {ids[1] - ids[0] + 1:,} to fetch"
-    return f"{span}: {what} in {requests:,} requests, {_length(seconds)} or more"
+    what = f"{plan.missing_count:,} of {last - first + 1:,} to fetch"
+    seconds = plan.requests / target.venue.limits.requests_per_s
+    return f"{span}: {what} in {plan.requests:,} requests, {_duration(seconds)} or more"
 
 
-def _length(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:,.0f} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
-from tickplant.cli.progress import row_progress
+from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.settings import Settings, read_settings, variable
@@ -120,7 +120,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
         rows = Selection(symbol=symbol, interval=None, start=to_datetime(start_us), end=to_datetime(end_us))
         trades = stream_trades(connection, symbol, start_us=start_us, end_us=end_us, numbered=numbered)
         interrupted = _on_interrupt()
-        with row_progress() as bar:
+        with progress_bars() as bar:
             task = bar.add_task("trades", total=await estimate_rows(connection, rows))
             async with aclosing(trades) as batches:
                 async for batch in batches:

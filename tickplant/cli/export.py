@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
-from tickplant.cli.progress import row_progress
+from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.settings import Settings, read_settings
@@ -68,7 +68,7 @@ def run(args: Namespace) -> int:
     if args.what == "trades" and args.interval:
         raise FatalError("--interval goes with candles; trades have none")
     settings = read_settings()
-    with _open_output(args.output) as output, row_progress(hidden=_on_terminal(args)) as progress:
+    with _open_output(args.output) as output, progress_bars(hidden=_on_terminal(args)) as progress:
         interrupts.run(_export(settings, args, output, progress))
         try:
             output.flush()

@@ -53,7 +53,7 @@ def open_sources(args: Namespace) -> "list[Source]":
 
 def _wanted(args: Namespace, tapes: "list[Tape]") -> "tuple[SymbolId, ...] | None":
     """Return the symbols of the tapes that `--hold` names; None where it names none."""
-    from tickplant.cli.tape import select_symbols
+    from maintenance.tape import select_symbols
     from tickplant.market import SymbolId
 
     if not args.hold:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
+    from maintenance.replay import Replay
+    from maintenance.tape import TapeSelection
     from tickplant.cli.plan import Plan
-    from tickplant.cli.replay import Replay
-    from tickplant.cli.tape import Selection
     from tickplant.cli.terminal import Terminal
     from tickplant.local.supervisor import Supervisor
     from tickplant.settings import Settings
@@ -50,7 +50,7 @@ class _Venue(NamedTuple):
     """Settings that point the processes at the sandbox."""
     rest_url: str
     """The sandbox's address; empty for the live venues, which have no use for it."""
-    selection: "Selection"
+    selection: "TapeSelection"
     """The sandbox's symbols."""
 
 
@@ -163,9 +163,9 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
             symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
             await stack.enter_async_context(_background(report_ready(plan.url, symbols, terminal)))
         if replay is not None:
-            from tickplant.cli.replay import race
+            from tickplant.cli.replay import finish_replay, race
 
-            await race(replay.run(), supervisor.failed())
+            await race(finish_replay(replay, venue.selection, terminal), supervisor.failed())
         if not args.once:
             await supervisor.failed()
     return 0
@@ -190,8 +190,8 @@ async def _open_replay(
     Raises:
         FatalError: no symbol asked for is in them, or trades would be stored twice.
     """
-    from tickplant.cli.replay import Replay
-    from tickplant.cli.tape import join
+    from maintenance.replay import Replay
+    from tickplant.cli.summary import join_symbols as join
 
     selection = venue.selection
     if not selection.stored:
@@ -208,8 +208,7 @@ async def _open_replay(
         redis_url=redis_url,
         database_url=database_url,
         partitions=plan.settings.partitions,
-        terminal=terminal,
-        selection=selection,
+        symbols=selection.stored,
     )
     await replay.open()
     return replay
@@ -249,12 +248,12 @@ async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[_Venue
     """Start the sandbox if the plan has one."""
     import msgspec
 
-    from tickplant.cli.tape import Selection, select_symbols
+    from maintenance.tape import TapeSelection, select_symbols
     from tickplant.market import SymbolId
     from tickplant.settings import Settings, variable
 
     if plan.sandbox is None:
-        yield _Venue({}, "", Selection((), (), ()))
+        yield _Venue({}, "", TapeSelection((), (), ()))
         return
     async with supervisor.announced(plan.sandbox) as line:
         ready = msgspec.json.decode(line)

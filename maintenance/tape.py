@@ -1,4 +1,4 @@
-"""What the sandbox of a replay says of its tapes, and which of their symbols are to be stored."""
+"""What the sandbox of a replay reports about its tapes, and which of their symbols are to be stored."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -11,29 +11,30 @@ from msgspec import Struct
 from db.progress import TapeTrades
 from tickplant.market import SymbolId
 
-_DIRECTLY: Final = build_opener(ProxyHandler({}))
-"""Whatever proxy is set: the sandbox runs on this machine."""
+_WITHOUT_PROXY: Final = build_opener(ProxyHandler({}))
+"""The sandbox runs on this machine, so proxy settings do not apply."""
 _TIMEOUT_S: Final = 10
 
 AnswerT = TypeVar("AnswerT")
 
 
-class Status(Struct, frozen=True):
-    """How far the sandbox has come."""
+class TapeStatus(Struct, frozen=True):
+    """How far the sandbox has played its tapes."""
 
     state: str
+    """`waiting` for subscriptions, `playing` or `finished`."""
     sent: int
 
 
-class Selection(Struct, frozen=True):
-    """The symbols of a tape, by what becomes of them."""
+class TapeSelection(Struct, frozen=True):
+    """The symbols of a tape and those requested."""
 
     stored: tuple[SymbolId, ...]
-    """On the tape, and asked for."""
+    """On the tape and requested."""
     ignored: tuple[SymbolId, ...]
     """On the tape only."""
     absent: tuple[SymbolId, ...]
-    """Asked for only."""
+    """Requested only."""
 
 
 class _SymbolTape(Struct, frozen=True):
@@ -43,38 +44,38 @@ class _SymbolTape(Struct, frozen=True):
     last_time_us: int
 
 
-def select_symbols(tape: Iterable[SymbolId], asked: Sequence[SymbolId] | None) -> Selection:
-    """Compare the symbols on a tape with those that are asked for.
+def select_symbols(tape: Iterable[SymbolId], requested: Sequence[SymbolId] | None) -> TapeSelection:
+    """Compare the symbols on a tape with those requested.
 
     Args:
         tape: the symbols on it.
-        asked: in any case of letters, unless the tape has the very name; None: all.
+        requested: case-insensitive, unless the tape has the exact name; None for all.
     """
     on_tape = sorted(tape)
-    if asked is None:
-        return Selection(tuple(on_tape), (), ())
-    found = {symbol: _find(on_tape, symbol) for symbol in asked}
+    if requested is None:
+        return TapeSelection(tuple(on_tape), (), ())
+    found = {symbol: _find(on_tape, symbol) for symbol in requested}
     stored = {symbol for symbols in found.values() for symbol in symbols}
-    return Selection(
+    return TapeSelection(
         tuple(sorted(stored)),
         tuple(symbol for symbol in on_tape if symbol not in stored),
         tuple(symbol for symbol, symbols in found.items() if not symbols),
     )
 
 
-def _find(tape: Sequence[SymbolId], asked: SymbolId) -> list[SymbolId]:
-    if asked in tape:
-        return [asked]
-    return [symbol for symbol in tape if str(symbol).lower() == str(asked).lower()]
+def _find(tape: Sequence[SymbolId], requested: SymbolId) -> list[SymbolId]:
+    if requested in tape:
+        return [requested]
+    return [symbol for symbol in tape if str(symbol).lower() == str(requested).lower()]
 
 
-async def read_status(rest_url: str) -> Status:
-    """Ask the sandbox how far it has come.
+async def read_tape_status(rest_url: str) -> TapeStatus:
+    """Ask the sandbox how far it has played its tapes.
 
     Raises:
         OSError: it does not answer.
     """
-    return await _read(f"{rest_url}/sandbox/status", Status)
+    return await _read(f"{rest_url}/sandbox/status", TapeStatus)
 
 
 async def read_tape(rest_url: str, symbols: Sequence[SymbolId]) -> list[TapeTrades]:
@@ -91,14 +92,9 @@ async def read_tape(rest_url: str, symbols: Sequence[SymbolId]) -> list[TapeTrad
     ]
 
 
-def join(symbols: Sequence[SymbolId]) -> str:
-    """Return symbols as they stand in a message."""
-    return ", ".join(map(str, symbols))
-
-
 async def _read(url: str, kind: type[AnswerT]) -> AnswerT:
     def read() -> bytes:
-        with _DIRECTLY.open(url, timeout=_TIMEOUT_S) as answer:
+        with _WITHOUT_PROXY.open(url, timeout=_TIMEOUT_S) as answer:
             body: bytes = answer.read()
             return body
 

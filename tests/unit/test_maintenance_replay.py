@@ -3,8 +3,8 @@
 import pytest
 
 from db.progress import TapeTrades
-from tickplant.cli.replay import Seen
-from tickplant.cli.tape import Status, select_symbols
+from maintenance.replay import ReplayProgress
+from maintenance.tape import TapeStatus, select_symbols
 from tickplant.market import SymbolId
 
 BTC, ETH = SymbolId("coinbase", "BTC-USD"), SymbolId("coinbase", "ETH-USD")
@@ -41,5 +41,5 @@ def test_a_name_that_the_tape_has_means_no_other_case() -> None:
 def test_a_replay_is_complete_when_all_is_sent_stored_and_committed(
     state: str, stored: int, committed: str, complete: bool
 ) -> None:
-    seen = Seen(Status(state, 5), {BTC: stored}, {0: "7-0"}, {0: committed})
-    assert seen.is_complete([TapeTrades(BTC, 5, [(1, 5)], 0, 0)]) is complete
+    progress = ReplayProgress(TapeStatus(state, 5), {BTC: stored}, {0: "7-0"}, {0: committed})
+    assert progress.is_complete([TapeTrades(BTC, 5, [(1, 5)], 0, 0)]) is complete

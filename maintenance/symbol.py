@@ -1,12 +1,11 @@
-"""What the commands share that ask a venue for its past: getting at all it takes, waiting, and progress."""
+"""One symbol of a running plant: its venue's history, what is stored of it, and waiting for its commits."""
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
@@ -15,13 +14,13 @@ from db.retention import read_horizon, read_limit
 from db.symbols import read_committed
 from db.trades import LEAST_ID, TradeBound, read_trades
 from ingest.history.client import VenueHistory, open_client
-from ingest.history.fill import fill, split
-from ingest.history.ranges import Range, count_ids, subtract
+from ingest.history.ranges import Range, subtract
 from ingest.history.search import Past
 from ingest.publisher import Publisher
 from ingest.rate import Rate
 from ingest.venues import make_venue
 from ingest.venues.base import KlineVenue, Venue
+from maintenance.last_entries import read_last_entry_ids
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
@@ -30,25 +29,19 @@ from tickplant.market import Gap, SymbolId, Trade
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
 from tickplant.settings import Settings
-from tickplant.streams import GAPS, START, entry_order, partition_of, trades_stream
-from tickplant.wire import CLOCK, encode_gaps
+from tickplant.streams import GAPS, START, entry_order, partition_of
+from tickplant.wire import encode_gaps
 from workers.partition_state import ROLE
 
 _POLL_S: Final = 0.1
 _READ_S: Final = 30.0
 _WORKER_S: Final = 15.0
 """How long a partition may be without a worker: one may just be taking it over."""
-_LAST_ENTRIES: Final = 8
-_LINE_S: Final = 5.0
-"""How often a line tells the progress where nobody sees a bar."""
 _LATEST_US: Final = 4_102_444_800_000_000
 
-Show = Callable[[int], None]
-"""Takes how many more ids have been asked for."""
 
-
-class Plant(NamedTuple):
-    """A running plant, and one symbol of it."""
+class SymbolMaintenance(NamedTuple):
+    """One symbol of a running plant."""
 
     symbol: SymbolId
     partition: int
@@ -65,10 +58,10 @@ class Plant(NamedTuple):
         return next((row for row in rows if (row.venue, row.symbol) == self.symbol), None)
 
     async def find_ids(self, start_us: int, end_us: int) -> Range | None:
-        """Return the ids of a stretch of time and up to what is stored; None where the venue has none.
+        """Return the ids of a time range, extended to what is stored; None where the venue has no trades.
 
         Raises:
-            FatalError: the venue won't tell.
+            FatalError: the venue refuses to give its history.
         """
         first, last = await self.past.find(start_us), await self.past.find(end_us) - 1
         if first > last:
@@ -78,53 +71,28 @@ class Plant(NamedTuple):
             first, last = min(first, ledger.last_trade_id + 1), max(last, ledger.first_trade_id - 1)
         return first, last
 
-    async def read_wanted(self, ids: Range) -> list[Range]:
+    async def read_missing(self, ids: Range) -> list[Range]:
         """Return those of some ids that are neither stored nor known not to exist."""
-        return subtract(ids, held_ids(await self.read_ledger()))
-
-    async def fetch(self, wanted: Sequence[Range], show: Show) -> int:
-        """Fetch ranges of ids, publish them and wait until they are committed; return how many trades came.
-
-        Raises:
-            FatalError: the venue won't give them, or there is no worker.
-        """
-        ledger = await self.read_ledger()
-        trades = 0
-
-        def on_progress(ids: int, new: int) -> None:
-            nonlocal trades
-            trades += new
-            show(ids)
-
-        await fill(
-            symbol=self.symbol,
-            past=self.past,
-            publisher=self.publisher,
-            chunks=split(wanted, ledger.last_trade_id if ledger else None),
-            on_progress=on_progress,
-            **({"at_once": 1} if self.venue.history_by_time else {}),
-        )
-        await self.settle()
-        return trades
+        return subtract(ids, stored_ids(await self.read_ledger()))
 
     async def read_klines(self, start_us: int, end_us: int) -> AsyncIterator[tuple[Kline, ...]]:
         """Yield the venue's own candles of one minute, request by request.
 
         Args:
-            start_us: the begin of a minute.
-            end_us: the begin of another, exclusive.
+            start_us: start of a minute.
+            end_us: start of another, exclusive.
 
         Raises:
-            FatalError: the venue gives none.
+            FatalError: the venue has no candles, or refuses to give them.
         """
         if not isinstance(self.venue, KlineVenue):
-            raise FatalError(f"{self.venue.name}: there are no candles to compare with")
+            raise FatalError(f"{self.venue.name} has no candles to compare with")
         step_us = self.venue.klines_at_once * MINUTE_US
-        for begin_us in range(start_us, end_us, step_us):
-            yield await self.past.read_klines(begin_us, min(begin_us + step_us, end_us))
+        for request_us in range(start_us, end_us, step_us):
+            yield await self.past.read_klines(request_us, min(request_us + step_us, end_us))
 
     async def read_first_minute(self) -> int:
-        """Return the begin of the minute of the first trade stored.
+        """Return the start of the minute of the first stored trade.
 
         Raises:
             FatalError: all were removed by age.
@@ -132,7 +100,7 @@ class Plant(NamedTuple):
         edges = await _read_edges(self.pool, self.symbol)
         if not edges:
             raise FatalError(
-                f"all trades of {self.symbol} have been removed by age: say where to begin, with --from"
+                f"all trades of {self.symbol} have been removed by age: set the first moment with --from"
             )
         return floor(edges[0].event_time_us, MINUTE_US)
 
@@ -142,60 +110,54 @@ class Plant(NamedTuple):
             return await read_horizon(connection, self.symbol)
 
     async def read_limit(self) -> datetime | None:
-        """Return the event time before which trades are removed by age; None where they are kept for ever."""
+        """Return the event time before which trades are removed by age; None where they are kept forever."""
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
             return await read_limit(connection)
 
-    async def tell_gaps(self, gaps: Sequence[Gap]) -> None:
-        """Tell ingest all that is missing of the symbol."""
+    async def publish_gaps(self, gaps: Sequence[Gap]) -> None:
+        """Write the symbol's gaps to where ingest reads them."""
         await self.redis.hset(GAPS, str(self.symbol), encode_gaps(gaps))
 
-    async def settle(self) -> None:
-        """Wait until what is in the symbol's stream by now is committed.
+    async def wait_for_commit(self) -> None:
+        """Wait until everything in the symbol's stream so far is committed.
 
         Raises:
-            FatalError: no worker has the partition.
+            FatalError: no worker owns the partition.
         """
-        entries: Any = await self.redis.xrevrange(trades_stream(self.partition), count=_LAST_ENTRIES)
-        if not entries:
-            return
-        # Clock entries alone are committed without haste, and not waited for.
-        last = next(
-            (entry_id for entry_id, fields in entries if CLOCK not in fields), entries[-1][0]
-        ).decode()
-        while entry_order(await self._committed()) < entry_order(last):
-            await self.expect_worker()
+        last = (await read_last_entry_ids(self.redis, [self.partition])).get(self.partition, START)
+        while entry_order(await self._read_committed()) < entry_order(last):
+            await self.require_worker()
             await asyncio.sleep(_POLL_S)
 
-    async def expect_worker(self) -> None:
-        """Make sure that a worker has the symbol's partition.
+    async def require_worker(self) -> None:
+        """Wait a moment for a worker to own the symbol's partition.
 
         Raises:
-            FatalError: none has.
+            FatalError: none does.
         """
         deadline_s = time.monotonic() + _WORKER_S
-        while not await self._worked():
+        while not await self._is_owned():
             if time.monotonic() > deadline_s:
                 raise FatalError(
-                    f"no worker has partition {self.partition}, so nothing would be stored:"
+                    f"no worker owns partition {self.partition}, so nothing would be stored:"
                     " start `tickplant worker`, or `tickplant up`"
                 )
             await asyncio.sleep(_POLL_S)
 
-    async def _worked(self) -> bool:
+    async def _is_owned(self) -> bool:
         return any(
             lease.alive and lease.partition == self.partition and lease.role == ROLE
             for lease in await read_leases(self.pool)
         )
 
-    async def _committed(self) -> str:
+    async def _read_committed(self) -> str:
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
             return await read_committed(connection, ROLE, self.partition) or START
 
 
 @asynccontextmanager
-async def open_plant(settings: Settings, text: str, *, application: str) -> AsyncIterator[Plant]:
-    """Open what runs at the settings' addresses, or under `tickplant up`.
+async def open_symbol(settings: Settings, text: str, *, application: str) -> AsyncIterator[SymbolMaintenance]:
+    """Connect to the servers that the settings name, or to those of a running `tickplant up`.
 
     Args:
         settings: addresses, partitions, budget.
@@ -203,7 +165,7 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
         application: shown in pg_stat_activity.
 
     Raises:
-        FatalError: the symbol's venue numbers no trades or is unknown; a server is away.
+        FatalError: the symbol's venue is unknown or has no trade ids; a server is unavailable.
     """
     venue, symbol = _parse_symbol(settings, text)
     tell_database(settings)
@@ -223,50 +185,18 @@ async def open_plant(settings: Settings, text: str, *, application: str) -> Asyn
             history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
             past = Past(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
-            yield Plant(symbol, partition, venue, history, past, publisher, redis, pool)
+            yield SymbolMaintenance(symbol, partition, venue, history, past, publisher, redis, pool)
     except OUTAGE as error:
         raise refused(error) from error
     finally:
         await redis.aclose()
 
 
-def held_ids(ledger: LedgerRow | None) -> list[Range]:
+def stored_ids(ledger: LedgerRow | None) -> list[Range]:
     """Return the ids that are stored, or that the venue doesn't have, ascending."""
     if ledger is None:
         return []
     return subtract((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
-
-
-@contextmanager
-def progress(what: str, wanted: Sequence[Range]) -> Iterator[Show]:
-    """Show a bar with an estimate, or a line now and then where no person looks."""
-    total = count_ids(wanted)
-    if not sys.stderr.isatty():
-        yield _tell_at_times(what, total)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda ids: bar.advance(task, ids)
-
-
-def _tell_at_times(what: str, total: int) -> Show:
-    started_s = said_s = time.monotonic()
-    done = 0
-
-    def show(ids: int) -> None:
-        nonlocal done, said_s
-        done += ids
-        now_s = time.monotonic()
-        if now_s - said_s >= _LINE_S:
-            said_s = now_s
-            left_s = (now_s - started_s) * (total - done) / done
-            print(f"{what}: {done:,} of {total:,}, about {left_s:,.0f} s left", file=sys.stderr, flush=True)
-
-    return show
 
 
 def _parse_symbol(settings: Settings, text: str) -> tuple[Venue, SymbolId]:
@@ -276,12 +206,12 @@ def _parse_symbol(settings: Settings, text: str) -> tuple[Venue, SymbolId]:
         raise FatalError(str(error)) from error
     venue = make_venue(name, api_key=getattr(settings, f"{name}_api_key", None))
     if not venue.numbered:
-        raise FatalError(f"{name} numbers no trades and has no history of them: nothing can be fetched")
+        raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.spell(symbol))
 
 
 async def _read_edges(pool: Pool, symbol: SymbolId) -> list[Trade]:
-    """Return the first and the last trade that are stored."""
+    """Return the first and the last stored trade."""
     after, before = TradeBound(0, LEAST_ID), TradeBound(_LATEST_US, LEAST_ID)
     async with snapshot(pool, timeout_s=_READ_S) as connection:
         return [

@@ -1,0 +1,50 @@
+"""Audits: the stored candles compared with the stored trades, or with a file of the venue's candles."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from db.audit import SymbolAudit, audit_symbol, read_audit_symbols, read_minutes, snapshot
+from db.pool import Connection
+from db.symbols import read_symbols
+from tickplant.klines import Comparison, Kline, compare
+from tickplant.market import SymbolId
+
+_KLINES_AT_ONCE: Final = 10_000
+
+
+async def audit(
+    connection: Connection,
+    select: Callable[[Sequence[SymbolId]], Iterable[SymbolId]],
+    on_progress: Callable[[SymbolId, int, int], None],
+) -> list[SymbolAudit]:
+    """Audit symbols one by one, all in one snapshot.
+
+    Args:
+        connection: to the database.
+        select: takes the symbols of which anything is stored, and returns those to audit.
+        on_progress: takes a symbol, how many of its days are done, and how many there are.
+    """
+    async with snapshot(connection):
+        symbols = select(await read_audit_symbols(connection))
+        return [await audit_symbol(connection, symbol, partial(on_progress, symbol)) for symbol in symbols]
+
+
+async def compare_klines(
+    connection: Connection, select: Callable[[Sequence[SymbolId]], SymbolId], klines: Iterator[Kline]
+) -> Comparison:
+    """Compare the stored minutes of a symbol with a venue's candles, in one snapshot.
+
+    Args:
+        connection: to the database.
+        select: takes the symbols that have trades, and returns the one to compare.
+        klines: the venue's.
+    """
+    comparison = Comparison()
+    async with snapshot(connection):
+        symbol = select([row.id for row in await read_symbols(connection)])
+        while batch := list(islice(klines, _KLINES_AT_ONCE)):
+            times = [kline.open_time_us for kline in batch]
+            compare(batch, await read_minutes(connection, symbol, times), comparison)
+    return comparison
