@@ -13,7 +13,7 @@ from api.queries.history import ROLE, TIMEOUT_S
 from api.views.trades import ConnectionView, Source, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
-from db.provenance import read_source
+from db.provenance import read_database_source
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
 from tickplant.redis_client import RedisClient
@@ -79,7 +79,7 @@ class Health:
 
         async def read() -> None:
             nonlocal source
-            source = await read_source(self._pool)
+            source = await read_database_source(self._pool)
             leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
             if self._reads is not self._pool:
                 await self._reads.execute("select")

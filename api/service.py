@@ -28,8 +28,8 @@ from api.queries.history import History
 from api.queries.prices import Prices
 from api.routes.alerts import AlertLimit
 from api.webhook_admission import open_door
-from db.alerts.definitions import read_unarrived_alerts
-from db.bot.switch import read_unarrived
+from db.alerts.definitions import read_pending_alerts
+from db.bot.switch import read_pending_switch
 from db.pool import Pool, open_pool
 from tickplant.errors import FatalError
 from tickplant.hosts import Hosts
@@ -123,7 +123,7 @@ async def open_services(
                 queue_bytes=limits.queue_bytes,
             )
             directory = Directory(symbols, primary, clock_s=asyncio.get_running_loop().time)
-            changes = Changes(redis, pool, [read_unarrived, read_unarrived_alerts])
+            changes = Changes(redis, pool, [read_pending_switch, read_pending_alerts])
             async with (
                 open_door(webhooks) as webhook_door,
                 _running(hub.run(), stop),

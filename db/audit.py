@@ -67,7 +67,7 @@ class SymbolAudit(Struct):
 
 
 @asynccontextmanager
-async def snapshot(connection: asyncpg.Connection) -> AsyncIterator[None]:
+async def snapshot_on(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """Let everything inside read the database as it is now, without holding up anybody."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         yield

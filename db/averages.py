@@ -9,7 +9,7 @@ import asyncpg
 
 from db.bulk import columns_of, execute_rows
 from db.corrections import CandleKey as CandleKey
-from db.corrections import Recomputed, recompute
+from db.corrections import RecomputedAverages, recompute_averages
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
@@ -17,7 +17,7 @@ from tickplant.market import SymbolId
 from tickplant.times import to_datetime
 
 
-class Remembered(NamedTuple):
+class CandleWindow(NamedTuple):
     """The last closed candles of an interval, oldest first, in columns."""
 
     open_times_us: Sequence[int]
@@ -27,15 +27,15 @@ class Remembered(NamedTuple):
     """With the time: the trade that made the close."""
 
 
-NOTHING: Final = Remembered((), (), (), ())
+EMPTY_WINDOW: Final = CandleWindow((), (), (), ())
 
 
-async def read_remembered(
+async def read_candle_windows(
     pool: asyncpg.Pool,
     partition: int,
     specs: AverageSpecs,
     until_us: Mapping[SymbolId, int] | None = None,
-) -> dict[SymbolId, dict[str, Remembered]]:
+) -> dict[SymbolId, dict[str, CandleWindow]]:
     """Return what averages of a partition's symbols go on from, by symbol and interval.
 
     Args:
@@ -57,9 +57,9 @@ async def read_remembered(
         [symbol for _, symbol in until],
         [to_datetime(time_us) for time_us in until.values()],
     )
-    found: defaultdict[SymbolId, dict[str, Remembered]] = defaultdict(dict)
+    found: defaultdict[SymbolId, dict[str, CandleWindow]] = defaultdict(dict)
     for venue, symbol, interval, *columns in rows:
-        found[SymbolId(venue, symbol)][interval] = Remembered(*columns)
+        found[SymbolId(venue, symbol)][interval] = CandleWindow(*columns)
     return dict(found)
 
 
@@ -95,12 +95,12 @@ class AverageRows:
 async def correct_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
 ) -> None:
-    """Make the rows what candles make of them now, where some have changed; arguments as of `recompute`."""
-    async for now in recompute(connection, changed, specs):
+    """Make the rows what candles make of them now, where some have changed; arguments as of `recompute_averages`."""
+    async for now in recompute_averages(connection, changed, specs):
         await _replace(connection, now)
 
 
-async def _replace(connection: asyncpg.Connection, now: Recomputed) -> None:
+async def _replace(connection: asyncpg.Connection, now: RecomputedAverages) -> None:
     void = [(*_key(candle), None) for candle in now.gone]
     void += [(*_key(candle), name) for (candle, name), value in now.averages.items() if value is None]
     await _delete(connection, _DELETE_AVERAGES, void, 3)

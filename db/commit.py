@@ -14,7 +14,7 @@ from db.gaps import write_gaps
 from db.leases import Lease, smallest_entry_id
 from db.outliers import Outlier, write_outliers
 from db.pool import transaction
-from db.refused_rows import refusing_rows
+from db.refused_rows import detecting_unstorable_rows
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap, Trade
 from tickplant.streams import MIRROR_ROLES
@@ -52,7 +52,7 @@ class LedgerRow(NamedTuple):
     """Price of the newest trade but outliers; likewise."""
 
 
-class Rows(Protocol):
+class DerivedRows(Protocol):
     """What a role stores beside trades and candles."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
@@ -64,7 +64,7 @@ class Rows(Protocol):
         """
 
 
-class Batch(NamedTuple):
+class CommitBatch(NamedTuple):
     """What one transaction writes."""
 
     entry_id: str
@@ -86,7 +86,7 @@ class Batch(NamedTuple):
     """Trades that were left out, being stored already."""
     repeated: Sequence[Trade] = ()
     """Some of these, to be compared with what is stored."""
-    derived: Sequence[Rows] = ()
+    derived: Sequence[DerivedRows] = ()
     """What follows from trades and candles."""
     told: LiveUpdate = LiveUpdate()
     """What to tell others of it, once it is committed."""
@@ -94,7 +94,7 @@ class Batch(NamedTuple):
     """Trades whose price is far from that of the one before, and what became of them."""
 
 
-class Committed(NamedTuple):
+class CommitResult(NamedTuple):
     """What a transaction has done."""
 
     candles: list[Candle]
@@ -109,7 +109,9 @@ class Committed(NamedTuple):
     """The entry that every role but the mirror has committed: no other needs those before it."""
 
 
-async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch: Batch) -> Committed:
+async def commit(
+    pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch: CommitBatch
+) -> CommitResult:
     """Write a batch in one transaction.
 
     Args:
@@ -122,7 +124,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
         LeaseLostError: another owner has taken the partition; nothing was written.
         UnstorableError: the database refuses rows for what they hold; nothing was written.
     """
-    async with refusing_rows(), transaction(pool) as connection:
+    async with detecting_unstorable_rows(), transaction(pool) as connection:
         if batch.trade_rows:
             await connection.copy_to_table(
                 "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
@@ -160,7 +162,7 @@ async def commit(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, batch
             batch.entry_id,
         )
     ends = [batch.entry_id, *(row["entry_id"] for row in others)]
-    return Committed(list(changed.values()), gaps, open_gaps, contradictions, smallest_entry_id(ends))
+    return CommitResult(list(changed.values()), gaps, open_gaps, contradictions, smallest_entry_id(ends))
 
 
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:

@@ -13,7 +13,7 @@ from tickplant.averages import AverageSpecs, Moments, average, moments
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.times import to_datetime
 
-MOST_STEPS: Final = 1_000_000
+MAX_STEPS: Final = 1_000_000
 """Closes looked at in one go: about a tenth of a second."""
 _STRETCHES: Final = 200
 """Stretches read at once."""
@@ -28,7 +28,7 @@ class CandleKey(NamedTuple):
     open_time_us: int
 
 
-class Recomputed(NamedTuple):
+class RecomputedAverages(NamedTuple):
     """What averages and statistics are now; None where there is none any more."""
 
     averages: dict[tuple[CandleKey, str], float | None]
@@ -38,7 +38,7 @@ class Recomputed(NamedTuple):
     """Candles that are none any more."""
 
 
-class Stretch(NamedTuple):
+class ChangeGroup(NamedTuple):
     """Changed candles of one symbol and interval that lie so near that they are read together."""
 
     venue: str
@@ -54,9 +54,9 @@ class Stretch(NamedTuple):
         return CandleKey(self.venue, self.symbol, self.interval, open_time_us)
 
 
-async def recompute(
+async def recompute_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
-) -> AsyncIterator[Recomputed]:
+) -> AsyncIterator[RecomputedAverages]:
     """Compute whatever contains one of some candles, in slices that take a moment each.
 
     What is done with a slice, before the next is asked for, keeps the transaction from counting as idle, and
@@ -67,18 +67,18 @@ async def recompute(
         changed: those that have changed, have come or are gone; the open ones among them count for nothing.
         specs: what is computed.
     """
-    found = iter(stretches(changed, specs))
+    found = iter(group_changes(changed, specs))
     while some := list(islice(found, _STRETCHES)):
         rows = [
             (*it[:3], to_datetime(it.changed_us[0]), to_datetime(it.changed_us[-1]), it.window - 1)
             for it in some
         ]
         closes = await connection.fetch(_READ, *columns_of(rows))
-        for now in slices(zip(some, map(tuple, closes), strict=True), specs):
+        for now in recompute_groups(zip(some, map(tuple, closes), strict=True), specs):
             yield now
 
 
-def stretches(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[Stretch]:
+def group_changes(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[ChangeGroup]:
     """Put changed candles together where all between them must be read anyway."""
     series: defaultdict[tuple[str, str, str], set[int]] = defaultdict(set)
     for venue, symbol, interval, open_time_us in changed:
@@ -90,30 +90,30 @@ def stretches(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[Str
         stretch: list[int] = []
         for open_time_us in sorted(open_times_us):
             if stretch and open_time_us - stretch[-1] > window * INTERVALS[interval]:
-                yield Stretch(venue, symbol, interval, stretch, window)
+                yield ChangeGroup(venue, symbol, interval, stretch, window)
                 stretch = []
             stretch.append(open_time_us)
-        yield Stretch(venue, symbol, interval, stretch, window)
+        yield ChangeGroup(venue, symbol, interval, stretch, window)
 
 
-def slices(
-    found: Iterable[tuple[Stretch, tuple[Sequence[int], Sequence[float]]]], specs: AverageSpecs
-) -> Iterator[Recomputed]:
+def recompute_groups(
+    found: Iterable[tuple[ChangeGroup, tuple[Sequence[int], Sequence[float]]]], specs: AverageSpecs
+) -> Iterator[RecomputedAverages]:
     """Compute whatever contains the changed candles of stretches, given their open times and closes."""
-    now, steps = Recomputed({}, {}, set()), 0
+    now, steps = RecomputedAverages({}, {}, set()), 0
     for stretch, (times_us, closes) in found:
         now.gone.update(map(stretch.candle, set(stretch.changed_us).difference(times_us)))
         for index, distance in _distances(times_us, stretch.changed_us):
             seen = closes[max(0, index + 1 - stretch.window) : index + 1]
             steps += _compute(now, stretch.candle(times_us[index]), distance, seen, specs)
-            if steps >= MOST_STEPS:
+            if steps >= MAX_STEPS:
                 yield now
-                now, steps = Recomputed({}, {}, set()), 0
+                now, steps = RecomputedAverages({}, {}, set()), 0
     yield now
 
 
 def _compute(
-    now: Recomputed, candle: CandleKey, distance: int, seen: Sequence[float], specs: AverageSpecs
+    now: RecomputedAverages, candle: CandleKey, distance: int, seen: Sequence[float], specs: AverageSpecs
 ) -> int:
     """Compute what has changed with a candle some distance before; return how many closes were looked at."""
     steps = 0

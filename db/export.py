@@ -12,13 +12,13 @@ from typing import Any, Final, Literal
 import asyncpg
 from msgspec import Struct
 
-from db.pool import OUTAGE, connect, refused
-from db.provenance import read_source
+from db.pool import OUTAGE, connect, database_error
+from db.provenance import read_database_source
 from db.schema import check_schema
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
-Format = Literal["csv", "jsonl"]
+ExportFormat = Literal["csv", "jsonl"]
 
 _MICROSECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _SECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
@@ -44,7 +44,7 @@ _CANDLES: Final = f"""
 """  # noqa: S608 - constants only
 
 
-class Selection(Struct, frozen=True, kw_only=True):
+class ExportSelection(Struct, frozen=True, kw_only=True):
     """Which rows."""
 
     symbol: SymbolId
@@ -70,7 +70,7 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
     try:
         connection = await connect(url, application=application, work_mem="64MB")
     except (*OUTAGE, asyncpg.PostgresError) as error:
-        raise refused(error) from error
+        raise database_error(error) from error
     try:
         await check_schema(connection)
         yield connection
@@ -84,7 +84,7 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
         connection.terminate()  # a reader has nothing to finish
 
 
-async def estimate_rows(connection: asyncpg.Connection, selection: Selection) -> int:
+async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelection) -> int:
     """Estimate how many rows a selection has, quickly: candles are counted, trades told from their ids."""
     if selection.interval is not None:
         count: int = await connection.fetchval(
@@ -106,8 +106,8 @@ async def estimate_rows(connection: asyncpg.Connection, selection: Selection) ->
 
 async def export_rows(
     connection: asyncpg.Connection,
-    selection: Selection,
-    output_format: Format,
+    selection: ExportSelection,
+    output_format: ExportFormat,
     write: Callable[[bytes], Coroutine[Any, Any, None]],
 ) -> int:
     """Write the rows of a selection, oldest first, one line each.
@@ -125,7 +125,7 @@ async def export_rows(
     # An index in the right order exists: read along it rather than sort everything before the first line.
     await connection.execute("set enable_sort = off")
     query = _TRADES if selection.interval is None else _CANDLES
-    source = await read_source(connection)
+    source = await read_database_source(connection)
     column = "" if source in (None, "live") else f", '{source}'::text as source"
     if output_format == "csv":
         query = query.format(closed="closed::text", complete="complete::text", source=column)
@@ -146,6 +146,6 @@ async def export_rows(
     return int(status.split()[-1])
 
 
-def _arguments(selection: Selection) -> list[object]:
+def _arguments(selection: ExportSelection) -> list[object]:
     where: list[object] = [*selection.symbol, selection.start, selection.end]
     return where if selection.interval is None else [*where, selection.interval]

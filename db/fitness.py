@@ -4,7 +4,7 @@ from typing import Final
 
 import asyncpg
 
-from db.roles import WRITER
+from db.grants import WRITER
 from tickplant.errors import FatalError
 from tickplant.local.binaries import OLDEST_POSTGRES
 

@@ -10,7 +10,7 @@ from db.averages import CandleKey, correct_averages
 from db.gaps import write_gaps
 from db.leases import Lease
 from db.pool import transaction
-from db.repair import flag, recompute
+from db.repair import flag_candles, recompute_candles
 from db.trades import TRADE_READ, trade_of
 from tickplant.averages import AverageSpecs
 from tickplant.intervals import MINUTE_US, floor
@@ -34,7 +34,7 @@ class _Ahead(NamedTuple):
     """What is later is in the future."""
 
 
-async def bring_back(
+async def reset_future_watermarks(
     pool: asyncpg.Pool, lease: Lease, now_us: int, *, specs: AverageSpecs | None
 ) -> list[Trade]:
     """Repair the symbols of a partition that has just been taken, in one fenced transaction.
@@ -83,8 +83,8 @@ async def _bring_back(
     ids = [trade.trade_id for trade in removed] if ahead.numbered else []
     await connection.execute(_WRITE_LEDGER, *symbol, latest, ids)
     minutes = {floor(trade.event_time_us, MINUTE_US) for trade in removed}
-    changed = await recompute(connection, symbol, minutes) if minutes else []
-    await flag(connection, symbol)
+    changed = await recompute_candles(connection, symbol, minutes) if minutes else []
+    await flag_candles(connection, symbol)
     reopened = await connection.fetch(_REOPENED, *symbol)
     changed += [CandleKey(*symbol, row["interval"], to_us(row["open_time"])) for row in reopened]
     if specs is not None:

@@ -13,8 +13,8 @@ from tickplant.wire import Verdict
 Symbol = tuple[str, str]
 
 STATES: Final = ("open", "backfilling", "unrecoverable", "healed")
-UNHEALED: Final = STATES[:-1]
-MOST_TOLD: Final = 1_000
+OPEN_STATES: Final = STATES[:-1]
+MAX_GAPS_PUBLISHED: Final = 1_000
 """How many gaps of a symbol ingest and live clients are told of; the others when these are healed."""
 
 _OPEN: Final = """
@@ -138,7 +138,7 @@ async def _read_unhealed(
     """Return the gaps of symbols that are not healed, by id: `MOST_TOLD` of each, unjudged ones first."""
     gaps: dict[Symbol, list[Gap]] = {symbol: [] for symbol in symbols}
     columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
-    for row in await connection.fetch(_READ_UNHEALED, *columns, MOST_TOLD):
+    for row in await connection.fetch(_READ_UNHEALED, *columns, MAX_GAPS_PUBLISHED):
         gaps[row["venue"], row["symbol"]].append(_gap_of(row))
     return gaps
 

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from db.fitness import check_fitness
 from db.migrate import LOADED
-from db.pool import OUTAGE, connect, refused
+from db.pool import OUTAGE, connect, database_error
 from db.schema import read_migrations
 from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError
@@ -51,7 +51,7 @@ async def inspect(url: str) -> Inspection:
         finally:
             await connection.close()
     except (*OUTAGE, asyncpg.PostgresError) as error:
-        raise refused(error) from error
+        raise database_error(error) from error
 
 
 async def _inspect(connection: asyncpg.Connection) -> Inspection:

@@ -108,7 +108,7 @@ async def advance(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, entr
         )
 
 
-async def forget_roles(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:
+async def delete_leases(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:
     """Delete the leases of roles that nobody works in any more, and with them how far they had come.
 
     Returns:
@@ -137,7 +137,7 @@ async def release_lease(pool: asyncpg.Pool, lease: Lease) -> None:
     )
 
 
-async def sign_off(pool: asyncpg.Pool, role: str, owner: str) -> None:
+async def remove_worker(pool: asyncpg.Pool, role: str, owner: str) -> None:
     """Say that a worker ends."""
     await pool.execute("delete from worker where owner = $1 and role = $2", owner, role)
 

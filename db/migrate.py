@@ -7,10 +7,10 @@ from typing import Final, Literal
 import asyncpg
 
 from db.fitness import NEW_DATABASE, check_fitness
-from db.policies import Keep, apply_policies
-from db.pool import connect, refused
-from db.roles import Passwords, apply_roles
-from db.schema import newer, read_migrations
+from db.grants import Passwords, apply_grants
+from db.policies import Retention, apply_policies
+from db.pool import connect, database_error
+from db.schema import newer_schema_error, read_migrations
 from tickplant.errors import FatalError
 
 VIEWS: Final = Path(__file__).parent / "views.sql"
@@ -24,7 +24,7 @@ async def migrate(
     *,
     partitions: int,
     extension: Extension = "auto",
-    keep: Keep = Keep(),  # noqa: B008 - frozen
+    keep: Retention = Retention(),  # noqa: B008 - frozen
     passwords: Passwords = Passwords(),  # noqa: B008 - frozen
 ) -> list[str]:
     """Bring the database to this code's schema, and policies, views and roles in line with the settings.
@@ -58,7 +58,7 @@ async def migrate(
             await _check_partitions(connection, partitions)
             await connection.execute(VIEWS.read_text(encoding="utf-8"))
             said += await apply_policies(connection, keep)
-            return said + await apply_roles(connection, passwords)
+            return said + await apply_grants(connection, passwords)
         finally:
             await connection.close()
     except (asyncpg.DuplicateTableError, asyncpg.UndefinedColumnError, asyncpg.WrongObjectTypeError) as error:
@@ -67,7 +67,7 @@ async def migrate(
             f" create a database for tickplant alone by: {NEW_DATABASE}"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise refused(error) from error
+        raise database_error(error) from error
 
 
 async def _run(
@@ -79,7 +79,7 @@ async def _run(
     )
     done: set[int] = {row["number"] for row in await connection.fetch("select number from migration")}
     if unknown := done - migrations.keys():
-        raise newer(max(unknown), max(migrations, default=0))
+        raise newer_schema_error(max(unknown), max(migrations, default=0))
     said = [] if done else await _create_extension(connection, url, extension)
     for number, path in migrations.items():
         if number not in done:

@@ -11,7 +11,7 @@ import asyncpg
 from msgspec import Struct
 
 
-class Keep(Struct, frozen=True, kw_only=True):
+class Retention(Struct, frozen=True, kw_only=True):
     """How long rows are kept, in days; 0 for ever."""
 
     trades_days: int = 0
@@ -77,7 +77,7 @@ _EVERY: Final = timedelta(hours=1)
 """How often policies look: what was loaded in bulk is in the columnstore an hour later."""
 
 
-async def apply_policies(connection: asyncpg.Connection, keep: Keep) -> list[str]:
+async def apply_policies(connection: asyncpg.Connection, keep: Retention) -> list[str]:
     """Bring the policies in line with the settings.
 
     Args:
@@ -108,7 +108,7 @@ async def has_scheduler(connection: asyncpg.Connection) -> bool:
     return licence == "timescale"
 
 
-async def _write_retention(connection: asyncpg.Connection, keep: Keep, *, scheduled: bool) -> None:
+async def _write_retention(connection: asyncpg.Connection, keep: Retention, *, scheduled: bool) -> None:
     columns = RETAINED | _ORDERS | RECORDS
     days = dict.fromkeys(columns, keep.candles_days) | dict.fromkeys(RECORDS, keep.records_days)
     days["trades"] = keep.trades_days

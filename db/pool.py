@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 import asyncpg
 
 from db.schema import check_schema
-from db.session import pooled, prepare_session
+from db.session import pooler_error, prepare_session
 from tickplant.errors import FatalError, LeaseLostError
 
 Connection = asyncpg.Connection
@@ -182,15 +182,15 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         yield cast(Connection, connection)
 
 
-def is_of_database(error: BaseException) -> bool:
+def is_database_error(error: BaseException) -> bool:
     """Say whether an error comes from the database or its driver."""
     return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
-def refused(error: BaseException) -> FatalError:
+def database_error(error: BaseException) -> FatalError:
     """Say what to do about an error of the database that ends the process."""
     if isinstance(error, _POOLED):
-        return pooled(error)
+        return pooler_error(error)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
         mend = "check the user and the password in TICKPLANT_DATABASE_URL, and the server's pg_hba.conf"
     elif isinstance(error, asyncpg.InvalidCatalogNameError):

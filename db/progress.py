@@ -10,7 +10,7 @@ from tickplant.streams import MIRROR_ROLES, entry_order
 from tickplant.times import to_datetime
 
 
-class Committed(Struct, frozen=True):
+class PlantProgress(Struct, frozen=True):
     """What is committed."""
 
     last_trade_ids: dict[SymbolId, int]
@@ -34,7 +34,7 @@ class TapeTrades(Struct, frozen=True):
     """Exchange time of its first and last trade, inclusive."""
 
 
-class Totals(Struct, frozen=True):
+class SymbolTotals(Struct, frozen=True):
     """What is stored of one symbol."""
 
     symbol: SymbolId
@@ -46,7 +46,7 @@ class Totals(Struct, frozen=True):
     """Ids in those ranges."""
 
 
-async def read_committed(pool: asyncpg.Pool) -> Committed:
+async def read_plant_progress(pool: asyncpg.Pool) -> PlantProgress:
     """Read how far every symbol and partition has come."""
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         ledger = await connection.fetch(
@@ -62,7 +62,7 @@ async def read_committed(pool: asyncpg.Pool) -> Committed:
         known = entry_ids.get(partition)
         entry_ids[partition] = min(known, entry_id, key=entry_order) if known else entry_id
     symbols = {SymbolId(row["venue"], row["symbol"]): row for row in ledger}
-    return Committed(
+    return PlantProgress(
         {symbol: row["last_trade_id"] for symbol, row in symbols.items()},
         {symbol: row["trades"] for symbol, row in symbols.items()},
         entry_ids,
@@ -112,7 +112,7 @@ async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
     return count
 
 
-async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[Totals]:
+async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[SymbolTotals]:
     """Count what is stored of some symbols, by name."""
     rows = await pool.fetch(
         "select venue, symbol, numbered,"
@@ -124,7 +124,7 @@ async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[T
         list(map(str, symbols)),
     )
     return [
-        Totals(
+        SymbolTotals(
             SymbolId(row["venue"], row["symbol"]),
             row["trades"],
             row["candles"],

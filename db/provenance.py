@@ -2,27 +2,27 @@
 
 import asyncpg
 
-from db.pool import connect, refused
+from db.pool import connect, database_error
 from tickplant.provenance import DataSource, require_same
 
 
-async def read_source(connection: asyncpg.Connection | asyncpg.Pool) -> DataSource | None:
+async def read_database_source(connection: asyncpg.Connection | asyncpg.Pool) -> DataSource | None:
     """Return the source of the trades; None where none is noted yet."""
     source: DataSource | None = await connection.fetchval("select source from plant")
     return source
 
 
-async def claim_source(pool: asyncpg.Pool, source: str) -> None:
+async def claim_database_source(pool: asyncpg.Pool, source: str) -> None:
     """Note where the trades come from that are going to be stored, before the first of them is.
 
     Raises:
         MixedSourcesError: the database holds trades from elsewhere.
     """
-    held = await read_source(pool)
+    held = await read_database_source(pool)
     if held is None:
         # Two that claim at once take turns on the row; the second finds it taken.
         await pool.execute("update plant set source = $1 where source is null", source)
-        held = await read_source(pool)
+        held = await read_database_source(pool)
     require_same(held, source, where="the database")
 
 
@@ -41,10 +41,10 @@ async def inspect_source(url: str) -> str | None:
                 "select exists (select from pg_attribute where attrelid = to_regclass('plant')"
                 " and attname = 'source')"
             )
-            noted = await read_source(connection) if has_source else None
+            noted = await read_database_source(connection) if has_source else None
             has_trades = await connection.fetchval("select exists (select from ledger)")
             return noted or ("live" if has_trades else None)
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        raise refused(error) from error
+        raise database_error(error) from error

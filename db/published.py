@@ -18,7 +18,7 @@ _TOLD: Final = (
 )
 
 
-async def read_told_signals(
+async def read_published_signals(
     connection: asyncpg.Connection, symbol: SymbolId, *, told: Entry | None, limit: int
 ) -> list[Signal]:
     """Return a symbol's newest signals, oldest first.
@@ -39,7 +39,7 @@ async def read_told_signals(
     return [signal_of(row) for row in reversed(rows)]
 
 
-async def read_told_firings(
+async def read_published_firings(
     connection: asyncpg.Connection, symbol: SymbolId, *, told: Entry | None, limit: int
 ) -> list[Firing]:
     """Return the newest firings of a symbol's alerts, oldest first; see `read_told_signals`."""

@@ -32,7 +32,7 @@ _OF_USERS: Final = "IJKLMNOQRSTUVWYZ"
 
 
 @asynccontextmanager
-async def refusing_rows() -> AsyncIterator[None]:
+async def detecting_unstorable_rows() -> AsyncIterator[None]:
     """Turn an error that comes of the rows' content into `UnstorableError`; leave others as they are."""
     try:
         yield
@@ -52,7 +52,7 @@ async def find_unstorable(pool: asyncpg.Pool, trades: Sequence[Trade]) -> dict[i
             await connection.execute("set constraints all immediate")
             for place, trade in enumerate(trades):
                 try:
-                    async with refusing_rows(), connection.transaction():
+                    async with detecting_unstorable_rows(), connection.transaction():
                         await connection.execute(_INSERT, *_row(trade))
                 except UnstorableError as error:
                     found[place] = str(error)

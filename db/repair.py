@@ -18,7 +18,7 @@ Range = tuple[int, int]
 """First and last, both inclusive."""
 
 
-async def forget(
+async def delete_minutes(
     pool: asyncpg.Pool,
     partition: int,
     symbol: SymbolId,
@@ -54,8 +54,8 @@ async def forget(
         await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
         minutes |= {floor(to_us(row["event_time"]), MINUTE_US) for row in doomed}
-        candles = await recompute(connection, symbol, minutes)
-        await flag(connection, symbol)
+        candles = await recompute_candles(connection, symbol, minutes)
+        await flag_candles(connection, symbol)
         if specs is not None:
             await correct_averages(connection, candles, specs)
         _, open_gaps = await write_gaps(connection, [(*symbol, min(minutes))], [])
@@ -63,7 +63,7 @@ async def forget(
     return open_gaps[symbol]
 
 
-async def recompute(
+async def recompute_candles(
     connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]
 ) -> list[CandleKey]:
     """Compute the candles that minutes belong to from the trades that are left; flags come later.
@@ -87,7 +87,7 @@ async def recompute(
     return [CandleKey(*symbol, *key) for key in keys]
 
 
-async def flag(connection: asyncpg.Connection, symbol: SymbolId) -> None:
+async def flag_candles(connection: asyncpg.Connection, symbol: SymbolId) -> None:
     """Bring a symbol's candles in line with its ledger: whether they are closed, and complete."""
     await connection.execute(_FLAG, *symbol, *_lengths())
 

@@ -40,10 +40,10 @@ async def check_schema(connection: asyncpg.Connection) -> None:
     if missing := known - done:
         raise FatalError(f"the database lacks migration {min(missing)}: run: tickplant migrate")
     if unknown := done - known:
-        raise newer(max(unknown), max(known))
+        raise newer_schema_error(max(unknown), max(known))
 
 
-def newer(done: int, known: int) -> FatalError:
+def newer_schema_error(done: int, known: int) -> FatalError:
     """Return the error to raise where a newer version has migrated the database."""
     return FatalError(
         f"the database is at migration {done}, this version knows only {known}:"

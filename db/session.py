@@ -75,7 +75,7 @@ async def prepare_session(
     await connection.execute(f"select {_SEARCH_PATH}, {always}")
 
 
-def pooled(error: BaseException) -> FatalError:
+def pooler_error(error: BaseException) -> FatalError:
     """Return the error to raise where prepared statements show that sessions are not kept."""
     return FatalError(f"{_POOLED} ({error})")
 

@@ -13,7 +13,7 @@ from tickplant.times import to_datetime, to_us
 _QUOTIENT: Final = Context(prec=18)
 
 
-class Change(NamedTuple):
+class Change24h(NamedTuple):
     """A symbol's last 24 hours by the minute, by the venue's time."""
 
     symbol: SymbolId
@@ -37,7 +37,7 @@ class Change(NamedTuple):
     trade_count: int
 
 
-class Means(NamedTuple):
+class PriceMeans(NamedTuple):
     """Means of the prices of a symbol's trades in a stretch of time."""
 
     after_us: int
@@ -56,9 +56,9 @@ class Means(NamedTuple):
     quote_volume: Decimal
 
 
-async def read_changes(
+async def read_changes_24h(
     connection: asyncpg.Connection, symbols: Collection[SymbolId] | None = None
-) -> list[Change]:
+) -> list[Change24h]:
     """Return the last 24 hours of some symbols, or of all, as far as they have ever traded, by name."""
     chosen = None if symbols is None else [list(column) for column in zip(*symbols, strict=True)] or [[], []]
     names = (None, None) if chosen is None else chosen
@@ -69,7 +69,7 @@ async def read_changes(
     keys = [[row[column] for row in rows] for column in ("venue", "symbol", "start")]
     begun = {tuple(row[:2]): row[2] for row in await connection.fetch(_READ_BEGUN, *keys)}
     return [
-        Change(
+        Change24h(
             SymbolId(venue, symbol),
             to_us(start),
             to_us(until),
@@ -80,7 +80,9 @@ async def read_changes(
     ]
 
 
-async def read_means(connection: asyncpg.Connection, symbol: SymbolId, period_us: int) -> Means | None:
+async def read_price_means(
+    connection: asyncpg.Connection, symbol: SymbolId, period_us: int
+) -> PriceMeans | None:
     """Return means of the trades of the period up to the venue's time; None where there never was a trade."""
     until = await connection.fetchval(
         "select watermark from ledger where venue = $1 and symbol = $2", *symbol
@@ -90,7 +92,7 @@ async def read_means(connection: asyncpg.Connection, symbol: SymbolId, period_us
     after_us = to_us(until) - period_us
     (row,) = await connection.fetch(_READ_MEANS, *symbol, to_datetime(after_us), until)
     count, first, last, prices, volume, quote_volume = row
-    return Means(
+    return PriceMeans(
         after_us,
         to_us(until),
         count,
@@ -103,7 +105,7 @@ async def read_means(connection: asyncpg.Connection, symbol: SymbolId, period_us
     )
 
 
-async def read_closes(
+async def read_candle_closes(
     connection: asyncpg.Connection,
     symbol: SymbolId,
     interval: str,

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from db.leases import LeaseRow, read_leases
 from db.policies import RETAINED, has_scheduler
-from db.provenance import read_source
+from db.provenance import read_database_source
 
 
 class TableStatus(Struct, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ class PolicyStatus(Struct, frozen=True, kw_only=True):
     last_error: str | None
 
 
-class Status(Struct, frozen=True, kw_only=True):
+class DatabaseStatus(Struct, frozen=True, kw_only=True):
     """The whole database."""
 
     version: str
@@ -67,16 +67,16 @@ class Status(Struct, frozen=True, kw_only=True):
     leases: list[LeaseRow]
 
 
-async def read_status(connection: asyncpg.Connection) -> Status:
+async def read_database_status(connection: asyncpg.Connection) -> DatabaseStatus:
     """Read all of it; the sizes of a large database take a moment."""
     timescaledb: str | None = await connection.fetchval(_TIMESCALEDB)
     scheduled = await has_scheduler(connection)
-    return Status(
+    return DatabaseStatus(
         version=(await connection.fetchval("show server_version")).split()[0],
         timescaledb=timescaledb,
         bytes=await connection.fetchval("select pg_database_size(current_database())"),
         symbols=await connection.fetchval("select count(*) from ledger"),
-        source=await read_source(connection),
+        source=await read_database_source(connection),
         tables=await _read_tables(connection, timescaledb=timescaledb is not None, scheduled=scheduled),
         policies=[PolicyStatus(**row) for row in await connection.fetch(_POLICIES)] if scheduled else [],
         leases=await read_leases(connection),

@@ -38,7 +38,7 @@ class SuspectRows(NamedTuple):
         await execute_rows(connection, _BEGIN_SERIES, series)
 
 
-async def read_doubts(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, bytes]:
+async def read_suspects(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, bytes]:
     """Return what is saved of a partition's symbols."""
     rows = await pool.fetch("select venue, symbol, state from suspects where partition = $1", partition)
     return {SymbolId(row["venue"], row["symbol"]): row["state"] for row in rows}

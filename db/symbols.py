@@ -20,7 +20,7 @@ class SymbolRow(NamedTuple):
     """The venue's time up to which its trades have been seen."""
 
 
-async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
+async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
     """Return all symbols that have trades, by venue and symbol."""
     rows = await connection.fetch(
         "select venue, symbol, first_trade_id, last_trade_id, watermark,"
@@ -41,7 +41,7 @@ async def read_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
     ]
 
 
-class Reach(NamedTuple):
+class SymbolReach(NamedTuple):
     """How far a symbol's trades have been seen, and which of them have not."""
 
     watermark_us: int
@@ -51,7 +51,7 @@ class Reach(NamedTuple):
     numbers nothing, so that it can't be known."""
 
 
-async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Reach | None:
+async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> SymbolReach | None:
     """Return how far a symbol's trades have been seen; None where it has none."""
     row = await connection.fetchrow(
         "select watermark, missing, numbered from ledger where venue = $1 and symbol = $2", *symbol
@@ -59,10 +59,10 @@ async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Reach 
     if row is None:
         return None
     missing = [(part.lower, part.upper - 1) for part in row["missing"]]
-    return Reach(to_us(row["watermark"]), missing if row["numbered"] else None)
+    return SymbolReach(to_us(row["watermark"]), missing if row["numbered"] else None)
 
 
-async def read_committed(connection: asyncpg.Connection, role: str, partition: int) -> str | None:
+async def read_committed_entry(connection: asyncpg.Connection, role: str, partition: int) -> str | None:
     """Return the last stream entry that a role has committed; None where it never worked."""
     entry_id: str | None = await connection.fetchval(
         "select entry_id from lease where role = $1 and partition = $2", role, partition

@@ -8,14 +8,14 @@ import asyncpg
 from tickplant.market import SymbolId, Trade
 from tickplant.times import to_datetime, to_us
 
-LEAST_ID: Final = -(2**63)
+MIN_TRADE_ID: Final = -(2**63)
 
 
 class TradeBound(NamedTuple):
     """A place between trades: after all that are less or equal, before all that are greater."""
 
     event_time_us: int
-    trade_id: int = LEAST_ID
+    trade_id: int = MIN_TRADE_ID
     """The default lies before every trade of that moment."""
 
 

@@ -45,7 +45,7 @@ async def read_waiting(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, byt
     return {SymbolId(row["venue"], row["symbol"]): row["state"] for row in rows}
 
 
-async def read_held(
+async def read_held_trades(
     pool: asyncpg.Pool, starts: Mapping[SymbolId, tuple[int, int]]
 ) -> dict[SymbolId, list[Trade]]:
     """Return the trades of some symbols after a place.

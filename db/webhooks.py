@@ -17,7 +17,7 @@ from tickplant.times import to_datetime, to_us
 STATES: Final = ("waiting", "delivered", "dead")
 
 
-class Delivery(NamedTuple):
+class WebhookAttempt(NamedTuple):
     """A webhook whose turn it is."""
 
     firing: Firing
@@ -52,7 +52,7 @@ class WebhookKey(NamedTuple):
 
 async def take_webhooks(
     pool: asyncpg.Pool, *, most: int, most_of_host: int, busy: Collection[str], lost_after_s: float
-) -> list[Delivery]:
+) -> list[WebhookAttempt]:
     """Take webhooks that are due, those of the longest waiting hosts first.
 
     Args:
@@ -63,10 +63,12 @@ async def take_webhooks(
         lost_after_s: when an attempt that hasn't been settled counts as lost.
     """
     rows = await pool.fetch(_TAKE, most, most_of_host, list(busy), timedelta(seconds=lost_after_s))
-    return [Delivery(firing_of(row), row["url"], row["host"], row["attempts"], row["age_s"]) for row in rows]
+    return [
+        WebhookAttempt(firing_of(row), row["url"], row["host"], row["attempts"], row["age_s"]) for row in rows
+    ]
 
 
-async def settle_webhook(pool: asyncpg.Pool, delivery: Delivery, state: str, reason: str | None) -> None:
+async def close_webhook(pool: asyncpg.Pool, delivery: WebhookAttempt, state: str, reason: str | None) -> None:
     """Note that a webhook has been delivered, or is given up."""
     await pool.execute(
         "update webhooks set state = $4, reason = $5, settled_at = clock_timestamp()"
@@ -77,7 +79,7 @@ async def settle_webhook(pool: asyncpg.Pool, delivery: Delivery, state: str, rea
     )
 
 
-async def retry_webhook(pool: asyncpg.Pool, delivery: Delivery, reason: str, wait_s: float) -> None:
+async def retry_webhook(pool: asyncpg.Pool, delivery: WebhookAttempt, reason: str, wait_s: float) -> None:
     """Note that an attempt has failed, and when the next one is due."""
     await pool.execute(
         "update webhooks set reason = $4, due_at = clock_timestamp() + $5"
@@ -122,7 +124,7 @@ async def read_webhooks(
     ]
 
 
-def _attempt(delivery: Delivery) -> tuple[str, int, int]:
+def _attempt(delivery: WebhookAttempt) -> tuple[str, int, int]:
     return delivery.firing.alert_id, delivery.firing.number, delivery.attempt
 
 

@@ -17,7 +17,7 @@ from tickplant.redis_client import (
     OUTAGE,
     RedisClient,
     agree_on_partitions,
-    claim_source,
+    claim_redis_source,
     until_answered,
 )
 from tickplant.streams import (
@@ -74,7 +74,7 @@ class Publisher:
             MixedSourcesError: Redis holds trades from elsewhere.
         """
         source = source_of(headers)
-        await self._until_answered(lambda: claim_source(self._redis, source))
+        await self._until_answered(lambda: claim_redis_source(self._redis, source))
 
     async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.

@@ -5,9 +5,9 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from db.audit import SymbolAudit, audit_symbol, read_audit_symbols, read_minutes, snapshot
+from db.audit import SymbolAudit, audit_symbol, read_audit_symbols, read_minutes, snapshot_on
 from db.pool import Connection
-from db.symbols import read_symbols
+from db.symbols import read_stored_symbols
 from tickplant.klines import Comparison, Kline, compare
 from tickplant.market import SymbolId
 
@@ -26,7 +26,7 @@ async def audit(
         select: takes the symbols of which anything is stored, and returns those to audit.
         on_progress: takes a symbol, how many of its days are done, and how many there are.
     """
-    async with snapshot(connection):
+    async with snapshot_on(connection):
         symbols = select(await read_audit_symbols(connection))
         return [await audit_symbol(connection, symbol, partial(on_progress, symbol)) for symbol in symbols]
 
@@ -42,8 +42,8 @@ async def compare_klines(
         klines: the venue's.
     """
     comparison = Comparison()
-    async with snapshot(connection):
-        symbol = select([row.id for row in await read_symbols(connection)])
+    async with snapshot_on(connection):
+        symbol = select([row.id for row in await read_stored_symbols(connection)])
         while batch := list(islice(klines, _KLINES_AT_ONCE)):
             times = [kline.open_time_us for kline in batch]
             compare(batch, await read_minutes(connection, symbol, times), comparison)

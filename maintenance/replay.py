@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from db.pool import OUTAGE, Pool, open_pool
 from db.progress import (
+    SymbolTotals,
     TapeTrades,
-    Totals,
     count_between,
     count_known,
     count_rows,
-    read_committed,
+    read_plant_progress,
     read_totals,
 )
 from maintenance.last_entries import read_last_entry_ids
@@ -65,7 +65,7 @@ class ReplayedSymbol(Struct, frozen=True):
     """What is stored of one symbol, compared with what the captures hold of it."""
 
     symbol: SymbolId
-    totals: Totals | None
+    totals: SymbolTotals | None
     """All that is stored of it; None: nothing."""
     on_tape: int
     """Trades that the captures hold, each id once where there are ids."""
@@ -221,7 +221,7 @@ class Replay:
                 status = await read_tape_status(self._rest_url)
                 finished = status.state == "finished"
                 last_entry_ids = await read_last_entry_ids(redis, range(self._partitions)) if finished else {}
-                committed = await read_committed(pool)
+                committed = await read_plant_progress(pool)
                 known = await count_known(pool, self._tape)
             except (*OUTAGE, *REDIS_OUTAGE):  # it is being restarted
                 await asyncio.sleep(_POLL_S)

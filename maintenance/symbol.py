@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
-from db.pool import OUTAGE, Pool, open_pool, refused, snapshot
+from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
 from db.retention import read_horizon, read_limit
-from db.symbols import read_committed
-from db.trades import LEAST_ID, TradeBound, read_trades
+from db.symbols import read_committed_entry
+from db.trades import MIN_TRADE_ID, TradeBound, read_trades
 from ingest.history.client import VenueHistory, open_client
 from ingest.history.ranges import Range, subtract
 from ingest.history.search import Past
@@ -152,7 +152,7 @@ class SymbolMaintenance(NamedTuple):
 
     async def _read_committed(self) -> str:
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
-            return await read_committed(connection, ROLE, self.partition) or START
+            return await read_committed_entry(connection, ROLE, self.partition) or START
 
 
 @asynccontextmanager
@@ -187,7 +187,7 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
             partition = partition_of(*symbol, settings.partitions)
             yield SymbolMaintenance(symbol, partition, venue, history, past, publisher, redis, pool)
     except OUTAGE as error:
-        raise refused(error) from error
+        raise database_error(error) from error
     finally:
         await redis.aclose()
 
@@ -212,7 +212,7 @@ def _parse_symbol(settings: Settings, text: str) -> tuple[Venue, SymbolId]:
 
 async def _read_edges(pool: Pool, symbol: SymbolId) -> list[Trade]:
     """Return the first and the last stored trade."""
-    after, before = TradeBound(0, LEAST_ID), TradeBound(_LATEST_US, LEAST_ID)
+    after, before = TradeBound(0, MIN_TRADE_ID), TradeBound(_LATEST_US, MIN_TRADE_ID)
     async with snapshot(pool, timeout_s=_READ_S) as connection:
         return [
             trade

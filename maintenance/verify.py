@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from db.audit import read_minutes
 from db.pool import snapshot
-from db.repair import forget
+from db.repair import delete_minutes
 from ingest.history.fill import publish_stretch
 from ingest.history.ranges import subtract
 from maintenance.symbol import SymbolMaintenance
@@ -161,7 +161,9 @@ async def _repair(
             f"{target.symbol}: the venue doesn't give trades {lacking[0][0]} to {lacking[-1][1]}"
         )
     observer.fetched(len(fetched.trades), start_us)
-    gaps = await forget(target.pool, target.partition, target.symbol, start_us, end_us, ids, specs=specs)
+    gaps = await delete_minutes(
+        target.pool, target.partition, target.symbol, start_us, end_us, ids, specs=specs
+    )
     await target.publish_gaps(gaps)
     ledger = await target.read_ledger()
     rising = ledger is not None and ids[1] >= ledger.first_trade_id

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.app import Services
 from api.live.gate import Limits
 from api.service import bind, open_services, serving
-from db.commit import Rows
+from db.commit import DerivedRows
 from tickplant import wire
 from tickplant.clock import now_us
 from tickplant.hosts import Hosts
@@ -150,7 +150,7 @@ class Plant:
         entry_id: bytes = (await pipeline.execute())[0]
         return entry_id.decode()
 
-    async def commit(self, *rows: Rows, entry: str) -> None:
+    async def commit(self, *rows: DerivedRows, entry: str) -> None:
         """Store what roles have come to, as a worker's commit does."""
         connection = await asyncpg.connect(self.database_url)
         for each in rows:

@@ -81,7 +81,7 @@ class _Sending(AbstractConnection):
         except BaseException as error:
             await self.disconnect(nowait=True)
             if isinstance(error, _FORBIDDEN):
-                raise refused(error) from error
+                raise redis_error(error) from error
             raise
 
     async def _check_server(self) -> None:
@@ -164,7 +164,7 @@ async def agree_on_partitions(redis: Redis, partitions: int) -> None:
         )
 
 
-async def claim_source(redis: RedisClient, source: str) -> None:
+async def claim_redis_source(redis: RedisClient, source: str) -> None:
     """Note where the trades come from that are going to be written, before the first of them is.
 
     Raises:
@@ -177,7 +177,7 @@ async def claim_source(redis: RedisClient, source: str) -> None:
     require_same(None if held is None else held.decode(), source, where="Redis")
 
 
-async def read_source(redis: RedisClient) -> str | None:
+async def read_redis_source(redis: RedisClient) -> str | None:
     """Return where the trades in the streams come from; None where nobody has noted it yet."""
     held: Any = await redis.get(SOURCE)
     return None if held is None else str(held, "utf-8", "replace")
@@ -219,7 +219,7 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(error, ResponseError | RedisError) and str(error).startswith(_PASSING_WORDS)
 
 
-def refused(error: BaseException) -> FatalError:
+def redis_error(error: BaseException) -> FatalError:
     """Say what to do about an error of Redis that ends the process."""
     if isinstance(error, _FORBIDDEN):
         if str(error).startswith(_NO_LOGIN):

@@ -7,7 +7,7 @@ hold. At the begin the signals are counted from 1, and the bot opens its account
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from db.averages import Remembered
+from db.averages import CandleWindow
 from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Signal
@@ -45,7 +45,7 @@ class Backtest:
         *,
         start_us: int,
         warm_up_us: int,
-        remembered: Mapping[str, Remembered],
+        remembered: Mapping[str, CandleWindow],
         numbered: bool,
         gap_wait_ms: int,
     ) -> None:

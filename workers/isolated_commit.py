@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from db.commit import Batch
+from db.commit import CommitBatch
 from db.pool import Pool
 from db.refused_rows import find_unstorable
 from tickplant import wire
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 _READ_ENTRIES: Final = 64
 
 Load = Callable[[], Awaitable[CandleMaker]]
-Write = Callable[[CandleMaker, Batch], Awaitable[None]]
+Write = Callable[[CandleMaker, CommitBatch], Awaitable[None]]
 
 
 class Apart:

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from db.alerts.states import read_alert_states, read_closes
-from db.averages import read_remembered
+from db.alerts.states import read_alert_states, read_minute_closes
+from db.averages import read_candle_windows
 from db.bot.states import read_bot_states
 from db.commit import LedgerRow
 from db.pool import Pool
 from db.signals import read_last_signals, read_strategy_states
-from db.suspects import read_doubts
-from db.waiting import read_held, read_waiting
+from db.suspects import read_suspects
+from db.waiting import read_held_trades, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.market import Candle, SymbolId
 from tickplant.paper_bot import Rules
@@ -44,7 +44,7 @@ class RoleSettings(NamedTuple):
 
 async def load_doubts(pool: Pool, partition: int) -> dict[SymbolId, Doubts]:
     """Return what is not believed yet of the trades of a partition that has just been taken."""
-    kept = await read_doubts(pool, partition)
+    kept = await read_suspects(pool, partition)
     return {key: msgspec.msgpack.decode(state, type=Doubts) for key, state in kept.items()}
 
 
@@ -66,14 +66,14 @@ async def load_roles(
     """
     kept = await read_waiting(pool, partition)
     waiting = {key: msgspec.msgpack.decode(state, type=Waiting) for key, state in kept.items()}
-    held = await read_held(
+    held = await read_held_trades(
         pool, {key: (each.order.cursor, each.order.held_from_us) for key, each in waiting.items()}
     )
     until_us = {key: each.place.time_us for key, each in waiting.items()}
     averages = signals = alerts = bots = None
     unifier = Unifier()
     if settings.averages is not None:
-        remembered = await read_remembered(pool, partition, settings.averages, until_us)
+        remembered = await read_candle_windows(pool, partition, settings.averages, until_us)
         averages = PartitionAverages(settings.averages, remembered)
     kept_states = await read_strategy_states(pool, partition)
     if settings.strategies or kept_states:
@@ -81,7 +81,7 @@ async def load_roles(
         unifier.add((), await read_last_signals(pool, partition))
     if settings.alerts:
         states = await read_alert_states(pool, partition)
-        closes = await read_closes(pool, partition, MOST, until_us)
+        closes = await read_minute_closes(pool, partition, MOST, until_us)
         alerts = PartitionAlerts(partition, states, closes)
     if settings.bot is not None:
         bots = PartitionBots(partition, settings.bot, await read_bot_states(pool, partition))

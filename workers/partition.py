@@ -9,17 +9,17 @@ from msgspec.structs import replace
 
 from db.alerts.states import read_firings_of_entry
 from db.bot.states import read_bot_states
-from db.commit import Batch, Committed, commit, read_last_closed, read_ledger, read_open_candles
-from db.future_watermarks import REASON, bring_back
+from db.commit import CommitBatch, CommitResult, commit, read_last_closed, read_ledger, read_open_candles
+from db.future_watermarks import REASON, reset_future_watermarks
 from db.gaps import read_open_gaps
 from db.leases import Lease
 from db.pool import Pool
-from db.provenance import claim_source
+from db.provenance import claim_database_source
 from db.signals import read_signals_of_entry
 from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, UnstorableError
-from tickplant.redis_client import RedisClient, read_source
+from tickplant.redis_client import RedisClient, read_redis_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 from workers.isolated_commit import Apart, tell_missing
@@ -146,7 +146,7 @@ class Partition:
         self._isolation.begin_anew()
         partition = self._lease.partition
         lease = self._lease._replace(entry_id=self._committed)
-        removed = await bring_back(self._pool, lease, now_us(), specs=self._roles.averages)
+        removed = await reset_future_watermarks(self._pool, lease, now_us(), specs=self._roles.averages)
         await self._streams.keep_rejections(
             [rejection_of(self._committed, RejectedTrade(it, "time", REASON)) for it in removed]
         )
@@ -219,9 +219,9 @@ class Partition:
         Raises:
             MixedSourcesError: the database holds trades from elsewhere.
         """
-        source = await read_source(self._redis)
+        source = await read_redis_source(self._redis)
         if source is not None:
-            await claim_source(self._pool, source)
+            await claim_database_source(self._pool, source)
         return source is not None
 
     async def _keep_rejections(self, rejections: Sequence[Rejection]) -> None:
@@ -300,7 +300,7 @@ class Partition:
         )
         await self._streams.keep_failure(failure)
 
-    async def _write(self, maker: CandleMaker, batch: Batch) -> None:
+    async def _write(self, maker: CandleMaker, batch: CommitBatch) -> None:
         with self._metrics.committing():
             committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
@@ -308,7 +308,7 @@ class Partition:
         self._metrics.note_committed(batch, committed)
         await self._after_commit(maker, committed, batch)
 
-    async def _after_commit(self, maker: CandleMaker, committed: Committed, batch: Batch) -> None:
+    async def _after_commit(self, maker: CandleMaker, committed: CommitResult, batch: CommitBatch) -> None:
         update = replace(batch.told, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
             self._metrics.note_update(update)

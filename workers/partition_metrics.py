@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
-from db.commit import Batch, Committed
+from db.commit import CommitBatch, CommitResult
 from db.leases import Lease
 from tickplant import metrics
 from tickplant.clock import now_us
@@ -100,7 +100,7 @@ class PartitionMetrics:
             metrics.WORKER_COMMIT_DELAY_S.observe(_age_s(self._batch_ms))
         self._batch_entries, self._batch_ms = 0, None
 
-    def note_committed(self, batch: Batch, committed: Committed) -> None:
+    def note_committed(self, batch: CommitBatch, committed: CommitResult) -> None:
         """Note what has been stored."""
         self._trades.inc(batch.trade_count)
         self._duplicates.inc(batch.duplicates)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from db.commit import Batch, LedgerRow
+from db.commit import CommitBatch, LedgerRow
 from db.suspects import NewSeries, SuspectRows
 from tickplant import wire
 from tickplant.derived import AlertChange, Change
@@ -151,7 +151,7 @@ class CandleMaker:
             tuple(candle for state in changed for candle in state.take_open()),
         )
 
-    def take_batch(self) -> Batch:
+    def take_batch(self) -> CommitBatch:
         """Return what has been absorbed since the last call, to be committed; there must be an entry."""
         assert self._entry_id is not None
         touched, self._touched = self._touched, {}
@@ -171,7 +171,7 @@ class CandleMaker:
             if state.gaps_after_us is not None or state in doubtful  # what is suspected is told with the gaps
         ]
         entry_id, self._entry_id = self._entry_id, None
-        return Batch(
+        return CommitBatch(
             entry_id,
             "".join(rows).encode(),
             [_ledger_row(state) for state in touched if not state.empty],

@@ -11,7 +11,7 @@ from zlib import crc32
 
 from redis.exceptions import RedisError
 
-from db.leases import Lease, heartbeat, release_lease, sign_off, take_lease
+from db.leases import Lease, heartbeat, release_lease, remove_worker, take_lease
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from db.pool import Pool
 from tickplant import metrics
@@ -130,7 +130,7 @@ class Runtime:
             try:
                 await self._give_back(set(self._working))
                 async with asyncio.timeout(_SIGN_OFF_S if away else None):
-                    await sign_off(self._pool, self._role, self._owner)
+                    await remove_worker(self._pool, self._role, self._owner)
             except OUTAGE as error:
                 _log.warning("could not sign off: %s", error or type(error).__name__)
 

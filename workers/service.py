@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from db.leases import Lease
-from db.pool import REFUSED, Pool, open_pool, refused
+from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.webhooks import WebhookSettings
 from workers.loading import RoleSettings
@@ -65,7 +65,7 @@ async def run(
             async with removing_expired(pool), exposing_volumes(pool), _delivering(pool, webhooks, stop):
                 await runtime.run(stop)
     except REFUSED as error:
-        raise refused(error) from error
+        raise database_error(error) from error
     finally:
         await redis.aclose()
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from prometheus_client import Gauge
 
 from db.commit import LedgerRow
-from db.stats import Change
+from db.stats import Change24h
 from tickplant import metrics
 from tickplant.market import Gap, SymbolId, Trade
 
@@ -49,7 +49,7 @@ class SymbolMetrics:
         return [SymbolId(*key) for key in cls._exposed]
 
     @classmethod
-    def note_changes(cls, changes: Iterable[Change]) -> None:
+    def note_changes(cls, changes: Iterable[Change24h]) -> None:
         """Note the last 24 hours of symbols of this process."""
         for change in changes:
             series = cls._exposed.get(change.symbol)

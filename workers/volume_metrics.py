@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from db.pool import OUTAGE, REFUSED, Pool, snapshot
-from db.stats import read_changes
+from db.stats import read_changes_24h
 from workers.symbol_metrics import SymbolMetrics
 
 _log = logging.getLogger(__name__)
@@ -37,6 +37,6 @@ async def _measure(pool: Pool, every_s: float) -> None:
         await asyncio.sleep(every_s)
         try:
             async with snapshot(pool, timeout_s=_TIMEOUT_S) as connection:
-                SymbolMetrics.note_changes(await read_changes(connection, SymbolMetrics.exposed()))
+                SymbolMetrics.note_changes(await read_changes_24h(connection, SymbolMetrics.exposed()))
         except (*OUTAGE, *REFUSED) as error:
             _log.debug("volumes are not measured: %s", error or type(error).__name__)

@@ -15,7 +15,7 @@ from api.queries.connections import Connections
 from api.queries.history import History
 from api.views.stats import ChangeView, change_view
 from api.views.trades import connection_view
-from db.stats import read_changes
+from db.stats import read_changes_24h
 from tickplant.redis_client import is_passing
 
 Read = Callable[[Collection[Channel]], Awaitable[Mapping[Channel, WatchedView | None]]]
@@ -120,7 +120,7 @@ def reader_of_changes(history: History) -> Read:
     async def read(channels: Collection[Channel]) -> dict[Channel, WatchedView]:
         symbols = {channel.symbol_id: channel for channel in channels}
         async with history.at_once() as connection:
-            changes = await read_changes(connection, symbols)
+            changes = await read_changes_24h(connection, symbols)
         return {symbols[change.symbol]: change_view(change) for change in changes}
 
     return read

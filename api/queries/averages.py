@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from api.queries.history import FIRST_US, History
 from api.queries.ohlcv import Window
-from db.stats import read_closes
+from db.stats import read_candle_closes
 from tickplant.averages import AverageSpec, average
 from tickplant.market import SymbolId
 
@@ -43,7 +43,7 @@ async def read_averages(
     """
     low_us, high_us = window
     async with history.at_once() as connection:
-        shown = await read_closes(
+        shown = await read_candle_closes(
             connection, symbol, interval, start_us=low_us, end_us=high_us, limit=limit + 1, newest=newest
         )
         if not shown:
@@ -55,7 +55,7 @@ async def read_averages(
         elif len(shown) > limit:
             rest = Window(shown.pop()[0], high_us)
         first_us, more = shown[0][0], spec.window - 1
-        before = await read_closes(
+        before = await read_candle_closes(
             connection, symbol, interval, start_us=FIRST_US, end_us=first_us, limit=more, newest=True
         )
     # A page of the longest takes a quarter of a second, in which others on the event loop want their turn.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from api.queries.history import History
-from db.symbols import read_symbols
+from db.symbols import read_stored_symbols
 from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
 from tickplant.near_matches import NearNames
@@ -84,7 +84,7 @@ class Directory:
     async def _look(self) -> None:
         if self._clock_s() - self._looked_at_s >= _LOOK_AGAIN_S:
             async with self._history.at_once() as connection:
-                self._learn([row.id for row in await read_symbols(connection)])
+                self._learn([row.id for row in await read_stored_symbols(connection)])
             self._looked_at_s = self._clock_s()
 
     def _find(self, text: str) -> list[SymbolId]:

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from api.live.cursor import BEGIN, Order
 from db.bot.lists import read_accounts
 from db.candles import read_candles
-from db.gaps import UNHEALED, read_gaps
+from db.gaps import OPEN_STATES, read_gaps
 from db.pool import Connection, Pool, snapshot
-from db.published import read_told_firings, read_told_signals
-from db.symbols import read_committed
+from db.published import read_published_firings, read_published_signals
+from db.symbols import read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.derived import Firing, Signal
 from tickplant.market import Candle, Gap, SymbolId, Trade
@@ -63,7 +63,7 @@ class History:
     async def moment(self, symbol: SymbolId) -> AsyncIterator[Moment]:
         """Read several things of a symbol as they are at one moment; raises as `at_once`."""
         async with self.at_once() as connection:
-            committed = await read_committed(connection, ROLE, self.partition_of(symbol))
+            committed = await read_committed_entry(connection, ROLE, self.partition_of(symbol))
             yield Moment(connection, entry_order(committed) if committed else BEGIN)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
@@ -86,18 +86,18 @@ class History:
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
         """Return a symbol's gaps that are not healed, and up to which input entry they go."""
         async with self.moment(symbol) as (connection, committed):
-            gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED, limit=None)
+            gaps = await read_gaps(connection, symbol=symbol, states=OPEN_STATES, limit=None)
         return gaps, committed
 
     async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
         """Return a symbol's newest signals up to a committed entry, oldest first."""
         async with self.at_once() as connection:
-            return await read_told_signals(connection, symbol, told=told, limit=limit)
+            return await read_published_signals(connection, symbol, told=told, limit=limit)
 
     async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
         """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
         async with self.at_once() as connection:
-            return await read_told_firings(connection, symbol, told=told, limit=limit)
+            return await read_published_firings(connection, symbol, told=told, limit=limit)
 
     async def account(self, symbol: SymbolId) -> Account | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""

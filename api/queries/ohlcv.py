@@ -8,7 +8,7 @@ from api.queries.history import FIRST_US, LAST_US
 from api.views.trades import LENGTHS, CandleView, candle_view, empty_view, plain
 from db.candles import SECOND, SECOND_TRADES, read_candles, read_seconds
 from db.pool import Connection
-from db.symbols import Reach, read_reach
+from db.symbols import SymbolReach, read_reach
 from tickplant.intervals import floor
 from tickplant.market import Candle, SymbolId
 
@@ -101,7 +101,7 @@ class CandlePages:
         rest = Window(low, shown.start_us) if newest else Window(shown.end_us, high)
         return Page(filled, rest if rest.start_us < rest.end_us else None)
 
-    def _fill(self, shown: Window, candles: list[Candle], reach: Reach) -> Iterator[CandleView]:
+    def _fill(self, shown: Window, candles: list[Candle], reach: SymbolReach) -> Iterator[CandleView]:
         """Yield a candle for every interval shown; the candles reach beyond on both sides where they can."""
         length = self._length_us
         for index, candle in enumerate(candles):

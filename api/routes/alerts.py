@@ -243,7 +243,7 @@ async def patch_alert(
     if isinstance(data.webhook_url, str):
         await webhook_door.check(data.webhook_url)
     row = _known(
-        await alert_wishes.change_alert(pool, _stored(alert_id), lambda alert: change_alert(alert, data))
+        await alert_wishes.update_alert(pool, _stored(alert_id), lambda alert: change_alert(alert, data))
     )
     changes.hurry()
     return alert_view(row)

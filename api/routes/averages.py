@@ -18,7 +18,7 @@ from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYM
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views.stats import MeansView, means_view
 from api.views.trades import SymbolName, Time
-from db.stats import read_means
+from db.stats import read_price_means
 from tickplant.averages import MAX_LENGTH, AverageSpec, Kind
 from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, SECOND_US
 from tickplant.market import SymbolId
@@ -144,7 +144,7 @@ async def get_moving_average(
 async def _means(history: History, symbol: SymbolId, period: str) -> MeansView:
     period_us = parse_period(period)
     async with history.at_once() as connection:
-        means = await read_means(connection, symbol, period_us)
+        means = await read_price_means(connection, symbol, period_us)
     if means is None:
         raise Problem(404, "no_price", f"{symbol} has not traded yet")
     return means_view(symbol, period, means)

@@ -34,7 +34,7 @@ from api.views.bot import (
 )
 from api.views.trades import SymbolName, Time
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
-from db.bot.switch import read_switching, write_switching
+from db.bot.switch import read_switch, write_switch
 from db.pool import Connection, Pool, snapshot
 from tickplant.paper_bot import Equity
 from tickplant.times import format_time
@@ -145,7 +145,7 @@ async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Chan
     It holds for each account from a place among its trades on, a moment later; `arrived` tells when it does
     everywhere. Positions stay as they are.
     """
-    await write_switching(pool, enabled=data.enabled, reason=data.reason)
+    await write_switch(pool, enabled=data.enabled, reason=data.reason)
     changes.hurry()
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         return await _switch_view(connection)
@@ -194,7 +194,7 @@ def _rest(asked: RestOfTimes, shown: list[Equity]) -> RestOfTimes:
 
 
 async def _switch_view(connection: Connection) -> SwitchView:
-    switching = await read_switching(connection)
+    switching = await read_switch(connection)
     if switching is None:
         return SwitchView(True, 0, None, None, True)
     switch = switching.switch

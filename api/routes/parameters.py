@@ -10,7 +10,7 @@ from api.http.problems import Problem, bad_parameter, conflict
 from api.http.times import PATTERN, parse_time
 from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 from api.queries.history import FIRST_US, LAST_US
-from db.trades import LEAST_ID
+from db.trades import MIN_TRADE_ID
 from tickplant.market import SymbolId
 
 SymbolText = Annotated[
@@ -76,7 +76,7 @@ def parse_range(start: str | None, end: str | None, after: str | None, of: str) 
     if after is not None:
         return read_rest(after, RestOfTimes, of)
     low, high = parse_times(start, end)
-    return RestOfTimes(of, start is None, (low, LEAST_ID), (high, LEAST_ID))
+    return RestOfTimes(of, start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
 
 
 def parse_times(start: str | None, end: str | None) -> tuple[int, int]:

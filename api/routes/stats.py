@@ -15,7 +15,7 @@ from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYM
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
 from api.views.trades import SymbolName
-from db.stats import read_changes, read_statistics
+from db.stats import read_changes_24h, read_statistics
 
 
 class Changes(Struct, frozen=True):
@@ -67,7 +67,7 @@ async def get_24h_change(
     """
     found = await resolve(directory, symbol)
     async with history.at_once() as connection:
-        changes = await read_changes(connection, [found])
+        changes = await read_changes_24h(connection, [found])
     if not changes:
         raise Problem(404, "no_price", f"{found} has not traded yet")
     return change_view(changes[0])
@@ -87,7 +87,7 @@ async def get_24h_changes(
 ) -> Changes:
     """Return the last 24 hours of all symbols that have ever traded, in order: a market overview."""
     async with history.at_once() as connection:
-        changes = await read_changes(connection)
+        changes = await read_changes_24h(connection)
     return Changes([change_view(change) for change in ranked(changes, sort, order)[:limit]])
 
 

@@ -11,8 +11,8 @@ from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
 from api.views.trades import Source, SymbolName, Time
-from db.provenance import read_source
-from db.symbols import SymbolRow, read_symbols
+from db.provenance import read_database_source
+from db.symbols import SymbolRow, read_stored_symbols
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
 from tickplant.times import format_time
@@ -59,8 +59,8 @@ async def get_symbols(
     """List the symbols of the settings and those that have trades, in alphabetical order."""
     beyond = read_rest(after, RestOfNames, _LIST).beyond if after is not None else ""
     async with history.at_once() as connection:
-        rows = {row.id: row for row in await read_symbols(connection)}
-        source = await read_source(connection)
+        rows = {row.id: row for row in await read_stored_symbols(connection)}
+        source = await read_database_source(connection)
     known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
     left = [(name, symbol) for name, symbol in known if name > beyond]
     return SymbolsPage(

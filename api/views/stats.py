@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.views.trades import DecimalText, SymbolName, Time, plain
-from db.stats import Change, Means
+from db.stats import Change24h, PriceMeans
 from tickplant.derived import Statistics
 from tickplant.intervals import MINUTE_US, SECOND_US
 from tickplant.market import SymbolId
@@ -113,7 +113,7 @@ class StatisticsView(Struct, frozen=True, rename={"return_": "return"}):
     ]
 
 
-def change_view(change: Change) -> ChangeView:
+def change_view(change: Change24h) -> ChangeView:
     """Return the last 24 hours as callers see them."""
     return ChangeView(
         str(change.symbol),
@@ -134,7 +134,7 @@ def change_view(change: Change) -> ChangeView:
     )
 
 
-def ranked(changes: Sequence[Change], sort: Sort, order: Order) -> list[Change]:
+def ranked(changes: Sequence[Change24h], sort: Sort, order: Order) -> list[Change24h]:
     """Order symbols by something; those that have none of it come last, whatever the order."""
     of = attrgetter(sort)
     known = [change for change in changes if of(change) is not None]
@@ -142,7 +142,7 @@ def ranked(changes: Sequence[Change], sort: Sort, order: Order) -> list[Change]:
     return known + [change for change in changes if of(change) is None]
 
 
-def means_view(symbol: SymbolId, period: str, means: Means) -> MeansView:
+def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
     """Return means as callers see them."""
     return MeansView(
         str(symbol),

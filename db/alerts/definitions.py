@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.alerts.states import decimal_text, firing_of
+from db.alerts.states import firing_of, format_decimal
 from db.pool import Connection, transaction
 from tickplant.derived import Alert, AlertChange, Firing
 from tickplant.market import SymbolId
@@ -75,7 +75,7 @@ async def create_alert(pool: asyncpg.Pool, alert: Alert, partition: int, *, most
         return await _send(connection, alert.alert_id, alert.version)
 
 
-async def change_alert(
+async def update_alert(
     pool: asyncpg.Pool, alert_id: str, change: Callable[[Alert], Alert]
 ) -> AlertRow | None:
     """Store another version of an alert; None where there is no such alert.
@@ -176,7 +176,7 @@ async def read_firings(
     return [firing_of(row) for row in rows]
 
 
-async def read_unarrived_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:
+async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:
     """Return changes that are to be sent now, each with its partition; they count as sent from then.
 
     What has been sent is given some seconds to arrive, and more each time, since there may be no workers.
@@ -220,13 +220,13 @@ def _alert_of(row: asyncpg.Record) -> Alert:
         venue=row["venue"],
         symbol=row["symbol"],
         kind=row["kind"],
-        price=decimal_text(row["price"]),
-        percent=decimal_text(row["percent"]),
+        price=format_decimal(row["price"]),
+        percent=format_decimal(row["percent"]),
         window_s=row["window_s"],
         silence_s=row["silence_s"],
         repeat=row["repeat"],
         cooldown_s=row["cooldown_s"],
-        hysteresis=decimal_text(row["hysteresis"]) or "0",
+        hysteresis=format_decimal(row["hysteresis"]) or "0",
         webhook_url=row["webhook_url"],
         note=row["note"],
         active=row["active"],

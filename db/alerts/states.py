@@ -45,7 +45,7 @@ async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId
     return dict(states)
 
 
-async def read_closes(
+async def read_minute_closes(
     pool: asyncpg.Pool, partition: int, count: int, until_us: Mapping[SymbolId, int] | None = None
 ) -> dict[SymbolId, list[StoredClose]]:
     """Return the closes of the newest closed minutes of a partition's symbols, oldest first.
@@ -128,14 +128,14 @@ def firing_of(row: asyncpg.Record) -> Firing:
         row["kind"],
         to_us(row["event_time"]),
         row["trade_id"],
-        decimal_text(row["price"]),
-        decimal_text(row["value"]),
-        decimal_text(row["threshold"]),
+        format_decimal(row["price"]),
+        format_decimal(row["value"]),
+        format_decimal(row["threshold"]),
         row["note"],
     )
 
 
-def decimal_text(number: Decimal | None) -> str | None:
+def format_decimal(number: Decimal | None) -> str | None:
     """Write a decimal in plain notation."""
     return None if number is None else format(number, "f")
 

@@ -9,7 +9,7 @@ from tickplant.derived import BotSwitch
 from tickplant.times import to_us
 
 
-class Switching(NamedTuple):
+class StoredSwitch(NamedTuple):
     """The last switching."""
 
     switch: BotSwitch
@@ -19,7 +19,7 @@ class Switching(NamedTuple):
     """Whether every partition has come to it."""
 
 
-async def write_switching(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> None:
+async def write_switch(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> None:
     """Switch the bot on or off; it holds from where `read_unarrived` has it sent."""
     async with transaction(pool) as connection:
         await connection.execute("lock table bot_switchings in exclusive mode")
@@ -31,7 +31,7 @@ async def write_switching(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> 
         )
 
 
-async def read_switching(connection: asyncpg.Connection) -> Switching | None:
+async def read_switch(connection: asyncpg.Connection) -> StoredSwitch | None:
     """Return the last switching; None where nobody has ever switched."""
     row = await connection.fetchrow(
         f"select version, enabled, reason, switched_at, (select count(*) from ({_BEHIND}) b) as behind"  # noqa: S608 - constants only
@@ -40,10 +40,10 @@ async def read_switching(connection: asyncpg.Connection) -> Switching | None:
     if row is None:
         return None
     switch = BotSwitch(row["enabled"], row["version"], row["reason"])
-    return Switching(switch, to_us(row["switched_at"]), not row["behind"])
+    return StoredSwitch(switch, to_us(row["switched_at"]), not row["behind"])
 
 
-async def read_unarrived(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
+async def read_pending_switch(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
     """Return what is to be sent now: the last switching, for each partition that has not come to it.
 
     What has been sent is given some seconds to arrive, and more each time, since there may be no workers.

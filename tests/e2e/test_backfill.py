@@ -17,7 +17,7 @@ from processes import Processes, sandbox_status
 from websockets.asyncio.client import ClientConnection, connect
 from working import publishing, read_live, until, working
 
-from db.audit import audit_symbol, read_audit_symbols, snapshot
+from db.audit import audit_symbol, read_audit_symbols, snapshot_on
 from db.export import open_reader
 from ingest.venues import make_venue
 from ingest.venues.base import Venue
@@ -82,7 +82,7 @@ async def expect_exactly(url: str, trades: list[dict[str, Any]]) -> None:
         for t in trades
     )
     assert await stored.read_candles(url) == offline.candles(trades)
-    async with open_reader(url, application="test") as connection, snapshot(connection):
+    async with open_reader(url, application="test") as connection, snapshot_on(connection):
         for symbol in await read_audit_symbols(connection):
             audit = await audit_symbol(connection, symbol, lambda *_: None)
             assert audit.passed, (audit.differences[:5], audit.ids)

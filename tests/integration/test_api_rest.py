@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from api_plant import BTC, Plant, all_pages, live, on_one_variant, running_plant, trade, update
 
-from db.provenance import claim_source
+from db.provenance import claim_database_source
 from tickplant.market import SymbolId
 
 pytestmark = on_one_variant
@@ -57,7 +57,7 @@ async def test_symbols_of_the_settings_and_of_the_database(plant: Plant) -> None
 @pytest.mark.parametrize("source", ["live", "replay", "synthetic"])
 async def test_symbols_and_health_say_where_trades_come_from(plant: Plant, source: str) -> None:
     await plant.store(trade(1))
-    await claim_source(plant.services.pool, source)
+    await claim_database_source(plant.services.pool, source)
     page = await plant.get("/api/v1/symbols")
     assert {view["source"] for view in page["symbols"]} == {source}
     assert (await plant.get("/health"))["source"] == source

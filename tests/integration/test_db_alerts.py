@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from alerting import START_US, alert, runs, trade
 
-from db.alerts.states import AlertRows, read_alert_states, read_closes, read_firings_of_entry
+from db.alerts.states import AlertRows, read_alert_states, read_firings_of_entry, read_minute_closes
 from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Alert, AlertChange, AlertState
 from tickplant.market import SymbolId
@@ -85,10 +85,10 @@ async def test_closes_are_the_newest_closed_ones_up_to_where_roles_have_come(poo
         " revision, closed) select 'binance', 'AAAUSDT', '1m', t, 1, 1, 1, i, 1, 1, 1, t, i, t, i, 0, i < 9"
         " from generate_series(1, 9) i cross join lateral (select to_timestamp(i * 60)) as x (t)"
     )
-    closes = (await read_closes(pool, 0, 3))[AAA]
+    closes = (await read_minute_closes(pool, 0, 3))[AAA]
     minutes_us = {number: number * 60_000_000 for number in (6, 7, 8)}
     assert closes == [(us + 60_000_000, Decimal(number), us, number) for number, us in minutes_us.items()]
-    closes = (await read_closes(pool, 0, 3, {AAA: 4 * 60_000_000 + 1}))[AAA]
+    closes = (await read_minute_closes(pool, 0, 3, {AAA: 4 * 60_000_000 + 1}))[AAA]
     assert [close.price for close in closes] == [1, 2, 3]
 
 

@@ -8,14 +8,14 @@ import msgspec
 import pytest
 from correct import SYMBOL, candle_row, candles_of, random_trades, store, trade_row
 
-from db.audit import IdProblem, SymbolAudit, audit_symbol, read_audit_symbols, snapshot
+from db.audit import IdProblem, SymbolAudit, audit_symbol, read_audit_symbols, snapshot_on
 from db.export import open_reader
 from tickplant.intervals import DAY_US, INTERVALS
 from tickplant.times import to_datetime, to_us
 
 
 async def audit(url: str) -> SymbolAudit:
-    async with open_reader(url, application="test") as connection, snapshot(connection):
+    async with open_reader(url, application="test") as connection, snapshot_on(connection):
         assert await read_audit_symbols(connection) == [SYMBOL]
         return await audit_symbol(connection, SYMBOL, lambda done, total: None)
 

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from correct import SYMBOL, candle_row, candles_of, random_trades, store
 
-from db.averages import AverageRows, CandleKey, Remembered, read_remembered
+from db.averages import AverageRows, CandleKey, CandleWindow, read_candle_windows
 from db.pool import open_pool, transaction
-from db.repair import forget
+from db.repair import delete_minutes
 from tickplant.averages import AverageSpec, AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import INTERVALS, MINUTE_US, floor
@@ -141,7 +141,7 @@ async def test_minutes_that_are_taken_out_leave_no_averages_of_them(pool: asyncp
     start_us = floor(trades[300].event_time_us, MINUTE_US)
     end_us = start_us + 5 * MINUTE_US
     ids = [it.trade_id for it in trades if start_us <= it.event_time_us < end_us]
-    await forget(pool, 0, SYMBOL, start_us, end_us, (min(ids), max(ids)), specs=SPECS)
+    await delete_minutes(pool, 0, SYMBOL, start_us, end_us, (min(ids), max(ids)), specs=SPECS)
     left = [trade for trade in trades if not min(ids) <= trade.trade_id <= max(ids)]
     assert len(left) < len(trades)
     assert await stored(pool) == as_rows([it for it in left if not start_us <= it.event_time_us < end_us])
@@ -153,10 +153,10 @@ async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:
         await store(connection, trades)
     candles = closed_by_interval(trades)
 
-    def last(interval: str, until_us: int) -> Remembered:
+    def last(interval: str, until_us: int) -> CandleWindow:
         ended = [it for it in candles[interval] if it.open_time_us + INTERVALS[interval] <= until_us]
         ended = ended[-SPECS.window(interval) :]
-        return Remembered(
+        return CandleWindow(
             [it.open_time_us for it in ended],
             [float(it.close) for it in ended],
             [it.last_event_time_us for it in ended],
@@ -164,11 +164,11 @@ async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:
         )
 
     end_us = trades[-1].event_time_us + MINUTE_US
-    found = await read_remembered(pool, 0, SPECS)
+    found = await read_candle_windows(pool, 0, SPECS)
     assert found == {
         SYMBOL: {interval: last(interval, end_us) for interval in SPECS.intervals if candles[interval]}
     }
     until_us = trades[len(trades) // 2].event_time_us
-    found = await read_remembered(pool, 0, SPECS, {SYMBOL: until_us})
+    found = await read_candle_windows(pool, 0, SPECS, {SYMBOL: until_us})
     assert found[SYMBOL]["5m"] == last("5m", until_us) != last("5m", end_us)
-    assert await read_remembered(pool, 1, SPECS) == {}
+    assert await read_candle_windows(pool, 1, SPECS) == {}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.states import BotRows, read_bot_states
-from db.bot.switch import read_switching, read_unarrived, write_switching
+from db.bot.switch import read_pending_switch, read_switch, write_switch
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
 from tickplant.paper_bot import Account, AccountState, Changes, Equity, Fill, Order
@@ -85,21 +85,21 @@ async def test_a_switching_is_sent_again_only_where_and_when_it_has_not_arrived(
 ) -> None:
     off = BotSwitch(False, 2, "why")
     async with asyncpg.create_pool(database_url, min_size=0) as pool:
-        assert await read_unarrived(pool) == []
-        await write_switching(pool, enabled=True, reason="")
-        await write_switching(pool, enabled=False, reason="why")
-        assert sorted(await read_unarrived(pool)) == [(number, off) for number in range(PARTITIONS)]
-        assert await read_unarrived(pool) == []  # on its way
+        assert await read_pending_switch(pool) == []
+        await write_switch(pool, enabled=True, reason="")
+        await write_switch(pool, enabled=False, reason="why")
+        assert sorted(await read_pending_switch(pool)) == [(number, off) for number in range(PARTITIONS)]
+        assert await read_pending_switch(pool) == []  # on its way
         for number in range(PARTITIONS - 1):
             await BotRows(number, [], off).write(connection, "1-0")
         await connection.execute("update bot_switchings set sent_at = sent_at - interval '6 seconds'")
-        assert await read_unarrived(pool) == [(PARTITIONS - 1, off)]
-        switching = await read_switching(connection)
+        assert await read_pending_switch(pool) == [(PARTITIONS - 1, off)]
+        switching = await read_switch(connection)
         assert switching is not None
         assert (switching.switch, switching.arrived) == (off, False)
         await BotRows(PARTITIONS - 1, [], off).write(connection, "1-0")
         await connection.execute("update bot_switchings set sent_at = sent_at - interval '6 seconds'")
-        assert await read_unarrived(pool) == []
-        switching = await read_switching(connection)
+        assert await read_pending_switch(pool) == []
+        switching = await read_switch(connection)
         assert switching is not None
         assert switching.arrived

@@ -11,11 +11,11 @@ from correct import SYMBOL, random_trades, store
 from msgspec.structs import replace
 from working import START_US, publishing, stored_count, trade, until, working
 
-from db.audit import audit_symbol, snapshot
+from db.audit import audit_symbol, snapshot_on
 from db.migrate import migrate
 from db.policies import COLUMNSTORES, RETAINED
 from db.pool import open_pool
-from db.repair import forget
+from db.repair import delete_minutes
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.market import Trade
 
@@ -106,8 +106,10 @@ async def test_minutes_can_be_taken_out_to_be_mended(
     doomed = [it for it in trades if start_us <= it.event_time_us < start_us + MINUTE_US]
     ids = [it.trade_id for it in doomed]
     async with open_pool(database_url, size=1, application="test") as pool:
-        await forget(pool, 0, SYMBOL, start_us, start_us + MINUTE_US, (min(ids), max(ids)), specs=None)
-    async with snapshot(connection):
+        await delete_minutes(
+            pool, 0, SYMBOL, start_us, start_us + MINUTE_US, (min(ids), max(ids)), specs=None
+        )
+    async with snapshot_on(connection):
         found = await audit_symbol(connection, SYMBOL, lambda done, total: None)
     assert found.passed
     assert found.trades <= len(trades) - len(doomed)

@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from db.export import Format, Selection, estimate_rows, export_rows, open_reader
+from db.export import ExportFormat, ExportSelection, estimate_rows, export_rows, open_reader
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
@@ -73,8 +73,10 @@ async def trades(database_url: str) -> tuple[str, list[dict[str, str]]]:
     return database_url, rows
 
 
-async def export(url: str, form: Format, **selected: Any) -> str:
-    selection = Selection(**({"symbol": SYMBOL, "interval": None, "start": FIRST, "end": LAST} | selected))
+async def export(url: str, form: ExportFormat, **selected: Any) -> str:
+    selection = ExportSelection(
+        **({"symbol": SYMBOL, "interval": None, "start": FIRST, "end": LAST} | selected)
+    )
     output = io.BytesIO()
 
     async def write(lines: bytes) -> None:
@@ -153,7 +155,7 @@ async def test_columns_are_those_of_the_table(trades: Any) -> None:
 
 async def test_a_writer_that_fails_ends_the_export_at_once(trades: Any) -> None:
     url, _ = trades
-    selection = Selection(symbol=SYMBOL, interval=None, start=FIRST, end=LAST)
+    selection = ExportSelection(symbol=SYMBOL, interval=None, start=FIRST, end=LAST)
 
     async def write(lines: bytes) -> None:
         raise BrokenPipeError

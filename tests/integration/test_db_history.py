@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from db.candles import read_candles, read_seconds
 from db.pool import Connection, open_pool, snapshot
-from db.symbols import read_committed, read_reach, read_symbols
+from db.symbols import read_committed_entry, read_reach, read_stored_symbols
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import SymbolId, Trade, fold
@@ -132,13 +132,13 @@ async def test_a_bounded_read_never_cuts_a_second(connection: Connection, trades
 async def test_symbols_and_how_far_they_are_stored(connection: Connection, trades: list[Trade]) -> None:
     first, last, missing, watermark_us = ledger_of(trades)
     absent = sum(high - low for low, high in missing)
-    assert [tuple(row) for row in await read_symbols(connection)] == [
+    assert [tuple(row) for row in await read_stored_symbols(connection)] == [
         (SYMBOL, first, last, absent, watermark_us)
     ]
     inclusive = [(low, high - 1) for low, high in missing]
     assert await read_reach(connection, SYMBOL) == (watermark_us, inclusive)
     assert await read_reach(connection, OTHER) is None
-    assert await read_committed(connection, "candles", 0) is None
+    assert await read_committed_entry(connection, "candles", 0) is None
 
 
 async def test_a_snapshot_sees_one_moment_and_takes_no_longer_than_told(database_url: str) -> None:

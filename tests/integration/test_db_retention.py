@@ -10,10 +10,10 @@ from correct import SUNDAY_US, SYMBOL, candles_of, random_trades, store, trade_r
 from msgspec.structs import replace
 from working import until
 
-from db.audit import SymbolAudit, audit_symbol, snapshot
+from db.audit import SymbolAudit, audit_symbol, snapshot_on
 from db.candles import read_seconds
 from db.migrate import migrate
-from db.policies import Keep
+from db.policies import Retention
 from db.pool import open_pool
 from db.retention import read_horizon
 from tickplant.intervals import DAY_US
@@ -37,7 +37,7 @@ def apply(database_url: str, connection: asyncpg.Connection) -> Apply:
     """Set how long rows are kept, and remove what is older, as the scheduler or a worker would."""
 
     async def apply(**days: int) -> None:
-        await migrate(database_url, partitions=4, keep=Keep(**days))
+        await migrate(database_url, partitions=4, keep=Retention(**days))
         await connection.execute("call remove_expired(1)")  # as a job
         await connection.execute("call remove_expired()")  # as a worker
 
@@ -45,7 +45,7 @@ def apply(database_url: str, connection: asyncpg.Connection) -> Apply:
 
 
 async def audit(connection: asyncpg.Connection) -> SymbolAudit:
-    async with snapshot(connection):
+    async with snapshot_on(connection):
         return await audit_symbol(connection, SYMBOL, lambda done, total: None)
 
 
@@ -215,7 +215,7 @@ async def test_the_setting_taken_back_keeps_everything(connection: asyncpg.Conne
 async def test_workers_remove_where_no_scheduler_does(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    await migrate(database_url, partitions=4, keep=Keep(trades_days=1))
+    await migrate(database_url, partitions=4, keep=Retention(trades_days=1))
     await connection.execute("update retention set scheduled = false")
     trades = await count(connection, "trades")
 
@@ -230,7 +230,7 @@ async def test_workers_remove_where_no_scheduler_does(
 @pytest.mark.parametrize("database_url", ["timescaledb"], indirect=True)
 async def test_timescaledbs_scheduler_has_the_job_while_something_is_to_be_removed(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
-    for keep, jobs in ((Keep(trades_days=1), 1), (Keep(trades_days=2), 1), (Keep(), 0)):
+    for keep, jobs in ((Retention(trades_days=1), 1), (Retention(trades_days=2), 1), (Retention(), 0)):
         await migrate(database_url, partitions=4, keep=keep)
         ids = await connection.fetch(
             "select job_id from timescaledb_information.jobs where proc_name = 'remove_expired'"

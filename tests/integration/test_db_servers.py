@@ -16,17 +16,17 @@ from stored import fetch_value
 from working import START_US, publishing, stored_count, trade, until, working
 
 from db.export import open_reader
+from db.grants import SERVICE, Passwords
 from db.inspection import inspect
 from db.migrate import Extension, migrate
-from db.policies import Keep
+from db.policies import Retention
 from db.pool import OUTAGE, connect, open_pool
 from db.retention import remove_expired
-from db.roles import SERVICE, Passwords
-from db.status import read_status
+from db.status import read_database_status
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer
 
-KEEP = Keep(trades_days=1)
+KEEP = Retention(trades_days=1)
 _numbers = count(1)
 
 
@@ -106,7 +106,7 @@ async def work(redis_url: str, database_url: str, first_id: int) -> None:
 async def look(redis_url: str, database_url: str) -> None:
     """Do whatever reads, as this user."""
     async with open_reader(database_url, application="test") as reader:
-        assert (await read_status(reader)).symbols == 1
+        assert (await read_database_status(reader)).symbols == 1
     inspection = await inspect(database_url)
     assert (inspection.unfit, inspection.migrations_done) == (None, inspection.migrations_known)
     async with running_plant(redis_url, database_url) as plant:

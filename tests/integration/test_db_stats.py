@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from correct import SYMBOL, candle_row, candles_of, random_trades, store
 
-from db.stats import Change, Means, read_changes, read_closes, read_means
+from db.stats import Change24h, PriceMeans, read_candle_closes, read_changes_24h, read_price_means
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import SymbolId, Trade
 from tickplant.times import to_datetime
@@ -20,7 +20,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await opened.close()
 
 
-def change_of(trades: Sequence[Trade], until_us: int) -> Change:
+def change_of(trades: Sequence[Trade], until_us: int) -> Change24h:
     """The last 24 hours straight from the trades."""
     start_us = floor(until_us, MINUTE_US) + MINUTE_US - DAY_US
     seen = sorted(
@@ -29,7 +29,7 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change:
     prices = [Decimal(it.price) for it in seen]
     covered_us = max(start_us, min(it.event_time_us for it in trades))
     if not seen:
-        return Change(
+        return Change24h(
             SYMBOL,
             start_us,
             until_us,
@@ -46,7 +46,7 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change:
         )
     with localcontext(prec=60):
         change = prices[-1] - prices[0]
-        return Change(
+        return Change24h(
             SYMBOL,
             start_us,
             until_us,
@@ -78,20 +78,20 @@ async def test_a_change_is_that_of_the_trades_at_any_minute(connection: asyncpg.
         rows = [candle_row(candle) for candle in candles_of(seen)]
         await connection.copy_records_to_table("candles", records=rows)
         await connection.execute("update ledger set watermark = $1", to_datetime(until_us))
-        assert await read_changes(connection) == [change_of(seen, until_us)]
+        assert await read_changes_24h(connection) == [change_of(seen, until_us)]
 
 
 async def test_changes_of_some_symbols(connection: asyncpg.Connection) -> None:
     await store(connection, random_trades(seed=7))
     other = SymbolId("binance", "ETHUSDT")
-    assert await read_changes(connection, [other]) == await read_changes(connection, []) == []
-    (found,) = await read_changes(connection, [other, SYMBOL])
+    assert await read_changes_24h(connection, [other]) == await read_changes_24h(connection, []) == []
+    (found,) = await read_changes_24h(connection, [other, SYMBOL])
     # One that has not been heard of for a year hides no other, and is there itself.
     await connection.execute(
         "insert into ledger select venue, 'ETHUSDT', partition, first_trade_id, last_trade_id, missing,"
         " watermark - interval '1 year' from ledger"
     )
-    both = await read_changes(connection)
+    both = await read_changes_24h(connection)
     assert [it.symbol for it in both] == [SYMBOL, other]
     assert both[0] == found
     assert list(both[1][3:]) == [both[1].start_us, *[None] * 6, 0, 0, 0]
@@ -111,7 +111,7 @@ async def test_means_are_those_of_the_trades(connection: asyncpg.Connection, per
         mean, weighted = sum(prices, Decimal(0)) / len(seen), quote_volume / volume
     times_us = [it.event_time_us for it in seen]
     with localcontext(prec=18):
-        expected = Means(
+        expected = PriceMeans(
             until_us - period_us,
             until_us,
             len(seen),
@@ -122,14 +122,14 @@ async def test_means_are_those_of_the_trades(connection: asyncpg.Connection, per
             volume,
             quote_volume,
         )
-    assert await read_means(connection, SYMBOL, period_us) == expected
+    assert await read_price_means(connection, SYMBOL, period_us) == expected
 
 
 async def test_means_of_nothing(connection: asyncpg.Connection) -> None:
-    assert await read_means(connection, SYMBOL, MINUTE_US) is None
+    assert await read_price_means(connection, SYMBOL, MINUTE_US) is None
     await store(connection, random_trades(seed=8))
     await connection.execute("update ledger set watermark = watermark + interval '1 hour'")
-    found = await read_means(connection, SYMBOL, MINUTE_US)
+    found = await read_price_means(connection, SYMBOL, MINUTE_US)
     assert found is not None
     assert found.until_us - found.after_us == MINUTE_US
     assert (found.trade_count, found.mean, found.weighted_mean) == (0, None, None)
@@ -142,7 +142,7 @@ async def test_closes_are_of_closed_candles_only(connection: asyncpg.Connection)
     closed = [it for it in candles_of(trades) if it.interval == "5m" and it.closed]
     expected = sorted((it.open_time_us, float(it.close)) for it in closed)
     bounds = {"start_us": 0, "end_us": trades[-1].event_time_us + DAY_US}
-    read = await read_closes(connection, SYMBOL, "5m", **bounds, limit=1000, newest=False)
+    read = await read_candle_closes(connection, SYMBOL, "5m", **bounds, limit=1000, newest=False)
     assert read == expected
-    read = await read_closes(connection, SYMBOL, "5m", **bounds, limit=3, newest=True)
+    read = await read_candle_closes(connection, SYMBOL, "5m", **bounds, limit=3, newest=True)
     assert read == expected[-3:]

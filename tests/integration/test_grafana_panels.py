@@ -18,7 +18,7 @@ from dashboards import DASHBOARDS, PROMETHEUS, SQL, Json, Range, Values, expand_
 from played import Plant, Prometheus, plant_of
 from working import until
 
-from db.roles import READER
+from db.grants import READER
 
 LOADED = [dashboards.load(path) for path in DASHBOARDS]
 RATE_INTERVAL = "1m"

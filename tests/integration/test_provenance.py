@@ -11,8 +11,8 @@ from conftest import PARTITIONS, REPOSITORY
 from working import START_US, publishing, stored_count, trade, until, working
 
 from db.pool import open_pool
-from db.provenance import claim_source, inspect_source
-from db.provenance import read_source as read_database_source
+from db.provenance import claim_database_source, inspect_source
+from db.provenance import read_database_source as read_database_source
 from ingest import service
 from sandbox.generator import generate
 from sandbox.journal import Journal
@@ -26,7 +26,7 @@ from tickplant.clock import now_us
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.market import SymbolId
 from tickplant.provenance import HEADER, source_of
-from tickplant.redis_client import open_redis, read_source
+from tickplant.redis_client import open_redis, read_redis_source
 from tickplant.settings import Settings
 
 BTC = SymbolId("binance", "BTCUSDT")
@@ -72,7 +72,7 @@ async def test_what_a_sandbox_sends_is_marked_in_redis_and_in_the_database(
         await task
     assert await inspect_source(database_url) == source
     redis = open_redis(redis_url)
-    assert await read_source(redis) == source
+    assert await read_redis_source(redis) == source
     await redis.aclose()
 
 
@@ -92,9 +92,9 @@ async def test_workers_refuse_streams_whose_trades_would_be_mixed_and_store_noth
     redis_url: str, database_url: str
 ) -> None:
     async with open_pool(database_url, size=1, application="test") as pool:
-        await claim_source(pool, "replay")
+        await claim_database_source(pool, "replay")
         with pytest.raises(MixedSourcesError):
-            await claim_source(pool, "synthetic")
+            await claim_database_source(pool, "synthetic")
     async with publishing(redis_url) as publisher:
         await publisher.claim_source({})
         await publisher.publish([trade(1, at_us=START_US)])
@@ -109,7 +109,7 @@ async def test_workers_that_do_not_own_the_tables_may_note_a_source_and_nothing_
 ) -> None:
     async with open_pool(database_url, size=1, application="test") as pool:
         await pool.execute("set role tickplant_writer")  # of its only session
-        await claim_source(pool, "synthetic")
+        await claim_database_source(pool, "synthetic")
         assert await read_database_source(pool) == "synthetic"
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await pool.execute("update plant set partitions = 9")

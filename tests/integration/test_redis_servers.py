@@ -16,7 +16,7 @@ from working import START_US, publishing, trade, until, working
 
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.local.binaries import RedisBinary
-from tickplant.redis_client import OLDEST_REDIS, agree_on_partitions, claim_source, open_redis
+from tickplant.redis_client import OLDEST_REDIS, agree_on_partitions, claim_redis_source, open_redis
 
 RIGHTS = "~* &* +@all -@admin -@dangerous"
 """What `tickplant doctor` tells administrators to give."""
@@ -68,10 +68,10 @@ async def test_the_first_source_of_trades_is_noted_and_another_refused(
 ) -> None:
     server = RedisOf(server_folder / f"source {version}", REDIS[version])
     async with running(server) as url, open_redis(url) as client:
-        await claim_source(client, "replay")
-        await claim_source(client, "replay")
+        await claim_redis_source(client, "replay")
+        await claim_redis_source(client, "replay")
         with pytest.raises(MixedSourcesError):
-            await claim_source(client, "live")
+            await claim_redis_source(client, "live")
 
 
 @on_one_database

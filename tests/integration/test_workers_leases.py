@@ -11,7 +11,7 @@ import stored
 from conftest import PARTITIONS
 from working import START_US, publishing, stored_count, trade, until, working
 
-from db.commit import Batch, commit
+from db.commit import CommitBatch, commit
 from db.leases import Lease, heartbeat, read_leases, release_lease, take_lease
 from db.pool import open_pool
 from tickplant import wire
@@ -46,7 +46,7 @@ async def take(pool: asyncpg.Pool, owner: str, ttl_s: float = 60) -> Lease:
     return lease
 
 
-def batch_of_one(entry_id: str) -> Batch:
+def batch_of_one(entry_id: str) -> CommitBatch:
     maker = CandleMaker(0, 1, [], [], PartitionRoles(0))
     maker.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
     return maker.take_batch()

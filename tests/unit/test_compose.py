@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from containers import REPOSITORY, image_of, read_services
 
-from db.roles import GRAFANA, SERVICE
+from db.grants import GRAFANA, SERVICE
 from tickplant.cli import COMMANDS
 from tickplant.hosts import Hosts
 from tickplant.settings import Settings, read_settings, variable

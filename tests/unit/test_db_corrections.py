@@ -1,6 +1,6 @@
 """What a changed candle corrects is computed in slices, since it can be much."""
 
-from db.corrections import MOST_STEPS, CandleKey, slices, stretches
+from db.corrections import MAX_STEPS, CandleKey, group_changes, recompute_groups
 from tickplant.averages import AverageSpec, AverageSpecs, average
 from tickplant.intervals import MINUTE_US
 
@@ -10,12 +10,12 @@ def test_no_slice_takes_long_and_together_they_are_everything() -> None:
     specs = AverageSpecs((spec,), ("1m",))
     times_us = [minute * MINUTE_US for minute in range(count)]
     closes = [float(minute % 97) for minute in range(count)]
-    (stretch,) = stretches([CandleKey("x", "y", "1m", times_us[1_500])], specs)
+    (stretch,) = group_changes([CandleKey("x", "y", "1m", times_us[1_500])], specs)
     averages: dict[tuple[CandleKey, str], float | None] = {}
-    parts = list(slices([(stretch, (times_us, closes))], specs))
+    parts = list(recompute_groups([(stretch, (times_us, closes))], specs))
     assert len(parts) > 2
     for part in parts:
-        assert len(part.averages) * spec.window < MOST_STEPS + 2 * spec.window
+        assert len(part.averages) * spec.window < MAX_STEPS + 2 * spec.window
         averages |= part.averages
     assert averages == {
         (stretch.candle(times_us[index]), spec.name): average(spec, closes[: index + 1])

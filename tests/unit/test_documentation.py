@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from api import app
 from api.live.protocol import Close, Code, Kind, Op
-from db import roles
+from db import grants as roles
 from tickplant import metrics
 from tickplant.cli import COMMANDS
 from tickplant.settings import Settings, variable

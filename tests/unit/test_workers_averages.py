@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.averages import Remembered
+from db.averages import CandleWindow
 from tickplant.averages import AverageSpec, AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import MINUTE_US
@@ -32,11 +32,11 @@ def candle(minute: int, close: int, *, order: int = 30, interval: str = "1m") ->
     return Candle("binance", "X", interval, opened, *values, minute * 100 + order)
 
 
-def remembered(rows: Rows) -> dict[str, Remembered]:
+def remembered(rows: Rows) -> dict[str, CandleWindow]:
     """The last rows, as the database gives them."""
     last = [rows[key] for key in sorted(rows)][-WINDOW:]
     return {
-        "1m": Remembered(
+        "1m": CandleWindow(
             [it.open_time_us for it in last],
             [float(it.close) for it in last],
             [it.last_event_time_us for it in last],

@@ -19,7 +19,7 @@ from tickplant.settings import Settings, read_settings, variable
 from tickplant.times import to_datetime, to_us
 
 if TYPE_CHECKING:
-    from db.averages import Remembered
+    from db.averages import CandleWindow
     from db.pool import Connection
     from tickplant.averages import AverageSpecs
     from tickplant.market import SymbolId
@@ -94,8 +94,8 @@ class Stretch(NamedTuple):
 
 
 async def _backtest(settings: Settings, args: Namespace) -> int:
-    from db.export import Selection, estimate_rows
-    from db.symbols import read_reach, read_symbols
+    from db.export import ExportSelection, estimate_rows
+    from db.symbols import read_reach, read_stored_symbols
     from db.trades import stream_trades
     from tickplant.cli.backtest_report import Report
     from tickplant.cli.strategies import load_named
@@ -110,14 +110,16 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     stretch = _stretch(args, strategies)
     report = Report(json=args.json)
     async with open_database(settings, application="tickplant backtest") as connection:
-        symbol = find_symbol(args.symbol, [row.id for row in await read_symbols(connection)])
+        symbol = find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)])
         reach = await read_reach(connection, symbol)
         assert reach is not None  # it is known
         await tell_removed(connection, symbol, to_datetime(stretch.warm_up_us))
         numbered = reach.missing is not None
         test = await _prepare(connection, symbol, strategies, settings, stretch, numbered=numbered)
         start_us, end_us = stretch.warm_up_us, stretch.end_us
-        rows = Selection(symbol=symbol, interval=None, start=to_datetime(start_us), end=to_datetime(end_us))
+        rows = ExportSelection(
+            symbol=symbol, interval=None, start=to_datetime(start_us), end=to_datetime(end_us)
+        )
         trades = stream_trades(connection, symbol, start_us=start_us, end_us=end_us, numbered=numbered)
         interrupted = _on_interrupt()
         with progress_bars() as bar:
@@ -189,9 +191,9 @@ async def _prepare(
 
 async def _remembered(
     connection: "Connection", symbol: "SymbolId", specs: "AverageSpecs", until_us: int
-) -> "dict[str, Remembered]":
+) -> "dict[str, CandleWindow]":
     """Return the candles before a moment that averages go on from."""
-    from db.averages import Remembered
+    from db.averages import CandleWindow
     from db.candles import read_candles
 
     found = {}
@@ -205,7 +207,7 @@ async def _remembered(
             limit=specs.window(interval),
             newest=True,
         )
-        found[interval] = Remembered(
+        found[interval] = CandleWindow(
             [it.open_time_us for it in candles],
             [float(it.close) for it in candles],
             [it.last_event_time_us for it in candles],

@@ -13,7 +13,7 @@ from tickplant.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from db.leases import LeaseRow
-    from db.status import Status
+    from db.status import DatabaseStatus
     from tickplant.lag import Lag
 
 HELP: Final = "say what lies in the database and is done to it, and lead other clients to it"
@@ -85,12 +85,12 @@ def _run_status(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-async def _read_status(settings: Settings) -> "Status":
-    from db.status import read_status
+async def _read_status(settings: Settings) -> "DatabaseStatus":
+    from db.status import read_database_status
     from tickplant.cli.database_arguments import open_database
 
     async with open_database(settings, application="tickplant db") as connection:
-        return await read_status(connection)
+        return await read_database_status(connection)
 
 
 async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[list[Lag | None], str]":
@@ -99,7 +99,7 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
 
     from tickplant.lag import read_lag
     from tickplant.local.addresses import running_redis
-    from tickplant.redis_client import open_redis, refused
+    from tickplant.redis_client import open_redis, redis_error
 
     try:
         url = running_redis(settings)
@@ -111,12 +111,12 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
     except FatalError as error:
         return [None] * len(leases), str(error)
     except (RedisError, OSError) as error:
-        return [None] * len(leases), str(refused(error))
+        return [None] * len(leases), str(redis_error(error))
     finally:
         await redis.aclose()
 
 
-def _print(status: "Status", lags: "list[Lag | None]", reason: str) -> None:
+def _print(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> None:
     extension = f"TimescaleDB {status.timescaledb}" if status.timescaledb else "without TimescaleDB"
     size, symbols = _size(status.bytes), f"{status.symbols:,} symbols"
     source = f", {WORDS[status.source]}" if status.source else ""
@@ -163,7 +163,7 @@ def _print(status: "Status", lags: "list[Lag | None]", reason: str) -> None:
         print(f"the lag is unknown: {reason}")
 
 
-def _document(status: "Status", lags: "list[Lag | None]", reason: str) -> dict[str, object]:
+def _document(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> dict[str, object]:
     import msgspec
 
     partitions = [

@@ -85,12 +85,12 @@ def _unwritable(args: Namespace, error: OSError) -> Exception:
 
 
 async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
-    from db.export import Selection, estimate_rows, export_rows
-    from db.symbols import read_symbols
+    from db.export import ExportSelection, estimate_rows, export_rows
+    from db.symbols import read_stored_symbols
 
     async with open_database(settings, application="tickplant export") as connection:
-        selection = Selection(
-            symbol=find_symbol(args.symbol, [row.id for row in await read_symbols(connection)]),
+        selection = ExportSelection(
+            symbol=find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)]),
             interval=None if args.what == "trades" else args.interval or BASE,
             start=args.start or datetime.min.replace(tzinfo=UTC),
             end=args.end or datetime.max.replace(tzinfo=UTC),

@@ -51,17 +51,17 @@ def _explain(error: BaseException) -> FatalError | None:
 
 
 def _explain_database(error: BaseException) -> FatalError | None:
-    from db.pool import is_of_database, refused
+    from db.pool import database_error, is_database_error
 
-    return refused(error) if is_of_database(error) else None
+    return database_error(error) if is_database_error(error) else None
 
 
 def _explain_redis(error: BaseException) -> FatalError | None:
     from redis.exceptions import RedisError
 
-    from tickplant.redis_client import refused
+    from tickplant.redis_client import redis_error
 
-    return refused(error) if isinstance(error, RedisError) else None
+    return redis_error(error) if isinstance(error, RedisError) else None
 
 
 def _explain_venue(error: BaseException) -> FatalError | None:

@@ -58,15 +58,15 @@ def run(args: Namespace) -> int:
 
 async def migrate_database(url: str, settings: "Settings") -> list[str]:
     """Bring a database in line with this version and the settings; see `db.migrate.migrate`."""
+    from db.grants import Passwords
     from db.migrate import migrate
-    from db.policies import Keep
-    from db.roles import Passwords
+    from db.policies import Retention
 
     return await migrate(
         url,
         partitions=settings.partitions,
         extension=settings.timescaledb,
-        keep=Keep(
+        keep=Retention(
             trades_days=settings.keep_trades_days,
             candles_days=settings.keep_candles_days,
             records_days=settings.keep_records_days,

@@ -23,11 +23,11 @@ async def require_source_in_redis(url: str, source: DataSource | None) -> None:
         MixedSourcesError: it does.
         RedisError: it is away, or refuses.
     """
-    from tickplant.redis_client import open_redis, read_source
+    from tickplant.redis_client import open_redis, read_redis_source
 
     redis = open_redis(url)
     try:
-        held = await read_source(redis)
+        held = await read_redis_source(redis)
     finally:
         await redis.aclose()
     if source is not None:

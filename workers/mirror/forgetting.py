@@ -1,7 +1,7 @@
 """The end of a mirror that is not to come back; needs no client of Kafka."""
 
-from db.leases import forget_roles
-from db.pool import REFUSED, open_pool, refused
+from db.leases import delete_leases
+from db.pool import REFUSED, database_error, open_pool
 from tickplant.errors import FatalError
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
@@ -17,12 +17,12 @@ async def forget(*, redis_url: str, database_url: str, partitions: int) -> None:
     try:
         await agree_on_partitions(redis, partitions)
         async with open_pool(database_url, size=1, application="tickplant mirror --forget") as pool:
-            forgotten = await forget_roles(pool, MIRROR_ROLES)
+            forgotten = await delete_leases(pool, MIRROR_ROLES)
         if not forgotten:
             raise FatalError("a mirror is running: stop it first")
         keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(partitions)]
         await redis.delete(*keys, *map(results_stream, range(partitions)))
     except REFUSED as error:
-        raise refused(error) from error
+        raise database_error(error) from error
     finally:
         await redis.aclose()

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from db.leases import Lease
-from db.pool import REFUSED, open_pool, refused
+from db.pool import REFUSED, database_error, open_pool
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
 from workers.mirror.kafka import Kafka
@@ -97,6 +97,6 @@ async def run(
                     )
                     group.create_task(runtime.run(stop))
     except* REFUSED as errors:
-        raise refused(errors.exceptions[0]) from errors
+        raise database_error(errors.exceptions[0]) from errors
     finally:
         await redis.aclose()

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from db.averages import NOTHING, Remembered
+from db.averages import EMPTY_WINDOW, CandleWindow
 from tickplant.averages import AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
@@ -20,7 +20,7 @@ class SymbolAverages:
         venue: str,
         symbol: str,
         specs: AverageSpecs,
-        remembered: Mapping[str, Remembered] = MappingProxyType({}),
+        remembered: Mapping[str, CandleWindow] = MappingProxyType({}),
     ) -> None:
         """Begin with what the database holds.
 
@@ -34,7 +34,7 @@ class SymbolAverages:
         self._symbol = symbol
         self._specs = specs
         self._closes = {
-            interval: Closes(window, remembered.get(interval, NOTHING))
+            interval: Closes(window, remembered.get(interval, EMPTY_WINDOW))
             for interval in INTERVALS
             if (window := specs.window(interval))
         }
@@ -76,7 +76,7 @@ class SymbolAverages:
 class Closes:
     """The last closes of one interval, oldest first, each with the trade that made it."""
 
-    def __init__(self, window: int, remembered: Remembered) -> None:
+    def __init__(self, window: int, remembered: CandleWindow) -> None:
         """Begin with some.
 
         Args:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from db.commit import LedgerRow, Rows
+from db.commit import DerivedRows, LedgerRow
 from db.outliers import Outlier
 from db.waiting import WaitingRows
 from tickplant.derived import AlertChange, Change
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 class Derived(NamedTuple):
     """What follows from what has been absorbed."""
 
-    rows: Sequence[Rows]
+    rows: Sequence[DerivedRows]
     """To be stored."""
     told: LiveUpdate
     """To be told to whoever watches, once it is stored."""

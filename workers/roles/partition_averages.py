@@ -4,19 +4,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from db.averages import AverageRows, CandleKey, Remembered
+from db.averages import AverageRows, CandleKey, CandleWindow
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
 from tickplant.market import Candle, SymbolId
 from workers.roles.averages import SymbolAverages
 
-_NOTHING: Final[Mapping[str, Remembered]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, CandleWindow]] = MappingProxyType({})
 
 
 class PartitionAverages:
     """Makes the averages of each symbol, and gathers what they store."""
 
-    def __init__(self, specs: AverageSpecs, remembered: Mapping[SymbolId, Mapping[str, Remembered]]) -> None:
+    def __init__(
+        self, specs: AverageSpecs, remembered: Mapping[SymbolId, Mapping[str, CandleWindow]]
+    ) -> None:
         """Begin with what the database holds.
 
         Args:

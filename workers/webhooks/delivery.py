@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from db.pool import OUTAGE, Pool
-from db.webhooks import Delivery, retry_webhook, settle_webhook, take_webhooks
+from db.webhooks import WebhookAttempt, close_webhook, retry_webhook, take_webhooks
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
 from tickplant.dns import resolver
@@ -122,20 +122,20 @@ class _Loop:
             del self._hosts[task]  # type: ignore[arg-type]
             task.result()
 
-    async def _attempt(self, delivery: Delivery) -> None:
+    async def _attempt(self, delivery: WebhookAttempt) -> None:
         """Make one attempt, and note what became of it; if that fails, it counts as lost in time."""
         try:
             state, reason = await self._send(delivery)
             if state == "waiting":
                 await retry_webhook(self._pool, delivery, reason or "", self._wait_s(delivery))
             else:
-                await settle_webhook(self._pool, delivery, state, reason)
+                await close_webhook(self._pool, delivery, state, reason)
         except OUTAGE as error:
             self._note_outage(error)
         else:
             metrics.WORKER_WEBHOOKS.labels({"waiting": "failed"}.get(state, state)).inc()
 
-    async def _send(self, delivery: Delivery) -> tuple[str, str | None]:
+    async def _send(self, delivery: WebhookAttempt) -> tuple[str, str | None]:
         """Return the state that follows, and what went wrong."""
         firing = delivery.firing
         if delivery.attempt > self._settings.attempts:
@@ -154,14 +154,14 @@ class _Loop:
             return self._failed(delivery, type(error).__name__)
         return "delivered", None
 
-    def _failed(self, delivery: Delivery, reason: str) -> tuple[str, str]:
+    def _failed(self, delivery: WebhookAttempt, reason: str) -> tuple[str, str]:
         if delivery.attempt >= self._settings.attempts:
             return self._dead(delivery, f"{reason}; given up after {delivery.attempt} attempts")
         if delivery.age_s >= self._settings.max_age_s:
             return self._dead(delivery, f"{reason}; given up after {delivery.age_s:.0f} s")
         return "waiting", reason
 
-    def _dead(self, delivery: Delivery, reason: str) -> tuple[str, str]:
+    def _dead(self, delivery: WebhookAttempt, reason: str) -> tuple[str, str]:
         firing = delivery.firing
         # The host alone: paths and queries of webhooks often hold a key.
         _log.warning(
@@ -169,7 +169,7 @@ class _Loop:
         )
         return "dead", reason
 
-    def _wait_s(self, delivery: Delivery) -> float:
+    def _wait_s(self, delivery: WebhookAttempt) -> float:
         first_s, most_s = self._settings.first_wait_s, self._settings.most_wait_s
         bound = bound_s(delivery.attempt - 1, first_s=first_s, cap_s=most_s)
         return random.uniform(0, bound)  # noqa: S311 - spreads load, guards no secret

@@ -40,7 +40,7 @@ class Passwords(Struct, frozen=True, kw_only=True):
     grafana: str | None = None
 
 
-async def apply_roles(connection: asyncpg.Connection, passwords: Passwords) -> list[str]:
+async def apply_grants(connection: asyncpg.Connection, passwords: Passwords) -> list[str]:
     """Make the groups and logins, and give the groups their rights on this database.
 
     Roles belong to the server: other databases may share them, and be making them at the same time.
