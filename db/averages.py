@@ -95,7 +95,7 @@ class AverageRows:
 async def correct_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
 ) -> None:
-    """Make the rows what candles make of them now, where some have changed; arguments as of `recompute_averages`."""
+    """Recompute the rows that changed candles belong to; arguments as of `recompute_averages`."""
     async for now in recompute_averages(connection, changed, specs):
         await _replace(connection, now)
 

@@ -42,7 +42,7 @@ async def read_published_signals(
 async def read_published_firings(
     connection: asyncpg.Connection, symbol: SymbolId, *, told: Entry | None, limit: int
 ) -> list[Firing]:
-    """Return the newest firings of a symbol's alerts, oldest first; see `read_told_signals`."""
+    """Return the newest firings of a symbol's alerts, oldest first; see `read_published_signals`."""
     rows = await connection.fetch(
         f"select * from firings where {_TOLD}"  # noqa: S608 - a constant
         " order by event_time desc, alert_id desc, number desc limit $5",
