@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 from api.http.problems import OUTAGE
 from api.live.hub import Hub
 from api.queries.connections import Connections
-from api.queries.history import ROLE, TIMEOUT_S
+from api.queries.history import TIMEOUT_S
 from api.views.trades import ConnectionView, Source, connection_view
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
@@ -17,7 +17,7 @@ from db.provenance import read_database_source
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
 from tickplant.redis_client import RedisClient
-from tickplant.streams import START
+from tickplant.streams import CANDLES_ROLE, START
 
 
 class DependencyHealth(Struct, frozen=True, omit_defaults=True):
@@ -80,7 +80,7 @@ class Health:
         async def read() -> None:
             nonlocal source
             source = await read_database_source(self._pool)
-            leases.extend(row for row in await read_leases(self._pool) if row.role == ROLE)
+            leases.extend(row for row in await read_leases(self._pool) if row.role == CANDLES_ROLE)
             if self._reads is not self._pool:
                 await self._reads.execute("select")
 
@@ -113,7 +113,7 @@ class Health:
 
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
         try:
-            return (await read_lag(self._redis, ROLE, partition, committed)).entries
+            return (await read_lag(self._redis, CANDLES_ROLE, partition, committed)).entries
         except OUTAGE:
             return None
 

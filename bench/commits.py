@@ -13,7 +13,7 @@ from bench.plant import SETTINGS, Plant
 from bench.result import Rate, Result, Throughput
 from db.commit import TRADE_COLUMNS
 from db.pool import Pool, open_pool
-from db.progress import read_plant_progress
+from db.progress import count_trades
 from ingest.publisher import Publisher
 from ingest.venues.binance import Binance
 
@@ -50,7 +50,7 @@ async def rate_of_commits(plant: Plant, pool: Pool, count: int) -> float:
     """Return the trades committed a second, from the first lease taken to the last commit."""
 
     async def is_done() -> bool:
-        return sum((await read_plant_progress(pool)).trades.values()) >= count
+        return await count_trades(pool) >= count
 
     await wait_for_worker(plant, pool)
     started_s = time.perf_counter()

@@ -13,7 +13,7 @@ from bench.plant import SETTINGS, Plant
 from bench.result import Cost, Costs, Result
 from db.alerts.states import AlertRows
 from db.pool import Pool, open_pool, transaction
-from db.progress import read_plant_progress
+from db.progress import count_trades
 from ingest.publisher import Publisher
 from ingest.venues.binance import Binance
 from tickplant.derived import Alert, AlertState
@@ -59,7 +59,7 @@ async def _measure(
         # From the first commit on: starting a process, and loading what it begins with, is no trade's cost.
         await plant.until(partial(_has_begun, pool), "the first commit", poll_s=0.005)
         meter = CpuMeter()
-        left = len(trades) - sum((await read_plant_progress(pool)).trades.values())
+        left = len(trades) - await count_trades(pool)
         started_s = time.perf_counter()
         await plant.until(partial(_is_done, pool, len(trades)), f"{len(trades):,} trades committed")
         per_s = left / (time.perf_counter() - started_s)
@@ -67,11 +67,11 @@ async def _measure(
 
 
 async def _has_begun(pool: Pool) -> bool:
-    return bool((await read_plant_progress(pool)).trades)
+    return await count_trades(pool) > 0
 
 
 async def _is_done(pool: Pool, count: int) -> bool:
-    return sum((await read_plant_progress(pool)).trades.values()) >= count
+    return await count_trades(pool) >= count
 
 
 async def _set_alerts(plant: Plant, trades: list[Trade], count: int) -> None:

@@ -8,7 +8,7 @@ from bench.market import tape_arguments
 from bench.plant import Plant
 from bench.result import Rate, Result, Throughput
 from db.pool import open_pool
-from db.progress import read_plant_progress
+from db.progress import count_trades
 from tickplant.local.folder import free_port
 
 AIM_PER_S = 200_000
@@ -28,7 +28,7 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
         return await plant.entries() > 0
 
     async def is_done() -> bool:
-        return sum((await read_plant_progress(pool)).trades.values()) >= count
+        return await count_trades(pool) >= count
 
     async with (
         plant.sandbox(*tape_arguments(count)) as venue,

@@ -4,6 +4,7 @@ from typing import Final
 
 import asyncpg
 
+from db.pages import fetch_page
 from tickplant.intervals import SECOND_US
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_datetime, to_us
@@ -76,10 +77,9 @@ async def read_candles(
         limit: the most candles.
         newest: whether the limit leaves out the oldest rather than the newest.
     """
-    query = _READ.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, interval, to_datetime(start_us), to_datetime(end_us), limit)
-    candles = [candle_of(row) for row in rows]
-    return candles[::-1] if newest else candles
+    bounds = to_datetime(start_us), to_datetime(end_us)
+    rows = await fetch_page(connection, _READ, *symbol, interval, *bounds, limit, newest=newest)
+    return [candle_of(row) for row in rows]
 
 
 async def read_seconds(

@@ -11,13 +11,12 @@ from db.bulk import columns_of, execute_rows
 from db.candles import candle_of
 from db.contradictions import find_contradictions
 from db.gaps import write_gaps
-from db.leases import Lease, smallest_entry_id
+from db.leases import Lease
 from db.outliers import Outlier, write_outliers
 from db.pool import transaction
 from db.refused_rows import detecting_unstorable_rows
 from tickplant.intervals import INTERVALS
 from tickplant.market import Candle, Gap, Trade
-from tickplant.streams import MIRROR_ROLES
 from tickplant.times import to_datetime, to_us
 from tickplant.wire import LiveUpdate, Verdict
 
@@ -105,8 +104,6 @@ class CommitResult(NamedTuple):
     """All gaps that are not healed, of every venue and symbol of which one changed."""
     contradictions: list[Trade]
     """Repeated trades that differ from what is stored under their ids."""
-    trim_entry_id: str
-    """The entry that every role but the mirror has committed: no other needs those before it."""
 
 
 async def commit(
@@ -147,11 +144,6 @@ async def commit(
         contradictions = await find_contradictions(connection, batch.repeated)
         for derived in batch.derived:
             await derived.write(connection, batch.entry_id)
-        others = await connection.fetch(
-            "select entry_id from lease where partition = $1 and role <> all($2)",
-            lease.partition,
-            [lease.role, *MIRROR_ROLES],
-        )
         await connection.execute(
             "select advance($1, $2, $3, $4, $5, $6)",
             lease.role,
@@ -161,8 +153,7 @@ async def commit(
             expected_entry_id,
             batch.entry_id,
         )
-    ends = [batch.entry_id, *(row["entry_id"] for row in others)]
-    return CommitResult(list(changed.values()), gaps, open_gaps, contradictions, smallest_entry_id(ends))
+    return CommitResult(list(changed.values()), gaps, open_gaps, contradictions)
 
 
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:

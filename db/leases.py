@@ -6,7 +6,6 @@ from typing import NamedTuple
 import asyncpg
 
 from db.pool import transaction
-from tickplant.streams import entry_order
 
 
 class Lease(NamedTuple):
@@ -149,8 +148,3 @@ async def read_leases(connection: asyncpg.Pool | asyncpg.Connection) -> list[Lea
         " owner is not null and expires_at > clock_timestamp() as alive from lease order by role, partition"
     )
     return [LeaseRow(**row) for row in rows]
-
-
-def smallest_entry_id(entry_ids: Sequence[str]) -> str:
-    """Return the entry id that all roles have committed."""
-    return min(entry_ids, key=entry_order)

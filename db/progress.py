@@ -6,19 +6,8 @@ import asyncpg
 from msgspec import Struct
 
 from tickplant.market import SymbolId
-from tickplant.streams import MIRROR_ROLES, entry_order
+from tickplant.streams import CANDLES_ROLE
 from tickplant.times import to_datetime
-
-
-class PlantProgress(Struct, frozen=True):
-    """What is committed."""
-
-    last_trade_ids: dict[SymbolId, int]
-    """The greatest id stored of each symbol."""
-    trades: dict[SymbolId, int]
-    """Trades stored of each symbol."""
-    entry_ids: dict[int, str]
-    """Of each partition, the last stream entry whose results every role but the mirror has committed."""
 
 
 class TapeTrades(Struct, frozen=True):
@@ -46,27 +35,18 @@ class SymbolTotals(Struct, frozen=True):
     """Ids in those ranges."""
 
 
-async def read_plant_progress(pool: asyncpg.Pool) -> PlantProgress:
-    """Read how far every symbol and partition has come."""
-    async with pool.acquire() as connection, connection.transaction(readonly=True):
-        ledger = await connection.fetch(
-            "select l.venue, l.symbol, l.last_trade_id, (select sum(c.trade_count)::bigint from candles c"
-            " where c.venue = l.venue and c.symbol = l.symbol and c.\"interval\" = '1w') as trades"
-            " from ledger l"
-        )
-        leases = await connection.fetch(
-            "select partition, entry_id from lease where role <> all($1)", list(MIRROR_ROLES)
-        )
-    entry_ids: dict[int, str] = {}
-    for partition, entry_id in leases:
-        known = entry_ids.get(partition)
-        entry_ids[partition] = min(known, entry_id, key=entry_order) if known else entry_id
-    symbols = {SymbolId(row["venue"], row["symbol"]): row for row in ledger}
-    return PlantProgress(
-        {symbol: row["last_trade_id"] for symbol, row in symbols.items()},
-        {symbol: row["trades"] for symbol, row in symbols.items()},
-        entry_ids,
+async def read_committed_entries(pool: asyncpg.Pool) -> dict[int, str]:
+    """Return the last committed stream entry of each partition that was ever owned."""
+    rows = await pool.fetch("select partition, entry_id from lease where role = $1", CANDLES_ROLE)
+    return {row["partition"]: row["entry_id"] for row in rows}
+
+
+async def count_trades(pool: asyncpg.Pool) -> int:
+    """Count all stored trades, fast: by the candles of the longest interval."""
+    count: int = await pool.fetchval(
+        "select coalesce(sum(trade_count), 0)::bigint from candles where \"interval\" = '1w'"
     )
+    return count
 
 
 async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from db.bulk import execute_rows
+from db.pages import fetch_page
 from tickplant.derived import Signal
 from tickplant.market import SymbolId
 from tickplant.times import to_datetime, to_us
@@ -95,10 +96,9 @@ async def read_signals(
         limit: the most signals.
         newest: whether the limit leaves out the oldest rather than the newest.
     """
-    where = "and venue = $13 and symbol = $14" if symbol else ""
-    query = _READ.format(order="desc" if newest else "asc", where=where)
-    rows = await connection.fetch(
-        query,
+    rows = await fetch_page(
+        connection,
+        _READ.replace("{where}", "and venue = $13 and symbol = $14" if symbol else ""),
         to_datetime(after.event_time_us),
         *after[1:],
         to_datetime(before.event_time_us),
@@ -106,9 +106,9 @@ async def read_signals(
         strategy,
         limit,
         *(symbol or ()),
+        newest=newest,
     )
-    signals = [signal_of(row) for row in rows]
-    return signals[::-1] if newest else signals
+    return [signal_of(row) for row in rows]
 
 
 async def read_last_signals(pool: asyncpg.Pool, partition: int) -> list[Signal]:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from db.pages import fetch_page
 from tickplant.derived import Statistics
 from tickplant.market import SymbolId
 from tickplant.times import to_datetime, to_us
@@ -116,10 +117,9 @@ async def read_candle_closes(
     newest: bool,
 ) -> list[tuple[int, float]]:
     """Return open times and closes of closed candles in ascending order; arguments as of `read_candles`."""
-    query = _READ_CLOSES.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, interval, to_datetime(start_us), to_datetime(end_us), limit)
-    closes = [(to_us(open_time), close) for open_time, close in rows]
-    return closes[::-1] if newest else closes
+    bounds = to_datetime(start_us), to_datetime(end_us)
+    rows = await fetch_page(connection, _READ_CLOSES, *symbol, interval, *bounds, limit, newest=newest)
+    return [(to_us(open_time), close) for open_time, close in rows]
 
 
 async def read_statistics(
@@ -132,10 +132,9 @@ async def read_statistics(
     newest: bool,
 ) -> list[Statistics]:
     """Return statistics of minutes in ascending order; arguments as of `read_candles`."""
-    query = _READ_STATISTICS.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(query, *symbol, to_datetime(start_us), to_datetime(end_us), limit)
-    found = [Statistics(symbol.venue, symbol.symbol, to_us(row[0]), *row[1:]) for row in rows]
-    return found[::-1] if newest else found
+    bounds = to_datetime(start_us), to_datetime(end_us)
+    rows = await fetch_page(connection, _READ_STATISTICS, *symbol, *bounds, limit, newest=newest)
+    return [Statistics(*symbol, to_us(row[0]), *row[1:]) for row in rows]
 
 
 _OLDEST: Final = """

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from db.pages import fetch_page
 from tickplant.market import SymbolId, Trade
 from tickplant.times import to_datetime, to_us
 
@@ -52,12 +53,9 @@ async def read_trades(
         limit: the most trades.
         newest: whether the limit leaves out the oldest rather than the newest.
     """
-    query = _READ.format(order="desc" if newest else "asc")
-    rows = await connection.fetch(
-        query, *symbol, to_datetime(after[0]), after[1], to_datetime(before[0]), before[1], limit
-    )
-    trades = [trade_of(row) for row in rows]
-    return trades[::-1] if newest else trades
+    bounds = to_datetime(after[0]), after[1], to_datetime(before[0]), before[1]
+    rows = await fetch_page(connection, _READ, *symbol, *bounds, limit, newest=newest)
+    return [trade_of(row) for row in rows]
 
 
 async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> Trade | None:

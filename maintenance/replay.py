@@ -15,7 +15,7 @@ from db.progress import (
     count_between,
     count_known,
     count_rows,
-    read_plant_progress,
+    read_committed_entries,
     read_totals,
 )
 from maintenance.last_entries import read_last_entry_ids
@@ -221,12 +221,12 @@ class Replay:
                 status = await read_tape_status(self._rest_url)
                 finished = status.state == "finished"
                 last_entry_ids = await read_last_entry_ids(redis, range(self._partitions)) if finished else {}
-                committed = await read_plant_progress(pool)
+                entry_ids = await read_committed_entries(pool)
                 known = await count_known(pool, self._tape)
             except (*OUTAGE, *REDIS_OUTAGE):  # it is being restarted
                 await asyncio.sleep(_POLL_S)
             else:
-                return ReplayProgress(status, self._stored(known), last_entry_ids, committed.entry_ids)
+                return ReplayProgress(status, self._stored(known), last_entry_ids, entry_ids)
 
     async def _compare(self, pool: Pool) -> list[ReplayedSymbol]:
         """Count each symbol's stored rows and the trades on the tape."""

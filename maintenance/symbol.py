@@ -29,9 +29,8 @@ from tickplant.market import Gap, SymbolId, Trade
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
 from tickplant.settings import Settings
-from tickplant.streams import GAPS, START, entry_order, partition_of
+from tickplant.streams import CANDLES_ROLE, GAPS, START, entry_order, partition_of
 from tickplant.wire import encode_gaps
-from workers.partition_state import ROLE
 
 _POLL_S: Final = 0.1
 _READ_S: Final = 30.0
@@ -146,13 +145,13 @@ class SymbolMaintenance(NamedTuple):
 
     async def _is_owned(self) -> bool:
         return any(
-            lease.alive and lease.partition == self.partition and lease.role == ROLE
+            lease.alive and lease.partition == self.partition and lease.role == CANDLES_ROLE
             for lease in await read_leases(self.pool)
         )
 
     async def _read_committed(self) -> str:
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
-            return await read_committed_entry(connection, ROLE, self.partition) or START
+            return await read_committed_entry(connection, CANDLES_ROLE, self.partition) or START
 
 
 @asynccontextmanager

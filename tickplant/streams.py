@@ -30,6 +30,9 @@ SOURCE: Final = "source"
 START: Final = "0-0"
 """The entry id before every entry."""
 
+CANDLES_ROLE: Final = "candles"
+"""The role whose owner of a partition stores its trades, candles and all that follows from them."""
+
 MIRROR_TRADES: Final = "mirror-trades"
 """The role that mirrors a partition's input to Kafka."""
 

@@ -326,7 +326,7 @@ class Partition:
                 for trade in committed.contradictions
             ]
         )
-        await self._streams.trim(committed.trim_entry_id)
+        await self._streams.trim(batch.entry_id)
         if self._last_commit_s - self._last_lag_s >= _LAG_INTERVAL_S:
             self._last_lag_s = self._last_commit_s
             self._metrics.note_unread(await self._streams.lag())

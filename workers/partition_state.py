@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -27,8 +26,6 @@ from workers.roles.partition import PartitionRoles
 from workers.strategies.runner import StrategyFailure
 from workers.symbol_state import SymbolState
 from workers.trade_rows import trade_rows
-
-ROLE: Final = "candles"
 
 Fields = dict[bytes, bytes]
 

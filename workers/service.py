@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from db.leases import Lease
 from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
 from workers.loading import RoleSettings
 from workers.partition import CommitPolicy, Partition
-from workers.partition_state import ROLE
 from workers.retention import removing_expired
 from workers.runtime import Runtime, name_owner
 from workers.strategies.user_code import hide_event_loop
@@ -54,7 +54,7 @@ async def run(
                 await agree_on_partitions(redis, partitions)
 
             runtime = Runtime(
-                role=ROLE,
+                role=CANDLES_ROLE,
                 owner=owner,
                 partitions=partitions,
                 lease_s=lease_s,

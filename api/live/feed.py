@@ -6,11 +6,10 @@ from typing import Any, Final
 import msgspec
 
 from api.live.cursor import BEGIN, Order, entry_text
-from api.queries.history import ROLE
 from tickplant import wire
 from tickplant.errors import TickplantError
 from tickplant.redis_client import RedisClient
-from tickplant.streams import entry_order, live_stream, owner_key
+from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
 
 TAIL_UPDATES: Final = 32
@@ -69,7 +68,7 @@ class Feed:
         Returns:
             The committed entry, None where nobody knows; and the last update, before which that was told.
         """
-        owner = owner_key(ROLE, partition)
+        owner = owner_key(CANDLES_ROLE, partition)
         answer = await self._told(keys=[owner, self._streams[partition]])
         told, last = (*answer, None, None)[:2]
         return entry_order(told.decode()) if told else None, entry_order(last.decode()) if last else BEGIN

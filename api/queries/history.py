@@ -15,10 +15,7 @@ from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.derived import Firing, Signal
 from tickplant.market import Candle, Gap, SymbolId, Trade
 from tickplant.paper_bot import Account
-from tickplant.streams import entry_order, partition_of
-
-ROLE: Final = "candles"
-"""The role whose commits store trades and candles."""
+from tickplant.streams import CANDLES_ROLE, entry_order, partition_of
 
 TIMEOUT_S: Final = 5.0
 """How long a read may take before the database counts as away."""
@@ -63,7 +60,7 @@ class History:
     async def moment(self, symbol: SymbolId) -> AsyncIterator[Moment]:
         """Read several things of a symbol as they are at one moment; raises as `at_once`."""
         async with self.at_once() as connection:
-            committed = await read_committed_entry(connection, ROLE, self.partition_of(symbol))
+            committed = await read_committed_entry(connection, CANDLES_ROLE, self.partition_of(symbol))
             yield Moment(connection, entry_order(committed) if committed else BEGIN)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:

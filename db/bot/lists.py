@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bot.states import account_of, order_of
+from db.pages import fetch_page
 from tickplant.market import SymbolId
 from tickplant.paper_bot import Account, Equity, Fill, Order
 from tickplant.times import to_datetime, to_us
@@ -69,17 +70,18 @@ async def read_equity(
         limit: the most to return.
         newest: whether the limit leaves out the oldest rather than the newest.
     """
-    rows = await connection.fetch(
-        _READ_EQUITY.format(order="desc" if newest else "asc"),
+    rows = await fetch_page(
+        connection,
+        _READ_EQUITY,
         *symbol,
         to_datetime(after.time_us),
         after.after,
         to_datetime(before.time_us),
         before.after,
         limit,
+        newest=newest,
     )
-    equities = [_equity_of(row) for row in rows]
-    return equities[::-1] if newest else equities
+    return [_equity_of(row) for row in rows]
 
 
 # The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.

@@ -23,8 +23,9 @@ from tickplant.errors import PoisonError
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
 from tickplant.paper_bot import Rules
+from tickplant.streams import CANDLES_ROLE
 from workers.loading import RoleSettings, load_doubts, load_roles
-from workers.partition_state import ROLE, CandleMaker, Fields
+from workers.partition_state import CandleMaker, Fields
 from workers.roles.events import Closed
 from workers.strategies import NEITHER, Opinion, Strategy
 from workers.strategies.dip import Dip
@@ -247,7 +248,7 @@ async def test_crashes_change_nothing_of_what_is_stored(pool: asyncpg.Pool) -> N
 async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Random, *, crashes: float) -> None:
     """Absorb entries into an empty database, with commits now and then, and crashes so often."""
     await pool.execute(f"delete from lease; {';'.join(f'delete from {it}' for it in TABLES)}")
-    lease = await take_lease(pool, ROLE, 0, "test", 600)
+    lease = await take_lease(pool, CANDLES_ROLE, 0, "test", 600)
     assert lease is not None
     maker = await load(pool)
     committed, place, after = lease.entry_id, 0, 0
