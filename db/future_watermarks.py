@@ -8,7 +8,7 @@ import asyncpg
 
 from db.averages import CandleKey, correct_averages
 from db.gaps import write_gaps
-from db.leases import Lease
+from db.leases import Lease, advance_in_transaction
 from db.pool import transaction
 from db.repair import flag_candles, recompute_candles
 from db.trades import TRADE_READ, trade_of
@@ -63,8 +63,7 @@ async def reset_future_watermarks(
         for row in found:
             symbol = SymbolId(row["venue"], row["symbol"])
             removed += await _bring_back(connection, _Ahead(symbol, row["numbered"], row["bound"]), specs)
-        fence = lease.role, lease.partition, lease.owner, lease.epoch, lease.entry_id, lease.entry_id
-        await connection.execute("select advance($1, $2, $3, $4, $5, $6)", *fence)
+        await advance_in_transaction(connection, lease, lease.entry_id, lease.entry_id)
     return removed
 
 

@@ -89,22 +89,39 @@ async def take_lease(pool: asyncpg.Pool, role: str, partition: int, owner: str, 
     return Lease(role, partition, owner, row["epoch"], row["entry_id"]) if row else None
 
 
+async def advance_in_transaction(
+    connection: asyncpg.Connection, lease: Lease, expected_entry_id: str, entry_id: str
+) -> None:
+    """Move a partition's committed entry: the fence, and the last statement of each worker transaction.
+
+    Args:
+        connection: of `db.pool.transaction`.
+        lease: of the partition.
+        expected_entry_id: the last committed entry.
+        entry_id: the new one.
+
+    Raises:
+        PostgresError: another owner has taken the partition; `transaction` turns it into LeaseLostError.
+    """
+    await connection.execute(
+        "select advance($1, $2, $3, $4, $5, $6)",
+        lease.role,
+        lease.partition,
+        lease.owner,
+        lease.epoch,
+        expected_entry_id,
+        entry_id,
+    )
+
+
 async def advance(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, entry_id: str) -> None:
-    """Move the committed entry of a lease under which nothing else is written to the database.
+    """Move a partition's committed entry in a transaction that writes nothing else.
 
     Raises:
         LeaseLostError: another owner has taken the partition; nothing has changed.
     """
     async with transaction(pool) as connection:
-        await connection.execute(
-            "select advance($1, $2, $3, $4, $5, $6)",
-            lease.role,
-            lease.partition,
-            lease.owner,
-            lease.epoch,
-            expected_entry_id,
-            entry_id,
-        )
+        await advance_in_transaction(connection, lease, expected_entry_id, entry_id)
 
 
 async def delete_leases(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:

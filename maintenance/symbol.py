@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from db.commit import LedgerRow, read_ledger
 from db.leases import read_leases
+from db.ledger import LedgerRow, read_ledger
 from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
 from db.retention import read_horizon, read_limit
 from db.symbols import read_committed_entry

@@ -8,7 +8,7 @@ import msgspec
 from db.alerts.states import read_alert_states, read_minute_closes
 from db.averages import read_candle_windows
 from db.bot.states import read_bot_states
-from db.commit import LedgerRow
+from db.ledger import LedgerRow
 from db.pool import Pool
 from db.signals import read_last_signals, read_strategy_states
 from db.suspects import read_suspects

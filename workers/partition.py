@@ -9,10 +9,12 @@ from msgspec.structs import replace
 
 from db.alerts.states import read_firings_of_entry
 from db.bot.states import read_bot_states
-from db.commit import CommitBatch, CommitResult, commit, read_last_closed, read_ledger, read_open_candles
+from db.candle_rows import read_last_closed, read_open_candles
+from db.commit import CommitBatch, CommitResult, commit
 from db.future_watermarks import REASON, reset_future_watermarks
 from db.gaps import read_open_gaps
 from db.leases import Lease
+from db.ledger import read_ledger
 from db.pool import Pool
 from db.provenance import claim_database_source
 from db.signals import read_signals_of_entry
@@ -309,7 +311,7 @@ class Partition:
         await self._after_commit(maker, committed, batch)
 
     async def _after_commit(self, maker: CandleMaker, committed: CommitResult, batch: CommitBatch) -> None:
-        update = replace(batch.told, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
+        update = replace(batch.to_publish, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
             self._metrics.note_update(update)
             await self._streams.tell(update, batch.entry_id)

@@ -107,7 +107,7 @@ class PartitionMetrics:
         self._commit_trades.observe(batch.trade_count)
         metrics.WORKER_BYTES.inc(len(batch.trade_rows))
         metrics.WORKER_OUTLIERS.inc(sum(not it.confirmed for it in batch.outliers))
-        told = batch.told
+        told = batch.to_publish
         counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(told.signals)
         for table, count in zip(_TABLES, counts, strict=True):
             self._rows[table].inc(count)

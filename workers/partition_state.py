@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import replace
 
-from db.commit import CommitBatch, LedgerRow
+from db.commit import CommitBatch
+from db.ledger import LedgerRow
 from db.suspects import NewSeries, SuspectRows
 from tickplant import wire
 from tickplant.derived import AlertChange, Change

@@ -6,7 +6,7 @@ from typing import ClassVar, Final
 
 from prometheus_client import Gauge
 
-from db.commit import LedgerRow
+from db.ledger import LedgerRow
 from db.stats import Change24h
 from tickplant import metrics
 from tickplant.market import Gap, SymbolId, Trade

@@ -89,12 +89,12 @@ class History:
     async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
         """Return a symbol's newest signals up to a committed entry, oldest first."""
         async with self.at_once() as connection:
-            return await read_published_signals(connection, symbol, told=told, limit=limit)
+            return await read_published_signals(connection, symbol, published=told, limit=limit)
 
     async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
         """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
         async with self.at_once() as connection:
-            return await read_published_firings(connection, symbol, told=told, limit=limit)
+            return await read_published_firings(connection, symbol, published=told, limit=limit)
 
     async def account(self, symbol: SymbolId) -> Account | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""

@@ -13,8 +13,10 @@ from conftest import VARIANTS
 from msgspec.structs import replace
 from working import MINUTE_US, START_US
 
-from db.commit import commit, read_ledger, read_open_candles
+from db.candle_rows import read_open_candles
+from db.commit import commit
 from db.leases import take_lease
+from db.ledger import read_ledger
 from db.pool import open_pool
 from tickplant import wire
 from tickplant.averages import AverageSpec, AverageSpecs

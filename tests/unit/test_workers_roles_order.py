@@ -54,8 +54,8 @@ def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[
         maker.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
         if rng is None or rng.random() < 0.3 or number == len(batches) - 1:
             taken = maker.take_batch()
-            signals += taken.told.signals
-            accounts = taken.told.accounts or accounts
+            signals += taken.to_publish.signals
+            accounts = taken.to_publish.accounts or accounts
             for rows in taken.derived:
                 averages += getattr(rows, "_averages", [])
                 fills += [fill for changes in getattr(rows, "_changes", []) for fill in changes.fills]

@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from db.commit import LedgerRow
+from db.ledger import LedgerRow
 from tickplant import metrics
 from tickplant.market import Gap
 from workers.symbol_metrics import SymbolMetrics

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from db.commit import DerivedRows, LedgerRow
+from db.commit import DerivedRows
+from db.ledger import LedgerRow
 from db.outliers import Outlier
 from db.waiting import WaitingRows
 from tickplant.derived import AlertChange, Change

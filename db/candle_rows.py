@@ -1,0 +1,136 @@
+"""The candles of a partition: written by its owner's transaction, and read when a partition is taken."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import asyncpg
+
+from db.bulk import columns_of
+from db.candles import candle_of
+from tickplant.intervals import INTERVALS
+from tickplant.market import Candle
+from tickplant.times import to_datetime
+
+CandlesByKey = dict[tuple[str, str, str, int], Candle]
+"""By venue, symbol, interval and open time."""
+
+
+async def merge_candles(connection: asyncpg.Connection, parts: Sequence[Candle]) -> CandlesByKey:
+    """Merge parts of candles into their rows, at most one a row; return those that had closed before."""
+    if not parts:
+        return {}
+    return _by_key(await connection.fetch(_MERGE, *columns_of(map(_values, parts))))
+
+
+async def close_candles(connection: asyncpg.Connection, symbols: Sequence[tuple[str, str]]) -> CandlesByKey:
+    """Update the flags of symbols' candles, given the ledger; return those that closed or became complete."""
+    if not symbols:
+        return {}
+    lengths = [timedelta(microseconds=length) for length in INTERVALS.values()]
+    return _by_key(await connection.fetch(_CLOSE, *columns_of(symbols), list(INTERVALS), lengths))
+
+
+async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
+    """Return the candles of a partition's symbols that have not closed."""
+    rows = await pool.fetch(
+        "select c.* from ledger l join candles c on c.venue = l.venue and c.symbol = l.symbol"
+        " where l.partition = $1 and not c.closed",
+        partition,
+    )
+    return list(_by_key(rows).values())
+
+
+async def read_last_closed(pool: asyncpg.Pool, partition: int) -> list[Candle]:
+    """Return the newest closed candle of each interval of a partition's symbols."""
+    rows = await pool.fetch(
+        "select c.* from ledger l cross join unnest($2::text[]) as i (name) cross join lateral ("
+        " select * from candles where venue = l.venue and symbol = l.symbol"
+        ' and "interval" = i.name and closed order by open_time desc limit 1'
+        ") c where l.partition = $1",
+        partition,
+        list(INTERVALS),
+    )
+    return list(_by_key(rows).values())
+
+
+# The same rule as tickplant.market.merge. Only rows that had closed before come back.
+_MERGE: Final = """
+with merged as (
+    insert into candles as c (
+        venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+        first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    )
+    select *, false, false
+    from unnest(
+        $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::numeric[], $6::numeric[], $7::numeric[],
+        $8::numeric[], $9::numeric[], $10::numeric[], $11::int8[], $12::timestamptz[], $13::int8[],
+        $14::timestamptz[], $15::int8[], $16::int8[]
+    )
+    on conflict (venue, symbol, "interval", open_time) do update set
+        open = case when (excluded.first_event_time, excluded.first_trade_id)
+            < (c.first_event_time, c.first_trade_id) then excluded.open else c.open end,
+        high = greatest(c.high, excluded.high),
+        low = least(c.low, excluded.low),
+        close = case when (excluded.last_event_time, excluded.last_trade_id)
+            > (c.last_event_time, c.last_trade_id) then excluded.close else c.close end,
+        volume = c.volume + excluded.volume,
+        quote_volume = c.quote_volume + excluded.quote_volume,
+        trade_count = c.trade_count + excluded.trade_count,
+        first_trade_id = case when (excluded.first_event_time, excluded.first_trade_id)
+            < (c.first_event_time, c.first_trade_id) then excluded.first_trade_id else c.first_trade_id end,
+        first_event_time = least(c.first_event_time, excluded.first_event_time),
+        last_trade_id = case when (excluded.last_event_time, excluded.last_trade_id)
+            > (c.last_event_time, c.last_trade_id) then excluded.last_trade_id else c.last_trade_id end,
+        last_event_time = greatest(c.last_event_time, excluded.last_event_time),
+        revision = c.revision + excluded.revision
+    returning c.*
+)
+select * from merged where closed
+"""
+
+# A candle closes when the venue's time has passed it, and is complete when ids prove it. Inserted over itself
+# rather than updated: an update by a join would unpack all of the columnstore, this only what changes.
+_CLOSE: Final = """
+insert into candles as c (
+    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+)
+select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
+    c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
+    true, s.complete
+from unnest($1::text[], $2::text[]) as r (venue, symbol)
+join ledger l on l.venue = r.venue and l.symbol = r.symbol
+join candles c on c.venue = l.venue and c.symbol = l.symbol and (not c.closed or not c.complete)
+join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
+cross join lateral (select is_complete(l, c.first_trade_id, c.last_trade_id) as complete) s
+where c.open_time + i.length <= l.watermark and (not c.closed or s.complete)
+on conflict (venue, symbol, "interval", open_time) do update set closed = true, complete = excluded.complete
+returning c.*
+"""
+
+
+def _values(candle: Candle) -> tuple[Any, ...]:
+    return (
+        candle.venue,
+        candle.symbol,
+        candle.interval,
+        to_datetime(candle.open_time_us),
+        candle.open,
+        candle.high,
+        candle.low,
+        candle.close,
+        candle.volume,
+        candle.quote_volume,
+        candle.trade_count,
+        to_datetime(candle.first_event_time_us),
+        candle.first_trade_id,
+        to_datetime(candle.last_event_time_us),
+        candle.last_trade_id,
+        candle.revision,
+    )
+
+
+def _by_key(rows: Sequence[asyncpg.Record]) -> CandlesByKey:
+    candles = map(candle_of, rows)
+    return {(it.venue, it.symbol, it.interval, it.open_time_us): it for it in candles}
