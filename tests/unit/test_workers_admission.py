@@ -62,7 +62,7 @@ class Worker:
         self.batch = self.maker.take_batch()
         self.outliers += self.batch.outliers
         self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
-        self.to_publish += [signal.trade_id for signal in self.batch.told.signals]
+        self.told += [signal.trade_id for signal in self.batch.to_publish.signals]
 
     def why(self) -> list[str]:
         return [it.why for it in self.rejections]
