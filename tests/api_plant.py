@@ -10,7 +10,6 @@ from typing import Any
 import asyncpg
 import httpx
 import msgspec
-import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,9 +34,6 @@ BTC = SymbolId("binance", "BTCUSDT")
 ETH = SymbolId("binance", "ETHUSDT")
 T0 = 1_723_161_240_000_000
 """2024-08-08 23:54:00 UTC, in microseconds."""
-
-on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-"""For tests that learn nothing from running on a second kind of database."""
 
 
 def trade(

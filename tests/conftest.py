@@ -64,6 +64,11 @@ NO_CONTAINERS: Final = (
 )
 """Why the tests' servers are embedded ones; None: they are containers."""
 
+on_one_variant = pytest.mark.parametrize("database_url", VARIANTS[:1], indirect=True)
+"""For tests to which the kind of database makes no difference: the one that takes the least."""
+on_last_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+"""For tests that learn nothing from plain PostgreSQL where there is TimescaleDB."""
+
 
 def pytest_report_header() -> list[str]:
     """Say which servers the tests run on."""

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import stored
 from alerting import alert
-from api_plant import on_one_variant
-from conftest import PARTITIONS
+from conftest import PARTITIONS, on_one_variant
 from processes import Processes, kill
 from receiving import Receiver, receiving
 from working import START_US, publishing, stored_count, trade, until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import stored
-from conftest import PARTITIONS, VARIANTS
+from conftest import PARTITIONS, on_last_variant
 from processes import Processes, kill, sandbox_status
 from working import until, working
 
@@ -74,7 +74,7 @@ async def first_ids(url: str) -> dict[str, int]:
     return {row["venue"]: row["first_trade_id"] for row in rows}
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_no_fault_loses_or_doubles_a_trade(
     seed: int, redis_url: str, database_url: str, tmp_path: Path
@@ -138,7 +138,7 @@ async def expect_stored(url: str, venue: str, expected: list[Trade]) -> None:
     assert {tuple(row) for row in candles} == {tuple(getattr(it, name) for name in fields) for it in folded}
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_without_history_the_ledger_names_exactly_what_is_missing(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:

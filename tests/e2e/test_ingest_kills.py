@@ -10,7 +10,7 @@ from pathlib import Path
 import offline
 import pytest
 import stored
-from conftest import PARTITIONS, VARIANTS
+from conftest import PARTITIONS, on_last_variant
 from derived import clean_run, forget_everything, read_derived
 from processes import Processes, kill
 from working import START_US, parse_binance, stored_count, until, working
@@ -65,7 +65,7 @@ async def expect_everything(url: str, marketdata: Path, processes: Processes) ->
         assert [complete for _, _, complete, _ in flags] == [False, *[True] * 10, False]
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_ingest_killed_again_and_again_misses_nothing(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:
@@ -86,7 +86,7 @@ async def test_ingest_killed_again_and_again_misses_nothing(
     assert found == expected
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_two_ingest_processes_store_every_trade_once(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:

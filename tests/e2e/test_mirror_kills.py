@@ -5,8 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-from conftest import PARTITIONS, VARIANTS
+from conftest import PARTITIONS, on_last_variant
 from kafka import Cluster, has_begun, mock_cluster
 from processes import Processes, kill
 from working import START_US, publishing, trade, until, working
@@ -15,7 +14,7 @@ KILLS = 3
 TRADES = 4_000
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_a_killed_mirror_loses_nothing_and_keeps_the_order(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from api_plant import BTC, Plant, gap, live, on_one_variant, running_plant, trade, update
+from api_plant import BTC, Plant, gap, live, running_plant, trade, update
+from conftest import on_one_variant
 from websockets.asyncio.client import ClientConnection, connect
 
 from tickplant.market import SymbolId

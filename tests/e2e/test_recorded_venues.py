@@ -9,9 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 import stored
-from conftest import PARTITIONS, VARIANTS
+from conftest import PARTITIONS, on_last_variant
 from processes import Processes
 from working import stored_count, until, working
 
@@ -51,7 +50,7 @@ def finnhub(folder: Path) -> Counter[tuple[Any, ...]]:
     return found
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_every_recorded_trade_is_stored_as_the_venue_wrote_it(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:

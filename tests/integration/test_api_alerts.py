@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_plant import BTC, ETH, PARTITIONS, Plant, all_pages, on_one_variant, running_plant
+from api_plant import BTC, ETH, PARTITIONS, Plant, all_pages, running_plant
+from conftest import on_one_variant
 from working import until
 
 from db.alerts.states import AlertRows

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from api_plant import Plant, live, on_one_variant, running_plant
+from api_plant import Plant, live, running_plant
+from conftest import on_one_variant
 from receiving import receiving
 from working import START_US, publishing, trade, until, working
 

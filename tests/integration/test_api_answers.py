@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from api_plant import Plant, on_one_variant, running_plant, trade
+from api_plant import Plant, running_plant, trade
+from conftest import on_one_variant
 
 pytestmark = on_one_variant
 

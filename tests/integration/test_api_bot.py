@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from api_plant import BTC, ETH, PARTITIONS, T0, Plant, all_pages, live, on_one_variant, running_plant
+from api_plant import BTC, ETH, PARTITIONS, T0, Plant, all_pages, live, running_plant
+from conftest import on_one_variant
 from msgspec.structs import replace
 from working import START_US, publishing, trade, until, working
 

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from api_plant import T0, Plant, live, on_one_variant, running_plant
-from conftest import OwnRedis
+from api_plant import T0, Plant, live, running_plant
+from conftest import OwnRedis, on_one_variant
 
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import Connection

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 import pytest
-from api_plant import BTC, Plant, live, on_one_variant, running_plant
+from api_plant import BTC, Plant, live, running_plant
+from conftest import on_one_variant
 
 from api.live.session import MOST_NAMES
 from tickplant.market import SymbolId

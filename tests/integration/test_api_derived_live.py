@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from api_plant import BTC, ETH, T0, Plant, Socket, live, on_one_variant, running_plant, trade, update
+from api_plant import BTC, ETH, T0, Plant, Socket, live, running_plant, trade, update
+from conftest import on_one_variant
 from msgspec.structs import replace
 
 from api.views.bot import account_view

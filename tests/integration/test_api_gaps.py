@@ -4,19 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_plant import (
-    BTC,
-    ETH,
-    PARTITIONS,
-    Plant,
-    all_pages,
-    gap,
-    live,
-    on_one_variant,
-    running_plant,
-    trade,
-    update,
-)
+from api_plant import BTC, ETH, PARTITIONS, Plant, all_pages, gap, live, running_plant, trade, update
+from conftest import on_one_variant
 
 from tickplant.streams import partition_of
 

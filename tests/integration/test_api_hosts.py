@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_plant import Plant, on_one_variant, running_plant
+from api_plant import Plant, running_plant
+from conftest import on_one_variant
 from websockets import Origin
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from api_plant import ETH, T0, Plant, Socket, candle, live, on_one_variant, running_plant, trade, update
+from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade, update
+from conftest import on_one_variant
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.live.gate import Limits

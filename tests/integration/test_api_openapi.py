@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from api_plant import Plant, on_one_variant, running_plant
+from api_plant import Plant, running_plant
+from conftest import on_one_variant
 
 from api.app import create_app
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from api_plant import Plant, candle, live, on_one_variant, running_plant, trade, update
-from conftest import PARTITIONS, OwnPostgres, OwnRedis
+from api_plant import Plant, candle, live, running_plant, trade, update
+from conftest import PARTITIONS, OwnPostgres, OwnRedis, on_one_variant
 
 from db.migrate import migrate
 from tickplant.streams import PRICES

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from api_plant import PARTITIONS, Plant, live, on_one_variant, running_plant, trade, update
+from api_plant import PARTITIONS, Plant, live, running_plant, trade, update
+from conftest import on_one_variant
 
 from db.migrate import migrate
 

@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from api_plant import BTC, Plant, all_pages, live, on_one_variant, running_plant, trade, update
+from api_plant import BTC, Plant, all_pages, live, running_plant, trade, update
+from conftest import on_one_variant
 
 from db.provenance import claim_database_source
 from tickplant.market import SymbolId

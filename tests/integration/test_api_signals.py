@@ -5,7 +5,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from api_plant import BTC, ETH, T0, Plant, all_pages, on_one_variant, running_plant, trade
+from api_plant import BTC, ETH, T0, Plant, all_pages, running_plant, trade
+from conftest import on_one_variant
 
 from db.signals import SignalRows
 from tickplant.derived import Signal

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_plant import Plant, Socket, candle, live, on_one_variant, running_plant, trade, update
+from api_plant import Plant, Socket, candle, live, running_plant, trade, update
+from conftest import on_one_variant
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from api_plant import Plant, on_one_variant, running_plant, trade
+from api_plant import Plant, running_plant, trade
+from conftest import on_one_variant
 
 pytestmark = on_one_variant
 

@@ -5,17 +5,8 @@ from typing import Any
 
 import asyncpg
 import pytest
-from api_plant import (
-    BTC,
-    ETH,
-    T0,
-    Plant,
-    all_pages,
-    live,
-    on_one_variant,
-    running_plant,
-    trade,
-)
+from api_plant import BTC, ETH, T0, Plant, all_pages, live, running_plant, trade
+from conftest import on_one_variant
 from msgspec.structs import replace
 
 from tickplant.averages import AverageSpec, average

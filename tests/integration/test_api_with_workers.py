@@ -4,7 +4,8 @@ import asyncio
 from decimal import Decimal
 from typing import Any
 
-from api_plant import Plant, live, on_one_variant, running_plant
+from api_plant import Plant, live, running_plant
+from conftest import on_one_variant
 from working import MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
 from tickplant.market import SymbolId, Trade, fold

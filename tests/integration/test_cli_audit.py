@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from conftest import on_one_variant
 from correct import SYMBOL, random_trades, store
 from offline import binance_frames
 from working import parse_binance
@@ -48,6 +49,7 @@ def run(database_url: str, tmp_path: Path) -> Run:
     return run
 
 
+@on_one_variant
 async def test_agreement_is_exit_code_0(connection: asyncpg.Connection, run: Run) -> None:
     trades = random_trades(seed=1)
     await store(connection, trades)
@@ -69,6 +71,7 @@ async def test_agreement_is_exit_code_0(connection: asyncpg.Connection, run: Run
     }
 
 
+@on_one_variant
 async def test_every_difference_is_printed_and_is_exit_code_1(
     connection: asyncpg.Connection, run: Run
 ) -> None:
@@ -96,11 +99,13 @@ async def test_every_difference_is_printed_and_is_exit_code_1(
     ]
 
 
+@on_one_variant
 async def test_an_empty_database_agrees(connection: asyncpg.Connection, run: Run) -> None:
     assert await run() == (0, "nothing is stored\n", "")
     assert await run("--json") == (0, "[]\n", "")
 
 
+@on_one_variant
 async def test_an_unknown_symbol_gets_near_ones(connection: asyncpg.Connection, run: Run) -> None:
     await store(connection, random_trades(seed=1))
     code, output, errors = await run("--symbol", "binance:BTCUSD")
@@ -108,6 +113,7 @@ async def test_an_unknown_symbol_gets_near_ones(connection: asyncpg.Connection, 
     assert errors == "tickplant: no trades of binance:BTCUSD are stored; did you mean binance:BTCUSDT?\n"
 
 
+@on_one_variant
 async def test_recorded_trades_give_the_venues_own_candles(
     connection: asyncpg.Connection, run: Run, marketdata: Path, tmp_path: Path
 ) -> None:
@@ -144,6 +150,7 @@ async def test_recorded_trades_give_the_venues_own_candles(
     }
 
 
+@on_one_variant
 async def test_klines_without_a_symbol_or_a_file_are_refused(run: Run) -> None:
     code, _, errors = await run("--klines", "nowhere.csv")
     assert code == 1

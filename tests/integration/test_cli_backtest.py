@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import pytest
 import stored
+from conftest import on_one_variant
 from working import MINUTE_US, START_US, publish_in_batches, publishing, stored_count, trade, until, working
 
 from tickplant.cli.roles import role_settings
@@ -118,6 +119,7 @@ def signals(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda it: (it["event_time"], it["trade_id"], it["strategy"]))
 
 
+@on_one_variant
 async def test_it_gives_the_signals_and_fills_that_live_gave(plant: Plant) -> None:
     live = await plant.live()
     assert {it["strategy"] for it in live} == {"dip", "cross", "slow", "hop", "anomaly"}
@@ -135,9 +137,6 @@ async def test_it_gives_the_signals_and_fills_that_live_gave(plant: Plant) -> No
     assert [summary[name] for name in ("cash", "position", "fees", "equity")] == [
         f"{account[name]:f}" for name in ("cash", "position", "fees", "equity")
     ]
-
-
-on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 
 @on_one_variant

@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from conftest import PARTITIONS, SOURCE
+from conftest import PARTITIONS, SOURCE, on_one_variant
 from correct import SYMBOL, random_trades, store
 
 from db.migrate import migrate
@@ -42,6 +42,7 @@ async def run(database_url: str, tmp_path: Path) -> Run:
     return lambda *arguments: run_in(tmp_path, database_url, *arguments)
 
 
+@on_one_variant
 async def test_the_file_and_the_standard_output_get_the_same_rows(run: Run, tmp_path: Path) -> None:
     arguments = ("trades", "--symbol", str(SYMBOL))
     printed = await run(*arguments)
@@ -53,6 +54,7 @@ async def test_the_file_and_the_standard_output_get_the_same_rows(run: Run, tmp_
     assert files_in(tmp_path) == ["trades.csv"]
 
 
+@on_one_variant
 async def test_every_form_of_a_time_selects_the_same(run: Run) -> None:
     day = [("2024-08-05", "2024-08-06"), ("2024-08-05T02:00:00+02:00", "2024-08-06T00:00:00Z")]
     day += [("1722816000000", "1722902400000")]
@@ -67,11 +69,13 @@ async def test_every_form_of_a_time_selects_the_same(run: Run) -> None:
     assert {candle["interval"] for candle in candles} == {"1h"}
 
 
+@on_one_variant
 async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
     ended = await run("candles", "--symbol", "binance:btcusdt", "--format", "jsonl")
     assert {json.loads(line)["interval"] for line in ended.stdout.splitlines()} == {"1m"}
 
 
+@on_one_variant
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -100,6 +104,7 @@ async def test_what_is_wrong_is_said_on_one_line(
     assert files_in(tmp_path) == []
 
 
+@on_one_variant
 async def test_an_export_that_fails_leaves_an_existing_file_alone(run: Run, tmp_path: Path) -> None:
     (tmp_path / "kept.csv").write_text("before")
     ended = await run("trades", "--symbol", "NOSUCH", "--output", "kept.csv")
@@ -108,6 +113,7 @@ async def test_an_export_that_fails_leaves_an_existing_file_alone(run: Run, tmp_
     assert files_in(tmp_path) == ["kept.csv"]
 
 
+@on_one_variant
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(database_url: str, tmp_path: Path) -> None:
     connection = await asyncpg.connect(database_url)
     await store(connection, random_trades(seed=1, count=20_000))
@@ -157,6 +163,7 @@ async def test_without_data_it_says_where_it_looked(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@on_one_variant
 async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-06', 100000)"):
@@ -170,6 +177,7 @@ async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> N
     assert (await run("candles", "--symbol", str(SYMBOL))).stderr == ""
 
 
+@on_one_variant
 @pytest.mark.parametrize("what", ["trades", "candles"])
 async def test_lines_of_trades_that_are_not_a_live_streams_say_so(
     what: str, run: Run, database_url: str

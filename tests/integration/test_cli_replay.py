@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import PARTITIONS
+from conftest import PARTITIONS, on_one_variant
 from sandbox_tape import make_tape
 from websockets.asyncio.client import ClientConnection, connect
 from working import START_US, publishing, stored_count, trade, until, working
@@ -50,6 +50,7 @@ def make_replay(rest_url: str, redis_url: str, database_url: str, *symbols: Symb
     )
 
 
+@on_one_variant
 async def test_a_difference_between_tape_and_database_is_an_error_that_names_symbols_and_numbers(
     redis_url: str, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +88,7 @@ async def _has(database_url: str, count: int) -> bool:
     return await stored_count(database_url) == count
 
 
+@on_one_variant
 async def test_trades_without_ids_are_not_stored_a_second_time(redis_url: str, database_url: str) -> None:
     ibm = SymbolId("finnhub", "IBM")
     trades = [

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from alerting import START_US, alert, runs, trade
+from conftest import on_one_variant
 
 from db.alerts.states import AlertRows, read_alert_states, read_firings_of_entry, read_minute_closes
 from db.pool import Pool, open_pool, transaction
@@ -14,7 +15,6 @@ from tickplant.market import SymbolId
 from workers.roles.alerts.symbol import SymbolAlerts
 
 AAA = SymbolId("binance", "AAAUSDT")
-on_one_variant = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 FIELDS = {"note": "näher", "webhook_url": "https://example.org/a?b=c", "hysteresis": "0.001", "cooldown_s": 7}
 
 

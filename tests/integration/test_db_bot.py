@@ -5,8 +5,7 @@ from decimal import Decimal
 
 import asyncpg
 import pytest
-from api_plant import on_one_variant
-from conftest import PARTITIONS
+from conftest import PARTITIONS, on_one_variant
 from msgspec.structs import replace
 
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders

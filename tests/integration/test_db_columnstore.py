@@ -92,7 +92,7 @@ async def test_candles_that_may_still_change_are_found_without_reading_the_other
     )
     text = "\n".join(row[0] for row in plan)
     columnstore = text[text.index("ColumnarScan") :].partition("Scan on _hyper")[0]
-    assert "(NOT closed) OR (NOT complete)" in columnstore.partition("compress_hyper")[2]
+    assert "(NOT closed) OR (NOT complete)" in columnstore.partition("compress")[2]
 
 
 async def test_minutes_can_be_taken_out_to_be_mended(

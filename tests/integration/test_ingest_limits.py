@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from conftest import PARTITIONS
+from conftest import PARTITIONS, on_one_variant
 from processes import Processes, sandbox_status
 from working import stored_count, until, working
 
@@ -157,6 +157,7 @@ async def test_a_clock_of_redis_that_was_set_back_delays_nothing(redis_url: str)
     await redis.aclose()
 
 
+@on_one_variant
 async def test_two_processes_take_turns_where_one_connection_is_allowed(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import stored
-from conftest import PARTITIONS, REPOSITORY
+from conftest import PARTITIONS, REPOSITORY, on_one_variant
 from working import START_US, publishing, stored_count, trade, until, working
 
 from db.pool import open_pool
@@ -55,6 +55,7 @@ async def ingest(redis_url: str, running: Running, stop: asyncio.Event) -> None:
     )
 
 
+@on_one_variant
 @pytest.mark.parametrize("source", ["replay", "synthetic"])
 async def test_what_a_sandbox_sends_is_marked_in_redis_and_in_the_database(
     source: str, redis_url: str, database_url: str
@@ -88,6 +89,7 @@ async def test_ingest_refuses_a_venue_whose_trades_would_be_mixed_and_writes_not
     await redis.aclose()
 
 
+@on_one_variant
 async def test_workers_refuse_streams_whose_trades_would_be_mixed_and_store_nothing(
     redis_url: str, database_url: str
 ) -> None:
@@ -104,6 +106,7 @@ async def test_workers_refuse_streams_whose_trades_would_be_mixed_and_store_noth
     assert await stored_count(database_url) == 0
 
 
+@on_one_variant
 async def test_workers_that_do_not_own_the_tables_may_note_a_source_and_nothing_else(
     database_url: str,
 ) -> None:
@@ -115,6 +118,7 @@ async def test_workers_that_do_not_own_the_tables_may_note_a_source_and_nothing_
             await pool.execute("update plant set partitions = 9")
 
 
+@on_one_variant
 async def test_a_database_with_trades_from_before_sources_were_noted_is_live(database_url: str) -> None:
     await stored.fetch_rows(
         database_url,
@@ -144,6 +148,7 @@ def test_only_at_the_venues_own_addresses_a_stream_is_known_to_be_live_beforehan
     assert expected_source(Settings(kraken_ws_url="ws://127.0.0.1:1")) == "live"
 
 
+@on_one_variant
 async def test_a_generator_that_is_started_again_leaves_nothing_missing(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 import pytest
 import redis.asyncio
+from conftest import on_one_variant
 from kafka import mock_cluster
 
 from tickplant.local import RedisServer
@@ -45,6 +46,7 @@ async def doctor(redis_url: str, database_url: str) -> AsyncIterator[Doctor]:
         yield run
 
 
+@on_one_variant
 async def test_good_servers_pass(doctor: Doctor) -> None:
     code, output = await doctor()
     assert "fail" not in output
@@ -52,6 +54,7 @@ async def test_good_servers_pass(doctor: Doctor) -> None:
     assert (code, output.splitlines()[-1]) == (0, "all is well")
 
 
+@on_one_variant
 async def test_kafka_is_looked_for_where_it_is_set(doctor: Doctor) -> None:
     with mock_cluster() as (bootstrap, _):
         code, output = await doctor(TICKPLANT_KAFKA_BOOTSTRAP=bootstrap)
@@ -59,6 +62,7 @@ async def test_kafka_is_looked_for_where_it_is_set(doctor: Doctor) -> None:
     assert code == 0
 
 
+@on_one_variant
 async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_redis: OwnRedis) -> None:
     server = await own_redis()
     client = redis.asyncio.Redis.from_url(server.url)
@@ -81,6 +85,7 @@ async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_red
         assert line in output
 
 
+@on_one_variant
 async def test_servers_that_are_away_are_told(doctor: Doctor) -> None:
     code, output = await doctor(
         TICKPLANT_REDIS_URL="redis://127.0.0.1:1", TICKPLANT_DATABASE_URL="postgresql://127.0.0.1:1/none"

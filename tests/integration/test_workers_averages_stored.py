@@ -3,9 +3,8 @@
 from collections import defaultdict
 from random import Random
 
-import pytest
 import stored
-from conftest import VARIANTS
+from conftest import on_last_variant
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
 from tickplant.averages import AverageSpec, AverageSpecs, average, moments
@@ -17,7 +16,7 @@ SPECS = AverageSpecs(
 ROLES = ALL_ROLES._replace(averages=SPECS, strategies=(), bot=None, gap_wait_ms=0)
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
+@on_last_variant
 async def test_averages_are_those_of_the_candles_whatever_comes_late(
     redis_url: str, database_url: str
 ) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 from alerting import alert
-from conftest import VARIANTS
+from conftest import on_one_variant
 from msgspec.structs import replace
 from working import MINUTE_US, START_US
 
@@ -231,7 +231,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
         yield opened
 
 
-@pytest.mark.parametrize("database_url", VARIANTS[:1], indirect=True)
+@on_one_variant
 async def test_crashes_change_nothing_of_what_is_stored(pool: asyncpg.Pool) -> None:
     for seed in SEEDS:
         entries = list(Market(Random(seed)).entries(150))

@@ -1,7 +1,7 @@
 """What workers expose of a symbol while they have it, and no longer."""
 
 import pytest
-from api_plant import on_one_variant
+from conftest import on_one_variant
 from prometheus_client import REGISTRY
 from working import START_US, publishing, stored_count, trade, until, working
 

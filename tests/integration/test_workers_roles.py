@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 import stored
-from conftest import VARIANTS
+from conftest import on_last_variant
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, stored_count, trade, until, working
 
 from tickplant import wire
@@ -16,8 +16,6 @@ from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
 from workers.roles.events import Run
 from workers.strategies import NEITHER, Held, Opinion, Strategy
-
-on_one_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 
 
 class Broken(Strategy):
@@ -59,7 +57,7 @@ class Slow(Strategy):
 ROLES = ALL_ROLES._replace(strategies=(Broken, Odd), bot=None)
 
 
-@on_one_variant
+@on_last_variant
 @pytest.mark.parametrize(
     "error",
     [
@@ -98,7 +96,7 @@ async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
     assert len(caplog.text) < 100_000
 
 
-@on_one_variant
+@on_last_variant
 async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
     redis_url: str, database_url: str
 ) -> None:
@@ -126,7 +124,7 @@ async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
     assert unified == msgspec.json.decode(kept, type=Unified)
 
 
-@on_one_variant
+@on_last_variant
 async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_rest(
     redis_url: str, database_url: str
 ) -> None:

@@ -6,7 +6,7 @@ import asyncpg
 import offline
 import pytest
 import stored
-from conftest import PARTITIONS, VARIANTS
+from conftest import PARTITIONS, on_last_variant
 from working import ALL_ROLES, START_US, publishing, read_live, stored_count, trade, until, working
 
 from tickplant import metrics, wire
@@ -22,7 +22,6 @@ GOOD = [
 ][:4]
 BAD = "AAAUSDT"
 COUNT = 60
-on_one_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 
 REFUSE_ALL = """
 create function refuse() returns trigger language plpgsql as $$
@@ -115,19 +114,23 @@ async def play(redis_url: str, database_url: str, trades: list[Trade], size: int
         await until(all_good_stored, "everything that can be stored")
 
 
+IN_MANY_ENTRIES = [
+    REFUSE_ALL + TRIGGER.format("trades"),
+    REFUSE_ALL + TRIGGER.format("candles"),
+    REFUSE_CODE + TRIGGER.format("ledger"),
+    REFUSE_ALL + DEFERRED,
+    "alter table ledger add check (symbol <> 'AAAUSDT')",
+    "alter table statistics add check (symbol <> 'AAAUSDT')",
+    TOO_LARGE,
+]
+IN_ONE_ENTRY = IN_MANY_ENTRIES[:1] + IN_MANY_ENTRIES[3:4]
+"""Refused while rows are written, and when the transaction commits."""
+
+
+@on_last_variant
 @pytest.mark.parametrize(
-    "statement",
-    [
-        REFUSE_ALL + TRIGGER.format("trades"),
-        REFUSE_ALL + TRIGGER.format("candles"),
-        REFUSE_CODE + TRIGGER.format("ledger"),
-        REFUSE_ALL + DEFERRED,
-        "alter table ledger add check (symbol <> 'AAAUSDT')",
-        "alter table statistics add check (symbol <> 'AAAUSDT')",
-        TOO_LARGE,
-    ],
+    ("statement", "size"), [*((it, 7) for it in IN_MANY_ENTRIES), *((it, 1_000) for it in IN_ONE_ENTRY)]
 )
-@pytest.mark.parametrize("size", [1_000, 7])
 async def test_a_symbol_that_cant_be_stored_stops_no_other(
     redis_url: str, database_url: str, statement: str, size: int
 ) -> None:
@@ -140,6 +143,7 @@ async def test_a_symbol_that_cant_be_stored_stops_no_other(
     assert sorted([*refused, *[row[0] for row in rows]]) == list(range(1, COUNT + 1))
 
 
+@on_last_variant
 @pytest.mark.parametrize("size", [1_000, 7])
 async def test_trades_that_cant_be_stored_are_named_as_missing_for_good(
     redis_url: str, database_url: str, size: int
@@ -171,7 +175,7 @@ async def test_trades_that_cant_be_stored_are_named_as_missing_for_good(
     assert {row[2] for row in await stored.read_gaps(database_url)} == {"healed"}
 
 
-@on_one_variant
+@on_last_variant
 async def test_a_server_that_is_full_puts_nothing_aside(redis_url: str, database_url: str) -> None:
     full = REFUSE_ALL.replace("'not this one'", "'no space left' using errcode = 'disk_full'")
     await execute(database_url, full + TRIGGER.format("trades"))
