@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Final, get_args
+from typing import Final
 
 from api.http.problems import OUTAGE
+from api.live.channel_definitions import ChannelSources
+from api.live.channels import KINDS, POLLED
 from api.live.client import Client, Outlet
 from api.live.cursor import Cursor
 from api.live.feed import Feed, TrimmedError
 from api.live.follower import Follower
 from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
-from api.live.polling import Watch, reader_of_changes, reader_of_connections
-from api.live.protocol import CONNECTIONS, Channel, Kind, Status, encode
+from api.live.polling import ChannelPoller
+from api.live.protocol import Channel, Status, encode
 from api.live.topic import Topic
 from api.queries.connections import Connections
 from api.queries.history import History
@@ -52,19 +54,19 @@ class Hub:
         """
         self._feed = Feed(redis, partitions)
         self._history = history
-        self._joiner = Joiner(self._feed, history, prices)
+        sources = ChannelSources(self._feed, history, prices, connections)
+        self._joiner = Joiner(sources)
         self._partitions = [LivePartition(number) for number in range(partitions)]
         self._follower = Follower(self._feed, self._partitions, self)
-        self._watches = {
-            "connections": Watch("connections", reader_of_connections(connections), self.flush),
-            "stats": Watch("stats", reader_of_changes(history), self.flush),
+        self._pollers = {
+            kind: ChannelPoller(definition, sources, self.flush) for kind, definition in POLLED.items()
         }
         self._queue_bytes = queue_bytes
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
         self._rejoining: set[asyncio.Task[None]] = set()
         # At zero from the start, so that what has not happened is not taken for what is not measured.
-        for kind in (*get_args(Kind), CONNECTIONS.kind):
+        for kind in KINDS:
             metrics.API_SUBSCRIPTIONS.labels(kind)
         for reason in ("slow", "pushy", "failed"):
             metrics.API_DROPS.labels(reason)
@@ -90,8 +92,8 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follower.run())
-                for watch in self._watches.values():
-                    tasks.create_task(watch.run())
+                for poller in self._pollers.values():
+                    tasks.create_task(poller.run())
         finally:
             for task in self._rejoining:
                 task.cancel()
@@ -122,9 +124,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
         """
-        watch = self._watches.get(channel.kind)
-        if watch is not None:
-            await watch.look(channel)
+        poller = self._pollers.get(channel.kind)
+        if poller is not None:
+            await poller.poll(channel)
             _add(client, channel)
             return False
         partition, topic = self._enter(client, channel)
@@ -148,9 +150,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
-        watch = self._watches.get(channel.kind)
-        if watch is not None:
-            watch.enter(client, channel)
+        poller = self._pollers.get(channel.kind)
+        if poller is not None:
+            poller.enter(client, channel)
             return
         partition = self._partition(channel)
         topic = partition.topic(channel)
@@ -185,9 +187,9 @@ class Hub:
                 continue
             client.channels.discard(channel)
             metrics.API_SUBSCRIPTIONS.labels(channel.kind).dec()
-            watch = self._watches.get(channel.kind)
-            if watch is not None:
-                watch.leave(client, channel)
+            poller = self._pollers.get(channel.kind)
+            if poller is not None:
+                poller.leave(client, channel)
                 continue
             partition = self._partition(channel)
             topic = partition.topic(channel)

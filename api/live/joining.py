@@ -6,28 +6,14 @@ from contextlib import aclosing
 from typing import Final
 
 from api.live.changes import Change, changes_of
-from api.live.channel_states import (
-    SNAPSHOT_CANDLES,
-    SNAPSHOT_EVENTS,
-    SNAPSHOT_TRADES,
-    AccountState,
-    CandleState,
-    FiringsState,
-    GapsState,
-    PriceState,
-    SignalsState,
-    State,
-    TradesState,
-    UnifiedState,
-)
+from api.live.channel_definitions import ChannelSources, LoadedState
+from api.live.channels import STREAMED
 from api.live.client import Client, Outbox
 from api.live.cursor import ALL, BEGIN, Cursor, Order
-from api.live.feed import Feed, TrimmedError
+from api.live.feed import TrimmedError
 from api.live.partition import LivePartition
 from api.live.protocol import Channel, Frame, Resumed, encode
 from api.live.topic import Topic
-from api.queries.history import History
-from api.queries.prices import Prices
 
 TIMEOUT_S: Final = 5.0
 """How long the hub may be behind Redis before Redis counts as away."""
@@ -58,11 +44,10 @@ class Waiting:
 class Joiner:
     """Brings clients and topics up to date."""
 
-    def __init__(self, feed: Feed, history: History, prices: Prices) -> None:
-        """Take what is read: live streams, the database and last prices."""
-        self._feed = feed
-        self._history = history
-        self._prices = prices
+    def __init__(self, sources: ChannelSources) -> None:
+        """Take what is read."""
+        self._sources = sources
+        self._streams = sources.streams
         # What is live goes before what was missed.
         self._loads = asyncio.Semaphore(4)
         self._replays = asyncio.Semaphore(4)
@@ -80,7 +65,7 @@ class Joiner:
 
     async def can_resume(self, partition: LivePartition, cursor: Cursor) -> bool:
         """Say whether everything after a cursor is still there."""
-        return cursor.partition == partition.number and await self._feed.holds(
+        return cursor.partition == partition.number and await self._streams.holds(
             partition.number, cursor.update
         )
 
@@ -149,61 +134,31 @@ class Joiner:
         generation, began = partition.generation, partition.position
         try:
             async with self._loads, asyncio.timeout(TIMEOUT_S):
-                state, cursor = await self._read_state(partition, topic.channel)
+                loaded = await STREAMED[topic.channel.kind].load(self._sources, topic.channel)
+                cursor = await self._place(partition, loaded)
                 missed = self._missed(partition.number, cursor, began, {topic.channel}, strict=False)
                 changes = [change async for _, change in missed]
             changes += [
                 change for order, change in backlog if order > cursor.update and not is_stored(change, cursor)
             ]
             for change in changes:
-                state.keep(change.data)
-            if generation == partition.generation and topic.users:
-                topic.state = state
+                loaded.state.apply(change.data)
+            # A topic that had no users meanwhile may have got no changes.
+            if generation == partition.generation and topic.users and topic.backlog is backlog:
+                topic.state = loaded.state
         finally:
             topic.backlog = topic.loading = None
 
-    async def _read_state(self, partition: LivePartition, channel: Channel) -> tuple[State, Cursor]:
-        """Return a state, and the place after which changes are to be applied to it."""
-        symbol = channel.symbol_id
-        state: State
-        if channel.kind in ("price", "unified"):
-            state, update = await self._read_price(channel)
-            await partition.reached(update)
-            return state, Cursor(partition.number, update)
-        if channel.kind in ("signals", "alerts", "bot"):
-            told, update = await self._feed.told(partition.number)
-            await partition.reached(update)
-            return await self._read_told(channel, told), Cursor(partition.number, update)
-        if channel.kind == "candles":
-            candles, committed = await self._history.newest_candles(
-                symbol, channel.interval, SNAPSHOT_CANDLES
-            )
-            state = CandleState(candles)
-        elif channel.kind == "gaps":
-            gaps, committed = await self._history.unhealed_gaps(symbol)
-            state = GapsState(gaps)
-        else:
-            trades, committed = await self._history.newest_trades(symbol, SNAPSHOT_TRADES)
-            state = TradesState(trades)
+    async def _place(self, partition: LivePartition, loaded: LoadedState) -> Cursor:
+        """Return the place after which changes are to be applied to a state, once this process is there."""
+        if loaded.update is not None:
+            await partition.reached(loaded.update)
+            return Cursor(partition.number, loaded.update)
+        assert loaded.committed is not None
         # What is committed was published before: once this process has come so far, the timeline knows it.
-        await partition.reached(await self._feed.tip(partition.number))
-        return state, partition.cursor_after(committed) or Cursor(partition.number, BEGIN, stored=committed)
-
-    async def _read_price(self, channel: Channel) -> tuple[State, Order]:
-        if channel.kind == "price":
-            last, update = await self._prices.read(channel.symbol_id)
-            return PriceState(last), update
-        unified, update = await self._prices.read_unified(channel.symbol_id)
-        return UnifiedState(unified), update
-
-    async def _read_told(self, channel: Channel, told: Order | None) -> State:
-        """Return what has been told up to a committed entry; of an account it may be the next state."""
-        symbol = channel.symbol_id
-        if channel.kind == "signals":
-            return SignalsState(await self._history.newest_signals(symbol, told, SNAPSHOT_EVENTS))
-        if channel.kind == "alerts":
-            return FiringsState(await self._history.newest_firings(symbol, told, SNAPSHOT_EVENTS))
-        return AccountState(await self._history.account(symbol))
+        await partition.reached(await self._streams.tip(partition.number))
+        stored = Cursor(partition.number, BEGIN, stored=loaded.committed)
+        return partition.cursor_after(loaded.committed) or stored
 
     async def _missed(
         self, partition: int, cursor: Cursor, through: Order, channels: Collection[Channel], *, strict: bool
@@ -211,8 +166,9 @@ class Joiner:
         """Yield the changes of some channels after a cursor; see `Feed.read` for `strict`."""
         if cursor.update >= through and cursor.number == ALL:
             return
-        async for order, update in self._feed.read(partition, cursor.update, through, strict=strict):
-            for change in changes_of(update, channels):
+        decode = any(STREAMED[channel.kind].encoded for channel in channels)
+        async for order, update in self._streams.read(partition, cursor.update, through, strict=strict):
+            for change in changes_of(update, channels, decode=decode):
                 if (order, change.number) > (cursor.update, cursor.number) and not is_stored(change, cursor):
                     yield order, change
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterable
 
-from api.live.changes import Change, last_entry, state_changes, trade_changes
+from api.live.changes import Change, changes_of, last_entry
+from api.live.channels import STREAMED
 from api.live.cursor import BEGIN, Cursor, Order
 from api.live.protocol import Channel
 from api.live.timeline import Timeline
@@ -25,7 +26,8 @@ class LivePartition:
         self.generation = 0
         """Rises whenever updates may have been lost: what was begun before is void."""
         self.topics: dict[Channel, Topic] = {}
-        self._wanted: set[Channel] = set()
+        self._decoded: set[Channel] = set()
+        """Channels with users whose changes have to be decoded."""
         self._waiting: list[tuple[Order, asyncio.Future[None]]] = []
 
     def topic(self, channel: Channel) -> Topic:
@@ -38,15 +40,15 @@ class LivePartition:
     def enter(self, topic: Topic) -> None:
         """Count one more user of a topic."""
         topic.users += 1
-        if topic.channel.kind == "trades":
-            self._wanted.add(topic.channel)
+        if STREAMED[topic.channel.kind].encoded:
+            self._decoded.add(topic.channel)
 
     def leave(self, topic: Topic) -> None:
-        """Count one user less; trades that nobody wants are no longer decoded, and gaps read anew."""
+        """Count one user less; without users, a state that is not kept is dropped."""
         topic.users -= 1
-        if not topic.users and topic.channel.kind in ("trades", "gaps"):
-            topic.state = None
-            self._wanted.discard(topic.channel)
+        if not topic.users and not STREAMED[topic.channel.kind].kept_unused:
+            topic.state = topic.backlog = None
+            self._decoded.discard(topic.channel)
 
     def restart(self, updates: Iterable[tuple[Order, LiveUpdate]], *, all_there_is: bool) -> None:
         """Go on after the given updates, whatever was before.
@@ -65,11 +67,8 @@ class LivePartition:
 
     def take(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
         """Take the next update."""
-        for change in state_changes(update):
+        for change in changes_of(update, self.topics, decode=bool(self._decoded)):
             self._take_change(order, change, staged)
-        if self._wanted:
-            for change in trade_changes(update, self._wanted):
-                self._take_change(order, change, staged)
         self._note(order, update)
 
     def cursor(self) -> Cursor:
@@ -97,11 +96,9 @@ class LivePartition:
             self._wake()
 
     def _take_change(self, order: Order, change: Change, staged: Staged) -> None:
-        topic = self.topics.get(change.channel)
-        if topic is None:
-            return
+        topic = self.topics[change.channel]
         if topic.state is not None:
-            topic.state.keep(change.data)
+            topic.state.apply(change.data)
         elif topic.backlog is not None:
             topic.backlog.append((order, change))
         if topic.sinks:

@@ -1,133 +1,96 @@
-"""Tells clients of what is looked at every second rather than followed: connections, the last 24 hours."""
+"""Polls the channels that no live stream carries, such as the venue connections."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import Final, Literal
+from collections.abc import Callable
+from typing import Final
 
 from msgspec import UNSET
-from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from api.http.problems import OUTAGE
+from api.live.channel_definitions import ChannelSources, PolledChannel
 from api.live.client import Client
-from api.live.protocol import Channel, Snapshot, Update, WatchedView, encode
-from api.queries.connections import Connections
-from api.queries.history import History
-from api.views.stats import ChangeView, change_view
-from api.views.trades import connection_view
-from db.stats import read_changes_24h
+from api.live.protocol import Channel, Snapshot, Update, encode
 from tickplant.redis_client import is_passing
-
-Read = Callable[[Collection[Channel]], Awaitable[Mapping[Channel, WatchedView | None]]]
-"""Reads all there is to know of each of some channels; None for nothing yet."""
 
 _PAUSE_S: Final = 1.0
 
 
-class Watch:
-    """Looks every second at the channels that somebody has, all at once."""
+class ChannelPoller:
+    """Reads every second the channels of one kind that somebody is subscribed to, all at once."""
 
-    def __init__(self, type_: Literal["connections", "stats"], read: Read, flush: Callable[[], None]) -> None:
-        """Take what there is to tell.
+    def __init__(self, definition: PolledChannel, sources: ChannelSources, flush: Callable[[], None]) -> None:
+        """Take what is polled.
 
         Args:
-            type_: of the messages.
-            read: what is looked at.
-            flush: writes to clients whatever is queued for them.
+            definition: the kind of channel.
+            sources: where it is read from.
+            flush: writes to clients what is queued for them.
         """
-        self._type: Final = type_
-        self._read = read
+        self._definition: Final = definition
+        self._sources = sources
         self._flush = flush
         self._clients: dict[Channel, set[Client]] = {}
-        self._views: dict[Channel, WatchedView | None] = {}
-        self._asked: set[Channel] = set()
-        self._watched = asyncio.Event()
-        self._looking = asyncio.Lock()
+        self._views: dict[Channel, object | None] = {}
+        self._requested: set[Channel] = set()
+        self._in_use = asyncio.Event()
+        self._polling = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Poll until cancelled."""
         while True:
-            await self._watched.wait()
+            await self._in_use.wait()
             await asyncio.sleep(_PAUSE_S)
             try:
-                await self.look()
+                await self.poll()
             except (*OUTAGE, RedisError) as error:
-                # Newcomers are told of an outage; of one of Redis all are, by who follows the live streams.
+                # Clients that subscribe get an error; the follower reports an outage of Redis to all.
                 if isinstance(error, RedisError) and not is_passing(error):
                     raise
 
-    async def look(self, *channels: Channel) -> None:
-        """Look at channels, beside those that somebody has, and tell clients of what has changed.
+    async def poll(self, *channels: Channel) -> None:
+        """Read channels, besides those that have clients, and queue what has changed for the clients.
 
-        Many may ask at once: a look that has not begun yet serves them all.
+        Concurrent calls share a read that has not started yet.
 
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
-        self._asked.update(channels)
+        self._requested.update(channels)
         if self._next is None:
-            self._next = asyncio.create_task(self._look())
+            self._next = asyncio.create_task(self._poll())
         await asyncio.shield(self._next)
 
-    async def _look(self) -> None:
-        async with self._looking:
+    async def _poll(self) -> None:
+        async with self._polling:
             self._next = None
-            channels, self._asked = self._asked | self._clients.keys(), set()
-            found = await self._read(channels)
+            channels, self._requested = self._requested | self._clients.keys(), set()
+            found = await self._definition.read(self._sources, channels)
             for channel in channels:
-                self._keep(channel, found.get(channel))
+                self._update(channel, found.get(channel))
             self._flush()
 
-    def _keep(self, channel: Channel, view: WatchedView | None) -> None:
+    def _update(self, channel: Channel, view: object | None) -> None:
         known, self._views[channel] = self._views.get(channel), view
         clients = self._clients.get(channel)
-        if clients and view is not None and not _same(known, view):
+        if clients and view is not None and not self._definition.unchanged(known, view):
             name = str(channel)
-            frame = encode(Update(self._type, name, UNSET, view))
+            frame = encode(Update(self._definition.kind, name, UNSET, view))
             for client in clients:
                 client.push(name, frame)
 
     def enter(self, client: Client, channel: Channel) -> None:
-        """Show a client what was found when last looked, which must have been, and tell it of changes."""
+        """Send a client what was read last, which must have been, and then changes."""
         client.send(encode(Snapshot(str(channel), UNSET, UNSET, self._views[channel])))
         self._clients.setdefault(channel, set()).add(client)
-        self._watched.set()
+        self._in_use.set()
 
     def leave(self, client: Client, channel: Channel) -> None:
-        """Tell a client no more."""
+        """Send a client no more changes."""
         clients = self._clients.get(channel, set())
         clients.discard(client)
         if not clients:
             self._clients.pop(channel, None)
         if not self._clients:
-            self._watched.clear()
-
-
-def reader_of_connections(connections: Connections) -> Read:
-    """Return what reads the connections to venues."""
-
-    async def read(channels: Collection[Channel]) -> dict[Channel, WatchedView]:
-        views = [connection_view(connection) for connection in await connections.read()]
-        return dict.fromkeys(channels, views)
-
-    return read
-
-
-def reader_of_changes(history: History) -> Read:
-    """Return what reads the last 24 hours of symbols."""
-
-    async def read(channels: Collection[Channel]) -> dict[Channel, WatchedView]:
-        symbols = {channel.symbol_id: channel for channel in channels}
-        async with history.at_once() as connection:
-            changes = await read_changes_24h(connection, symbols)
-        return {symbols[change.symbol]: change_view(change) for change in changes}
-
-    return read
-
-
-def _same(known: WatchedView | None, view: WatchedView) -> bool:
-    """Say whether there is nothing new to tell: that a symbol's time goes on is told by the minute."""
-    if isinstance(known, ChangeView) and isinstance(view, ChangeView):
-        return replace(known, until=view.until, covers_s=view.covers_s) == view
-    return known == view
+            self._in_use.clear()

@@ -2,24 +2,14 @@
 
 import struct
 from enum import IntEnum
-from typing import Any, Final, Literal, NamedTuple, cast, get_args
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from api.http.messages import place_of, sentence_of
-from api.views.alerts import FiringView
-from api.views.bot import AccountView
-from api.views.stats import ChangeView
-from api.views.trades import CandleView, ConnectionView, GapView, TradeView
-from tickplant.derived import SignalView, Unified
-from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
-Kind = Literal["price", "candles", "trades", "gaps", "signals", "alerts", "bot", "unified", "stats"]
-"""What there is of each symbol."""
-OF_ALL: Final = frozenset({"gaps", "signals", "alerts", "bot", "stats"})
-"""Those that may be asked for of every symbol at once."""
 Op = Literal["subscribe", "unsubscribe", "ping"]
 Code = Literal[
     "malformed",
@@ -52,7 +42,8 @@ class Close(IntEnum):
 class Channel(NamedTuple):
     """What can be subscribed to: `price:venue:symbol`, `candles:venue:symbol:interval`, `connections`..."""
 
-    kind: Kind | Literal["connections"]
+    kind: str
+    """See `api.live.channels`."""
     venue: str = ""
     symbol: str = ""
     interval: str = ""
@@ -68,9 +59,6 @@ class Channel(NamedTuple):
         """The symbol."""
         return SymbolId(self.venue, self.symbol)
 
-
-CONNECTIONS: Final = Channel("connections")
-"""The connections to venues, of whatever symbols."""
 
 Id = int | str | None
 
@@ -111,23 +99,6 @@ class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=Tr
     near: list[str] | UnsetType = UNSET
 
 
-WatchedView = ChangeView | list[ConnectionView]
-"""All that is known of a channel that is looked at now and then: no cursor leads there."""
-View = (
-    TradeView
-    | AccountView
-    | Unified
-    | list[TradeView]
-    | list[CandleView]
-    | list[GapView]
-    | list[SignalView]
-    | list[FiringView]
-    | WatchedView
-    | None
-)
-"""All that is known of a channel."""
-
-
 class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
     """All there is to know about a channel; the messages after it are changes."""
 
@@ -136,7 +107,8 @@ class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
     """Not where a snapshot is all there ever is to catch up with: `connections`, `stats`."""
     recovered: bool | UnsetType
     """False where the client had a cursor, or was connected, and something was lost in between."""
-    data: View
+    data: object
+    """All that is known of the channel."""
 
 
 class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
@@ -150,22 +122,10 @@ class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
 class Update(Struct, frozen=True):
     """A change in a channel."""
 
-    type: Literal[
-        "price", "candle", "trades", "gap", "signal", "firing", "account", "unified", "stats", "connections"
-    ]
+    type: str
     channel: str
     cursor: str | UnsetType
-    data: (
-        TradeView
-        | list[TradeView]
-        | CandleView
-        | GapView
-        | SignalView
-        | FiringView
-        | AccountView
-        | Unified
-        | WatchedView
-    )
+    data: object
 
 
 class Status(Struct, frozen=True, tag_field="type", tag="status"):
@@ -205,7 +165,6 @@ class ProtocolError(Exception):
         return Error(request_id, self.code, str(self), self.channel or UNSET, self.near or UNSET)
 
 
-_KINDS: Final = get_args(Kind)
 _request_decoder: Final = msgspec.json.Decoder(Request)
 _encoder: Final = msgspec.json.Encoder()
 
@@ -235,35 +194,6 @@ def request_id(text: str | bytes) -> Id:
         return None
     given = found.get("id") if isinstance(found, dict) else None
     return given if isinstance(given, int | str) else None
-
-
-def split_channel(text: str) -> tuple[Kind, str, str]:
-    """Split a symbol's channel into kind, symbol and interval, which is empty but for candles.
-
-    One of `OF_ALL` alone stands for every symbol: its symbol is empty.
-
-    Raises:
-        ProtocolError: it names no kind of channel, or no interval.
-    """
-    kind, colon, rest = text.partition(":")
-    if kind == "candles":
-        symbol, _, interval = rest.rpartition(":")
-        if symbol:
-            return "candles", symbol, _check_interval(interval, text)
-    elif kind in _KINDS and (rest or (not colon and kind in OF_ALL)):
-        return cast(Kind, kind), rest, ""
-    names = [f"{kind}:SYMBOL" + (":INTERVAL" if kind == "candles" else "") for kind in _KINDS]
-    names += [kind for kind in _KINDS if kind in OF_ALL]
-    raise ProtocolError(
-        "unknown_channel", f"{text[:80]!r} is none of {', '.join(names)} and {CONNECTIONS}", channel=text
-    )
-
-
-def _check_interval(interval: str, channel: str) -> str:
-    if interval not in INTERVALS:
-        known = ", ".join(INTERVALS)
-        raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=channel)
-    return interval
 
 
 def encode(message: Any, cursor: str = "") -> Frame:

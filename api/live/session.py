@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from api.http.problems import OUTAGE
+from api.live.channel_names import parse_channel
+from api.live.channels import KINDS
 from api.live.client import Client
 from api.live.cursor import Cursor
 from api.live.hub import Hub
 from api.live.protocol import (
-    CONNECTIONS,
     Ack,
     Channel,
     Id,
@@ -21,7 +22,6 @@ from api.live.protocol import (
     encode,
     parse_request,
     request_id,
-    split_channel,
 )
 from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
 
@@ -170,12 +170,12 @@ class Session:
 
     async def _channels(self, name: str) -> list[Channel]:
         """Return what a client means by the name of a channel, or of one for every symbol."""
-        if name == str(CONNECTIONS):
-            return [CONNECTIONS]
-        kind, text, interval = split_channel(name)
+        kind, symbol, interval = parse_channel(name)
+        if not KINDS[kind].of_symbol:
+            return [Channel(kind)]
         try:
-            if text:
-                symbols = [await self._directory.resolve(text, near=not self._told_near)]
+            if symbol:
+                symbols = [await self._directory.resolve(symbol, near=not self._told_near)]
             else:
                 symbols = await self._directory.all()
         except UnknownSymbolError as error:

@@ -1,20 +1,15 @@
 """A channel with its subscribers, and what a newcomer is shown first."""
 
 from asyncio import Task
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import UNSET
 
-from api.live.changes import Change, Data
-from api.live.channel_states import State
+from api.live.changes import Change
+from api.live.channel_states import ChannelState
+from api.live.channels import STREAMED
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel, Frame, Snapshot, Update, encode
-from api.views.alerts import firing_view
-from api.views.bot import account_view
-from api.views.trades import candle_view, gap_view, trade_view
-from tickplant.derived import Firing, Signal, Unified, signal_view
-from tickplant.market import Candle, Gap, Trade
-from tickplant.paper_bot import Account
 
 
 class Sink(Protocol):
@@ -30,33 +25,31 @@ class Topic:
     def __init__(self, channel: Channel, partition: int) -> None:
         self.channel = channel
         self.name = str(channel)
+        self._definition = STREAMED[channel.kind]
         self.partition = partition
         self.sinks: set[Sink] = set()
         """Who gets every change."""
         self.users = 0
         """Who is subscribed or about to be."""
-        self.state: State | None = None
+        self.state: ChannelState | None = None
         """None while nothing is known: it is loaded for the first who asks, and kept up to date from then."""
         self.backlog: list[tuple[Order, Change]] | None = None
         """Changes that came while the state was being loaded."""
         self.loading: Task[None] | None = None
         self._keys = 0
 
-    def key(self, data: Data) -> str:
-        """Return the key of a change: a later one with the same key makes it needless."""
-        if isinstance(data, Candle):
-            return f"{self.name}@{data.open_time_us}"
-        if isinstance(data, Gap):
-            return f"{self.name}@{data.first_id}-{data.last_id}"
-        if isinstance(data, Trade | Account | Unified):
-            return self.name
+    def key(self, data: Any) -> str:
+        """Return the conflation key of a change: a later change with the same key supersedes it."""
+        if self._definition.conflation_key is not None:
+            return self.name + self._definition.conflation_key(data)
         self._keys += 1
         return f"{self.name}#{self._keys}"
 
-    def update_frame(self, cursor: Cursor, data: Data) -> Frame:
+    def update_frame(self, cursor: Cursor, data: Any) -> Frame:
         """Encode a change."""
         text = str(cursor)
-        return encode(_update(self.name, text, data), text)
+        message = Update(self._definition.message, self.name, text, self._definition.view(data))
+        return encode(message, text)
 
     def snapshot_frame(self, cursor: Cursor, *, recovered: bool | None) -> Frame:
         """Encode all that is known; the state must be loaded.
@@ -69,23 +62,3 @@ class Topic:
         text = str(cursor)
         flag = UNSET if recovered is None else recovered
         return encode(Snapshot(self.name, text, flag, self.state.view()), text)
-
-
-def _update(channel: str, cursor: str, data: Data) -> Update:
-    match data:
-        case Trade():
-            return Update("price", channel, cursor, trade_view(data))
-        case Candle():
-            return Update("candle", channel, cursor, candle_view(data))
-        case Gap():
-            return Update("gap", channel, cursor, gap_view(data))
-        case Signal():
-            return Update("signal", channel, cursor, signal_view(data))
-        case Firing():
-            return Update("firing", channel, cursor, firing_view(data))
-        case Account():
-            return Update("account", channel, cursor, account_view(data))
-        case Unified():
-            return Update("unified", channel, cursor, data)
-        case _:
-            return Update("trades", channel, cursor, [trade_view(trade) for trade in data])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from api.live.changes import Change, changes_of
+from api.live.channel_definitions import ChannelSources
 from api.live.cursor import Cursor, Order
 from api.live.joining import Joiner
 from api.live.protocol import Channel
@@ -70,7 +71,7 @@ class FakeFeed:
 
 async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[Order, Change]]:
     feed: Any = FakeFeed(stream)
-    joiner = Joiner(feed, None, None)  # type: ignore[arg-type]
+    joiner = Joiner(ChannelSources(feed, None, None, None))  # type: ignore[arg-type]
     found = joiner._missed(0, cursor, max(stream), CHANNELS, strict=True)
     return [change async for change in found]
 
@@ -78,7 +79,9 @@ async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[
 @given(updates)
 async def test_from_any_message_on_the_rest_follows(stream: dict[Order, LiveUpdate]) -> None:
     everything = [
-        (order, change) for order, update in stream.items() for change in changes_of(update, CHANNELS)
+        (order, change)
+        for order, update in stream.items()
+        for change in changes_of(update, CHANNELS, decode=True)
     ]
     assert [(order, change.number) for order, change in everything] == sorted(
         {(order, change.number) for order, change in everything}
@@ -98,7 +101,7 @@ async def test_trades_that_history_holds_are_left_out(
     wanted = [
         change
         for update in stream.values()
-        for change in changes_of(update, CHANNELS)
+        for change in changes_of(update, CHANNELS, decode=True)
         if change.channel.kind == "trades" and change.entry is not None and change.entry > stored
     ]
     assert len(trades) == len(wanted)
@@ -107,10 +110,10 @@ async def test_trades_that_history_holds_are_left_out(
 @given(updates)
 def test_numbers_do_not_depend_on_who_asks(stream: dict[Order, LiveUpdate]) -> None:
     for update in stream.values():
-        everything = {(change.channel, change.number) for change in changes_of(update, CHANNELS)}
+        everything = {(change.channel, change.number) for change in changes_of(update, CHANNELS, decode=True)}
         apart = {
             (change.channel, change.number)
             for channel in CHANNELS
-            for change in changes_of(update, {channel})
+            for change in changes_of(update, {channel}, decode=True)
         }
         assert everything == apart

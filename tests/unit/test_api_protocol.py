@@ -14,6 +14,7 @@ from websockets.frames import Frame as WebsocketFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
+from api.live.channel_names import parse_channel
 from api.live.protocol import (
     Channel,
     Op,
@@ -23,7 +24,6 @@ from api.live.protocol import (
     encode,
     parse_request,
     request_id,
-    split_channel,
 )
 from api.views.alerts import FiringView
 from api.views.bot import AccountView
@@ -64,13 +64,13 @@ def test_the_id_of_a_wrong_request_is_given_back() -> None:
 
 
 def test_channels_are_split() -> None:
-    assert split_channel("price:binance:BTCUSDT") == ("price", "binance:BTCUSDT", "")
-    assert split_channel("trades:BTCUSDT") == ("trades", "BTCUSDT", "")
-    assert split_channel("gaps:kraken:BTC/USD") == ("gaps", "kraken:BTC/USD", "")
-    assert split_channel("gaps") == ("gaps", "", "")
-    assert split_channel("bot") == ("bot", "", "")
-    assert split_channel("signals:BTCUSDT") == ("signals", "BTCUSDT", "")
-    assert split_channel("candles:binance:BTCUSDT:1m") == ("candles", "binance:BTCUSDT", "1m")
+    assert parse_channel("price:binance:BTCUSDT") == ("price", "binance:BTCUSDT", "")
+    assert parse_channel("trades:BTCUSDT") == ("trades", "BTCUSDT", "")
+    assert parse_channel("gaps:kraken:BTC/USD") == ("gaps", "kraken:BTC/USD", "")
+    assert parse_channel("gaps") == ("gaps", "", "")
+    assert parse_channel("bot") == ("bot", "", "")
+    assert parse_channel("signals:BTCUSDT") == ("signals", "BTCUSDT", "")
+    assert parse_channel("candles:binance:BTCUSDT:1m") == ("candles", "binance:BTCUSDT", "1m")
     assert str(Channel("candles", "binance", "BTCUSDT", "1m")) == "candles:binance:BTCUSDT:1m"
     assert str(Channel("price", "binance", "BTCUSDT")) == "price:binance:BTCUSDT"
 
@@ -94,7 +94,7 @@ def test_channels_are_split() -> None:
 )
 def test_other_channels_are_refused(name: str, code: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        split_channel(name)
+        parse_channel(name)
     assert caught.value.code == code
 
 
@@ -137,13 +137,13 @@ def test_requests_of_the_document_are_understood(text: str) -> None:
     request = parse_request(text)
     assert request.op in get_args(Op)
     for channel in request.channels:
-        split_channel(channel)
+        parse_channel(channel)
 
 
 @pytest.mark.parametrize("text", [text for text in EXAMPLES if '"data":' in text])
 def test_messages_of_the_document_have_the_fields_that_are_sent(text: str) -> None:
     message = json.loads(text)
-    kind = message["type"] if message["type"] != "snapshot" else split_channel(message["channel"])[0]
+    kind = message["type"] if message["type"] != "snapshot" else parse_channel(message["channel"])[0]
     data = msgspec.convert(message["data"], DATA[kind])
     assert msgspec.to_builtins(data) == message["data"]
     if message["type"] != "snapshot":

@@ -1,0 +1,53 @@
+"""The names of websocket channels as clients write them. Pure."""
+
+from typing import NamedTuple
+
+from api.live.channels import CHANNELS, KINDS
+from api.live.protocol import ProtocolError
+from tickplant.intervals import INTERVALS
+
+
+class ChannelName(NamedTuple):
+    """The parts of a channel's name."""
+
+    kind: str
+    symbol: str = ""
+    """As the client wrote it; empty for every symbol, and for a channel that is of no symbol."""
+    interval: str = ""
+
+
+def parse_channel(text: str) -> ChannelName:
+    """Parse the name of a channel.
+
+    Raises:
+        ProtocolError: there is no such kind of channel, or no such interval.
+    """
+    kind, colon, rest = text.partition(":")
+    definition = KINDS.get(kind)
+    if definition is None or (rest and not definition.of_symbol):
+        raise _unknown(text)
+    if not rest:
+        if colon or (definition.of_symbol and not definition.all_symbols):
+            raise _unknown(text)
+        return ChannelName(kind)
+    if not definition.has_interval:
+        return ChannelName(kind, rest)
+    symbol, _, interval = rest.rpartition(":")
+    if not symbol:
+        raise _unknown(text)
+    if interval not in INTERVALS:
+        known = ", ".join(INTERVALS)
+        raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=text)
+    return ChannelName(kind, symbol, interval)
+
+
+def _unknown(text: str) -> ProtocolError:
+    symbols = [
+        f"{definition.kind}:SYMBOL" + (":INTERVAL" if definition.has_interval else "")
+        for definition in CHANNELS
+        if definition.of_symbol
+    ]
+    every = [definition.kind for definition in CHANNELS if definition.all_symbols]
+    single = [definition.kind for definition in CHANNELS if not definition.of_symbol]
+    names = f"{', '.join(symbols + every)} and {', '.join(single)}"
+    return ProtocolError("unknown_channel", f"{text[:80]!r} is none of {names}", channel=text)

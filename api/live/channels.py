@@ -1,0 +1,222 @@
+"""The registry of websocket channels, with one entry for each kind.
+
+A new channel needs an entry here, a view in `api/views/` and its description in `docs/websocket.md`.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from operator import attrgetter
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from api.live.channel_definitions import ChannelSources, LoadedState, PolledChannel, StreamedChannel
+from api.live.channel_states import (
+    SNAPSHOT_CANDLES,
+    SNAPSHOT_EVENTS,
+    SNAPSHOT_TRADES,
+    CandlesState,
+    EntryTrades,
+    EventsState,
+    GapsState,
+    LatestState,
+    TradesState,
+)
+from api.live.protocol import Channel
+from api.views.alerts import firing_view
+from api.views.bot import account_view
+from api.views.stats import ChangeView, change_view
+from api.views.trades import candle_view, connection_view, gap_view, trade_view
+from db.stats import read_changes_24h
+from tickplant.derived import Firing, Signal, Unified, signal_view
+from tickplant.market import Candle, Gap, SymbolId, Trade
+from tickplant.paper_bot import Account
+from tickplant.streams import entry_order
+from tickplant.wire import LiveUpdate, decode_trades
+
+
+def _of_symbol(change: Trade | Gap | Signal | Firing | Account) -> tuple[str, str]:
+    return change.venue, change.symbol
+
+
+def _replaces_all(_: object) -> str:
+    return ""
+
+
+def _decode_entries(update: LiveUpdate) -> Iterable[EntryTrades]:
+    """Yield the trades of each input entry and symbol; raises PoisonError for what is no batch of trades."""
+    for entry in update.entries:
+        by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
+        for trade in decode_trades(entry.trades):
+            by_symbol[trade.venue, trade.symbol].append(trade)
+        for trades in by_symbol.values():
+            yield EntryTrades(entry_order(entry.entry_id), trades)
+
+
+async def _load_price(sources: ChannelSources, channel: Channel) -> LoadedState:
+    last, update = await sources.prices.read(channel.symbol_id)
+    return LoadedState(LatestState(trade_view, last), update=update)
+
+
+async def _load_candles(sources: ChannelSources, channel: Channel) -> LoadedState:
+    candles, committed = await sources.history.newest_candles(
+        channel.symbol_id, channel.interval, SNAPSHOT_CANDLES
+    )
+    return LoadedState(CandlesState(candles), committed=committed)
+
+
+async def _load_trades(sources: ChannelSources, channel: Channel) -> LoadedState:
+    trades, committed = await sources.history.newest_trades(channel.symbol_id, SNAPSHOT_TRADES)
+    return LoadedState(TradesState(trades), committed=committed)
+
+
+async def _load_gaps(sources: ChannelSources, channel: Channel) -> LoadedState:
+    gaps, committed = await sources.history.unhealed_gaps(channel.symbol_id)
+    return LoadedState(GapsState(gaps), committed=committed)
+
+
+async def _load_signals(sources: ChannelSources, channel: Channel) -> LoadedState:
+    published, update = await sources.published(channel.symbol_id)
+    signals = await sources.history.newest_signals(channel.symbol_id, published, SNAPSHOT_EVENTS)
+    return LoadedState(EventsState(signal_view, signals), update=update)
+
+
+async def _load_alerts(sources: ChannelSources, channel: Channel) -> LoadedState:
+    published, update = await sources.published(channel.symbol_id)
+    firings = await sources.history.newest_firings(channel.symbol_id, published, SNAPSHOT_EVENTS)
+    return LoadedState(EventsState(firing_view, firings), update=update)
+
+
+async def _load_bot(sources: ChannelSources, channel: Channel) -> LoadedState:
+    """Read an account; one that is newer than the last update is replaced by itself later."""
+    _, update = await sources.published(channel.symbol_id)
+    account = await sources.history.account(channel.symbol_id)
+    return LoadedState(LatestState(account_view, account), update=update)
+
+
+async def _load_unified(sources: ChannelSources, channel: Channel) -> LoadedState:
+    unified, update = await sources.prices.read_unified(channel.symbol_id)
+    return LoadedState(LatestState(_as_is, unified), update=update)
+
+
+def _as_is(unified: Unified) -> Unified:
+    return unified
+
+
+async def _read_stats(sources: ChannelSources, channels: Collection[Channel]) -> dict[Channel, object]:
+    symbols = {channel.symbol_id: channel for channel in channels}
+    async with sources.history.at_once() as connection:
+        changes = await read_changes_24h(connection, symbols)
+    return {symbols[change.symbol]: change_view(change) for change in changes}
+
+
+def _same_minute(sent: ChangeView | None, view: ChangeView) -> bool:
+    """Return whether only the symbol's time has advanced, within the minute that the window starts with."""
+    return sent is not None and replace(sent, until=view.until, covers_s=view.covers_s) == view
+
+
+async def _read_connections(sources: ChannelSources, channels: Collection[Channel]) -> dict[Channel, object]:
+    views = [connection_view(connection) for connection in await sources.connections.read()]
+    return dict.fromkeys(channels, views)
+
+
+CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
+    StreamedChannel[Trade](
+        kind="price",
+        message="price",
+        changes=attrgetter("prices"),
+        address=_of_symbol,
+        view=trade_view,
+        conflation_key=_replaces_all,
+        load=_load_price,
+    ),
+    StreamedChannel[Candle](
+        kind="candles",
+        message="candle",
+        changes=attrgetter("candles"),
+        address=lambda candle: (candle.venue, candle.symbol, candle.interval),
+        view=candle_view,
+        conflation_key=lambda candle: f"@{candle.open_time_us}",
+        load=_load_candles,
+        has_interval=True,
+    ),
+    StreamedChannel[EntryTrades](
+        kind="trades",
+        message="trades",
+        changes=_decode_entries,
+        address=lambda batch: _of_symbol(batch.trades[0]),
+        view=lambda batch: [trade_view(trade) for trade in batch.trades],
+        conflation_key=None,
+        load=_load_trades,
+        kept_unused=False,
+        encoded=True,
+    ),
+    StreamedChannel[Gap](
+        kind="gaps",
+        message="gap",
+        changes=attrgetter("gaps"),
+        address=_of_symbol,
+        view=gap_view,
+        conflation_key=lambda gap: f"@{gap.first_id}-{gap.last_id}",
+        load=_load_gaps,
+        all_symbols=True,
+        kept_unused=False,
+    ),
+    StreamedChannel[Signal](
+        kind="signals",
+        message="signal",
+        changes=attrgetter("signals"),
+        address=_of_symbol,
+        view=signal_view,
+        conflation_key=None,
+        load=_load_signals,
+        all_symbols=True,
+    ),
+    StreamedChannel[Firing](
+        kind="alerts",
+        message="firing",
+        changes=attrgetter("firings"),
+        address=_of_symbol,
+        view=firing_view,
+        conflation_key=None,
+        load=_load_alerts,
+        all_symbols=True,
+    ),
+    StreamedChannel[Account](
+        kind="bot",
+        message="account",
+        changes=attrgetter("accounts"),
+        address=_of_symbol,
+        view=account_view,
+        conflation_key=_replaces_all,
+        load=_load_bot,
+        all_symbols=True,
+    ),
+    StreamedChannel[Unified](
+        kind="unified",
+        message="unified",
+        changes=attrgetter("unified"),
+        address=lambda unified: SymbolId.parse(unified.symbol),
+        view=_as_is,
+        conflation_key=_replaces_all,
+        load=_load_unified,
+    ),
+    PolledChannel(kind="stats", read=_read_stats, unchanged=_same_minute, all_symbols=True),
+    PolledChannel(kind="connections", read=_read_connections, of_symbol=False),
+)
+
+KINDS: Final = {definition.kind: definition for definition in CHANNELS}
+
+STREAMED: Final = {
+    definition.kind: definition
+    for definition in sorted(
+        (definition for definition in CHANNELS if isinstance(definition, StreamedChannel)),
+        key=attrgetter("encoded"),
+    )
+}
+"""By kind, in the order in which cursors number the changes of an update. Those that have to be decoded come
+last, so that the others are numbered without."""
+
+POLLED: Final = {
+    definition.kind: definition for definition in CHANNELS if isinstance(definition, PolledChannel)
+}
