@@ -1,10 +1,10 @@
-"""The audit: candles and ledger recomputed from the stored trades, by the server, in SQL of its own.
+"""The audit: the server recomputes candles and ledger from the stored trades, by separate SQL.
 
-Nothing here shares code with the way candles are made: the trades are grouped anew, minute by minute, and the
-result is compared with what the workers stored. All of it reads one snapshot, so workers may go on meanwhile.
+It shares no code with the workers: trades are grouped minute by minute, and the result is compared with what
+workers stored. All queries read one snapshot, so workers may continue meanwhile.
 
-Trades are removed by age, and the table `expired` says up to where. A row of `candles` that opens before that
-is *not checkable*, and so are the ids up to the last one removed; neither counts as wrong.
+Trades are removed by age, up to what the table `expired` records. Candles that open before that, and ids up
+to the last one removed, are *not checkable*; they do not count as wrong.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -26,29 +26,29 @@ _Ids = list["asyncpg.Range[int]"]
 
 
 class Difference(Struct, frozen=True):
-    """One column of one row of `candles` that is not as the trades say."""
+    """A column of a row of `candles` that differs from what the trades give."""
 
     interval: str
     open_time: datetime
     kind: Literal["differs", "missing", "extra"]
-    """`missing`: trades without a row; `extra`: a row without trades. Both show in `trade_count` alone."""
+    """`missing`: trades without a row; `extra`: a row without trades. Both are reported as `trade_count`."""
     column: str
     stored: str | None
     recomputed: str | None
 
 
 class IdProblem(Struct, frozen=True):
-    """A range of trade ids that is not as it should be."""
+    """A wrong range of trade ids."""
 
     kind: Literal["duplicate", "not stored", "not in the ledger", "no ledger"]
-    """`not stored`, though the ledger says that it is; `not in the ledger`, though it is stored."""
+    """`not stored`: only the ledger has them; `not in the ledger`: only the table of trades has them."""
     first_trade_id: int
     last_trade_id: int
     """Inclusive."""
 
 
 class SymbolAudit(Struct):
-    """What the audit of one symbol found."""
+    """The result of the audit of one symbol."""
 
     symbol: SymbolId
     trades: int
@@ -56,25 +56,25 @@ class SymbolAudit(Struct):
     candles: int
     """Rows of candles compared."""
     not_checkable: int
-    """Rows of candles whose trades are gone."""
+    """Rows of candles whose trades were removed by age."""
     differences: list[Difference]
     ids: list[IdProblem]
 
     @property
     def passed(self) -> bool:
-        """Nothing differs."""
+        """Whether nothing differs."""
         return not self.differences and not self.ids
 
 
 @asynccontextmanager
 async def snapshot_on(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Let everything inside read the database as it is now, without holding up anybody."""
+    """Read the database as of one moment, without blocking other sessions."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         yield
 
 
 async def read_audit_symbols(connection: asyncpg.Connection) -> list[SymbolId]:
-    """Return every symbol that has a row in trades, candles or the ledger, in alphabetical order."""
+    """Return every symbol with rows in trades, candles or the ledger, in alphabetical order."""
     rows = await connection.fetch(_SYMBOLS)
     return [SymbolId(row["venue"], row["symbol"]) for row in rows]
 
@@ -84,13 +84,13 @@ async def audit_symbol(
 ) -> SymbolAudit:
     """Compare a symbol's candles and ledger with its trades.
 
-    It goes week by week (weeks hold every interval's buckets whole), so that it never sorts more than a day
-    and never groups more than a week.
+    It works week by week, since a week holds whole buckets of every interval. So it never sorts more than a
+    day, and never groups more than a week.
 
     Args:
-        connection: inside `snapshot`.
-        symbol: whose rows.
-        on_progress: told the days done and the days there are.
+        connection: inside `snapshot_on`.
+        symbol: to audit.
+        on_progress: takes the days done and the days in all.
     """
     span = await _one_row(connection, _SPAN, *symbol)
     result = SymbolAudit(symbol, 0, span["checkable"], span["not_checkable"], [], [])
@@ -113,7 +113,7 @@ async def audit_symbol(
 async def read_minutes(
     connection: asyncpg.Connection, symbol: SymbolId, open_times_us: Sequence[int]
 ) -> dict[int, Kline]:
-    """Return the stored candles of one minute that open at the given times, by these."""
+    """Return the stored candles of one minute that open at given times, by open time."""
     times = [to_datetime(time_us) for time_us in open_times_us]
     rows = await connection.fetch(_MINUTES, *symbol, times)
     return {to_us(row["open_time"]): Kline(to_us(row["open_time"]), *row[1:]) for row in rows}
@@ -126,7 +126,7 @@ async def _check_ids(
     end: datetime,
     seen: _Ids,
 ) -> _Ids:
-    """Add a day's trade ids to those seen, noting the duplicates among them and with earlier days."""
+    """Return the ids seen with a day's ids added; add duplicates, also of earlier days, to the result."""
     day = await _one_row(connection, _IDS, *result.symbol, start, end, seen)
     result.trades += day["trades"]
     if day["trades"] > day["distinct_ids"]:
@@ -150,7 +150,7 @@ def _slices(start: datetime, last: datetime, length: timedelta) -> Iterator[tupl
         start += length
 
 
-# One step of an index per symbol rather than a scan of the table.
+# One index step per symbol instead of a scan of the table.
 _SYMBOLS: Final = """
     with recursive traded as (
         (select venue, symbol from trades order by venue, symbol limit 1)
@@ -193,7 +193,7 @@ _SPAN: Final = """
     from traded, charted, horizon
 """
 
-# Arrays compare element by element: the least (time, id, price) carries the price of the first trade along,
+# Arrays compare element by element: the least (time, id, price) contains the price of the first trade,
 # without a sort. 0001-01-01 was a Monday, so that one origin fits every interval.
 _DIFFERENCES: Final = """
     with minute as materialized (
@@ -218,7 +218,7 @@ _DIFFERENCES: Final = """
             ('4h', '4 hours'), ('1d', '1 day'), ('1w', '7 days')
         ) as intervals ("interval", length)
         group by "interval", length, 3
-    ), judged as (
+    ), flagged as (
         select r.*, r.open_time + length <= l.watermark as closed,
             r.open_time + length <= l.watermark
                 and is_complete(l, r.first_trade_id, r.last_trade_id) as complete
@@ -228,7 +228,7 @@ _DIFFERENCES: Final = """
         where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4
     )
     select "interval", open_time, kind, name, stored_value, recomputed_value
-    from stored s full join judged r using ("interval", open_time)
+    from stored s full join flagged r using ("interval", open_time)
     cross join lateral (
         select case when r.open is null then 'extra' when s.open is null then 'missing'
             else 'differs' end as kind
@@ -259,7 +259,7 @@ _DIFFERENCES: Final = """
     order by array_position(array['1m', '5m', '15m', '1h', '4h', '1d', '1w'], "interval"), open_time
 """
 
-# Ids less their rank are alike within a run of consecutive ones.
+# Id minus rank is the same for all ids of a consecutive run.
 _IDS: Final = """
     with numbered as (
         select trade_id, trade_id - dense_rank() over (order by trade_id) as run
@@ -293,7 +293,7 @@ _LEDGER: Final = """
     ), seen as (
         select $3::int8multirange * checkable.ids as ids from checkable
     ), expected as (
-        -- Ids that are our own leave holes that mean nothing.
+        -- Gaps between ids that ingest assigned have no meaning.
         select case when numbered
             then int8multirange(int8range(first_trade_id, last_trade_id, '[]')) * checkable.ids
                 - missing - void

@@ -1,4 +1,4 @@
-"""The tables of averages and statistics: what workers go on from, and what they store."""
+"""The tables of averages and statistics: written by workers, and the candles that workers resume from."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ class CandleWindow(NamedTuple):
     closes: Sequence[float]
     last_event_times_us: Sequence[int]
     last_trade_ids: Sequence[int]
-    """With the time: the trade that made the close."""
+    """With the event time, it identifies the trade that made the close."""
 
 
 EMPTY_WINDOW: Final = CandleWindow((), (), (), ())
@@ -36,14 +36,14 @@ async def read_candle_windows(
     specs: AverageSpecs,
     until_us: Mapping[SymbolId, int] | None = None,
 ) -> dict[SymbolId, dict[str, CandleWindow]]:
-    """Return what averages of a partition's symbols go on from, by symbol and interval.
+    """Return the candles that averages of a partition's symbols resume from, by symbol and interval.
 
     Args:
         pool: connections.
-        partition: whose.
-        specs: what is computed.
-        until_us: the venue's time up to which the roles of some symbols have come, where that is not as far
-            as the candles: those that end later are left out.
+        partition: of the symbols.
+        specs: which averages are computed.
+        until_us: exchange time that the roles of some symbols have reached, where they are behind the
+            candles: candles that end later are left out.
     """
     until = until_us or {}
     intervals = [interval for interval in INTERVALS if specs.window(interval)]
@@ -64,7 +64,7 @@ async def read_candle_windows(
 
 
 class AverageRows:
-    """What one transaction stores of averages and statistics: `db.commit.Rows`."""
+    """What a transaction writes of averages and statistics: a `db.commit.DerivedRows`."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class AverageRows:
         corrected: Iterable[CandleKey],
         specs: AverageSpecs,
     ) -> None:
-        """Take what has been computed, each candle's at most once.
+        """Create the rows, at most one a candle and average.
 
         Args:
             averages: of candles that have closed.
             statistics: of minutes that have closed.
-            corrected: closed candles whose close may be another since, or that have come among others.
-            specs: what is computed anew where these are.
+            corrected: closed candles whose close may have changed, or that were inserted between others.
+            specs: which averages are recomputed around them.
         """
         self._averages = averages
         self._statistics = statistics
@@ -87,7 +87,7 @@ class AverageRows:
         self._specs = specs
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
-        """Store it, after the transaction's candles."""
+        """Write the rows, after the transaction's candles."""
         await _write(connection, self._averages, self._statistics)
         await correct_averages(connection, self._corrected, self._specs)
 
@@ -96,27 +96,24 @@ async def correct_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
 ) -> None:
     """Recompute the rows that changed candles belong to; arguments as of `recompute_averages`."""
-    async for now in recompute_averages(connection, changed, specs):
-        await _replace(connection, now)
+    async for recomputed in recompute_averages(connection, changed, specs):
+        await _replace(connection, recomputed)
 
 
-async def _replace(connection: asyncpg.Connection, now: RecomputedAverages) -> None:
-    void = [(*_key(candle), None) for candle in now.gone]
-    void += [(*_key(candle), name) for (candle, name), value in now.averages.items() if value is None]
-    await _delete(connection, _DELETE_AVERAGES, void, 3)
-    gone = [candle for candle in now.gone if candle.interval == BASE]
-    gone += [candle for candle, found in now.statistics.items() if found is None]
-    await _delete(connection, _DELETE_STATISTICS, [_minute(candle) for candle in gone], 2)
+async def _replace(connection: asyncpg.Connection, recomputed: RecomputedAverages) -> None:
+    averages, statistics = recomputed.averages, recomputed.statistics
+    deleted = [(*_key(candle), None) for candle in recomputed.deleted]
+    deleted += [(*_key(candle), name) for (candle, name), value in averages.items() if value is None]
+    await _delete(connection, _DELETE_AVERAGES, deleted, 3)
+    minutes = [candle for candle in recomputed.deleted if candle.interval == BASE]
+    minutes += [candle for candle, found in statistics.items() if found is None]
+    await _delete(connection, _DELETE_STATISTICS, [_minute(candle) for candle in minutes], 2)
     await _write(
         connection,
-        [
-            Average(*candle, name, value)
-            for (candle, name), value in now.averages.items()
-            if value is not None
-        ],
+        [Average(*candle, name, value) for (candle, name), value in averages.items() if value is not None],
         [
             Statistics(candle.venue, candle.symbol, candle.open_time_us, *found)
-            for candle, found in now.statistics.items()
+            for candle, found in statistics.items()
             if found is not None
         ],
     )
@@ -125,10 +122,10 @@ async def _replace(connection: asyncpg.Connection, now: RecomputedAverages) -> N
 async def _write(
     connection: asyncpg.Connection, averages: Iterable[Average], statistics: Iterable[Statistics]
 ) -> None:
-    await execute_rows(connection, _WRITE_AVERAGES, [(*_key(it), it.name, it.value) for it in averages])
+    await execute_rows(connection, _WRITE_AVERAGES, [(*_key(row), row.name, row.value) for row in averages])
     rows = [
-        (*_minute(it), it.points, it.return_, it.mean, it.stddev, it.zscore, it.q1, it.q3)
-        for it in statistics
+        (*_minute(row), row.points, row.return_, row.mean, row.stddev, row.zscore, row.q1, row.q3)
+        for row in statistics
     ]
     await execute_rows(connection, _WRITE_STATISTICS, rows)
 
@@ -136,18 +133,18 @@ async def _write(
 async def _delete(
     connection: asyncpg.Connection, query: str, rows: Sequence[tuple[Any, ...]], open_time: int
 ) -> None:
-    """Run one that also takes the bounds of the rows' open times, which are in the column of that number."""
+    """Run a statement that also takes the bounds of the open times, which are in the column of that index."""
     if rows:
         times = [row[open_time] for row in rows]
         await connection.execute(query, *columns_of(rows), min(times), max(times))
 
 
-def _key(it: Average | CandleKey) -> tuple[Any, ...]:
-    return it.venue, it.symbol, it.interval, to_datetime(it.open_time_us)
+def _key(row: Average | CandleKey) -> tuple[Any, ...]:
+    return row.venue, row.symbol, row.interval, to_datetime(row.open_time_us)
 
 
-def _minute(it: Statistics | CandleKey) -> tuple[Any, ...]:
-    return it.venue, it.symbol, to_datetime(it.open_time_us)
+def _minute(row: Statistics | CandleKey) -> tuple[Any, ...]:
+    return row.venue, row.symbol, to_datetime(row.open_time_us)
 
 
 _READ_REMEMBERED: Final = """
@@ -190,7 +187,7 @@ on conflict (venue, symbol, open_time) do update set
     zscore = excluded.zscore, q1 = excluded.q1, q3 = excluded.q3
 """
 
-# The bounds say to TimescaleDB which part of the columnstore it has to unpack.
+# The bounds limit which part of the columnstore TimescaleDB unpacks.
 _DELETE_AVERAGES: Final = """
 delete from averages a
 using unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])

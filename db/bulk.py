@@ -1,4 +1,4 @@
-"""Statements on many rows at once, which go to the server as columns for `unnest`."""
+"""Statements on many rows, which are sent as columns for `unnest`."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,13 +7,13 @@ import asyncpg
 
 
 def columns_of(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    """Turn rows into columns; there are none where there are no rows."""
+    """Return the columns of rows; empty where there are no rows."""
     return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def execute_rows(
-    connection: asyncpg.Connection, query: str, rows: Iterable[tuple[Any, ...]], *others: Any
+    connection: asyncpg.Connection, query: str, rows: Iterable[tuple[Any, ...]], *arguments: Any
 ) -> None:
-    """Run a statement that takes other values first, and then rows as columns; no rows are no work."""
+    """Run a statement that takes arguments first, and then the columns of rows; without rows, do nothing."""
     if columns := columns_of(rows):
-        await connection.execute(query, *others, *columns)
+        await connection.execute(query, *arguments, *columns)

@@ -32,7 +32,7 @@ async def close_candles(connection: asyncpg.Connection, symbols: Sequence[tuple[
 
 
 async def read_open_candles(pool: asyncpg.Pool, partition: int) -> list[Candle]:
-    """Return the candles of a partition's symbols that have not closed."""
+    """Return the open candles of a partition's symbols."""
     rows = await pool.fetch(
         "select c.* from ledger l join candles c on c.venue = l.venue and c.symbol = l.symbol"
         " where l.partition = $1 and not c.closed",
@@ -54,7 +54,7 @@ async def read_last_closed(pool: asyncpg.Pool, partition: int) -> list[Candle]:
     return list(_by_key(rows).values())
 
 
-# The same rule as tickplant.market.merge. Only rows that had closed before come back.
+# The same rule as tickplant.market.merge. Only rows that had closed before are returned.
 _MERGE: Final = """
 with merged as (
     insert into candles as c (
@@ -89,8 +89,8 @@ with merged as (
 select * from merged where closed
 """
 
-# A candle closes when the venue's time has passed it, and is complete when ids prove it. Inserted over itself
-# rather than updated: an update by a join would unpack all of the columnstore, this only what changes.
+# A candle closes when the watermark passes its end, and is complete when ids prove it. The row is inserted
+# over itself: an update by a join would unpack the whole columnstore, this unpacks only what changes.
 _CLOSE: Final = """
 insert into candles as c (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
@@ -133,4 +133,4 @@ def _values(candle: Candle) -> tuple[Any, ...]:
 
 def _by_key(rows: Sequence[asyncpg.Record]) -> CandlesByKey:
     candles = map(candle_of, rows)
-    return {(it.venue, it.symbol, it.interval, it.open_time_us): it for it in candles}
+    return {(candle.venue, candle.symbol, candle.interval, candle.open_time_us): candle for candle in candles}

@@ -1,4 +1,4 @@
-"""The candles table, as it is read, and candles of one second, which are computed from trades."""
+"""Reads candles from their table, and computes candles of one second from trades."""
 
 from typing import Final
 
@@ -10,10 +10,10 @@ from tickplant.market import Candle, SymbolId
 from tickplant.times import to_datetime, to_us
 
 SECOND: Final = "1s"
-"""The interval that is not stored."""
+"""The one interval that is computed and not stored."""
 
-SECOND_TRADES: Final = 50_000
-"""The most trades read for one page of candles of a second."""
+MAX_SECOND_TRADES: Final = 50_000
+"""The most trades read for one page of candles of one second."""
 
 _READ: Final = """
     select * from candles
@@ -26,7 +26,7 @@ _READ_SECONDS: Final = """
     with part as (
         select * from trades
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
-            -- One that came after those around it were removed by age is no second's only trade.
+            -- A late trade, whose neighbours were removed by age, is not the only one of its second.
             and event_time >= coalesce(
                 (select before from expired where venue = $1 and symbol = $2), '-infinity'
             )
@@ -70,12 +70,12 @@ async def read_candles(
 
     Args:
         connection: to the database.
-        symbol: whose.
+        symbol: of the candles.
         interval: a stored one.
         start_us: the least open time, inclusive.
         end_us: the greatest open time, exclusive.
         limit: the most candles.
-        newest: whether the limit leaves out the oldest rather than the newest.
+        newest: whether the limit leaves out the oldest candles rather than the newest.
     """
     bounds = to_datetime(start_us), to_datetime(end_us)
     rows = await fetch_page(connection, _READ, *symbol, interval, *bounds, limit, newest=newest)
@@ -90,34 +90,34 @@ async def read_seconds(
     end_us: int,
     limit: int,
     newest: bool = False,
-    most_trades: int = SECOND_TRADES,
+    max_trades: int = MAX_SECOND_TRADES,
 ) -> tuple[list[Candle], bool]:
     """Compute candles of one second from trades, in ascending order.
 
     Args:
         connection: to the database.
-        symbol: whose.
+        symbol: of the candles.
         start_us: the least open time, inclusive.
         end_us: the greatest open time, exclusive.
         limit: the most candles.
-        newest: whether a limit leaves out the oldest rather than the newest.
-        most_trades: the most trades to read, unless a single second has more.
+        newest: whether a limit leaves out the oldest candles rather than the newest.
+        max_trades: the most trades to read, unless a single second has more.
 
     Returns:
-        The candles, and whether the range may hold more than these.
+        The candles, and whether there may be more in the range.
     """
     query = _READ_SECONDS.format(order="desc" if newest else "asc")
     start_us, end_us = _ceil_second(start_us), _ceil_second(end_us)
     bounds = to_datetime(start_us), to_datetime(end_us)
-    candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, most_trades)]
+    candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, max_trades)]
     more = False
-    if sum(candle.trade_count for candle in candles) == most_trades:
+    if sum(candle.trade_count for candle in candles) == max_trades:
         more = True
         if len(candles) > 1:
             candles.pop()  # the limit may have cut it
         else:
-            opened = candles[0].open_time_us
-            bounds = to_datetime(opened), to_datetime(opened + SECOND_US)
+            open_us = candles[0].open_time_us
+            bounds = to_datetime(open_us), to_datetime(open_us + SECOND_US)
             candles = [candle_of(row) for row in await connection.fetch(query, *symbol, *bounds, None)]
     more |= len(candles) > limit
     candles = candles[:limit]
@@ -129,7 +129,7 @@ def _ceil_second(time_us: int) -> int:
 
 
 def candle_of(row: asyncpg.Record) -> Candle:
-    """Return a row of the candles table."""
+    """Return the candle of a row."""
     return Candle(
         row["venue"],
         row["symbol"],

@@ -1,4 +1,4 @@
-"""Trades that come again, compared with what is stored under their ids."""
+"""Compares repeated trades with what is stored under their ids."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,20 +12,27 @@ from tickplant.times import to_datetime
 
 
 async def find_contradictions(connection: asyncpg.Connection, repeated: Sequence[Trade]) -> list[Trade]:
-    """Return those of which no equal trade is stored, unless such ones have been removed by age."""
+    """Return the trades that differ from the stored ones with their ids, but for those removed by age."""
     if not repeated:
         return []
     rows = [
-        (it.venue, it.symbol, it.trade_id, to_datetime(it.event_time_us), Decimal(it.price), Decimal(it.size))
-        for it in repeated
+        (
+            trade.venue,
+            trade.symbol,
+            trade.trade_id,
+            to_datetime(trade.event_time_us),
+            Decimal(trade.price),
+            Decimal(trade.size),
+        )
+        for trade in repeated
     ]
     times = [row[3] for row in rows]
     found = await connection.fetch(_FIND, *columns_of(rows), min(times), max(times))
     return [repeated[row["number"] - 1] for row in found]
 
 
-# The same trade can come with another rounding of its time: from a socket and from history. The bounds on all
-# rows leave out most of the columnstore.
+# A socket and the history may round the time of a trade differently. The bounds on all rows exclude most of
+# the columnstore.
 _FIND: Final = """
 select r.number
 from unnest($1::text[], $2::text[], $3::int8[], $4::timestamptz[], $5::numeric[], $6::numeric[])

@@ -1,4 +1,4 @@
-"""Averages and statistics computed anew from the candles table, where candles have changed."""
+"""Recomputes averages and statistics around candles that have changed."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -14,13 +14,13 @@ from tickplant.intervals import BASE, INTERVALS
 from tickplant.times import to_datetime
 
 MAX_STEPS: Final = 1_000_000
-"""Closes looked at in one go: about a tenth of a second."""
-_STRETCHES: Final = 200
-"""Stretches read at once."""
+"""Closes processed in one slice: about a tenth of a second."""
+_GROUPS: Final = 200
+"""Groups read at once."""
 
 
 class CandleKey(NamedTuple):
-    """A row of the candles table."""
+    """Identifies a row of the candles table."""
 
     venue: str
     symbol: str
@@ -29,17 +29,17 @@ class CandleKey(NamedTuple):
 
 
 class RecomputedAverages(NamedTuple):
-    """What averages and statistics are now; None where there is none any more."""
+    """The recomputed averages and statistics; None where there is none any more."""
 
     averages: dict[tuple[CandleKey, str], float | None]
     """By candle and name."""
     statistics: dict[CandleKey, Moments | None]
-    gone: set[CandleKey]
-    """Candles that are none any more."""
+    deleted: set[CandleKey]
+    """Candles that don't exist any more."""
 
 
 class ChangeGroup(NamedTuple):
-    """Changed candles of one symbol and interval that lie so near that they are read together."""
+    """Changed candles of one symbol and interval that are near enough to be read together."""
 
     venue: str
     symbol: str
@@ -47,39 +47,44 @@ class ChangeGroup(NamedTuple):
     changed_us: list[int]
     """Their open times, ascending."""
     window: int
-    """How many candles a value is made of, at most: so many before are read, and so many after."""
+    """The most candles that a value is computed from: that many before and after are read."""
 
     def candle(self, open_time_us: int) -> CandleKey:
-        """Name a candle of the same symbol and interval."""
+        """Return the key of a candle of the same symbol and interval."""
         return CandleKey(self.venue, self.symbol, self.interval, open_time_us)
 
 
 async def recompute_averages(
     connection: asyncpg.Connection, changed: Iterable[CandleKey], specs: AverageSpecs
 ) -> AsyncIterator[RecomputedAverages]:
-    """Compute whatever contains one of some candles, in slices that take a moment each.
+    """Recompute all values that candles contribute to, in short slices.
 
-    What is done with a slice, before the next is asked for, keeps the transaction from counting as idle, and
-    lets others have their turn.
+    Writing each slice before requesting the next keeps the transaction from counting as idle, and lets other
+    tasks run.
 
     Args:
         connection: in the transaction that has changed the candles.
-        changed: those that have changed, have come or are gone; the open ones among them count for nothing.
-        specs: what is computed.
+        changed: the candles that were changed, inserted or deleted; open ones are ignored.
+        specs: which averages are computed.
     """
-    found = iter(group_changes(changed, specs))
-    while some := list(islice(found, _STRETCHES)):
+    groups = iter(group_changes(changed, specs))
+    while batch := list(islice(groups, _GROUPS)):
         rows = [
-            (*it[:3], to_datetime(it.changed_us[0]), to_datetime(it.changed_us[-1]), it.window - 1)
-            for it in some
+            (
+                *group[:3],
+                to_datetime(group.changed_us[0]),
+                to_datetime(group.changed_us[-1]),
+                group.window - 1,
+            )
+            for group in batch
         ]
         closes = await connection.fetch(_READ, *columns_of(rows))
-        for now in recompute_groups(zip(some, map(tuple, closes), strict=True), specs):
-            yield now
+        for recomputed in recompute_groups(zip(batch, map(tuple, closes), strict=True), specs):
+            yield recomputed
 
 
 def group_changes(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator[ChangeGroup]:
-    """Put changed candles together where all between them must be read anyway."""
+    """Group changed candles where all candles between them must be read anyway."""
     series: defaultdict[tuple[str, str, str], set[int]] = defaultdict(set)
     for venue, symbol, interval, open_time_us in changed:
         series[venue, symbol, interval].add(open_time_us)
@@ -87,55 +92,75 @@ def group_changes(changed: Iterable[CandleKey], specs: AverageSpecs) -> Iterator
         window = specs.window(interval)
         if not window:
             continue
-        stretch: list[int] = []
+        group: list[int] = []
         for open_time_us in sorted(open_times_us):
-            if stretch and open_time_us - stretch[-1] > window * INTERVALS[interval]:
-                yield ChangeGroup(venue, symbol, interval, stretch, window)
-                stretch = []
-            stretch.append(open_time_us)
-        yield ChangeGroup(venue, symbol, interval, stretch, window)
+            if group and open_time_us - group[-1] > window * INTERVALS[interval]:
+                yield ChangeGroup(venue, symbol, interval, group, window)
+                group = []
+            group.append(open_time_us)
+        yield ChangeGroup(venue, symbol, interval, group, window)
 
 
 def recompute_groups(
-    found: Iterable[tuple[ChangeGroup, tuple[Sequence[int], Sequence[float]]]], specs: AverageSpecs
+    groups: Iterable[tuple[ChangeGroup, tuple[Sequence[int], Sequence[float]]]], specs: AverageSpecs
 ) -> Iterator[RecomputedAverages]:
-    """Compute whatever contains the changed candles of stretches, given their open times and closes."""
-    now, steps = RecomputedAverages({}, {}, set()), 0
-    for stretch, (times_us, closes) in found:
-        now.gone.update(map(stretch.candle, set(stretch.changed_us).difference(times_us)))
-        for index, distance in _distances(times_us, stretch.changed_us):
-            seen = closes[max(0, index + 1 - stretch.window) : index + 1]
-            steps += _compute(now, stretch.candle(times_us[index]), distance, seen, specs)
+    """Recompute all values that the changed candles of groups contribute to.
+
+    Args:
+        groups: each with the open times and closes of its candles.
+        specs: which averages are computed.
+    """
+    recomputed, steps = RecomputedAverages({}, {}, set()), 0
+    for group, (times_us, closes) in groups:
+        recomputed.deleted.update(map(group.candle, set(group.changed_us).difference(times_us)))
+        for index, distance in _distances(times_us, group.changed_us):
+            window = closes[max(0, index + 1 - group.window) : index + 1]
+            steps += _compute(recomputed, group.candle(times_us[index]), distance, window, specs)
             if steps >= MAX_STEPS:
-                yield now
-                now, steps = RecomputedAverages({}, {}, set()), 0
-    yield now
+                yield recomputed
+                recomputed, steps = RecomputedAverages({}, {}, set()), 0
+    yield recomputed
 
 
 def _compute(
-    now: RecomputedAverages, candle: CandleKey, distance: int, seen: Sequence[float], specs: AverageSpecs
+    recomputed: RecomputedAverages,
+    candle: CandleKey,
+    distance: int,
+    closes: Sequence[float],
+    specs: AverageSpecs,
 ) -> int:
-    """Compute what has changed with a candle some distance before; return how many closes were looked at."""
+    """Recompute the values of one candle.
+
+    Args:
+        recomputed: added to.
+        candle: whose values.
+        distance: how many candles before it the last changed one is.
+        closes: up to the candle's own, oldest first.
+        specs: which averages are computed.
+
+    Returns:
+        How many closes were processed.
+    """
     steps = 0
     for spec in specs.averages if candle.interval in specs.intervals else ():
         if distance < spec.window:
-            now.averages[candle, spec.name] = average(spec, seen)
-            steps += min(spec.window, len(seen))
+            recomputed.averages[candle, spec.name] = average(spec, closes)
+            steps += min(spec.window, len(closes))
     if candle.interval == BASE and distance < specs.statistics_window:
-        now.statistics[candle] = moments(seen, specs.returns)
-        steps += 10 * len(seen[-specs.statistics_window :])  # each looked at several times
+        recomputed.statistics[candle] = moments(closes, specs.returns)
+        steps += 10 * len(closes[-specs.statistics_window :])  # each is processed several times
     return steps
 
 
 def _distances(times_us: Sequence[int], changed_us: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Yield the index of each candle from the first change on, and how many candles ago the last one was."""
-    begins = [bisect_left(times_us, it) for it in changed_us] + [len(times_us)]
-    for begin, end in pairwise(begins):
-        for index in range(begin, end):
-            yield index, index - begin
+    """Yield the index of each candle from the first change on, and how many candles before it the last is."""
+    starts = [bisect_left(times_us, open_time_us) for open_time_us in changed_us] + [len(times_us)]
+    for start, end in pairwise(starts):
+        for index in range(start, end):
+            yield index, index - start
 
 
-# The closed candles from the first change to the last, and so many before and after them.
+# The closed candles from the first change to the last, and `count` before and after them.
 _READ: Final = """
 select c.*
 from unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::int8[])

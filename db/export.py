@@ -1,7 +1,7 @@
-"""Rows out of the database as text, in constant memory however many there are.
+"""Exports rows as text, in constant memory.
 
-The server formats each line itself (COPY): numbers leave exactly as they are stored, in plain notation, and
-times in RFC 3339, UTC.
+The server formats each line itself (COPY): numbers exactly as they are stored, in plain notation, and times
+in RFC 3339, UTC.
 """
 
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -45,7 +45,7 @@ _CANDLES: Final = f"""
 
 
 class ExportSelection(Struct, frozen=True, kw_only=True):
-    """Which rows."""
+    """The rows to export."""
 
     symbol: SymbolId
     interval: str | None
@@ -58,14 +58,14 @@ class ExportSelection(Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Connection]:
-    """Open one connection for long reads: no time limit on statements, UTC, and a little more memory.
+    """Open a connection for long reads, with more memory for them.
 
     Args:
         url: postgresql:// address.
         application: shown in pg_stat_activity.
 
     Raises:
-        FatalError: the database can't be reached or is lost meanwhile, or has not this version's schema.
+        FatalError: the database can't be reached, the connection is lost, or the schema is another version's.
     """
     try:
         connection = await connect(url, application=application, work_mem="64MB")
@@ -79,13 +79,13 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
         asyncpg.OperatorInterventionError,
         ConnectionResetError,
     ) as error:
-        raise FatalError(f"the database went away: {error}") from error
+        raise FatalError(f"the connection to the database was lost: {error}") from error
     finally:
-        connection.terminate()  # a reader has nothing to finish
+        connection.terminate()  # there is no transaction to finish
 
 
 async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelection) -> int:
-    """Estimate how many rows a selection has, quickly: candles are counted, trades told from their ids."""
+    """Estimate how many rows a selection has, fast: candles are counted, trades estimated by their ids."""
     if selection.interval is not None:
         count: int = await connection.fetchval(
             "select count(*) from candles"
@@ -114,15 +114,15 @@ async def export_rows(
 
     Args:
         connection: from `open_reader`; unusable afterwards if `write` raised.
-        selection: which rows.
-        output_format: `csv` with a header line, or `jsonl` with decimals as strings. Where trades are not of
-            a venue's live stream, a last column, `source`, says so in each line.
-        write: takes whole lines; the server is read no faster than it returns.
+        selection: the rows.
+        output_format: `csv` with a header line, or `jsonl` with decimals as strings. If trades are not
+            of a live stream, a last column, `source`, says where they are from.
+        write: takes whole lines; back-pressure applies, as the server is read no faster than it returns.
 
     Returns:
         The number of rows.
     """
-    # An index in the right order exists: read along it rather than sort everything before the first line.
+    # Read along the index in this order instead of sorting everything before the first line.
     await connection.execute("set enable_sort = off")
     query = _TRADES if selection.interval is None else _CANDLES
     source = await read_database_source(connection)
@@ -134,7 +134,7 @@ async def export_rows(
         )
     else:
         query = query.format(closed="closed", complete="complete", source=column)
-        # JSON holds no raw control characters: with two of them as quote and delimiter, COPY alters nothing.
+        # JSON has no raw control characters: with two of them as quote and delimiter, COPY changes nothing.
         status = await connection.copy_from_query(
             f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
             *_arguments(selection),

@@ -1,4 +1,4 @@
-"""Whether a database is fit for tickplant, and this user may do there what it is to do."""
+"""Checks whether a database is usable, and whether the user has the rights that are needed."""
 
 from typing import Final
 
@@ -11,37 +11,37 @@ from tickplant.local.binaries import OLDEST_POSTGRES
 _ENCODING: Final = "UTF8"
 
 NEW_DATABASE: Final = "create database NAME encoding 'UTF8' template template0"
-"""How to create one that can hold every symbol."""
+"""How to create one that can represent every symbol."""
 
 
 async def check_fitness(connection: asyncpg.Connection, *, to_migrate: bool = True) -> None:
-    """Make sure that the database can hold what tickplant stores, and that this user may do its work.
+    """Check that the database can store what tickplant writes, and that the user has the rights for it.
 
     Args:
         connection: of the user.
-        to_migrate: whether it is to create and alter tables, rather than to read and write rows.
+        to_migrate: whether the user is going to create and alter tables, or else to read and write rows.
 
     Raises:
-        FatalError: the server is too old, the encoding can't hold every symbol, the database can only be
-            read, or the user lacks rights.
+        FatalError: the server is too old, the encoding can't represent every symbol, the database is
+            read-only, or the user lacks rights.
     """
     row = await connection.fetchrow(_DATABASE)
-    assert row is not None  # a row of functions
+    assert row is not None  # the query always has a row
     if row["number"] < OLDEST_POSTGRES * 10_000:
         raise FatalError(
             f"PostgreSQL {row['version']} is too old: install version {OLDEST_POSTGRES} or newer"
         )
     if row["encoding"] != _ENCODING:
         raise FatalError(
-            f"the encoding of database {row['name']} is {row['encoding']}, which can't hold every symbol:"
-            f" create one for tickplant by: {NEW_DATABASE}"
+            f"database {row['name']} has encoding {row['encoding']}, which can't represent every symbol:"
+            f" create another one: {NEW_DATABASE}"
         )
     if row["standby"]:
-        raise FatalError("the server is a standby, which can only be read: give the address of its primary")
+        raise FatalError("the server is a standby, which is read-only: use the address of its primary server")
     if row["read_only"]:
         raise FatalError(
-            "the database can only be read: default_transaction_read_only is on for the server, the database"
-            f" or user {row['user']}; switch it off there"
+            "the database is read-only: default_transaction_read_only is on for the server, the database or"
+            f" user {row['user']}: switch it off there"
         )
     if not to_migrate:
         await _check_rows(connection, row["user"])
@@ -50,7 +50,7 @@ async def check_fitness(connection: asyncpg.Connection, *, to_migrate: bool = Tr
     if not row["may_create"]:
         raise FatalError(
             f"user {row['user']} may not create tables in schema {row['schema']} of database {row['name']}:"
-            " let the owner of the schema run there:"
+            " the schema's owner can allow it:"
             f" grant usage, create on schema {row['schema']} to {row['user']}"
         )
 
@@ -59,15 +59,15 @@ async def _check_owner(connection: asyncpg.Connection, user: str) -> None:
     owner = await connection.fetchval(_OTHER_OWNER)
     if owner is not None:
         raise FatalError(
-            f"tickplant's tables belong to {owner}, and user {user} may not change them: migrate as {owner};"
-            f" workers and the API can do with a login in the group {WRITER}"
+            f"tickplant's tables belong to {owner}, and user {user} may not alter them: migrate as {owner};"
+            f" workers and the API only need a user in the group {WRITER}"
         )
 
 
 async def _check_rows(connection: asyncpg.Connection, user: str) -> None:
     if not await connection.fetchval(_MAY_WRITE):
         raise FatalError(
-            f"user {user} may not read and write rows of tickplant's tables: use their owner, or run, as a"
+            f"user {user} may not read and write rows of tickplant's tables: use their owner, or run as a"
             f" superuser: grant {WRITER} to {user}"
         )
 

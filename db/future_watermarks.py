@@ -1,4 +1,4 @@
-"""Symbols whose watermark is in the future, brought back to the time of their trades."""
+"""Resets watermarks that are in the future to the time of the symbols' trades."""
 
 import logging
 from datetime import datetime, timedelta
@@ -20,79 +20,80 @@ from tickplant.wire import Verdict
 
 _log = logging.getLogger(__name__)
 
-_AHEAD: Final = timedelta(minutes=10)
-_MOST_REMOVED: Final = 4
-"""More trades than these in the future confirm one another: then it is our clock that is wrong."""
+_TOLERANCE: Final = timedelta(minutes=10)
+_MAX_DELETED: Final = 4
+"""If more trades are in the future, they confirm each other, and our clock is wrong."""
 
 REASON: Final = "its time is in the future"
 
 
-class _Ahead(NamedTuple):
+class _FutureSymbol(NamedTuple):
     symbol: SymbolId
     numbered: bool
     bound: datetime
-    """What is later is in the future."""
+    """Any time after this one is in the future."""
 
 
 async def reset_future_watermarks(
     pool: asyncpg.Pool, lease: Lease, now_us: int, *, specs: AverageSpecs | None
 ) -> list[Trade]:
-    """Repair the symbols of a partition that has just been taken, in one fenced transaction.
+    """Repair the symbols of a partition that was just taken, in one fenced transaction.
 
-    A watermark that one wrong time has moved into the future has closed every candle, so that later trades
-    counted as late. Trades of the future are removed, with what was made of them, and their ids noted as
-    missing; candles are open again that have not ended.
+    A single wrong event time moves the watermark into the future and closes every candle, so that later
+    trades count as late. Trades in the future are deleted, their ids recorded as missing, candles and
+    averages recomputed without them, and candles that have not ended reopened.
 
     Args:
         pool: connections.
         lease: of the partition.
-        now_us: the present by our clock; the database's counts, too, whichever is later.
-        specs: what is averaged; None for nothing.
+        now_us: the current time by our clock; the database's is used if it is later.
+        specs: which averages are computed; None for none.
 
     Returns:
-        The trades removed.
+        The deleted trades.
 
     Raises:
         LeaseLostError: another owner has taken the partition; nothing has changed.
     """
-    found = await pool.fetch(_FIND, lease.partition, to_datetime(now_us), _AHEAD)
+    found = await pool.fetch(_FIND, lease.partition, to_datetime(now_us), _TOLERANCE)
     if not found:
         return []
-    removed: list[Trade] = []
+    deleted: list[Trade] = []
     async with transaction(pool) as connection:
         for row in found:
             symbol = SymbolId(row["venue"], row["symbol"])
-            removed += await _bring_back(connection, _Ahead(symbol, row["numbered"], row["bound"]), specs)
+            future = _FutureSymbol(symbol, row["numbered"], row["bound"])
+            deleted += await _reset(connection, future, specs)
         await advance_in_transaction(connection, lease, lease.entry_id, lease.entry_id)
-    return removed
+    return deleted
 
 
-async def _bring_back(
-    connection: asyncpg.Connection, ahead: _Ahead, specs: AverageSpecs | None
+async def _reset(
+    connection: asyncpg.Connection, future: _FutureSymbol, specs: AverageSpecs | None
 ) -> list[Trade]:
-    symbol = ahead.symbol
-    rows = await connection.fetch(_FUTURE, *symbol, ahead.bound, _MOST_REMOVED + 1)
-    latest = await connection.fetchval(_LATEST, *symbol, ahead.bound)
-    if len(rows) > _MOST_REMOVED or latest is None:
-        _log.warning("%s: many trades are dated in the future; is this machine's clock right?", symbol)
+    symbol = future.symbol
+    rows = await connection.fetch(_FUTURE, *symbol, future.bound, _MAX_DELETED + 1)
+    latest = await connection.fetchval(_LATEST, *symbol, future.bound)
+    if len(rows) > _MAX_DELETED or latest is None:
+        _log.warning("%s: many trades have event times in the future: check this machine's clock", symbol)
         return []
-    removed = [trade_of(row) for row in rows]
-    _log.warning("%s: its watermark was in the future; it is %s again", symbol, latest)
-    await connection.execute(_DELETE, *symbol, ahead.bound)
-    ids = [trade.trade_id for trade in removed] if ahead.numbered else []
+    deleted = [trade_of(row) for row in rows]
+    _log.warning("%s: its watermark was in the future and has been reset to %s", symbol, latest)
+    await connection.execute(_DELETE, *symbol, future.bound)
+    ids = [trade.trade_id for trade in deleted] if future.numbered else []
     await connection.execute(_WRITE_LEDGER, *symbol, latest, ids)
-    minutes = {floor(trade.event_time_us, MINUTE_US) for trade in removed}
+    minutes = {floor(trade.event_time_us, MINUTE_US) for trade in deleted}
     changed = await recompute_candles(connection, symbol, minutes) if minutes else []
     await flag_candles(connection, symbol)
     reopened = await connection.fetch(_REOPENED, *symbol)
     changed += [CandleKey(*symbol, row["interval"], to_us(row["open_time"])) for row in reopened]
     if specs is not None:
         await correct_averages(connection, changed, specs)
-    verdicts = [Verdict(*symbol, it, it, "unrecoverable", REASON) for it in ids]
+    verdicts = [Verdict(*symbol, trade_id, trade_id, "unrecoverable", REASON) for trade_id in ids]
     await write_gaps(connection, [(*symbol, to_us(latest))], verdicts)
     for query in _ROLES:
         await connection.execute(query, *symbol, latest)
-    return removed
+    return deleted
 
 
 _FIND: Final = """
@@ -118,7 +119,7 @@ update ledger set watermark = $3, missing = missing + coalesce(
 where venue = $1 and symbol = $2
 """
 
-# One that is open has never closed, so that no trade came after it had.
+# An open candle has never closed, so no trade has changed it since.
 _REOPENED: Final = """
 update candles set revision = 0
 where venue = $1 and symbol = $2 and not closed

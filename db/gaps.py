@@ -1,4 +1,4 @@
-"""The gaps table: what is or was missing, and what became of it."""
+"""The gaps table: ids that are or were missing, and their state."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -13,9 +13,9 @@ from tickplant.wire import Verdict
 Symbol = tuple[str, str]
 
 STATES: Final = ("open", "backfilling", "unrecoverable", "healed")
-OPEN_STATES: Final = STATES[:-1]
+UNHEALED_STATES: Final = STATES[:-1]
 MAX_GAPS_PUBLISHED: Final = 1_000
-"""How many gaps of a symbol ingest and live clients are told of; the others when these are healed."""
+"""How many gaps of a symbol are published to ingest and live clients; the others follow as these heal."""
 
 _OPEN: Final = """
 insert into gaps (venue, symbol, first_id, last_id, after_time)
@@ -30,8 +30,8 @@ on conflict (venue, symbol, first_id, last_id) do update
     set state = 'open', cause = 'ours', reason = null, settled_at = null
 """
 
-# A gap that a verdict covers in part becomes two or three, so that the rest stays as it was. A healed one of
-# just these ids may be there from before.
+# A verdict on a part of a gap splits it into two or three, so that the rest stays unchanged. A healed gap of
+# exactly these ids may exist from before.
 _SPLIT: Final = """
 with whole as (
     delete from gaps
@@ -51,7 +51,7 @@ on conflict (venue, symbol, first_id, last_id) do update set
     cause = excluded.cause, reason = excluded.reason, settled_at = excluded.settled_at
 """
 
-_JUDGE: Final = """
+_APPLY_VERDICT: Final = """
 update gaps set state = $5, reason = $6,
     settled_at = case when $5 = 'unrecoverable' then clock_timestamp() end
 where venue = $1 and symbol = $2 and state <> 'healed' and first_id >= $3 and last_id <= $4
@@ -90,26 +90,33 @@ order by g.venue, g.symbol, g.first_id
 async def write_gaps(
     connection: asyncpg.Connection, changed: Sequence[tuple[str, str, int]], verdicts: Sequence[Verdict]
 ) -> tuple[list[Gap], dict[Symbol, list[Gap]]]:
-    """Bring the table in line with the ledger, which has been written before in the same transaction.
+    """Update the table to match the ledger, which was written before in the same transaction.
 
     Args:
         connection: in the worker's transaction.
         changed: venue, symbol and watermark before the change of those whose missing ids changed.
-        verdicts: what has been learnt of missing ids.
+        verdicts: what was found out about missing ids.
 
     Returns:
-        The gaps that changed, and for each of their symbols those that are not healed: see `MOST_TOLD`.
+        The gaps that changed, and the unhealed gaps of each of their symbols: at most `MAX_GAPS_PUBLISHED`.
     """
     symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
     if not symbols:
         return [], {}
     rows = [(venue, symbol, to_datetime(after_us)) for venue, symbol, after_us in changed]
     await execute_rows(connection, _OPEN, rows)
-    for it in verdicts:
-        judged = it.venue, it.symbol, it.first_id, it.last_id, it.verdict, it.reason
-        await connection.execute(_SPLIT, *judged)
-        if it.verdict != "void":  # else the ledger says it, and the gap is healed
-            await connection.execute(_JUDGE, *judged)
+    for verdict in verdicts:
+        values = (
+            verdict.venue,
+            verdict.symbol,
+            verdict.first_id,
+            verdict.last_id,
+            verdict.verdict,
+            verdict.reason,
+        )
+        await connection.execute(_SPLIT, *values)
+        if verdict.verdict != "void":  # void ids are in the ledger, which heals the gap
+            await connection.execute(_APPLY_VERDICT, *values)
     columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
     healed = [_gap_of(row) for row in await connection.fetch(_HEAL, *columns)]
     open_gaps = await _read_unhealed(connection, symbols)
@@ -127,7 +134,7 @@ class GapKey(NamedTuple):
 
 
 async def read_open_gaps(pool: asyncpg.Pool, partition: int) -> dict[Symbol, list[Gap]]:
-    """Return the gaps that are not healed of every symbol of a partition, by symbol; empty lists, too."""
+    """Return the unhealed gaps of every symbol of a partition; empty lists for symbols without any."""
     rows = await pool.fetch("select venue, symbol from ledger where partition = $1", partition)
     return await _read_unhealed(pool, [(row["venue"], row["symbol"]) for row in rows])
 
@@ -135,7 +142,7 @@ async def read_open_gaps(pool: asyncpg.Pool, partition: int) -> dict[Symbol, lis
 async def _read_unhealed(
     connection: asyncpg.Connection | asyncpg.Pool, symbols: Sequence[Symbol]
 ) -> dict[Symbol, list[Gap]]:
-    """Return the gaps of symbols that are not healed, by id: `MOST_TOLD` of each, unjudged ones first."""
+    """Return at most `MAX_GAPS_PUBLISHED` unhealed gaps of each symbol, unrecoverable ones last."""
     gaps: dict[Symbol, list[Gap]] = {symbol: [] for symbol in symbols}
     columns = [venue for venue, _ in symbols], [symbol for _, symbol in symbols]
     for row in await connection.fetch(_READ_UNHEALED, *columns, MAX_GAPS_PUBLISHED):
@@ -151,13 +158,13 @@ async def read_gaps(
     before: GapKey | None = None,
     limit: int | None,
 ) -> list[Gap]:
-    """Return gaps, the newest first.
+    """Return gaps, newest first.
 
     Args:
         connection: any.
         symbol: venue and symbol; None for all.
-        states: only those in one of them.
-        before: only those after it in the list; None for all.
+        states: only those in one of these states.
+        before: the last one of the previous page; None for the first page.
         limit: the most to return; None for all.
     """
     venue, name = symbol or (None, None)

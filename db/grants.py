@@ -1,7 +1,8 @@
-"""Who may do what: groups that hold the rights, and logins in them.
+"""Database groups with their rights, and database users in them.
 
-The owner is the user that migrates: all tables are its own, and so are TimescaleDB's jobs, which only run as
-a user that may log in. `tickplant_writer` may read and write all rows; `tickplant_reader` may read.
+The user that migrates owns all tables and TimescaleDB's jobs, which run only as a user that may log in. The
+group `tickplant_writer` may read and write all rows; `tickplant_reader` may read. PostgreSQL calls groups and
+users roles; here a role is always a worker's.
 """
 
 import base64
@@ -19,77 +20,80 @@ from tickplant.errors import FatalError
 WRITER: Final = "tickplant_writer"
 READER: Final = "tickplant_reader"
 SERVICE: Final = "tickplant_service"
-"""Logs in as a writer."""
+"""A user in the group of writers."""
 GRAFANA: Final = "tickplant_grafana"
-"""Logs in as a reader."""
+"""A user in the group of readers."""
 
 SECRET: Final = ("alerts", "alert_state", "webhooks")
-"""Tables that a reader doesn't see: who knows a webhook's address can write there."""
+"""Tables hidden from readers: anybody who knows a webhook's address can post to it."""
 
 _FIXED: Final = ("migration", "plant", "retention")
-"""Tables that only migrations write."""
+"""Tables that only migrations write to."""
 
 _TRIES: Final = 10
 _ITERATIONS: Final = 4096
 
 
 class Passwords(Struct, frozen=True, kw_only=True):
-    """Of the logins to be made; None for those that are not wanted."""
+    """Passwords of the users to create; None: no such user."""
 
     service: str | None = None
     grafana: str | None = None
 
 
 async def apply_grants(connection: asyncpg.Connection, passwords: Passwords) -> list[str]:
-    """Make the groups and logins, and give the groups their rights on this database.
+    """Create the groups and users, and grant the groups their rights on this database.
 
-    Roles belong to the server: other databases may share them, and be making them at the same time.
+    Groups and users belong to the server: other databases may share them, and create them at the same time.
 
     Args:
         connection: of the tables' owner.
-        passwords: of the logins.
+        passwords: of the users.
 
     Returns:
-        What this user may not do, for a person to read.
+        Messages about statements that this user may not run.
 
     Raises:
-        FatalError: a password can't be used.
+        FatalError: a password has unusable characters.
     """
     steps = _Steps(connection)
     for name in (READER, WRITER):
-        await steps.create_role(name, "nologin")
+        await steps.create(name, "nologin")
     await _grant_rights(steps)
     if passwords.service is not None:
-        await _make_login(steps, SERVICE, WRITER, passwords.service)
-    if passwords.grafana is not None and await _make_login(steps, GRAFANA, READER, passwords.grafana):
-        # What keeps a dashboard from harm: it can't write, nor hold the server up for long.
+        await _create_user(steps, SERVICE, WRITER, passwords.service)
+    if passwords.grafana is not None and await _create_user(steps, GRAFANA, READER, passwords.grafana):
+        # A dashboard can neither write nor block the server for long.
         await steps.run(f"alter role {GRAFANA} set default_transaction_read_only = on")
         await steps.run(f"alter role {GRAFANA} set statement_timeout = '30s'")
         await steps.run(f"alter role {GRAFANA} set idle_in_transaction_session_timeout = '10s'")
     if not steps.refused:
         return []
-    return ["the database user may not do the following; whoever may can run it: " + "; ".join(steps.refused)]
+    return [
+        "the database user lacks the rights for these statements; a superuser can run them: "
+        + "; ".join(steps.refused)
+    ]
 
 
 class _Steps:
-    """Statements that are run one by one; what this user may not do is kept aside."""
+    """Runs statements one by one, and collects those that this user may not run."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
         self.connection = connection
         self.refused: list[str] = []
 
-    async def create_role(self, name: str, login: str) -> bool:
-        """Create a role unless there is one; return whether it exists afterwards."""
+    async def create(self, name: str, login: str) -> bool:
+        """Create a group or user unless it exists; return whether it exists afterwards."""
         if not await self.connection.fetchval("select to_regrole($1) is not null", name):
             return await self.run(f"create role {name} {login}")
         return True
 
     async def run(self, statement: str, *, shown: str | None = None) -> bool:
-        """Run a statement that other databases' migrations may be running, too.
+        """Run a statement that the migrations of other databases may run at the same time.
 
         Args:
             statement: to run.
-            shown: what to show of it where it holds a secret.
+            shown: the statement without its secret, if it has one.
         """
         for left in reversed(range(_TRIES)):
             try:
@@ -108,12 +112,14 @@ class _Steps:
 
 
 async def _grant_rights(steps: _Steps) -> None:
-    """Give the groups that exist their rights on what this user owns in the plant's schema."""
+    """Grant the existing groups their rights on what this user owns in the plant's schema."""
     rows = await steps.connection.fetch(_RELATIONS)
     readable = {row["name"] for row in rows}
     tables = {row["name"] for row in rows if row["relkind"] != "v"}
     schema: str = await steps.connection.fetchval("select quote_ident(current_schema())")
-    owned = f"alter default privileges in schema {schema} grant"  # of what is made before the next migration
+    owned = (
+        f"alter default privileges in schema {schema} grant"  # for tables created before the next migration
+    )
     for group in (READER, WRITER):
         if not await steps.connection.fetchval("select to_regrole($1) is not null", group):
             continue
@@ -132,10 +138,10 @@ async def _grant_rights(steps: _Steps) -> None:
             await steps.run(f"{owned} usage on sequences to {group}")
 
 
-async def _make_login(steps: _Steps, name: str, group: str, password: str) -> bool:
-    """Make a login that is in a group; return whether all of it could be done."""
+async def _create_user(steps: _Steps, name: str, group: str, password: str) -> bool:
+    """Create a user in a group; return whether all of it could be done."""
     secret = scram(password, secrets.token_bytes(16))
-    if not await steps.create_role(name, "login"):
+    if not await steps.create(name, "login"):
         steps.refused += [f"grant {group} to {name}", f"alter role {name} password '...'"]
         return False
     member = "select to_regrole($2) is not null and pg_has_role($1, $2, 'member')"
@@ -161,7 +167,7 @@ _RELATIONS: Final = """
 
 
 def scram(password: str, salt: bytes) -> str:
-    """Return what the server stores of a password, so that itself it comes into no statement or log.
+    """Return the verifier that the server stores, so that no statement or log contains the password itself.
 
     Source: RFC 5803.
 

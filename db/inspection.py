@@ -1,4 +1,4 @@
-"""What a database server is and what is in the database, for a diagnosis; changes nothing."""
+"""Inspects a database server and a database, read-only, for `tickplant doctor`."""
 
 import time
 
@@ -20,23 +20,23 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """Such as `15.8`."""
     major: int
     durable: bool
-    """Commits are on disk when they are acknowledged; sessions set synchronous_commit themselves."""
+    """Whether acknowledged commits are on disk; sessions set synchronous_commit themselves."""
     timescaledb_used: str | None
-    """The version of the extension in this database; None if it isn't."""
+    """The version of the extension in this database; None if it has none."""
     timescaledb_offered: bool
-    """The server has the extension, and has loaded it."""
+    """Whether the server has the extension installed and loaded."""
     migrations_done: int
     migrations_known: int
     partitions: int | None
-    """What the database was created with; None before the first migration."""
+    """The number the database was created with; None before the first migration."""
     skew_s: float
-    """How far its clock is ahead of this machine's, at the least."""
+    """The least that its clock is ahead of this machine's."""
     unfit: str | None
-    """Why tickplant can't use it, or this user can't, and what to do; None if they can."""
+    """Why tickplant or this user can't use it, and what to do; None if they can."""
 
 
 async def inspect(url: str) -> Inspection:
-    """Look at a database.
+    """Inspect a database.
 
     Args:
         url: postgresql:// address.

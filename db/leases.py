@@ -1,4 +1,4 @@
-"""Leases: who works on which partition, and up to which entry its results are committed."""
+"""Leases: which worker owns which partition, and up to which entry its results are committed."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from db.pool import transaction
 
 
 class Lease(NamedTuple):
-    """A partition owned in a role, as it was taken."""
+    """The ownership of a partition in a role, as of when it was taken."""
 
     role: str
     partition: int
@@ -20,7 +20,7 @@ class Lease(NamedTuple):
 
 
 class LeaseRow(NamedTuple):
-    """A row of the lease table, as anybody may read it."""
+    """A row of the lease table."""
 
     role: str
     partition: int
@@ -34,11 +34,11 @@ class LeaseRow(NamedTuple):
 async def heartbeat(
     pool: asyncpg.Pool, role: str, owner: str, ttl_s: float
 ) -> tuple[list[str], dict[int, int]]:
-    """Say that a worker is alive, and lengthen its leases.
+    """Record that a worker is alive, and extend its leases.
 
     Returns:
-        The owners alive in the role, this one included, in order of name; and the partitions that this owner
-        holds, with their epochs.
+        The names of all live owners in the role, sorted, including this one; and the partitions that this
+        owner holds, with their epochs.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -56,7 +56,7 @@ async def heartbeat(
             ttl_s,
         )
         alive = await connection.fetch(
-            # This worker was alive a moment ago, however long it has been paused since.
+            # This worker counts as alive, however long it was paused.
             "select owner from worker where role = $1 and (expires_at > clock_timestamp() or owner = $2)"
             " order by owner",
             role,
@@ -69,7 +69,7 @@ async def heartbeat(
 
 
 async def take_lease(pool: asyncpg.Pool, role: str, partition: int, owner: str, ttl_s: float) -> Lease | None:
-    """Take a lease that is free, expired or this owner's own; its epoch rises.
+    """Take a lease that is free, expired or this owner's own, and raise its epoch.
 
     Returns:
         The lease, or None where another holds it.
@@ -125,10 +125,10 @@ async def advance(pool: asyncpg.Pool, lease: Lease, expected_entry_id: str, entr
 
 
 async def delete_leases(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:
-    """Delete the leases of roles that nobody works in any more, and with them how far they had come.
+    """Delete the leases of roles without workers, and with them their committed entries.
 
     Returns:
-        Whether it was done; not while somebody holds one of them.
+        Whether they were deleted; they are not while a worker holds one of them.
     """
     async with pool.acquire() as connection, connection.transaction():
         alive: bool = await connection.fetchval(
@@ -142,7 +142,7 @@ async def delete_leases(pool: asyncpg.Pool, roles: Sequence[str]) -> bool:
 
 
 async def release_lease(pool: asyncpg.Pool, lease: Lease) -> None:
-    """Give a lease back, so that others may take it at once; nothing happens if it is lost already."""
+    """Release a lease, so that others may take it at once; do nothing if it is lost already."""
     await pool.execute(
         "update lease set owner = null, expires_at = '-infinity'"
         " where role = $1 and partition = $2 and owner = $3 and epoch = $4",
@@ -154,7 +154,7 @@ async def release_lease(pool: asyncpg.Pool, lease: Lease) -> None:
 
 
 async def remove_worker(pool: asyncpg.Pool, role: str, owner: str) -> None:
-    """Say that a worker ends."""
+    """Record that a worker has stopped."""
     await pool.execute("delete from worker where owner = $1 and role = $2", owner, role)
 
 

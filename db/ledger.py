@@ -17,15 +17,14 @@ class LedgerRow(NamedTuple):
     first_trade_id: int
     last_trade_id: int
     missing: list[tuple[int, int]]
-    """Inclusive ranges, ascending."""
+    """Inclusive ranges, ascending; so is `void`."""
     void: list[tuple[int, int]]
-    """Likewise."""
     numbered: bool
     watermark_us: int
     last_event_time_us: int | None = None
-    """Event time of the newest trade; read, never written."""
+    """Event time of the newest trade; read only."""
     last_price: str | None = None
-    """Price of the newest trade but outliers; likewise."""
+    """Price of the newest trade that is not an outlier; read only."""
 
 
 async def read_ledger(pool: asyncpg.Pool, partition: int) -> list[LedgerRow]:

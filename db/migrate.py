@@ -1,4 +1,4 @@
-"""Migrations: plain SQL files in order, each run once, under a lock."""
+"""Runs the migrations, plain SQL files, in order and each once, under a lock."""
 
 import asyncio
 from pathlib import Path
@@ -27,7 +27,7 @@ async def migrate(
     keep: Retention = Retention(),  # noqa: B008 - frozen
     passwords: Passwords = Passwords(),  # noqa: B008 - frozen
 ) -> list[str]:
-    """Bring the database to this code's schema, and policies, views and roles in line with the settings.
+    """Migrate the database to this code's schema, and apply views, policies, groups and users.
 
     Safe to run from several processes at once, and on several databases of one server.
 
@@ -36,35 +36,35 @@ async def migrate(
         partitions: the number of partitions; fixed by the first run.
         extension: whether to use TimescaleDB. `auto` uses it where the server offers it.
         keep: how long rows are kept.
-        passwords: of the logins to be made.
+        passwords: of the database users to create.
 
     Returns:
-        What a person may want to know: the migrations that this call ran, and what could not be done.
+        Messages: the migrations that this call ran, and what could not be done.
 
     Raises:
-        FatalError: the database can't be reached, doesn't fit or isn't this user's, is newer than the code,
-            was created with another number of partitions, or TimescaleDB is asked for and not there.
+        FatalError: the database can't be reached, is unsuitable, belongs to another user, is newer than the
+            code or has another number of partitions, or TimescaleDB is required and not available.
     """
     migrations = read_migrations()
     try:
         connection = await connect(url, application="tickplant migrate")
         try:
             await connection.execute("set client_min_messages = warning")
-            # Tried, not waited for: a session that waits for the lock inside a statement holds a snapshot.
+            # Polled: a session that waits for the lock inside a statement would hold a snapshot.
             while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await check_fitness(connection)
-            said = await _run(connection, url, migrations, extension)
+            messages = await _run(connection, url, migrations, extension)
             await _check_partitions(connection, partitions)
             await connection.execute(VIEWS.read_text(encoding="utf-8"))
-            said += await apply_policies(connection, keep)
-            return said + await apply_grants(connection, passwords)
+            messages += await apply_policies(connection, keep)
+            return messages + await apply_grants(connection, passwords)
         finally:
             await connection.close()
     except (asyncpg.DuplicateTableError, asyncpg.UndefinedColumnError, asyncpg.WrongObjectTypeError) as error:
         raise FatalError(
-            f"the database holds something that is not this version's: {error};"
-            f" create a database for tickplant alone by: {NEW_DATABASE}"
+            f"the database contains tables that are not this version's: {error};"
+            f" create a database for tickplant alone: {NEW_DATABASE}"
         ) from error
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise database_error(error) from error
@@ -80,7 +80,7 @@ async def _run(
     done: set[int] = {row["number"] for row in await connection.fetch("select number from migration")}
     if unknown := done - migrations.keys():
         raise newer_schema_error(max(unknown), max(migrations, default=0))
-    said = [] if done else await _create_extension(connection, url, extension)
+    messages = [] if done else await _create_extension(connection, url, extension)
     for number, path in migrations.items():
         if number not in done:
             async with connection.transaction():
@@ -88,12 +88,12 @@ async def _run(
                 await connection.execute(
                     "insert into migration (number, name) values ($1, $2)", number, path.name
                 )
-            said.append(f"ran migration {path.name}")
-    return said
+            messages.append(f"ran migration {path.name}")
+    return messages
 
 
 async def _create_extension(connection: asyncpg.Connection, url: str, extension: Extension) -> list[str]:
-    """Create TimescaleDB's extension where it is wanted and possible; return why not where it is offered."""
+    """Create TimescaleDB's extension if possible; if it is available but can't be created, return why."""
     if extension == "off" or await connection.fetchval(_USED):
         return []
     reason = await _why_not_created(connection, url)
@@ -109,12 +109,12 @@ async def _why_not_created(connection: asyncpg.Connection, url: str) -> str | No
         return "the server has no timescaledb extension: install it"
     if not await connection.fetchval(LOADED):
         return "the server has no timescaledb in shared_preload_libraries: add it and restart the server"
-    # In a session of its own, which the extension ends where it was not loaded when the server started.
+    # In a separate session, which the extension ends if it was not loaded when the server started.
     session = await connect(url, application="tickplant migrate")
     try:
         await session.execute("create extension if not exists timescaledb")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-        return f"the extension can't be created: {error}; whoever may can run: create extension timescaledb"
+        return f"the extension can't be created: {error}; a superuser can run: create extension timescaledb"
     finally:
         session.terminate()
     return None
@@ -125,8 +125,8 @@ async def _check_partitions(connection: asyncpg.Connection, partitions: int) -> 
     fixed = await connection.fetchval("select partitions from plant")
     if fixed != partitions:
         raise FatalError(
-            f"this database was created with TICKPLANT_PARTITIONS={fixed}; it can't become {partitions},"
-            " since a symbol would change its stream"
+            f"this database was created with TICKPLANT_PARTITIONS={fixed}, which can't be changed to"
+            f" {partitions}: symbols would move to other streams"
         )
 
 
@@ -134,4 +134,4 @@ _USED: Final = "select exists (select from pg_extension where extname = 'timesca
 _OFFERED: Final = "select exists (select from pg_available_extensions where name = 'timescaledb')"
 
 LOADED: Final = "select current_setting('timescaledb.max_background_workers', true) is not null"
-"""Whether the server has loaded TimescaleDB: only privileged users may see shared_preload_libraries."""
+"""Whether the server has loaded TimescaleDB; only privileged users can read shared_preload_libraries."""

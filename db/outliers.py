@@ -1,4 +1,4 @@
-"""Stored trades whose price is far from that of the trade before them."""
+"""Stored trades whose price is far from that of the trade before."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -12,7 +12,7 @@ from tickplant.times import to_datetime
 
 
 class Outlier(NamedTuple):
-    """A price a thousand times the last one, or a thousandth."""
+    """A trade with a thousand times the last price, or a thousandth of it."""
 
     trade: Trade
     last_price: Decimal
@@ -21,11 +21,19 @@ class Outlier(NamedTuple):
 
 
 async def write_outliers(connection: asyncpg.Connection, outliers: Sequence[Outlier]) -> None:
-    """Store outliers, of each trade the latest that is known."""
-    latest = {(it.trade.venue, it.trade.symbol, it.trade.trade_id): it for it in outliers}
+    """Store outliers, the latest state of each trade."""
+    latest = {
+        (outlier.trade.venue, outlier.trade.symbol, outlier.trade.trade_id): outlier for outlier in outliers
+    }
     rows = [
-        (*key, to_datetime(it.trade.event_time_us), Decimal(it.trade.price), it.last_price, it.confirmed)
-        for key, it in latest.items()
+        (
+            *key,
+            to_datetime(outlier.trade.event_time_us),
+            Decimal(outlier.trade.price),
+            outlier.last_price,
+            outlier.confirmed,
+        )
+        for key, outlier in latest.items()
     ]
     await execute_rows(connection, _WRITE, rows)
 

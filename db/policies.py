@@ -1,6 +1,6 @@
-"""What is done to old rows: moved to TimescaleDB's columnstore, and removed by age.
+"""Policies for old rows: moving them to TimescaleDB's columnstore, and removing them by age.
 
-Applied at every migration: changing a setting and starting again changes the policies.
+They are applied at every migration: changing a setting and restarting is enough.
 """
 
 from collections.abc import Sequence
@@ -12,32 +12,32 @@ from msgspec import Struct
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How long rows are kept, in days; 0 for ever."""
+    """How long rows are kept, in days; 0 for forever."""
 
     trades_days: int = 0
-    """By the venues' time; so is the following."""
+    """By exchange time; so are candles."""
     candles_days: int = 0
-    """Of candles and of what is computed from them."""
+    """Candles and rows computed from them."""
     records_days: int = 0
-    """Of what happened with alerts and gaps."""
+    """Records of alerts and gaps."""
 
 
 class Columnstore(NamedTuple):
-    """How a hypertable's chunks lie in the columnstore."""
+    """How a hypertable's chunks are stored in the columnstore."""
 
     relation: str
     segmentby: tuple[str, ...]
-    """Compared by equality in queries; each combination is stored apart."""
+    """Columns that queries compare by equality; each combination is stored separately."""
     orderby: tuple[str, ...]
     after: timedelta
-    """The age, of a chunk's end, from which it is moved there."""
+    """The age of a chunk's end at which it is moved there."""
 
 
-# Rows can be written to a chunk that is there; it only takes longer. So each moves when it is seldom written
-# to: trades when gaps have long been fetched, candles when their weeks have ended, too.
+# Rows can still be written to a chunk in the columnstore, only slower. So chunks are moved when writes are
+# rare: trades when gaps have long been fetched, candles when their weeks have ended, too.
 COLUMNSTORES: Final = (
     Columnstore("trades", ("venue", "symbol"), ("event_time", "trade_id"), timedelta(days=2)),
-    # With the flags, so that the few candles that may still change are found without reading the others.
+    # By the flags, too, to find the few candles that may still change without reading the others.
     Columnstore(
         "candles",
         ("venue", "symbol", "interval", "closed", "complete"),
@@ -58,10 +58,10 @@ RETAINED: Final = {
     "signals": "event_time",
     "bot_equity": "time",
 }
-"""The hypertables that old rows can be removed from, with the column of their age."""
+"""Hypertables whose old rows can be removed, with the column of their age."""
 
 _ORDERS: Final = {"bot_orders": "time", "bot_fills": "time"}
-"""Likewise, tables of what is computed from candles."""
+"""Plain tables of rows computed from candles, likewise."""
 
 RECORDS: Final = {
     "alerts": "deleted_at",
@@ -71,21 +71,21 @@ RECORDS: Final = {
     "gaps": "settled_at",
     "webhooks": "settled_at",
 }
-"""Likewise, of what happened. What is still to be done stays: see `remove_some` in the migrations."""
+"""Tables of records, likewise. Pending rows are kept: see `remove_some` in the migrations."""
 
 _EVERY: Final = timedelta(hours=1)
-"""How often policies look: what was loaded in bulk is in the columnstore an hour later."""
+"""How often policies run: rows loaded in bulk are in the columnstore an hour later."""
 
 
 async def apply_policies(connection: asyncpg.Connection, keep: Retention) -> list[str]:
-    """Bring the policies in line with the settings.
+    """Apply the policies of the settings.
 
     Args:
         connection: of the tables' owner, outside a transaction.
         keep: how long rows are kept.
 
     Returns:
-        What can't be done, for a person to read.
+        Messages about what can't be done.
     """
     scheduled = await has_scheduler(connection)
     await _write_retention(connection, keep, scheduled=scheduled)
@@ -94,14 +94,12 @@ async def apply_policies(connection: asyncpg.Connection, keep: Retention) -> lis
             await _apply_columnstore(connection, columnstore)
         await _apply_removal(connection)
     elif await connection.fetchval(_EXTENSION):
-        return [
-            "this TimescaleDB is the Apache edition: there is no columnstore, and workers remove old rows"
-        ]
+        return ["this TimescaleDB is the Apache edition: it has no columnstore, and workers remove old rows"]
     return []
 
 
 async def has_scheduler(connection: asyncpg.Connection) -> bool:
-    """Say whether the database uses a TimescaleDB whose licence has jobs and a columnstore."""
+    """Return whether the database uses a TimescaleDB edition with jobs and a columnstore."""
     if not await connection.fetchval(_EXTENSION):
         return False
     licence: str | None = await connection.fetchval("select current_setting('timescaledb.license', true)")
@@ -126,7 +124,7 @@ async def _write_retention(connection: asyncpg.Connection, keep: Retention, *, s
 async def _apply_columnstore(connection: asyncpg.Connection, wanted: Columnstore) -> None:
     found = await connection.fetchrow(_COLUMNSTORE, wanted.relation) or ()
     if [tuple(columns or ()) for columns in found] != [wanted.segmentby, wanted.orderby]:
-        # It locks the table, so only where something changes; chunks that are there already stay as they are.
+        # It locks the table, so it runs only on a change; chunks in the columnstore already stay unchanged.
         await connection.execute(
             f"alter table {wanted.relation} set (timescaledb.enable_columnstore,"
             f" timescaledb.segmentby = '{_quoted(wanted.segmentby)}',"
@@ -142,7 +140,7 @@ async def _apply_columnstore(connection: asyncpg.Connection, wanted: Columnstore
 
 
 async def _apply_removal(connection: asyncpg.Connection) -> None:
-    """Add the job that removes old rows, or delete it where everything is kept."""
+    """Add the job that removes old rows, or delete it if everything is kept."""
     job_id = await connection.fetchval(_REMOVAL_JOB)
     wanted = await connection.fetchval("select exists (select from retention)")
     if wanted and job_id is None:

@@ -1,4 +1,4 @@
-"""Connections to the database, and what its errors mean."""
+"""Connections to the database, transactions, and the classification of its errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ OUTAGE: Final = (
     OSError,
     TimeoutError,
 )
-"""Errors that pass: the server or the connection is away, full, busy or read-only; no statement is wrong."""
+"""Transient errors: the server or the connection is unavailable, full, busy or read-only."""
 
 _POOLED: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 _NOT_MIGRATED: Final = (
@@ -44,7 +44,7 @@ REFUSED: Final = (
     *_NOT_MIGRATED,
     *_POOLED,
 )
-"""Errors that a person must mend: wrong password, no such database, no rights, not migrated."""
+"""Errors that need an administrator: wrong password, no such database, no rights, not migrated."""
 
 LEASE_LOST: Final = "TP001"
 
@@ -62,10 +62,10 @@ async def connect(
         url: postgresql:// address.
         application: shown in pg_stat_activity.
         timeout_s: the longest wait for it.
-        settings: of the session, besides those that all have.
+        settings: of the session, in addition to those of every session.
 
     Raises:
-        FatalError: the address is wrong, or a pooler does not keep sessions.
+        FatalError: the address is invalid, or a pooler does not keep sessions.
     """
     connection = await _open(url, application, timeout_s)
     try:
@@ -84,10 +84,10 @@ async def open_pool(
 
     Args:
         url: postgresql:// address.
-        size: the most connections open at once.
+        size: the most open connections.
         application: shown in pg_stat_activity.
-        eager: whether to connect at once, and fail where the database is away, rather than on first use.
-        migrated: whether the first connection raises FatalError where the schema is not this version's.
+        eager: whether to connect now, and fail if the database is unavailable, instead of on first use.
+        migrated: whether the first connection raises FatalError if the schema is not this version's.
     """
     unchecked = migrated
 
@@ -96,7 +96,7 @@ async def open_pool(
         await prepare_session(
             connection,
             lambda: _open(url, application),
-            # A paused process must not keep its locks: its transaction is void anyway.
+            # A paused process must not keep its locks: its transaction fails at the fence anyway.
             idle_in_transaction_session_timeout="5s",
         )
         if unchecked:
@@ -137,12 +137,12 @@ async def _connect(*args: Any, timeout: float = _CONNECT_S, **options: Any) -> C
         raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}no answer within {timeout:g} s") from error
     except OSError as error:
         raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}{error}") from error
-    except ValueError as error:  # also asyncpg's own for what the address asks for
+    except ValueError as error:  # also asyncpg's own, for options in the address
         raise FatalError(f"{_UNREACHABLE}{error}; check TICKPLANT_DATABASE_URL") from error
 
 
 async def _release_locks(connection: Any) -> None:
-    """Leave a session as the next one expects it; its settings stay."""
+    """Release a session's locks before the next use; its settings stay."""
     await connection.execute("select pg_advisory_unlock_all()")
 
 
@@ -151,7 +151,7 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     """Run one transaction on a connection of the pool.
 
     Raises:
-        LeaseLostError: the fence refused the commit.
+        LeaseLostError: the fence rejected the commit.
     """
     async with pool.acquire() as connection:
         try:
@@ -165,11 +165,11 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
 
 @asynccontextmanager
 async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asyncpg.Connection]:
-    """Read several things as they were at one moment.
+    """Read the database as of one moment.
 
     Args:
         pool: connections.
-        timeout_s: how long all of it may take, waiting for a connection included.
+        timeout_s: the longest duration, including the wait for a connection.
 
     Raises:
         TimeoutError: it took longer; one of `OUTAGE`.
@@ -183,27 +183,30 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
 
 
 def is_database_error(error: BaseException) -> bool:
-    """Say whether an error comes from the database or its driver."""
+    """Return whether an error comes from the database or its driver."""
     return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 def database_error(error: BaseException) -> FatalError:
-    """Say what to do about an error of the database that ends the process."""
+    """Return the error that ends the process, with what to do about it."""
     if isinstance(error, _POOLED):
         return pooler_error(error)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-        mend = "check the user and the password in TICKPLANT_DATABASE_URL, and the server's pg_hba.conf"
+        remedy = "check the user and the password in TICKPLANT_DATABASE_URL, and the server's pg_hba.conf"
     elif isinstance(error, asyncpg.InvalidCatalogNameError):
-        mend = "create it, or correct TICKPLANT_DATABASE_URL"
+        remedy = "create it, or correct TICKPLANT_DATABASE_URL"
     elif isinstance(error, asyncpg.InsufficientPrivilegeError):
-        mend = "use the tables' owner, or a login in the group tickplant_writer; see tickplant migrate --help"
+        remedy = (
+            "use the tables' owner, or a user in the group tickplant_writer; see tickplant migrate --help"
+        )
     elif isinstance(error, _NOT_MIGRATED):
-        mend = "run: tickplant migrate"
+        remedy = "run: tickplant migrate"
     elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-        mend = "use the primary server, or lift default_transaction_read_only"
+        remedy = "use the primary server, or switch default_transaction_read_only off"
     elif isinstance(error, OUTAGE):
         reason = str(error).removeprefix(_UNREACHABLE) or type(error).__name__
         return FatalError(f"{_UNREACHABLE}{reason}; start the server, or check TICKPLANT_DATABASE_URL")
     else:
-        mend = f"it is error {getattr(error, 'sqlstate', None) or type(error).__name__}; see the server's log"
-    return FatalError(f"the database refuses: {error}; {mend}")
+        code = getattr(error, "sqlstate", None) or type(error).__name__
+        remedy = f"the error code is {code}; see the server's log"
+    return FatalError(f"database error: {error}; {remedy}")

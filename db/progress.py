@@ -1,4 +1,4 @@
-"""How far the stored trades have come: what a replay is measured by."""
+"""Counts stored trades and committed entries, for replays."""
 
 from collections.abc import Sequence
 
@@ -11,16 +11,16 @@ from tickplant.times import to_datetime
 
 
 class TapeTrades(Struct, frozen=True):
-    """What a replay's tape holds of one symbol."""
+    """The trades of one symbol on a replay's tape."""
 
     symbol: SymbolId
     trades: int
-    """Distinct ids where the venue numbers its trades."""
+    """Distinct ids where the venue has trade ids."""
     ids: list[tuple[int, int]] | None
     """The ranges of the ids, inclusive; None where the venue has no trade ids."""
     first_time_us: int
     last_time_us: int
-    """Exchange time of its first and last trade, inclusive."""
+    """Exchange time of the first and last trade, inclusive."""
 
 
 class SymbolTotals(Struct, frozen=True):
@@ -50,11 +50,11 @@ async def count_trades(pool: asyncpg.Pool) -> int:
 
 
 async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
-    """Count the trades of a tape that are committed, fast: by the ledger where there are ids.
+    """Count the committed trades of a tape, fast: by the ledger where there are ids.
 
     Returns:
-        Of each symbol that has any: the ids of the tape that are stored; all trades stored, those of the tape
-        or not, where there are no ids.
+        By symbol, without those that have none: the ids of the tape that are stored; or all stored trades
+        where there are no ids.
     """
     rows = await pool.fetch(
         "select tape.venue, tape.symbol, case when tape.ids is null then"
@@ -70,7 +70,7 @@ async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[Sy
 
 
 async def count_rows(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
-    """Count the rows of the tape's trades as `count_known` does, but each in the table of trades itself."""
+    """Count the trades of a tape like `count_known`, but in the table of trades."""
     rows = await pool.fetch(
         "select tape.venue, tape.symbol, (select count(*) from trades t where t.venue = tape.venue"
         " and t.symbol = tape.symbol and (tape.ids is null or t.trade_id <@ tape.ids::int8multirange))"
@@ -82,7 +82,7 @@ async def count_rows(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[Sym
 
 
 async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
-    """Count the stored trades of a symbol within the tape's time."""
+    """Count the stored trades of a symbol within the time range of the tape."""
     count: int = await pool.fetchval(
         "select count(*) from trades where venue = $1 and symbol = $2 and event_time between $3 and $4",
         *trades.symbol,
@@ -93,7 +93,7 @@ async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
 
 
 async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[SymbolTotals]:
-    """Count what is stored of some symbols, by name."""
+    """Count what is stored of symbols, in order of name."""
     rows = await pool.fetch(
         "select venue, symbol, numbered,"
         " (select count(*) from trades t where t.venue = l.venue and t.symbol = l.symbol) as trades,"

@@ -1,4 +1,4 @@
-"""Where the trades of a database come from: noted with the first of them, and the same for good."""
+"""The source of all trades in a database: stored before the first of them, and fixed from then on."""
 
 import asyncpg
 
@@ -7,27 +7,27 @@ from tickplant.provenance import DataSource, require_same
 
 
 async def read_database_source(connection: asyncpg.Connection | asyncpg.Pool) -> DataSource | None:
-    """Return the source of the trades; None where none is noted yet."""
+    """Return the source of the trades; None where none is stored yet."""
     source: DataSource | None = await connection.fetchval("select source from plant")
     return source
 
 
 async def claim_database_source(pool: asyncpg.Pool, source: str) -> None:
-    """Note where the trades come from that are going to be stored, before the first of them is.
+    """Store the source of the trades before the first of them is stored.
 
     Raises:
-        MixedSourcesError: the database holds trades from elsewhere.
+        MixedSourcesError: the database has trades of another source.
     """
     held = await read_database_source(pool)
     if held is None:
-        # Two that claim at once take turns on the row; the second finds it taken.
+        # Of two concurrent claims, the second waits for the row and then finds it set.
         await pool.execute("update plant set source = $1 where source is null", source)
         held = await read_database_source(pool)
     require_same(held, source, where="the database")
 
 
 async def inspect_source(url: str) -> str | None:
-    """Return where the trades of a database come from, whatever its version; None where it has none yet.
+    """Return the source of the trades of a database of any version; None where it has none yet.
 
     Raises:
         FatalError: it can't be reached, or can't be used.
@@ -41,9 +41,9 @@ async def inspect_source(url: str) -> str | None:
                 "select exists (select from pg_attribute where attrelid = to_regclass('plant')"
                 " and attname = 'source')"
             )
-            noted = await read_database_source(connection) if has_source else None
+            stored = await read_database_source(connection) if has_source else None
             has_trades = await connection.fetchval("select exists (select from ledger)")
-            return noted or ("live" if has_trades else None)
+            return stored or ("live" if has_trades else None)
         finally:
             await connection.close()
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

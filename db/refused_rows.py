@@ -1,4 +1,4 @@
-"""Rows that the database refuses for what they hold, rather than for the state that it is in."""
+"""Detects rows that the database rejects because of their content, rather than because of its state."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -27,38 +27,38 @@ _CLASSES: Final = {
     "54": "program limit exceeded",
     "P0": "raised by a function, such as a trigger",
 }
-_OF_USERS: Final = "IJKLMNOQRSTUVWYZ"
-"""First letters of classes that neither the standard nor PostgreSQL uses: functions may raise them."""
+_USER_CLASSES: Final = "IJKLMNOQRSTUVWYZ"
+"""First letters of classes that neither the standard nor PostgreSQL uses; user functions may raise them."""
 
 
 @asynccontextmanager
 async def detecting_unstorable_rows() -> AsyncIterator[None]:
-    """Turn an error that comes of the rows' content into `UnstorableError`; leave others as they are."""
+    """Turn errors caused by the rows' content into `UnstorableError`; other errors pass unchanged."""
     try:
         yield
     except asyncpg.PostgresError as error:
-        if not _is_of_rows(error):
+        if not _is_caused_by_rows(error):
             raise
         raise UnstorableError(_reason_of(error)) from error
 
 
 async def find_unstorable(pool: asyncpg.Pool, trades: Sequence[Trade]) -> dict[int, str]:
-    """Return the places of trades whose rows are refused one by one, with the reason; nothing is written."""
-    found: dict[int, str] = {}
+    """Try to store each trade, and return the indexes of those rejected, with the reason; write nothing."""
+    rejected: dict[int, str] = {}
     async with pool.acquire() as connection:
         trial = connection.transaction()
         await trial.start()
         try:
             await connection.execute("set constraints all immediate")
-            for place, trade in enumerate(trades):
+            for index, trade in enumerate(trades):
                 try:
                     async with detecting_unstorable_rows(), connection.transaction():
                         await connection.execute(_INSERT, *_row(trade))
                 except UnstorableError as error:
-                    found[place] = str(error)
+                    rejected[index] = str(error)
         finally:
             await trial.rollback()
-    return found
+    return rejected
 
 
 _INSERT: Final = """
@@ -73,13 +73,15 @@ def _row(trade: Trade) -> tuple[object, ...]:
     return (trade.venue, trade.symbol, trade.trade_id, *numbers, trade.side, *times)
 
 
-def _is_of_rows(error: asyncpg.PostgresError) -> bool:
+def _is_caused_by_rows(error: asyncpg.PostgresError) -> bool:
     code = error.sqlstate or ""
     if isinstance(error, (*OUTAGE, *REFUSED)) or code == LEASE_LOST:
         return False
-    return code[:2] in _CLASSES or code[:1] in tuple(_OF_USERS)
+    return code[:2] in _CLASSES or code[:1] in tuple(_USER_CLASSES)
 
 
 def _reason_of(error: asyncpg.PostgresError) -> str:
-    message = error.args[0] if error.args else type(error).__name__  # without details, which show the row
+    message = (
+        error.args[0] if error.args else type(error).__name__
+    )  # without the details, which contain the row
     return f"{message!s:.{_MOST_REASON_CHARS}} (SQLSTATE {error.sqlstate})"

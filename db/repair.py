@@ -1,4 +1,4 @@
-"""Minutes taken out of the database as if their trades had never come, so that they can come again."""
+"""Deletes minutes as if their trades had never been received, so that these can be stored again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -14,9 +14,6 @@ from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Gap, SymbolId
 from tickplant.times import to_datetime, to_us
 
-Range = tuple[int, int]
-"""First and last, both inclusive."""
-
 
 async def delete_minutes(
     pool: asyncpg.Pool,
@@ -24,36 +21,36 @@ async def delete_minutes(
     symbol: SymbolId,
     start_us: int,
     end_us: int,
-    ids: Range,
+    ids: tuple[int, int],
     *,
     specs: AverageSpecs | None,
 ) -> list[Gap]:
-    """Delete the trades of a stretch of time, note their ids as missing, and recompute what was made of them.
+    """Delete the trades of some minutes, record their ids as missing, and recompute candles and averages.
 
-    In one transaction, at whose end the partition's owners lose their leases: what they hold in memory is
-    void, and they begin again from what is written here. Locks are taken in the order of the workers' own
-    commits, the lease last.
+    It is one transaction, which ends the partition's leases: owners discard their memory and reload what is
+    written here. Locks are taken in the order of the workers' commits, the lease last.
 
     Args:
         pool: connections.
         partition: of the symbol.
-        symbol: whose trades; it must have a ledger.
-        start_us: the begin of a minute.
-        end_us: the begin of another, exclusive.
-        ids: trades with these go, too, if they lie within a day of the stretch.
-        specs: what is averaged; None for nothing.
+        symbol: of the trades; it must have a ledger.
+        start_us: start of a minute.
+        end_us: start of another, exclusive.
+        ids: first and last id, inclusive; trades with these ids are deleted, too, if their event times are
+            within a day of the minutes.
+        specs: which averages are computed; None for none.
 
     Returns:
-        The symbol's gaps that are open now.
+        The symbol's unhealed gaps.
     """
     async with transaction(pool) as connection:
         await connection.execute(_LOCK, *symbol)
-        stretch = *symbol, to_datetime(start_us), to_datetime(end_us)
-        doomed = await connection.fetch(_DELETE_TRADES, *stretch)
-        doomed += await connection.fetch(_DELETE_STRAYED, *stretch, *ids)
-        await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in doomed], *ids)
+        bounds = *symbol, to_datetime(start_us), to_datetime(end_us)
+        deleted = await connection.fetch(_DELETE_TRADES, *bounds)
+        deleted += await connection.fetch(_DELETE_BY_ID, *bounds, *ids)
+        await connection.execute(_WRITE_LEDGER, *symbol, [row["trade_id"] for row in deleted], *ids)
         minutes = set(range(start_us, end_us, MINUTE_US))
-        minutes |= {floor(to_us(row["event_time"]), MINUTE_US) for row in doomed}
+        minutes |= {floor(to_us(row["event_time"]), MINUTE_US) for row in deleted}
         candles = await recompute_candles(connection, symbol, minutes)
         await flag_candles(connection, symbol)
         if specs is not None:
@@ -66,34 +63,34 @@ async def delete_minutes(
 async def recompute_candles(
     connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]
 ) -> list[CandleKey]:
-    """Compute the candles that minutes belong to from the trades that are left; flags come later.
+    """Recompute the candles that minutes belong to from the stored trades, without flags.
 
     Returns:
-        Those candles, also where none is left.
+        Those candles, also those that no longer exist.
     """
-    keys = sorted({(name, floor(it, length)) for it in minutes for name, length in INTERVALS.items()})
-    opened = [to_datetime(opened_us) for _, opened_us in keys]
-    bounds = min(opened, default=None), max(opened, default=None)
+    keys = sorted({(name, floor(minute, length)) for minute in minutes for name, length in INTERVALS.items()})
+    open_times = [to_datetime(open_time_us) for _, open_time_us in keys]
+    bounds = min(open_times, default=None), max(open_times, default=None)
     deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys), *bounds)
     revisions = {(row["interval"], to_us(row["open_time"])): row["revision"] for row in deleted}
-    for query, some in (
+    for query, group in (
         (_FROM_TRADES, [key for key in keys if key[0] == BASE]),
         (_FROM_MINUTES, [key for key in keys if key[0] != BASE]),
     ):
-        lengths = [timedelta(microseconds=INTERVALS[name]) for name, _ in some]
+        lengths = [timedelta(microseconds=INTERVALS[name]) for name, _ in group]
         await connection.execute(
-            query, *symbol, *_columns(some), lengths, [revisions.get(key, 0) for key in some]
+            query, *symbol, *_columns(group), lengths, [revisions.get(key, 0) for key in group]
         )
     return [CandleKey(*symbol, *key) for key in keys]
 
 
 async def flag_candles(connection: asyncpg.Connection, symbol: SymbolId) -> None:
-    """Bring a symbol's candles in line with its ledger: whether they are closed, and complete."""
+    """Update whether a symbol's candles are closed and complete, by its ledger."""
     await connection.execute(_FLAG, *symbol, *_lengths())
 
 
 def _columns(keys: Sequence[tuple[str, int]]) -> tuple[list[str], list[Any]]:
-    return [name for name, _ in keys], [to_datetime(opened_us) for _, opened_us in keys]
+    return [name for name, _ in keys], [to_datetime(open_time_us) for _, open_time_us in keys]
 
 
 def _lengths() -> tuple[list[str], list[timedelta]]:
@@ -107,7 +104,7 @@ delete from trades where venue = $1 and symbol = $2 and event_time >= $3 and eve
 returning trade_id, event_time
 """
 
-_DELETE_STRAYED: Final = """
+_DELETE_BY_ID: Final = """
 delete from trades where venue = $1 and symbol = $2 and trade_id between $5 and $6
     and event_time >= $3::timestamptz - interval '1 day' and event_time < $4::timestamptz + interval '1 day'
 returning trade_id, event_time
@@ -123,7 +120,7 @@ update ledger set missing = missing + (
 where venue = $1 and symbol = $2
 """
 
-# The bounds say to TimescaleDB which part of the columnstore it has to unpack.
+# The bounds limit which part of the columnstore TimescaleDB unpacks.
 _DELETE_CANDLES: Final = """
 delete from candles c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
 where c.venue = $1 and c.symbol = $2 and c."interval" = k.name and c.open_time = k.opened
@@ -172,8 +169,8 @@ join candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}' and
 group by k.name, k.opened, k.revision
 """  # noqa: S608 - constants only
 
-# Of those recomputed, and of their neighbours, which may have become incomplete. Inserted over themselves, as
-# `db.commit` does it, so that of the columnstore only what changes is unpacked.
+# Also of neighbours, which may have become incomplete. Rows are inserted over themselves, as in
+# `db.candle_rows`, so that only the changed part of the columnstore is unpacked.
 _FLAG: Final = f"""
 {_INSERT}
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,

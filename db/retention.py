@@ -1,4 +1,4 @@
-"""Old rows removed where TimescaleDB's scheduler doesn't do it, and up to where trades were."""
+"""Removes old rows where TimescaleDB's scheduler doesn't, and reads up to where trades were removed."""
 
 from datetime import datetime
 
@@ -10,13 +10,13 @@ _LONGEST_S = 3600.0
 
 
 async def remove_expired(pool: asyncpg.Pool) -> None:
-    """Remove rows that are older than the table `retention` says, unless a job or another worker does it."""
-    # One statement that commits as it goes: with thousands of rows a step it may take long the first time.
+    """Remove the rows that the table `retention` declares expired, unless a job or another worker does."""
+    # A single statement, which commits after every some thousand rows; the first time it may take long.
     await pool.execute("call remove_expired()", timeout=_LONGEST_S)
 
 
 async def read_limit(connection: asyncpg.Connection) -> datetime | None:
-    """Return the event time before which trades are removed by age; None where they are kept for ever."""
+    """Return the event time before which trades are removed by age; None where they are kept forever."""
     limit: datetime | None = await connection.fetchval(
         "select retention_horizon(keep_days) from retention where relation = 'trades'"
     )

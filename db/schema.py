@@ -1,4 +1,4 @@
-"""Which schema this code knows, and which one a database has."""
+"""The schema version of this code, and that of a database."""
 
 import re
 from pathlib import Path
@@ -22,16 +22,18 @@ def read_migrations(folder: Path = FOLDER) -> dict[int, Path]:
     for path in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(path.name)
         if match is None or int(match[1]) <= max(found, default=0):
-            raise FatalError(f"{path.name}: a migration is named NNNN_what.sql, with a number of its own")
+            raise FatalError(
+                f"{path.name}: a migration must be named NNNN_what.sql, with a unique, rising number"
+            )
         found[int(match[1])] = path
     return found
 
 
 async def check_schema(connection: asyncpg.Connection) -> None:
-    """Make sure that the database has this code's schema.
+    """Check that the database has this code's schema.
 
     Raises:
-        FatalError: it has none, an older or a newer one.
+        FatalError: it has none, or an older or newer one.
     """
     known = read_migrations().keys()
     if not await connection.fetchval("select to_regclass('migration') is not null"):
@@ -44,8 +46,8 @@ async def check_schema(connection: asyncpg.Connection) -> None:
 
 
 def newer_schema_error(done: int, known: int) -> FatalError:
-    """Return the error to raise where a newer version has migrated the database."""
+    """Return the error for a database that a newer version has migrated."""
     return FatalError(
-        f"the database is at migration {done}, this version knows only {known}:"
+        f"the database is at migration {done}, but this version knows only {known}:"
         " install the newer tickplant again, or restore an older backup"
     )

@@ -1,6 +1,6 @@
-"""What a session on the database needs, whatever the server, the database or the user has configured.
+"""Settings of a database session, independent of the configuration of server, database and user.
 
-Settings are sent by SQL rather than when connecting: connection poolers refuse all but a few there.
+They are set by SQL, since connection poolers reject most settings in the connection's start-up packet.
 """
 
 import secrets
@@ -16,12 +16,12 @@ _SETTINGS: Final = {
     "lock_timeout": "0",
     "transaction_timeout": "0",  # PostgreSQL 17 and newer
     "idle_session_timeout": "0",
-    # Concurrent transactions wait for one another's rows: under a stricter level they would fail instead.
+    # Concurrent transactions wait for each other's rows; at a stricter level they would fail instead.
     "default_transaction_isolation": "read committed",
     "default_transaction_deferrable": "off",
     "session_replication_role": "origin",
     "synchronous_commit": "on",
-    # Row-level security must be an error rather than rows that are silently left out.
+    # Row-level security must raise an error instead of hiding rows.
     "row_security": "off",
     "default_table_access_method": "heap",
     "TimeZone": "UTC",
@@ -31,11 +31,11 @@ _SETTINGS: Final = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
 }
-"""Read-only defaults are left alone: administrators set them to protect a standby or a full disk."""
+"""Read-only defaults are kept: administrators set them to protect a standby or a full disk."""
 
 _EXTENSION_SETTINGS: Final = {
-    # A late trade changes a candle wherever it is: one of a batch that has to be unpacked for it.
-    # Without TimescaleDB it is a name without meaning.
+    # A late trade may change a candle in the columnstore, whose batch is unpacked for it. Without TimescaleDB
+    # the setting has no effect.
     "timescaledb.max_tuples_decompressed_per_dml_transaction": "0",
 }
 
@@ -43,24 +43,24 @@ _POOLER_ROUNDS: Final = 10
 _POOLER_WAIT_S: Final = 5.0
 
 _POOLED: Final = (
-    "the database is behind a connection pooler (such as PgBouncer) that gives each transaction another"
-    " session; tickplant keeps prepared statements, settings and locks in its sessions: set pool_mode=session"
-    " for this database, or give the server's own address in TICKPLANT_DATABASE_URL"
+    "the database is behind a connection pooler (such as PgBouncer) that assigns each transaction to another"
+    " session, but tickplant needs its sessions for prepared statements, settings and locks: set"
+    " pool_mode=session for this database, or set TICKPLANT_DATABASE_URL to the server's own address"
 )
 
 
 async def prepare_session(
     connection: asyncpg.Connection, connect: Callable[[], Awaitable[asyncpg.Connection]], **settings: str
 ) -> None:
-    """Make a new session independent of what the server has configured.
+    """Make a new session independent of the server's configuration.
 
-    Tables are those in the schema that holds the plant, wherever the user's search_path leads; `public`
-    before the first migration. TimescaleDB's functions are found in the schema of the extension.
+    The search_path contains the schema with the plant's tables (`public` before the first migration) and
+    that of TimescaleDB's functions, whatever the user's search_path is.
 
     Args:
         connection: just opened.
         connect: opens another one like it.
-        settings: more settings, which go before those that every session has.
+        settings: override those of every session.
 
     Raises:
         FatalError: a pooler does not keep the session.
@@ -76,17 +76,17 @@ async def prepare_session(
 
 
 def pooler_error(error: BaseException) -> FatalError:
-    """Return the error to raise where prepared statements show that sessions are not kept."""
+    """Return the error for prepared statements that fail since a pooler does not keep sessions."""
     return FatalError(f"{_POOLED} ({error})")
 
 
 async def _check_session_is_kept(
     connection: asyncpg.Connection, connect: Callable[[], Awaitable[asyncpg.Connection]]
 ) -> None:
-    """Raise where statements of one connection run in changing sessions of the server.
+    """Raise if the statements of one connection run in different sessions of the server.
 
-    A pooler shows itself by a process id that is not the server's. Whether it keeps sessions is then tried
-    with a second connection. Only plain statements are sent, which work in any mode.
+    A process id that is not the server's reveals a pooler. A second connection then tests whether it keeps
+    sessions. Only plain statements are sent, which work in any mode.
     """
     if await _is_true(connection, f"pg_backend_pid() = {connection.get_server_pid()}"):
         return
@@ -96,7 +96,7 @@ async def _check_session_is_kept(
     try:
         other = await connect()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return  # no second session to be had: the first one is kept
+        return  # no second session is available: the first one is kept
     try:
         for _ in range(_POOLER_ROUNDS):
             if await _is_true(other, marked) or not await _is_true(connection, marked):
@@ -107,14 +107,14 @@ async def _check_session_is_kept(
             if not kept:
                 raise FatalError(_POOLED)
     except TimeoutError:
-        pass  # the pooler has no second session for us while we keep the first: they are kept
+        pass  # the pooler has no second session while the first is in use: sessions are kept
     finally:
         other.terminate()
         await connection.execute("reset tickplant.session")
 
 
 async def _is_true(connection: asyncpg.Connection, condition: str) -> bool:
-    """Evaluate a condition without a prepared statement: the answer is the number of rows."""
+    """Evaluate a condition without a prepared statement, by the number of rows."""
     answer: Any = await connection.execute(f"select where {condition}", timeout=_POOLER_WAIT_S)
     return str(answer) == "SELECT 1"
 

@@ -1,4 +1,4 @@
-"""The tables of signals, and of what strategies keep in mind."""
+"""The tables of signals and of strategies' state."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ class StrategyState(NamedTuple):
     venue: str
     symbol: str
     number: int
-    """How many signals it has given."""
+    """How many signals the strategy has given."""
     state: bytes
-    """`NO_STATE` where it is to begin anew."""
+    """`NO_STATE` if it has to start from scratch."""
 
 
 NO_STATE: Final = b""
@@ -42,7 +42,7 @@ class SignalKey(NamedTuple):
 
 
 class SignalRows(Struct, frozen=True):
-    """What strategies have come to: `db.commit.Rows`."""
+    """What a transaction writes of signals and strategies: a `db.commit.DerivedRows`."""
 
     partition: int
     signals: Sequence[Signal]
@@ -50,20 +50,20 @@ class SignalRows(Struct, frozen=True):
     """At most one a strategy and symbol."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
-        """Store it, inside the worker's transaction.
+        """Write the rows inside the worker's transaction.
 
         Args:
             connection: in the transaction.
             entry_id: the last stream entry that the transaction includes.
         """
         await execute_rows(connection, _INSERT, map(_values, self.signals), entry_id)
-        await execute_rows(connection, _KEEP, self.states, self.partition)
+        await execute_rows(connection, _WRITE_STATES, self.states, self.partition)
 
 
 async def read_strategy_states(
     pool: asyncpg.Pool, partition: int
 ) -> dict[tuple[str, str], list[StrategyState]]:
-    """Return what strategies keep in mind of a partition's symbols, by venue and symbol."""
+    """Return the strategies' state for a partition's symbols, by venue and symbol."""
     rows = await pool.fetch(
         "select strategy, venue, symbol, number, state from strategy_state where partition = $1"
         " order by venue, symbol, strategy",
@@ -85,16 +85,16 @@ async def read_signals(
     limit: int,
     newest: bool = False,
 ) -> list[Signal]:
-    """Return signals in order of time, and at one moment of venue, symbol, strategy and number.
+    """Return signals in order of event time, venue, symbol, strategy and number.
 
     Args:
         connection: to the database.
-        symbol: whose; None for all.
-        strategy: which; None for all.
+        symbol: only those of one symbol; None for all.
+        strategy: only those of one strategy; None for all.
         after: exclusive.
         before: exclusive.
         limit: the most signals.
-        newest: whether the limit leaves out the oldest rather than the newest.
+        newest: whether the limit leaves out the oldest signals rather than the newest.
     """
     rows = await fetch_page(
         connection,
@@ -129,7 +129,7 @@ async def read_signals_of_entry(pool: asyncpg.Pool, partition: int, entry_id: st
 
     Args:
         pool: connections.
-        partition: whose symbols.
+        partition: of the symbols.
         entry_id: the last stream entry that the transaction included.
     """
     rows = await pool.fetch(
@@ -154,7 +154,7 @@ from unnest(
 ) as r (strategy, venue, symbol, number, event_time, trade_id, price, side, strength, "values")
 """
 
-_KEEP: Final = """
+_WRITE_STATES: Final = """
 insert into strategy_state (partition, strategy, venue, symbol, number, state)
 select $1::int, strategy, venue, symbol, number, state
 from unnest($2::text[], $3::text[], $4::text[], $5::int8[], $6::bytea[])
@@ -166,7 +166,7 @@ SIGNAL_COLUMNS: Final = (
     'strategy, venue, symbol, number, event_time, trade_id, price::text, side, strength, "values"::text'
 )
 
-# The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
+# The times are compared separately, too: TimescaleDB selects chunks only by plain comparisons of the time.
 _READ: Final = f"""
     select {SIGNAL_COLUMNS} from signals
     where event_time >= $1 and (event_time, venue, symbol, strategy, number) > ($1, $2, $3, $4, $5)
@@ -193,7 +193,7 @@ def _values(signal: Signal) -> tuple[Any, ...]:
 
 
 def signal_of(row: asyncpg.Record) -> Signal:
-    """Return the signal in a row of `SIGNAL_COLUMNS`."""
+    """Return the signal of a row of `SIGNAL_COLUMNS`."""
     strategy, venue, symbol, number, event_time, trade_id, price, side, strength, values = row
     return Signal(
         strategy,

@@ -1,4 +1,4 @@
-"""What is computed of stored trades and candles when somebody asks: 24 hours, means, closes, statistics."""
+"""Reads 24-hour changes, mean prices, closes and statistics, most of them computed on request."""
 
 from collections.abc import Collection
 from decimal import Context, Decimal
@@ -15,31 +15,31 @@ _QUOTIENT: Final = Context(prec=18)
 
 
 class Change24h(NamedTuple):
-    """A symbol's last 24 hours by the minute, by the venue's time."""
+    """A symbol's last 24 hours in whole minutes, by exchange time."""
 
     symbol: SymbolId
     start_us: int
-    """Begin of the window: that of the minute 23 hours and 59 minutes before the symbol's present one."""
+    """Start of the window: of the minute 23 hours and 59 minutes before the symbol's current one."""
     until_us: int
-    """The venue's time, up to which the window goes; it stands still where nothing is heard of the symbol."""
+    """End of the window: the symbol's watermark, which does not advance while nothing is received."""
     covered_us: int
-    """From when on there are trades to go by: the window's begin, or the symbol's first trade after that."""
+    """From when on trades are stored: the start of the window, or the symbol's first trade after it."""
     open: Decimal | None
-    """Price of the first trade in the window; None, as the following, where there is none."""
+    """Price of the first trade in the window; None, as `last` to `percent`, if there is none."""
     last: Decimal | None
     high: Decimal | None
     low: Decimal | None
     change: Decimal | None
-    """Last less open."""
+    """`last` minus `open`."""
     percent: Decimal | None
-    """The change in percent of open, rounded to 6 digits after the point."""
+    """The change in percent of `open`, rounded to 6 decimal places."""
     volume: Decimal
     quote_volume: Decimal
     trade_count: int
 
 
 class PriceMeans(NamedTuple):
-    """Means of the prices of a symbol's trades in a stretch of time."""
+    """Mean prices of a symbol's trades in a time range."""
 
     after_us: int
     """Exclusive."""
@@ -47,12 +47,12 @@ class PriceMeans(NamedTuple):
     """Inclusive."""
     trade_count: int
     first_event_time_us: int | None
-    """Of the oldest trade in it; None, as the following, where there is none."""
+    """Of the oldest trade; None, as the last time and the means, if there is none."""
     last_event_time_us: int | None
     mean: Decimal | None
-    """Sum of prices over their number, rounded to 18 digits."""
+    """Sum of prices divided by their number, rounded to 18 digits."""
     weighted_mean: Decimal | None
-    """Sum of price times size over the sum of sizes, rounded to 18 digits; None where the sizes are 0."""
+    """Sum of price times size divided by the sum of sizes, rounded to 18 digits; None if all sizes are 0."""
     volume: Decimal
     quote_volume: Decimal
 
@@ -60,21 +60,23 @@ class PriceMeans(NamedTuple):
 async def read_changes_24h(
     connection: asyncpg.Connection, symbols: Collection[SymbolId] | None = None
 ) -> list[Change24h]:
-    """Return the last 24 hours of some symbols, or of all, as far as they have ever traded, by name."""
-    chosen = None if symbols is None else [list(column) for column in zip(*symbols, strict=True)] or [[], []]
-    names = (None, None) if chosen is None else chosen
+    """Return the last 24 hours of symbols, or of all, in order of name; none of symbols that never traded."""
+    selected = (
+        None if symbols is None else [list(column) for column in zip(*symbols, strict=True)] or [[], []]
+    )
+    names = (None, None) if selected is None else selected
     oldest = await connection.fetchval(_OLDEST, *names)
     if oldest is None:
         return []
     rows = await connection.fetch(_READ_CHANGES, *names, oldest)
     keys = [[row[column] for row in rows] for column in ("venue", "symbol", "start")]
-    begun = {tuple(row[:2]): row[2] for row in await connection.fetch(_READ_BEGUN, *keys)}
+    firsts = {tuple(row[:2]): row[2] for row in await connection.fetch(_READ_FIRST_TIMES, *keys)}
     return [
         Change24h(
             SymbolId(venue, symbol),
             to_us(start),
             to_us(until),
-            to_us(max(start, begun.get((venue, symbol), start))),
+            to_us(max(start, firsts.get((venue, symbol), start))),
             *values,
         )
         for venue, symbol, start, until, *values in rows
@@ -84,7 +86,7 @@ async def read_changes_24h(
 async def read_price_means(
     connection: asyncpg.Connection, symbol: SymbolId, period_us: int
 ) -> PriceMeans | None:
-    """Return means of the trades of the period up to the venue's time; None where there never was a trade."""
+    """Return mean prices of the period up to the symbol's watermark; None if it never traded."""
     until = await connection.fetchval(
         "select watermark from ledger where venue = $1 and symbol = $2", *symbol
     )
@@ -148,8 +150,8 @@ where $1::text[] is null or (venue, symbol) in (select * from unnest($1::text[],
 order by venue, symbol
 """
 
-# Of symbols without a candle of a day before that of the window's begin: their first trade.
-_READ_BEGUN: Final = """
+# The first trade of symbols without a daily candle before the day of the window's start.
+_READ_FIRST_TIMES: Final = """
 select w.venue, w.symbol, d.first_event_time
 from unnest($1::text[], $2::text[], $3::timestamptz[]) as w (venue, symbol, start)
 cross join lateral (

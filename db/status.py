@@ -1,4 +1,4 @@
-"""What lies in the database and what is done to it, for a person who wants to know; changes nothing."""
+"""Reads tables, policies and leases, for `tickplant db status`."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -16,19 +16,19 @@ class TableStatus(Struct, frozen=True, kw_only=True):
 
     name: str
     rows: int | None
-    """About how many, as of the last analysis; None before the first."""
+    """Estimated by the last analysis; None before the first."""
     bytes: int
-    """With indexes."""
+    """Including indexes."""
     chunks: int | None
-    """None of a plain table, as the next two."""
+    """None for a plain table, as the next two."""
     columnstore_chunks: int | None
-    """How many of them are in the columnstore."""
+    """How many chunks are in the columnstore."""
     ratio: float | None
-    """How many times smaller these have become; None where there are none."""
+    """Their compression ratio; None if there are none."""
     keep_days: int | None
-    """How long rows are kept; None for ever."""
+    """How long rows are kept; None: forever."""
     oldest: datetime | None
-    """Time of the oldest row, of those whose age counts; None where there is none."""
+    """Time of the oldest row, for tables with rows removed by age; None if there is none."""
     newest: datetime | None
 
 
@@ -36,15 +36,15 @@ class PolicyStatus(Struct, frozen=True, kw_only=True):
     """A job of TimescaleDB's scheduler."""
 
     name: str
-    """The procedure."""
+    """Of the procedure."""
     relation: str | None
-    """None: of several tables."""
+    """None: several tables."""
     every: timedelta
     next_start: datetime | None
     last_finish: datetime | None
-    """Of the last run that succeeded; None if none has."""
+    """Of the last successful run; None if none was."""
     failures: int
-    """Runs that failed, ever."""
+    """All runs that failed."""
     last_error: str | None
 
 
@@ -56,19 +56,19 @@ class DatabaseStatus(Struct, frozen=True, kw_only=True):
     timescaledb: str | None
     """Its version; None where it isn't used."""
     bytes: int
-    """Of the database with all that belongs to it."""
+    """Of the whole database."""
     symbols: int
     source: str | None
-    """Where all trades come from: live, replay or synthetic; None before the first."""
+    """The source of all trades: live, replay or synthetic; None before the first."""
     tables: list[TableStatus]
     """The largest first."""
     policies: list[PolicyStatus]
-    """Empty where there is no scheduler of TimescaleDB's."""
+    """Empty without TimescaleDB's scheduler."""
     leases: list[LeaseRow]
 
 
 async def read_database_status(connection: asyncpg.Connection) -> DatabaseStatus:
-    """Read all of it; the sizes of a large database take a moment."""
+    """Read the status; the sizes of a large database take a moment."""
     timescaledb: str | None = await connection.fetchval(_TIMESCALEDB)
     scheduled = await has_scheduler(connection)
     return DatabaseStatus(
@@ -116,7 +116,7 @@ _ONE_SERIES: Final = {
     "averages": "and r.\"interval\" = '1m' and r.name = (select name from averages a"
     " where a.venue = l.venue and a.symbol = l.symbol and a.\"interval\" = '1m' limit 1)",
 }
-"""Which of several series an index can tell the ends of."""
+"""Selects one of several series in a table, so that an index finds its ends."""
 
 _TIMESCALEDB: Final = "select extversion from pg_extension where extname = 'timescaledb'"
 

@@ -1,4 +1,4 @@
-"""What the database knows of each symbol, and how far each partition is committed."""
+"""Reads the ids and watermarks of symbols, and the committed entry of partitions."""
 
 from typing import NamedTuple
 
@@ -9,19 +9,19 @@ from tickplant.times import to_us
 
 
 class SymbolRow(NamedTuple):
-    """A symbol that has trades."""
+    """A symbol with trades."""
 
     id: SymbolId
     first_trade_id: int
     last_trade_id: int
     missing: int | None
-    """How many ids between first and last are not stored; None where the venue numbers nothing."""
+    """How many ids between first and last are not stored; None if the venue has no trade ids."""
     watermark_us: int
-    """The venue's time up to which its trades have been seen."""
+    """Exchange time up to which its trades have been received."""
 
 
 async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
-    """Return all symbols that have trades, by venue and symbol."""
+    """Return all symbols with trades, by venue and symbol."""
     rows = await connection.fetch(
         "select venue, symbol, first_trade_id, last_trade_id, watermark,"
         " case when numbered then"
@@ -42,17 +42,17 @@ async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]
 
 
 class SymbolReach(NamedTuple):
-    """How far a symbol's trades have been seen, and which of them have not."""
+    """Up to when a symbol's trades have been received, and which are missing."""
 
     watermark_us: int
-    """The venue's time up to which its trades have been seen."""
+    """Exchange time up to which its trades have been received."""
     missing: list[tuple[int, int]] | None
-    """Ranges of ids between first and last that are not stored, inclusive, ascending; None where the venue
-    numbers nothing, so that it can't be known."""
+    """Inclusive ranges of ids between first and last that are not stored, ascending; None if the venue has no
+    trade ids."""
 
 
 async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> SymbolReach | None:
-    """Return how far a symbol's trades have been seen; None where it has none."""
+    """Return up to when a symbol's trades have been received; None if it has none."""
     row = await connection.fetchrow(
         "select watermark, missing, numbered from ledger where venue = $1 and symbol = $2", *symbol
     )
@@ -63,7 +63,7 @@ async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Symbol
 
 
 async def read_committed_entry(connection: asyncpg.Connection, role: str, partition: int) -> str | None:
-    """Return the last stream entry that a role has committed; None where it never worked."""
+    """Return the last stream entry that a role has committed; None if the partition was never owned in it."""
     entry_id: str | None = await connection.fetchval(
         "select entry_id from lease where role = $1 and partition = $2", role, partition
     )

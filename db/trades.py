@@ -1,4 +1,4 @@
-"""The trades table, as it is read: pages in order of event time and trade id, and the last trade."""
+"""Reads trades: pages in order of event time and trade id, the last trade, and streams of batches."""
 
 from collections.abc import AsyncGenerator
 from typing import Final, NamedTuple
@@ -13,17 +13,17 @@ MIN_TRADE_ID: Final = -(2**63)
 
 
 class TradeBound(NamedTuple):
-    """A place between trades: after all that are less or equal, before all that are greater."""
+    """A bound of a page of trades."""
 
     event_time_us: int
     trade_id: int = MIN_TRADE_ID
-    """The default lies before every trade of that moment."""
+    """The default is before every trade of that moment."""
 
 
 TRADE_READ: Final = "venue, symbol, trade_id, price::text, size::text, side, event_time, ingest_time"
 """The columns that `trade_of` reads."""
 
-# The times stand beside the pairs since TimescaleDB chooses chunks by plain comparisons of the time only.
+# The times are compared separately, too: TimescaleDB selects chunks only by plain comparisons of the time.
 _READ: Final = f"""
     select {TRADE_READ} from trades
     where venue = $1 and symbol = $2
@@ -47,11 +47,11 @@ async def read_trades(
 
     Args:
         connection: to the database.
-        symbol: whose.
+        symbol: of the trades.
         after: exclusive.
         before: exclusive.
         limit: the most trades.
-        newest: whether the limit leaves out the oldest rather than the newest.
+        newest: whether the limit leaves out the oldest trades rather than the newest.
     """
     bounds = to_datetime(after[0]), after[1], to_datetime(before[0]), before[1]
     rows = await fetch_page(connection, _READ, *symbol, *bounds, limit, newest=newest)
@@ -71,15 +71,15 @@ async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> T
 async def stream_trades(
     connection: asyncpg.Connection, symbol: SymbolId, *, start_us: int, end_us: int, numbered: bool
 ) -> AsyncGenerator[list[Trade], None]:
-    """Yield the trades of a stretch of time in batches, in constant memory however many there are.
+    """Yield the trades of a time range in batches, in constant memory.
 
     Args:
-        connection: to the database, in no transaction.
-        symbol: whose.
+        connection: to the database, outside a transaction.
+        symbol: of the trades.
         start_us: inclusive, by event time.
         end_us: exclusive.
-        numbered: whether the ids are the venue's. These rise with time but for a few, so that trades come in
-            order of time, as they lie in the index; those with ids of ours come in order of id.
+        numbered: whether the ids are the venue's. These rise with time, with few exceptions, so trades are in
+            order of time, as in the index; otherwise they are in order of id.
     """
     order = "event_time, trade_id" if numbered else "trade_id"
     query = (
@@ -87,19 +87,18 @@ async def stream_trades(
         f" where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4 order by {order}"
     )
     async with connection.transaction(readonly=True):
-        # Along the index, if there is one in this order, rather than sort everything before the first row.
+        # Read along an index in this order, if there is one, instead of sorting all before the first row.
         await connection.execute("set local enable_sort = off")
         cursor = await connection.cursor(query, *symbol, to_datetime(start_us), to_datetime(end_us))
-        while rows := await cursor.fetch(_STREAMED):
+        while rows := await cursor.fetch(_BATCH_ROWS):
             yield [trade_of(row) for row in rows]
 
 
-_STREAMED: Final = 5_000
-"""Trades of a batch."""
+_BATCH_ROWS: Final = 5_000
 
 
 def trade_of(row: asyncpg.Record) -> Trade:
-    """Return the trade of a row with price and size as text."""
+    """Return the trade of a row of `TRADE_READ`."""
     return Trade(
         row["venue"],
         row["symbol"],

@@ -1,4 +1,4 @@
-"""Symbols whose roles wait for a missing trade."""
+"""Symbols whose roles wait for a missing trade, with their state."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -11,15 +11,16 @@ from tickplant.times import to_datetime
 
 
 class WaitingRows(NamedTuple):
-    """Which symbols' roles wait now, and which do no more."""
+    """What a transaction writes of symbols that wait: a `db.commit.DerivedRows`."""
 
     partition: int
     waiting: Mapping[SymbolId, bytes]
-    """With what is kept of each."""
+    """The encoded state of each."""
     ended: Sequence[SymbolId]
+    """Symbols that wait no more."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
-        """Store it."""
+        """Write the rows."""
         if self.waiting:
             await connection.execute(
                 "insert into waiting (partition, venue, symbol, state)"
@@ -40,7 +41,7 @@ class WaitingRows(NamedTuple):
 
 
 async def read_waiting(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, bytes]:
-    """Return what is kept of a partition's symbols whose roles wait."""
+    """Return the state of a partition's symbols whose roles wait."""
     rows = await pool.fetch("select venue, symbol, state from waiting where partition = $1", partition)
     return {SymbolId(row["venue"], row["symbol"]): row["state"] for row in rows}
 
@@ -48,20 +49,20 @@ async def read_waiting(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, byt
 async def read_held_trades(
     pool: asyncpg.Pool, starts: Mapping[SymbolId, tuple[int, int]]
 ) -> dict[SymbolId, list[Trade]]:
-    """Return the trades of some symbols after a place.
+    """Return the stored trades that symbols' roles have not processed yet.
 
     Args:
         pool: connections.
-        starts: of each symbol the id after which they come, and the least event time that one of them has.
+        starts: by symbol, the id after which they start, and the least event time among them.
     """
     held: dict[SymbolId, list[Trade]] = {}
-    for symbol, (cursor, from_us) in starts.items():
-        rows = await pool.fetch(_READ_HELD, *symbol, to_datetime(from_us), cursor)
+    for symbol, (after_id, from_us) in starts.items():
+        rows = await pool.fetch(_READ_HELD, *symbol, to_datetime(from_us), after_id)
         held[symbol] = [trade_of(row) for row in rows]
     return held
 
 
-# The time is what keeps it from reading all trades that there are.
+# The bound of the time keeps it from reading all trades.
 _READ_HELD: Final = f"""
 select {TRADE_READ} from trades
 where venue = $1 and symbol = $2 and event_time >= $3 and trade_id > $4

@@ -1,7 +1,7 @@
-"""The outbox of webhooks: what is to be delivered, who is at it, and what became of it.
+"""The outbox of webhooks: pending deliveries, attempts and their outcome.
 
-A row is taken by moving the time at which it is due to when the attempt counts as lost: so nobody else takes
-it meanwhile, and whoever is there takes it afterwards.
+A process takes a row by moving its `due_at` to when the attempt counts as lost. Until then no other process
+takes it; afterwards any process may.
 """
 
 from collections.abc import Collection
@@ -18,19 +18,19 @@ STATES: Final = ("waiting", "delivered", "dead")
 
 
 class WebhookAttempt(NamedTuple):
-    """A webhook whose turn it is."""
+    """An attempt to deliver a webhook."""
 
     firing: Firing
     url: str
     host: str
     attempt: int
-    """Counts the attempts from 1, this one included."""
+    """Counted from 1."""
     age_s: float
-    """Since it fired, by the database's clock."""
+    """Since the alert fired, by the database's clock."""
 
 
 class WebhookRow(NamedTuple):
-    """A webhook, as anybody may read it."""
+    """A row of the outbox."""
 
     firing: Firing
     url: str
@@ -39,7 +39,8 @@ class WebhookRow(NamedTuple):
     reason: str | None
     created_us: int
     due_us: int
-    settled_us: int | None
+    closed_us: int | None
+    """When it was delivered or given up; None while it is pending."""
 
 
 class WebhookKey(NamedTuple):
@@ -51,40 +52,40 @@ class WebhookKey(NamedTuple):
 
 
 async def take_webhooks(
-    pool: asyncpg.Pool, *, most: int, most_of_host: int, busy: Collection[str], lost_after_s: float
+    pool: asyncpg.Pool, *, limit: int, limit_per_host: int, busy: Collection[str], lost_after_s: float
 ) -> list[WebhookAttempt]:
-    """Take webhooks that are due, those of the longest waiting hosts first.
+    """Take webhooks that are due, those of the hosts that have waited longest first.
 
     Args:
         pool: connections.
-        most: how many at the most.
-        most_of_host: how many of one host.
-        busy: hosts of which none is wanted.
-        lost_after_s: when an attempt that hasn't been settled counts as lost.
+        limit: the most webhooks.
+        limit_per_host: the most webhooks of one host.
+        busy: hosts to leave out.
+        lost_after_s: when an attempt without an outcome counts as lost.
     """
-    rows = await pool.fetch(_TAKE, most, most_of_host, list(busy), timedelta(seconds=lost_after_s))
+    rows = await pool.fetch(_TAKE, limit, limit_per_host, list(busy), timedelta(seconds=lost_after_s))
     return [
         WebhookAttempt(firing_of(row), row["url"], row["host"], row["attempts"], row["age_s"]) for row in rows
     ]
 
 
-async def close_webhook(pool: asyncpg.Pool, delivery: WebhookAttempt, state: str, reason: str | None) -> None:
-    """Note that a webhook has been delivered, or is given up."""
+async def close_webhook(pool: asyncpg.Pool, attempt: WebhookAttempt, state: str, reason: str | None) -> None:
+    """Record that a webhook was delivered, or is given up."""
     await pool.execute(
         "update webhooks set state = $4, reason = $5, settled_at = clock_timestamp()"
         " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
-        *_attempt(delivery),
+        *_attempt_key(attempt),
         state,
         reason,
     )
 
 
-async def retry_webhook(pool: asyncpg.Pool, delivery: WebhookAttempt, reason: str, wait_s: float) -> None:
-    """Note that an attempt has failed, and when the next one is due."""
+async def retry_webhook(pool: asyncpg.Pool, attempt: WebhookAttempt, reason: str, wait_s: float) -> None:
+    """Record that an attempt has failed, and when the next one is due."""
     await pool.execute(
         "update webhooks set reason = $4, due_at = clock_timestamp() + $5"
         " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
-        *_attempt(delivery),
+        *_attempt_key(attempt),
         reason,
         timedelta(seconds=wait_s),
     )
@@ -98,13 +99,13 @@ async def read_webhooks(
     before: WebhookKey | None,
     limit: int,
 ) -> list[WebhookRow]:
-    """Return webhooks, the newest first.
+    """Return webhooks, newest first.
 
     Args:
         connection: any.
-        state: only those in it; None for all.
-        user: only those of alerts of one user; None for all.
-        before: only those after it in the list; None for all.
+        state: only those in this state; None for all.
+        user: only those of one user's alerts; None for all.
+        before: the last one of the previous page; None for the first page.
         limit: the most to return.
     """
     key = (to_datetime(before.created_us), before.alert_id, before.number) if before else (None,) * 3
@@ -124,8 +125,8 @@ async def read_webhooks(
     ]
 
 
-def _attempt(delivery: WebhookAttempt) -> tuple[str, int, int]:
-    return delivery.firing.alert_id, delivery.firing.number, delivery.attempt
+def _attempt_key(attempt: WebhookAttempt) -> tuple[str, int, int]:
+    return attempt.firing.alert_id, attempt.firing.number, attempt.attempt
 
 
 _TAKE: Final = """

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from api.live.cursor import BEGIN, Order
 from db.bot.lists import read_accounts
 from db.candles import read_candles
-from db.gaps import OPEN_STATES, read_gaps
+from db.gaps import UNHEALED_STATES, read_gaps
 from db.pool import Connection, Pool, snapshot
 from db.published import read_published_firings, read_published_signals
 from db.symbols import read_committed_entry
@@ -83,7 +83,7 @@ class History:
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
         """Return a symbol's gaps that are not healed, and up to which input entry they go."""
         async with self.moment(symbol) as (connection, committed):
-            gaps = await read_gaps(connection, symbol=symbol, states=OPEN_STATES, limit=None)
+            gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED_STATES, limit=None)
         return gaps, committed
 
     async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:

@@ -6,7 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from api.queries.history import FIRST_US, LAST_US
 from api.views.trades import LENGTHS, CandleView, candle_view, empty_view, plain
-from db.candles import SECOND, SECOND_TRADES, read_candles, read_seconds
+from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
 from db.pool import Connection
 from db.symbols import SymbolReach, read_reach
 from tickplant.intervals import floor
@@ -44,7 +44,7 @@ class CandlePages:
         symbol: SymbolId,
         interval: str,
         *,
-        most_trades: int = SECOND_TRADES,
+        max_trades: int = MAX_SECOND_TRADES,
     ) -> None:
         """Choose what to read.
 
@@ -52,13 +52,13 @@ class CandlePages:
             connection: in a transaction that sees one moment.
             symbol: whose candles.
             interval: a stored one, or a second.
-            most_trades: the most trades to read for a page of candles of a second.
+            max_trades: the most trades to read for a page of candles of a second.
         """
         self._connection = connection
         self._symbol = symbol
         self._interval = interval
         self._length_us = LENGTHS[interval]
-        self._most_trades = most_trades
+        self._max_trades = max_trades
 
     async def read(self, window: Window, limit: int, *, newest: bool, fill: Fill) -> Page:
         """Return the first candles of a window, or the last.
@@ -125,7 +125,7 @@ class CandlePages:
     async def _one(self, window: Window, *, newest: bool) -> Candle | None:
         """Return the first candle of a window, or the last."""
         if self._interval == SECOND:
-            candles, _ = await self._seconds(window, 1, newest=newest, most_trades=1)
+            candles, _ = await self._seconds(window, 1, newest=newest, max_trades=1)
         else:
             candles, _ = await self._candles(window, 1, newest=newest)
         return candles[0] if candles else None
@@ -133,7 +133,7 @@ class CandlePages:
     async def _candles(self, window: Window, limit: int, *, newest: bool) -> tuple[list[Candle], bool]:
         """Return candles, oldest first, and whether the window may hold more."""
         if self._interval == SECOND:
-            return await self._seconds(window, limit, newest=newest, most_trades=self._most_trades)
+            return await self._seconds(window, limit, newest=newest, max_trades=self._max_trades)
         candles = await read_candles(
             self._connection,
             self._symbol,
@@ -147,7 +147,7 @@ class CandlePages:
         return (candles[-limit:] if newest else candles[:limit]), more
 
     async def _seconds(
-        self, window: Window, limit: int, *, newest: bool, most_trades: int
+        self, window: Window, limit: int, *, newest: bool, max_trades: int
     ) -> tuple[list[Candle], bool]:
         return await read_seconds(
             self._connection,
@@ -156,7 +156,7 @@ class CandlePages:
             end_us=window.end_us,
             limit=limit,
             newest=newest,
-            most_trades=most_trades,
+            max_trades=max_trades,
         )
 
     def _ceil(self, time_us: int) -> int:

@@ -167,7 +167,7 @@ async def post_alert(
         await webhook_door.check(alert.webhook_url)
     partition = history.partition_of(symbol)
     try:
-        row = await alert_wishes.create_alert(pool, alert, partition, most=alert_limit.per_user)
+        row = await alert_wishes.create_alert(pool, alert, partition, max_alerts=alert_limit.per_user)
     except TooManyAlertsError as error:
         raise Problem(
             409,

@@ -86,5 +86,5 @@ def _view(row: WebhookRow) -> WebhookView:
         row.reason,
         format_time(row.created_us),
         format_time(row.due_us) if row.state == "waiting" else None,
-        None if row.settled_us is None else format_time(row.settled_us),
+        None if row.closed_us is None else format_time(row.closed_us),
     )

@@ -1,6 +1,6 @@
-"""Alerts as users want them, written by the API alone, with what workers have made of them.
+"""Alert definitions, written by the API alone, and how far workers have applied them.
 
-Every change takes a version, and is on its way until a worker has stored that it has arrived.
+Every change raises the version, and is sent again until a worker has stored that it is applied.
 """
 
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from tickplant.times import to_datetime, to_us
 
 
 class AlertRow(NamedTuple):
-    """An alert, and how far workers have come with it."""
+    """An alert's definition and state."""
 
     alert: Alert
     created_us: int
     changed_us: int
     arrived: bool
-    """Whether the workers know this version."""
+    """Whether workers have applied this version."""
     done: bool
-    """It fires once, and has fired."""
+    """Whether it fires once only, and has fired."""
     number: int
-    """How many times it has fired, all versions together."""
+    """How many times it has fired, in all versions."""
     fired_us: int | None
-    """Venue time of the last firing."""
+    """Exchange time of the last firing."""
 
 
 class AlertKey(NamedTuple):
@@ -48,42 +48,42 @@ class FiringKey(NamedTuple):
 
 
 class TooManyAlertsError(Exception):
-    """The user has as many as may be."""
+    """The user has as many alerts as allowed."""
 
 
-async def create_alert(pool: asyncpg.Pool, alert: Alert, partition: int, *, most: int) -> AlertRow:
+async def create_alert(pool: asyncpg.Pool, alert: Alert, partition: int, *, max_alerts: int) -> AlertRow:
     """Store a new alert.
 
     Args:
         pool: connections.
         alert: in its first version.
         partition: of its symbol.
-        most: how many the user may have.
+        max_alerts: how many the user may have.
 
     Raises:
-        TooManyAlertsError: the user has so many.
+        TooManyAlertsError: the user has that many already.
     """
     async with transaction(pool) as connection:
-        # One after the other, so that two at once don't both count themselves the last.
-        await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _USERS, alert.user)
+        # One after the other: two at once would both take the last free place.
+        await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _USER_LOCK, alert.user)
         count = await connection.fetchval(
             'select count(*) from alerts where "user" = $1 and deleted_at is null', alert.user
         )
-        if count >= most:
+        if count >= max_alerts:
             raise TooManyAlertsError
-        await connection.execute(_CREATE, partition, *_names(alert), *_wanted(alert))
+        await connection.execute(_CREATE, partition, *_identity(alert), *_changeable(alert))
         return await _send(connection, alert.alert_id, alert.version)
 
 
 async def update_alert(
     pool: asyncpg.Pool, alert_id: str, change: Callable[[Alert], Alert]
 ) -> AlertRow | None:
-    """Store another version of an alert; None where there is no such alert.
+    """Store the next version of an alert; return None where there is no such alert.
 
     Args:
         pool: connections.
-        alert_id: whose.
-        change: makes the next version of the present one; what it raises leaves all as it is.
+        alert_id: of the alert.
+        change: makes the next version of the current one; if it raises, nothing changes.
     """
     async with transaction(pool) as connection:
         row = await connection.fetchrow(
@@ -92,12 +92,12 @@ async def update_alert(
         if row is None:
             return None
         alert = change(_alert_of(row))
-        await connection.execute(_CHANGE, alert_id, alert.version, alert.begun, *_wanted(alert))
+        await connection.execute(_CHANGE, alert_id, alert.version, alert.begun, *_changeable(alert))
         return await _send(connection, alert_id, alert.version)
 
 
 async def delete_alert(pool: asyncpg.Pool, alert_id: str) -> bool:
-    """Delete an alert, but not what it has fired; say whether there was one."""
+    """Delete an alert, but not its firings; return whether there was one."""
     async with transaction(pool) as connection:
         version = await connection.fetchval(
             "update alerts set version = version + 1, changed_at = clock_timestamp(),"
@@ -125,14 +125,14 @@ async def read_alerts(
     before: AlertKey | None,
     limit: int,
 ) -> list[AlertRow]:
-    """Return alerts that are not deleted, the newest first.
+    """Return alerts that are not deleted, newest first.
 
     Args:
         connection: any.
-        user: whose; None for all.
-        symbol: only those on it; None for all.
+        user: only those of one user; None for all.
+        symbol: only those of one symbol; None for all.
         active_only: only those that can still fire.
-        before: only those after it in the list; None for all.
+        before: the last one of the previous page; None for the first page.
         limit: the most to return.
     """
     rows = await connection.fetch(
@@ -159,7 +159,7 @@ async def read_firings(
     before: FiringKey | None,
     limit: int,
 ) -> list[Firing]:
-    """Return firings, the newest first, of deleted alerts, too; arguments as of `read_alerts`."""
+    """Return firings, newest first, also of deleted alerts; arguments as of `read_alerts`."""
     key = (to_datetime(before.event_time_us), before.alert_id, before.number) if before else (None,) * 3
     rows = await connection.fetch(
         "select * from firings where ($1::text is null or alert_id = $1)"
@@ -177,11 +177,12 @@ async def read_firings(
 
 
 async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:
-    """Return changes that are to be sent now, each with its partition; they count as sent from then.
+    """Return the changes to send now, each with its partition, and mark them as sent.
 
-    What has been sent is given some seconds to arrive, and more each time, since there may be no workers.
+    A change that was sent is sent again after some seconds, and later less and less often: there may be no
+    workers.
     """
-    rows = await pool.fetch(_UNARRIVED)
+    rows = await pool.fetch(_PENDING)
     return [(row["partition"], AlertChange(_alert_of(row), row["deleted_at"] is not None)) for row in rows]
 
 
@@ -192,12 +193,12 @@ async def _send(connection: Connection, alert_id: str, version: int) -> AlertRow
     return row
 
 
-def _names(alert: Alert) -> tuple[Any, ...]:
+def _identity(alert: Alert) -> tuple[Any, ...]:
     return alert.alert_id, alert.version, alert.user, alert.venue, alert.symbol, alert.kind, alert.begun
 
 
-def _wanted(alert: Alert) -> tuple[Any, ...]:
-    """Return what a change may change."""
+def _changeable(alert: Alert) -> tuple[Any, ...]:
+    """Return the columns that an update may change."""
     return (
         None if alert.price is None else Decimal(alert.price),
         None if alert.percent is None else Decimal(alert.percent),
@@ -246,7 +247,7 @@ def _row_of(row: asyncpg.Record) -> AlertRow:
     )
 
 
-_USERS: Final = 0x75736572  # 'user': of the locks of users
+_USER_LOCK: Final = 0x75736572  # 'user'
 
 _CREATE: Final = """
 insert into alerts (
@@ -278,7 +279,7 @@ from alerts a left join alert_state s on s.alert_id = a.alert_id
 where a.deleted_at is null
 """
 
-_UNARRIVED: Final = """
+_PENDING: Final = """
 with due as (
     select alert_id from alert_changes
     where sent_at is null

@@ -1,4 +1,4 @@
-"""Alerts as workers know them: what they go on from, and what their transaction stores."""
+"""Alert states: read when a worker takes a partition, and written by its transaction."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,20 +19,20 @@ _decode = msgpack.Decoder(Alert).decode
 
 
 class StoredClose(NamedTuple):
-    """The close of a minute that had trades."""
+    """The close of a minute with trades."""
 
     time_us: int
     """When the minute ended."""
     price: Decimal
     last_event_time_us: int
     last_trade_id: int
-    """With the time: the trade that made it."""
+    """With the event time, it identifies the trade that made the close."""
 
 
 async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, list[AlertState]]:
     """Return the alerts of a partition's symbols.
 
-    Those deleted lately are among them, so that an older change that comes late brings none back.
+    It includes those deleted recently, so that a late older change does not restore one.
     """
     rows = await pool.fetch(_READ_STATES, partition)
     states: defaultdict[SymbolId, list[AlertState]] = defaultdict(list)
@@ -52,10 +52,10 @@ async def read_minute_closes(
 
     Args:
         pool: connections.
-        partition: whose.
+        partition: of the symbols.
         count: how many of each symbol.
-        until_us: the venue's time up to which the roles of some symbols have come, where that is not as far
-            as the candles: minutes that end later are left out.
+        until_us: exchange time that the roles of some symbols have reached, where they are behind the
+            candles: minutes that end later are left out.
     """
     until = until_us or {}
     rows = await pool.fetch(
@@ -70,7 +70,7 @@ async def read_minute_closes(
 
 
 async def read_firings_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Firing]:
-    """Return what the transaction stored that ended with an entry, in order."""
+    """Return the firings of the transaction that ended with an entry, in order."""
     rows = await pool.fetch(
         "select * from firings where partition = $1 and entry_id = $2 order by stored_at, alert_id, number",
         partition,
@@ -80,7 +80,7 @@ async def read_firings_of_entry(pool: asyncpg.Pool, partition: int, entry_id: st
 
 
 class AlertRows:
-    """What one transaction stores of alerts: `db.commit.Rows`."""
+    """What a transaction writes of alerts: a `db.commit.DerivedRows`."""
 
     def __init__(
         self,
@@ -89,13 +89,13 @@ class AlertRows:
         firings: Sequence[Firing],
         deliveries: Iterable[tuple[Firing, str]],
     ) -> None:
-        """Take what has changed.
+        """Create the rows.
 
         Args:
-            partition: whose.
-            states: the whole state of every alert that has changed, each once.
+            partition: of the symbols.
+            states: the full state of every alert that has changed, each once.
             firings: since the last transaction, in order.
-            deliveries: those of them that go to a webhook, with its address.
+            deliveries: firings to be delivered to a webhook, with its address.
         """
         self._partition = partition
         self._states = states
@@ -103,17 +103,20 @@ class AlertRows:
         self._deliveries = deliveries
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
-        """Store it; changes that have been applied are on their way no longer."""
+        """Write the rows, and delete the pending changes that they apply."""
         await execute_rows(connection, _WRITE_STATES, map(_state_values, self._states), self._partition)
         applied = [(state.alert.alert_id, state.alert.version) for state in self._states]
-        await execute_rows(connection, _ARRIVED, applied)
+        await execute_rows(connection, _DELETE_APPLIED, applied)
         rows = map(_firing_values, self._firings)
         await execute_rows(connection, _WRITE_FIRINGS, rows, self._partition, entry_id)
         await execute_rows(
             connection,
             "insert into webhooks (alert_id, number, url, host)"
             " select * from unnest($1::text[], $2::int8[], $3::text[], $4::text[])",
-            [(it.alert_id, it.number, url, urlsplit(url).hostname or "") for it, url in self._deliveries],
+            [
+                (firing.alert_id, firing.number, url, urlsplit(url).hostname or "")
+                for firing, url in self._deliveries
+            ],
         )
 
 
@@ -155,13 +158,23 @@ def _state_values(state: AlertState) -> tuple[Any, ...]:
     )
 
 
-def _firing_values(it: Firing) -> tuple[Any, ...]:
-    numbers = [None if text is None else Decimal(text) for text in (it.price, it.value, it.threshold)]
-    names = (it.alert_id, it.number, it.user, it.venue, it.symbol, it.kind)
-    return (*names, to_datetime(it.event_time_us), it.trade_id, *numbers, it.note)
+def _firing_values(firing: Firing) -> tuple[Any, ...]:
+    texts = firing.price, firing.value, firing.threshold
+    return (
+        firing.alert_id,
+        firing.number,
+        firing.user,
+        firing.venue,
+        firing.symbol,
+        firing.kind,
+        to_datetime(firing.event_time_us),
+        firing.trade_id,
+        *(None if text is None else Decimal(text) for text in texts),
+        firing.note,
+    )
 
 
-# What was deleted a day ago has no change under way any more.
+# An alert deleted a day ago has no pending change any more.
 _READ_STATES: Final = """
 select definition, deleted, armed, done, number, fired_at from alert_state
 where partition = $1 and (not deleted or stored_at > clock_timestamp() - interval '1 day')
@@ -202,7 +215,7 @@ on conflict (alert_id) do update set
     stored_at = excluded.stored_at
 """
 
-_ARRIVED: Final = """
+_DELETE_APPLIED: Final = """
 delete from alert_changes c using unnest($1::text[], $2::int8[]) as r (alert_id, version)
 where c.alert_id = r.alert_id and c.version <= r.version
 """

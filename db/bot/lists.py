@@ -1,4 +1,4 @@
-"""The paper bot's accounts, orders and equity, for whoever looks at them."""
+"""Reads the paper bot's accounts, orders and equity."""
 
 from typing import Final, NamedTuple
 
@@ -24,11 +24,11 @@ async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None 
 async def read_orders(
     connection: asyncpg.Connection, symbol: SymbolId | None, limit: int
 ) -> list[tuple[Order, Fill | None]]:
-    """Return the newest orders and how they were filled, the newest first.
+    """Return the newest orders with their fills, newest first.
 
     Args:
         connection: any.
-        symbol: whose; None for all.
+        symbol: only those of one symbol; None for all.
         limit: the most to return.
     """
     rows = await connection.fetch(
@@ -44,11 +44,11 @@ async def read_orders(
 
 
 class EquityBound(NamedTuple):
-    """An end of a list of equities, exclusive."""
+    """A bound of a page of equities, exclusive."""
 
     time_us: int
     after: int = -1
-    """-1: before the equity of that time; else after it."""
+    """-1: before the equity of that time; otherwise after it."""
 
 
 async def read_equity(
@@ -60,11 +60,11 @@ async def read_equity(
     limit: int,
     newest: bool = False,
 ) -> list[Equity]:
-    """Return what an account was worth over time, oldest first.
+    """Return an account's equity over time, oldest first.
 
     Args:
         connection: to the database.
-        symbol: whose account.
+        symbol: of the account.
         after: exclusive.
         before: exclusive.
         limit: the most to return.
@@ -84,7 +84,7 @@ async def read_equity(
     return [_equity_of(row) for row in rows]
 
 
-# The times stand beside the rows since TimescaleDB chooses chunks by plain comparisons of the time only.
+# The times are compared separately, too: TimescaleDB selects chunks only by plain comparisons of the time.
 _READ_EQUITY: Final = """
 select * from bot_equity
 where venue = $1 and symbol = $2

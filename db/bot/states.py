@@ -1,4 +1,4 @@
-"""The paper bot's tables: written with the trades that caused it, and read by who goes on from there."""
+"""The paper bot's tables: written by the worker's transaction, and read when a partition is taken."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -54,15 +54,15 @@ on conflict (partition) do update set version = excluded.version, enabled = excl
 
 
 class BotRows:
-    """What the bot stores with a batch: `db.commit.Rows`."""
+    """What a transaction writes of the bot: a `db.commit.DerivedRows`."""
 
     def __init__(self, partition: int, changes: Sequence[Changes], switch: BotSwitch | None) -> None:
-        """Take what has changed.
+        """Create the rows.
 
         Args:
-            partition: the one owned.
+            partition: of the accounts.
             changes: one for each account that changed.
-            switch: the last switching that has come down the stream; None where none did.
+            switch: the last switch received from the stream; None if there was none.
         """
         self._partition = partition
         self._changes = changes
@@ -70,35 +70,38 @@ class BotRows:
 
     @property
     def accounts(self) -> tuple[Account, ...]:
-        """The accounts that changed, for whoever watches."""
-        return tuple(each.account for each in self._changes)
+        """The accounts that changed, to be published."""
+        return tuple(change.account for change in self._changes)
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
-        """Store it, inside the worker's transaction."""
+        """Write the rows inside the worker's transaction."""
         if self._switch is not None:
             await connection.execute(
                 _WRITE_SWITCHED, self._partition, self._switch.version, self._switch.enabled
             )
-        accounts = [_account_values(each.account) for each in self._changes]
+        accounts = [_account_values(change.account) for change in self._changes]
         await execute_rows(connection, _WRITE_ACCOUNTS, accounts, self._partition)
         for statement, rows in (
-            (_WRITE_ORDERS, [_order_values(it) for each in self._changes for it in each.orders]),
-            (_WRITE_FILLS, [_fill_values(it) for each in self._changes for it in each.fills]),
-            (_WRITE_EQUITY, [_equity_values(it) for each in self._changes for it in each.equities]),
+            (_WRITE_ORDERS, [_order_values(order) for change in self._changes for order in change.orders]),
+            (_WRITE_FILLS, [_fill_values(fill) for change in self._changes for fill in change.fills]),
+            (
+                _WRITE_EQUITY,
+                [_equity_values(equity) for change in self._changes for equity in change.equities],
+            ),
         ):
             await execute_rows(connection, statement, rows)
 
 
 class BotStates(NamedTuple):
-    """What the bot of one partition goes on with."""
+    """What the bot of a partition resumes from."""
 
     accounts: dict[SymbolId, AccountState]
     switch: BotSwitch | None
-    """The last switching that has come down the stream; None where none did."""
+    """The last switch received from the stream; None if there was none."""
 
 
 async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
-    """Return what the bot of a partition was, as of the committed entry."""
+    """Return the state of a partition's bot, as of the committed entry."""
     orders: defaultdict[tuple[str, str], list[Order]] = defaultdict(list)
     for row in await pool.fetch(
         "select o.* from bot_orders o join bot_accounts a using (venue, symbol)"
@@ -118,31 +121,31 @@ async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
     return BotStates(accounts, switch)
 
 
-def _account_values(it: Account) -> tuple[Any, ...]:
+def _account_values(account: Account) -> tuple[Any, ...]:
     return (
-        it.venue,
-        it.symbol,
-        it.version,
-        to_datetime(it.time_us),
-        it.enabled,
-        it.switch_version,
-        it.halted,
-        it.initial_cash,
-        it.cash,
-        it.position,
-        it.cost,
-        it.profit,
-        it.fees,
-        it.orders,
-        it.price,
-        it.equity,
-        to_datetime(it.day_us),
-        it.day_equity,
+        account.venue,
+        account.symbol,
+        account.version,
+        to_datetime(account.time_us),
+        account.enabled,
+        account.switch_version,
+        account.halted,
+        account.initial_cash,
+        account.cash,
+        account.position,
+        account.cost,
+        account.profit,
+        account.fees,
+        account.orders,
+        account.price,
+        account.equity,
+        to_datetime(account.day_us),
+        account.day_equity,
     )
 
 
 def account_of(row: asyncpg.Record) -> Account:
-    """Return the account in a row."""
+    """Return the account of a row."""
     return Account(
         venue=row["venue"],
         symbol=row["symbol"],
@@ -165,23 +168,23 @@ def account_of(row: asyncpg.Record) -> Account:
     )
 
 
-def _order_values(it: Order) -> tuple[Any, ...]:
+def _order_values(order: Order) -> tuple[Any, ...]:
     return (
-        it.venue,
-        it.symbol,
-        it.number,
-        it.strategy,
-        it.signal_number,
-        it.side,
-        it.trade_id,
-        to_datetime(it.time_us),
-        it.state,
-        it.reason,
+        order.venue,
+        order.symbol,
+        order.number,
+        order.strategy,
+        order.signal_number,
+        order.side,
+        order.trade_id,
+        to_datetime(order.time_us),
+        order.state,
+        order.reason,
     )
 
 
 def order_of(row: asyncpg.Record) -> Order:
-    """Return the order in a row."""
+    """Return the order of a row."""
     return Order(
         row["venue"],
         row["symbol"],
@@ -196,21 +199,29 @@ def order_of(row: asyncpg.Record) -> Order:
     )
 
 
-def _fill_values(it: Fill) -> tuple[Any, ...]:
+def _fill_values(fill: Fill) -> tuple[Any, ...]:
     return (
-        it.venue,
-        it.symbol,
-        it.number,
-        it.side,
-        it.trade_id,
-        to_datetime(it.time_us),
-        it.price,
-        it.size,
-        it.quote,
-        it.fee,
-        it.profit,
+        fill.venue,
+        fill.symbol,
+        fill.number,
+        fill.side,
+        fill.trade_id,
+        to_datetime(fill.time_us),
+        fill.price,
+        fill.size,
+        fill.quote,
+        fill.fee,
+        fill.profit,
     )
 
 
-def _equity_values(it: Equity) -> tuple[Any, ...]:
-    return (it.venue, it.symbol, to_datetime(it.time_us), it.cash, it.position, it.price, it.equity)
+def _equity_values(equity: Equity) -> tuple[Any, ...]:
+    return (
+        equity.venue,
+        equity.symbol,
+        to_datetime(equity.time_us),
+        equity.cash,
+        equity.position,
+        equity.price,
+        equity.equity,
+    )

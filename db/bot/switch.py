@@ -1,4 +1,4 @@
-"""The paper bot's switch: every switching, and up to which of them each partition has come."""
+"""The paper bot's switch: every time it was switched, and which of these each partition has applied."""
 
 from typing import Final, NamedTuple
 
@@ -10,17 +10,20 @@ from tickplant.times import to_us
 
 
 class StoredSwitch(NamedTuple):
-    """The last switching."""
+    """The last time the bot was switched on or off."""
 
     switch: BotSwitch
     switched_us: int
     """When, by the database's clock."""
     arrived: bool
-    """Whether every partition has come to it."""
+    """Whether every partition has applied it."""
 
 
 async def write_switch(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> None:
-    """Switch the bot on or off; it holds from where `read_unarrived` has it sent."""
+    """Switch the bot on or off.
+
+    A partition applies it once it has received what `read_pending_switch` returns.
+    """
     async with transaction(pool) as connection:
         await connection.execute("lock table bot_switchings in exclusive mode")
         await connection.execute(
@@ -32,7 +35,7 @@ async def write_switch(pool: asyncpg.Pool, *, enabled: bool, reason: str) -> Non
 
 
 async def read_switch(connection: asyncpg.Connection) -> StoredSwitch | None:
-    """Return the last switching; None where nobody has ever switched."""
+    """Return the last switch; None if the bot was never switched."""
     row = await connection.fetchrow(
         f"select version, enabled, reason, switched_at, (select count(*) from ({_BEHIND}) b) as behind"  # noqa: S608 - constants only
         " from bot_switchings order by version desc limit 1"
@@ -44,9 +47,9 @@ async def read_switch(connection: asyncpg.Connection) -> StoredSwitch | None:
 
 
 async def read_pending_switch(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
-    """Return what is to be sent now: the last switching, for each partition that has not come to it.
+    """Return the last switch if it is to be sent now, for each partition that has not applied it.
 
-    What has been sent is given some seconds to arrive, and more each time, since there may be no workers.
+    It is sent again after some seconds, and later less and less often: there may be no workers.
     """
     rows = await pool.fetch(
         f"with sent as ({_SEND} returning *) select b.partition, s.* from sent s, ({_BEHIND}) b"  # noqa: S608 - constants

@@ -103,7 +103,7 @@ async def test_candles_of_a_second_are_those_of_the_trades(
 async def test_a_bounded_read_never_cuts_a_second(connection: Connection, trades: list[Trade]) -> None:
     expected = sorted(fold(trades, "1s", SECOND_US), key=lambda candle: candle.open_time_us)
     counts = {candle.open_time_us: candle.trade_count for candle in expected}
-    for most_trades in (1, 2, 3, 10, 399, 400, 401):
+    for max_trades in (1, 2, 3, 10, 399, 400, 401):
         for newest in (False, True):
             seen: list[int] = []
             start_us, end_us, more = BEFORE[0], AFTER[0], True
@@ -115,7 +115,7 @@ async def test_a_bounded_read_never_cuts_a_second(connection: Connection, trades
                     end_us=end_us,
                     limit=1000,
                     newest=newest,
-                    most_trades=most_trades,
+                    max_trades=max_trades,
                 )
                 assert [candle.trade_count for candle in found] == [counts[it.open_time_us] for it in found]
                 opened = [candle.open_time_us for candle in found]

@@ -227,7 +227,7 @@ async def test_a_plant_that_lies_in_another_schema_is_found_there(address: str, 
 @pytest.mark.parametrize(
     ("options", "also", "message"),
     [
-        ("encoding 'LATIN1' template template0 locale 'C'", [], "encoding of database .* is LATIN1.*UTF8"),
+        ("encoding 'LATIN1' template template0 locale 'C'", [], "database .* has encoding LATIN1.*UTF8"),
         ("encoding 'SQL_ASCII' template template0 locale 'C'", [], "SQL_ASCII"),
         (
             "",
@@ -235,17 +235,17 @@ async def test_a_plant_that_lies_in_another_schema_is_found_there(address: str, 
             "may not create tables in schema public.*grant usage, create on schema public to quant",
         ),
         ("", ["drop schema public"], "may not create tables in schema public"),
-        ("", ["alter role {user} set default_transaction_read_only = on"], "can only be read"),
+        ("", ["alter role {user} set default_transaction_read_only = on"], "is read-only"),
         ("", ["create table public.migration (version text)"], "permission|belong to tickplant"),
         (
             "",
             ["set role {user}", "create table public.migration (version text)"],
-            "alone by: create database",
+            "alone: create database",
         ),
         (
             "",
             ["set role {user}", "create table public.candles (i int)"],
-            "candles.*alone by: create database",
+            "candles.*alone: create database",
         ),
     ],
 )

@@ -28,7 +28,7 @@ class SymbolAverages:
             venue: the symbol's.
             symbol: as the venue writes it.
             specs: what is computed.
-            remembered: the last closed candles by interval, as `db.averages.read_remembered` gives them.
+            remembered: the last closed candles by interval, as `db.averages.read_candle_windows` gives them.
         """
         self._venue = venue
         self._symbol = symbol

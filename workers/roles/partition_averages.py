@@ -23,7 +23,7 @@ class PartitionAverages:
 
         Args:
             specs: what is computed.
-            remembered: of `db.averages.read_remembered`.
+            remembered: of `db.averages.read_candle_windows`.
         """
         self._specs = specs
         self._remembered = dict(remembered)

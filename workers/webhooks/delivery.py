@@ -104,8 +104,8 @@ class _Loop:
         busy = [host for host, count in of_host.items() if count >= _AT_ONCE_OF_HOST]
         taken = await take_webhooks(
             self._pool,
-            most=room,
-            most_of_host=_AT_ONCE_OF_HOST,
+            limit=room,
+            limit_per_host=_AT_ONCE_OF_HOST,
             busy=busy,
             lost_after_s=_LOST_AFTER_TIMEOUTS * self._settings.timeout_s,
         )

@@ -23,7 +23,7 @@ class PartitionAlerts:
         Args:
             partition: the one owned.
             states: of `db.alerts.states.read_alert_states`.
-            closes: of `db.alerts.states.read_closes`.
+            closes: of `db.alerts.states.read_minute_closes`.
         """
         self._partition = partition
         self._states = dict(states)
