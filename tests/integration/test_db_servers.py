@@ -263,7 +263,7 @@ async def test_tables_of_another_owner_are_named(address: str) -> None:
         await migrate(superuser_url, partitions=PARTITIONS, extension="off")
         with pytest.raises(FatalError, match=r"tables belong to tickplant.*migrate as tickplant"):
             await migrate(url, partitions=PARTITIONS, extension="off")
-        with pytest.raises(FatalError, match=r"permission denied.*a login in the group tickplant_writer"):
+        with pytest.raises(FatalError, match=r"permission denied.*a user in the group tickplant_writer"):
             await inspect(url)
         user = url.partition("//")[2].partition(":")[0]
         await execute(superuser_url, f"grant select on migration, plant to {user}")
