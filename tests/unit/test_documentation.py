@@ -21,7 +21,19 @@ from tickplant.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-FOLDERS = ("api", "bench", "db", "docs", "ingest", "sandbox", "schema", "tests", "tickplant", "workers")
+FOLDERS = (
+    "api",
+    "bench",
+    "db",
+    "docs",
+    "ingest",
+    "maintenance",
+    "sandbox",
+    "schema",
+    "tests",
+    "tickplant",
+    "workers",
+)
 TESTS_OWN = {"TICKPLANT_MARKETDATA"} | {
     f"TICKPLANT_TEST_{name}" for name in ("KAFKA", "SEED", "POSTGRES", "REDIS")
 }
