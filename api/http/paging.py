@@ -5,7 +5,7 @@ Pages are cut at keys, never counted, so that what is inserted meanwhile neither
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -84,6 +84,28 @@ class RestOfNames(Rest, frozen=True, array_like=True):
 
 
 RestT = TypeVar("RestT", bound=Rest)
+RowT = TypeVar("RowT")
+
+
+class Page(NamedTuple, Generic[RowT]):
+    """The rows of a page, in the order of the list."""
+
+    rows: list[RowT]
+    following: RowT | None
+    """The first row of the next page; None on the last page."""
+
+
+def cut_page(rows: list[RowT], limit: int, *, newest: bool = False) -> Page[RowT]:
+    """Cut a page from rows that were read with a limit of one more.
+
+    Args:
+        rows: in the order of the list.
+        limit: the length of the page.
+        newest: whether the page is the end of the rows rather than their start.
+    """
+    if len(rows) <= limit:
+        return Page(rows, None)
+    return Page(rows[-limit:], rows[-limit - 1]) if newest else Page(rows[:limit], rows[limit])
 
 
 def write_rest(rest: Rest | None) -> str | None:

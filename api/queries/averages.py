@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from api.http.paging import cut_page
 from api.queries.history import FIRST_US, History
 from api.queries.ohlcv import Window
 from db.stats import read_candle_closes
@@ -43,17 +44,15 @@ async def read_averages(
     """
     low_us, high_us = window
     async with history.at_once() as connection:
-        shown = await read_candle_closes(
+        closes = await read_candle_closes(
             connection, symbol, interval, start_us=low_us, end_us=high_us, limit=limit + 1, newest=newest
         )
-        if not shown:
+        if not closes:
             return AveragePage([], None)
+        shown, following = cut_page(closes, limit, newest=newest)
         rest = None
-        if len(shown) > limit and newest:
-            del shown[0]
-            rest = Window(low_us, shown[0][0])
-        elif len(shown) > limit:
-            rest = Window(shown.pop()[0], high_us)
+        if following is not None:
+            rest = Window(low_us, shown[0][0]) if newest else Window(following[0], high_us)
         first_us, more = shown[0][0], spec.window - 1
         before = await read_candle_closes(
             connection, symbol, interval, start_us=FIRST_US, end_us=first_us, limit=more, newest=True

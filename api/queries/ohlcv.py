@@ -4,6 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
+from api.http.paging import cut_page
 from api.queries.history import FIRST_US, LAST_US
 from api.views.trades import LENGTHS, CandleView, candle_view, empty_view, plain
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
@@ -143,8 +144,8 @@ class CandlePages:
             limit=limit + 1,
             newest=newest,
         )
-        more = len(candles) > limit
-        return (candles[-limit:] if newest else candles[:limit]), more
+        page = cut_page(candles, limit, newest=newest)
+        return page.rows, page.following is not None
 
     async def _seconds(
         self, window: Window, limit: int, *, newest: bool, max_trades: int

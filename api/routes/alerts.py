@@ -20,7 +20,7 @@ from api.alerting import (
     make_alert,
 )
 from api.changes import Changes
-from api.http.paging import USUAL, RestOfAlerts, RestOfNumbered, read_rest, write_rest
+from api.http.paging import USUAL, RestOfAlerts, RestOfNumbered, cut_page, read_rest, write_rest
 from api.http.problems import MEDIA_TYPE, Problem
 from api.queries.directory import Directory
 from api.queries.history import TIMEOUT_S, History
@@ -202,11 +202,11 @@ async def get_alerts(
         rows = await read_alerts(
             connection, user=user, symbol=found, active_only=active_only, before=before, limit=limit + 1
         )
-    shown = rows[:limit]
+    page = cut_page(rows, limit)
     rest = None
-    if len(rows) > limit:
-        rest = RestOfAlerts(of, (shown[-1].created_us, shown[-1].alert.alert_id))
-    return AlertsPage([alert_view(row) for row in shown], write_rest(rest))
+    if page.following:
+        rest = RestOfAlerts(of, (page.rows[-1].created_us, page.rows[-1].alert.alert_id))
+    return AlertsPage([alert_view(row) for row in page.rows], write_rest(rest))
 
 
 @get(
@@ -311,12 +311,12 @@ async def _firings(
         firings = await alert_wishes.read_firings(
             connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
         )
-    shown = firings[:limit]
+    page = cut_page(firings, limit)
     rest = None
-    if len(firings) > limit:
-        last = shown[-1]
+    if page.following:
+        last = page.rows[-1]
         rest = RestOfNumbered(of, (last.event_time_us, last.alert_id, last.number))
-    return FiringsPage([firing_view(it) for it in shown], write_rest(rest))
+    return FiringsPage([firing_view(firing) for firing in page.rows], write_rest(rest))
 
 
 def _known(row: AlertRow | None) -> AlertRow:

@@ -8,7 +8,7 @@ from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
 from api.changes import Changes
-from api.http.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.http.paging import MOST, USUAL, RestOfTimes, cut_page, write_rest
 from api.queries.directory import Directory
 from api.queries.history import TIMEOUT_S, History
 from api.routes.answers import (
@@ -182,9 +182,9 @@ async def get_bot_equity(
             limit=limit + 1,
             newest=asked.newest,
         )
-    shown = equities[-limit:] if asked.newest else equities[:limit]
-    rest = _rest(asked, shown) if len(equities) > limit else None
-    return EquityPage(str(found), [equity_view(equity) for equity in shown], write_rest(rest))
+    page = cut_page(equities, limit, newest=asked.newest)
+    rest = _rest(asked, page.rows) if page.following else None
+    return EquityPage(str(found), [equity_view(equity) for equity in page.rows], write_rest(rest))
 
 
 def _rest(asked: RestOfTimes, shown: list[Equity]) -> RestOfTimes:

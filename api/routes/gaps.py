@@ -7,7 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfGaps, read_rest, write_rest
+from api.http.paging import USUAL, RestOfGaps, cut_page, read_rest, write_rest
 from api.queries.directory import Directory
 from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
@@ -63,10 +63,10 @@ async def get_gaps(
     states = [state_] if state_ else get_args(GapState)
     async with history.at_once() as connection:
         gaps = await read_gaps(connection, symbol=found, states=states, before=before, limit=limit + 1)
-    shown = gaps[:limit]
+    page = cut_page(gaps, limit)
     rest = None
-    if len(gaps) > limit:
-        last = shown[-1]
+    if page.following:
+        last = page.rows[-1]
         key = (last.detected_at_us, last.venue, last.symbol, last.first_id, last.last_id)
         rest = RestOfGaps(of, key)
-    return GapsPage([gap_view(gap) for gap in shown], write_rest(rest))
+    return GapsPage([gap_view(gap) for gap in page.rows], write_rest(rest))

@@ -7,7 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfSignals, read_rest, write_rest
+from api.http.paging import USUAL, RestOfSignals, cut_page, read_rest, write_rest
 from api.queries.directory import Directory
 from api.queries.history import History
 from api.routes.answers import (
@@ -106,9 +106,9 @@ async def _page(
             limit=limit + 1,
             newest=asked.newest,
         )
-    shown = signals[-limit:] if asked.newest else signals[:limit]
-    rest = _rest(asked, shown) if len(signals) > limit else None
-    return SignalsPage([signal_view(signal) for signal in shown], write_rest(rest))
+    page = cut_page(signals, limit, newest=asked.newest)
+    rest = _rest(asked, page.rows) if page.following else None
+    return SignalsPage([signal_view(signal) for signal in page.rows], write_rest(rest))
 
 
 def _rest(asked: RestOfSignals, shown: list[Signal]) -> RestOfSignals:

@@ -7,7 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import MOST, USUAL, RestOfTimes, write_rest
+from api.http.paging import MOST, USUAL, RestOfTimes, cut_page, write_rest
 from api.http.problems import Problem
 from api.queries.directory import Directory
 from api.queries.history import History
@@ -121,10 +121,10 @@ async def get_statistics(
             limit=limit + 1,
             newest=asked.newest,
         )
-    shown = statistics[-limit:] if asked.newest else statistics[:limit]
+    page = cut_page(statistics, limit, newest=asked.newest)
     rest = None
-    if len(statistics) > limit and asked.newest:
-        rest = RestOfTimes(asked.of, True, asked.low, (shown[0].open_time_us, 0))
-    elif len(statistics) > limit:
-        rest = RestOfTimes(asked.of, False, (statistics[-1].open_time_us, 0), asked.high)
-    return StatisticsPage(str(found), [statistics_view(it) for it in shown], write_rest(rest))
+    if page.following and asked.newest:
+        rest = RestOfTimes(asked.of, True, asked.low, (page.rows[0].open_time_us, 0))
+    elif page.following:
+        rest = RestOfTimes(asked.of, False, (page.following.open_time_us, 0), asked.high)
+    return StatisticsPage(str(found), [statistics_view(row) for row in page.rows], write_rest(rest))

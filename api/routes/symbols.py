@@ -5,7 +5,7 @@ from typing import Annotated
 from litestar import get
 from msgspec import Meta, Struct
 
-from api.http.paging import USUAL, RestOfNames, read_rest, write_rest
+from api.http.paging import USUAL, RestOfNames, cut_page, read_rest, write_rest
 from api.queries.directory import Directory
 from api.queries.history import History
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
@@ -62,10 +62,10 @@ async def get_symbols(
         rows = {row.id: row for row in await read_stored_symbols(connection)}
         source = await read_database_source(connection)
     known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
-    left = [(name, symbol) for name, symbol in known if name > beyond]
+    page = cut_page([(name, symbol) for name, symbol in known if name > beyond], limit)
     return SymbolsPage(
-        [_view(symbol, rows.get(symbol), directory, source) for _, symbol in left[:limit]],
-        write_rest(RestOfNames(_LIST, left[limit - 1][0]) if len(left) > limit else None),
+        [_view(symbol, rows.get(symbol), directory, source) for _, symbol in page.rows],
+        write_rest(RestOfNames(_LIST, page.rows[-1][0]) if page.following else None),
     )
 
 

@@ -3,7 +3,7 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfTimes, write_rest
+from api.http.paging import USUAL, RestOfTimes, cut_page, write_rest
 from api.live.hub import Hub
 from api.queries.directory import Directory
 from api.queries.history import History
@@ -63,12 +63,12 @@ async def get_trades(
             limit=limit + 1,
             newest=asked.newest,
         )
-    shown = trades[-limit:] if asked.newest else trades[:limit]
+    page = cut_page(trades, limit, newest=asked.newest)
     cursor = hub.cursor_after(found, committed)
     return TradesPage(
         str(found),
-        [trade_view(trade) for trade in shown],
-        write_rest(_rest(asked, shown) if len(trades) > limit else None),
+        [trade_view(trade) for trade in page.rows],
+        write_rest(_rest(asked, page.rows) if page.following else None),
         str(cursor) if cursor else None,
     )
 

@@ -7,7 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import USUAL, RestOfNumbered, read_rest, write_rest
+from api.http.paging import USUAL, RestOfNumbered, cut_page, read_rest, write_rest
 from api.queries.history import TIMEOUT_S
 from api.routes.alerts import OfUser
 from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
@@ -69,12 +69,12 @@ async def get_webhooks(
     before = WebhookKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_webhooks(connection, state=state_, user=user, before=before, limit=limit + 1)
-    shown = rows[:limit]
+    page = cut_page(rows, limit)
     rest = None
-    if len(rows) > limit:
-        last = shown[-1]
+    if page.following:
+        last = page.rows[-1]
         rest = RestOfNumbered(of, (last.created_us, last.firing.alert_id, last.firing.number))
-    return WebhooksPage([_view(row) for row in shown], write_rest(rest))
+    return WebhooksPage([_view(row) for row in page.rows], write_rest(rest))
 
 
 def _view(row: WebhookRow) -> WebhookView:
