@@ -2,8 +2,8 @@
 
 The library hands out one message per wake-up of a task and parses each frame in several Python steps: two
 thirds of the work of ingest. So frames are told apart here (RFC 6455, section 5.2): whole text messages are
-kept, and every other frame goes to the library byte for byte. Handshake, pings, closing, limits, fragments
-and violations of the protocol stay its own.
+kept, and every other frame goes to the library, whole. Handshake, pings, closing, limits, fragments and
+violations of the protocol stay its own.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidMessage, ProxyError
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
+from websockets.protocol import CONNECTING, OPEN
 
 from ingest.buffer import FRAME_BYTES, Buffer
 from tickplant.clock import NowUs, now_us
@@ -26,6 +26,7 @@ _TAKEN_FRAMES: Final = 1_024
 _OWN_BUFFER_BYTES: Final = 64 << 20
 _WHOLE_TEXT: Final = 0x81
 """First byte of a frame that is a text message of its own: final, uncompressed."""
+_END_OF_HEADERS: Final = b"\r\n\r\n"
 
 
 class Received(NamedTuple):
@@ -50,6 +51,7 @@ class VenueConnection(ClientConnection):
         self._reads: deque[Received] = deque()
         self._frames: list[bytes] = []
         self._waiting = 0
+        self._headers_end = b""
         self._unparsed = b""
         self._fragments: list[bytes] = []
         self._arrived = asyncio.Event()
@@ -111,10 +113,12 @@ class VenueConnection(ClientConnection):
     def data_received(self, data: bytes) -> None:
         """Keep whole text messages, and give the library the rest."""
         self._heard_s = self.loop.time()
-        # The library's buffer is empty where it stands between two frames.
-        if self.protocol.state is OPEN and not self.protocol.reader.buffer:
+        if self.protocol.state is CONNECTING:
+            data = self._shake_hands(data)
+        if self.protocol.state is OPEN:
             self._split(self._unparsed + data if self._unparsed else data)
-        else:
+        elif data:  # refused, or closing: a frame that has only begun is the library's now
+            self._unparsed, data = b"", self._unparsed + data
             super().data_received(data)
         if self._frames:
             self._frame_s = self._heard_s
@@ -140,6 +144,19 @@ class VenueConnection(ClientConnection):
         """Wake whoever waits for frames."""
         super().connection_lost(exc)
         self._arrived.set()
+
+    def _shake_hands(self, data: bytes) -> bytes:
+        """Give the library the headers of the handshake alone; return what follows them.
+
+        Frames may come in the same read. The library would begin to parse the last of them, and nothing tells
+        when it stands between two frames again: it takes headers and payload out of its buffer one by one.
+        """
+        headers = self._headers_end + data
+        end = headers.find(_END_OF_HEADERS)
+        own = len(data) if end < 0 else end + len(_END_OF_HEADERS) - len(self._headers_end)
+        self._headers_end = headers[1 - len(_END_OF_HEADERS) :]
+        super().data_received(data[:own])
+        return data[own:]
 
     def _split(self, data: bytes) -> None:
         """Take whole frames off the front; keep what has only begun for the next read."""
