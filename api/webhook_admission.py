@@ -8,7 +8,7 @@ from typing import Final
 
 from api.http.problems import bad_parameter, conflict
 from tickplant.dns import resolver
-from tickplant.webhooks import Guard, RefusedAddressError, WebhookSettings, parse_url, port_of
+from tickplant.webhooks import AddressGuard, RefusedAddressError, WebhookSettings, parse_url, port_of
 
 _NAME: Final = "webhook_url"
 _TIMEOUT_S: Final = 5.0
@@ -18,7 +18,7 @@ _THREADS: Final = 8
 class WebhookDoor:
     """Refuses what could not be delivered anyway, while the caller is there to mend it."""
 
-    def __init__(self, guard: Guard | None) -> None:
+    def __init__(self, guard: AddressGuard | None) -> None:
         """Take what says where webhooks may go; None if they may go nowhere."""
         self._guard = guard
 
@@ -51,6 +51,6 @@ async def open_door(settings: WebhookSettings) -> AsyncIterator[WebhookDoor]:
         return
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhook dns")
     try:
-        yield WebhookDoor(Guard(settings.allowed, resolver(threads)))
+        yield WebhookDoor(AddressGuard(settings.allowed, resolver(threads)))
     finally:
         threads.shutdown(wait=False, cancel_futures=True)

@@ -15,7 +15,7 @@ from db.commit import TRADE_COLUMNS
 from db.pool import Pool, open_pool
 from db.progress import count_trades
 from ingest.publisher import Publisher
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 
 _PUBLISHED: Final = 2_500
 """Trades published at a time: some 300 an entry, as ingest writes them at full speed."""
@@ -27,7 +27,7 @@ async def measure_commit(plant: Plant, count: int) -> list[Result]:
     """Measure one worker process beside COPY."""
     await plant.empty()
     publisher = Publisher(plant.redis, partitions=SETTINGS.partitions, budget_trades=10**12)
-    parsed = [Binance.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
+    parsed = [BinanceAdapter.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
     trades = [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
     for start in range(0, count, _PUBLISHED):
         await publisher.publish(trades[start : start + _PUBLISHED])

@@ -12,7 +12,7 @@ from bench.market import make_frames, tape_arguments
 from bench.plant import STREAMS, Plant
 from bench.result import Rate, Result, Throughput
 from ingest.connection import VenueConnection, open_connection
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient
@@ -85,7 +85,9 @@ async def _receive(plant: Plant, count: int, name: str, take: Callable[[str, int
     """Measure a client that only counts."""
     async with plant.sandbox(*tape_arguments(count)) as venue:
         symbols = [SymbolId.parse(symbol).symbol for symbol in venue["symbols"]]
-        return Rate(name, count / await take(Binance().stream_url(venue["ws_url"], symbols), count), "frames")
+        return Rate(
+            name, count / await take(BinanceAdapter().stream_url(venue["ws_url"], symbols), count), "frames"
+        )
 
 
 async def _take_messages(url: str, count: int) -> float:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from bench.market import make_frames
 from bench.result import Rate, Result, Throughput
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 from tickplant.market import Candle, Trade, fold_runs, merge
 
 AIM_PER_S: Final = 1_000_000
@@ -58,7 +58,7 @@ def decode_frames(frames: Sequence[bytes]) -> None:
 def fold_frames(frames: Sequence[bytes]) -> dict[tuple[str, int], Candle]:
     """Parse frames and fold their trades into candles of a minute, batch by batch as workers do."""
     candles: dict[tuple[str, int], Candle] = {}
-    parse = Binance.parse_frame
+    parse = BinanceAdapter.parse_frame
     for start in range(0, len(frames), _BATCH):
         by_symbol: defaultdict[str, list[Trade]] = defaultdict(list)
         for frame in frames[start : start + _BATCH]:

@@ -15,7 +15,7 @@ import msgspec
 
 from db.migrate import migrate
 from tickplant.local import PostgresServer, RedisServer
-from tickplant.local.supervisor import Role, Supervisor
+from tickplant.local.supervisor import ManagedProcess, Supervisor
 from tickplant.redis_client import open_redis
 from tickplant.settings import PREFIX, Settings
 from tickplant.streams import trades_stream
@@ -62,7 +62,7 @@ class Plant:
     @asynccontextmanager
     async def sandbox(self, *arguments: str) -> AsyncIterator[dict[str, Any]]:
         """Run a sandbox venue; yields what it says of itself."""
-        role = Role("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
+        role = ManagedProcess("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
         async with self._supervisor.announced(role) as line:
             yield msgspec.json.decode(line)
 
@@ -87,7 +87,7 @@ class Plant:
             shared["TICKPLANT_BINANCE_WS_URL"] = venue["ws_url"]
             shared["TICKPLANT_BINANCE_REST_URL"] = venue["rest_url"]
             shared["TICKPLANT_SYMBOLS"] = " ".join(venue["symbols"])
-        async with self._supervisor.roles(*(Role(name, (name,), shared) for name in names)):
+        async with self._supervisor.roles(*(ManagedProcess(name, (name,), shared) for name in names)):
             yield
 
     async def entries(self) -> int:

@@ -15,7 +15,7 @@ from db.alerts.states import AlertRows
 from db.pool import Pool, open_pool, transaction
 from db.progress import count_trades
 from ingest.publisher import Publisher
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 from tickplant.derived import Alert, AlertState
 from tickplant.market import Trade
 from tickplant.streams import partition_of
@@ -28,7 +28,7 @@ NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 async def measure_roles(plant: Plant, count: int, alerts: int) -> list[Result]:
     """Measure one worker process on the same full stream, with more and more to do."""
-    parsed = [Binance.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
+    parsed = [BinanceAdapter.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
     trades = [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
     candles = await _measure(plant, trades, "candles alone", settings={"TICKPLANT_ROLES": "none"})
     return [

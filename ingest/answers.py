@@ -11,7 +11,7 @@ _QUIET_AFTER_REFUSAL_S: Final = 1.0
 """The same where a refusal has named no symbol, so that there may be no more."""
 
 
-class Answers:
+class SubscriptionAnswers:
     """Symbols that one connection was granted or refused.
 
     Args:

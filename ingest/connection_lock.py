@@ -20,7 +20,7 @@ return 1
 _GIVE_BACK: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
 
 
-class Turn:
+class ConnectionLock:
     """The right to be connected; others wait until it is given back, or its holder is silent for 10 s."""
 
     def __init__(self, redis: RedisClient, venue: str) -> None:

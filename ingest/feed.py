@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
 from ingest.buffer import Buffer
-from ingest.connection_lock import Turn
+from ingest.connection_lock import ConnectionLock
 from ingest.history.backfill import Backfill
 from ingest.intake import Intake
 from ingest.publisher import Publisher
-from ingest.rate import Rate
+from ingest.rate import RateLimit
 from ingest.reporter import Reporter
-from ingest.session import Session
-from ingest.silence import Pulse
+from ingest.session import VenueSession
+from ingest.silence import SilenceTimer
 from ingest.subscription import ASK_AGAIN_CAP_S, ASK_AGAIN_S
-from ingest.venues.base import Gap, Venue
+from ingest.venues.base import MissingRange, VenueAdapter
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
 from tickplant.logs import add_fields
@@ -37,15 +37,15 @@ class Feed:
         self,
         *,
         name: str,
-        venue: Venue,
+        venue: VenueAdapter,
         symbols: Sequence[str],
         base_url: str,
         publisher: Publisher,
         buffer: Buffer,
-        connects: Rate | None,
-        messages: Rate | None,
+        connects: RateLimit | None,
+        messages: RateLimit | None,
         subscribing: asyncio.Lock,
-        turn: Turn | None,
+        turn: ConnectionLock | None,
         backfill: Backfill | None,
         proxy: Proxy | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class Feed:
         self.messages = messages
         self.subscribing = subscribing
         self.turn = turn
-        self.pulse = Pulse()
+        self.pulse = SilenceTimer()
         self.backoff = Backoff(first_s=0.5, cap_s=30.0)
         self.reporter = Reporter(name, venue.name, symbols, publisher)
         self.intake = Intake(
@@ -88,7 +88,7 @@ class Feed:
         )
         self.publisher = publisher
         self._backfill = backfill
-        self._sessions: list[Session] = []
+        self._sessions: list[VenueSession] = []
         self._down = False
         self._refusals = 0
         labels = venue.name, name.rpartition("/")[2]
@@ -137,14 +137,14 @@ class Feed:
         ):
             self._backfill.suspect(self._backfill.after(last.symbol, last.trade_id, last.event_time_us))
 
-    def report(self, session: Session, state: str, reason: str = "") -> None:
+    def report(self, session: VenueSession, state: str, reason: str = "") -> None:
         """Tell the state of a session; one that is live speaks for its successor, too."""
         if any(other.is_live for other in self._sessions if other is not session):
             self.reporter.tell("live", f"its successor is {state}: {reason}" if reason else "")
         else:
             self.reporter.tell(state, reason)
 
-    def note_live(self, session: Session) -> None:
+    def note_live(self, session: VenueSession) -> None:
         """Note that a session has been subscribed."""
         self._down = False
         self._refusals = 0
@@ -152,7 +152,7 @@ class Feed:
         _log.info("%s: connected, %d symbols", self.name, len(session.answers.accepted) or len(self.symbols))
         self.reporter.tell("live")
 
-    def note_failure(self, session: Session, reason: str, *, refused: bool) -> None:
+    def note_failure(self, session: VenueSession, reason: str, *, refused: bool) -> None:
         """Note that a session has ended though it was needed."""
         self._connects_by["refused" if refused else "lost"].inc()
         self.report(session, "down", reason)
@@ -198,7 +198,7 @@ class Feed:
         self._age.set(age_s)
         self._silence.set(silence_s)
 
-    async def _replace(self, old: Session, stop: asyncio.Event) -> Session:
+    async def _replace(self, old: VenueSession, stop: asyncio.Event) -> VenueSession:
         """Return the session that follows: one that is live beside the old, which stays for so long.
 
         Where the venue allows one connection only, the old one stays until the venue ends it.
@@ -225,8 +225,8 @@ class Feed:
             if old.task.done() or stop.is_set():
                 return old
 
-    def _begin(self) -> Session:
-        session = Session(self)
+    def _begin(self) -> VenueSession:
+        session = VenueSession(self)
         self._sessions = [known for known in self._sessions if not known.task.done()] + [session]
         return session
 
@@ -239,14 +239,14 @@ class Feed:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _pause_s(self, ended: Session) -> float:
+    def _pause_s(self, ended: VenueSession) -> float:
         """Return how long to wait after a session has ended."""
         if not ended.refused:
             return self.backoff.next_s()
         self._refusals += 1
         return bound_s(self._refusals - 1, first_s=ASK_AGAIN_S, cap_s=ASK_AGAIN_CAP_S)
 
-    def _suspect(self, gap: Gap) -> None:
+    def _suspect(self, gap: MissingRange) -> None:
         if self._backfill is not None:
             self._backfill.suspect(gap)
 

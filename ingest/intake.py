@@ -9,9 +9,18 @@ from typing import Final, NamedTuple
 from ingest.connection import Received
 from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
-from ingest.session import Session
-from ingest.venue_clock import Beat, Doubt, VenueClock
-from ingest.venues.base import Closing, Gap, Heartbeat, Notice, Partial, Refused, Subscribed, Venue
+from ingest.session import VenueSession
+from ingest.venue_clock import ConnectionTime, Doubt, VenueClock
+from ingest.venues.base import (
+    Closing,
+    Heartbeat,
+    MissingRange,
+    Notice,
+    Partial,
+    Refused,
+    Subscribed,
+    VenueAdapter,
+)
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.times import format_time
@@ -23,10 +32,10 @@ _BUDGET_CHECK_TRADES: Final = 10_000
 _DOUBT_AGAIN_S: Final = 600.0
 """How often a symbol's times that are not believed are said to be so."""
 
-Suspect = Callable[[Gap], None]
+Suspect = Callable[[MissingRange], None]
 
 
-class Frame(NamedTuple):
+class ReceivedFrame(NamedTuple):
     """One message of the venue's."""
 
     text: bytes
@@ -41,7 +50,7 @@ class Intake:
         self,
         *,
         name: str,
-        venue: Venue,
+        venue: VenueAdapter,
         symbols: Sequence[str],
         publisher: Publisher,
         suspect: Suspect,
@@ -73,7 +82,7 @@ class Intake:
         """Return the newest trade received of a symbol."""
         return self._last.get(symbol)
 
-    async def handle(self, reads: list[Received], session: Session) -> None:
+    async def handle(self, reads: list[Received], session: VenueSession) -> None:
         """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
         self._metrics.note_reads(reads)
         async with self._lock:
@@ -97,7 +106,7 @@ class Intake:
                         assert not isinstance(parsed, tuple)
                         await self._publish(trades)
                         trades = []
-                        await self._notice(parsed, Frame(frame, time_us), session)
+                        await self._notice(parsed, ReceivedFrame(frame, time_us), session)
             await self._publish(trades)
 
     async def resume_ids(self) -> None:
@@ -131,15 +140,17 @@ class Intake:
             self._since_check = 0
             await self._publisher.wait_for_budget()
 
-    async def _notice(self, notice: Notice, frame: Frame, session: Session) -> None:
+    async def _notice(self, notice: Notice, frame: ReceivedFrame, session: VenueSession) -> None:
         match notice:
             case Heartbeat(symbol, last_trade_id, time_us):
                 if time_us is not None:
-                    beat = Beat(symbol, time_us, frame.time_us)
+                    beat = ConnectionTime(symbol, time_us, frame.time_us)
                     await self._note_doubts(self._clock.hear([beat], time.monotonic()))
                 last = self._last.get(symbol or "")
                 if last is not None and last_trade_id is not None and last_trade_id > last.trade_id:
-                    self._suspect(Gap(last.symbol, last.trade_id + 1, last_trade_id, last.event_time_us))
+                    self._suspect(
+                        MissingRange(last.symbol, last.trade_id + 1, last_trade_id, last.event_time_us)
+                    )
             case Subscribed(symbols):
                 session.answers.accept(symbols)
             case Refused(reason, symbols):

@@ -10,8 +10,8 @@ import httpx
 
 from ingest.history.client import BANNING
 from ingest.history.retry_after import wait_s
-from ingest.rate import Rate
-from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
+from ingest.rate import RateLimit
+from ingest.venues.base import TRADING, ListedSymbol, ListingAdapter
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
@@ -34,7 +34,7 @@ class ListError(TickplantError):
     """There is no list now; later there may be one."""
 
 
-class Watched(Protocol):
+class ListedFeed(Protocol):
     """A connection whose symbols are checked."""
 
     symbols: tuple[str, ...]
@@ -47,7 +47,7 @@ class Watched(Protocol):
 
 
 async def read_symbols(
-    venue: ListingVenue, base_url: str, client: httpx.AsyncClient, rate: Rate | None = None
+    venue: ListingAdapter, base_url: str, client: httpx.AsyncClient, rate: RateLimit | None = None
 ) -> Mapping[str, ListedSymbol]:
     """Return the venue's symbols by name.
 
@@ -110,11 +110,11 @@ class ListingCheck:
         self,
         *,
         name: str,
-        venue: ListingVenue | None,
+        venue: ListingAdapter | None,
         base_url: str,
         client: httpx.AsyncClient,
-        rate: Rate | None,
-        feeds: Sequence[Watched],
+        rate: RateLimit | None,
+        feeds: Sequence[ListedFeed],
         silent_s: float = SILENT_S,
         look_s: float = _LOOK_S,
         clock_s: Callable[[], float] | None = None,

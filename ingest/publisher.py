@@ -180,7 +180,7 @@ class Publisher:
             lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
         )
 
-    async def report(self, connection: wire.Connection) -> None:
+    async def report(self, connection: wire.ConnectionStatus) -> None:
         """Tell everybody downstream the state of a connection."""
         await self._until_answered(
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))

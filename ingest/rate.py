@@ -40,7 +40,7 @@ _BAN_POLL_S: Final = 5.0
 """How often a ban is looked at: another process, or an operator, may have changed it."""
 
 
-class Rate:
+class RateLimit:
     """So many uses of something in a time, over all processes on one Redis.
 
     Source of the algorithm: ITU-T I.371, "virtual scheduling".

@@ -8,7 +8,7 @@ from typing import Final
 from ingest.publisher import Publisher
 from tickplant.clock import now_us
 from tickplant.redis_client import OUTAGE
-from tickplant.wire import Connection, SymbolProblem
+from tickplant.wire import ConnectionStatus, SymbolProblem
 
 _INTERVAL_S: Final = 10.0
 
@@ -71,7 +71,7 @@ class Reporter:
     async def publish(self) -> None:
         """Write the state to Redis now."""
         await self._publisher.report(
-            Connection(
+            ConnectionStatus(
                 self._name,
                 self._venue,
                 self._symbols,

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import httpx
 
 from ingest.buffer import Buffer
-from ingest.connection_lock import Turn
+from ingest.connection_lock import ConnectionLock
 from ingest.ended_processes import remove_gone
 from ingest.feed import Feed
 from ingest.history.backfill import Backfill
 from ingest.history.client import VenueHistory, open_client
 from ingest.listing import ListingCheck
 from ingest.publisher import Publisher
-from ingest.rate import Rate
+from ingest.rate import RateLimit
 from ingest.stream_metrics import watch_streams
 from ingest.supervision import keep_running
-from ingest.venues import make_venue
-from ingest.venues.base import Limits, ListingVenue, Venue
+from ingest.venues import make_adapter
+from ingest.venues.base import ListingAdapter, VenueAdapter, VenueLimits
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
@@ -30,20 +30,20 @@ from tickplant.redis_client import RedisClient, open_redis
 from tickplant.service import unless_stopped
 
 
-class Address(NamedTuple):
+class VenueAddress(NamedTuple):
     """Where a venue is and what it allows, if not what its adapter says; and the key to it."""
 
     ws_url: str | None = None
     rest_url: str | None = None
     api_key: str | None = None
-    limits: Limits | None = None
+    limits: VenueLimits | None = None
 
 
 async def run(
     *,
     redis_url: str,
     symbols: Sequence[SymbolId],
-    addresses: Mapping[str, Address],
+    addresses: Mapping[str, VenueAddress],
     partitions: int,
     stream_budget_trades: int,
     proxies: Proxies | None = None,
@@ -70,7 +70,7 @@ async def run(
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
     for name, symbol in symbols:
         by_venue[name].append(symbol)
-    venues = {name: _make(name, addresses.get(name, Address())) for name in by_venue}
+    venues = {name: _make(name, addresses.get(name, VenueAddress())) for name in by_venue}
     for name, venue in venues.items():
         by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
         check_count(venue, by_venue[name])
@@ -81,7 +81,7 @@ async def run(
         if not await unless_stopped(publisher.agree_on_partitions(), stop):
             return
         rest_urls = [
-            addresses.get(name, Address()).rest_url or venue.rest_url for name, venue in venues.items()
+            addresses.get(name, VenueAddress()).rest_url or venue.rest_url for name, venue in venues.items()
         ]
         async with open_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
             watch = partial(watch_streams, redis, partitions, stop)
@@ -89,7 +89,7 @@ async def run(
             clean = partial(remove_gone, redis, stop)
             tasks.create_task(keep_running("the removal of what is gone", clean, stop, venue="", task="gone"))
             for name, venue in venues.items():
-                address = addresses.get(name, Address())
+                address = addresses.get(name, VenueAddress())
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
                 if backfill is not None:
                     tasks.create_task(_keep(backfill, stop, venue=name, task="history"))
@@ -98,7 +98,7 @@ async def run(
                     tasks.create_task(_keep(feed, stop, venue=name, task="feed"))
                 listing = ListingCheck(
                     name=name,
-                    venue=venue if isinstance(venue, ListingVenue) else None,
+                    venue=venue if isinstance(venue, ListingAdapter) else None,
                     base_url=address.rest_url or venue.rest_url,
                     client=client,
                     rate=_requests(venue, redis),
@@ -117,11 +117,11 @@ def _keep(
     return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)
 
 
-def _make(name: str, address: Address) -> Venue:
-    return make_venue(name, api_key=address.api_key, limits=address.limits)
+def _make(name: str, address: VenueAddress) -> VenueAdapter:
+    return make_adapter(name, api_key=address.api_key, limits=address.limits)
 
 
-def check_count(venue: Venue, symbols: Sequence[str]) -> None:
+def check_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
     """Make sure that the venue serves so many symbols.
 
     Raises:
@@ -136,9 +136,9 @@ def check_count(venue: Venue, symbols: Sequence[str]) -> None:
 
 
 def _backfill(
-    venue: Venue,
+    venue: VenueAdapter,
     symbols: Sequence[str],
-    address: Address,
+    address: VenueAddress,
     redis: RedisClient,
     client: httpx.AsyncClient,
     publisher: Publisher,
@@ -153,10 +153,10 @@ def _backfill(
     return Backfill(name=name, venue=venue, symbols=symbols, history=history, publisher=publisher)
 
 
-def _requests(venue: Venue, redis: RedisClient) -> Rate:
+def _requests(venue: VenueAdapter, redis: RedisClient) -> RateLimit:
     """Return the venue's limit of REST requests, which all that asks it shares."""
     per_s = venue.limits.requests_per_s
-    return Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
+    return RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
 
 
 def _process() -> str:
@@ -165,9 +165,9 @@ def _process() -> str:
 
 
 def _feeds(
-    venue: Venue,
+    venue: VenueAdapter,
     symbols: Sequence[str],
-    address: Address,
+    address: VenueAddress,
     redis: RedisClient,
     publisher: Publisher,
     buffer: Buffer,
@@ -181,9 +181,9 @@ def _feeds(
         per_s = (
             limits.connects / limits.connects_window_s / 2
         )  # with the burst, within the limit in any window
-        connects = Rate(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
+        connects = RateLimit(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
     if limits.messages_per_s is not None:
-        messages = Rate(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
+        messages = RateLimit(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
     subscribing = asyncio.Lock()
     size = limits.symbols_per_connection
     base_url = address.ws_url or venue.ws_url
@@ -198,7 +198,7 @@ def _feeds(
             connects=connects,
             messages=messages,
             subscribing=subscribing,
-            turn=Turn(redis, venue.name) if limits.connections == 1 else None,
+            turn=ConnectionLock(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,
             proxy=proxies.of(base_url),
         )

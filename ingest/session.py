@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 
-from ingest.answers import Answers
+from ingest.answers import SubscriptionAnswers
 from ingest.connection import VenueConnection, open_connection
 from ingest.subscription import Subscription
 from tickplant.redis_client import OUTAGE
@@ -23,7 +23,7 @@ _REPLACE_AT: Final = 0.9
 """Of the age at which the venue closes a connection: when it is replaced."""
 
 
-class Session:
+class VenueSession:
     """One connection of a feed.
 
     Args:
@@ -32,7 +32,7 @@ class Session:
 
     def __init__(self, feed: "Feed") -> None:
         self._feed = feed
-        self.answers = Answers(feed.symbols)
+        self.answers = SubscriptionAnswers(feed.symbols)
         """What the venue says to its subscriptions."""
         self.live = asyncio.Event()
         """Set when the venue has decided on all symbols."""

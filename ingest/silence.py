@@ -9,7 +9,7 @@ _LEAST_S: Final = 5.0
 _MOST_S: Final = 300.0
 
 
-class Pulse:
+class SilenceTimer:
     """The rate of messages, over about a minute, told once a second. Kept over connections."""
 
     def __init__(self) -> None:

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
-from ingest.answers import Answers
-from ingest.rate import Rate
-from ingest.venues.base import Venue
+from ingest.answers import SubscriptionAnswers
+from ingest.rate import RateLimit
+from ingest.venues.base import VenueAdapter
 from tickplant.backoff import bound_s
 
 _FIRST_ANSWER_S: Final = 30.0
@@ -32,7 +32,12 @@ class Subscription:
     """
 
     def __init__(
-        self, venue: Venue, symbols: Sequence[str], send: Send, answers: Answers, messages: Rate | None
+        self,
+        venue: VenueAdapter,
+        symbols: Sequence[str],
+        send: Send,
+        answers: SubscriptionAnswers,
+        messages: RateLimit | None,
     ) -> None:
         self._venue = venue
         self._symbols = tuple(symbols)

@@ -36,7 +36,7 @@ _BEHIND_MOST_US: Final = 15 * 3600 * 1_000_000
 """A clock that was set to local time is wrong by 14 hours at most; a venue's mistake can be of any size."""
 
 
-class Beat(NamedTuple):
+class ConnectionTime(NamedTuple):
     """What a heartbeat says of the venue's time."""
 
     symbol: str | None
@@ -46,7 +46,7 @@ class Beat(NamedTuple):
     """When it was received, by our own clock."""
 
 
-Message = Trade | Beat
+Message = Trade | ConnectionTime
 Doubt = tuple[Message, str]
 """A message whose time is not believed, and why."""
 

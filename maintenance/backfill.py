@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from ingest.history.fill import fill, split
+from ingest.history.fill import fill, split_ranges
 from ingest.history.page import PAGE_IDS
 from ingest.history.ranges import Range, count_ids
 from maintenance.symbol import SymbolMaintenance
@@ -95,7 +95,7 @@ async def _fetch(
         symbol=target.symbol,
         past=target.past,
         publisher=target.publisher,
-        chunks=split(missing, ledger.last_trade_id if ledger else None),
+        chunks=split_ranges(missing, ledger.last_trade_id if ledger else None),
         on_progress=on_chunk,
         **({"at_once": 1} if target.venue.history_by_time else {}),
     )

@@ -15,11 +15,11 @@ from db.symbols import read_committed_entry
 from db.trades import MIN_TRADE_ID, TradeBound, read_trades
 from ingest.history.client import VenueHistory, open_client
 from ingest.history.ranges import Range, subtract
-from ingest.history.search import Past
+from ingest.history.search import HistorySearch
 from ingest.publisher import Publisher
-from ingest.rate import Rate
-from ingest.venues import make_venue
-from ingest.venues.base import KlineVenue, Venue
+from ingest.rate import RateLimit
+from ingest.venues import make_adapter
+from ingest.venues.base import KlineAdapter, VenueAdapter
 from maintenance.last_entries import read_last_entry_ids
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
@@ -44,9 +44,9 @@ class SymbolMaintenance(NamedTuple):
 
     symbol: SymbolId
     partition: int
-    venue: Venue
+    venue: VenueAdapter
     history: VenueHistory
-    past: Past
+    past: HistorySearch
     publisher: Publisher
     redis: RedisClient
     pool: Pool
@@ -84,7 +84,7 @@ class SymbolMaintenance(NamedTuple):
         Raises:
             FatalError: the venue has no candles, or refuses to give them.
         """
-        if not isinstance(self.venue, KlineVenue):
+        if not isinstance(self.venue, KlineAdapter):
             raise FatalError(f"{self.venue.name} has no candles to compare with")
         step_us = self.venue.klines_at_once * MINUTE_US
         for request_us in range(start_us, end_us, step_us):
@@ -172,7 +172,7 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)
     per_s = venue.limits.requests_per_s
-    rate = Rate(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
+    rate = RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
     base_url = getattr(settings, f"{venue.name}_rest_url", venue.rest_url)
     try:
         async with (
@@ -182,7 +182,7 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
             await agree_on_partitions(redis, settings.partitions)
             keep = publisher.keep_dead_letter
             history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
-            past = Past(venue, symbol.symbol, history, await _read_edges(pool, symbol))
+            past = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
             yield SymbolMaintenance(symbol, partition, venue, history, past, publisher, redis, pool)
     except OUTAGE as error:
@@ -198,12 +198,12 @@ def stored_ids(ledger: LedgerRow | None) -> list[Range]:
     return subtract((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
 
 
-def _parse_symbol(settings: Settings, text: str) -> tuple[Venue, SymbolId]:
+def _parse_symbol(settings: Settings, text: str) -> tuple[VenueAdapter, SymbolId]:
     try:
         name, symbol = SymbolId.parse(text)
     except ValueError as error:
         raise FatalError(str(error)) from error
-    venue = make_venue(name, api_key=getattr(settings, f"{name}_api_key", None))
+    venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
     if not venue.numbered:
         raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.spell(symbol))

@@ -27,7 +27,7 @@ from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
 from tickplant.times import to_datetime
 from tickplant.webhooks import WebhookSettings
-from tickplant.wire import Connection, LiveEntry, LiveUpdate
+from tickplant.wire import ConnectionStatus, LiveEntry, LiveUpdate
 
 PARTITIONS = 4
 BTC = SymbolId("binance", "BTCUSDT")
@@ -170,7 +170,7 @@ class Plant:
         async with asyncio.timeout(10):
             await hub._partitions[number].reached(await hub._feed.tip(number))
 
-    async def report(self, connection: Connection, *, ago_us: int = 0) -> None:
+    async def report(self, connection: ConnectionStatus, *, ago_us: int = 0) -> None:
         """Tell the state of a venue connection as ingest does, or did some time ago."""
         told = replace(connection, told_us=now_us() - ago_us)
         await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(told))

@@ -42,7 +42,7 @@ async def ingesting(
 ) -> AsyncIterator[None]:
     """Ingest of symbols of venues that are all at one address."""
     stop = asyncio.Event()
-    address = service.Address(ws_url, rest_url, api_key="key" if symbols[0].venue == "finnhub" else None)
+    address = service.VenueAddress(ws_url, rest_url, api_key="key" if symbols[0].venue == "finnhub" else None)
     task = asyncio.create_task(
         service.run(
             redis_url=redis_url,
@@ -79,7 +79,7 @@ async def dead_letters(redis: Any) -> list[dict[str, str]]:
     return [{k.decode(): v.decode(errors="replace") for k, v in fields.items()} for _, fields in entries]
 
 
-async def connections(redis: Any) -> list[wire.Connection]:
+async def connections(redis: Any) -> list[wire.ConnectionStatus]:
     """Return the connections as ingest last told of them."""
     return [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
 

@@ -28,7 +28,7 @@ from tickplant.local.binaries import (
     _redis_programs,
     _version_output,
 )
-from tickplant.local.child import Account
+from tickplant.local.child import ServerAccount
 from tickplant.local.folder import write_private
 
 
@@ -82,7 +82,7 @@ class RedisOf(RedisServer):
         self._binary = binary
         self._lines = lines
 
-    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         command, account = await super()._prepare(lock)
         path = Path(command[1])
         text = path.read_text()  # noqa: ASYNC240 - it is small

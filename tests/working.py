@@ -10,7 +10,7 @@ import stored
 from conftest import PARTITIONS
 
 from ingest.publisher import Publisher
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
 from tickplant.cli.roles import role_settings
 from tickplant.market import Trade
@@ -91,7 +91,7 @@ async def publishing(redis_url: str) -> AsyncIterator[Publisher]:
 
 def parse_binance(frames: Iterable[bytes], ingest_time_us: int) -> list[Trade]:
     """Return the trades in recorded frames."""
-    parsed = [Binance.parse_frame(frame, ingest_time_us) for frame in frames]
+    parsed = [BinanceAdapter.parse_frame(frame, ingest_time_us) for frame in frames]
     return [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
 
 

@@ -104,7 +104,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     """What may be lost in a UTC day before trading stops; a share is one of the equity at its begin."""
 
 
-class Order(Struct, frozen=True, array_like=True):
+class PaperOrder(Struct, frozen=True, array_like=True):
     """A market order of the bot, on paper."""
 
     venue: str
@@ -163,7 +163,7 @@ class Equity(Struct, frozen=True, array_like=True):
     """Cash, and the position at that price; in quote currency."""
 
 
-class Account(Struct, frozen=True, array_like=True, kw_only=True):
+class PaperAccount(Struct, frozen=True, array_like=True, kw_only=True):
     """The bot's account of one symbol: each has its own, in the symbol's quote currency."""
 
     venue: str
@@ -201,11 +201,11 @@ class Account(Struct, frozen=True, array_like=True, kw_only=True):
     """The equity when it began."""
 
 
-class Changes(NamedTuple):
+class AccountChanges(NamedTuple):
     """What has changed in one account since somebody last asked."""
 
-    account: Account
-    orders: list[Order]
+    account: PaperAccount
+    orders: list[PaperOrder]
     """Those placed, filled or refused, as they are now."""
     fills: list[Fill]
     equities: list[Equity]
@@ -214,12 +214,14 @@ class Changes(NamedTuple):
 class AccountState(NamedTuple):
     """All that the bot needs to go on with an account."""
 
-    account: Account
-    open_orders: list[Order]
+    account: PaperAccount
+    open_orders: list[PaperOrder]
     """In order of number."""
 
 
-def new_account(venue: str, symbol: str, rules: Rules) -> Account:
+def new_account(venue: str, symbol: str, rules: Rules) -> PaperAccount:
     """Return the account of a symbol that has none."""
     cash = round_down(rules.cash)
-    return Account(venue=venue, symbol=symbol, initial_cash=cash, cash=cash, equity=cash, day_equity=cash)
+    return PaperAccount(
+        venue=venue, symbol=symbol, initial_cash=cash, cash=cash, equity=cash, day_equity=cash
+    )

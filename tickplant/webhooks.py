@@ -118,7 +118,7 @@ def parse_allowed(text: str) -> str | Network:
         ) from error
 
 
-class Guard:
+class AddressGuard:
     """Says where webhooks may go."""
 
     def __init__(self, allowed: Iterable[str], resolve: Resolve) -> None:

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from tickplant.derived import Change, Firing, Signal, Unified
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
-from tickplant.paper_bot import Account
+from tickplant.paper_bot import PaperAccount
 
 TRADES: Final = b"t"
 CLOCK: Final = b"c"
@@ -70,7 +70,7 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
     signals: tuple[Signal, ...] = ()
     """After the commit, as are all fields from here on."""
     firings: tuple[Firing, ...] = ()
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[PaperAccount, ...] = ()
     """The paper bot's account of every symbol where it changed."""
     unified: tuple[Unified, ...] = ()
     """Each symbol that traded, with its latest averages and signals."""
@@ -85,7 +85,7 @@ class SymbolProblem(Struct, frozen=True):
     reason: str
 
 
-class Connection(Struct, frozen=True):
+class ConnectionStatus(Struct, frozen=True):
     """The state of one venue connection, as ingest last saw it."""
 
     name: str
@@ -109,7 +109,7 @@ _gaps_decoder = msgspec.msgpack.Decoder(list[Gap])
 _clock_decoder = msgspec.msgpack.Decoder(Clock)
 _update_decoder = msgspec.msgpack.Decoder(LiveUpdate)
 _change_decoder: msgspec.msgpack.Decoder[Change] = msgspec.msgpack.Decoder(Change)
-_connection_decoder = msgspec.msgpack.Decoder(Connection)
+_connection_decoder = msgspec.msgpack.Decoder(ConnectionStatus)
 
 
 _T = TypeVar("_T")
@@ -226,11 +226,11 @@ def decode_update(payload: bytes) -> LiveUpdate:
     return _update_decoder.decode(payload)
 
 
-def encode_connection(connection: Connection) -> bytes:
+def encode_connection(connection: ConnectionStatus) -> bytes:
     """Encode a connection's state."""
     return _encoder.encode(connection)
 
 
-def decode_connection(payload: bytes) -> Connection:
+def decode_connection(payload: bytes) -> ConnectionStatus:
     """Decode a connection's state."""
     return _connection_decoder.decode(payload)

@@ -67,7 +67,7 @@ class Suspect(Struct, array_like=True):
     """Trades that were believed since the last of these came."""
 
 
-class Doubts(Struct, frozen=True, array_like=True):
+class AdmissionState(Struct, frozen=True, array_like=True):
     """What is saved of an admission."""
 
     suspects: list[Suspect] = []
@@ -81,9 +81,9 @@ class Admission:
 
     __slots__ = ("_lost", "_rejected", "_series_gap", "_suspects", "_void", "begun", "changed", "offset")
 
-    def __init__(self, doubts: Doubts | None = None) -> None:
+    def __init__(self, doubts: AdmissionState | None = None) -> None:
         """Begin with what has been saved."""
-        doubts = doubts or Doubts()
+        doubts = doubts or AdmissionState()
         self._suspects = list(doubts.suspects)
         self._lost = Ranges(doubts.lost)
         self._void: list[int] = []
@@ -97,9 +97,9 @@ class Admission:
         """Whether there is something to save since that was last done."""
 
     @property
-    def doubts(self) -> Doubts:
+    def doubts(self) -> AdmissionState:
         """What to save."""
-        return Doubts(self._suspects, self._lost.members, self.offset, self.begun)
+        return AdmissionState(self._suspects, self._lost.members, self.offset, self.begun)
 
     @property
     def pending(self) -> bool:

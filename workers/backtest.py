@@ -12,23 +12,23 @@ from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Signal
 from tickplant.market import SymbolId, Trade, fold_runs
-from tickplant.paper_bot import Account, Changes, Rules
+from tickplant.paper_bot import AccountChanges, PaperAccount, Rules
 from workers.ledger import Ledger
 from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
 from workers.roles.order import IdOrder
 from workers.roles.price_guard import PriceGuard
 from workers.roles.signals import SymbolSignals
-from workers.roles.symbol import Place, SymbolRoles
+from workers.roles.symbol import RolePosition, SymbolRoles
 from workers.strategies.base import Strategy
 from workers.strategies.runner import StrategyFailure
 
 
-class Outcome(NamedTuple):
+class BacktestResult(NamedTuple):
     """What has followed from some trades."""
 
     signals: list[Signal]
-    changes: Changes | None
+    changes: AccountChanges | None
     """Of the account; None for none."""
     failures: list[StrategyFailure]
 
@@ -72,7 +72,7 @@ class Backtest:
         self._bot = SymbolBot(*symbol, rules, None)
         self._signals = SymbolSignals(*symbol, strategies)
         self._begun = start_us <= warm_up_us
-        self._roles = self._make_roles(Place(warm_up_us, warm_up_us))
+        self._roles = self._make_roles(RolePosition(warm_up_us, warm_up_us))
         self._states: dict[str, StrategyState] = {}
         self._now_ms = 0
         self.trades = 0
@@ -81,11 +81,11 @@ class Backtest:
         self.last: Trade | None = None
 
     @property
-    def account(self) -> Account:
+    def account(self) -> PaperAccount:
         """The bot's account as it is."""
         return self._bot.account
 
-    def feed(self, trades: Sequence[Trade]) -> Outcome:
+    def feed(self, trades: Sequence[Trade]) -> BacktestResult:
         """Take trades, at least one; they come in the order of their ids or nearly so."""
         early = 0
         if not self._begun:
@@ -101,7 +101,7 @@ class Backtest:
         self.first, self.last = self.first or trades[early], trades[-1]
         return self._take()
 
-    def end(self, time_us: int) -> Outcome:
+    def end(self, time_us: int) -> BacktestResult:
         """Take the venue's time, up to which all trades have been fed, so that the last candles close."""
         self._roles.pass_time(time_us, self._ledger, max(self._now_ms, time_us // 1000))
         return self._take()
@@ -115,7 +115,7 @@ class Backtest:
         self._begun = True
         self._roles = self._make_roles(self._roles.place)
 
-    def _make_roles(self, place: Place) -> SymbolRoles:
+    def _make_roles(self, place: RolePosition) -> SymbolRoles:
         return SymbolRoles(
             order=self._order,
             place=place,
@@ -135,11 +135,11 @@ class Backtest:
         self._now_ms = max(self._now_ms, trades[-1].event_time_us // 1000)
         self._roles.absorb(trades, fold_runs(trades), ledger, self._now_ms)
 
-    def _take(self) -> Outcome:
+    def _take(self) -> BacktestResult:
         self._roles.take()  # what is not asked for here
         taken = self._signals.take()
         if taken is None:
-            return Outcome([], self._bot.take(), [])
+            return BacktestResult([], self._bot.take(), [])
         self._states |= {state.strategy: state for state in taken.states}
         signals = taken.signals if self._begun else []
-        return Outcome(signals, self._bot.take(), taken.failures)
+        return BacktestResult(signals, self._bot.take(), taken.failures)

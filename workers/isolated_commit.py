@@ -17,8 +17,8 @@ from tickplant import wire
 from tickplant.errors import PoisonError, UnstorableError
 from tickplant.market import Trade
 from tickplant.streams import entry_order
-from workers.isolation import NO_TRADES, Fields, Isolation, Part, part_of, split
-from workers.partition_state import CandleMaker
+from workers.isolation import NO_TRADES, EntryPart, Fields, Isolation, part_of, split_entry
+from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
 from workers.trimming import Entry
 
@@ -26,11 +26,11 @@ _log = logging.getLogger(__name__)
 
 _READ_ENTRIES: Final = 64
 
-Load = Callable[[], Awaitable[CandleMaker]]
-Write = Callable[[CandleMaker, CommitBatch], Awaitable[None]]
+Load = Callable[[], Awaitable[PartitionState]]
+Write = Callable[[PartitionState, CommitBatch], Awaitable[None]]
 
 
-class Apart:
+class IsolatedCommit:
     """One owner's second try at entries of which a transaction was refused."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Apart:
         self._committed = committed
         self._clock = clock
 
-    async def store(self, last: str) -> CandleMaker:
+    async def store(self, last: str) -> PartitionState:
         """Store the entries after the committed one up to another.
 
         Args:
@@ -86,7 +86,7 @@ class Apart:
         await self._streams.rewind(self._committed())  # what lies after the last one is to be published, too
         return maker
 
-    async def _store(self, maker: CandleMaker, entries: Sequence[Entry]) -> CandleMaker:
+    async def _store(self, maker: PartitionState, entries: Sequence[Entry]) -> PartitionState:
         """Store entries in one transaction or, where it is refused, by halves."""
         kept_out = []
         try:
@@ -107,19 +107,19 @@ class Apart:
         maker = await self._store(maker, entries[:middle])
         return await self._store(maker, entries[middle:])
 
-    async def _store_parts(self, maker: CandleMaker, entry: Entry) -> CandleMaker:
+    async def _store_parts(self, maker: PartitionState, entry: Entry) -> PartitionState:
         """Store an entry symbol by symbol, and move on."""
         entry_id, fields = entry
         rest, aside = self._isolation.filter(fields, self._clock())
         for reason, trades in aside:
             await self._streams.keep_unstorable(entry_id, trades, reason)
-        for part in split(rest):
+        for part in split_entry(rest):
             maker = await self._store_part(maker, entry_id, part)
         self._absorb(maker, entry_id, NO_TRADES)
         await self._write(maker, maker.take_batch())
         return maker
 
-    async def _store_part(self, maker: CandleMaker, entry_id: str, part: Part) -> CandleMaker:
+    async def _store_part(self, maker: PartitionState, entry_id: str, part: EntryPart) -> PartitionState:
         """Store what an entry says of a symbol or, where that is refused, what of it can be stored."""
         try:
             await self._commit_part(maker, entry_id, part)
@@ -144,11 +144,11 @@ class Apart:
         await self._put_aside(entry_id, part, part.trades, reason)
         return maker
 
-    async def _commit_part(self, maker: CandleMaker, entry_id: str, part: Part) -> None:
+    async def _commit_part(self, maker: PartitionState, entry_id: str, part: EntryPart) -> None:
         self._absorb(maker, entry_id, part.fields)
         await self._write(maker, maker.take_batch()._replace(entry_id=self._committed()))
 
-    async def _put_aside(self, entry_id: str, part: Part, trades: Sequence[Trade], reason: str) -> None:
+    async def _put_aside(self, entry_id: str, part: EntryPart, trades: Sequence[Trade], reason: str) -> None:
         if part.symbol is not None:
             self._isolation.note_refused(part.symbol, trades, reason, self._clock())
         if trades:
@@ -163,13 +163,13 @@ class Apart:
             extra={"entry": entry_id},
         )
 
-    def _absorb(self, maker: CandleMaker, entry_id: str, fields: Fields) -> None:
+    def _absorb(self, maker: PartitionState, entry_id: str, fields: Fields) -> None:
         with suppress(PoisonError):  # it was put aside when it was absorbed first
             maker.absorb(entry_id, fields, published=entry_id)
         tell_missing(maker, entry_id, self._isolation)
 
 
-def tell_missing(maker: CandleMaker, entry_id: str, isolation: Isolation) -> None:
+def tell_missing(maker: PartitionState, entry_id: str, isolation: Isolation) -> None:
     """Say of refused trades that are known to be missing by now that nobody need ask for them.
 
     Args:

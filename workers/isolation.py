@@ -28,7 +28,7 @@ _MOST_REFUSED: Final = 10_000
 """So many ranges of refused ids are remembered of a symbol, the newest; others become open gaps."""
 
 
-class Part(NamedTuple):
+class EntryPart(NamedTuple):
     """What an entry says of one symbol; of an entry that can't be split, all of it."""
 
     symbol: SymbolId | None
@@ -85,7 +85,7 @@ class Isolation:
         shut = {symbol: it for symbol, it in self._symbols.items() if it.shut_until_s > now_s}
         if not shut:
             return fields, []
-        parts = split(fields)
+        parts = split_entry(fields)
         taken = [part for part in parts if part.symbol in shut]
         if not taken:
             return fields, []
@@ -95,7 +95,7 @@ class Isolation:
         aside = [
             (shut[part.symbol].reason, list(part.trades)) for part in taken if part.symbol and part.trades
         ]
-        return join(fields, [part for part in parts if part.symbol not in shut]), aside
+        return join_parts(fields, [part for part in parts if part.symbol not in shut]), aside
 
     def begin_anew(self) -> None:
         """Note that memory has been built anew from what is stored: nothing has been told."""
@@ -126,7 +126,7 @@ class Isolation:
             known.untold.discard(low, high)
 
 
-def split(fields: Fields) -> list[Part]:
+def split_entry(fields: Fields) -> list[EntryPart]:
     """Split an entry by symbol, in the order in which they come."""
     try:
         name = next((name for name in _TRADES if name in fields), None)
@@ -135,7 +135,7 @@ def split(fields: Fields) -> list[Part]:
         if wire.CLOCK in fields:
             clock = wire.decode_clock(fields[wire.CLOCK])
             return [
-                Part(
+                EntryPart(
                     SymbolId(clock.venue, symbol),
                     {wire.CLOCK: wire.encode_clock(wire.Clock(clock.venue, (symbol,), clock.time_us))},
                 )
@@ -143,13 +143,13 @@ def split(fields: Fields) -> list[Part]:
             ]
         if wire.VERDICT in fields:
             verdict = wire.decode_verdict(fields[wire.VERDICT])
-            return [Part(SymbolId(verdict.venue, verdict.symbol), fields)]
+            return [EntryPart(SymbolId(verdict.venue, verdict.symbol), fields)]
     except PoisonError:
         pass  # as a whole it is somebody else's to judge
-    return [Part(None, fields)]
+    return [EntryPart(None, fields)]
 
 
-def join(fields: Fields, parts: Sequence[Part]) -> Fields:
+def join_parts(fields: Fields, parts: Sequence[EntryPart]) -> Fields:
     """Return an entry of those of its parts that are left."""
     name = next((name for name in _TRADES if name in fields), None)
     if name is not None:
@@ -163,13 +163,13 @@ def join(fields: Fields, parts: Sequence[Part]) -> Fields:
     return fields
 
 
-def _split_trades(name: bytes, payload: bytes) -> list[Part]:
+def _split_trades(name: bytes, payload: bytes) -> list[EntryPart]:
     by_symbol: dict[SymbolId, list[Trade]] = {}
     for trade in wire.decode_trades(payload):
         by_symbol.setdefault(SymbolId(trade.venue, trade.symbol), []).append(trade)
     return [part_of(symbol, name, trades) for symbol, trades in by_symbol.items()]
 
 
-def part_of(symbol: SymbolId | None, name: bytes, trades: Sequence[Trade]) -> Part:
+def part_of(symbol: SymbolId | None, name: bytes, trades: Sequence[Trade]) -> EntryPart:
     """Return trades of a symbol as a part of an entry."""
-    return Part(symbol, {name: wire.encode_trades(trades)}, trades)
+    return EntryPart(symbol, {name: wire.encode_trades(trades)}, trades)

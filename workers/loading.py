@@ -16,14 +16,14 @@ from db.waiting import read_held_trades, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.market import Candle, SymbolId
 from tickplant.paper_bot import Rules
-from workers.admission import Doubts
+from workers.admission import AdmissionState
 from workers.roles.alerts.closes import MOST
 from workers.roles.alerts.partition import PartitionAlerts
-from workers.roles.partition import PartitionRoles, Stored
+from workers.roles.partition import PartitionRoles, StoredState
 from workers.roles.partition_averages import PartitionAverages
 from workers.roles.partition_bots import PartitionBots
 from workers.roles.partition_signals import PartitionSignals
-from workers.roles.symbol import Waiting
+from workers.roles.symbol import WaitingRoles
 from workers.roles.unified import Unifier
 from workers.strategies.base import Strategy
 
@@ -42,10 +42,10 @@ class RoleSettings(NamedTuple):
     """How long roles wait for a missing trade."""
 
 
-async def load_doubts(pool: Pool, partition: int) -> dict[SymbolId, Doubts]:
+async def load_doubts(pool: Pool, partition: int) -> dict[SymbolId, AdmissionState]:
     """Return what is not believed yet of the trades of a partition that has just been taken."""
     kept = await read_suspects(pool, partition)
-    return {key: msgspec.msgpack.decode(state, type=Doubts) for key, state in kept.items()}
+    return {key: msgspec.msgpack.decode(state, type=AdmissionState) for key, state in kept.items()}
 
 
 async def load_roles(
@@ -65,7 +65,7 @@ async def load_roles(
         open_candles: likewise.
     """
     kept = await read_waiting(pool, partition)
-    waiting = {key: msgspec.msgpack.decode(state, type=Waiting) for key, state in kept.items()}
+    waiting = {key: msgspec.msgpack.decode(state, type=WaitingRoles) for key, state in kept.items()}
     held = await read_held_trades(
         pool, {key: (each.order.cursor, each.order.held_from_us) for key, each in waiting.items()}
     )
@@ -93,5 +93,5 @@ async def load_roles(
         bots=bots,
         unifier=unifier,
         gap_wait_ms=settings.gap_wait_ms,
-        stored=Stored(ledger, open_candles, waiting, held),
+        stored=StoredState(ledger, open_candles, waiting, held),
     )

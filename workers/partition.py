@@ -24,11 +24,11 @@ from tickplant.errors import PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_redis_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
-from workers.isolated_commit import Apart, tell_missing
+from workers.isolated_commit import IsolatedCommit, tell_missing
 from workers.isolation import Fields, Isolation
 from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.partition_metrics import PartitionMetrics
-from workers.partition_state import CandleMaker
+from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams, later
 from workers.rejections import RejectedTrade, Rejection, contradiction_of, rejection_of
 from workers.strategies.runner import StrategyFailure
@@ -112,7 +112,7 @@ class Partition:
                 await asyncio.gather(self._commit, return_exceptions=True)
             self._metrics.forget()
 
-    async def _work(self, maker: CandleMaker, stop: asyncio.Event) -> bool:
+    async def _work(self, maker: PartitionState, stop: asyncio.Event) -> bool:
         """Work until `stop` is set; return False where rows were refused for what they hold."""
         try:
             while not stop.is_set():
@@ -131,9 +131,9 @@ class Partition:
             return False
         return True
 
-    async def _store_apart(self) -> CandleMaker:
+    async def _store_apart(self) -> PartitionState:
         """Store again what was refused; return what is in memory then."""
-        apart = Apart(
+        apart = IsolatedCommit(
             pool=self._pool,
             streams=self._streams,
             isolation=self._isolation,
@@ -144,7 +144,7 @@ class Partition:
         )
         return await apart.store(self._absorbed)
 
-    async def _load(self) -> CandleMaker:
+    async def _load(self) -> PartitionState:
         self._isolation.begin_anew()
         partition = self._lease.partition
         lease = self._lease._replace(entry_id=self._committed)
@@ -157,9 +157,9 @@ class Partition:
         candles = await read_open_candles(self._pool, partition)
         roles = await load_roles(self._pool, partition, self._roles, ledger, candles)
         doubts = await load_doubts(self._pool, partition)
-        return CandleMaker(partition, self._partitions, ledger, candles, roles, doubts)
+        return PartitionState(partition, self._partitions, ledger, candles, roles, doubts)
 
-    async def _repeat(self, maker: CandleMaker, *, told: bool) -> None:
+    async def _repeat(self, maker: PartitionState, *, told: bool) -> None:
         """Say once more what the former owner may have committed without saying it.
 
         Args:
@@ -182,7 +182,7 @@ class Partition:
         self._metrics.symbols.note_open_gaps(gaps)
         await self._streams.write_open_gaps(maker.gaps_for_ingest(gaps))
 
-    async def _step(self, maker: CandleMaker) -> None:
+    async def _step(self, maker: PartitionState) -> None:
         block_ms = self._block_ms(maker)
         entries = await self._streams.publish_and_read(
             self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
@@ -242,7 +242,7 @@ class Partition:
             await self._streams.keep_unstorable(entry_id, trades, reason)
         return rest
 
-    async def _pause(self, maker: CandleMaker) -> None:
+    async def _pause(self, maker: PartitionState) -> None:
         """Publish and store what there is before more is absorbed.
 
         Where a strategy is slow, a read can take longer than a transaction may stand still, or a lease lasts:
@@ -254,7 +254,7 @@ class Partition:
         await self._commit_all(maker)
         self._first_pending_s = self._clock()
 
-    def _take_live(self, maker: CandleMaker) -> LiveUpdate | None:
+    def _take_live(self, maker: PartitionState) -> LiveUpdate | None:
         now_s = self._clock()
         candles = now_s - self._last_candles_s >= _CANDLES_INTERVAL_S
         update = maker.take_live(candles=candles)
@@ -263,7 +263,7 @@ class Partition:
         self._metrics.note_update(update)
         return update
 
-    def _block_ms(self, maker: CandleMaker) -> int:
+    def _block_ms(self, maker: PartitionState) -> int:
         """Return how long a read may wait: until the next commit or the next candles are due."""
         if self._commit is not None and (maker.pending_trades or maker.closing):
             return 10
@@ -275,7 +275,7 @@ class Partition:
             due_s = min(due_s, self._first_pending_s + self._policy.interval_s)
         return max(1, int((due_s - now_s) * 1000))
 
-    def _due(self, maker: CandleMaker) -> bool:
+    def _due(self, maker: PartitionState) -> bool:
         if self._commit is not None:
             # One commit at a time; while it is under way the next batch grows, to twice its size at most.
             return maker.pending_trades >= 2 * self._policy.trades
@@ -285,7 +285,7 @@ class Partition:
             return self._clock() - self._first_pending_s >= self._policy.interval_s
         return self._clock() - self._last_commit_s >= self._policy.idle_s
 
-    async def _begin_commit(self, maker: CandleMaker) -> None:
+    async def _begin_commit(self, maker: PartitionState) -> None:
         if self._commit is not None:
             await self._commit
         self._commit = asyncio.create_task(self._write(maker, maker.take_batch()))
@@ -302,7 +302,7 @@ class Partition:
         )
         await self._streams.keep_failure(failure)
 
-    async def _write(self, maker: CandleMaker, batch: CommitBatch) -> None:
+    async def _write(self, maker: PartitionState, batch: CommitBatch) -> None:
         with self._metrics.committing():
             committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
@@ -310,7 +310,7 @@ class Partition:
         self._metrics.note_committed(batch, committed)
         await self._after_commit(maker, committed, batch)
 
-    async def _after_commit(self, maker: CandleMaker, committed: CommitResult, batch: CommitBatch) -> None:
+    async def _after_commit(self, maker: PartitionState, committed: CommitResult, batch: CommitBatch) -> None:
         update = replace(batch.to_publish, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
             self._metrics.note_update(update)
@@ -333,13 +333,13 @@ class Partition:
             self._last_lag_s = self._last_commit_s
             self._metrics.note_unread(await self._streams.lag())
 
-    async def _finish(self, maker: CandleMaker) -> None:
+    async def _finish(self, maker: PartitionState) -> None:
         update = maker.take_live(candles=True)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
         await self._commit_all(maker)
 
-    async def _commit_all(self, maker: CandleMaker) -> None:
+    async def _commit_all(self, maker: PartitionState) -> None:
         """Commit what has been absorbed, and wait until it is."""
         if maker.pending:
             await self._begin_commit(maker)

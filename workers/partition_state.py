@@ -18,7 +18,7 @@ from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs
 from tickplant.streams import entry_order, partition_of
 from tickplant.trade_rules import accept, fault_of_time, is_name
 from tickplant.wire import LiveEntry, LiveUpdate
-from workers.admission import AHEAD_US, Admission, Doubts
+from workers.admission import AHEAD_US, Admission, AdmissionState
 from workers.changes import check_change
 from workers.ledger import Ledger
 from workers.ranges import Ranges
@@ -31,7 +31,7 @@ from workers.trade_rows import trade_rows
 Fields = dict[bytes, bytes]
 
 
-class CandleMaker:
+class PartitionState:
     """Everything that one owner of a partition has in memory."""
 
     def __init__(
@@ -41,7 +41,7 @@ class CandleMaker:
         ledger: Iterable[LedgerRow],
         open_candles: Iterable[Candle],
         roles: PartitionRoles,
-        doubts: Mapping[SymbolId, Doubts] = MappingProxyType({}),
+        doubts: Mapping[SymbolId, AdmissionState] = MappingProxyType({}),
     ) -> None:
         """Begin with what the database holds.
 

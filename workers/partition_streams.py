@@ -115,7 +115,7 @@ _LETTER_TRADES: Final = 100
 """So many trades fit into a dead letter whole."""
 
 
-class Taken(NamedTuple):
+class PublishedPosition(NamedTuple):
     """How far former owners have come in telling others."""
 
     published: str
@@ -147,7 +147,7 @@ class PartitionStreams:
         await self._take(entry_id)
         self._trimmer = Trimmer(self._redis, self._lease)
 
-    async def take(self) -> Taken:
+    async def take(self) -> PublishedPosition:
         """Become the owner in Redis, too.
 
         Raises:
@@ -155,7 +155,7 @@ class PartitionStreams:
         """
         return await self._take(self._lease.entry_id)
 
-    async def _take(self, entry_id: str) -> Taken:
+    async def _take(self, entry_id: str) -> PublishedPosition:
         take: Any = self._redis.register_script(_TAKE)
         prefix = group_name(self._lease.role, 0)[:-1]
         try:
@@ -164,7 +164,7 @@ class PartitionStreams:
             )
         except ResponseError as error:
             raise _fenced(error) from error
-        return Taken(*[entry_id.decode() if entry_id else START for entry_id in reached])
+        return PublishedPosition(*[entry_id.decode() if entry_id else START for entry_id in reached])
 
     async def publish_and_read(
         self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int

@@ -30,7 +30,7 @@ _SIGN_OFF_S: Final = 5.0
 """The longest wait for that where a server is away."""
 
 
-class Work(Protocol):
+class PartitionWork(Protocol):
     """What the owner of a partition does."""
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,7 +79,7 @@ class Runtime:
         lease_s: float,
         pool: Pool,
         probe: Callable[[], Awaitable[None]],
-        make: Callable[[Lease], Work],
+        make: Callable[[Lease], PartitionWork],
     ) -> None:
         """Take what is needed.
 

@@ -30,12 +30,12 @@ from api.views.trades import candle_view, connection_view, gap_view, trade_view
 from db.stats import read_changes_24h
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.paper_bot import Account
+from tickplant.paper_bot import PaperAccount
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate, decode_trades
 
 
-def _of_symbol(change: Trade | Gap | Signal | Firing | Account) -> tuple[str, str]:
+def _of_symbol(change: Trade | Gap | Signal | Firing | PaperAccount) -> tuple[str, str]:
     return change.venue, change.symbol
 
 
@@ -182,7 +182,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         load=_load_alerts,
         all_symbols=True,
     ),
-    StreamedChannel[Account](
+    StreamedChannel[PaperAccount](
         kind="bot",
         message="account",
         changes=attrgetter("accounts"),

@@ -8,7 +8,7 @@ from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.redis_client import RedisClient
 from tickplant.streams import CONNECTIONS
-from tickplant.wire import Connection, decode_connection
+from tickplant.wire import ConnectionStatus, decode_connection
 
 _FORGOTTEN_US: Final = 60_000_000
 
@@ -20,7 +20,7 @@ class Connections:
         """Take a client, which stays the caller's."""
         self._redis: Any = redis
 
-    async def read(self) -> list[Connection]:
+    async def read(self) -> list[ConnectionStatus]:
         """Return all, in order of name, but those whose holder has not been heard of for a while.
 
         One that was killed can't take back what it said last.
@@ -33,7 +33,7 @@ class Connections:
         return [connection for connection in known if now_us() - connection.told_us < _FORGOTTEN_US]
 
 
-def _decode(payload: bytes) -> Connection | None:
+def _decode(payload: bytes) -> ConnectionStatus | None:
     try:
         return decode_connection(payload)
     except msgspec.DecodeError:

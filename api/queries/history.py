@@ -14,7 +14,7 @@ from db.symbols import read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.derived import Firing, Signal
 from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.paper_bot import Account
+from tickplant.paper_bot import PaperAccount
 from tickplant.streams import CANDLES_ROLE, entry_order, partition_of
 
 TIMEOUT_S: Final = 5.0
@@ -96,7 +96,7 @@ class History:
         async with self.at_once() as connection:
             return await read_published_firings(connection, symbol, published=told, limit=limit)
 
-    async def account(self, symbol: SymbolId) -> Account | None:
+    async def account(self, symbol: SymbolId) -> PaperAccount | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""
         async with self.at_once() as connection:
             return next(iter(await read_accounts(connection, symbol)), None)

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from api.views.trades import DecimalText, SymbolName, Time, plain
 from tickplant.market import EXACT, Side, SymbolId
-from tickplant.paper_bot import Account, Equity, Fill, Order
+from tickplant.paper_bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import format_time
 
 
@@ -90,7 +90,7 @@ class TotalView(Struct, frozen=True):
     fees: DecimalText
 
 
-def account_view(account: Account) -> AccountView:
+def account_view(account: PaperAccount) -> AccountView:
     """Return a paper account as callers see it."""
     return AccountView(
         str(SymbolId(account.venue, account.symbol)),
@@ -111,7 +111,7 @@ def account_view(account: Account) -> AccountView:
     )
 
 
-def order_view(order: Order, fill: Fill | None) -> OrderView:
+def order_view(order: PaperOrder, fill: Fill | None) -> OrderView:
     """Return an order, and how it was filled, as callers see it."""
     return OrderView(
         str(SymbolId(order.venue, order.symbol)),
@@ -150,9 +150,9 @@ def equity_view(equity: Equity) -> EquityView:
     )
 
 
-def total_views(accounts: Iterable[Account]) -> list[TotalView]:
+def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
     """Add up the accounts of each quote currency; those are left out whose symbol does not tell it."""
-    groups: defaultdict[str, list[Account]] = defaultdict(list)
+    groups: defaultdict[str, list[PaperAccount]] = defaultdict(list)
     for account in accounts:
         quote = quote_of(account.symbol)
         if quote is not None:

@@ -9,7 +9,7 @@ from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle, Gap, Side, SymbolId, Trade
 from tickplant.provenance import DataSource
 from tickplant.times import format_time
-from tickplant.wire import Connection
+from tickplant.wire import ConnectionStatus
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}
 """The intervals that candles can be asked for: name to length in microseconds."""
@@ -132,7 +132,7 @@ class ConnectionView(Struct, frozen=True):
     ] = []
 
 
-def connection_view(connection: Connection) -> ConnectionView:
+def connection_view(connection: ConnectionStatus) -> ConnectionView:
     """Return a venue connection as callers see it."""
     return ConnectionView(
         connection.name,

@@ -7,11 +7,11 @@ import asyncpg
 from db.bot.states import account_of, order_of
 from db.pages import fetch_page
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Account, Equity, Fill, Order
+from tickplant.paper_bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import to_datetime, to_us
 
 
-async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None = None) -> list[Account]:
+async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None = None) -> list[PaperAccount]:
     """Return all accounts, or that of one symbol, in order of symbol."""
     rows = await connection.fetch(
         "select * from bot_accounts where $1::text is null or venue = $1 and symbol = $2"
@@ -23,7 +23,7 @@ async def read_accounts(connection: asyncpg.Connection, symbol: SymbolId | None 
 
 async def read_orders(
     connection: asyncpg.Connection, symbol: SymbolId | None, limit: int
-) -> list[tuple[Order, Fill | None]]:
+) -> list[tuple[PaperOrder, Fill | None]]:
     """Return the newest orders with their fills, newest first.
 
     Args:

@@ -9,7 +9,7 @@ import asyncpg
 from db.bulk import execute_rows
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Account, AccountState, Changes, Equity, Fill, Order
+from tickplant.paper_bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import to_datetime, to_us
 
 _WRITE_ACCOUNTS: Final = """
@@ -56,7 +56,7 @@ on conflict (partition) do update set version = excluded.version, enabled = excl
 class BotRows:
     """What a transaction writes of the bot: a `db.commit.DerivedRows`."""
 
-    def __init__(self, partition: int, changes: Sequence[Changes], switch: BotSwitch | None) -> None:
+    def __init__(self, partition: int, changes: Sequence[AccountChanges], switch: BotSwitch | None) -> None:
         """Create the rows.
 
         Args:
@@ -69,7 +69,7 @@ class BotRows:
         self._switch = switch
 
     @property
-    def accounts(self) -> tuple[Account, ...]:
+    def accounts(self) -> tuple[PaperAccount, ...]:
         """The accounts that changed, to be published."""
         return tuple(change.account for change in self._changes)
 
@@ -102,7 +102,7 @@ class BotStates(NamedTuple):
 
 async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
     """Return the state of a partition's bot, as of the committed entry."""
-    orders: defaultdict[tuple[str, str], list[Order]] = defaultdict(list)
+    orders: defaultdict[tuple[str, str], list[PaperOrder]] = defaultdict(list)
     for row in await pool.fetch(
         "select o.* from bot_orders o join bot_accounts a using (venue, symbol)"
         " where a.partition = $1 and o.state = 'open' order by o.number",
@@ -121,7 +121,7 @@ async def read_bot_states(pool: asyncpg.Pool, partition: int) -> BotStates:
     return BotStates(accounts, switch)
 
 
-def _account_values(account: Account) -> tuple[Any, ...]:
+def _account_values(account: PaperAccount) -> tuple[Any, ...]:
     return (
         account.venue,
         account.symbol,
@@ -144,9 +144,9 @@ def _account_values(account: Account) -> tuple[Any, ...]:
     )
 
 
-def account_of(row: asyncpg.Record) -> Account:
+def account_of(row: asyncpg.Record) -> PaperAccount:
     """Return the account of a row."""
-    return Account(
+    return PaperAccount(
         venue=row["venue"],
         symbol=row["symbol"],
         version=row["version"],
@@ -168,7 +168,7 @@ def account_of(row: asyncpg.Record) -> Account:
     )
 
 
-def _order_values(order: Order) -> tuple[Any, ...]:
+def _order_values(order: PaperOrder) -> tuple[Any, ...]:
     return (
         order.venue,
         order.symbol,
@@ -183,9 +183,9 @@ def _order_values(order: Order) -> tuple[Any, ...]:
     )
 
 
-def order_of(row: asyncpg.Record) -> Order:
+def order_of(row: asyncpg.Record) -> PaperOrder:
     """Return the order of a row."""
-    return Order(
+    return PaperOrder(
         row["venue"],
         row["symbol"],
         row["number"],

@@ -8,8 +8,8 @@ the evidence, which has to last: history that has later trades but not these, or
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from ingest.history.page import Lack, Why
-from ingest.venues.base import Gap
+from ingest.history.page import Reason, UnavailableIds
+from ingest.venues.base import MissingRange
 
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
@@ -21,20 +21,20 @@ SUSPECT_DELAY_S: Final = 5.0
 """Between two looks at trades that a connection suspects to be lost."""
 CONFIRM_DELAY_S: Final = 60.0
 """After so long ids that were found to be void are asked for once more."""
-PATIENCE_S: Final[Mapping[Why, float]] = {
-    Why.OMITTED: 6.0,
-    Why.REFUSED: 15.0,
-    Why.EARLY: 15.0,
-    Why.LATE: 300.0,
+PATIENCE_S: Final[Mapping[Reason, float]] = {
+    Reason.OMITTED: 6.0,
+    Reason.REFUSED: 15.0,
+    Reason.EARLY: 15.0,
+    Reason.LATE: 300.0,
 }
 """How long a venue has to give the same answer, at two looks or more, until it is believed."""
 
 
-class Look:
+class Attempts:
     """What is known of one gap, from its first look to its last."""
 
     def __init__(
-        self, gap: Gap, *, due_s: float, suspected: bool = False, most_tries: int | None = None
+        self, gap: MissingRange, *, due_s: float, suspected: bool = False, most_tries: int | None = None
     ) -> None:
         """Take what is missing.
 
@@ -62,12 +62,12 @@ class Look:
         """How many ids no look has given."""
         return sum(lack.last_id - lack.first_id + 1 for lack in self.lacking)
 
-    def renew(self, gap: Gap) -> None:
+    def renew(self, gap: MissingRange) -> None:
         """Ask for all of a gap again: what history has given has not been stored, or its begin has moved."""
         self.gap = gap
         self.lacking = [self._whole()]
 
-    def settle(self, found: Iterable[Lack], now_s: float) -> list[Lack]:
+    def settle(self, found: Iterable[UnavailableIds], now_s: float) -> list[UnavailableIds]:
         """Take what a look has found to be lacking.
 
         Returns:
@@ -88,19 +88,19 @@ class Look:
             self.due_s = now_s + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._tries - 1, 10))
         return believed
 
-    def interrupt(self, found: Iterable[Lack], due_s: float) -> None:
+    def interrupt(self, found: Iterable[UnavailableIds], due_s: float) -> None:
         """Take what a look has found that couldn't be ended, for want of answers."""
         self.lacking = self._still_lacking(found)
         self.due_s = due_s
 
-    def _still_lacking(self, found: Iterable[Lack]) -> list[Lack]:
+    def _still_lacking(self, found: Iterable[UnavailableIds]) -> list[UnavailableIds]:
         wanted = [(lack.first_id, lack.last_id) for lack in self.lacking]
         return [part for lack in found for whole in wanted if (part := lack.within(whole)) is not None]
 
-    def _whole(self) -> Lack:
-        return Lack(self.gap.first_id, self.gap.last_id, Why.LATE, "it has not been asked for")
+    def _whole(self) -> UnavailableIds:
+        return UnavailableIds(self.gap.first_id, self.gap.last_id, Reason.LATE, "it has not been asked for")
 
 
-def span(looks: Sequence[Look]) -> list[tuple[int, int]]:
+def span(looks: Sequence[Attempts]) -> list[tuple[int, int]]:
     """Return the ids that looks ask for, in any order."""
     return [(lack.first_id, lack.last_id) for look in looks for lack in look.lacking]

@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ingest.history.attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, Look, span
-from ingest.history.client import RefusedError, UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, Lack, Why
-from ingest.history.ranges import join
-from ingest.history.reader import Part, Reader
+from ingest.history.attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, Attempts, span
+from ingest.history.client import HistoryRefusedError, UnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, Bounds, Reason, UnavailableIds
+from ingest.history.ranges import merge_ranges
+from ingest.history.reader import HistoryPart, HistoryReader
 from ingest.history.symbol_gaps import SymbolGaps
 from ingest.publisher import Publisher
-from ingest.venues.base import Gap, Venue
+from ingest.venues.base import MissingRange, VenueAdapter
 from tickplant import market, metrics
 from tickplant.clock import now_us
 from tickplant.errors import FatalError
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import OUTAGE
-from tickplant.wire import Connection, Verdict, VerdictKind
+from tickplant.wire import ConnectionStatus, Verdict, VerdictKind
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Backfill:
         self,
         *,
         name: str,
-        venue: Venue,
+        venue: VenueAdapter,
         symbols: Sequence[str],
         history: VenueHistory,
         publisher: Publisher,
@@ -66,7 +66,7 @@ class Backfill:
         self._publisher = publisher
         self._poll_s = poll_s
         self._clock_s = clock_s or asyncio.get_running_loop().time
-        self._states = {symbol: SymbolGaps(Reader(venue, symbol, history)) for symbol in symbols}
+        self._states = {symbol: SymbolGaps(HistoryReader(venue, symbol, history)) for symbol in symbols}
         self._fetched = metrics.INGEST_BACKFILLED.labels(venue.name)
         self._failures = metrics.INGEST_TASK_FAILURES.labels(venue.name, "history")
         self._busy: dict[str, asyncio.Task[None]] = {}
@@ -79,7 +79,7 @@ class Backfill:
         """Whether history is being asked."""
         return bool(self._busy)
 
-    def suspect(self, gap: Gap) -> None:
+    def suspect(self, gap: MissingRange) -> None:
         """Ask for trades that may be missing; where they are not, nothing comes of it.
 
         Args:
@@ -88,11 +88,11 @@ class Backfill:
         state = self._states.get(gap.symbol)
         if state is not None and (state.suspected is None or state.suspected.gap != gap):
             due_s = self._clock_s()
-            state.suspected = Look(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
+            state.suspected = Attempts(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
 
-    def after(self, symbol: str, trade_id: int, time_us: int) -> Gap:
+    def after(self, symbol: str, trade_id: int, time_us: int) -> MissingRange:
         """Return the gap of unknown length after a trade."""
-        return Gap(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
+        return MissingRange(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Heal gaps until `stop` is set."""
@@ -127,7 +127,9 @@ class Backfill:
             since_us -= int((self._clock_s() - self._failing[0]) * 1e6)
         self._reported_s = self._clock_s()
         await self._publisher.report(
-            Connection(self.name, self._venue.name, self._symbols, "down", since_us, reason, told_us=now_us())
+            ConnectionStatus(
+                self.name, self._venue.name, self._symbols, "down", since_us, reason, told_us=now_us()
+            )
         )
 
     async def _tell_state(self) -> None:
@@ -169,7 +171,7 @@ class Backfill:
             if symbol not in self._busy and symbol in self._states:
                 self._states[symbol].note(gaps, self._clock_s(), self._started_s)
 
-    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[Look]) -> None:
+    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[Attempts]) -> None:
         """Look once at what is due: publish what history has, and say what it proves of the rest."""
         add_fields(symbol=symbol)
         for look in looks:
@@ -178,8 +180,8 @@ class Backfill:
         last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
         state.reader.learn(*last)
         wanted = sorted(span(looks))
-        found: list[Lack] = []
-        rest = join(wanted, within=PAGE_IDS)
+        found: list[UnavailableIds] = []
+        rest = merge_ranges(wanted, within=PAGE_IDS)
         began_us = now_us()
         try:
             while rest:
@@ -189,7 +191,11 @@ class Backfill:
                     found += part.lacking
                     rest[0] = low, high = part.last_id + 1, high
                     if low <= high and _is_live(part, looks, began_us):
-                        found.append(Lack(low, high, Why.LATE, "it had not happened when it was asked for"))
+                        found.append(
+                            UnavailableIds(
+                                low, high, Reason.LATE, "it had not happened when it was asked for"
+                            )
+                        )
                         break
                 rest.pop(0)
         except UnavailableError as error:
@@ -198,13 +204,13 @@ class Backfill:
             state.failing = str(error)
             self._fail(f"{symbol}: {error}"[:500])
             state.pause(self._clock_s())
-            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            found += [UnavailableIds(low, high, Reason.LATE, str(error)) for low, high in rest if low <= high]
             for look in looks:
                 look.interrupt(found, self._clock_s())
             return
-        except RefusedError as error:
+        except HistoryRefusedError as error:
             _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
-            found += [Lack(low, high, Why.LATE, str(error)) for low, high in rest if low <= high]
+            found += [UnavailableIds(low, high, Reason.LATE, str(error)) for low, high in rest if low <= high]
             for look in looks:
                 look.interrupt(found, self._clock_s() + REFUSED_DELAY_S)
                 for lack in [] if look.suspected else look.lacking:
@@ -216,7 +222,9 @@ class Backfill:
         for look in looks:
             await self._settle(symbol, state, look, found)
 
-    async def _settle(self, symbol: str, state: SymbolGaps, look: Look, found: list[Lack]) -> None:
+    async def _settle(
+        self, symbol: str, state: SymbolGaps, look: Attempts, found: list[UnavailableIds]
+    ) -> None:
         """Say what a look has proven."""
         now_s = self._clock_s()
         believed = look.settle(found, now_s)
@@ -224,9 +232,9 @@ class Backfill:
             state.drop_over(look)
             return
         for lack in believed:
-            if lack.why is Why.OMITTED:
+            if lack.why is Reason.OMITTED:
                 await self._judge(symbol, lack.first_id, lack.last_id, "void", None)
-                gap = Gap(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
+                gap = MissingRange(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
                 state.confirm(gap, now_s + CONFIRM_DELAY_S)
             else:
                 await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", lack.reason)
@@ -242,7 +250,7 @@ class Backfill:
         await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
 
 
-def _bounds(looks: Sequence[Look], last: Sequence[Trade], last_id: int) -> Bounds:
+def _bounds(looks: Sequence[Attempts], last: Sequence[Trade], last_id: int) -> Bounds:
     """Return between which times the trades up to an id must lie."""
     after_us = min(look.gap.after_time_us for look in looks)
     newest = last[0] if last else None
@@ -251,7 +259,7 @@ def _bounds(looks: Sequence[Look], last: Sequence[Trade], last_id: int) -> Bound
     return Bounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
 
 
-def _is_live(part: Part, looks: Sequence[Look], began_us: int) -> bool:
+def _is_live(part: HistoryPart, looks: Sequence[Attempts], began_us: int) -> bool:
     """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
 
     These come over the connection. The end of what is only suspected is a guess: without this, a symbol that

@@ -7,12 +7,12 @@ from typing import Final, TypeVar
 
 import httpx
 
-from ingest.history.page import Bounds, Page, judge_page
+from ingest.history.page import Bounds, HistoryPage, judge_page
 from ingest.history.retry_after import wait_s
 from ingest.publisher import Publisher
-from ingest.rate import Rate
+from ingest.rate import RateLimit
 from ingest.venue_http import open_http
-from ingest.venues.base import BadRow, BusyError, Gap, KlineVenue, UnreadableError, Venue
+from ingest.venues.base import BadRow, BusyError, KlineAdapter, MissingRange, UnreadableError, VenueAdapter
 from tickplant import metrics
 from tickplant.clock import NowUs, now_us
 from tickplant.errors import PoisonError, TickplantError
@@ -43,7 +43,7 @@ class UnavailableError(TickplantError):
     """There is no answer now; later there may be one."""
 
 
-class RefusedError(TickplantError):
+class HistoryRefusedError(TickplantError):
     """The venue answers that it won't give these trades."""
 
 
@@ -52,11 +52,11 @@ class VenueHistory:
 
     def __init__(
         self,
-        venue: Venue,
+        venue: VenueAdapter,
         *,
         base_url: str,
         client: httpx.AsyncClient,
-        rate: Rate,
+        rate: RateLimit,
         keep: Keep,
         clock_us: NowUs = now_us,
     ) -> None:
@@ -78,7 +78,7 @@ class VenueHistory:
         self._clock_us = clock_us
         self._kept: OrderedDict[bytes, None] = OrderedDict()
 
-    async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
+    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
         """Return what the first page of a gap's trades says of them; rows that are refused are kept aside.
 
         Args:
@@ -111,8 +111,8 @@ class VenueHistory:
             RefusedError: the venue won't; the message is its reason.
         """
         venue = self._venue
-        if not isinstance(venue, KlineVenue):
-            raise RefusedError(f"there are no candles of {venue.name} to compare with")
+        if not isinstance(venue, KlineAdapter):
+            raise HistoryRefusedError(f"there are no candles of {venue.name} to compare with")
         body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
         try:
             klines = await self._parsed(lambda: venue.parse_klines(body))
@@ -129,7 +129,7 @@ class VenueHistory:
         except UnreadableError:
             raise
         except PoisonError as error:
-            raise RefusedError(str(error)) from error
+            raise HistoryRefusedError(str(error)) from error
 
     async def _get(self, path: str, symbol: str) -> bytes:
         await self._rate.take(f":{symbol}" if self._venue.limits.requests_per_symbol else "")
@@ -157,7 +157,7 @@ class VenueHistory:
         if status >= 500 or status in _PASSING:
             raise UnavailableError(f"status {status}")
         text = (await _read_body(answer))[:200].decode(errors="replace")
-        raise RefusedError(f"status {status}: {text}")
+        raise HistoryRefusedError(f"status {status}: {text}")
 
     async def _keep_refused(self, symbol: str, refused: list[BadRow]) -> None:
         kept = 0

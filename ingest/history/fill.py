@@ -8,7 +8,7 @@ from typing import Final
 
 from ingest.history.page import PAGE_IDS
 from ingest.history.ranges import Range
-from ingest.history.search import Past, Stretch
+from ingest.history.search import FetchedRange, HistorySearch
 from ingest.publisher import MAX_TRADES_PER_ENTRY, Publisher
 from tickplant.market import SymbolId
 from tickplant.wire import Verdict
@@ -23,7 +23,7 @@ OnProgress = Callable[[int, int], None]
 """Takes how many ids have been asked for, and how many trades came."""
 
 
-def split(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:
+def split_ranges(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:
     """Cut ranges into chunks of a page, so that each, as it comes, touches what is stored or was before it.
 
     What lies above all that is stored comes upwards, all else from the top down.
@@ -46,7 +46,7 @@ def split(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:
 async def fill(
     *,
     symbol: SymbolId,
-    past: Past,
+    past: HistorySearch,
     publisher: Publisher,
     chunks: Iterable[Chunk],
     at_once: int = AT_ONCE,
@@ -69,13 +69,15 @@ async def fill(
     async with aclosing(_fetch(past, chunks, at_once)) as stretches:
         async for (first, last, rising), stretch in stretches:
             # Holes once more with the next chunk: one at an edge opens only when what is beyond it comes.
-            again = Stretch(stretch.trades, [*void, *stretch.void])
+            again = FetchedRange(stretch.trades, [*void, *stretch.void])
             await publish_stretch(publisher, symbol, again, rising=rising)
             void = stretch.void
             on_progress(last - first + 1, len(stretch.trades))
 
 
-async def publish_stretch(publisher: Publisher, symbol: SymbolId, stretch: Stretch, *, rising: bool) -> None:
+async def publish_stretch(
+    publisher: Publisher, symbol: SymbolId, stretch: FetchedRange, *, rising: bool
+) -> None:
     """Write entry by entry, each next to the one before, then the holes; wait for workers that lag.
 
     Args:
@@ -92,9 +94,11 @@ async def publish_stretch(publisher: Publisher, symbol: SymbolId, stretch: Stret
     await publisher.wait_for_budget()
 
 
-async def _fetch(past: Past, chunks: Iterable[Chunk], at_once: int) -> AsyncGenerator[tuple[Chunk, Stretch]]:
+async def _fetch(
+    past: HistorySearch, chunks: Iterable[Chunk], at_once: int
+) -> AsyncGenerator[tuple[Chunk, FetchedRange]]:
     """Yield what the venue has of each chunk, in the chunks' order."""
-    under_way: deque[tuple[Chunk, asyncio.Task[Stretch]]] = deque()
+    under_way: deque[tuple[Chunk, asyncio.Task[FetchedRange]]] = deque()
     waiting = iter(chunks)
     try:
         while True:

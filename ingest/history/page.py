@@ -12,7 +12,7 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from ingest.history.ranges import Range, clip
-from ingest.venues.base import BadRow, Gap, Partial
+from ingest.venues.base import BadRow, MissingRange, Partial
 from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 
@@ -24,7 +24,7 @@ SLACK_US: Final = 60_000_000
 """By which the times of trades may run against their ids."""
 
 
-class Why(Enum):
+class Reason(Enum):
     """Why an id's trade is lacking."""
 
     OMITTED = "the venue's history leaves it out between two others"
@@ -33,15 +33,15 @@ class Why(Enum):
     LATE = "the venue's history has not come to it"
 
 
-class Lack(NamedTuple):
+class UnavailableIds(NamedTuple):
     """Ids whose trades a venue's history doesn't give."""
 
     first_id: int
     last_id: int
-    why: Why
+    why: Reason
     reason: str
 
-    def within(self, whole: Range) -> "Lack | None":
+    def within(self, whole: Range) -> "UnavailableIds | None":
         """Return the part within a range; None if there is none."""
         part = clip((self.first_id, self.last_id), whole)
         return None if part is None else self._replace(first_id=part[0], last_id=part[1])
@@ -60,12 +60,12 @@ class Bounds(NamedTuple):
         return self.after_us - SLACK_US <= time_us <= self.before_us + SLACK_US
 
 
-class Page(NamedTuple):
+class HistoryPage(NamedTuple):
     """What a page says of the ids that were asked for."""
 
     trades: tuple[Trade, ...]
     """Theirs, ascending."""
-    lacking: list[Lack]
+    lacking: list[UnavailableIds]
     """Those of them that the page proves to be lacking, ascending."""
     around: tuple[Trade, ...]
     """All trades of the page that are believed, whether they were asked for or not, ascending."""
@@ -77,7 +77,7 @@ class Page(NamedTuple):
     """Rows that were not believed."""
 
 
-def judge_page(rows: Partial, gap: Gap, bounds: Bounds) -> Page:
+def judge_page(rows: Partial, gap: MissingRange, bounds: Bounds) -> HistoryPage:
     """Judge the rows that came when a gap was asked for."""
     asked = gap.first_id, gap.last_id
     doubted = {
@@ -97,7 +97,7 @@ def judge_page(rows: Partial, gap: Gap, bounds: Bounds) -> Page:
         for trade in rows.trades
         if trade.trade_id in doubted
     ]
-    return Page(
+    return HistoryPage(
         tuple([trade for trade in run if gap.first_id <= trade.trade_id <= gap.last_id]),
         _lacking(run, asked, refused),
         tuple([trade for trade in rows.trades if trade.trade_id not in doubted]),
@@ -140,7 +140,7 @@ def _longest_rising(times: Sequence[int]) -> list[int]:
     return places[::-1]
 
 
-def _nearest_run(trades: Sequence[Trade], gap: Gap) -> tuple[Sequence[Trade], Sequence[Trade]]:
+def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[Trade], Sequence[Trade]]:
     """Return the trades around the first id asked for, without far jumps; and those far above the last."""
     ids = [trade.trade_id for trade in trades]
     place = bisect_left(ids, gap.first_id - 1)
@@ -158,42 +158,42 @@ def _nearest_run(trades: Sequence[Trade], gap: Gap) -> tuple[Sequence[Trade], Se
     return trades[start:end], far
 
 
-def _lacking(run: Sequence[Trade], asked: Range, refused: Sequence[BadRow]) -> list[Lack]:
+def _lacking(run: Sequence[Trade], asked: Range, refused: Sequence[BadRow]) -> list[UnavailableIds]:
     """Return which ids a page proves to be lacking."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
     nameless = next((row.reason for row in refused if row.trade_id is None), None)
-    omitted: list[tuple[Range, Why, str]] = []
+    omitted: list[tuple[Range, Reason, str]] = []
     if run and run[0].trade_id > asked[0]:
         reason = f"the venue's history begins with {run[0].trade_id}"
-        omitted.append(((asked[0], run[0].trade_id - 1), Why.EARLY, reason))
-    why, reason = Why.OMITTED, "the venue's history leaves it out"
+        omitted.append(((asked[0], run[0].trade_id - 1), Reason.EARLY, reason))
+    why, reason = Reason.OMITTED, "the venue's history leaves it out"
     if nameless is not None:  # it may be any of those that seem to be left out
-        why, reason = Why.REFUSED, nameless
+        why, reason = Reason.REFUSED, nameless
     for before, after in pairwise(run):
         if after.trade_id > before.trade_id + 1:
             omitted.append(((before.trade_id + 1, after.trade_id - 1), why, reason))
-    lacking: list[Lack] = []
+    lacking: list[UnavailableIds] = []
     for part, why, reason in omitted:
         clipped = clip(part, asked)
         if clipped is not None:
-            lacking += _split_refused(Lack(*clipped, why, reason), by_id)
+            lacking += _split_refused(UnavailableIds(*clipped, why, reason), by_id)
     reached = run[-1].trade_id if run else -1
     lacking += [
-        Lack(trade_id, trade_id, Why.REFUSED, by_id[trade_id])
+        UnavailableIds(trade_id, trade_id, Reason.REFUSED, by_id[trade_id])
         for trade_id in sorted(by_id)
         if max(asked[0], reached + 1) <= trade_id <= asked[1]
     ]
     return lacking
 
 
-def _split_refused(lack: Lack, by_id: dict[int, str]) -> list[Lack]:
+def _split_refused(lack: UnavailableIds, by_id: dict[int, str]) -> list[UnavailableIds]:
     """Tell the ids apart whose rows were refused."""
-    parts: list[Lack] = []
+    parts: list[UnavailableIds] = []
     low = lack.first_id
     for trade_id in sorted(by_id):
         if low <= trade_id <= lack.last_id:
             if low < trade_id:
                 parts.append(lack._replace(first_id=low, last_id=trade_id - 1))
-            parts.append(Lack(trade_id, trade_id, Why.REFUSED, by_id[trade_id]))
+            parts.append(UnavailableIds(trade_id, trade_id, Reason.REFUSED, by_id[trade_id]))
             low = trade_id + 1
     return [*parts, lack._replace(first_id=low)] if low <= lack.last_id else parts

@@ -30,7 +30,7 @@ def clip(part: Range, whole: Range) -> Range | None:
     return (low, high) if low <= high else None
 
 
-def join(ranges: Iterable[Range], *, within: int) -> list[Range]:
+def merge_ranges(ranges: Iterable[Range], *, within: int) -> list[Range]:
     """Return ranges that hold all of some others, ascending; neighbours are joined where few ids hold both.
 
     Args:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from ingest.history.client import UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, Lack, Page, Why
-from ingest.venues.base import Gap, UnreadableError, Venue
+from ingest.history.page import PAGE_IDS, Bounds, HistoryPage, Reason, UnavailableIds
+from ingest.venues.base import MissingRange, UnreadableError, VenueAdapter
 from tickplant.clock import NowUs, now_us
 from tickplant.market import Trade
 
@@ -21,21 +21,23 @@ _MOST_EMPTY: Final = 20
 """Pages in a row without a trade, after which the rest of a range is not asked for."""
 
 
-class Part(NamedTuple):
+class HistoryPart(NamedTuple):
     """What history has of a range of ids."""
 
     first_id: int
     last_id: int
     trades: tuple[Trade, ...]
     """Ascending."""
-    lacking: list[Lack]
+    lacking: list[UnavailableIds]
     """All ids of the range whose trades are not there."""
 
 
-class Reader:
+class HistoryReader:
     """One symbol's history. Remembers when trades happened, to find others by."""
 
-    def __init__(self, venue: Venue, symbol: str, history: VenueHistory, clock_us: NowUs = now_us) -> None:
+    def __init__(
+        self, venue: VenueAdapter, symbol: str, history: VenueHistory, clock_us: NowUs = now_us
+    ) -> None:
         """Take what is needed.
 
         Args:
@@ -64,7 +66,7 @@ class Reader:
         if len(self.marks) > _MOST_MARKS:
             del self.marks[1:-1:2]
 
-    async def read(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[Part]:
+    async def read(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
         """Yield what history has of a range of ids, part by part; together they are the range.
 
         Raises:
@@ -75,7 +77,7 @@ class Reader:
         async for part in parts(first_id, last_id, bounds):
             yield part
 
-    async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
+    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
         """Return one page.
 
         Raises:
@@ -88,7 +90,7 @@ class Reader:
         self.learn(page.first, page.last)
         return page
 
-    async def _read_by_id(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[Part]:
+    async def _read_by_id(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
         reached = False  # whether history is known to have come to the end of the range
         empty = 0
         low = first_id
@@ -108,29 +110,31 @@ class Reader:
                 yield _late(low, last_id)
                 return
 
-    async def _read_on(self, low: int, last_id: int, bounds: Bounds) -> Part:
+    async def _read_on(self, low: int, last_id: int, bounds: Bounds) -> HistoryPart:
         """Read one page from an id on; by halves where that can't be decoded, down to the id in the way."""
         try:
-            page = await self.read_page(Gap(self._symbol, low, last_id, bounds.after_us), bounds)
+            page = await self.read_page(MissingRange(self._symbol, low, last_id, bounds.after_us), bounds)
         except UnreadableError:
             return await self._read_alone(low, min(low + PAGE_IDS - 1, last_id), bounds)
         return _part(page, low, last_id)
 
-    async def _read_alone(self, low: int, high: int, bounds: Bounds) -> Part:
+    async def _read_alone(self, low: int, high: int, bounds: Bounds) -> HistoryPart:
         try:
-            page = await self.read_page(Gap(self._symbol, low, high, bounds.after_us, alone=True), bounds)
+            page = await self.read_page(
+                MissingRange(self._symbol, low, high, bounds.after_us, alone=True), bounds
+            )
         except UnreadableError as error:
             if low == high:
                 return self._unreadable_part(low, high, error)
             middle = (low + high) // 2
             left = await self._read_alone(low, middle, bounds)
             right = await self._read_alone(middle + 1, high, bounds)
-            return Part(low, high, left.trades + right.trades, left.lacking + right.lacking)
+            return HistoryPart(low, high, left.trades + right.trades, left.lacking + right.lacking)
         part = _part(page, low, high)
         rest = _late(part.last_id + 1, high).lacking if part.last_id < high else []
         return part._replace(last_id=high, lacking=part.lacking + rest)
 
-    def _unreadable_part(self, low: int, high: int, error: UnreadableError) -> Part:
+    def _unreadable_part(self, low: int, high: int, error: UnreadableError) -> HistoryPart:
         """Return that the answer of some ids can't be decoded.
 
         Raises:
@@ -139,9 +143,9 @@ class Reader:
         self._unreadable += 1
         if self._unreadable > _MOST_UNREADABLE:
             raise UnavailableError(f"no page of history can be read: {error}") from error
-        return Part(low, high, (), [Lack(low, high, Why.REFUSED, str(error))])
+        return HistoryPart(low, high, (), [UnavailableIds(low, high, Reason.REFUSED, str(error))])
 
-    async def _read_by_time(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[Part]:
+    async def _read_by_time(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
         low = first_id
         while low <= last_id:
             try:
@@ -156,7 +160,7 @@ class Reader:
             yield _part(page, low, last_id)
             low = reached + 1
 
-    async def _locate(self, trade_id: int, last_id: int, bounds: Bounds) -> Page:
+    async def _locate(self, trade_id: int, last_id: int, bounds: Bounds) -> HistoryPage:
         """Return a page that begins before an id and reaches it, or proves that there is none yet.
 
         It looks near the trades that are known: from the one before, where it is near; else between the one
@@ -179,7 +183,7 @@ class Reader:
             else:
                 since_us = max(0, ceiling[1] - back_us)
                 back_us *= _STEP_FACTOR
-            page = await self.read_page(Gap(self._symbol, trade_id, last_id, since_us), bounds)
+            page = await self.read_page(MissingRange(self._symbol, trade_id, last_id, since_us), bounds)
             guesses = min(guesses + 1, _MOST_GUESSES)
             from_before = since_us == 0 or (low is not None and since_us <= low[1])
             if page.first is None or page.last is None or page.first.trade_id > trade_id:
@@ -208,12 +212,17 @@ def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisect
     return max(low_us, low_us + (aim - low_id) * (high_us - low_us) // (high_id - low_id))
 
 
-def _part(page: Page, low: int, high: int) -> Part:
+def _part(page: HistoryPage, low: int, high: int) -> HistoryPart:
     """Return what a page says of a range from its first id on, as far as it goes."""
     told = [lack.last_id for lack in page.lacking] + ([page.last.trade_id] if page.last else [])
-    return Part(low, min(high, max(told, default=low - 1)), page.trades, page.lacking)
+    return HistoryPart(low, min(high, max(told, default=low - 1)), page.trades, page.lacking)
 
 
-def _late(low: int, high: int) -> Part:
+def _late(low: int, high: int) -> HistoryPart:
     """Return that history has not come to a range."""
-    return Part(low, high, (), [Lack(low, high, Why.LATE, f"the venue's history has nothing from {low} on")])
+    return HistoryPart(
+        low,
+        high,
+        (),
+        [UnavailableIds(low, high, Reason.LATE, f"the venue's history has nothing from {low} on")],
+    )

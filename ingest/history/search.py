@@ -5,11 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from ingest.history.client import RefusedError, UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, Lack, Why
-from ingest.history.ranges import Range, join
-from ingest.history.reader import Reader
-from ingest.venues.base import Gap, UnreadableError, Venue
+from ingest.history.client import HistoryRefusedError, UnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, Bounds, Reason, UnavailableIds
+from ingest.history.ranges import Range, merge_ranges
+from ingest.history.reader import HistoryReader
+from ingest.venues.base import MissingRange, UnreadableError, VenueAdapter
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.klines import Kline
@@ -28,23 +28,23 @@ LOOK_AGAIN_S: Final = 3.0
 """After so long a venue is asked once more for what it has not given: a replica may lag."""
 
 
-class Stretch(NamedTuple):
+class FetchedRange(NamedTuple):
     """What the venue has of a range of ids."""
 
     trades: list[Trade]
     """Ascending."""
     void: list[Range]
     """Ids that it left out between two others, and left out again on a second look; ascending."""
-    lacking: Sequence[Lack] = ()
+    lacking: Sequence[UnavailableIds] = ()
     """Ids that it doesn't give for another reason."""
 
 
-class Past:
+class HistorySearch:
     """One symbol's history, asked until it answers."""
 
     def __init__(
         self,
-        venue: Venue,
+        venue: VenueAdapter,
         symbol: str,
         history: VenueHistory,
         known: Sequence[Trade] = (),
@@ -65,7 +65,7 @@ class Past:
         self._history = history
         self._known = sorted(known, key=lambda trade: trade.trade_id)
         self._look_again_s = look_again_s
-        self._reader = Reader(venue, symbol, history)
+        self._reader = HistoryReader(venue, symbol, history)
         self._reader.learn(*known)
 
     async def find(self, time_us: int) -> int:
@@ -78,7 +78,7 @@ class Past:
             return await self._find_by_time(time_us)
         return await self._find_by_id(time_us)
 
-    async def read(self, first_id: int, last_id: int) -> Stretch:
+    async def read(self, first_id: int, last_id: int) -> FetchedRange:
         """Return the trades of a range of ids, both inclusive, as far as the venue has them.
 
         Raises:
@@ -87,16 +87,18 @@ class Past:
         trades, lacking = await self._look(first_id, last_id)
         if lacking:
             await asyncio.sleep(self._look_again_s)
-            still: list[Lack] = []
-            for low, high in join([(lack.first_id, lack.last_id) for lack in lacking], within=PAGE_IDS):
+            still: list[UnavailableIds] = []
+            for low, high in merge_ranges(
+                [(lack.first_id, lack.last_id) for lack in lacking], within=PAGE_IDS
+            ):
                 more, less = await self._look(low, high)
                 trades += more
                 still += less
             lacking = still
         by_id = {trade.trade_id: trade for trade in trades}
-        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is Why.OMITTED]
-        rest = [lack for lack in lacking if lack.why is not Why.OMITTED]
-        return Stretch([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
+        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is Reason.OMITTED]
+        rest = [lack for lack in lacking if lack.why is not Reason.OMITTED]
+        return FetchedRange([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
 
     async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
         """Return the venue's own candles of one minute; see `VenueHistory.read_klines`.
@@ -106,10 +108,10 @@ class Past:
         """
         return await self._ask(lambda: self._history.read_klines(self._symbol, start_us, end_us))
 
-    async def _look(self, first_id: int, last_id: int) -> tuple[list[Trade], list[Lack]]:
+    async def _look(self, first_id: int, last_id: int) -> tuple[list[Trade], list[UnavailableIds]]:
         """Return what the venue gives of a range, and what it doesn't."""
         trades: list[Trade] = []
-        lacking: list[Lack] = []
+        lacking: list[UnavailableIds] = []
         low = first_id
         bounds = self._bounds(first_id, last_id)
 
@@ -131,7 +133,7 @@ class Past:
 
     async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
         """Return the trades of a page from an id or a time on, of whatever ids."""
-        gap = Gap(self._symbol, first_id, _BEYOND_ID, since_us)
+        gap = MissingRange(self._symbol, first_id, _BEYOND_ID, since_us)
         return (await self._ask(lambda: self._reader.read_page(gap, Bounds()))).around
 
     async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
@@ -150,7 +152,7 @@ class Past:
                     _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
                 failing = True
                 await asyncio.sleep(backoff.next_s())
-            except RefusedError as error:
+            except HistoryRefusedError as error:
                 raise FatalError(f"{self._venue.name}:{self._symbol}: no history: {error}") from error
 
     async def _page_since(self, time_us: int) -> Sequence[Trade]:

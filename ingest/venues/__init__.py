@@ -6,7 +6,7 @@ ADDING_A_VENUE.md says how to write one. A venue's module is imported when it is
 from importlib import import_module
 from typing import Any, Final, cast
 
-from ingest.venues.base import Limits, Venue
+from ingest.venues.base import VenueAdapter, VenueLimits
 from tickplant.errors import FatalError
 
 _ADAPTERS: Final = {
@@ -21,7 +21,7 @@ VENUES: Final = tuple(_ADAPTERS)
 """The names of all venues, as in `venue:symbol`."""
 
 
-def make_venue(name: str, *, api_key: str | None = None, limits: Limits | None = None) -> Venue:
+def make_adapter(name: str, *, api_key: str | None = None, limits: VenueLimits | None = None) -> VenueAdapter:
     """Make the adapter of a venue.
 
     Args:
@@ -36,4 +36,6 @@ def make_venue(name: str, *, api_key: str | None = None, limits: Limits | None =
         raise FatalError(f"there is no venue {name!r}; those that exist are {', '.join(VENUES)}")
     adapter = getattr(import_module(f"{__name__}.{name}"), _ADAPTERS[name])
     options: dict[str, Any] = {"api_key": api_key, "limits": limits}
-    return cast(Venue, adapter(**{name: given for name, given in options.items() if given is not None}))
+    return cast(
+        VenueAdapter, adapter(**{name: given for name, given in options.items() if given is not None})
+    )

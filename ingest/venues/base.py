@@ -73,7 +73,7 @@ Parsed = tuple[Trade, ...] | Partial | Notice
 """Trades, in the venue's order; a notice; or an empty tuple, where the frame does not concern us."""
 
 
-class Gap(NamedTuple):
+class MissingRange(NamedTuple):
     """Trades of one symbol that are to be fetched."""
 
     symbol: str
@@ -85,7 +85,7 @@ class Gap(NamedTuple):
     """Whether to ask for these trades alone, since one beside them can't be read."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class VenueLimits(Struct, frozen=True, kw_only=True):
     """What a venue allows one address to do; None for what it doesn't limit."""
 
     symbols_per_connection: int
@@ -120,7 +120,7 @@ class Secret(str):
         return str(self)
 
 
-class Venue(Protocol):
+class VenueAdapter(Protocol):
     """One venue."""
 
     @property
@@ -149,7 +149,7 @@ class Venue(Protocol):
         ...
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> VenueLimits:
         """Return what the venue allows."""
         ...
 
@@ -186,7 +186,7 @@ class Venue(Protocol):
         """
         ...
 
-    def history_path(self, gap: Gap) -> str:
+    def history_path(self, gap: MissingRange) -> str:
         """Return path and query of a REST request for the first page of the gap's trades; see `numbered`.
 
         A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
@@ -219,7 +219,7 @@ class ListedSymbol(NamedTuple):
 
 
 @runtime_checkable
-class ListingVenue(Protocol):
+class ListingAdapter(Protocol):
     """A venue that lists its symbols."""
 
     @property
@@ -237,7 +237,7 @@ class ListingVenue(Protocol):
 
 
 @runtime_checkable
-class KlineVenue(Protocol):
+class KlineAdapter(Protocol):
     """A venue that gives candles of its own, to compare with ours."""
 
     @property

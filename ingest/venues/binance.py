@@ -45,7 +45,16 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from ingest.venues.base import TRADING, Closing, Gap, Limits, ListedSymbol, Parsed, Partial, Refused
+from ingest.venues.base import (
+    TRADING,
+    Closing,
+    ListedSymbol,
+    MissingRange,
+    Parsed,
+    Partial,
+    Refused,
+    VenueLimits,
+)
 from ingest.venues.reading import (
     MALFORMED,
     TRADE_ID,
@@ -63,7 +72,7 @@ from tickplant.trade_rules import check_trade
 
 NAME: Final = "binance"
 
-LIMITS: Final = Limits(
+LIMITS: Final = VenueLimits(
     symbols_per_connection=200,  # 1,024 streams are allowed; fewer keep the address short and one loss small
     messages_per_s=5,
     connects=300,
@@ -139,7 +148,7 @@ _decode_past = msgspec.json.Decoder(_PastTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline]).decode
 
 
-class Binance:
+class BinanceAdapter:
     """The adapter."""
 
     name: Final = NAME
@@ -152,7 +161,7 @@ class Binance:
     klines_at_once: Final = 1000
     symbols_path: Final = "/api/v3/exchangeInfo"
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: VenueLimits = LIMITS) -> None:
         self.limits = limits
 
     def spell(self, symbol: str) -> str:
@@ -197,7 +206,7 @@ class Binance:
         )
         return (check_trade(trade),)
 
-    def history_path(self, gap: Gap) -> str:
+    def history_path(self, gap: MissingRange) -> str:
         """Return the request for the gap's first trades and the one before; all requests weigh the same."""
         beside = 0 if gap.alone else 1
         start = max(0, gap.first_id - beside)

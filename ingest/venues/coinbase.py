@@ -53,14 +53,14 @@ from msgspec import Raw, Struct
 
 from ingest.venues.base import (
     TRADING,
-    Gap,
     Heartbeat,
-    Limits,
     ListedSymbol,
+    MissingRange,
     Parsed,
     Partial,
     Refused,
     Subscribed,
+    VenueLimits,
 )
 from ingest.venues.reading import (
     MALFORMED,
@@ -79,7 +79,7 @@ from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
 from tickplant.trade_rules import check_trade
 
-LIMITS: Final = Limits(
+LIMITS: Final = VenueLimits(
     symbols_per_connection=20,  # "spread subscriptions over more than one connection"; no number is given
     messages_per_s=8,  # 100 an address, but 8 "requests", which a subscription may be
     connects=8,
@@ -146,7 +146,7 @@ _decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Coinbase:
+class CoinbaseAdapter:
     """The adapter."""
 
     name: Final = "coinbase"
@@ -159,7 +159,7 @@ class Coinbase:
     symbols_path: Final = "/products"
     klines_at_once: Final = 300
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: VenueLimits = LIMITS) -> None:
         self.limits = limits
 
     def spell(self, symbol: str) -> str:
@@ -199,7 +199,7 @@ class Coinbase:
             return _heartbeat(message)
         return _explain(frame, None)
 
-    def history_path(self, gap: Gap) -> str:
+    def history_path(self, gap: MissingRange) -> str:
         """Return the request for the gap's first trades and the one before, as the latest before an id."""
         beside = 0 if gap.alone else 1
         start = max(0, gap.first_id - beside)
@@ -255,7 +255,7 @@ def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
     if trade.product_id not in (None, symbol):
         raise PoisonError(f"of {trade.product_id!r}, which was not asked for")
     return Trade(
-        Coinbase.name,
+        CoinbaseAdapter.name,
         symbol,
         trade.trade_id,
         check_decimal(trade.price, "price"),
@@ -278,7 +278,7 @@ def _trade(message: _Message, ingest_time_us: int) -> Trade:
         raise PoisonError("a trade without its id, product, time or side")
     return check_trade(
         Trade(
-            Coinbase.name,
+            CoinbaseAdapter.name,
             message.product_id,
             message.trade_id,
             message.price,

@@ -26,13 +26,13 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Gap, Heartbeat, Limits, Parsed, Partial, Refused, Secret
+from ingest.venues.base import Heartbeat, MissingRange, Parsed, Partial, Refused, Secret, VenueLimits
 from ingest.venues.reading import MALFORMED, parse_rows, plain_decimal, read_object
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
 
-LIMITS: Final = Limits(
+LIMITS: Final = VenueLimits(
     symbols_per_connection=50,
     connections=1,  # for each key
     silence_s=150,
@@ -66,7 +66,7 @@ _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Finnhub:
+class FinnhubAdapter:
     """The adapter.
 
     Raises:
@@ -81,7 +81,7 @@ class Finnhub:
     history_headers: Final[Mapping[str, str]] = {}
     history_by_time: Final = False
 
-    def __init__(self, api_key: str | None = None, limits: Limits = LIMITS) -> None:
+    def __init__(self, api_key: str | None = None, limits: VenueLimits = LIMITS) -> None:
         if not api_key:
             raise FatalError(
                 "finnhub needs a key, which https://finnhub.io gives to everybody: set"
@@ -121,7 +121,7 @@ class Finnhub:
         except PoisonError:
             return _parse_rows(frame, ingest_time_us)
 
-    def history_path(self, gap: Gap) -> str:
+    def history_path(self, gap: MissingRange) -> str:
         """Raise, as there is none: a venue that isn't numbered has no gaps that could be named."""
         raise NotImplementedError("Finnhub has no history of single trades")
 
@@ -153,7 +153,7 @@ def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
         raise PoisonError("a trade without its symbol")
     return check_trade(
         Trade(
-            Finnhub.name,
+            FinnhubAdapter.name,
             trade.s,
             0,
             plain_decimal(trade.p, "price"),

@@ -58,14 +58,14 @@ from msgspec import Raw, Struct
 from ingest.venues.base import (
     TRADING,
     BusyError,
-    Gap,
     Heartbeat,
-    Limits,
     ListedSymbol,
+    MissingRange,
     Parsed,
     Partial,
     Refused,
     Subscribed,
+    VenueLimits,
 )
 from ingest.venues.reading import (
     MALFORMED,
@@ -85,7 +85,7 @@ from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal
 from tickplant.trade_rules import check_trade
 
-LIMITS: Final = Limits(
+LIMITS: Final = VenueLimits(
     symbols_per_connection=100,  # no number is given
     messages_per_s=1,  # "dynamic": no number is given
     connects=150,
@@ -171,7 +171,7 @@ _decode_kline = msgspec.json.Decoder(_Kline, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Kraken:
+class KrakenAdapter:
     """The adapter."""
 
     name: Final = "kraken"
@@ -184,7 +184,7 @@ class Kraken:
     symbols_path: Final = "/0/public/AssetPairs"
     klines_at_once: Final = 720
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: VenueLimits = LIMITS) -> None:
         self.limits = limits
 
     def spell(self, symbol: str) -> str:
@@ -220,7 +220,7 @@ class Kraken:
         except PoisonError:
             return _parse_rows(frame, ingest_time_us)
 
-    def history_path(self, gap: Gap) -> str:
+    def history_path(self, gap: MissingRange) -> str:
         """Return the request for the trades from the last one before the gap, or a little earlier."""
         since_us = gap.after_time_us if gap.alone else gap.after_time_us - 1  # the socket may round times up
         count = min(_PAGE, gap.last_id - gap.first_id + 1) if gap.alone else _PAGE
@@ -340,7 +340,7 @@ def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
         raise PoisonError("a trade without its id, symbol, time or side")
     return check_trade(
         Trade(
-            Kraken.name,
+            KrakenAdapter.name,
             trade.symbol,
             trade.trade_id,
             plain_decimal(trade.price, "price"),
@@ -358,7 +358,7 @@ def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
     if side is None:
         raise PoisonError("a trade without its side")
     return Trade(
-        Kraken.name,
+        KrakenAdapter.name,
         symbol,
         trade.trade_id,
         check_decimal(trade.price, "price"),

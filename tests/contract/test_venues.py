@@ -24,20 +24,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from ingest.venues import VENUES, make_venue
+from ingest.venues import VENUES, make_adapter
 from ingest.venues.base import (
     BadRow,
     BusyError,
     Closing,
-    Gap,
     Heartbeat,
+    MissingRange,
     Notice,
     Parsed,
     Partial,
     Refused,
     Secret,
     Subscribed,
-    Venue,
+    VenueAdapter,
 )
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
@@ -68,12 +68,12 @@ class Recorded(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @cache
-def make(name: str) -> Venue:
+def make(name: str) -> VenueAdapter:
     """Make a venue, with a key where it needs one."""
     try:
-        return make_venue(name)
+        return make_adapter(name)
     except FatalError:
-        return make_venue(name, api_key=KEY)
+        return make_adapter(name, api_key=KEY)
 
 
 @cache
@@ -92,11 +92,11 @@ def recorded(roles: set[str]) -> list[Any]:
 
 
 @pytest.fixture(params=VENUES)
-def venue(request: pytest.FixtureRequest) -> Venue:
+def venue(request: pytest.FixtureRequest) -> VenueAdapter:
     return make(request.param)
 
 
-def symbols_of(venue: Venue) -> list[str]:
+def symbols_of(venue: VenueAdapter) -> list[str]:
     """Return the symbols of a venue's recorded trades."""
     trades = [trade for line in read_recorded(venue.name) if line.role == "trade" for trade in line.gives]
     return list(dict.fromkeys(trade[1] for trade in trades))
@@ -105,7 +105,7 @@ def symbols_of(venue: Venue) -> list[str]:
 # --- What is recorded
 
 
-def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: Venue) -> None:
+def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: VenueAdapter) -> None:
     roles = {line.role for line in read_recorded(venue.name)}
     assert roles <= FRAME_ROLES | HISTORY_ROLES
     assert roles >= {"trade", "refusal", "other", "broken"}
@@ -114,7 +114,7 @@ def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: Venue) -> 
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"trade", "other", *NOTICES}))
-def test_a_recorded_frame_gives_what_it_should(venue: Venue, line: Recorded) -> None:
+def test_a_recorded_frame_gives_what_it_should(venue: VenueAdapter, line: Recorded) -> None:
     parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
     assert type(parsed) is NOTICES.get(line.role, tuple)
     assert as_json(parsed) == line.gives
@@ -124,7 +124,7 @@ def test_a_recorded_frame_gives_what_it_should(venue: Venue, line: Recorded) -> 
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"partial"}))
-def test_a_bad_row_takes_none_of_its_neighbours_along(venue: Venue, line: Recorded) -> None:
+def test_a_bad_row_takes_none_of_its_neighbours_along(venue: VenueAdapter, line: Recorded) -> None:
     parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
     assert isinstance(parsed, Partial)
     assert as_json(parsed.trades) == line.gives["trades"]
@@ -136,13 +136,13 @@ def test_a_bad_row_takes_none_of_its_neighbours_along(venue: Venue, line: Record
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken"}))
-def test_a_broken_frame_is_refused_with_its_reason(venue: Venue, line: Recorded) -> None:
+def test_a_broken_frame_is_refused_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
     with pytest.raises(PoisonError, match=line.gives):
         venue.parse_frame(line.frame.encode(), RECEIVED_US)
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"history"}))
-def test_a_page_of_history_gives_its_trades_in_order(venue: Venue, line: Recorded) -> None:
+def test_a_page_of_history_gives_its_trades_in_order(venue: VenueAdapter, line: Recorded) -> None:
     trades, bad_rows = read(venue, line.frame.encode(), line.symbol)
     assert not bad_rows
     assert as_json(trades) == line.gives
@@ -151,7 +151,7 @@ def test_a_page_of_history_gives_its_trades_in_order(venue: Venue, line: Recorde
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"history with a bad row"}))
-def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: Venue, line: Recorded) -> None:
+def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
     given, reason = line.gives
     trades, bad_rows = read(venue, line.frame.encode(), line.symbol)
     assert as_json(trades) == given
@@ -160,13 +160,13 @@ def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: Venue, line: 
     assert bad_row.payload in line.frame.encode()
 
 
-def read(venue: Venue, body: bytes, symbol: str) -> tuple[tuple[Trade, ...], tuple[BadRow, ...]]:
+def read(venue: VenueAdapter, body: bytes, symbol: str) -> tuple[tuple[Trade, ...], tuple[BadRow, ...]]:
     page = venue.parse_history(body, symbol, RECEIVED_US)
     return page.trades, page.bad_rows
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken history", "busy history"}))
-def test_a_page_that_is_none_is_refused_with_its_reason(venue: Venue, line: Recorded) -> None:
+def test_a_page_that_is_none_is_refused_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
     error = BusyError if line.role == "busy history" else PoisonError
     with pytest.raises(error, match=line.gives):
         venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
@@ -176,7 +176,7 @@ def as_json(parsed: Parsed) -> Any:
     return msgspec.json.decode(msgspec.json.encode(parsed))
 
 
-def check(venue: Venue, parsed: Parsed) -> None:
+def check(venue: VenueAdapter, parsed: Parsed) -> None:
     """Assert that what came of a frame is what everybody downstream relies on."""
     if isinstance(parsed, Notice):
         msgspec.convert(msgspec.to_builtins(parsed), type(parsed))  # or it has fields of other types
@@ -299,7 +299,7 @@ def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, byte
     ],
     ids=lambda frame: repr(frame[:20]),
 )
-def test_bytes_that_no_decoder_likes_are_refused(venue: Venue, frame: bytes) -> None:
+def test_bytes_that_no_decoder_likes_are_refused(venue: VenueAdapter, frame: bytes) -> None:
     with pytest.raises(PoisonError):
         venue.parse_frame(frame, RECEIVED_US)
     if venue.numbered:
@@ -310,7 +310,7 @@ def test_bytes_that_no_decoder_likes_are_refused(venue: Venue, frame: bytes) -> 
 # --- What is sent
 
 
-def test_address_and_messages_name_every_symbol_once(venue: Venue) -> None:
+def test_address_and_messages_name_every_symbol_once(venue: VenueAdapter) -> None:
     made_up = [f"AB{number:03}CD" for number in range(venue.limits.symbols_per_connection)]
     for symbols in (symbols_of(venue), symbols_of(venue)[:1], made_up):
         said = what_is_sent(venue, symbols)
@@ -319,7 +319,7 @@ def test_address_and_messages_name_every_symbol_once(venue: Venue) -> None:
         )
 
 
-def what_is_sent(venue: Venue, symbols: Sequence[str]) -> str:
+def what_is_sent(venue: VenueAdapter, symbols: Sequence[str]) -> str:
     url = venue.stream_url("wss://example.test", symbols)
     assert url.startswith("wss://example.test")
     messages = venue.subscribe_messages(symbols)
@@ -329,14 +329,14 @@ def what_is_sent(venue: Venue, symbols: Sequence[str]) -> str:
     return "\n".join([unquote(url), *messages])
 
 
-def test_the_key_shows_in_the_address_to_nobody_but_the_client(venue: Venue) -> None:
+def test_the_key_shows_in_the_address_to_nobody_but_the_client(venue: VenueAdapter) -> None:
     url = venue.stream_url(venue.ws_url, symbols_of(venue))
     shown = [f"{url}", str(url), repr(url), "%s %r" % (url, url), repr(venue), str(venue)]  # noqa: UP031
     assert not any(KEY in text for text in shown)
     assert isinstance(url, Secret) is (KEY in url)
 
 
-def test_limits_are_set_and_can_be_replaced(venue: Venue) -> None:
+def test_limits_are_set_and_can_be_replaced(venue: VenueAdapter) -> None:
     limits = venue.limits
     assert limits.symbols_per_connection >= 1
     assert limits.silence_s > 0
@@ -346,11 +346,11 @@ def test_limits_are_set_and_can_be_replaced(venue: Venue) -> None:
         assert limit is None or limit > 0
     fewer = msgspec.structs.replace(limits, symbols_per_connection=1)
     key = None if type(venue.stream_url(venue.ws_url, ["X"])) is str else KEY
-    assert make_venue(venue.name, api_key=key, limits=fewer).limits == fewer
+    assert make_adapter(venue.name, api_key=key, limits=fewer).limits == fewer
 
 
-def test_a_request_for_history_is_made_for_numbered_venues_only(venue: Venue) -> None:
-    gap = Gap(symbols_of(venue)[0], 1001, 1100, 1_700_000_000_000_000)
+def test_a_request_for_history_is_made_for_numbered_venues_only(venue: VenueAdapter) -> None:
+    gap = MissingRange(symbols_of(venue)[0], 1001, 1100, 1_700_000_000_000_000)
     if venue.numbered:
         assert re.fullmatch(r"/[\w./-]+\?[\w.=&%-]+", venue.history_path(gap))
         return
@@ -363,7 +363,7 @@ def test_a_request_for_history_is_made_for_numbered_venues_only(venue: Venue) ->
 # --- What is registered and documented
 
 
-def test_a_venue_bears_its_name_and_knows_its_addresses(venue: Venue) -> None:
+def test_a_venue_bears_its_name_and_knows_its_addresses(venue: VenueAdapter) -> None:
     assert venue.name in VENUES
     assert venue.ws_url.startswith("wss://")
     assert venue.rest_url.startswith("https://")
@@ -371,10 +371,10 @@ def test_a_venue_bears_its_name_and_knows_its_addresses(venue: Venue) -> None:
 
 def test_an_unknown_venue_is_refused_by_name() -> None:
     with pytest.raises(FatalError, match="no venue 'nasdaq'; those that exist are binance"):
-        make_venue("nasdaq")
+        make_adapter("nasdaq")
 
 
-def test_the_module_shows_where_it_is_documented_and_a_trade_that_it_understands(venue: Venue) -> None:
+def test_the_module_shows_where_it_is_documented_and_a_trade_that_it_understands(venue: VenueAdapter) -> None:
     text = import_module(f"ingest.venues.{venue.name}").__doc__ or ""
     assert re.search(r"^Documentation: https://\S+$", text, re.MULTILINE)
     samples = re.findall(r"^    (\{.*(?:\n     .*)*)", text, re.MULTILINE)
@@ -401,7 +401,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
 
 
-def trades_of(venue: Venue, frame: bytes) -> Sequence[Trade]:
+def trades_of(venue: VenueAdapter, frame: bytes) -> Sequence[Trade]:
     parsed = venue.parse_frame(frame, RECEIVED_US)
     return parsed if isinstance(parsed, tuple) else ()
 

@@ -19,8 +19,8 @@ from working import publishing, read_live, until, working
 
 from db.audit import audit_symbol, read_audit_symbols, snapshot_on
 from db.export import open_reader
-from ingest.venues import make_venue
-from ingest.venues.base import Venue
+from ingest.venues import make_adapter
+from ingest.venues.base import VenueAdapter
 from tickplant.market import SymbolId, Trade
 from tickplant.wire import decode_trades
 
@@ -265,7 +265,7 @@ async def test_the_past_of_other_venues_is_filled_and_verified(
     redis_url: str, database_url: str, tmp_path: Path, name: str
 ) -> None:
     symbol = SymbolId.parse(name)
-    venue = make_venue(symbol.venue)
+    venue = make_adapter(symbol.venue)
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
@@ -292,7 +292,7 @@ async def test_the_past_of_other_venues_is_filled_and_verified(
         assert (code, " 0 differing, 0 uncovered" in output) == (0, True), output + processes.logs()
 
 
-async def play(venue: Venue, symbol: SymbolId, ws_url: str, count: int) -> dict[int, Trade]:
+async def play(venue: VenueAdapter, symbol: SymbolId, ws_url: str, count: int) -> dict[int, Trade]:
     """Receive a whole tape, and return its trades by id."""
     sent: dict[int, Trade] = {}
     async with connect(venue.stream_url(ws_url, [symbol.symbol]), close_timeout=0.1) as client:

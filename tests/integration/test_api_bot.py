@@ -15,7 +15,7 @@ from tickplant import wire
 from tickplant.derived import BotSwitch
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Account, Changes, Equity, Fill, Order, Rules, new_account
+from tickplant.paper_bot import AccountChanges, Equity, Fill, PaperAccount, PaperOrder, Rules, new_account
 from tickplant.streams import trades_stream
 
 pytestmark = on_one_variant
@@ -28,12 +28,12 @@ async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
         yield running
 
 
-def account(symbol: SymbolId, **fields: object) -> Account:
+def account(symbol: SymbolId, **fields: object) -> PaperAccount:
     return replace(new_account(*symbol, Rules()), version=1, time_us=T0, **fields)
 
 
-def order(number: int, **fields: object) -> Order:
-    return replace(Order(*BTC, number, "cross", number, "buy", 10 * number, T0 + number), **fields)
+def order(number: int, **fields: object) -> PaperOrder:
+    return replace(PaperOrder(*BTC, number, "cross", number, "buy", 10 * number, T0 + number), **fields)
 
 
 def equity(minute: int) -> Equity:
@@ -60,10 +60,12 @@ async def test_accounts_orders_and_totals_by_currency(plant: Plant) -> None:
     fill = Fill(*BTC, 1, "buy", 11, T0 + 1, *numbers)
     refused = order(2, state="refused", reason="there is nothing to sell")
     changes = [
-        Changes(account(BTC, cash=Decimal("9899.90000000")), [order(1, state="filled"), refused], [fill], []),
-        Changes(account(ETH), [], [], []),
-        Changes(account(SymbolId("coinbase", "BTC-EUR")), [], [], []),
-        Changes(account(SymbolId("finnhub", "IBM")), [], [], []),
+        AccountChanges(
+            account(BTC, cash=Decimal("9899.90000000")), [order(1, state="filled"), refused], [fill], []
+        ),
+        AccountChanges(account(ETH), [], [], []),
+        AccountChanges(account(SymbolId("coinbase", "BTC-EUR")), [], [], []),
+        AccountChanges(account(SymbolId("finnhub", "IBM")), [], [], []),
     ]
     await plant.commit(BotRows(0, changes, None), entry="1-0")
     answer = await plant.get("/api/v1/bot")
@@ -88,7 +90,7 @@ async def test_accounts_orders_and_totals_by_currency(plant: Plant) -> None:
 
 
 async def test_equity_by_the_minute_in_pages(plant: Plant) -> None:
-    changes = Changes(account(BTC), [], [], [equity(minute) for minute in range(5)])
+    changes = AccountChanges(account(BTC), [], [], [equity(minute) for minute in range(5)])
     await plant.commit(BotRows(0, [changes], None), entry="1-0")
     path = "/api/v1/bot/equity/BTCUSDT"
     newest = await all_pages(plant, path, "equity", limit=2)

@@ -7,13 +7,13 @@ from api_plant import T0, Plant, live, running_plant
 from conftest import OwnRedis, on_one_variant
 
 from tickplant.streams import CONNECTIONS
-from tickplant.wire import Connection
+from tickplant.wire import ConnectionStatus
 
 pytestmark = on_one_variant
 
-LIVE = Connection("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0)
-DOWN = Connection("binance/a:1/0", "binance", ("BTCUSDT",), "down", T0 + 1_000, "OSError: gone")
-KILLED = Connection("binance/b:2/0", "binance", ("BTCUSDT",), "live", T0)
+LIVE = ConnectionStatus("kraken/a:1/0", "kraken", ("BTC/USD", "ETH/USD"), "live", T0)
+DOWN = ConnectionStatus("binance/a:1/0", "binance", ("BTCUSDT",), "down", T0 + 1_000, "OSError: gone")
+KILLED = ConnectionStatus("binance/b:2/0", "binance", ("BTCUSDT",), "live", T0)
 SEEN = [
     {
         "name": "binance/a:1/0",

@@ -15,7 +15,7 @@ from db.bot.states import BotRows
 from db.signals import SignalRows
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Account, Changes, Rules, new_account
+from tickplant.paper_bot import AccountChanges, PaperAccount, Rules, new_account
 from tickplant.wire import LiveUpdate
 from workers.roles.unified import Unifier
 
@@ -64,7 +64,7 @@ def firing(number: int) -> Firing:
     )
 
 
-def account(version: int) -> Account:
+def account(version: int) -> PaperAccount:
     opened = new_account(*BTC, Rules())
     return replace(opened, version=version, time_us=T0 + version, price=Decimal("61837.63"))
 
@@ -97,7 +97,7 @@ async def test_a_snapshot_first_and_then_what_is_told(plant: Plant) -> None:
     await plant.commit(
         rows([signal(1)]),
         AlertRows(0, [], [firing(1)], []),
-        BotRows(0, [Changes(account(1), [], [], [])], None),
+        BotRows(0, [AccountChanges(account(1), [], [], [])], None),
         entry="1-0",
     )
     told = LiveUpdate(

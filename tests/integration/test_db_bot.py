@@ -13,13 +13,13 @@ from db.bot.states import BotRows, read_bot_states
 from db.bot.switch import read_pending_switch, read_switch, write_switch
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Account, AccountState, Changes, Equity, Fill, Order
+from tickplant.paper_bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 
 T0 = 1_723_161_240_000_000
 SYMBOL = SymbolId("binance", "PEPEUSDT")
 PRICE = Decimal("0.00001234")
 
-ACCOUNT = Account(
+ACCOUNT = PaperAccount(
     venue="binance",
     symbol="PEPEUSDT",
     version=7,
@@ -39,8 +39,8 @@ ACCOUNT = Account(
     day_us=T0 - T0 % 86_400_000_000,
     day_equity=Decimal("10000.00000000"),
 )
-FILLED = Order("binance", "PEPEUSDT", 1, "cross", 5, "buy", 100, T0 - 2, "open")
-WAITING = Order("binance", "PEPEUSDT", 2, "cross", 6, "sell", 102, T0)
+FILLED = PaperOrder("binance", "PEPEUSDT", 1, "cross", 5, "buy", 100, T0 - 2, "open")
+WAITING = PaperOrder("binance", "PEPEUSDT", 2, "cross", 6, "sell", 102, T0)
 FILL = Fill(
     *("binance", "PEPEUSDT", 1, "buy", 101, T0 - 1),
     *(PRICE, Decimal("81037277.14748783"), Decimal("1000.00000000"), Decimal("1.00000000"), Decimal("0E-8")),
@@ -59,8 +59,10 @@ async def test_an_account_comes_back_to_the_last_digit(
     connection: asyncpg.Connection, database_url: str
 ) -> None:
     filled = replace(FILLED, state="filled")
-    await BotRows(3, [Changes(ACCOUNT, [FILLED], [], [])], None).write(connection, "1-0")
-    rows = BotRows(3, [Changes(ACCOUNT, [filled, WAITING], [FILL], [EQUITY])], BotSwitch(False, 2, "why"))
+    await BotRows(3, [AccountChanges(ACCOUNT, [FILLED], [], [])], None).write(connection, "1-0")
+    rows = BotRows(
+        3, [AccountChanges(ACCOUNT, [filled, WAITING], [FILL], [EQUITY])], BotSwitch(False, 2, "why")
+    )
     await rows.write(connection, "2-0")
     async with asyncpg.create_pool(database_url, min_size=0) as pool:
         states = await read_bot_states(pool, 3)

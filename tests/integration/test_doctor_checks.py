@@ -18,7 +18,7 @@ from tickplant.cli.redis_check import PROBES, check_redis
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.local.binaries import find_redis
 from tickplant.local.folder import free_port
-from tickplant.local.supervisor import Role, Supervisor
+from tickplant.local.supervisor import ManagedProcess, Supervisor
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
 
@@ -32,7 +32,7 @@ def lines(findings: list[Finding]) -> list[str]:
 @pytest.fixture
 async def sandbox() -> AsyncIterator[dict[str, Any]]:
     """The settings of a sandbox of all venues."""
-    role = Role("sandbox", ("sandbox", "--port", "0", "--symbols", *VENUES), {})
+    role = ManagedProcess("sandbox", ("sandbox", "--port", "0", "--symbols", *VENUES), {})
     async with Supervisor(lambda name, line: None).announced(role) as line:
         settings: dict[str, Any] = {
             "symbols": tuple(map(SymbolId.parse, VENUES)),

@@ -14,10 +14,10 @@ from working import publishing, until
 from ingest.history.attempts import PATIENCE_S
 from ingest.history.backfill import Backfill
 from ingest.history.client import VenueHistory
-from ingest.history.page import Why
-from ingest.rate import Rate
-from ingest.venues import make_venue
-from ingest.venues.base import Gap
+from ingest.history.page import Reason
+from ingest.rate import RateLimit
+from ingest.venues import make_adapter
+from ingest.venues.base import MissingRange
 from sandbox.audience import Audience
 from sandbox.faults import RETRY_AFTERS, Fault, Plan
 from sandbox.history import History, Past
@@ -167,10 +167,10 @@ async def healing(
         httpx.AsyncClient() as client,
         publishing(redis_url) as publisher,
     ):
-        rate = Rate(redis, venue=name, what="requests", per_s=10_000, burst=1_000, bannable=True)
+        rate = RateLimit(redis, venue=name, what="requests", per_s=10_000, burst=1_000, bannable=True)
         url = running.addresses[name].rest_url
         keep = publisher.keep_dead_letter
-        venue, clock = make_venue(name), Clock()
+        venue, clock = make_adapter(name), Clock()
         history = VenueHistory(venue, base_url=url, client=client, rate=rate, keep=keep)
         backfill = Backfill(
             name=f"{name}/test/history",
@@ -207,7 +207,7 @@ async def test_a_gap_of_several_pages_is_fetched_whole_and_nothing_else(redis_ur
 @each_venue
 async def test_history_that_lags_is_asked_again_within_seconds(redis_url: str, name: str) -> None:
     async with healing(redis_url, name, range(1, 4_980), (4_985, 4_990)) as case:
-        await case.pass_time(PATIENCE_S[Why.LATE] - 100)
+        await case.pass_time(PATIENCE_S[Reason.LATE] - 100)
         assert await case.verdicts() == []
         await case.pass_time(200)
         assert await case.verdicts() == [("unrecoverable", 4_985, 4_990)]
@@ -227,7 +227,7 @@ async def test_lagging_requests_give_their_trades_in_the_end(redis_url: str, nam
 async def test_ids_that_stay_left_out_are_void_after_a_second_look(redis_url: str, name: str) -> None:
     ids = set(ALL) - {1_003, 1_004}
     async with healing(redis_url, name, ids, (1_000, 1_010)) as case:
-        await case.pass_time(PATIENCE_S[Why.OMITTED] - 1)
+        await case.pass_time(PATIENCE_S[Reason.OMITTED] - 1)
         assert await case.verdicts() == []
         await case.pass_time(5)
         assert await case.verdicts() == [("void", 1_003, 1_004)]
@@ -313,7 +313,7 @@ async def test_no_retry_after_ends_history_or_bans_for_longer_than_the_longest(
 async def test_what_is_suspected_is_asked_for_twice_and_never_judged(redis_url: str, name: str) -> None:
     async with healing(redis_url, name, range(1, 4_980), (4_985, 4_990), missing=0) as case:
         await case.redis.delete(GAPS)
-        case.backfill.suspect(Gap(case.symbol.symbol, 4_970, 14_969, time_us(4_969)))
+        case.backfill.suspect(MissingRange(case.symbol.symbol, 4_970, 14_969, time_us(4_969)))
         await case.pass_time(20)
         assert await case.stored() == list(range(4_970, 4_980))
         assert await case.verdicts() == []
@@ -326,7 +326,7 @@ async def test_a_busy_symbol_is_not_followed_to_the_end_of_what_is_suspected(
     """The one id that is left out is known to be missing, and is not kept waiting."""
     ids = set(ALL) - {3_000}
     async with healing(redis_url, name, ids, (3_000, 3_000), make_past=Busy) as case:
-        case.backfill.suspect(Gap(case.symbol.symbol, 5_001, 15_000, time_us(5_000)))
+        case.backfill.suspect(MissingRange(case.symbol.symbol, 5_001, 15_000, time_us(5_000)))
         await case.pass_time(20)
         stored = await case.stored()
         assert stored == list(range(5_001, 5_001 + len(stored)))
@@ -346,6 +346,6 @@ async def test_what_workers_suspect_is_fetched_and_never_judged(redis_url: str, 
             )
             await case.redis.hset(GAPS, str(case.symbol), wire.encode_gaps([gap]))
             await case.pass_time(1)
-        await case.pass_time(PATIENCE_S[Why.LATE] + 100)
+        await case.pass_time(PATIENCE_S[Reason.LATE] + 100)
         assert await case.stored() == list(range(4_970, 4_980))
         assert [it for it in await case.verdicts() if it[2] > 2] == []

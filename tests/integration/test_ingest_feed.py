@@ -54,7 +54,7 @@ async def ingesting(redis_url: str, ws_url: str, *, budget: int = 10**9) -> Asyn
         service.run(
             redis_url=redis_url,
             symbols=[SYMBOL],
-            addresses={"binance": service.Address(ws_url, "http://127.0.0.1:1")},
+            addresses={"binance": service.VenueAddress(ws_url, "http://127.0.0.1:1")},
             partitions=PARTITIONS,
             stream_budget_trades=budget,
             stop=stop,
@@ -243,7 +243,7 @@ async def test_an_unknown_venue_and_another_number_of_partitions_are_refused(red
         await service.run(
             redis_url=redis_url,
             symbols=[symbol],
-            addresses={"binance": service.Address("ws://127.0.0.1:1", "http://127.0.0.1:1")},
+            addresses={"binance": service.VenueAddress("ws://127.0.0.1:1", "http://127.0.0.1:1")},
             partitions=partitions,
             stream_budget_trades=1,
             stop=asyncio.Event(),

@@ -9,7 +9,7 @@ from ingest.ended_processes import remove_gone
 from tickplant.clock import now_us
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS
-from tickplant.wire import Connection, encode_connection
+from tickplant.wire import ConnectionStatus, encode_connection
 
 HOUR_US = 3_600_000_000
 
@@ -19,7 +19,7 @@ async def test_connections_that_were_not_heard_of_for_long_are_removed(redis_url
     now = now_us()
     told = {"silent": now - 2 * HOUR_US, "wrong clock": now + 20 * HOUR_US, "slow": now - HOUR_US // 2}
     for name, told_us in told.items():
-        connection = Connection(name, "binance", ("BTCUSDT",), "live", 0, told_us=told_us)
+        connection = ConnectionStatus(name, "binance", ("BTCUSDT",), "live", 0, told_us=told_us)
         await redis.hset(CONNECTIONS, name, encode_connection(connection))
     await redis.hset(CONNECTIONS, "of another version", b"\xc1")
     stop = asyncio.Event()

@@ -17,9 +17,9 @@ from working import stored_count, until, working
 from ingest import service
 from ingest.history.retry_after import LONGEST_S
 from ingest.listing import ListError, read_symbols
-from ingest.rate import Rate
-from ingest.venues import make_venue
-from ingest.venues.base import ListingVenue
+from ingest.rate import RateLimit
+from ingest.venues import make_adapter
+from ingest.venues.base import ListingAdapter
 from tickplant import wire
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis
@@ -30,7 +30,7 @@ SYMBOLS = [f"AA{chr(65 + i // 26)}{chr(65 + i % 26)}-USD" for i in range(100)]
 
 @asynccontextmanager
 async def ingesting(
-    redis_url: str, symbols: Sequence[SymbolId], addresses: Mapping[str, service.Address]
+    redis_url: str, symbols: Sequence[SymbolId], addresses: Mapping[str, service.VenueAddress]
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
     task = asyncio.create_task(
@@ -56,7 +56,7 @@ async def connection_states(redis: Any) -> list[str]:
 
 async def test_a_hundred_symbols_come_up_within_narrow_limits(redis_url: str, tmp_path: Path) -> None:
     limits = msgspec.structs.replace(
-        make_venue("coinbase").limits,
+        make_adapter("coinbase").limits,
         symbols_per_connection=10,
         messages_per_s=10,
         connects=20,
@@ -71,7 +71,7 @@ async def test_a_hundred_symbols_come_up_within_narrow_limits(redis_url: str, tm
             "coinbase:streams_per_connection=20,messages_per_s=10,connects=20,connects_window_s=10,ban_s=60",
         )
         venue = ready["venues"]["coinbase"]
-        address = service.Address(venue["ws_url"], venue["rest_url"], limits=limits)
+        address = service.VenueAddress(venue["ws_url"], venue["rest_url"], limits=limits)
         symbols = [SymbolId("coinbase", symbol) for symbol in SYMBOLS]
         async with ingesting(redis_url, symbols, {"coinbase": address}):
 
@@ -85,7 +85,7 @@ async def test_a_hundred_symbols_come_up_within_narrow_limits(redis_url: str, tm
 
 async def test_processes_share_one_rate(redis_url: str) -> None:
     redis = open_redis(redis_url)
-    rates = [Rate(redis, venue="v", what="w", per_s=50, burst=5, bannable=True) for _ in range(2)]
+    rates = [RateLimit(redis, venue="v", what="w", per_s=50, burst=5, bannable=True) for _ in range(2)]
     loop = asyncio.get_running_loop()
     started_s = loop.time()
     await asyncio.gather(*(rate.take() for rate in rates for _ in range(15)))
@@ -98,8 +98,8 @@ async def test_processes_share_one_rate(redis_url: str) -> None:
 
 async def test_a_ban_of_history_stops_no_connecting(redis_url: str) -> None:
     redis = open_redis(redis_url)
-    connects = Rate(redis, venue="v", what="connects", per_s=50)
-    requests = Rate(redis, venue="v", what="requests", per_s=50, bannable=True)
+    connects = RateLimit(redis, venue="v", what="connects", per_s=50)
+    requests = RateLimit(redis, venue="v", what="requests", per_s=50, bannable=True)
     await requests.ban(60)
     await asyncio.wait_for(connects.take(), 5)
     with pytest.raises(TimeoutError):
@@ -110,7 +110,7 @@ async def test_a_ban_of_history_stops_no_connecting(redis_url: str) -> None:
 @pytest.mark.parametrize("asked_s", [60.0, 600.0, 57 * 365 * 86_400.0, 1e300, math.inf])
 async def test_a_ban_is_never_longer_than_the_longest(redis_url: str, asked_s: float) -> None:
     redis = open_redis(redis_url)
-    rate = Rate(redis, venue="v", what="requests", per_s=50, bannable=True)
+    rate = RateLimit(redis, venue="v", what="requests", per_s=50, bannable=True)
     await rate.ban(asked_s)
     await rate.ban(1)
     assert min(asked_s, LONGEST_S) - 5 < await redis.ttl("ban:v") <= min(asked_s, LONGEST_S)
@@ -119,9 +119,9 @@ async def test_a_ban_is_never_longer_than_the_longest(redis_url: str, asked_s: f
 
 async def test_a_list_of_symbols_is_asked_for_within_the_venues_limits(redis_url: str) -> None:
     redis = open_redis(redis_url)
-    venue = make_venue("binance")
-    assert isinstance(venue, ListingVenue)
-    rate = Rate(redis, venue="binance", what="requests", per_s=50, bannable=True)
+    venue = make_adapter("binance")
+    assert isinstance(venue, ListingAdapter)
+    rate = RateLimit(redis, venue="binance", what="requests", per_s=50, bannable=True)
     refusing = httpx.MockTransport(lambda _: httpx.Response(429, headers={"Retry-After": "120"}))
     async with httpx.AsyncClient(transport=refusing) as client:
         with pytest.raises(ListError, match="status 429"):
@@ -139,7 +139,7 @@ async def test_a_list_of_symbols_is_asked_for_within_the_venues_limits(redis_url
 async def test_a_ban_that_was_stored_too_long_is_cut(redis_url: str, ttl_s: int | None) -> None:
     redis = open_redis(redis_url)
     await redis.set("ban:v", 1, ex=ttl_s)
-    taking = asyncio.create_task(Rate(redis, venue="v", what="requests", per_s=50, bannable=True).take())
+    taking = asyncio.create_task(RateLimit(redis, venue="v", what="requests", per_s=50, bannable=True).take())
 
     async def cut() -> bool:
         return 0 < await redis.ttl("ban:v") <= LONGEST_S
@@ -153,7 +153,7 @@ async def test_a_clock_of_redis_that_was_set_back_delays_nothing(redis_url: str)
     redis = open_redis(redis_url)
     ahead_us = (await redis.time())[0] * 1_000_000 + 3_600_000_000
     await redis.set("rate:v:connects", f"{ahead_us + 20_000} {ahead_us}")
-    await asyncio.wait_for(Rate(redis, venue="v", what="connects", per_s=50).take(), 5)
+    await asyncio.wait_for(RateLimit(redis, venue="v", what="connects", per_s=50).take(), 5)
     await redis.aclose()
 
 

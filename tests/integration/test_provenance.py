@@ -48,7 +48,9 @@ async def ingest(redis_url: str, running: Running, stop: asyncio.Event) -> None:
     await service.run(
         redis_url=redis_url,
         symbols=[BTC],
-        addresses={"binance": service.Address(f"{running.ws_url}/binance", f"{running.rest_url}/binance")},
+        addresses={
+            "binance": service.VenueAddress(f"{running.ws_url}/binance", f"{running.rest_url}/binance")
+        },
         partitions=PARTITIONS,
         stream_budget_trades=10**6,
         stop=stop,

@@ -11,7 +11,7 @@ from conftest import on_one_variant
 from kafka import mock_cluster
 
 from tickplant.local import RedisServer
-from tickplant.local.supervisor import Role, Supervisor
+from tickplant.local.supervisor import ManagedProcess, Supervisor
 
 OwnRedis = Callable[[], Awaitable[RedisServer]]
 Doctor = Callable[..., Awaitable[tuple[int, str]]]
@@ -20,7 +20,7 @@ Doctor = Callable[..., Awaitable[tuple[int, str]]]
 @pytest.fixture
 async def doctor(redis_url: str, database_url: str) -> AsyncIterator[Doctor]:
     """Run `tickplant doctor` on good servers and a venue, except for the settings given."""
-    role = Role("sandbox", ("sandbox", "--port", "0"), {})
+    role = ManagedProcess("sandbox", ("sandbox", "--port", "0"), {})
     async with Supervisor(lambda name, line: None).announced(role) as line:
         venue = msgspec.json.decode(line)
         good = {

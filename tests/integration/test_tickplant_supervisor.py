@@ -11,9 +11,9 @@ import pytest
 
 from tickplant.errors import FatalError
 from tickplant.local import RedisServer
-from tickplant.local.supervisor import Role, Supervisor
+from tickplant.local.supervisor import ManagedProcess, Supervisor
 
-SANDBOX = Role("sandbox", ("sandbox", "--port", "0", "--count", "10"), {})
+SANDBOX = ManagedProcess("sandbox", ("sandbox", "--port", "0", "--count", "10"), {})
 
 
 class Lines:
@@ -63,7 +63,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_a_killed_role_is_started_again_and_said_so(lines: Lines) -> None:
     seed = str(os.getpid() * 1000 + 1)
-    role = Role("sandbox", (*SANDBOX.arguments, "--seed", seed), {})
+    role = ManagedProcess("sandbox", (*SANDBOX.arguments, "--seed", seed), {})
     supervisor = Supervisor(lines.say)
     async with supervisor.roles(role):
         await lines.wait_for("ws_url")
@@ -82,7 +82,7 @@ async def test_a_role_announces_where_it_is(lines: Lines) -> None:
 
 
 async def test_a_role_that_ends_before_its_announcement_is_not_tried_again(lines: Lines) -> None:
-    hopeless = Role("sandbox", ("sandbox", "--capture", "/nowhere"), {})
+    hopeless = ManagedProcess("sandbox", ("sandbox", "--capture", "/nowhere"), {})
     with pytest.raises(FatalError, match="sandbox did not start"):
         async with Supervisor(lines.say).announced(hopeless):
             pass
@@ -92,7 +92,9 @@ async def test_a_role_that_ends_before_its_announcement_is_not_tried_again(lines
 async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
     supervisor = Supervisor(lines.say)
     with pytest.raises(FatalError, match="sandbox can't run with these settings"):
-        async with supervisor.roles(Role("sandbox", SANDBOX.arguments, {"TICKPLANT_WORKERS": "none"})):
+        async with supervisor.roles(
+            ManagedProcess("sandbox", SANDBOX.arguments, {"TICKPLANT_WORKERS": "none"})
+        ):
             await supervisor.failed()
 
 

@@ -27,7 +27,7 @@ from tickplant.market import Trade
 from tickplant.paper_bot import Rules
 from tickplant.streams import CANDLES_ROLE
 from workers.loading import RoleSettings, load_doubts, load_roles
-from workers.partition_state import CandleMaker, Fields
+from workers.partition_state import Fields, PartitionState
 from workers.roles.events import Closed
 from workers.strategies import NEITHER, Opinion, Strategy
 from workers.strategies.dip import Dip
@@ -271,11 +271,11 @@ async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Rando
             maker, place = await load(pool), after
 
 
-async def load(pool: asyncpg.Pool) -> CandleMaker:
+async def load(pool: asyncpg.Pool) -> PartitionState:
     ledger = await read_ledger(pool, 0)
     candles = await read_open_candles(pool, 0)
     roles = await load_roles(pool, 0, ROLES, ledger, candles)
-    return CandleMaker(0, 1, ledger, candles, roles, await load_doubts(pool, 0))
+    return PartitionState(0, 1, ledger, candles, roles, await load_doubts(pool, 0))
 
 
 TABLES = {

@@ -20,7 +20,7 @@ from tickplant.market import Gap
 from tickplant.redis_client import open_redis
 from tickplant.streams import GAPS
 from tickplant.wire import LiveUpdate
-from workers.partition_state import CandleMaker
+from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
 from workers.roles.partition import PartitionRoles
 from workers.runtime import Runtime, fair_share
@@ -47,7 +47,7 @@ async def take(pool: asyncpg.Pool, owner: str, ttl_s: float = 60) -> Lease:
 
 
 def batch_of_one(entry_id: str) -> CommitBatch:
-    maker = CandleMaker(0, 1, [], [], PartitionRoles(0))
+    maker = PartitionState(0, 1, [], [], PartitionRoles(0))
     maker.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
     return maker.take_batch()
 

@@ -21,7 +21,7 @@ from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream, trades_stream
 from workers.mirror.forgetting import forget
-from workers.mirror.kafka import Delivery, Kafka
+from workers.mirror.kafka import KafkaProducer, RecordDelivery
 from workers.mirror.records import Record
 
 # The mirror writes nothing to the database but its leases: one kind of it will do.
@@ -247,11 +247,11 @@ async def test_topics_are_created_or_what_to_create_is_said(redis_url: str, data
 async def test_a_producer_that_cant_go_on_is_replaced_and_what_was_on_its_way_refused(
     pausable: Cluster,
 ) -> None:
-    kafka = Kafka({"bootstrap.servers": pausable.bootstrap})
+    kafka = KafkaProducer({"bootstrap.servers": pausable.bootstrap})
     record = Record(f"{pausable.prefix}trades", b"binance:AAAUSDT", b"{}")
     async with kafka.polling():
         with pausable.paused():
-            lost = Delivery("1-0", [record])
+            lost = RecordDelivery("1-0", [record])
             await kafka.send(lost, lambda: False)
             kafka._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "made up", fatal=True))
 
@@ -259,7 +259,7 @@ async def test_a_producer_that_cant_go_on_is_replaced_and_what_was_on_its_way_re
                 return lost.left == 0
 
             await until(refused, "answered for")
-        again = Delivery("1-0", [record])
+        again = RecordDelivery("1-0", [record])
         await kafka.send(again, lambda: False)
 
         async def confirmed() -> bool:

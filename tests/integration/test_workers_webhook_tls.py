@@ -9,7 +9,7 @@ from shutil import which
 import pytest
 from receiving import receiving
 
-from tickplant.webhooks import Guard
+from tickplant.webhooks import AddressGuard
 from workers.webhooks.sender import FailedError, Sender
 
 
@@ -39,7 +39,7 @@ async def test_tls_is_checked_against_the_name_of_the_host(certificate: Path, ke
     serving.load_cert_chain(certificate, key)
     trusting = ssl.create_default_context(cafile=str(certificate))
     async with receiving(serving) as receiver:
-        guard = Guard(["127.0.0.1"], resolve_to_loopback)
+        guard = AddressGuard(["127.0.0.1"], resolve_to_loopback)
         sender = Sender(guard, tls=trusting)
         await sender.send(receiver.url("hooks.test", scheme="https"), b"{}", {})
         with pytest.raises(FailedError, match="CERTIFICATE_VERIFY_FAILED"):

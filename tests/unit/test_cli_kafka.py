@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from tickplant.cli.kafka import kafka_properties, require_kafka
-from tickplant.cli.plan import Plan
+from tickplant.cli.plan import UpPlan
 from tickplant.errors import SettingsError
 from tickplant.settings import Settings
 
 
 def names(settings: Settings) -> list[str]:
-    plan = Plan(settings=settings, data=Path("/none"), log_level="info")
+    plan = UpPlan(settings=settings, data=Path("/none"), log_level="info")
     return [role.name for roles in plan.roles({}) for role in roles]
 
 

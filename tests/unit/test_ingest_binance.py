@@ -3,7 +3,7 @@
 import pytest
 
 from ingest.venues.base import Closing, Refused
-from ingest.venues.binance import Binance
+from ingest.venues.binance import BinanceAdapter
 from tickplant.errors import PoisonError
 
 FRAME = (
@@ -13,12 +13,12 @@ FRAME = (
 
 
 def test_the_address_asks_for_all_symbols_in_microseconds() -> None:
-    url = Binance().stream_url("wss://host:9443", ["BTCUSDT", "ETHUSDT"])
+    url = BinanceAdapter().stream_url("wss://host:9443", ["BTCUSDT", "ETHUSDT"])
     assert url == "wss://host:9443/stream?streams=btcusdt@trade/ethusdt@trade&timeUnit=MICROSECOND"
 
 
 def test_history_asks_for_microseconds_as_the_stream_does() -> None:
-    assert Binance().history_headers == {"X-MBX-TIME-UNIT": "MICROSECOND"}
+    assert BinanceAdapter().history_headers == {"X-MBX-TIME-UNIT": "MICROSECOND"}
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_history_asks_for_microseconds_as_the_stream_does() -> None:
     [(b"1672515782136", 1672515782136000), (b"1672515782136042", 1672515782136042)],
 )
 def test_times_in_either_unit_are_recognised(told: bytes, event_time_us: int) -> None:
-    parsed = Binance.parse_frame(FRAME.replace(b'"T":1672515782136', b'"T":' + told), 7)
+    parsed = BinanceAdapter.parse_frame(FRAME.replace(b'"T":1672515782136', b'"T":' + told), 7)
     assert isinstance(parsed, tuple)
     (trade,) = parsed
     assert trade.event_time_us == event_time_us
@@ -34,13 +34,13 @@ def test_times_in_either_unit_are_recognised(told: bytes, event_time_us: int) ->
 
 @pytest.mark.parametrize("frame", [b'{"result":null,"id":1}', b'{"e":"odd","t":"x","p":1.5}'])
 def test_what_is_no_trade_gives_none(frame: bytes) -> None:
-    assert Binance.parse_frame(frame, 7) == ()
+    assert BinanceAdapter.parse_frame(frame, 7) == ()
 
 
 def test_a_shutdown_and_errors_are_notices() -> None:
-    shutdown = Binance.parse_frame(b'{"e":"serverShutdown","E":1770123456789}', 7)
+    shutdown = BinanceAdapter.parse_frame(b'{"e":"serverShutdown","E":1770123456789}', 7)
     assert shutdown == Closing("the server is shutting down")
-    error = Binance.parse_frame(b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', 7)
+    error = BinanceAdapter.parse_frame(b'{"error":{"code":2,"msg":"Invalid request"},"id":1}', 7)
     assert error == Refused("Invalid request (code 2)")
 
 
@@ -54,4 +54,4 @@ def test_a_shutdown_and_errors_are_notices() -> None:
 )
 def test_broken_frames_are_refused(frame: bytes, reason: str) -> None:
     with pytest.raises(PoisonError, match=reason):
-        Binance.parse_frame(frame, 7)
+        BinanceAdapter.parse_frame(frame, 7)

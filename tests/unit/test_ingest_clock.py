@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, Beat, Doubt, VenueClock
+from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, ConnectionTime, Doubt, VenueClock
 from tickplant.market import Trade
 
 SECOND_US = 1_000_000
@@ -34,7 +34,9 @@ class Connection:
 
     def beat(self, symbol: str, *, ahead_us: int = 0) -> None:
         self.wait(self.step_s)
-        self.doubts += self.clock.hear([Beat(symbol, self.venue_us + ahead_us, self.own_us)], self.now_s)
+        self.doubts += self.clock.hear(
+            [ConnectionTime(symbol, self.venue_us + ahead_us, self.own_us)], self.now_s
+        )
 
     def wait(self, seconds: float) -> None:
         self.now_s += seconds

@@ -8,8 +8,8 @@ import pytest
 from working import until
 
 from ingest.listing import ListError, ListingCheck, find_problems, read_symbols
-from ingest.venues import make_venue
-from ingest.venues.base import TRADING, ListedSymbol, ListingVenue
+from ingest.venues import make_adapter
+from ingest.venues.base import TRADING, ListedSymbol, ListingAdapter
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 
@@ -29,9 +29,9 @@ LISTED = {
 }
 
 
-def make(name: str) -> ListingVenue:
-    venue = make_venue(name)
-    assert isinstance(venue, ListingVenue)
+def make(name: str) -> ListingAdapter:
+    venue = make_adapter(name)
+    assert isinstance(venue, ListingAdapter)
     return venue
 
 
@@ -75,7 +75,7 @@ def test_a_bad_row_loses_no_other(name: str, good: bytes, bad: bytes) -> None:
 
 
 def test_finnhub_has_no_list() -> None:
-    assert not isinstance(make_venue("finnhub", api_key="k"), ListingVenue)
+    assert not isinstance(make_adapter("finnhub", api_key="k"), ListingAdapter)
 
 
 def test_symbols_that_are_not_listed_are_named_with_those_that_may_be_meant() -> None:

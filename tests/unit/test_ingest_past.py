@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.history.client import RefusedError
-from ingest.history.fill import split
-from ingest.history.page import PAGE_IDS, Bounds, Page, judge_page
+from ingest.history.client import HistoryRefusedError
+from ingest.history.fill import split_ranges
+from ingest.history.page import PAGE_IDS, Bounds, HistoryPage, judge_page
 from ingest.history.ranges import Range, subtract
-from ingest.history.search import Past
-from ingest.venues import make_venue
-from ingest.venues.base import Gap, Partial
+from ingest.history.search import HistorySearch
+from ingest.venues import make_adapter
+from ingest.venues.base import MissingRange, Partial
 from tickplant.errors import FatalError
 from tickplant.market import Trade
 
@@ -30,11 +30,11 @@ class FakeHistory:
         self._venue = venue
         self.requests = 0
 
-    async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
+    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
         self.requests += 1
         return judge_page(Partial(self._answer(gap), ()), gap, bounds)
 
-    def _answer(self, gap: Gap) -> tuple[Trade, ...]:
+    def _answer(self, gap: MissingRange) -> tuple[Trade, ...]:
         if self._venue == "coinbase":
             before = max(0, gap.first_id - 1) + min(PAGE, gap.last_id - max(0, gap.first_id - 1) + 2)
             return tuple([trade for trade in self._trades if trade.trade_id < before][-PAGE:])
@@ -53,8 +53,8 @@ def make_trades(ids: Sequence[int], waits_us: Sequence[int]) -> list[Trade]:
     return trades
 
 
-def make_past(trades: Sequence[Trade], venue: str, known: Sequence[Trade] = ()) -> Past:
-    return Past(make_venue(venue), "X", FakeHistory(trades, venue), known, look_again_s=0)  # type: ignore[arg-type]
+def make_past(trades: Sequence[Trade], venue: str, known: Sequence[Trade] = ()) -> HistorySearch:
+    return HistorySearch(make_adapter(venue), "X", FakeHistory(trades, venue), known, look_again_s=0)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -98,23 +98,23 @@ async def test_all_trades_and_holes_of_a_range_are_read(
 
 async def test_a_moment_among_a_billion_trades_takes_few_requests() -> None:
     class Steady(FakeHistory):
-        def _answer(self, gap: Gap) -> tuple[Trade, ...]:
+        def _answer(self, gap: MissingRange) -> tuple[Trade, ...]:
             ids = range(max(0, gap.first_id - 1), min(gap.first_id - 1 + PAGE, 10**9))
             return tuple(make_trades([i], [i * 1_000])[0] for i in ids)
 
     history = Steady([], "binance")
-    past = Past(make_venue("binance"), "X", history)  # type: ignore[arg-type]
+    past = HistorySearch(make_adapter("binance"), "X", history)  # type: ignore[arg-type]
     assert await past.find(FIRST_US + 123_456_789_000 + 1) == 123_456_790
     assert history.requests < 20
 
 
 async def test_a_refusal_and_an_empty_past_are_said() -> None:
     class Refusing(FakeHistory):
-        async def read_page(self, gap: Gap, bounds: Bounds) -> Page:
-            raise RefusedError("Invalid symbol.")
+        async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+            raise HistoryRefusedError("Invalid symbol.")
 
     with pytest.raises(FatalError, match=r"binance:X: no history: Invalid symbol\."):
-        await Past(make_venue("binance"), "X", Refusing([], "binance")).find(1)  # type: ignore[arg-type]
+        await HistorySearch(make_adapter("binance"), "X", Refusing([], "binance")).find(1)  # type: ignore[arg-type]
     for venue in VENUES:
         with pytest.raises(FatalError, match="no trades"):
             await make_past([], venue).find(FIRST_US)
@@ -135,7 +135,7 @@ def test_what_is_held_is_subtracted(wanted: Range, held: list[Range]) -> None:
 
 def test_chunks_grow_away_from_what_is_stored() -> None:
     wanted = [(0, 2_500), (5_000, 5_100), (9_000, 10_999)]
-    assert list(split(wanted, 8_999)) == [
+    assert list(split_ranges(wanted, 8_999)) == [
         (9_000, 9_997, True),
         (9_998, 10_995, True),
         (10_996, 10_999, True),
@@ -144,6 +144,6 @@ def test_chunks_grow_away_from_what_is_stored() -> None:
         (505, 1_502, False),
         (0, 504, False),
     ]
-    alone = list(split([(1, 3 * PAGE_IDS)], None))
+    alone = list(split_ranges([(1, 3 * PAGE_IDS)], None))
     assert [rising for _, _, rising in alone] == [False] * 3
     assert alone[0][1] == 3 * PAGE_IDS

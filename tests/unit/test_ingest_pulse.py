@@ -1,10 +1,10 @@
 """When a silence is suspicious."""
 
-from ingest.silence import Pulse
+from ingest.silence import SilenceTimer
 
 
-def beaten(per_s: int, seconds: int = 300) -> Pulse:
-    pulse = Pulse()
+def beaten(per_s: int, seconds: int = 300) -> SilenceTimer:
+    pulse = SilenceTimer()
     for _ in range(seconds):
         pulse.beat(per_s)
     return pulse
@@ -13,11 +13,11 @@ def beaten(per_s: int, seconds: int = 300) -> Pulse:
 def test_a_busy_socket_is_missed_soon_and_a_quiet_one_late() -> None:
     assert beaten(1_000).deadline_s == 5
     assert 24 < beaten(2).deadline_s < 26
-    assert Pulse().deadline_s == 300
+    assert SilenceTimer().deadline_s == 300
 
 
 def test_a_rare_trade_does_not_make_silence_suspicious() -> None:
-    pulse = Pulse()
+    pulse = SilenceTimer()
     for second in range(600):
         pulse.beat(1 if second % 60 == 0 else 0)
     assert pulse.deadline_s == 300

@@ -9,20 +9,20 @@ from websockets.exceptions import InvalidURI
 from websockets.uri import parse_uri
 
 from ingest.venues.base import Refused
-from ingest.venues.finnhub import Finnhub
+from ingest.venues.finnhub import FinnhubAdapter
 from tickplant.errors import FatalError
 
 KEY = "s3cr3t/key+1"
 
 
 def test_the_client_gets_the_key_as_it_must_be_sent() -> None:
-    url = Finnhub(KEY).stream_url("wss://ws.finnhub.io", ["AAPL"])
+    url = FinnhubAdapter(KEY).stream_url("wss://ws.finnhub.io", ["AAPL"])
     assert parse_uri(url).resource_name == "/?token=s3cr3t%2Fkey%2B1"
 
 
 @pytest.mark.parametrize("base_url", ["https://ws.finnhub.io", "wss://", "wss://host/#here"])
 def test_an_address_that_the_client_refuses_does_not_give_the_key_away(base_url: str) -> None:
-    url = Finnhub(KEY).stream_url(base_url, ["AAPL"])
+    url = FinnhubAdapter(KEY).stream_url(base_url, ["AAPL"])
     with pytest.raises(InvalidURI) as raised:
         connect(url)
     said = "".join(traceback.format_exception(raised.value))
@@ -32,7 +32,7 @@ def test_an_address_that_the_client_refuses_does_not_give_the_key_away(base_url:
 
 
 def test_the_key_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    venue = Finnhub(KEY)
+    venue = FinnhubAdapter(KEY)
     url = venue.stream_url("wss://ws.finnhub.io", ["AAPL"])
     logging.getLogger("test").warning("%s %r %s", url, url, vars(venue))
     assert "s3cr3t" not in caplog.text
@@ -40,10 +40,10 @@ def test_the_key_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_a_refusal_that_repeats_the_key_is_told_without_it() -> None:
     frame = b'{"msg":"Invalid API key s3cr3t/key+1","type":"error"}'
-    assert Finnhub(KEY).parse_frame(frame, 7) == Refused("Invalid API key (the key)")
+    assert FinnhubAdapter(KEY).parse_frame(frame, 7) == Refused("Invalid API key (the key)")
 
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_a_key_it_says_what_to_set(key: str | None) -> None:
     with pytest.raises(FatalError, match="TICKPLANT_FINNHUB_API_KEY"):
-        Finnhub(key)
+        FinnhubAdapter(key)

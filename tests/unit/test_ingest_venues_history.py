@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.venues import make_venue
-from ingest.venues.base import Gap, Venue
+from ingest.venues import make_adapter
+from ingest.venues.base import MissingRange, VenueAdapter
 
 SYMBOLS: Final = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "kraken": "BTC/USD"}
 BEGIN_US: Final = 1_700_000_000_000_000
@@ -67,7 +67,9 @@ def kraken(path: str, ids: Sequence[int]) -> str:
 ANSWERS: Final[dict[str, Answer]] = {"binance": binance, "coinbase": coinbase, "kraken": kraken}
 
 
-def seek(venue: Venue, answer: Answer, gap: Gap, ids: Sequence[int]) -> tuple[set[int], set[int], int]:
+def seek(
+    venue: VenueAdapter, answer: Answer, gap: MissingRange, ids: Sequence[int]
+) -> tuple[set[int], set[int], int]:
     """Fetch a gap page by page; return what was found in it, its proven holes, and the number of pages."""
     found: set[int] = set()
     holes: set[int] = set()
@@ -83,7 +85,7 @@ def seek(venue: Venue, answer: Answer, gap: Gap, ids: Sequence[int]) -> tuple[se
         missing = set(range(gap.first_id, gap.last_id + 1))
         found.update(missing.intersection(page))
         holes.update(*(missing.intersection(range(low + 1, high)) for low, high in pairwise(page)))
-        gap = Gap(gap.symbol, highest.trade_id + 1, gap.last_id, highest.event_time_us)
+        gap = MissingRange(gap.symbol, highest.trade_id + 1, gap.last_id, highest.event_time_us)
     return found, holes, pages
 
 
@@ -97,8 +99,8 @@ def test_a_gap_is_found_whole_with_its_holes(
 ) -> None:
     first, last = before + 1, before + length
     ids = [i for i in range(last + after + 1) if i not in missing or i in (before, last + 1, last + 2)]
-    gap = Gap(SYMBOLS[name], first, last, time_us(before))
-    found, holes, pages = seek(make_venue(name), ANSWERS[name], gap, ids)
+    gap = MissingRange(SYMBOLS[name], first, last, time_us(before))
+    found, holes, pages = seek(make_adapter(name), ANSWERS[name], gap, ids)
     assert found == {i for i in ids if first <= i <= last}
     expected = {i for i in missing if first <= i <= last}
     if after:
@@ -108,24 +110,26 @@ def test_a_gap_is_found_whole_with_its_holes(
 
 
 def test_doge_and_bitcoin_have_other_names_in_krakens_rest() -> None:
-    venue = make_venue("kraken")
-    paths = [venue.history_path(Gap(symbol, 5, 6, 2)) for symbol in ("DOGE/USD", "ETH/BTC", "AAPLx/USD")]
+    venue = make_adapter("kraken")
+    paths = [
+        venue.history_path(MissingRange(symbol, 5, 6, 2)) for symbol in ("DOGE/USD", "ETH/BTC", "AAPLx/USD")
+    ]
     assert paths == [
         f"/0/public/Trades?pair={pair}&since=1000&count=1000" for pair in ("XDGUSD", "ETHXBT", "AAPLxUSD")
     ]
 
 
 def test_no_more_is_asked_for_than_is_missing() -> None:
-    gap = Gap("BTC-USD", 100, 101, BEGIN_US)
-    assert make_venue("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=4"
-    assert make_venue("binance").history_path(gap) == (
+    gap = MissingRange("BTC-USD", 100, 101, BEGIN_US)
+    assert make_adapter("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=4"
+    assert make_adapter("binance").history_path(gap) == (
         "/api/v3/historicalTrades?symbol=BTC-USD&fromId=99&limit=4"
     )
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
 def test_a_time_that_is_too_late_makes_no_trade_a_hole(name: str) -> None:
-    gap = Gap(SYMBOLS[name], 10, 100, time_us(90))
-    found, holes, _ = seek(make_venue(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
+    gap = MissingRange(SYMBOLS[name], 10, 100, time_us(90))
+    found, holes, _ = seek(make_adapter(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
     assert holes == {95}
     assert found == set(range(10 if name != "kraken" else 90, 101)) - {95}  # where it goes by time

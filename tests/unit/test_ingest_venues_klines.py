@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from ingest.venues import make_venue
-from ingest.venues.base import BusyError, KlineVenue
+from ingest.venues import make_adapter
+from ingest.venues.base import BusyError, KlineAdapter
 from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
 
@@ -39,9 +39,9 @@ GIVEN: Final = {
 }
 
 
-def make(name: str) -> KlineVenue:
-    venue = make_venue(name)
-    assert isinstance(venue, KlineVenue)
+def make(name: str) -> KlineAdapter:
+    venue = make_adapter(name)
+    assert isinstance(venue, KlineAdapter)
     return venue
 
 
@@ -75,4 +75,4 @@ def test_a_venue_that_asks_for_patience_is_told_apart() -> None:
 
 
 def test_a_venue_that_numbers_nothing_gives_none() -> None:
-    assert not isinstance(make_venue("finnhub", api_key="k"), KlineVenue)
+    assert not isinstance(make_adapter("finnhub", api_key="k"), KlineAdapter)

@@ -11,7 +11,7 @@ import pytest
 from tickplant.derived import Firing
 from tickplant.errors import SettingsError
 from tickplant.settings import read_settings
-from tickplant.webhooks import Guard, RefusedAddressError, body_of, headers_of, is_public, parse_url
+from tickplant.webhooks import AddressGuard, RefusedAddressError, body_of, headers_of, is_public, parse_url
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"
 FIRING = Firing(
@@ -83,11 +83,11 @@ def test_what_is_no_address_of_a_webhook_is_refused(text: str, why: str) -> None
         parse_url(text)
 
 
-def guard(*addresses: str, allowed: Sequence[str] = ()) -> Guard:
+def guard(*addresses: str, allowed: Sequence[str] = ()) -> AddressGuard:
     async def resolve(host: str, port: int) -> Sequence[str]:
         return addresses
 
-    return Guard(allowed, resolve)
+    return AddressGuard(allowed, resolve)
 
 
 async def test_one_address_that_is_not_public_is_enough_to_refuse() -> None:

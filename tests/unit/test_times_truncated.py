@@ -3,11 +3,11 @@
 import pytest
 
 from api.http.times import parse_time as parse_of_rest
-from ingest.venues.coinbase import Coinbase
-from ingest.venues.kraken import Kraken
+from ingest.venues.coinbase import CoinbaseAdapter
+from ingest.venues.kraken import KrakenAdapter
 from ingest.venues.reading import microseconds
 from sandbox.times import parse_rfc3339
-from tickplant.cli.database_arguments import parse_time
+from tickplant.cli.database_arguments import parse_moment
 from tickplant.errors import PoisonError
 
 END_US = 1_700_000_099_999_999
@@ -20,14 +20,16 @@ def test_times_of_venues_are_cut_off() -> None:
         '{"type":"match","trade_id":1,"side":"sell","size":"1","price":"2","product_id":"BTC-USD",'
         f'"sequence":1,"time":"{TIME}"}}'
     )
-    parsed = Coinbase.parse_frame(frame.encode(), END_US)
+    parsed = CoinbaseAdapter.parse_frame(frame.encode(), END_US)
     assert isinstance(parsed, tuple)
     assert [it.event_time_us for it in parsed] == [END_US]
     row = (
         '{"symbol":"BTC/USD","side":"buy","price":1,"qty":1,"ord_type":"market","trade_id":1,'
         f'"timestamp":"{TIME}"}}'
     )
-    parsed = Kraken.parse_frame(f'{{"channel":"trade","type":"update","data":[{row}]}}'.encode(), END_US)
+    parsed = KrakenAdapter.parse_frame(
+        f'{{"channel":"trade","type":"update","data":[{row}]}}'.encode(), END_US
+    )
     assert isinstance(parsed, tuple)
     assert [it.event_time_us for it in parsed] == [END_US]
 
@@ -39,5 +41,5 @@ def test_what_is_no_time_of_a_trade_is_refused(text: str) -> None:
 
 
 def test_times_of_users_are_cut_off() -> None:
-    assert parse_time(TIME).microsecond == 999_999
+    assert parse_moment(TIME).microsecond == 999_999
     assert parse_of_rest(TIME) == END_US

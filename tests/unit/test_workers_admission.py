@@ -11,7 +11,7 @@ from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.market import Gap, Trade
 from workers.admission import CONFIRMING, ZEROS
-from workers.partition_state import CandleMaker
+from workers.partition_state import PartitionState
 from workers.rejections import Rejection
 from workers.roles.partition import PartitionRoles
 from workers.roles.partition_signals import PartitionSignals
@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(self) -> None:
         roles = PartitionRoles(0, signals=PartitionSignals(0, [Echo], {}), gap_wait_ms=10_000)
-        self.maker = CandleMaker(0, 1, [], [], roles)
+        self.maker = PartitionState(0, 1, [], [], roles)
         self.entries = 0
         self.told: list[int] = []
         """Ids of the trades that roles were told of."""

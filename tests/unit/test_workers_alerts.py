@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold
-from workers.roles.alerts.closes import MOST, Close, Closes
+from workers.roles.alerts.closes import MOST, MinuteClose, MinuteCloses
 from workers.roles.alerts.symbol import MOST_DELETED, SymbolAlerts
 from workers.roles.events import Closed, Last
 
@@ -201,8 +201,8 @@ def test_only_what_changed_is_to_be_stored() -> None:
 
 
 def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
-    minutes = [Close(number * MINUTE_US, Decimal(number), (number, 5)) for number in range(1, 2 * MOST)]
-    closes = Closes()
+    minutes = [MinuteClose(number * MINUTE_US, Decimal(number), (number, 5)) for number in range(1, 2 * MOST)]
+    closes = MinuteCloses()
     for close in minutes:
         closes.put(close)
     newest_us = minutes[-1].time_us
@@ -214,7 +214,7 @@ def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
     assert closes.as_of(newest_us - 1) == Decimal("0.5")
     closes.put(before._replace(price=Decimal("0.7"), last=(before.last[0], 4)))
     assert closes.as_of(newest_us - 1) == Decimal("0.5")
-    assert Closes(minutes).as_of(day_ago_us) == closes.as_of(day_ago_us)
+    assert MinuteCloses(minutes).as_of(day_ago_us) == closes.as_of(day_ago_us)
 
 
 # against the definitions, by chance
@@ -294,7 +294,7 @@ class Worker:
     def restart(self) -> None:
         closed = [it for it in self.trades if it.event_time_us < self.closed_us]
         closes = [
-            Close(it.open_time_us + MINUTE_US, it.close, (it.last_event_time_us, it.last_trade_id))
+            MinuteClose(it.open_time_us + MINUTE_US, it.close, (it.last_event_time_us, it.last_trade_id))
             for it in fold(closed)
         ]
         last_us = max((it.event_time_us for it in self.trades), default=None)

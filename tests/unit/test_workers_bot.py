@@ -12,7 +12,16 @@ from db.bot.states import BotStates
 from tickplant.derived import BotSwitch, Signal
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import Side, Trade, fold
-from tickplant.paper_bot import Account, AccountState, Amount, Changes, Equity, Fill, Order, Rules
+from tickplant.paper_bot import (
+    AccountChanges,
+    AccountState,
+    Amount,
+    Equity,
+    Fill,
+    PaperAccount,
+    PaperOrder,
+    Rules,
+)
 from workers.roles import bot as words
 from workers.roles.bot import SymbolBot
 from workers.roles.events import Closed, Last, Run
@@ -47,7 +56,7 @@ def a_bot(rules: Rules = FREE) -> SymbolBot:
     return SymbolBot("v", "AB", rules, None)
 
 
-def taken(bot: SymbolBot) -> Changes:
+def taken(bot: SymbolBot) -> AccountChanges:
     changes = bot.take()
     assert changes is not None
     return changes
@@ -234,7 +243,9 @@ class Script:
             if event in ("on", "off"):
                 self.switches[number] = BotSwitch(event == "on", number)
 
-    def play(self, cuts: set[int], restarts: set[int]) -> tuple[Account, list[Order], list[Fill], list[Any]]:
+    def play(
+        self, cuts: set[int], restarts: set[int]
+    ) -> tuple[PaperAccount, list[PaperOrder], list[Fill], list[Any]]:
         """Play it.
 
         Args:
@@ -277,14 +288,14 @@ class Kept:
     """What a database keeps."""
 
     def __init__(self) -> None:
-        self.account: Account | None = None
-        self.orders: dict[int, Order] = {}
+        self.account: PaperAccount | None = None
+        self.orders: dict[int, PaperOrder] = {}
         self.fills: list[Fill] = []
         self.equities: list[Equity] = []
 
-    def keep(self, changes: Changes | None) -> None:
+    def keep(self, changes: AccountChanges | None) -> None:
         if changes is not None:
-            copy = msgspec.msgpack.decode(msgspec.msgpack.encode(changes), type=Changes)
+            copy = msgspec.msgpack.decode(msgspec.msgpack.encode(changes), type=AccountChanges)
             self.account = copy.account
             self.orders |= {order.number: order for order in copy.orders}
             self.fills += copy.fills

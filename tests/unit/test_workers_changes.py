@@ -10,7 +10,7 @@ from tickplant.derived import Alert, AlertChange, BotSwitch, Change
 from tickplant.errors import PoisonError
 from tickplant.paper_bot import Rules
 from tickplant.streams import partition_of
-from workers.partition_state import CandleMaker
+from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.partition import PartitionRoles
 from workers.roles.partition_bots import PartitionBots
@@ -19,10 +19,10 @@ PARTITIONS = 4
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)
 
 
-def make() -> CandleMaker:
+def make() -> PartitionState:
     alerts = PartitionAlerts(PARTITION, {}, {})
     bots = PartitionBots(PARTITION, Rules(), BotStates({}, None))
-    return CandleMaker(PARTITION, PARTITIONS, [], [], PartitionRoles(PARTITION, alerts=alerts, bots=bots))
+    return PartitionState(PARTITION, PARTITIONS, [], [], PartitionRoles(PARTITION, alerts=alerts, bots=bots))
 
 
 def alert(**fields: Any) -> Alert:
@@ -36,7 +36,7 @@ def alert(**fields: Any) -> Alert:
     return Alert(**(usual | {"kind": "above", "price": "10.5"} | fields))
 
 
-def absorb(maker: CandleMaker, change: Change) -> None:
+def absorb(maker: PartitionState, change: Change) -> None:
     maker.absorb("1-1", {wire.CHANGE: wire.encode_change(change)}, published="0-0")
 
 

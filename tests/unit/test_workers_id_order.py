@@ -9,7 +9,7 @@ from working import trade
 
 from tickplant.market import Trade
 from workers.ledger import Ledger
-from workers.roles.order import MOST_HELD, IdOrder, Order
+from workers.roles.order import MOST_HELD, HeldOrder, IdOrder
 
 WAIT_MS = 10_000
 
@@ -159,7 +159,7 @@ def test_however_trades_arrive_they_are_handed_on_once_and_in_order(seed: int, c
 def test_what_was_kept_with_times_of_entries_is_waited_for_anew() -> None:
     symbol = Symbol()
     symbol.push(1, 3)
-    kept = Order(1, 0, [(2, 1_700_000_000_000)], [])
+    kept = HeldOrder(1, 0, [(2, 1_700_000_000_000)], [])
     symbol.order = IdOrder.resume(kept, trades_of(3), wait_ms=WAIT_MS)
     assert symbol.release(1_700_000_009_000) == []
     for second in range(1, 10):
@@ -183,7 +183,7 @@ def test_a_wait_ends_in_time_whatever_the_clock_of_redis_does(seed: int, when: i
         released = ids_of(symbol.order.release(symbol.ledger, last_ms, clock=clock))
         if rng.random() < 0.3 and (kept := again.order.kept) is not None:
             again.order = IdOrder.resume(
-                msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=Order),
+                msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=HeldOrder),
                 trades_of(3),
                 wait_ms=WAIT_MS,
             )

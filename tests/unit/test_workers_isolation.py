@@ -7,7 +7,7 @@ from working import START_US, trade
 
 from tickplant import wire
 from tickplant.market import SymbolId, Trade
-from workers.isolation import NO_TRADES, Isolation, join, split
+from workers.isolation import NO_TRADES, Isolation, join_parts, split_entry
 from workers.ranges import Ranges
 
 BAD, GOOD = SymbolId("binance", "AAAUSDT"), SymbolId("binance", "BBBUSDT")
@@ -70,9 +70,9 @@ def test_all_that_an_entry_says_of_a_shut_symbol_is_kept_out(fields: Any, rest: 
 
 def test_parts_make_up_the_whole() -> None:
     whole = entry(*of(BAD, 1), *of(GOOD, 2), *of(BAD, 3))
-    parts = split(whole)
+    parts = split_entry(whole)
     assert [(part.symbol, ids(part.fields)) for part in parts] == [(BAD, [1, 3]), (GOOD, [2])]
-    assert sorted(ids(join(whole, parts))) == [1, 2, 3]
+    assert sorted(ids(join_parts(whole, parts))) == [1, 2, 3]
 
 
 def test_refused_ids_are_told_once_they_are_missing_and_again_where_that_was_not_stored() -> None:

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError
 from db.leases import Lease
 from tickplant.backoff import Backoff
 from workers.mirror import partition as mirror
-from workers.mirror.kafka import Delivery
+from workers.mirror.kafka import RecordDelivery
 from workers.mirror.records import Record
 
 ENTRIES = [(f"{number}-0", {b"t": b""}) for number in range(1, 7)]
@@ -45,7 +45,7 @@ class Fussy:
         self.refusals = refusals
         self.asked: list[str] = []
 
-    async def send(self, delivery: Delivery, over: Callable[[], bool]) -> None:
+    async def send(self, delivery: RecordDelivery, over: Callable[[], bool]) -> None:
         self.asked.append(delivery.entry_id)
         delivery.left = 0
         if self.asked.count(delivery.entry_id) <= self.refusals:

@@ -100,11 +100,13 @@ def test_consumers_read_with_the_schema_what_was_written(thing: Any, compiled: M
 @given(st.integers(-(2**63), 2**63 - 1), st.text(), st.floats(allow_nan=False), st.booleans())
 def test_any_value_survives(compiled: ModuleType, whole: int, text: str, number: float, flag: bool) -> None:
     signal = compiled.Signal()
-    signal.ParseFromString(protobuf.encode(["", "", "", whole, 0, 0, text, "", number, {text: number}]))
+    signal.ParseFromString(
+        protobuf.encode_message(["", "", "", whole, 0, 0, text, "", number, {text: number}])
+    )
     assert (signal.number, signal.price, signal.strength) == (whole, text, number)
     assert signal.values[text] == number
     candle = compiled.Candle()
-    candle.ParseFromString(protobuf.encode([None] * 16 + [flag, flag]))
+    candle.ParseFromString(protobuf.encode_message([None] * 16 + [flag, flag]))
     assert (candle.closed, candle.complete) == (flag, flag)
 
 

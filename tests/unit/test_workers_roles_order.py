@@ -10,8 +10,8 @@ from db.bot.states import BotStates
 from tickplant import wire
 from tickplant.derived import Average, Signal
 from tickplant.market import Trade
-from tickplant.paper_bot import Account, Fill
-from workers.partition_state import CandleMaker
+from tickplant.paper_bot import Fill, PaperAccount
+from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.partition import PartitionRoles
 from workers.roles.partition_averages import PartitionAverages
@@ -19,7 +19,7 @@ from workers.roles.partition_bots import PartitionBots
 from workers.roles.partition_signals import PartitionSignals
 
 
-def make() -> CandleMaker:
+def make() -> PartitionState:
     assert ALL_ROLES.averages is not None
     assert ALL_ROLES.bot is not None
     roles = PartitionRoles(
@@ -30,7 +30,7 @@ def make() -> CandleMaker:
         bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
         gap_wait_ms=ALL_ROLES.gap_wait_ms,
     )
-    return CandleMaker(0, 1, [], [], roles)
+    return PartitionState(0, 1, [], [], roles)
 
 
 def market(rng: random.Random, count: int) -> list[Trade]:
@@ -49,7 +49,7 @@ def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[
     signals: list[Signal] = []
     averages: list[Average] = []
     fills: list[Fill] = []
-    accounts: tuple[Account, ...] = ()
+    accounts: tuple[PaperAccount, ...] = ()
     for number, batch in enumerate(batches):
         maker.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
         if rng is None or rng.random() < 0.3 or number == len(batches) - 1:

@@ -13,7 +13,7 @@ from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.order import IdOrder
 from workers.roles.price_guard import PriceGuard
-from workers.roles.symbol import Place, SymbolRoles, Waiting
+from workers.roles.symbol import RolePosition, SymbolRoles, WaitingRoles
 
 WAIT_MS = 10_000
 GAPS = AlertState(alert("a", "gap", repeat=True), armed=True)
@@ -25,9 +25,9 @@ class Symbol:
 
     def __init__(self) -> None:
         self.ledger = Ledger.empty()
-        self.make(IdOrder(None, wait_ms=WAIT_MS), Place())
+        self.make(IdOrder(None, wait_ms=WAIT_MS), RolePosition())
 
-    def make(self, order: IdOrder, place: Place) -> None:
+    def make(self, order: IdOrder, place: RolePosition) -> None:
         alerts = SymbolAlerts([GAPS, SILENCE], (), place.last_us)
         self.roles = SymbolRoles(
             order=order, place=place, guard=PriceGuard(), averages=None, signals=None, alerts=alerts, bot=None
@@ -44,7 +44,7 @@ class Symbol:
         return self.roles.take().firings
 
     def restart(self, held: Sequence[tuple[int, float]]) -> None:
-        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting), type=Waiting)
+        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting), type=WaitingRoles)
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in held]
         assert kept.order.held_from_us == min(it.event_time_us for it in trades)
         self.make(IdOrder.resume(kept.order, trades, wait_ms=WAIT_MS), kept.place)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import parse_time
+from tickplant.cli.database_arguments import parse_moment
 from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import FatalError
 from tickplant.settings import Settings, read_settings
@@ -50,12 +50,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--from",
         dest="start",
         required=True,
-        type=parse_time,
+        type=parse_moment,
         metavar="TIME",
         help=f"first moment, inclusive: {_TIMES}",
     )
     parser.add_argument(
-        "--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive; now unless given"
+        "--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive; now unless given"
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from msgspec.structs import replace
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
+from tickplant.cli.database_arguments import find_symbol, open_database, parse_moment, tell_removed
 from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
@@ -70,11 +70,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         " TICKPLANT_STRATEGIES; may be given several times; all of these settings unless given",
     )
     parser.add_argument(
-        "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {_STRETCH}"
+        "--from", dest="start", type=parse_moment, metavar="TIME", help=f"first moment, inclusive: {_STRETCH}"
     )
-    parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
+    parser.add_argument("--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive")
     parser.add_argument(
-        "--warm-up", type=parse_time, metavar="TIME", help="warm up with the trades from here to --from"
+        "--warm-up", type=parse_moment, metavar="TIME", help="warm up with the trades from here to --from"
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line, the last a summary")
 
@@ -84,7 +84,7 @@ def run(args: Namespace) -> int:
     return interrupts.run(_backtest(read_settings(), args))
 
 
-class Stretch(NamedTuple):
+class BacktestRange(NamedTuple):
     """Of time, in microseconds since the epoch."""
 
     warm_up_us: int
@@ -97,7 +97,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     from db.export import ExportSelection, estimate_rows
     from db.symbols import read_reach, read_stored_symbols
     from db.trades import stream_trades
-    from tickplant.cli.backtest_report import Report
+    from tickplant.cli.backtest_report import BacktestReport
     from tickplant.cli.strategies import load_named
     from workers.strategies.user_code import hide_event_loop
 
@@ -108,7 +108,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
         raise FatalError(f"{source} names no strategy; --strategy does")
     strategies = load_named(settings, words, settings.average_specs, source=source)
     stretch = _stretch(args, strategies)
-    report = Report(json=args.json)
+    report = BacktestReport(json=args.json)
     async with open_database(settings, application="tickplant backtest") as connection:
         symbol = find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)])
         reach = await read_reach(connection, symbol)
@@ -136,7 +136,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     return 130 if interrupted.is_set() else 0
 
 
-def _stretch(args: Namespace, strategies: "Sequence[type[Strategy]]") -> Stretch:
+def _stretch(args: Namespace, strategies: "Sequence[type[Strategy]]") -> BacktestRange:
     """Return which trades to read.
 
     Raises:
@@ -153,7 +153,7 @@ def _stretch(args: Namespace, strategies: "Sequence[type[Strategy]]") -> Stretch
     enough_us = max(HOUR_US, 2 * longest_us, 2 * cooldown_us)
     warm_up_us = to_us(args.warm_up) if args.warm_up else start_us - enough_us
     # Candles begin here, too, so that those that are read are whole.
-    return Stretch(max(0, floor(warm_up_us, longest_us)), start_us, end_us)
+    return BacktestRange(max(0, floor(warm_up_us, longest_us)), start_us, end_us)
 
 
 def _intervals(strategies: "Sequence[type[Strategy]]") -> list[str]:
@@ -167,7 +167,7 @@ async def _prepare(
     symbol: "SymbolId",
     strategies: "Sequence[type[Strategy]]",
     settings: Settings,
-    stretch: Stretch,
+    stretch: BacktestRange,
     *,
     numbered: bool,
 ) -> "Backtest":

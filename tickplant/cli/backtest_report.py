@@ -10,11 +10,11 @@ from msgspec import Struct
 from tickplant.derived import Signal, signal_view
 from tickplant.errors import FatalError
 from tickplant.market import EXACT
-from tickplant.paper_bot import Changes, Fill, Order
+from tickplant.paper_bot import AccountChanges, Fill, PaperOrder
 from tickplant.times import format_time
-from workers.backtest import Backtest, Outcome
+from workers.backtest import Backtest, BacktestResult
 
-Event = Signal | Fill | Order
+Event = Signal | Fill | PaperOrder
 """A signal, a fill of the bot's, or an order that was refused."""
 
 
@@ -50,7 +50,7 @@ class Summary(Struct, frozen=True):
     """The most that the equity lay below its highest so far, as candles closed and at the end."""
 
 
-class Report:
+class BacktestReport:
     """Prints what happens as it happens, and what it came to."""
 
     def __init__(self, *, json: bool) -> None:
@@ -61,7 +61,7 @@ class Report:
         self._counts: Counter[str] = Counter()
         self._highest = self._deepest_fall = Decimal(0)
 
-    def tell(self, outcome: Outcome) -> None:
+    def tell(self, outcome: BacktestResult) -> None:
         """Print what has happened.
 
         Raises:
@@ -85,7 +85,7 @@ class Report:
             text = _summary_text(summary)
         print(text, flush=True)
 
-    def _take(self, changes: Changes) -> list[tuple[int, int, Event]]:
+    def _take(self, changes: AccountChanges) -> list[tuple[int, int, Event]]:
         """Count what the account has done; return it with its places among the trades."""
         refused = [it for it in changes.orders if it.state == "refused"]
         self._counts["fills"] += len(changes.fills)
@@ -134,7 +134,7 @@ def _json(event: Event) -> str:
             fields: dict[str, Any] = {"type": "signal", **msgspec.structs.asdict(signal_view(event))}
         case Fill():
             fields = {"type": "fill", **msgspec.structs.asdict(event)}
-        case Order():
+        case PaperOrder():
             fields = {"type": "refused", **msgspec.structs.asdict(event)}
     if "time_us" in fields:
         fields["time"] = format_time(fields.pop("time_us"))
@@ -157,7 +157,7 @@ def _text(event: Event) -> str:
             what = f"order {event.number}: {event.side} {event.size:f} at {_plain(event.price)}"
             profit = f", profit {_plain(event.profit)}" if event.side == "sell" else ""
             return f"{_time(event.time_us)}    {what}, fee {_plain(event.fee)}{profit}"
-        case Order():
+        case PaperOrder():
             return f"{_time(event.time_us)}    order {event.number}: {event.side} refused: {event.reason}"
 
 

@@ -69,7 +69,7 @@ def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
     raise FatalError(f"no trades of {text} are stored; {stored}{', ...' if len(known) > 10 else ''}")
 
 
-def parse_time(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
     """Parse a date, an RFC 3339 time (UTC where it has no offset), or milliseconds since the epoch.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import find_symbol, open_database, parse_time, tell_removed
+from tickplant.cli.database_arguments import find_symbol, open_database, parse_moment, tell_removed
 from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
@@ -51,9 +51,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--interval", choices=INTERVALS, help=f"of the candles; {BASE} unless given")
     parser.add_argument(
-        "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {_TIMES}"
+        "--from", dest="start", type=parse_moment, metavar="TIME", help=f"first moment, inclusive: {_TIMES}"
     )
-    parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
+    parser.add_argument("--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="csv unless given")
     parser.add_argument(
         "--output",

@@ -15,7 +15,7 @@ from tickplant.cli.venue_reach import unreachable
 from tickplant.errors import FatalError
 from tickplant.local.data_folder import DEMO, data_folder
 from tickplant.local.folder import free_port, is_free
-from tickplant.local.supervisor import Role
+from tickplant.local.supervisor import ManagedProcess
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
@@ -25,13 +25,13 @@ _SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_boot
 _DEFAULTS: Final = Settings()
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class UpPlan(Struct, frozen=True, kw_only=True):
     """Everything that is decided before anything starts."""
 
     settings: Settings
     data: Path
     """The folder of the embedded servers."""
-    sandbox: Role | None = None
+    sandbox: ManagedProcess | None = None
     """None: the live venue."""
     asked: tuple[SymbolId, ...] | None = None
     """The symbols of the sandbox that ingest is to take; None: all."""
@@ -45,7 +45,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         """Where the page will be."""
         return _shown_url(self.settings.api_host, self.settings.api_port)
 
-    def roles(self, shared: Mapping[str, str]) -> Iterator[list[Role]]:
+    def roles(self, shared: Mapping[str, str]) -> Iterator[list[ManagedProcess]]:
         """Yield the processes in order of their start; those in one list stop together.
 
         Args:
@@ -68,8 +68,8 @@ class Plan(Struct, frozen=True, kw_only=True):
         ]
         yield [self._role("ingest", self._with_metrics(variables, 0))]
 
-    def _role(self, name: str, variables: Mapping[str, str], number: int = 0) -> Role:
-        return Role(f"{name} {number}" if number else name, (name,), variables)
+    def _role(self, name: str, variables: Mapping[str, str], number: int = 0) -> ManagedProcess:
+        return ManagedProcess(f"{name} {number}" if number else name, (name,), variables)
 
     def _with_metrics(self, variables: Mapping[str, str], number: int) -> dict[str, str]:
         """Add the port of metrics: from the set one upwards, or any free one."""
@@ -77,7 +77,7 @@ class Plan(Struct, frozen=True, kw_only=True):
         return {**variables, "TICKPLANT_METRICS_PORT": str(port + number if port else free_port())}
 
 
-async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
+async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> UpPlan:
     """Decide what to run, and report it.
 
     Raises:
@@ -99,8 +99,8 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     return _tell(_plan_venues(settings, data_folder(settings)), terminal)
 
 
-def _plan_venues(settings: Settings, folder: Path) -> Plan:
-    return Plan(
+def _plan_venues(settings: Settings, folder: Path) -> UpPlan:
+    return UpPlan(
         settings=settings,
         data=folder,
         source=expected_source(settings),
@@ -108,7 +108,7 @@ def _plan_venues(settings: Settings, folder: Path) -> Plan:
     )
 
 
-def _tell(plan: Plan, terminal: Terminal) -> Plan:
+def _tell(plan: UpPlan, terminal: Terminal) -> UpPlan:
     if None in (plan.settings.redis_url, plan.settings.database_url):
         terminal.tell(f"data are in {plan.data}")
     if plan.sandbox is None:
@@ -153,7 +153,7 @@ def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Plan:
+def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> UpPlan:
     for path in args.replay:
         if not path.exists():
             raise FatalError(f"--replay: there is no {path}")
@@ -165,7 +165,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
     settings = replace(settings, keep_trades_days=0, keep_candles_days=0)
     # Lines about connections would only hide the progress.
     log_level = "warning" if args.once and settings.log_level == "info" else settings.log_level
-    plan = Plan(
+    plan = UpPlan(
         settings=settings,
         data=folder,
         sandbox=_sandbox(arguments, log_level),
@@ -176,7 +176,7 @@ def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> Pla
     return _tell(plan, terminal)
 
 
-async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
+async def _plan_demo(settings: Settings, terminal: Terminal) -> UpPlan:
     folder = (settings.data or DEMO).absolute()
     url = settings.binance_ws_url
     reason = await unreachable(url + "/ws", Proxies().of(url))
@@ -191,7 +191,7 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
                 f"synthetic trades must not be mixed with those of venues in {variable(name)}:"
                 " unset it for the demo, or repair the connection to the venue"
             )
-    plan = Plan(
+    plan = UpPlan(
         settings=settings,
         data=folder / "synthetic",
         sandbox=_sandbox(
@@ -204,10 +204,10 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> Plan:
     return _tell(plan, terminal)
 
 
-def _sandbox(arguments: list[str], log_level: str) -> Role:
+def _sandbox(arguments: list[str], log_level: str) -> ManagedProcess:
     """Give the sandbox a port that it keeps when it is started again; that of metrics is for the others."""
     variables = {"TICKPLANT_LOG_LEVEL": log_level, "TICKPLANT_METRICS_PORT": ""}
-    return Role("sandbox", ("sandbox", "--port", str(free_port()), *arguments), variables)
+    return ManagedProcess("sandbox", ("sandbox", "--port", str(free_port()), *arguments), variables)
 
 
 def _shown_url(host: str, port: int) -> str:

@@ -75,13 +75,13 @@ def _matches(name: str, pattern: str) -> bool:
 async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
     from ingest.listing import ListError, read_symbols
     from ingest.venue_http import open_http
-    from ingest.venues import make_venue
-    from ingest.venues.base import ListingVenue
+    from ingest.venues import make_adapter
+    from ingest.venues.base import ListingAdapter
     from tickplant.proxies import Proxies
 
     unused_key = "unused" if name == "finnhub" else None  # the list needs none
-    venue = make_venue(name, api_key=unused_key)
-    if not isinstance(venue, ListingVenue):
+    venue = make_adapter(name, api_key=unused_key)
+    if not isinstance(venue, ListingAdapter):
         raise FatalError(f"{name} has no list of all symbols: look them up at the venue")
     base_url = getattr(settings, f"{name}_rest_url")
     try:

@@ -14,7 +14,7 @@ from tickplant.errors import FatalError
 if TYPE_CHECKING:
     from maintenance.replay import Replay
     from maintenance.tape import TapeSelection
-    from tickplant.cli.plan import Plan
+    from tickplant.cli.plan import UpPlan
     from tickplant.cli.terminal import Terminal
     from tickplant.local.supervisor import Supervisor
     from tickplant.settings import Settings
@@ -183,7 +183,7 @@ async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
 
 
 async def _open_replay(
-    plan: "Plan", venue: _Venue, redis_url: str, database_url: str, terminal: "Terminal"
+    plan: "UpPlan", venue: _Venue, redis_url: str, database_url: str, terminal: "Terminal"
 ) -> "Replay":
     """Compare the captures with what is asked for and with what is stored, before anything is sent.
 
@@ -216,7 +216,7 @@ async def _open_replay(
 
 @asynccontextmanager
 async def _servers(
-    plan: "Plan", supervisor: "Supervisor", terminal: "Terminal"
+    plan: "UpPlan", supervisor: "Supervisor", terminal: "Terminal"
 ) -> AsyncIterator[tuple[str, str]]:
     """Start the servers that the settings don't name, migrate the database, and yield both addresses."""
     from tickplant.cli.migrate import migrate_database
@@ -244,7 +244,7 @@ async def _servers(
 
 
 @asynccontextmanager
-async def _venue(plan: "Plan", supervisor: "Supervisor") -> AsyncIterator[_Venue]:
+async def _venue(plan: "UpPlan", supervisor: "Supervisor") -> AsyncIterator[_Venue]:
     """Start the sandbox if the plan has one."""
     import msgspec
 

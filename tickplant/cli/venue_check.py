@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 import httpx
 
 from ingest.listing import ListError, find_problems, read_symbols
-from ingest.service import Address, check_count
+from ingest.service import VenueAddress, check_count
 from ingest.venue_http import open_http
-from ingest.venues import make_venue
-from ingest.venues.base import ListingVenue, Venue
+from ingest.venues import make_adapter
+from ingest.venues.base import ListingAdapter, VenueAdapter
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.venue_reach import unreachable
 from tickplant.cli.venues import venue_addresses
@@ -27,10 +27,10 @@ _LIST_TIMEOUT_S: Final = 20.0
 class Asked(NamedTuple):
     """A venue of the settings, with what ingest would ask it for."""
 
-    venue: Venue
+    venue: VenueAdapter
     symbols: list[str]
     """As the venue writes them."""
-    address: Address
+    address: VenueAddress
 
 
 def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
@@ -38,9 +38,9 @@ def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
     asked, findings = [], []
     addresses = venue_addresses(settings)
     for name in dict.fromkeys(venue for venue, _ in settings.symbols):
-        address = addresses.get(name, Address())
+        address = addresses.get(name, VenueAddress())
         try:
-            venue = make_venue(name, api_key=address.api_key, limits=address.limits)
+            venue = make_adapter(name, api_key=address.api_key, limits=address.limits)
             symbols = [venue.spell(symbol) for its_venue, symbol in settings.symbols if its_venue == name]
             check_count(venue, symbols)
             asked.append(Asked(venue, symbols, address))
@@ -76,12 +76,12 @@ async def _check_venue(asked: Asked) -> list[Finding]:
     if venue.numbered:
         rest_url = asked.address.rest_url or venue.rest_url
         findings.append(await _check_history(venue.name, rest_url, proxies))
-        if isinstance(venue, ListingVenue) and findings[-1].level == "ok":
+        if isinstance(venue, ListingAdapter) and findings[-1].level == "ok":
             findings += await _check_symbols(venue, asked, rest_url)
     return findings
 
 
-async def _check_symbols(venue: ListingVenue, asked: Asked, url: str) -> list[Finding]:
+async def _check_symbols(venue: ListingAdapter, asked: Asked, url: str) -> list[Finding]:
     """Compare the symbols with the venue's list."""
     try:
         async with open_http([url], Proxies(), timeout_s=_LIST_TIMEOUT_S) as client:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.audit import print_comparison
-from tickplant.cli.database_arguments import parse_time
+from tickplant.cli.database_arguments import parse_moment
 from tickplant.settings import Settings, read_settings
 from tickplant.times import format_second
 
@@ -47,14 +47,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        type=parse_time,
+        type=parse_moment,
         metavar="TIME",
         help=f"first moment: {_TIMES}; the first stored trade unless given",
     )
     parser.add_argument(
         "--to",
         dest="end",
-        type=parse_time,
+        type=parse_moment,
         metavar="TIME",
         help="last moment, exclusive; the last closed minute unless given",
     )

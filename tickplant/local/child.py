@@ -16,14 +16,14 @@ _HERE: Final = Path(__file__).parent
 _POLL_S: Final = 0.01
 
 
-class Account(NamedTuple):
+class ServerAccount(NamedTuple):
     """A user of this machine."""
 
     uid: int
     gid: int
 
 
-def command(argv: Sequence[str | Path], *, death: Signals, account: Account | None = None) -> list[str]:
+def command(argv: Sequence[str | Path], *, death: Signals, account: ServerAccount | None = None) -> list[str]:
     """Return a command that becomes `argv`, as the account, and gets a signal when this process ends.
 
     The kernel sends the signal on Linux; elsewhere `Guard` does it.
@@ -38,7 +38,7 @@ def command(argv: Sequence[str | Path], *, death: Signals, account: Account | No
     return [*launcher, str(os.getpid()), str(int(death)), str(uid), str(gid), *map(str, argv)]
 
 
-class Guard:
+class ProcessGuard:
     """Sends a signal to a process when this one ends, where the kernel doesn't."""
 
     def __init__(self, pid: int, death: Signals, *, needed: bool = sys.platform != "linux") -> None:
@@ -64,7 +64,7 @@ class Child:
         *,
         death: Signals,
         output: int | IO[bytes],
-        account: Account | None = None,
+        account: ServerAccount | None = None,
         environment: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
@@ -88,7 +88,7 @@ class Child:
             cwd="/",
             start_new_session=True,  # Ctrl-C in the terminal is this process's to handle, in order
         )
-        self._guard = Guard(self._process.pid, death)
+        self._guard = ProcessGuard(self._process.pid, death)
 
     @property
     def pid(self) -> int:
@@ -130,7 +130,7 @@ class Child:
 async def run_to_end(
     argv: Sequence[str | Path],
     *,
-    account: Account | None,
+    account: ServerAccount | None,
     environment: Mapping[str, str],
     lock: int,
     text: str = "",

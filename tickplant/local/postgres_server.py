@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from tickplant.errors import FatalError
 from tickplant.local.account import can, create_elsewhere, reachable_programs, server_account
 from tickplant.local.binaries import PostgresBinaries, Source, find_postgres
-from tickplant.local.child import Account, run_to_end
+from tickplant.local.child import ServerAccount, run_to_end
 from tickplant.local.folder import LOOPBACK, explained, write_private
 from tickplant.local.server import Server, environment
 
@@ -91,7 +91,7 @@ class PostgresServer(Server):
         """The data directory; behind a link where the server's user can't reach the folder."""
         return (self.folder.path / "home").resolve() / "data"
 
-    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         binaries = self.binaries
         account = server_account(self._data)
         with explained(self.folder.path):
@@ -103,7 +103,7 @@ class PostgresServer(Server):
         self._configure(account)
         return [programs / "postgres", "-D", self._data], account
 
-    def _create_home(self, account: Account | None) -> None:
+    def _create_home(self, account: ServerAccount | None) -> None:
         """Create the server's own folder where its user can reach it.
 
         Raises:
@@ -132,7 +132,7 @@ class PostgresServer(Server):
         home.unlink() if home.is_symlink() else shutil.rmtree(home)
         home.symlink_to(elsewhere)
 
-    async def _create_data(self, programs: Path, account: Account | None, lock: int) -> None:
+    async def _create_data(self, programs: Path, account: ServerAccount | None, lock: int) -> None:
         """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
         new = self._data.with_name("data.new")
         secret = self._data.with_name("secret")
@@ -160,7 +160,7 @@ class PostgresServer(Server):
             if path.exists() and not _is_postgres(path.read_text(encoding="utf-8").partition("\n")[0]):
                 path.unlink()
 
-    def _configure(self, account: Account | None) -> None:
+    def _configure(self, account: ServerAccount | None) -> None:
         libraries = "timescaledb" if self.binaries.timescaledb else ""
         text = _CONFIGURATION.format(host=LOOPBACK, port=self.port, libraries=libraries)
         with explained(self._data):
@@ -183,7 +183,7 @@ class PostgresServer(Server):
         return ""
 
 
-def _write_as(account: Account | None, path: Path, text: str) -> None:
+def _write_as(account: ServerAccount | None, path: Path, text: str) -> None:
     write_private(path, text)
     if account is not None:
         os.chown(path, *account)

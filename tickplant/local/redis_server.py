@@ -7,7 +7,7 @@ from typing import ClassVar
 from redis.exceptions import RedisError
 
 from tickplant.local.binaries import RedisBinary, Source, find_redis
-from tickplant.local.child import Account
+from tickplant.local.child import ServerAccount
 from tickplant.local.folder import LOOPBACK, explained, write_private
 from tickplant.local.server import Server
 from tickplant.redis_client import open_redis
@@ -69,7 +69,7 @@ class RedisServer(Server):
         """The program's version and path."""
         return f"{self.binary.version} ({self.binary.path})"
 
-    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         path = self.folder.path / "redis.conf"
         quoted = str(self.folder.path).replace("\\", "\\\\").replace('"', '\\"')
         with explained(path):

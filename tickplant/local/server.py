@@ -8,7 +8,7 @@ from signal import Signals
 from typing import ClassVar, Final
 
 from tickplant.errors import FatalError
-from tickplant.local.child import Account, Child
+from tickplant.local.child import Child, ServerAccount
 from tickplant.local.folder import Folder, explained
 
 _START_S: Final = 300.0
@@ -40,7 +40,7 @@ class Server(ABC):
         """Which program and version it is, and what it can do."""
 
     @abstractmethod
-    async def _prepare(self, lock: int) -> tuple[list[str | Path], Account | None]:
+    async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         """Create what is missing in the folder; return the command and the user to run it as.
 
         Args:
@@ -100,7 +100,7 @@ class Server(ABC):
             await self.kill()
             raise
 
-    def _spawn(self, argv: list[str | Path], account: Account | None, lock: int) -> None:
+    def _spawn(self, argv: list[str | Path], account: ServerAccount | None, lock: int) -> None:
         with explained(self.log):
             if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
                 self.log.replace(self.log.with_name("log.1"))

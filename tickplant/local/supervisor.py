@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from msgspec import Struct
 
 from tickplant.errors import FatalError
-from tickplant.local.child import Guard, command
+from tickplant.local.child import ProcessGuard, command
 from tickplant.logs import is_json_line
 
 SETTINGS_EXIT: Final = 2
@@ -43,7 +43,7 @@ class RestartDelay:
         return delay_s
 
 
-class Role(Struct, frozen=True):
+class ManagedProcess(Struct, frozen=True):
     """A process to keep running."""
 
     name: str
@@ -98,7 +98,7 @@ class Supervisor:
             await server.stop()
 
     @asynccontextmanager
-    async def roles(self, *roles: Role) -> AsyncIterator[None]:
+    async def roles(self, *roles: ManagedProcess) -> AsyncIterator[None]:
         """Run roles side by side, start again each that dies, and stop all of them at the end."""
         processes = [_Process(role, self._say) for role in roles]
         async with AsyncExitStack() as stack:
@@ -110,7 +110,7 @@ class Supervisor:
                 await asyncio.gather(*(process.stop() for process in processes))
 
     @asynccontextmanager
-    async def announced(self, role: Role) -> AsyncIterator[str]:
+    async def announced(self, role: ManagedProcess) -> AsyncIterator[str]:
         """Run a role that prints a line of JSON when it is ready, and yield that line.
 
         Raises:
@@ -153,7 +153,7 @@ class Supervisor:
 class _Process:
     """The running process of a role, and its successors."""
 
-    def __init__(self, role: Role, say: Say, *, announces: bool = False) -> None:
+    def __init__(self, role: ManagedProcess, say: Say, *, announces: bool = False) -> None:
         self._role = role
         self._say = say
         self._announcement: asyncio.Future[str] | None = None
@@ -229,7 +229,7 @@ class _Process:
             env={**os.environ, **self._role.environment},
             start_new_session=True,  # Ctrl-C in the terminal is the supervisor's to handle, in order
         )
-        guard = Guard(process.pid, SIGKILL)
+        guard = ProcessGuard(process.pid, SIGKILL)
         self._running = process
         if self._stopping.is_set():  # meanwhile
             self._send(SIGTERM)

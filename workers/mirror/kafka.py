@@ -43,7 +43,7 @@ _POISON: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, Kafk
 """Refusals of one record that would be repeated for ever."""
 
 
-class Delivery:
+class RecordDelivery:
     """The records of one entry on their way.
 
     Attributes:
@@ -72,7 +72,7 @@ class Delivery:
             self.error = error
 
 
-class Kafka:
+class KafkaProducer:
     """One producer for all partitions of a process."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
@@ -101,7 +101,7 @@ class Kafka:
             task.cancel()
             await asyncio.wait([task])
 
-    async def send(self, delivery: Delivery, is_over: Callable[[], bool]) -> None:
+    async def send(self, delivery: RecordDelivery, is_over: Callable[[], bool]) -> None:
         """Hand an entry's records over, waiting while the producer's queue is full, unless all is over.
 
         What was not handed over then is never answered for, so the entry does not count.
@@ -115,7 +115,7 @@ class Kafka:
                     return
                 await asyncio.sleep(_POLL_S)
 
-    def _produce(self, record: Record, headers: Any, delivery: Delivery) -> bool:
+    def _produce(self, record: Record, headers: Any, delivery: RecordDelivery) -> bool:
         try:
             self._producer.produce(
                 record.topic, record.value, record.key, headers=headers, on_delivery=delivery

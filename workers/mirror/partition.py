@@ -13,9 +13,9 @@ from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
 from tickplant.streams import entry_order
-from workers.mirror.kafka import Delivery, Kafka
+from workers.mirror.kafka import KafkaProducer, RecordDelivery
 from workers.mirror.records import Encoder, Things
-from workers.mirror.source import Source
+from workers.mirror.source import MirrorStream
 from workers.mirror.topics import Topics
 from workers.trimming import Entry
 
@@ -32,7 +32,7 @@ _LAST_S: Final = 5.0
 """How long the mirror goes on when it is told to stop, if there is so much, or Kafka is so slow."""
 
 
-class RefusedError(Exception):
+class RecordRefusedError(Exception):
     """Kafka has refused a record: nothing after it counts, and all is sent again from the committed entry."""
 
 
@@ -44,10 +44,10 @@ class MirrorPartition:
         *,
         lease: Lease,
         pool: Pool,
-        source: Source,
+        source: MirrorStream,
         things: Things,
         encoder: Encoder,
-        kafka: Kafka,
+        kafka: KafkaProducer,
         topics: Topics,
     ) -> None:
         """Take what is needed, which stays the caller's.
@@ -69,7 +69,7 @@ class MirrorPartition:
         self._kafka = kafka
         self._topics = topics
         self._committed = self._confirmed = lease.entry_id
-        self._on_way: deque[Delivery] = deque()
+        self._on_way: deque[RecordDelivery] = deque()
         self._records = 0
         self._clock = asyncio.get_running_loop().time
         self._last_commit_s = 0.0
@@ -86,14 +86,14 @@ class MirrorPartition:
         while not stop.is_set():
             try:
                 await self._mirror(stop)
-            except RefusedError as error:
+            except RecordRefusedError as error:
                 await self._commit()  # what was taken before it is not sent again
                 self._say_refused(error)
                 self._topics.doubt()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._backoff.next_s())
 
-    def _say_refused(self, error: RefusedError) -> None:
+    def _say_refused(self, error: RecordRefusedError) -> None:
         """Say it once, until Kafka takes something again."""
         if not self._refused:
             _log.warning(
@@ -146,7 +146,7 @@ class MirrorPartition:
         except PoisonError as error:
             self._leave_out(entry_id, str(error))
             records = []
-        delivery = Delivery(entry_id, records)
+        delivery = RecordDelivery(entry_id, records)
         self._on_way.append(delivery)
         self._records += len(records)
         await self._kafka.send(delivery, lambda: self._is_over(stop))
@@ -170,7 +170,7 @@ class MirrorPartition:
                 self._leave_out(delivery.entry_id, delivery.poison.str())
             if delivery.error is not None:
                 metrics.MIRROR_REFUSED.labels(self._lease.role).inc()
-                raise RefusedError(delivery.error.str())
+                raise RecordRefusedError(delivery.error.str())
             if delivery.records:
                 self._kafka.confirmed(delivery.records)
                 self._refused = False

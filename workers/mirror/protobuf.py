@@ -16,7 +16,7 @@ _double: Final = Struct("<d").pack
 _SINGLE: Final = [bytes((number,)) for number in range(0x80)]
 
 
-def encode(values: Iterable[Any]) -> bytes:
+def encode_message(values: Iterable[Any]) -> bytes:
     """Encode a message whose fields are numbered from 1 in this order; None is a field that is absent.
 
     Args:
@@ -55,7 +55,7 @@ def _number(number: int, value: float) -> bytes:
 
 
 def _map(number: int, value: Mapping[str, float]) -> bytes:
-    return b"".join([_sized(number, encode(pair)) for pair in value.items()])
+    return b"".join([_sized(number, encode_message(pair)) for pair in value.items()])
 
 
 _WRITERS: Final[dict[type, Callable[[int, Any], bytes]]] = {

@@ -135,7 +135,7 @@ def _encode_json(names: Sequence[str], values: Iterable[Any]) -> bytes:
 
 
 def _encode_protobuf(names: Sequence[str], values: Iterable[Any]) -> bytes:
-    return protobuf.encode(values)
+    return protobuf.encode_message(values)
 
 
 def _plain(value: Any) -> Any:

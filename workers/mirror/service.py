@@ -10,10 +10,10 @@ from db.leases import Lease
 from db.pool import REFUSED, database_error, open_pool
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
-from workers.mirror.kafka import Kafka
+from workers.mirror.kafka import KafkaProducer
 from workers.mirror.partition import MirrorPartition
 from workers.mirror.records import Encoder, Format, Things, results_in, trades_in
-from workers.mirror.source import Source
+from workers.mirror.source import MirrorStream
 from workers.mirror.topics import Topics
 from workers.runtime import Runtime, name_owner
 
@@ -70,14 +70,14 @@ async def run(
                 )
             )
             topics = Topics(properties, encoder.topics, partitions=topic_partitions)
-            kafka = Kafka(properties)
+            kafka = KafkaProducer(properties)
             await stack.enter_async_context(kafka.polling())
 
             def make(lease: Lease) -> MirrorPartition:
                 return MirrorPartition(
                     lease=lease,
                     pool=pool,
-                    source=Source(redis, lease, budget_bytes=budget_bytes),
+                    source=MirrorStream(redis, lease, budget_bytes=budget_bytes),
                     things=_THINGS[lease.role],
                     encoder=encoder,
                     kafka=kafka,

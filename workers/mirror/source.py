@@ -20,7 +20,7 @@ return first and first[1]
 """
 
 
-class Source:
+class MirrorStream:
     """Reads one stream from a place on, and says what was trimmed before it could be read."""
 
     def __init__(self, redis: RedisClient, lease: Lease, *, budget_bytes: int) -> None:

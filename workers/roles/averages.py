@@ -34,7 +34,7 @@ class SymbolAverages:
         self._symbol = symbol
         self._specs = specs
         self._closes = {
-            interval: Closes(window, remembered.get(interval, EMPTY_WINDOW))
+            interval: CandleCloses(window, remembered.get(interval, EMPTY_WINDOW))
             for interval in INTERVALS
             if (window := specs.window(interval))
         }
@@ -73,7 +73,7 @@ class SymbolAverages:
         return closes is not None and closes.put(part)
 
 
-class Closes:
+class CandleCloses:
     """The last closes of one interval, oldest first, each with the trade that made it."""
 
     def __init__(self, window: int, remembered: CandleWindow) -> None:

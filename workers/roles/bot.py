@@ -20,12 +20,12 @@ from tickplant.derived import BotSwitch, Signal
 from tickplant.intervals import DAY_US, floor
 from tickplant.market import EXACT, Trade
 from tickplant.paper_bot import (
-    Account,
+    AccountChanges,
     AccountState,
-    Changes,
     Equity,
     Fill,
-    Order,
+    PaperAccount,
+    PaperOrder,
     Rules,
     affordable,
     new_account,
@@ -64,7 +64,7 @@ class SymbolBot:
         self._rules = rules
         self._account = state.account if state else new_account(venue, symbol, rules)
         self._open = list(state.open_orders) if state else []
-        self._orders: dict[int, Order] = {}
+        self._orders: dict[int, PaperOrder] = {}
         self._fills: list[Fill] = []
         self._equities: list[Equity] = []
         self._taken = self._account.version
@@ -73,7 +73,7 @@ class SymbolBot:
         self._fee = EXACT.scaleb(rules.fee_bps, -4)
 
     @property
-    def account(self) -> Account:
+    def account(self) -> PaperAccount:
         """The account as it is."""
         return self._account
 
@@ -110,12 +110,12 @@ class SymbolBot:
         if switch.version > self._account.switch_version:
             self._change(enabled=switch.enabled, switch_version=switch.version)
 
-    def take(self) -> Changes | None:
+    def take(self) -> AccountChanges | None:
         """Return what has changed since the last call; None if nothing has."""
         if self._account.version == self._taken:
             return None
         self._taken = self._account.version
-        changes = Changes(self._account, list(self._orders.values()), self._fills, self._equities)
+        changes = AccountChanges(self._account, list(self._orders.values()), self._fills, self._equities)
         self._orders, self._fills, self._equities = {}, [], []
         return changes
 
@@ -125,7 +125,7 @@ class SymbolBot:
             return
         self._value(signal.event_time_us, Decimal(signal.price))
         number = self._account.orders + 1
-        order = Order(
+        order = PaperOrder(
             signal.venue,
             signal.symbol,
             number,
@@ -151,7 +151,7 @@ class SymbolBot:
                 return
             self._carry_out(self._open.pop(0), trades[index])
 
-    def _carry_out(self, order: Order, trade: Trade) -> None:
+    def _carry_out(self, order: PaperOrder, trade: Trade) -> None:
         """Fill an order, or refuse it."""
         self._value(trade.event_time_us, Decimal(trade.price))
         fill = self._stop() or self._deal(order, trade)
@@ -169,14 +169,14 @@ class SymbolBot:
             return SWITCHED_OFF
         return HALTED if self._account.halted else None
 
-    def _deal(self, order: Order, trade: Trade) -> Fill | str:
+    def _deal(self, order: PaperOrder, trade: Trade) -> Fill | str:
         """Buy or sell; say why if not."""
         price = EXACT.multiply(Decimal(trade.price), self._factors[order.side])
         if not price:
             return NO_PRICE
         return (self._buy if order.side == "buy" else self._sell)(order, trade, price)
 
-    def _buy(self, order: Order, trade: Trade, price: Decimal) -> Fill | str:
+    def _buy(self, order: PaperOrder, trade: Trade, price: Decimal) -> Fill | str:
         """Buy for as much as an order is, all of it or nothing."""
         account, rules = self._account, self._rules
         size = affordable(rules.order.of(account.equity), price)
@@ -198,7 +198,7 @@ class SymbolBot:
         )
         return _fill_of(order, trade, price, size, quote, fee, _ZERO)
 
-    def _sell(self, order: Order, trade: Trade, price: Decimal) -> Fill | str:
+    def _sell(self, order: PaperOrder, trade: Trade, price: Decimal) -> Fill | str:
         """Sell the whole position."""
         account = self._account
         size = account.position
@@ -239,7 +239,13 @@ class SymbolBot:
 
 
 def _fill_of(
-    order: Order, trade: Trade, price: Decimal, size: Decimal, quote: Decimal, fee: Decimal, profit: Decimal
+    order: PaperOrder,
+    trade: Trade,
+    price: Decimal,
+    size: Decimal,
+    quote: Decimal,
+    fee: Decimal,
+    profit: Decimal,
 ) -> Fill:
     return Fill(
         order.venue,

@@ -23,7 +23,7 @@ MOST_HELD: Final = 50_000
 """Trades held at the most; beyond, the first gap is waited for no longer."""
 
 
-class Order(Struct, frozen=True, array_like=True):
+class HeldOrder(Struct, frozen=True, array_like=True):
     """What is kept of an order whose trades wait; they themselves are stored anyway."""
 
     cursor: int
@@ -73,7 +73,7 @@ class IdOrder:
         self._new_gaps: list[Range] = []
 
     @classmethod
-    def resume(cls, kept: Order, held: Iterable[Trade], *, wait_ms: int) -> "IdOrder":
+    def resume(cls, kept: HeldOrder, held: Iterable[Trade], *, wait_ms: int) -> "IdOrder":
         """Go on with what was kept, and the trades after its cursor."""
         order = cls(kept.cursor, wait_ms=wait_ms)
         order._held = {trade.trade_id: trade for trade in held}
@@ -87,19 +87,19 @@ class IdOrder:
         return order
 
     @property
-    def kept(self) -> Order | None:
+    def kept(self) -> HeldOrder | None:
         """What to keep while trades are held; None while none are."""
         if self.cursor is None or not self._held:
             return None
         held_from_us = min([trade.event_time_us for trade in self._held.values()])
-        return Order(
+        return HeldOrder(
             self.cursor, held_from_us, list(self._found), self._given_up.members, replace(self._clock)
         )
 
     @property
-    def idle(self) -> Order | None:
+    def idle(self) -> HeldOrder | None:
         """What to keep while no trades are held; None where none has come."""
-        return None if self.cursor is None else Order(self.cursor, LATEST_US, [], [], WaitClock())
+        return None if self.cursor is None else HeldOrder(self.cursor, LATEST_US, [], [], WaitClock())
 
     @property
     def waiting(self) -> bool:

@@ -20,17 +20,17 @@ from workers.roles.partition_averages import PartitionAverages
 from workers.roles.partition_bots import PartitionBots
 from workers.roles.partition_signals import PartitionSignals
 from workers.roles.price_guard import Guarded, PriceGuard
-from workers.roles.symbol import Place, SymbolRoles, Waiting
+from workers.roles.symbol import RolePosition, SymbolRoles, WaitingRoles
 from workers.roles.unified import Unifier
 from workers.strategies.runner import StrategyFailure
 
 
-class Stored(NamedTuple):
+class StoredState(NamedTuple):
     """What the database holds of a partition's symbols, as of its committed entry."""
 
     ledger: Sequence[LedgerRow] = ()
     open_candles: Sequence[Candle] = ()
-    waiting: Mapping[SymbolId, Waiting] = MappingProxyType({})
+    waiting: Mapping[SymbolId, WaitingRoles] = MappingProxyType({})
     """Of symbols whose roles wait for a missing trade."""
     held: Mapping[SymbolId, Sequence[Trade]] = MappingProxyType({})
     """Of these, the trades after the last one that the roles were told."""
@@ -60,7 +60,7 @@ class PartitionRoles:
         bots: PartitionBots | None = None,
         unifier: Unifier | None = None,
         gap_wait_ms: int = 0,
-        stored: Stored | None = None,
+        stored: StoredState | None = None,
     ) -> None:
         """Begin with what has been loaded.
 
@@ -81,7 +81,7 @@ class PartitionRoles:
         self._bots = bots
         self._unifier = unifier or Unifier()
         self._gap_wait_ms = gap_wait_ms
-        stored = stored or Stored()
+        stored = stored or StoredState()
         self._kept_waiting = set(stored.waiting)
         self._touched: dict[SymbolId, SymbolRoles] = {}
         candles: dict[SymbolId, list[Candle]] = {}
@@ -115,7 +115,7 @@ class PartitionRoles:
         roles = self._symbols.get(key)
         if roles is None:
             roles = self._symbols[key] = self._make(
-                key, IdOrder(None, wait_ms=self._gap_wait_ms), Place(), PriceGuard()
+                key, IdOrder(None, wait_ms=self._gap_wait_ms), RolePosition(), PriceGuard()
             )
         self._touched[key] = roles
         roles.absorb(new, runs, ledger, now_ms)
@@ -186,7 +186,7 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(kept) for key, kept in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _make(self, key: SymbolId, order: IdOrder, place: Place, guard: PriceGuard) -> SymbolRoles:
+    def _make(self, key: SymbolId, order: IdOrder, place: RolePosition, guard: PriceGuard) -> SymbolRoles:
         return SymbolRoles(
             order=order,
             place=place,
@@ -198,8 +198,8 @@ class PartitionRoles:
         )
 
 
-def _place_of(row: LedgerRow, candles: list[Candle]) -> Place:
+def _place_of(row: LedgerRow, candles: list[Candle]) -> RolePosition:
     """Return how far roles have come that wait for nothing: as far as the ledger."""
     # Where all candles have closed the trade says it, unless it was removed by age.
     last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)
-    return Place(row.watermark_us, row.watermark_us, last_us, candles)
+    return RolePosition(row.watermark_us, row.watermark_us, last_us, candles)

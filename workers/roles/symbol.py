@@ -15,12 +15,12 @@ from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
 from workers.roles.events import Closed, Last, Run
 from workers.roles.open_candles import OpenCandles, minute_of
-from workers.roles.order import IdOrder, Order
+from workers.roles.order import HeldOrder, IdOrder
 from workers.roles.price_guard import Guarded, PriceGuard
 from workers.roles.signals import SymbolSignals
 
 
-class Place(Struct, frozen=True, array_like=True):
+class RolePosition(Struct, frozen=True, array_like=True):
     """How far a symbol's roles have come."""
 
     time_us: int = 0
@@ -33,15 +33,15 @@ class Place(Struct, frozen=True, array_like=True):
     """The open candles as they know them."""
 
 
-class Waiting(Struct, frozen=True, array_like=True):
+class WaitingRoles(Struct, frozen=True, array_like=True):
     """What is kept of a symbol whose roles wait for a trade: a missing one, or one that confirms a price."""
 
-    order: Order
-    place: Place
+    order: HeldOrder
+    place: RolePosition
     guard: Guarded = Guarded()
 
 
-class News(NamedTuple):
+class RoleResults(NamedTuple):
     """What a symbol's roles have said."""
 
     averages: list[Average]
@@ -59,7 +59,7 @@ class SymbolRoles:
         self,
         *,
         order: IdOrder,
-        place: Place,
+        place: RolePosition,
         guard: PriceGuard,
         averages: SymbolAverages | None,
         signals: SymbolSignals | None,
@@ -87,33 +87,33 @@ class SymbolRoles:
         self._signals = signals
         self._bot = bot
         self._alerts = alerts
-        self._news = News([], [], [], [], [])
+        self._news = RoleResults([], [], [], [], [])
 
     @property
     def eventful(self) -> bool:
         """Whether there are signals or firings to tell."""
         return bool(self._news.signals or self._news.firings)
 
-    def take(self) -> News:
+    def take(self) -> RoleResults:
         """Return what has been said since the last call."""
-        news, self._news = self._news, News([], [], [], [], [])
+        news, self._news = self._news, RoleResults([], [], [], [], [])
         return news
 
     @property
-    def waiting(self) -> Waiting | None:
+    def waiting(self) -> WaitingRoles | None:
         """What to keep while the roles wait for a trade; None while they don't."""
         order = self._order.kept or (self._order.idle if self._guard.busy else None)
-        return Waiting(order, self.place, self._guard.kept) if order else None
+        return WaitingRoles(order, self.place, self._guard.kept) if order else None
 
     def take_outliers(self) -> list[Outlier]:
         """Return the prices found to be far from all others, or confirmed, since the last call."""
         return self._guard.take_outliers()
 
     @property
-    def place(self) -> Place:
+    def place(self) -> RolePosition:
         """How far the roles have come."""
         clock_us = max(self._time_us, self._clock_us)
-        return Place(self._time_us, clock_us, self._last_us, self._candles.candles)
+        return RolePosition(self._time_us, clock_us, self._last_us, self._candles.candles)
 
     def absorb(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
         """Take new trades.

@@ -18,7 +18,7 @@ from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
 from tickplant.dns import resolver
 from tickplant.webhooks import (
-    Guard,
+    AddressGuard,
     RefusedAddressError,
     Resolve,
     WebhookSettings,
@@ -52,7 +52,9 @@ async def deliver(
         _log.info("no webhooks are delivered: TICKPLANT_WEBHOOK_SECRET is not set")
         return
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook dns")
-    sender = Sender(Guard(settings.allowed, resolve or resolver(threads)), timeout_s=settings.timeout_s)
+    sender = Sender(
+        AddressGuard(settings.allowed, resolve or resolver(threads)), timeout_s=settings.timeout_s
+    )
     try:
         await _Loop(pool, settings, settings.secret, sender).run(stop)
     finally:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import httpcore
 
-from tickplant.webhooks import Guard, RefusedAddressError
+from tickplant.webhooks import AddressGuard, RefusedAddressError
 
 _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before one that does
 
@@ -26,7 +26,9 @@ class GoneError(FailedError):
 class Sender:
     """Sends requests where the guard lets them go."""
 
-    def __init__(self, guard: Guard, *, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, guard: AddressGuard, *, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Take the rules.
 
         Args:
@@ -73,7 +75,7 @@ class Sender:
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to addresses that the guard has returned; TLS is still checked against the host's name."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
         self._plain = httpcore.AnyIOBackend()
 

@@ -9,7 +9,7 @@ MOST: Final = 24 * 60 + 1
 """Closes kept: enough to say what the price was a day ago, and no more: a new owner reads as many."""
 
 
-class Close(NamedTuple):
+class MinuteClose(NamedTuple):
     """The close of a minute that had trades."""
 
     time_us: int
@@ -19,19 +19,19 @@ class Close(NamedTuple):
     """Event time in us and id of the trade that made it."""
 
 
-class Closes:
+class MinuteCloses:
     """The closes of the newest closed minutes that had trades."""
 
     __slots__ = ("_lasts", "_prices", "_times_us")
 
-    def __init__(self, closes: Iterable[Close] = ()) -> None:
+    def __init__(self, closes: Iterable[MinuteClose] = ()) -> None:
         """Begin with closes in order of time."""
         kept = list(closes)[-MOST:]
         self._times_us = [close.time_us for close in kept]
         self._prices = [close.price for close in kept]
         self._lasts = [close.last for close in kept]
 
-    def put(self, close: Close) -> None:
+    def put(self, close: MinuteClose) -> None:
         """Add the close of a minute, or of a late part of one: the last trade makes it."""
         place = bisect_left(self._times_us, close.time_us)
         if place < len(self._times_us) and self._times_us[place] == close.time_us:

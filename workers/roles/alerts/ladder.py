@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final
 
-from workers.roles.alerts.watched import Watched
+from workers.roles.alerts.watched import WatchedAlert
 
 NO_RISE: Final = Decimal("Infinity")
 NO_FALL: Final = Decimal("-Infinity")
 
-_Rung = tuple[Decimal, str, Watched]
+_Rung = tuple[Decimal, str, WatchedAlert]
 
 
 def _same(value: Decimal) -> Decimal | None:
     return value
 
 
-class Ladder:
+class PriceLadder:
     """Two sorted lists, of which the last is what a price reaches next."""
 
     __slots__ = ("_falls", "_price_of", "_rises", "next_fall", "next_rise")
@@ -43,7 +43,7 @@ class Ladder:
     def __bool__(self) -> bool:
         return bool(self._rises or self._falls)
 
-    def fill(self, watched: Iterable[Watched]) -> None:
+    def fill(self, watched: Iterable[WatchedAlert]) -> None:
         """Add many at once."""
         for it in watched:
             rises, value = it.next
@@ -52,20 +52,20 @@ class Ladder:
         self._falls.sort()
         self.look()
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: WatchedAlert) -> None:
         """Add one, by what it waits for now."""
         rises, value = watched.next
         insort(self._side(rises), _rung(watched, rises, value))
         self.look()
 
-    def remove(self, watched: Watched) -> None:
+    def remove(self, watched: WatchedAlert) -> None:
         """Take one out, which must not have changed since it was added."""
         rises, value = watched.next
         side = self._side(rises)
         del side[bisect_left(side, _rung(watched, rises, value)[:2])]
         self.look()
 
-    def take(self, price: Decimal) -> list[Watched]:
+    def take(self, price: Decimal) -> list[WatchedAlert]:
         """Take out those that a price reaches, in the order in which it does."""
         taken = []
         while price > self.next_rise:
@@ -87,5 +87,5 @@ class Ladder:
         return self._rises if rises else self._falls
 
 
-def _rung(watched: Watched, rises: bool, value: Decimal) -> _Rung:
+def _rung(watched: WatchedAlert, rises: bool, value: Decimal) -> _Rung:
     return value.copy_negate() if rises else value, watched.alert.alert_id, watched

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from db.alerts.states import AlertRows, StoredClose
 from tickplant.derived import AlertState
 from tickplant.market import SymbolId
-from workers.roles.alerts.closes import Close
+from workers.roles.alerts.closes import MinuteClose
 from workers.roles.alerts.symbol import SymbolAlerts
 
 
@@ -40,7 +40,7 @@ class PartitionAlerts:
         alerts = self._symbols.get(symbol)
         if alerts is None:
             closes = [
-                Close(time_us, price, (event_time_us, trade_id))
+                MinuteClose(time_us, price, (event_time_us, trade_id))
                 for time_us, price, event_time_us, trade_id in self._closes.pop(symbol, ())
             ]
             alerts = SymbolAlerts(self._states.pop(symbol, ()), closes, last_us)

@@ -10,14 +10,14 @@ from typing import Final
 
 from tickplant.derived import Firing
 from tickplant.intervals import SECOND_US
-from workers.roles.alerts.watched import Watched
+from workers.roles.alerts.watched import WatchedAlert
 
 NEVER: Final = 2**63
 
-_Wait = tuple[int, str, Watched]
+_Wait = tuple[int, str, WatchedAlert]
 
 
-class Silences:
+class SilenceAlerts:
     """The alerts that wait for a silence, the shortest first, and those that wait for its end."""
 
     __slots__ = ("_told", "_waiting", "due_us", "last_us")
@@ -26,7 +26,7 @@ class Silences:
         """Begin after a trade, by its event time; None where there was none."""
         self.last_us = last_us
         self._waiting: list[_Wait] = []
-        self._told: dict[str, Watched] = {}
+        self._told: dict[str, WatchedAlert] = {}
         self.due_us = NEVER
         """The venue time at which the next one fires, if no trade comes before."""
 
@@ -35,7 +35,7 @@ class Silences:
         """Whether the next trade begins a silence to be watched."""
         return bool(self._told) or (self.last_us is None and bool(self._waiting))
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: WatchedAlert) -> None:
         """Watch one more; the silence that lasts already counts."""
         if watched.armed:
             insort(self._waiting, _wait(watched))
@@ -43,15 +43,15 @@ class Silences:
         else:
             self._told[watched.alert.alert_id] = watched
 
-    def remove(self, watched: Watched) -> None:
+    def remove(self, watched: WatchedAlert) -> None:
         """Take one out, which must not have changed since it was added."""
         if self._told.pop(watched.alert.alert_id, None) is None:
             del self._waiting[bisect_left(self._waiting, _wait(watched)[:2])]
             self._look()
 
-    def pass_time(self, time_us: int) -> list[tuple[Watched, Firing | None]]:
+    def pass_time(self, time_us: int) -> list[tuple[WatchedAlert, Firing | None]]:
         """Take out those whose silence has lasted long enough, each with its firing, if it fires."""
-        due: list[tuple[Watched, Firing | None]] = []
+        due: list[tuple[WatchedAlert, Firing | None]] = []
         while time_us >= self.due_us:
             length_us, alert_id, watched = self._waiting.pop(0)
             seconds = str(length_us // SECOND_US)
@@ -61,7 +61,7 @@ class Silences:
             self._look()
         return due
 
-    def end(self, time_us: int) -> Collection[Watched]:
+    def end(self, time_us: int) -> Collection[WatchedAlert]:
         """Take a trade's event time; return those that it arms again."""
         if self.last_us is None or time_us > self.last_us:
             self.last_us = time_us
@@ -79,6 +79,6 @@ class Silences:
             self.due_us = NEVER
 
 
-def _wait(watched: Watched) -> _Wait:
+def _wait(watched: WatchedAlert) -> _Wait:
     assert watched.alert.silence_s is not None
     return watched.alert.silence_s * SECOND_US, watched.alert.alert_id, watched

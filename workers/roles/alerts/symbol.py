@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import BASE, MINUTE_US
 from tickplant.market import Candle, Trade
-from workers.roles.alerts.closes import Close, Closes
-from workers.roles.alerts.ladder import Ladder
-from workers.roles.alerts.silences import Silences
-from workers.roles.alerts.watched import Watched
-from workers.roles.alerts.window import Window
+from workers.roles.alerts.closes import MinuteClose, MinuteCloses
+from workers.roles.alerts.ladder import PriceLadder
+from workers.roles.alerts.silences import SilenceAlerts
+from workers.roles.alerts.watched import WatchedAlert
+from workers.roles.alerts.window import ChangeWindow
 from workers.roles.events import Closed, Run
 
 MOST_DELETED: Final = 1_000
@@ -24,7 +24,7 @@ MOST_DELETED: Final = 1_000
 _NO_MINUTE: Final = -1
 
 
-class Taken(NamedTuple):
+class AlertChanges(NamedTuple):
     """What has changed, to be stored."""
 
     states: list[AlertState]
@@ -41,7 +41,7 @@ class SymbolAlerts:
     def __init__(
         self,
         states: Iterable[AlertState] = (),
-        closes: Iterable[Close] = (),
+        closes: Iterable[MinuteClose] = (),
         last_us: int | None = None,
     ) -> None:
         """Begin with what the database holds.
@@ -51,21 +51,21 @@ class SymbolAlerts:
             closes: of its newest closed minutes, in order of time.
             last_us: event time of the last trade that its roles have been told; None where there was none.
         """
-        self._closes = Closes(closes)
+        self._closes = MinuteCloses(closes)
         self._minute_us = _NO_MINUTE
-        self._prices = Ladder()
-        self._windows: dict[int, Window] = {}
-        self._silences = Silences(last_us)
-        self._gaps: dict[str, Watched] = {}
-        self._alerts = {state.alert.alert_id: Watched(state) for state in states}
+        self._prices = PriceLadder()
+        self._windows: dict[int, ChangeWindow] = {}
+        self._silences = SilenceAlerts(last_us)
+        self._gaps: dict[str, WatchedAlert] = {}
+        self._alerts = {state.alert.alert_id: WatchedAlert(state) for state in states}
         self._deleted: deque[str] = deque()
         for alert_id, watched in list(self._alerts.items()):
             if watched.deleted:
                 self._note_deleted(alert_id)
-        self._changed: dict[str, Watched] = {}
+        self._changed: dict[str, WatchedAlert] = {}
         self._fired: list[Firing] = []
         self._deliveries: list[tuple[Firing, str]] = []
-        laddered: defaultdict[Ladder, list[Watched]] = defaultdict(list)
+        laddered: defaultdict[PriceLadder, list[WatchedAlert]] = defaultdict(list)
         for watched in self._alerts.values():
             if watched.live:
                 ladder = self._ladder(watched.alert)
@@ -101,7 +101,7 @@ class SymbolAlerts:
         """Take a candle that has closed, or a late part of one."""
         if candle.interval == BASE:
             last = candle.last_event_time_us, candle.last_trade_id
-            self._closes.put(Close(candle.open_time_us + MINUTE_US, candle.close, last))
+            self._closes.put(MinuteClose(candle.open_time_us + MINUTE_US, candle.close, last))
             self._enter(self._minute_us)
             self._minute_us = _NO_MINUTE
 
@@ -134,7 +134,7 @@ class SymbolAlerts:
         alert = change.alert
         watched = self._alerts.get(alert.alert_id)
         if watched is None:
-            watched = Watched(AlertState(alert, change.deleted))
+            watched = WatchedAlert(AlertState(alert, change.deleted))
             watched.begin(alert)
             self._alerts[alert.alert_id] = watched
         elif alert.version <= watched.alert.version:
@@ -157,12 +157,12 @@ class SymbolAlerts:
         if len(self._deleted) > MOST_DELETED:
             self._alerts.pop(self._deleted.popleft(), None)
 
-    def take(self) -> Taken | None:
+    def take(self) -> AlertChanges | None:
         """Return what has changed since the last call; None if nothing has."""
         if not self._changed:
             return None
         states = [watched.state for watched in self._changed.values()]
-        taken = Taken(states, self._fired, self._deliveries)
+        taken = AlertChanges(states, self._fired, self._deliveries)
         self._changed, self._fired, self._deliveries = {}, [], []
         return taken
 
@@ -188,7 +188,7 @@ class SymbolAlerts:
         self._look()
         return fired
 
-    def _turn(self, ladder: Ladder, value: str, price: Decimal, trade: Trade) -> list[Firing]:
+    def _turn(self, ladder: PriceLadder, value: str, price: Decimal, trade: Trade) -> list[Firing]:
         told = []
         for watched in ladder.take(price):
             if watched.armed:
@@ -201,7 +201,7 @@ class SymbolAlerts:
                 ladder.add(watched)
         return self._tell(told)
 
-    def _tell(self, told: Iterable[tuple[Watched, Firing | None]]) -> list[Firing]:
+    def _tell(self, told: Iterable[tuple[WatchedAlert, Firing | None]]) -> list[Firing]:
         """Note alerts that have fired, or were kept from it by their cooldown."""
         fired = []
         for watched, firing in told:
@@ -213,7 +213,7 @@ class SymbolAlerts:
         self._fired += fired
         return fired
 
-    def _change(self, watched: Watched) -> None:
+    def _change(self, watched: WatchedAlert) -> None:
         self._changed[watched.alert.alert_id] = watched
 
     def _enter(self, minute_us: int) -> None:
@@ -224,7 +224,7 @@ class SymbolAlerts:
                 window.enter(minute_us, self._closes)
             self._look()
 
-    def _ladder(self, alert: Alert) -> Ladder | None:
+    def _ladder(self, alert: Alert) -> PriceLadder | None:
         """Return the ladder that an alert belongs to; None where it waits for neither price nor change."""
         if alert.kind in ("silence", "gap"):
             return None
@@ -232,11 +232,11 @@ class SymbolAlerts:
             return self._prices
         window = self._windows.get(alert.window_s)
         if window is None:
-            window = self._windows[alert.window_s] = Window(alert.window_s)
+            window = self._windows[alert.window_s] = ChangeWindow(alert.window_s)
             window.enter(self._minute_us, self._closes)
         return window.ladder
 
-    def _watch(self, watched: Watched) -> None:
+    def _watch(self, watched: WatchedAlert) -> None:
         alert = watched.alert
         if alert.kind == "silence":
             self._silences.add(watched)
@@ -247,7 +247,7 @@ class SymbolAlerts:
             assert ladder is not None
             ladder.add(watched)
 
-    def _unwatch(self, watched: Watched) -> None:
+    def _unwatch(self, watched: WatchedAlert) -> None:
         alert = watched.alert
         if alert.kind == "silence":
             self._silences.remove(watched)

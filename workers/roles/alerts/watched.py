@@ -18,7 +18,7 @@ _RISING: Final = ("above", "crosses_above")
 _CROSSING: Final = ("crosses_above", "crosses_below")
 
 
-class Watched:
+class WatchedAlert:
     """An alert's definition, and its state, which changes."""
 
     __slots__ = ("alert", "armed", "back", "deleted", "done", "fired_us", "number", "rising", "threshold")

@@ -10,15 +10,15 @@ from typing import Final
 
 from tickplant.intervals import SECOND_US
 from tickplant.market import EXACT
-from workers.roles.alerts.closes import Closes
-from workers.roles.alerts.ladder import Ladder
+from workers.roles.alerts.closes import MinuteCloses
+from workers.roles.alerts.ladder import PriceLadder
 
 _HUNDRED: Final = Decimal(100)
 _SHOWN: Final = Decimal("0.000001")
 _QUOTIENTS: Final = Context(prec=100)
 
 
-class Window:
+class ChangeWindow:
     """One window's alerts, and the price that they compare with."""
 
     __slots__ = ("_length_us", "_reference", "ladder")
@@ -26,9 +26,9 @@ class Window:
     def __init__(self, window_s: int) -> None:
         self._length_us = window_s * SECOND_US
         self._reference: Decimal | None = None
-        self.ladder = Ladder(self._price_of)
+        self.ladder = PriceLadder(self._price_of)
 
-    def enter(self, minute_us: int, closes: Closes) -> None:
+    def enter(self, minute_us: int, closes: MinuteCloses) -> None:
         """Compare with the price one window before a minute's begin; with nothing, where that isn't known."""
         self._reference = closes.as_of(minute_us - self._length_us) or None
         self.ladder.look()
