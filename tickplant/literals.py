@@ -1,27 +1,19 @@
-"""Types that are one of a few words. Pure."""
+"""The values that an enumeration allows: types written as `Literal`. Pure."""
 
-from typing import Any, Final
-
-from msgspec.inspect import LiteralType, Metadata, UnionType, VarTupleType, type_info
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 NONE_OF_THEM: Final = "Invalid enum value"
-"""How msgspec begins to say that a word is none of those; it doesn't name them."""
+"""How msgspec's message begins where a value is none of those; it doesn't name them."""
 
 
 def words_of(kind: Any) -> tuple[str, ...]:
-    """Return the words that a value of a type may be, or its items; none where it may be anything else."""
-    return _words(type_info(kind))
-
-
-def _words(info: Any) -> tuple[str, ...]:
-    match info:
-        case LiteralType():
-            return tuple(map(str, info.values))
-        case Metadata():
-            return _words(info.type)
-        case VarTupleType():
-            return _words(info.item_type)
-        case UnionType():
-            return next(filter(None, map(_words, info.types)), ())
-        case _:
-            return ()
+    """Return the words that an enumeration, or a tuple of one, allows, in order; none for other types."""
+    origin = get_origin(kind)
+    if origin is Literal:
+        return tuple(map(str, get_args(kind)))
+    if origin is Annotated:
+        return words_of(get_args(kind)[0])
+    if origin in (tuple, Union, UnionType):
+        return next(filter(None, map(words_of, get_args(kind))), ())
+    return ()

@@ -7,23 +7,33 @@ import os
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
 from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
 from tickplant.errors import SettingsError
-from tickplant.hosts import parse_pattern
 from tickplant.intervals import INTERVALS
-from tickplant.literals import NONE_OF_THEM, words_of
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
-from tickplant.paper_bot import BPS, Amount, Rules, parse_number
-from tickplant.webhooks import WebhookSettings, parse_allowed
+from tickplant.paper_bot import Amount, Rules, parse_number
+from tickplant.setting_parsers import (
+    DATABASE_SCHEMES,
+    REDIS_SCHEMES,
+    Parser,
+    address,
+    parse_basis_points,
+    parse_host_patterns,
+    parse_intervals,
+    parse_path,
+    parse_setting,
+    parse_symbols,
+    parse_webhook_allow,
+    tuple_of,
+)
+from tickplant.webhooks import WebhookSettings
 
 PREFIX: Final = "TICKPLANT_"
 
@@ -37,15 +47,18 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 RoleName = Literal["averages", "signals", "alerts", "bot"]
-Lengths = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
+_LengthsTuple = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
+Lengths = Annotated[_LengthsTuple, tuple_of(_LengthsTuple)]
 """Of averages, in candles."""
-
-SCHEMES: Final[Mapping[str, tuple[str, ...]]] = {
-    "redis_url": ("redis://", "rediss://", "unix://", "valkey://"),
-    "database_url": ("postgresql://", "postgres://"),
-    "database_read_url": ("postgresql://", "postgres://"),
-}
-"""How the addresses of servers begin; those of venues by what they are for."""
+Roles = Annotated[tuple[RoleName, ...], tuple_of(tuple[RoleName, ...])]
+Names = Annotated[tuple[str, ...], tuple_of(tuple[str, ...])]
+FilePath = Annotated[Path | None, Parser(parse_path)]
+RedisAddress = Annotated[str | None, address(*REDIS_SCHEMES)]
+DatabaseAddress = Annotated[str | None, address(*DATABASE_SCHEMES)]
+WebsocketAddress = Annotated[str, address("ws://", "wss://")]
+HttpAddress = Annotated[str, address("http://", "https://")]
+MoneyOrShare = Annotated[Amount, Parser(Amount.parse)]
+BasisPoints = Annotated[Decimal, Parser(parse_basis_points)]
 
 _RULES: Final = Rules()
 
@@ -53,23 +66,23 @@ _RULES: Final = Rules()
 class Settings(Struct, frozen=True, kw_only=True):
     """Every setting with its default."""
 
-    symbols: tuple[SymbolId, ...] = (
+    symbols: Annotated[tuple[SymbolId, ...], Parser(parse_symbols)] = (
         SymbolId("binance", "BTCUSDT"),
         SymbolId("binance", "ETHUSDT"),
         SymbolId("binance", "PEPEUSDT"),
     )
 
-    redis_url: str | None = None
+    redis_url: RedisAddress = None
     """None: an embedded server."""
-    database_url: str | None = None
+    database_url: DatabaseAddress = None
     """None: an embedded server."""
-    database_read_url: str | None = None
+    database_read_url: DatabaseAddress = None
     """Where the API reads history; None: at `database_url`."""
     database_service_password: str | None = None
     """Of a login that may read and write rows, made by `migrate`; None: no such login."""
     database_grafana_password: str | None = None
     """Likewise, of one that may only read."""
-    data: Path | None = None
+    data: FilePath = None
     """The embedded servers' data; None: the platform's default."""
     embedded_servers: Literal["auto", "machine", "wheels"] = "auto"
     timescaledb: Literal["auto", "on", "off"] = "auto"
@@ -81,14 +94,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     keep_records_days: Days = 90
     """How long it is kept what happened with alerts and gaps; 0: for ever."""
 
-    binance_ws_url: str = "wss://stream.binance.com:9443"
-    binance_rest_url: str = "https://api.binance.com"
-    coinbase_ws_url: str = "wss://ws-feed.exchange.coinbase.com"
-    coinbase_rest_url: str = "https://api.exchange.coinbase.com"
-    finnhub_ws_url: str = "wss://ws.finnhub.io"
+    binance_ws_url: WebsocketAddress = "wss://stream.binance.com:9443"
+    binance_rest_url: HttpAddress = "https://api.binance.com"
+    coinbase_ws_url: WebsocketAddress = "wss://ws-feed.exchange.coinbase.com"
+    coinbase_rest_url: HttpAddress = "https://api.exchange.coinbase.com"
+    finnhub_ws_url: WebsocketAddress = "wss://ws.finnhub.io"
     finnhub_api_key: str | None = None
-    kraken_ws_url: str = "wss://ws.kraken.com"
-    kraken_rest_url: str = "https://api.kraken.com"
+    kraken_ws_url: WebsocketAddress = "wss://ws.kraken.com"
+    kraken_rest_url: HttpAddress = "https://api.kraken.com"
 
     workers: Positive = 1
     """Worker processes under `up`."""
@@ -101,14 +114,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     ingest_buffer_mb: Positive = 256
     """What an ingest process may hold of received frames, as while Redis is unavailable."""
 
-    roles: tuple[RoleName, ...] = get_args(RoleName)
+    roles: Roles = get_args(RoleName)
     """What workers make of trades besides candles."""
     gap_wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
     """How long signals, alerts and the bot wait for a missing trade before they go on without it."""
     sma: Lengths = (7, 25, 99)
     ema: Lengths = (12, 26)
     wma: Lengths = ()
-    average_intervals: tuple[str, ...] = tuple(INTERVALS)
+    average_intervals: Annotated[tuple[str, ...], Parser(parse_intervals)] = tuple(INTERVALS)
     """Of the candles that are averaged."""
     statistics_returns: Annotated[int, Meta(ge=2, le=1_000)] = 60
     """How many returns of a minute its statistics are of, at most."""
@@ -119,25 +132,25 @@ class Settings(Struct, frozen=True, kw_only=True):
     anomaly_points: Annotated[int, Meta(ge=10)] = 10
     """Returns that there must be before any is an anomaly."""
 
-    strategies: tuple[str, ...] = ("dip", "cross", "hop", "anomaly")
+    strategies: Names = ("dip", "cross", "hop", "anomaly")
     """Names of included ones or `package.module:Class`, perhaps with parameters: `dip?share=0.98`."""
 
-    bot_strategies: tuple[str, ...] = _RULES.strategies
+    bot_strategies: Names = _RULES.strategies
     """Whose signals the paper bot follows, by name."""
-    bot_cash: Decimal = _RULES.cash
+    bot_cash: Annotated[Decimal, Parser(parse_number)] = _RULES.cash
     """What a paper account begins with, in the quote currency of its symbol."""
-    bot_order: Amount = _RULES.order
+    bot_order: MoneyOrShare = _RULES.order
     """What a buy spends: in quote currency, or as a share of the account's equity."""
-    bot_fee_bps: Decimal = _RULES.fee_bps
-    bot_slippage_bps: Decimal = _RULES.slippage_bps
-    bot_max_position: Amount = _RULES.max_position
+    bot_fee_bps: BasisPoints = _RULES.fee_bps
+    bot_slippage_bps: BasisPoints = _RULES.slippage_bps
+    bot_max_position: MoneyOrShare = _RULES.max_position
     """What a position may be worth after a buy, likewise."""
-    bot_max_daily_loss: Amount = _RULES.max_daily_loss
+    bot_max_daily_loss: MoneyOrShare = _RULES.max_daily_loss
     """What may be lost in a UTC day, likewise of the equity when it began."""
 
     kafka_bootstrap: str | None = None
     """Kafka brokers, host:port and separated by commas; None: no mirror."""
-    kafka_properties: Path | None = None
+    kafka_properties: FilePath = None
     """A file of librdkafka's properties, such as those of TLS and passwords."""
     kafka_prefix: str = "tickplant."
     """Of the topics' names."""
@@ -149,9 +162,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
-    api_hosts: tuple[str, ...] = ()
+    api_hosts: Annotated[tuple[str, ...], Parser(parse_host_patterns)] = ()
     """Host names that the API answers to besides loopback names and IP addresses; `*` for any."""
-    api_origins: tuple[str, ...] = ()
+    api_origins: Names = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
 
@@ -159,7 +172,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The most that one user may have, deleted ones aside."""
     webhook_secret: Annotated[str, Meta(min_length=16)] | None = None
     """Signs webhooks; None: alerts can't have any."""
-    webhook_allow: tuple[str, ...] = ()
+    webhook_allow: Annotated[tuple[str, ...], Parser(parse_webhook_allow)] = ()
     """Hosts, addresses and networks that are not public, and that webhooks may go to all the same."""
     webhook_attempts: Positive = 12
     """The most before a delivery is given up."""
@@ -262,11 +275,9 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
         if not text:
             continue  # an empty variable is an unset one, as compose files write them
         try:
-            found[field.name] = _parse(field.name, field.type, text)
-        except (ValueError, msgspec.ValidationError) as error:
-            words = words_of(field.type) if str(error).startswith(NONE_OF_THEM) else ()
-            hint = f"; expected {', '.join(words)}" if words else ""
-            problems.append(f"{name}: {error}{hint} (it is {_shown(name, text)})")
+            found[field.name] = parse_setting(field.type, text)
+        except ValueError as error:
+            problems.append(f"{name}: {error} (it is {_shown(name, text)})")
     settings = None if problems else Settings(**found)
     if settings is not None:
         problems += _contradictions(settings)
@@ -307,76 +318,6 @@ def _read_files(values: dict[str, str], fields: Mapping[str, Any], problems: lis
             values[secret] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{name}: can't read {path}: {error}")
-
-
-def _parse(name: str, kind: Any, text: str) -> Any:
-    words = text.replace(",", " ").split()
-    if name == "symbols":
-        return tuple(dict.fromkeys(SymbolId.parse(word) for word in words))
-    if name in KINDS:
-        lengths = [] if words == ["none"] else list(dict.fromkeys(words))
-        return msgspec.convert(lengths, kind, strict=False)
-    if name == "average_intervals":
-        return _parse_intervals(words)
-    if name == "roles":
-        return msgspec.convert([] if words == ["none"] else list(dict.fromkeys(words)), kind)
-    if name in ("strategies", "bot_strategies"):
-        return () if words == ["none"] else tuple(words)
-    if name == "webhook_allow":
-        for word in words:
-            parse_allowed(word)
-        return tuple(words)
-    if name == "api_hosts":
-        return tuple(parse_pattern(word) for word in words)
-    if name == "api_origins":
-        return tuple(words)
-    if name in ("data", "kafka_properties"):
-        return _parse_path(text)
-    if name.endswith("_url"):
-        return _parse_url(name, text)
-    if kind is Amount:
-        return Amount.parse(text)
-    if kind is Decimal:
-        return _parse_number(name, text)
-    value = msgspec.convert(text, kind, strict=False)
-    if isinstance(value, float) and not isfinite(value):
-        raise ValueError("expected a finite number")
-    return value
-
-
-def _parse_path(text: str) -> Path:
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:  # of a user that does not exist
-        raise ValueError(f"{error}; write the whole path") from error
-
-
-def _parse_intervals(words: list[str]) -> tuple[str, ...]:
-    unknown = [word for word in words if word not in INTERVALS]
-    if unknown:
-        raise ValueError(f"{unknown[0][:20]!r} is none of {', '.join(INTERVALS)}")
-    return tuple(interval for interval in INTERVALS if interval in words)
-
-
-def _parse_number(name: str, text: str) -> Decimal:
-    number = parse_number(text)
-    if name.endswith("_bps") and number >= BPS:
-        raise ValueError(f"expected less than {BPS} hundredths of a percent")
-    return number
-
-
-def _parse_url(name: str, text: str) -> str:
-    schemes = SCHEMES.get(name, ("ws://", "wss://") if name.endswith("ws_url") else ("http://", "https://"))
-    if not text.startswith(schemes):
-        raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
-    try:
-        _ = "," in text or urlsplit(text).port  # PostgreSQL's may name several hosts
-    except ValueError:
-        raise ValueError(
-            "expected a number up to 65535 after the host's colon; / and @ in a password are written as"
-            " %2F and %40"
-        ) from None
-    return text.rstrip("/")
 
 
 def _shown(name: str, text: str) -> str:

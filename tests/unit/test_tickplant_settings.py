@@ -9,6 +9,7 @@ from dotenv import dotenv_values
 
 from tickplant.cli.roles import role_settings
 from tickplant.errors import SettingsError
+from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 from tickplant.settings import Settings, read_settings, variable
 
@@ -44,6 +45,15 @@ def test_symbols_are_separated_by_spaces_or_commas_and_named_once() -> None:
     assert symbols == (SymbolId("binance", "BTCUSDT"), SymbolId("binance", "ETHUSDT"))
 
 
+def test_every_wrong_symbol_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({"TICKPLANT_SYMBOLS": "BTCUSDT binance:ETHUSDT kraken: :PEPEUSDT"}, NOTHING)
+    (problem,) = caught.value.problems
+    assert problem.startswith(
+        "TICKPLANT_SYMBOLS: 'BTCUSDT', 'kraken:', ':PEPEUSDT' are not symbols of the form"
+    )
+
+
 def test_an_empty_variable_is_the_default() -> None:
     assert read_settings({"TICKPLANT_REDIS_URL": "", "TICKPLANT_WORKERS": " "}, NOTHING) == Settings()
 
@@ -63,9 +73,22 @@ def test_all_wrong_settings_are_named_at_once() -> None:
 
 
 def test_where_only_a_few_words_will_do_they_are_named() -> None:
-    for name, words in (("ROLES", "averages, bot, signals"), ("LOG_LEVEL", "debug, error, info, warning")):
-        with pytest.raises(SettingsError, match="; expected .*" + words.replace(", ", ".*")):
+    allowed = {
+        "ROLES": "averages, signals, alerts, bot",
+        "LOG_LEVEL": "debug, info, warning, error",
+        "KAFKA_FORMAT": "json, protobuf",
+        "AVERAGE_INTERVALS": ", ".join(INTERVALS),
+    }
+    for name, words in allowed.items():
+        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: 'loud' is unknown; expected {words} "):
             read_settings({f"TICKPLANT_{name}": "loud"}, NOTHING)
+
+
+def test_every_wrong_item_of_a_list_is_named_at_once() -> None:
+    with pytest.raises(
+        SettingsError, match="TICKPLANT_ROLES: 'loud', 'quiet' are unknown; expected averages,"
+    ):
+        read_settings({"TICKPLANT_ROLES": "loud,bot,quiet"}, NOTHING)
 
 
 def test_no_number_is_infinite() -> None:

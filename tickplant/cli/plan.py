@@ -19,9 +19,11 @@ from tickplant.local.supervisor import ManagedProcess
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
-from tickplant.settings import SCHEMES, Settings, variable
+from tickplant.setting_parsers import DATABASE_SCHEMES, REDIS_SCHEMES
+from tickplant.settings import Settings, variable
 
 _SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
+_INTO: Final = {"redis_url": REDIS_SCHEMES, "database_url": DATABASE_SCHEMES}
 _DEFAULTS: Final = Settings()
 
 
@@ -145,9 +147,9 @@ def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for url in urls:
-        name = next((name for name in ("redis_url", "database_url") if url.startswith(SCHEMES[name])), None)
+        name = next((name for name, schemes in _INTO.items() if url.startswith(schemes)), None)
         if name is None or name in found:
-            expected = ", ".join((*SCHEMES["redis_url"], *SCHEMES["database_url"]))
+            expected = ", ".join((*REDIS_SCHEMES, *DATABASE_SCHEMES))
             raise FatalError(f"--into takes one address of Redis and one of PostgreSQL, with {expected}")
         found[name] = url.rstrip("/")
     return found
