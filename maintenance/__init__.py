@@ -1,1 +1,1 @@
-"""Maintenance of a running plant: backfill, verification, audits, and waiting for commits."""
+"""What spans services and the database: backfill, verification, audits, backtests and replays."""

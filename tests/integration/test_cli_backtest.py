@@ -215,8 +215,8 @@ async def test_what_can_not_be_run_is_said(plant: Plant) -> None:
             2,
             "--strategy: corss: none of dip, cross, hop, anomaly; did you mean cross?",
         ),
-        (("--from", "2024-01-02", "--to", "2024-01-01"), 1, "--to does not lie after --from"),
-        (("--from", "2024-01-02", "--warm-up", "2024-01-03"), 1, "--warm-up lies after --from"),
+        (("--from", "2024-01-02", "--to", "2024-01-01"), 1, "--to is not after --from"),
+        (("--from", "2024-01-02", "--warm-up", "2024-01-03"), 1, "--warm-up is after --from"),
     ):
         ended = await plant.run(*arguments)
         assert (ended.returncode, ended.stdout) == (code, "")
