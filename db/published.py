@@ -4,7 +4,7 @@ from typing import Final
 
 import asyncpg
 
-from db.alerts.states import firing_of
+from db.alerts.firings import firing_of
 from db.signals import SIGNAL_COLUMNS, signal_of
 from tickplant.derived import Firing, Signal
 from tickplant.market import SymbolId

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.alerts.states import firing_of
+from db.alerts.firings import firing_of
 from tickplant.derived import Firing
 from tickplant.times import to_datetime, to_us
 

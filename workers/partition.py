@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from db.alerts.states import read_firings_of_entry
+from db.alerts.firings import read_firings_of_entry
 from db.bot.states import read_bot_states
 from db.candle_rows import read_last_closed, read_open_candles
 from db.commit import CommitBatch, CommitResult, commit

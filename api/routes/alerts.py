@@ -40,7 +40,8 @@ from api.routes.parameters import After, Limit, resolve
 from api.views.alerts import FiringView, firing_view
 from api.webhook_admission import WebhookDoor
 from db.alerts import definitions as alert_wishes
-from db.alerts.definitions import AlertKey, AlertRow, FiringKey, TooManyAlertsError, read_alert, read_alerts
+from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
+from db.alerts.firings import FiringKey, read_firings
 from db.pool import Pool, snapshot
 from tickplant.market import SymbolId
 
@@ -308,7 +309,7 @@ async def _firings(
 ) -> FiringsPage:
     before = FiringKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
     async with history.at_once() as connection:
-        firings = await alert_wishes.read_firings(
+        firings = await read_firings(
             connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
         )
     page = cut_page(firings, limit)

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.alerts.states import firing_of, format_decimal
+from db.alerts.firings import format_decimal
 from db.pool import Connection, transaction
-from tickplant.derived import Alert, AlertChange, Firing
+from tickplant.derived import Alert, AlertChange
 from tickplant.market import SymbolId
 from tickplant.times import to_datetime, to_us
 
@@ -37,14 +37,6 @@ class AlertKey(NamedTuple):
 
     created_us: int
     alert_id: str
-
-
-class FiringKey(NamedTuple):
-    """A firing's place in a list."""
-
-    event_time_us: int
-    alert_id: str
-    number: int
 
 
 class TooManyAlertsError(Exception):
@@ -148,32 +140,6 @@ async def read_alerts(
         limit,
     )
     return [_row_of(row) for row in rows]
-
-
-async def read_firings(
-    connection: asyncpg.Connection,
-    *,
-    alert_id: str | None = None,
-    user: str | None = None,
-    symbol: SymbolId | None = None,
-    before: FiringKey | None,
-    limit: int,
-) -> list[Firing]:
-    """Return firings, newest first, also of deleted alerts; arguments as of `read_alerts`."""
-    key = (to_datetime(before.event_time_us), before.alert_id, before.number) if before else (None,) * 3
-    rows = await connection.fetch(
-        "select * from firings where ($1::text is null or alert_id = $1)"
-        ' and ($2::text is null or "user" = $2)'
-        " and ($3::text is null or venue = $3 and symbol = $4)"
-        " and ($5::timestamptz is null or (event_time, alert_id, number) < ($5, $6, $7))"
-        " order by event_time desc, alert_id desc, number desc limit $8",
-        alert_id,
-        user,
-        *(symbol or (None, None)),
-        *key,
-        limit,
-    )
-    return [firing_of(row) for row in rows]
 
 
 async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:

@@ -69,16 +69,6 @@ async def read_minute_closes(
     return {SymbolId(venue, symbol): list(map(StoredClose, *columns)) for venue, symbol, *columns in rows}
 
 
-async def read_firings_of_entry(pool: asyncpg.Pool, partition: int, entry_id: str) -> list[Firing]:
-    """Return the firings of the transaction that ended with an entry, in order."""
-    rows = await pool.fetch(
-        "select * from firings where partition = $1 and entry_id = $2 order by stored_at, alert_id, number",
-        partition,
-        entry_id,
-    )
-    return [firing_of(row) for row in rows]
-
-
 class AlertRows:
     """What a transaction writes of alerts: a `db.commit.DerivedRows`."""
 
@@ -118,29 +108,6 @@ class AlertRows:
                 for firing, url in self._deliveries
             ],
         )
-
-
-def firing_of(row: asyncpg.Record) -> Firing:
-    """Return the firing in a row."""
-    return Firing(
-        row["alert_id"],
-        row["number"],
-        row["user"],
-        row["venue"],
-        row["symbol"],
-        row["kind"],
-        to_us(row["event_time"]),
-        row["trade_id"],
-        format_decimal(row["price"]),
-        format_decimal(row["value"]),
-        format_decimal(row["threshold"]),
-        row["note"],
-    )
-
-
-def format_decimal(number: Decimal | None) -> str | None:
-    """Write a decimal in plain notation."""
-    return None if number is None else format(number, "f")
 
 
 def _state_values(state: AlertState) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ import pytest
 from alerting import START_US, alert, runs, trade
 from conftest import on_one_variant
 
-from db.alerts.states import AlertRows, read_alert_states, read_firings_of_entry, read_minute_closes
+from db.alerts.firings import read_firings_of_entry
+from db.alerts.states import AlertRows, read_alert_states, read_minute_closes
 from db.pool import Pool, open_pool, transaction
 from tickplant.derived import Alert, AlertChange, AlertState
 from tickplant.market import SymbolId
