@@ -19,7 +19,7 @@ from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.market import SymbolId
 from tickplant.paper_bot import Rules
 from tickplant.times import to_datetime, to_us
-from workers.backtest import Backtest, Outcome
+from workers.backtest import Backtest, BacktestResult
 from workers.strategies import Strategy
 
 _LAST_US: Final = 253_402_300_799_000_000  # the end of the year 9999
@@ -75,7 +75,7 @@ async def run_backtest(
     specs: AverageSpecs,
     rules: Rules,
     gap_wait_ms: int,
-    on_outcome: Callable[[Outcome], None],
+    on_outcome: Callable[[BacktestResult], None],
     on_progress: Callable[[int, int], None],
     is_stopped: Callable[[], bool],
 ) -> Backtest:
