@@ -86,7 +86,7 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
             2,
             "'yesterday' is not a time: write a date",
         ),
-        (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 1, "--interval goes with candles"),
+        (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 1, "--interval is for candles only"),
         (
             ("trades", "--symbol", "BTCUSDT", "--output", "no/where.csv"),
             1,

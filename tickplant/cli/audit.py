@@ -2,7 +2,6 @@
 
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from db.audit import SymbolAudit
     from tickplant.klines import Comparison
 
-HELP: Final = "recompute the candles and compare, also with a venue's own"
+HELP: Final = "compare stored candles with stored trades, or with a venue's own candles"
 
 DESCRIPTION: Final = """\
 Recompute the candles of all intervals from the stored trades and report every row that differs, is missing or
@@ -50,7 +49,7 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--symbol", metavar="VENUE:SYMBOL", help="only this one, such as binance:BTCUSDT; all unless given"
+        "--symbol", metavar="VENUE:SYMBOL", help="only this symbol, such as binance:BTCUSDT; all unless given"
     )
     parser.add_argument(
         "--klines", type=Path, metavar="FILE", help="compare with the venue's own candles in this file"
@@ -61,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.klines and not args.symbol:
-        raise FatalError("--klines needs --symbol: a file of candles doesn't say whose they are")
+        raise FatalError("--klines needs --symbol: the file does not name the symbol of its candles")
     settings = read_settings()
     if args.klines:
         comparison = interrupts.run(_compare(settings, args.symbol, args.klines))
@@ -102,18 +101,26 @@ def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
         "Candles that differ from the stored trades",
         ("symbol", "interval", "open_time", "kind", "column", "stored", "recomputed"),
         [
-            (audit.symbol, it.interval, _shown(it.open_time), it.kind, it.column, it.stored, it.recomputed)
+            (
+                audit.symbol,
+                difference.interval,
+                f"{difference.open_time:%Y-%m-%dT%H:%M:%SZ}",
+                difference.kind,
+                difference.column,
+                difference.stored,
+                difference.recomputed,
+            )
             for audit in audits
-            for it in audit.differences
+            for difference in audit.differences
         ],
     )
     print_table(
-        "Trade ids that are not as the ledger says, or not unique",
+        "Trade ids that differ from the ledger, or are duplicates",
         ("symbol", "kind", "first_trade_id", "last_trade_id"),
         [
-            (audit.symbol, it.kind, it.first_trade_id, it.last_trade_id)
+            (audit.symbol, problem.kind, problem.first_trade_id, problem.last_trade_id)
             for audit in audits
-            for it in audit.ids
+            for problem in audit.ids
         ],
     )
     columns = ("symbol", "trades", "candles", "differs", "missing", "extra", "not_checkable", "ids", "result")
@@ -124,7 +131,7 @@ def _print_audits(audits: Sequence["SymbolAudit"]) -> None:
 
 def _summary(audit: "SymbolAudit") -> tuple[object, ...]:
     counts = [
-        len({(it.interval, it.open_time) for it in audit.differences if it.kind == kind})
+        len({(row.interval, row.open_time) for row in audit.differences if row.kind == kind})
         for kind in ("differs", "missing", "extra")
     ]
     result = "ok" if audit.passed else "DIFFERS"
@@ -132,29 +139,26 @@ def _summary(audit: "SymbolAudit") -> tuple[object, ...]:
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """Print how minutes compare with a venue's own: a table of each kind, and a line of numbers."""
+    """Print how minutes compare with a venue's own: a table of each kind, and a line of totals."""
     print_table(
         "Minutes that differ from the venue's",
         ("open_time", "column", "venue", "ours", "note"),
         [
             (
-                format_second(it.open_time_us),
-                it.column,
-                it.venue,
-                it.ours,
-                "" if it.complete else "incomplete",
+                format_second(mismatch.open_time_us),
+                mismatch.column,
+                mismatch.venue,
+                mismatch.ours,
+                "" if mismatch.complete else "incomplete",
             )
-            for it in comparison.mismatches
+            for mismatch in comparison.mismatches
         ],
     )
-    print_table(
-        "Minutes that are not covered", ("open_time",), [(format_second(it),) for it in comparison.uncovered]
-    )
-    print_table(
-        "Minutes that ours flags as incomplete",
-        ("open_time",),
-        [(format_second(it),) for it in comparison.incomplete],
-    )
+    for title, minutes in (
+        ("Minutes that are not stored", comparison.uncovered),
+        ("Stored minutes that are flagged incomplete", comparison.incomplete),
+    ):
+        print_table(title, ("open_time",), [(format_second(minute),) for minute in minutes])
     print(
         f"{comparison.matched} matched, {comparison.differing} differing,"
         f" {len(comparison.uncovered)} uncovered; {len(comparison.incomplete)} flagged incomplete"
@@ -169,18 +173,19 @@ def _audit_document(audit: "SymbolAudit") -> dict[str, object]:
 
 def _comparison_document(comparison: "Comparison") -> dict[str, object]:
     mismatches = [
-        {"open_time": format_second(it.open_time_us)}
-        | {"column": it.column, "venue": it.venue, "ours": it.ours, "complete": it.complete}
-        for it in comparison.mismatches
+        {
+            "open_time": format_second(mismatch.open_time_us),
+            "column": mismatch.column,
+            "venue": mismatch.venue,
+            "ours": mismatch.ours,
+            "complete": mismatch.complete,
+        }
+        for mismatch in comparison.mismatches
     ]
     return {
         "matched": comparison.matched,
         "differing": comparison.differing,
         "mismatches": mismatches,
-        "uncovered": [format_second(it) for it in comparison.uncovered],
-        "incomplete": [format_second(it) for it in comparison.incomplete],
+        "uncovered": [format_second(minute) for minute in comparison.uncovered],
+        "incomplete": [format_second(minute) for minute in comparison.incomplete],
     }
-
-
-def _shown(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"

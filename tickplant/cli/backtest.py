@@ -1,4 +1,4 @@
-"""`tickplant backtest`: strategies and the paper bot over stored trades."""
+"""`tickplant backtest`: runs strategies and the paper bot over stored trades."""
 
 import asyncio
 import os
@@ -16,15 +16,15 @@ from tickplant.times import to_datetime
 HELP: Final = "run strategies over stored trades: their signals, fills and profit"
 
 DESCRIPTION: Final = """\
-Run strategies over the stored trades of one symbol, by the same code that runs live, and print each signal,
-what the paper bot makes of it, and what that comes to. Nothing is stored, and no venue is asked.
+Run strategies over the stored trades of one symbol, with the code that runs live, and print each signal, the
+paper bot's orders and fills, and a summary. Nothing is stored, and no venue is contacted.
 
-The signals are those that workers said of the same trades, but where these had to go on without a trade that
-was stored later. To hold the same opinions as they did at --from, strategies are warmed up with the trades
-before it: at least an hour, or two candles of the longest interval that is read; --warm-up takes more.
+The signals equal those of live workers, unless these had to continue without a trade that was stored later.
+Strategies are warmed up with the trades before --from: at least one hour, or two candles of the longest
+interval that they read; --warm-up sets an earlier start.
 
-One account follows all signals, by the rules of the paper bot in settings: a market order is filled at the
-price of the next trade, made worse by slippage, and pays a fee. Ctrl-C ends with what there is so far.
+One account follows all signals, by the settings of the paper bot: a market order is filled at the price of
+the next trade, worsened by slippage, and pays a fee. Ctrl-C stops and prints the summary so far.
 """
 
 EXAMPLES: Final = """\
@@ -108,7 +108,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
 
 
 def _on_interrupt() -> asyncio.Event:
-    """Return what the first Ctrl-C sets from now on; the second ends the process."""
+    """Return an event that the first Ctrl-C sets; the second one ends the process."""
     interrupted = asyncio.Event()
 
     def interrupt() -> None:

@@ -1,4 +1,4 @@
-"""`tickplant export`: stored trades or candles as CSV or JSON lines."""
+"""`tickplant export`: writes stored trades or candles as CSV or JSON lines."""
 
 import os
 import sys
@@ -59,14 +59,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="appears when it is whole; the standard output unless given",
+        help="gets its name when it is complete; the standard output unless given",
     )
 
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.what == "trades" and args.interval:
-        raise FatalError("--interval goes with candles; trades have none")
+        raise FatalError("--interval is for candles only: trades have none")
     settings = read_settings()
     with _open_output(args.output) as output, progress_bars(hidden=_on_terminal(args)) as progress:
         interrupts.run(_export(settings, args, output, progress))
@@ -78,7 +78,7 @@ def run(args: Namespace) -> int:
 
 
 def _unwritable(args: Namespace, error: OSError) -> Exception:
-    """Say that the output is full or gone; a reader that has had enough is none of that."""
+    """Return the error for output that can't be written; a closed pipe is not an error of ours."""
     if isinstance(error, BrokenPipeError):
         return error
     return FatalError(f"can't write {args.output or 'the standard output'}: {error.strerror}")
@@ -112,7 +112,7 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
 
 @contextmanager
 def _open_output(path: Path | None) -> Iterator[BinaryIO]:
-    """Open the standard output, or a file that takes its name only once it is written to the end.
+    """Open the standard output, or a file that gets its name only when it is complete.
 
     Raises:
         FatalError: the file can't be written.
@@ -135,5 +135,5 @@ def _open_output(path: Path | None) -> Iterator[BinaryIO]:
 
 
 def _on_terminal(args: Namespace) -> bool:
-    """Say whether the rows themselves go where progress would be shown."""
+    """Return whether rows are printed to the terminal that would show the progress."""
     return args.output is None and sys.stdout.isatty()
