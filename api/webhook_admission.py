@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from api.http.problems import bad_parameter, conflict
-from tickplant.dns import resolver
+from tickplant.name_resolution import threaded_resolver
 from tickplant.webhooks import AddressGuard, RefusedAddressError, WebhookSettings, parse_url, port_of
 
 _NAME: Final = "webhook_url"
@@ -51,6 +51,6 @@ async def open_door(settings: WebhookSettings) -> AsyncIterator[WebhookDoor]:
         return
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="webhook dns")
     try:
-        yield WebhookDoor(AddressGuard(settings.allowed, resolver(threads)))
+        yield WebhookDoor(AddressGuard(settings.allowed, threaded_resolver(threads)))
     finally:
         threads.shutdown(wait=False, cancel_futures=True)

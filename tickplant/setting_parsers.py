@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tickplant.bot import BPS, parse_number
 from tickplant.hosts import parse_pattern
 from tickplant.intervals import INTERVALS
 from tickplant.literals import words_of
 from tickplant.market import SymbolId
-from tickplant.paper_bot import BPS, parse_number
 from tickplant.webhooks import parse_allowed
 
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://")

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
+from tickplant.bot import Amount, Rules, parse_number
 from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Amount, Rules, parse_number
 from tickplant.setting_parsers import (
     DATABASE_SCHEMES,
     REDIS_SCHEMES,

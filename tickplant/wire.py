@@ -11,10 +11,10 @@ from typing import Final, Literal, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from tickplant.bot import PaperAccount
 from tickplant.derived import Change, Firing, Signal, Unified
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
-from tickplant.paper_bot import PaperAccount
 
 TRADES: Final = b"t"
 CLOCK: Final = b"c"

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from db.averages import CandleWindow
 from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
+from tickplant.bot import AccountChanges, PaperAccount, Rules
 from tickplant.derived import Signal
 from tickplant.market import SymbolId, Trade, fold_runs
-from tickplant.paper_bot import AccountChanges, PaperAccount, Rules
 from workers.ledger import Ledger
 from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot

@@ -14,8 +14,8 @@ from db.signals import read_last_signals, read_strategy_states
 from db.suspects import read_suspects
 from db.waiting import read_held_trades, read_waiting
 from tickplant.averages import AverageSpecs
+from tickplant.bot import Rules
 from tickplant.market import Candle, SymbolId
-from tickplant.paper_bot import Rules
 from workers.admission import AdmissionState
 from workers.roles.alerts.closes import MOST
 from workers.roles.alerts.partition import PartitionAlerts

@@ -28,9 +28,9 @@ from api.views.bot import account_view
 from api.views.stats import ChangeView, change_view
 from api.views.trades import candle_view, connection_view, gap_view, trade_view
 from db.stats import read_changes_24h
+from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.paper_bot import PaperAccount
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate, decode_trades
 

@@ -12,9 +12,9 @@ from db.pool import Connection, Pool, snapshot
 from db.published import read_published_firings, read_published_signals
 from db.symbols import read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
+from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal
 from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.paper_bot import PaperAccount
 from tickplant.streams import CANDLES_ROLE, entry_order, partition_of
 
 TIMEOUT_S: Final = 5.0

@@ -36,7 +36,7 @@ from api.views.trades import SymbolName, Time
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.switch import read_switch, write_switch
 from db.pool import Connection, Pool, snapshot
-from tickplant.paper_bot import Equity
+from tickplant.bot import Equity
 from tickplant.times import format_time
 
 NOTICE: Final = "On paper only. No order is ever sent to a venue: the bot fills its orders itself."

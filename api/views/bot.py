@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from api.views.trades import DecimalText, SymbolName, Time, plain
+from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
-from tickplant.paper_bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import format_time
 
 

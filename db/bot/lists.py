@@ -6,8 +6,8 @@ import asyncpg
 
 from db.bot.states import account_of, order_of
 from db.pages import fetch_page
+from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import to_datetime, to_us
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from db.bulk import execute_rows
+from tickplant.bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper_bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 from tickplant.times import to_datetime, to_us
 
 _WRITE_ACCOUNTS: Final = """

@@ -12,10 +12,10 @@ from working import START_US, publishing, trade, until, working
 
 from db.bot.states import BotRows
 from tickplant import wire
+from tickplant.bot import AccountChanges, Equity, Fill, PaperAccount, PaperOrder, Rules, new_account
 from tickplant.derived import BotSwitch
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId
-from tickplant.paper_bot import AccountChanges, Equity, Fill, PaperAccount, PaperOrder, Rules, new_account
 from tickplant.streams import trades_stream
 
 pytestmark = on_one_variant

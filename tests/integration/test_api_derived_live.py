@@ -13,9 +13,9 @@ from api.views.bot import account_view
 from db.alerts.states import AlertRows
 from db.bot.states import BotRows
 from db.signals import SignalRows
+from tickplant.bot import AccountChanges, PaperAccount, Rules, new_account
 from tickplant.derived import Firing, Signal, Unified, signal_view
 from tickplant.market import SymbolId
-from tickplant.paper_bot import AccountChanges, PaperAccount, Rules, new_account
 from tickplant.wire import LiveUpdate
 from workers.roles.unified import Unifier
 

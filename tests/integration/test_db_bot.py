@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.states import BotRows, read_bot_states
 from db.bot.switch import read_pending_switch, read_switch, write_switch
+from tickplant.bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper_bot import AccountChanges, AccountState, Equity, Fill, PaperAccount, PaperOrder
 
 T0 = 1_723_161_240_000_000
 SYMBOL = SymbolId("binance", "PEPEUSDT")

@@ -20,11 +20,11 @@ from db.ledger import read_ledger
 from db.pool import open_pool
 from tickplant import wire
 from tickplant.averages import AverageSpec, AverageSpecs
+from tickplant.bot import Rules
 from tickplant.derived import AlertChange, BotSwitch
 from tickplant.errors import PoisonError
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
-from tickplant.paper_bot import Rules
 from tickplant.streams import CANDLES_ROLE
 from workers.loading import RoleSettings, load_doubts, load_roles
 from workers.partition_state import Fields, PartitionState

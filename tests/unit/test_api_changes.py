@@ -13,9 +13,9 @@ from api.live.cursor import Cursor, Order
 from api.live.joining import Joiner
 from api.live.protocol import Channel
 from tickplant import wire
+from tickplant.bot import Rules, new_account
 from tickplant.derived import Firing, Signal, Unified
 from tickplant.market import Gap, Trade, fold
-from tickplant.paper_bot import Rules, new_account
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]

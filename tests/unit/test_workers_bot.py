@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.bot.states import BotStates
-from tickplant.derived import BotSwitch, Signal
-from tickplant.intervals import DAY_US, MINUTE_US, floor
-from tickplant.market import Side, Trade, fold
-from tickplant.paper_bot import (
+from tickplant.bot import (
     AccountChanges,
     AccountState,
     Amount,
@@ -22,6 +19,9 @@ from tickplant.paper_bot import (
     PaperOrder,
     Rules,
 )
+from tickplant.derived import BotSwitch, Signal
+from tickplant.intervals import DAY_US, MINUTE_US, floor
+from tickplant.market import Side, Trade, fold
 from workers.roles import bot as words
 from workers.roles.bot import SymbolBot
 from workers.roles.events import Closed, Last, Run

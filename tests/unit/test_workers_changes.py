@@ -6,9 +6,9 @@ import pytest
 
 from db.bot.states import BotStates
 from tickplant import wire
+from tickplant.bot import Rules
 from tickplant.derived import Alert, AlertChange, BotSwitch, Change
 from tickplant.errors import PoisonError
-from tickplant.paper_bot import Rules
 from tickplant.streams import partition_of
 from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts

@@ -8,9 +8,9 @@ from working import ALL_ROLES, MINUTE_US, START_US, trade
 
 from db.bot.states import BotStates
 from tickplant import wire
+from tickplant.bot import Fill, PaperAccount
 from tickplant.derived import Average, Signal
 from tickplant.market import Trade
-from tickplant.paper_bot import Fill, PaperAccount
 from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.partition import PartitionRoles

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tickplant.bot import AccountChanges, Fill, PaperOrder
 from tickplant.derived import Signal, signal_view
 from tickplant.errors import FatalError
 from tickplant.market import EXACT
-from tickplant.paper_bot import AccountChanges, Fill, PaperOrder
 from tickplant.times import format_time
 from workers.backtest import Backtest, BacktestResult
 

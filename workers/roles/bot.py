@@ -16,10 +16,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from tickplant.derived import BotSwitch, Signal
-from tickplant.intervals import DAY_US, floor
-from tickplant.market import EXACT, Trade
-from tickplant.paper_bot import (
+from tickplant.bot import (
     AccountChanges,
     AccountState,
     Equity,
@@ -32,6 +29,9 @@ from tickplant.paper_bot import (
     round_down,
     round_up,
 )
+from tickplant.derived import BotSwitch, Signal
+from tickplant.intervals import DAY_US, floor
+from tickplant.market import EXACT, Trade
 from workers.roles.events import Closed, Run
 
 _trade_id: Final = attrgetter("trade_id")

@@ -1,9 +1,9 @@
 """The paper bot of one partition: an account a symbol, one switch for all of them. Pure."""
 
 from db.bot.states import BotRows, BotStates
+from tickplant.bot import Rules
 from tickplant.derived import BotSwitch
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Rules
 from workers.roles.bot import SymbolBot
 
 

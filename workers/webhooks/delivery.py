@@ -16,7 +16,7 @@ from db.pool import OUTAGE, Pool
 from db.webhooks import WebhookAttempt, close_webhook, retry_webhook, take_webhooks
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
-from tickplant.dns import resolver
+from tickplant.name_resolution import threaded_resolver
 from tickplant.webhooks import (
     AddressGuard,
     RefusedAddressError,
@@ -53,7 +53,7 @@ async def deliver(
         return
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook dns")
     sender = Sender(
-        AddressGuard(settings.allowed, resolve or resolver(threads)), timeout_s=settings.timeout_s
+        AddressGuard(settings.allowed, resolve or threaded_resolver(threads)), timeout_s=settings.timeout_s
     )
     try:
         await _Loop(pool, settings, settings.secret, sender).run(stop)

@@ -1,4 +1,4 @@
-"""Where a host is, by what the system asks."""
+"""Name resolution by the system's resolver, off the event loop."""
 
 import asyncio
 import socket
@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tickplant.webhooks import Resolve
 
 
-def resolver(threads: ThreadPoolExecutor) -> Resolve:
-    """Return what asks the system where a host is, in threads of its own: name servers can be slow."""
+def threaded_resolver(threads: ThreadPoolExecutor) -> Resolve:
+    """Return a function that resolves host names in threads of its own, as name servers can be slow."""
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         found = await asyncio.get_running_loop().run_in_executor(
