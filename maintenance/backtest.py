@@ -14,10 +14,10 @@ from db.pool import Connection
 from db.symbols import read_reach
 from db.trades import stream_trades
 from tickplant.averages import AverageSpecs
+from tickplant.bot import Rules
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.market import SymbolId
-from tickplant.paper_bot import Rules
 from tickplant.times import to_datetime, to_us
 from workers.backtest import Backtest, BacktestResult
 from workers.strategies import Strategy
