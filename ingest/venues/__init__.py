@@ -10,10 +10,10 @@ from ingest.venues.base import VenueAdapter, VenueLimits
 from tickplant.errors import FatalError
 
 _ADAPTERS: Final = {
-    "binance": "Binance",
-    "coinbase": "Coinbase",
-    "finnhub": "Finnhub",
-    "kraken": "Kraken",
+    "binance": "BinanceAdapter",
+    "coinbase": "CoinbaseAdapter",
+    "finnhub": "FinnhubAdapter",
+    "kraken": "KrakenAdapter",
 }
 """The class of each adapter; its module bears the venue's name."""
 
