@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -70,7 +70,7 @@ async def run(
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
     for name, symbol in symbols:
         by_venue[name].append(symbol)
-    venues = {name: _make(name, addresses.get(name, VenueAddress())) for name in by_venue}
+    venues = _make_all(by_venue, addresses)
     for name, venue in venues.items():
         by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
         check_count(venue, by_venue[name])
@@ -117,8 +117,23 @@ def _keep(
     return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)
 
 
-def _make(name: str, address: VenueAddress) -> VenueAdapter:
-    return make_adapter(name, api_key=address.api_key, limits=address.limits)
+def _make_all(names: Iterable[str], addresses: Mapping[str, VenueAddress]) -> dict[str, VenueAdapter]:
+    """Return the adapters of venues.
+
+    Raises:
+        FatalError: some are unknown, or need a key; it names all of them.
+    """
+    adapters: dict[str, VenueAdapter] = {}
+    problems: list[str] = []
+    for name in names:
+        address = addresses.get(name, VenueAddress())
+        try:
+            adapters[name] = make_adapter(name, api_key=address.api_key, limits=address.limits)
+        except FatalError as error:
+            problems.append(str(error))
+    if problems:
+        raise FatalError("; ".join(problems))
+    return adapters
 
 
 def check_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
