@@ -11,17 +11,16 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
-from api.changes import Changes
 from api.health import Health
 from api.http.openapi import tighten
-from api.http.problems import answer
-from api.live.gate import Door
+from api.http.problems import problem_response
+from api.live.gate import WebsocketGate
 from api.live.hub import Hub
 from api.queries.connections import Connections
-from api.queries.directory import Directory
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from api.queries.prices import Prices
-from api.routes.admission import MOST_BYTES, BodyRequest, admission
+from api.queries.symbols import SymbolDirectory
+from api.requests.webhooks import WebhookAdmission
 from api.routes.alerts import (
     AlertLimit,
     get_alert,
@@ -34,19 +33,20 @@ from api.routes.alerts import (
 )
 from api.routes.averages import get_moving_average
 from api.routes.bot import get_bot, get_bot_equity, switch_bot
+from api.routes.candles import get_ohlcv
 from api.routes.connections import get_connections
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
-from api.routes.ohlcv import get_ohlcv
-from api.routes.pages import PAGE_HEADERS, DocumentationPage, get_page
-from api.routes.price import get_price
+from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page
+from api.routes.prices import get_price
+from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, admission
 from api.routes.signals import get_all_signals, get_signals
 from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
 from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.webhooks import get_webhooks
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
-from api.webhook_admission import WebhookDoor
+from api.user_changes import UserChangeSender
 from db.pool import Pool
 
 PREFIX: Final = "/api/v1"
@@ -56,18 +56,18 @@ DOCUMENTATION: Final = "/docs"
 class Services(Struct, frozen=True, kw_only=True):
     """What the routes use; each is handed to the routes whose parameter has its name."""
 
-    directory: Directory
-    history: History
+    directory: SymbolDirectory
+    history: StoredHistory
     """Of the market; perhaps of a replica, which lags."""
     prices: Prices
     connections: Connections
     pool: Pool
     """Of the primary: for what users change, and see again."""
-    changes: Changes
+    user_changes: UserChangeSender
     alert_limit: AlertLimit
-    webhook_door: WebhookDoor
+    webhook_admission: WebhookAdmission
     hub: Hub
-    door: Door
+    websocket_gate: WebsocketGate
     health: Health
 
 
@@ -109,8 +109,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     get_connections,
                 ],
                 before_request=admission(origins),
-                request_class=BodyRequest,
-                request_max_body_size=MOST_BYTES,
+                request_class=StrictRequest,
+                request_max_body_size=MAX_BODY_BYTES,
             ),
             get_ws,
             get_ws_price,
@@ -124,7 +124,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             get_metrics,
         ],
         dependencies={name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
-        exception_handlers={Exception: answer},
+        exception_handlers={Exception: problem_response},
         cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
         openapi_config=_openapi(),
         logging_config=None,

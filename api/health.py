@@ -40,7 +40,7 @@ class PartitionHealth(Struct, frozen=True):
     ]
 
 
-class Report(Struct, frozen=True):
+class HealthReport(Struct, frozen=True):
     """Everything at once."""
 
     status: Annotated[
@@ -71,7 +71,7 @@ class Health:
         self._hub = hub
         self._connections = connections
 
-    async def report(self) -> Report:
+    async def report(self) -> HealthReport:
         """Ask every server, each for at most a few seconds; none of their errors is raised."""
         leases: list[LeaseRow] = []
         connections: list[ConnectionView] = []
@@ -90,7 +90,7 @@ class Health:
         redis, database = await asyncio.gather(_timed(look()), _timed(read()))
         ready = redis.status == database.status == "up" and self._hub.live
         down = any(connection.state == "down" for connection in connections)
-        return Report(
+        return HealthReport(
             "unready" if not ready else "degraded" if down else "ready",
             redis,
             database,

@@ -12,22 +12,22 @@ import uvicorn
 from litestar.routes import HTTPRoute
 
 from api.app import Services, create_app
-from api.changes import Changes
 from api.health import Health
-from api.http.encoding import compressed
+from api.http.compression import compressed
 from api.http.host_check import host_checked
 from api.http.methods import with_head
-from api.http.protocol import TimedProtocol
 from api.http.request_metrics import measured
-from api.live.gate import MESSAGE_BYTES, Door, Limits
+from api.http.timed_protocol import TimedProtocol
+from api.live.direct_write import DirectWriteProtocol
+from api.live.gate import MESSAGE_BYTES, WebsocketGate, WebsocketLimits
 from api.live.hub import Hub
-from api.live.transport import OutletProtocol
 from api.queries.connections import Connections
-from api.queries.directory import Directory
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from api.queries.prices import Prices
+from api.queries.symbols import SymbolDirectory
+from api.requests.webhooks import open_webhook_admission
 from api.routes.alerts import AlertLimit
-from api.webhook_admission import open_door
+from api.user_changes import UserChangeSender
 from db.alerts.definitions import read_pending_alerts
 from db.bot.switch import read_pending_switch
 from db.pool import Pool, open_pool
@@ -67,7 +67,7 @@ async def run(
     Raises:
         FatalError: the port is taken.
     """
-    limits = Limits(origins=tuple(origins), clients=max_clients)
+    limits = WebsocketLimits(origins=tuple(origins), clients=max_clients)
     with bind(host, port) as listener:
         async with (
             open_services(
@@ -95,7 +95,7 @@ async def open_services(
     database_read_url: str | None = None,
     partitions: int,
     symbols: Sequence[SymbolId],
-    limits: Limits,
+    limits: WebsocketLimits,
     alerts_per_user: int,
     webhooks: WebhookSettings,
     stop: asyncio.Event,
@@ -111,7 +111,7 @@ async def open_services(
             open_pool(database_url, size=_CONNECTIONS, application="tickplant api", eager=False) as pool,
             _open_reads(database_read_url, pool) as reads,
         ):
-            primary = History(pool, partitions)
+            primary = StoredHistory(pool, partitions)
             prices = Prices(redis, primary)
             connections = Connections(redis)
             hub = Hub(
@@ -122,24 +122,24 @@ async def open_services(
                 connections=connections,
                 queue_bytes=limits.queue_bytes,
             )
-            directory = Directory(symbols, primary, clock_s=asyncio.get_running_loop().time)
-            changes = Changes(redis, pool, [read_pending_switch, read_pending_alerts])
+            directory = SymbolDirectory(symbols, primary, clock_s=asyncio.get_running_loop().time)
+            user_changes = UserChangeSender(redis, pool, [read_pending_switch, read_pending_alerts])
             async with (
-                open_door(webhooks) as webhook_door,
+                open_webhook_admission(webhooks) as webhook_admission,
                 _running(hub.run(), stop),
-                _running(changes.run(), stop),
+                _running(user_changes.run(), stop),
             ):
                 yield Services(
                     directory=directory,
-                    history=History(reads, partitions),
+                    history=StoredHistory(reads, partitions),
                     prices=prices,
                     connections=connections,
                     pool=pool,
-                    changes=changes,
+                    user_changes=user_changes,
                     alert_limit=AlertLimit(alerts_per_user),
-                    webhook_door=webhook_door,
+                    webhook_admission=webhook_admission,
                     hub=hub,
-                    door=Door(hub=hub, directory=directory, limits=limits),
+                    websocket_gate=WebsocketGate(hub=hub, directory=directory, limits=limits),
                     health=Health(redis=redis, pool=pool, reads=reads, hub=hub, connections=connections),
                 )
     finally:
@@ -174,7 +174,7 @@ async def serving(
         uvicorn.Config(
             with_head(measured(host_checked(compressed(app), hosts or Hosts())), methods),
             http=TimedProtocol,
-            ws=OutletProtocol,
+            ws=DirectWriteProtocol,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
             lifespan="off",

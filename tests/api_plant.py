@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
 from api.app import Services
-from api.live.gate import Limits
+from api.live.gate import WebsocketLimits
 from api.service import bind, open_services, serving
 from db.commit import DerivedRows
 from tickplant import wire
@@ -153,7 +153,7 @@ class Plant:
             await each.write(connection, entry)
         await connection.close()
 
-    async def tell(self, live: LiveUpdate, symbol: SymbolId = BTC, *, committed: str) -> None:
+    async def publish_committed(self, live: LiveUpdate, symbol: SymbolId = BTC, *, committed: str) -> None:
         """Publish as a worker does after a commit: the update, what is unified, and how far that goes."""
         number = partition_of(*symbol, PARTITIONS)
         pipeline = self.redis.pipeline(transaction=True)
@@ -168,7 +168,7 @@ class Plant:
         hub = self.services.hub
         number = partition_of(*symbol, PARTITIONS)
         async with asyncio.timeout(10):
-            await hub._partitions[number].reached(await hub._feed.tip(number))
+            await hub._partitions[number].reached(await hub._streams.tip(number))
 
     async def report(self, connection: ConnectionStatus, *, ago_us: int = 0) -> None:
         """Tell the state of a venue connection as ingest does, or did some time ago."""
@@ -245,7 +245,7 @@ async def running_plant(
     redis_url: str,
     database_url: str,
     *,
-    limits: Limits | None = None,
+    limits: WebsocketLimits | None = None,
     symbols: Sequence[SymbolId] = (BTC, ETH),
     origins: Sequence[str] = (),
     hosts: Sequence[str] = (),
@@ -262,7 +262,7 @@ async def running_plant(
             database_read_url=database_read_url,
             partitions=PARTITIONS,
             symbols=symbols,
-            limits=limits or Limits(origins=tuple(origins)),
+            limits=limits or WebsocketLimits(origins=tuple(origins)),
             alerts_per_user=alerts_per_user,
             webhooks=webhooks,
             stop=asyncio.Event(),

@@ -10,8 +10,8 @@ from msgspec import Raw, Struct
 from msgspec.inspect import Metadata, UnionType, type_info
 from msgspec.structs import fields
 
-from api.http.messages import place_of
 from api.http.problems import Problem, bad_parameter, wrong_value
+from api.http.validation_messages import place_of
 from tickplant.near_matches import nearest
 
 StructT = TypeVar("StructT", bound=Struct)
@@ -49,7 +49,7 @@ def parse_body(body: bytes, kind: type[StructT]) -> StructT:
         raise wrong_value(place_of(message) or "body", message, kinds) from error
 
 
-def is_decimal(kind: Any) -> bool:
+def is_decimal_field(kind: Any) -> bool:
     """Say whether a field's type is text that holds a decimal."""
     found = type_info(kind)
     options = found.types if isinstance(found, UnionType) else (found,)
@@ -66,9 +66,9 @@ def _check_names(raw: Mapping[str, Raw], known: Mapping[str, Any]) -> None:
 
 def _value(name: str, kind: Any, text: Raw) -> Any:
     written = bytes(text)
-    if _WHOLE.fullmatch(written) and not is_decimal(kind):
+    if _WHOLE.fullmatch(written) and not is_decimal_field(kind):
         return int(written.partition(b".")[0])
-    if not is_decimal(kind) or written.startswith((b'"', b"n")):
+    if not is_decimal_field(kind) or written.startswith((b'"', b"n")):
         return msgspec.json.decode(text)
     if not _NUMBER.fullmatch(written):
         raise bad_parameter(name, 'must be a decimal, as text or as a number: "62000.50", or 62000.50')

@@ -21,18 +21,18 @@ def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
             await app(scope, receive, send)
             return
         head = scope["method"] == "HEAD"
-        asked: Any = {**scope, "method": "GET"} if head else scope
+        requested: Any = {**scope, "method": "GET"} if head else scope
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
-                known = methods.get(str(asked.get("path_template")), ())
+                known = methods.get(str(requested.get("path_template")), ())
                 headers = [(name, _with_head(name, value, known)) for name, value in message["headers"]]
                 message = {**message, "headers": headers}
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
-        await app(asked, receive, send_head)
+        await app(requested, receive, send_head)
 
     return answer
 

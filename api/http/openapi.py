@@ -5,7 +5,7 @@ from typing import Any
 from litestar.openapi.spec import OpenAPI, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from api.alerting import DECIMALS
+from api.requests.alerts import DECIMALS
 
 _BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
 

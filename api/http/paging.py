@@ -1,132 +1,172 @@
-"""Pages of lists, and the opaque text that leads from one page to the next. Pure.
+"""Cuts pages of lists, and encodes the tokens that lead from one page to the next. Pure.
 
-Pages are cut at keys, never counted, so that what is inserted meanwhile neither repeats nor hides a row.
+Pages are cut at keys, never counted, so that rows inserted between two requests are neither repeated nor hide
+others. One row more than the page holds is read, to know whether there are more.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
-from typing import Annotated, Final, Generic, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from api.http.problems import Problem
-from api.queries.history import FIRST_US, LAST_US
+from api.queries.history import MAX_US, MIN_US
 
-MOST: Final = 1000
-"""The longest page."""
-USUAL: Final = 500
-"""The length of a page where none is given."""
+MAX_PAGE_LENGTH: Final = 1000
+DEFAULT_PAGE_LENGTH: Final = 500
 
-
-# What a caller makes up must not reach the database if it can't be stored there.
-_TimeUs = Annotated[int, Meta(ge=FIRST_US, le=LAST_US)]
+# The database must be able to store what a forged token holds.
+_TimeUs = Annotated[int, Meta(ge=MIN_US, le=MAX_US)]
 _Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, Meta(pattern="^[^\\0]*$")]
 
 
-class Rest(Struct, frozen=True, array_like=True):
-    """What of a list has not been shown yet."""
+class PageToken(Struct, frozen=True, array_like=True):
+    """What of a list has not been returned yet."""
 
     of: str
-    """The list it belongs to."""
+    """The list, with its filters."""
 
 
-class RestOfTimes(Rest, frozen=True, array_like=True):
-    """A list in order of time: a part of it."""
+class ListToken(PageToken, frozen=True, array_like=True):
+    """A list that is returned in one direction: the rows beyond a key."""
+
+    beyond: Any
+
+
+class RangeToken(PageToken, frozen=True, array_like=True):
+    """A list in ascending order that is returned in either direction: the rows between two keys."""
 
     newest: bool
-    """Whether pages go back in time from the newest, rather than forward."""
+    """Whether pages go back from the newest rows, rather than forward."""
+    low: Any
+    high: Any
+
+
+class TimeRangeToken(RangeToken, frozen=True, array_like=True):
+    """A list in order of time."""
+
     low: tuple[_TimeUs, _Id]
-    """The lower end: a time in microseconds since the epoch, and where needed a trade id."""
+    """A time in microseconds since the epoch, and a trade id where needed."""
     high: tuple[_TimeUs, _Id]
-    """The upper end, likewise."""
 
 
-class RestOfGaps(Rest, frozen=True, array_like=True):
-    """A list of gaps, the newest first: those after one."""
+_SignalPosition = tuple[_TimeUs, _Name, _Name, _Name, _Id]
+"""Time, venue, symbol, strategy and number."""
+
+
+class SignalRangeToken(RangeToken, frozen=True, array_like=True):
+    """A list of signals in order of time."""
+
+    low: _SignalPosition
+    high: _SignalPosition
+
+
+class GapListToken(ListToken, frozen=True, array_like=True):
+    """A list of gaps, newest first."""
 
     beyond: tuple[_TimeUs, _Name, _Name, _Id, _Id]
-    """Its time of detection, venue, symbol, first and last id."""
+    """Time of detection, venue, symbol, first and last id."""
 
 
-_SignalPlace = tuple[_TimeUs, _Name, _Name, _Name, _Id]
-"""A time, venue, symbol, strategy and number."""
-
-
-class RestOfSignals(Rest, frozen=True, array_like=True):
-    """A list of signals in order of time: a part of it."""
-
-    newest: bool
-    """Whether pages go back in time from the newest, rather than forward."""
-    low: _SignalPlace
-    high: _SignalPlace
-
-
-class RestOfAlerts(Rest, frozen=True, array_like=True):
-    """A list of alerts, the newest first: those after one."""
+class AlertListToken(ListToken, frozen=True, array_like=True):
+    """A list of alerts, newest first."""
 
     beyond: tuple[_TimeUs, _Name]
-    """When it was made, and its id."""
+    """Time of creation, and id."""
 
 
-class RestOfNumbered(Rest, frozen=True, array_like=True):
-    """A list of firings or of their deliveries, the newest first: those after one."""
+class FiringListToken(ListToken, frozen=True, array_like=True):
+    """A list of firings or their deliveries, newest first."""
 
     beyond: tuple[_TimeUs, _Name, _Id]
-    """Its time, alert and number."""
+    """Time, alert and number."""
 
 
-class RestOfNames(Rest, frozen=True, array_like=True):
-    """A list in order of names: those after one."""
+class NameListToken(ListToken, frozen=True, array_like=True):
+    """A list in order of names."""
 
     beyond: str
 
 
-RestT = TypeVar("RestT", bound=Rest)
-RowT = TypeVar("RowT")
+T = TypeVar("T")
+TokenT = TypeVar("TokenT", bound=PageToken)
+ListTokenT = TypeVar("ListTokenT", bound=ListToken)
+RangeTokenT = TypeVar("RangeTokenT", bound=RangeToken)
 
 
-class Page(NamedTuple, Generic[RowT]):
-    """The rows of a page, in the order of the list."""
-
-    rows: list[RowT]
-    following: RowT | None
-    """The first row of the next page; None on the last page."""
-
-
-def cut_page(rows: list[RowT], limit: int, *, newest: bool = False) -> Page[RowT]:
-    """Cut a page from rows that were read with a limit of one more.
+def cut(rows: list[T], limit: int, *, newest: bool = False) -> tuple[list[T], bool]:
+    """Return a page of rows, and whether there are more.
 
     Args:
-        rows: in the order of the list.
-        limit: the length of the page.
-        newest: whether the page is the end of the rows rather than their start.
+        rows: up to `limit` + 1 of them.
+        limit: the length of a page.
+        newest: whether the page holds the last rows, rather than the first.
     """
-    if len(rows) <= limit:
-        return Page(rows, None)
-    return Page(rows[-limit:], rows[-limit - 1]) if newest else Page(rows[:limit], rows[limit])
+    return (rows[-limit:] if newest else rows[:limit]), len(rows) > limit
 
 
-def write_rest(rest: Rest | None) -> str | None:
-    """Return the text for the next page; None where there is none."""
-    return urlsafe_b64encode(msgspec.json.encode(rest)).rstrip(b"=").decode() if rest else None
+def cut_list(rows: list[T], limit: int, token: Callable[[T], ListTokenT]) -> tuple[list[T], str | None]:
+    """Return a page of a list, and the text that leads to the next one; None for the last.
+
+    Args:
+        rows: up to `limit` + 1 of them.
+        limit: the length of a page.
+        token: returns the token for the rows beyond a row.
+    """
+    page, more = cut(rows, limit)
+    return page, encode_token(token(page[-1])) if more else None
 
 
-def read_rest(text: str, kind: type[RestT], of: str) -> RestT:
-    """Read what `write_rest` wrote.
+def cut_range(
+    rows: list[T], limit: int, requested: RangeTokenT, key: Callable[[T], tuple[Any, ...]]
+) -> tuple[list[T], str | None]:
+    """Return a page of a range, and the text that leads to the next one; None for the last.
+
+    Args:
+        rows: up to `limit` + 1 of those requested, in ascending order.
+        limit: the length of a page.
+        requested: the range.
+        key: returns the key of a row, at which the range is cut.
+    """
+    page, more = cut(rows, limit, newest=requested.newest)
+    if not more:
+        return page, None
+    if requested.newest:
+        return page, encode_token(replace(requested, high=key(page[0])))
+    return page, encode_token(replace(requested, low=key(page[-1])))
+
+
+def encode_rest(requested: TimeRangeToken, rest: tuple[int, int] | None) -> str | None:
+    """Return the text that leads to what is left of a range of open times; None for nothing."""
+    if rest is None:
+        return None
+    return encode_token(replace(requested, low=(rest[0], 0), high=(rest[1], 0)))
+
+
+def encode_token(token: PageToken) -> str:
+    """Return the text of a token."""
+    return urlsafe_b64encode(msgspec.json.encode(token)).rstrip(b"=").decode()
+
+
+def decode_token(text: str, kind: type[TokenT], of: str) -> TokenT:
+    """Decode what `encode_token` returned.
 
     Raises:
-        Problem: it is something else, or belongs to another list.
+        Problem: the text is something else, or the token of another list.
     """
     try:
-        rest = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)), type=kind)
+        token = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)), type=kind)
     except (Base64Error, ValueError, msgspec.DecodeError) as error:
-        raise _no_page("not what `next` of an answer was") from error
-    if rest.of != of:
-        raise _no_page(f"belongs to {rest.of[:80]}, not to {of}")
-    return rest
+        raise _unknown_page("is not the `next` of a page") from error
+    if token.of != of:
+        raise _unknown_page(f"belongs to {token.of[:80]}, not to {of}")
+    return token
 
 
-def _no_page(detail: str) -> Problem:
+def _unknown_page(detail: str) -> Problem:
     return Problem(404, "unknown_page", f"after: {detail}", parameter="after")

@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope, Send
 
-from api.http.messages import sentence_of
+from api.http.validation_messages import sentence_of
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.literals import NONE_OF_THEM, words_of
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
@@ -23,7 +23,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 """Errors that mean that one of the servers is away."""
 RETRY_AFTER_S: Final = 2
-"""How long a caller is asked to wait for a server to come back."""
+"""How long a caller is requested to wait for a server to come back."""
 
 _ADVICE: Final = {
     404: "there is nothing at this path: /docs describes what there is",
@@ -126,7 +126,7 @@ def problem_of(error: Exception, handler: BaseRouteHandler | None = None) -> Pro
     return Problem(500, "internal_error", "something went wrong here; it has been logged")
 
 
-def answer(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Turn an error into an answer; those that nobody expected are logged with their traceback."""
     problem = problem_of(error, request.scope.get("route_handler"))
     if problem.code == "internal_error":

@@ -25,11 +25,11 @@ PATTERN: Final = (
 )
 """What is described of times that are read, as a regular expression of JSON Schema."""
 
-LEAST_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
-GREATEST_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
+MIN_TIME_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
+MAX_TIME_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
 
 
-def parse_time(text: str) -> int:
+def parse_time_us(text: str) -> int:
     """Read RFC 3339, or seconds, milli-, micro- or nanoseconds since the epoch, into microseconds.
 
     The unit of a number is told by its magnitude. A date alone is its midnight in UTC. A space before the
@@ -53,7 +53,7 @@ def parse_time(text: str) -> int:
         zone = "+00:00" if zulu else offset.replace(" ", "+")
         moment = datetime.fromisoformat(f"{date}T{clock}{zone}")
         time_us = to_us(moment) + int((fraction or "").ljust(6, "0")[:6])
-    if not LEAST_US <= time_us <= GREATEST_US:
+    if not MIN_TIME_US <= time_us <= MAX_TIME_US:
         raise ValueError(f"{text[:40]!r} lies outside the years 1 to 9999")
     return time_us
 

@@ -8,10 +8,10 @@ from msgspec import Struct
 
 from api.live.channel_states import ChannelState
 from api.live.cursor import Order
-from api.live.feed import Feed
 from api.live.protocol import Channel
+from api.live.stream_reader import LiveStreamReader
 from api.queries.connections import Connections
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from api.queries.prices import Prices
 from tickplant.market import SymbolId
 from tickplant.wire import LiveUpdate
@@ -22,14 +22,14 @@ T = TypeVar("T")
 class ChannelSources(NamedTuple):
     """Where the state of channels is read from."""
 
-    streams: Feed
-    history: History
+    streams: LiveStreamReader
+    history: StoredHistory
     prices: Prices
     connections: Connections
 
     async def published(self, symbol: SymbolId) -> tuple[Order | None, Order]:
         """Return up to which committed entry a symbol's results are published, and the last update."""
-        return await self.streams.told(self.history.partition_of(symbol))
+        return await self.streams.published(self.history.partition_of(symbol))
 
 
 class LoadedState(NamedTuple):

@@ -105,7 +105,7 @@ def _as_is(unified: Unified) -> Unified:
 
 async def _read_stats(sources: ChannelSources, channels: Collection[Channel]) -> dict[Channel, object]:
     symbols = {channel.symbol_id: channel for channel in channels}
-    async with sources.history.at_once() as connection:
+    async with sources.history.snapshot() as connection:
         changes = await read_changes_24h(connection, symbols)
     return {symbols[change.symbol]: change_view(change) for change in changes}
 

@@ -1,16 +1,16 @@
-"""One websocket client's outgoing messages: pushed by the hub, written as fast as the client reads."""
+"""The outgoing messages of one websocket client: queued by the hub, written as fast as the client reads."""
 
 from typing import Final, Protocol
 
-from api.live.protocol import Channel, Close, Frame
+from api.live.protocol import Channel, CloseCode, EncodedMessage
 from tickplant import metrics
 
 CHUNK_BYTES: Final = 64 * 1024
-"""How much is handed to a transport before looking whether it still takes more."""
+"""How much is written to a transport before checking whether it is still writable."""
 
 
-class Outlet(Protocol):
-    """Where frames go: a connection that says when it can't take more."""
+class FrameWriter(Protocol):
+    """Writes frames to a connection, and reports whether it is writable."""
 
     @property
     def writable(self) -> bool:
@@ -20,23 +20,22 @@ class Outlet(Protocol):
         """Write whole frames."""
 
     async def wait_writable(self) -> None:
-        """Wait until more can be written, or never again."""
+        """Wait until more can be written, or the connection has ended."""
 
-    def hang_up(self, code: int, reason: str) -> None:
+    def close_now(self, code: int, reason: str) -> None:
         """Close the connection without waiting for the client."""
 
 
 class Outbox:
-    """Frames not yet written, oldest first; those of one key replace one another.
+    """Frames not yet written, oldest first; a frame replaces the one with the same key.
 
-    So it is bounded by what can be different at one time, and by `limit_bytes` where frames have keys of
-    their own.
+    Its size is bounded by the number of keys, and by `limit_bytes` where each frame has its own key.
     """
 
     __slots__ = ("_frames", "_limit_bytes", "_size_bytes", "replaced")
 
     def __init__(self, limit_bytes: int) -> None:
-        self._frames: dict[str, Frame] = {}
+        self._frames: dict[str, EncodedMessage] = {}
         self._size_bytes = 0
         self._limit_bytes = limit_bytes
         self.replaced = 0
@@ -45,8 +44,8 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._frames)
 
-    def push(self, key: str, frame: Frame) -> bool:
-        """Add a frame at the end, in place of the one with the same key; say whether there was room."""
+    def push(self, key: str, frame: EncodedMessage) -> bool:
+        """Append a frame and remove the one with the same key; return whether the limit still holds."""
         frames = self._frames
         old = frames.pop(key, None)
         if old is not None:
@@ -56,15 +55,15 @@ class Outbox:
         self._size_bytes += len(frame.data)
         return self._size_bytes <= self._limit_bytes
 
-    def take(self, most_bytes: int) -> list[Frame]:
+    def take(self, max_bytes: int) -> list[EncodedMessage]:
         """Remove and return the oldest frames: as many as fit, and at least one."""
-        if self._size_bytes <= most_bytes:
+        if self._size_bytes <= max_bytes:
             taken = list(self._frames.values())
             self.clear()
             return taken
         taken = []
         size = 0
-        while self._frames and size < most_bytes:
+        while self._frames and size < max_bytes:
             frame = self._frames.pop(next(iter(self._frames)))
             size += len(frame.data)
             taken.append(frame)
@@ -72,7 +71,7 @@ class Outbox:
         return taken
 
     def move_to(self, other: "Client") -> None:
-        """Push everything on to a client."""
+        """Move all frames to a client's queue."""
         for key, frame in self._frames.items():
             other.push(key, frame)
         self.clear()
@@ -86,49 +85,58 @@ class Outbox:
 class Client:
     """A connected client."""
 
-    __slots__ = ("_cursor", "_dirty", "_outbox", "_outlet", "_own_keys", "channels", "closed", "limit_bytes")
+    __slots__ = (
+        "_cursor",
+        "_dirty",
+        "_outbox",
+        "_unique_keys",
+        "_writer",
+        "channels",
+        "closed",
+        "limit_bytes",
+    )
 
-    def __init__(self, outlet: Outlet, dirty: "list[Client]", *, limit_bytes: int) -> None:
-        """Take a connection.
+    def __init__(self, writer: FrameWriter, dirty: "list[Client]", *, limit_bytes: int) -> None:
+        """Serve a connection.
 
         Args:
-            outlet: where frames go.
-            dirty: the client puts itself on this list when it has something to write.
-            limit_bytes: the most that waits for a slow client; then it is closed.
+            writer: writes frames to it.
+            dirty: the client appends itself to this list when it has something to write.
+            limit_bytes: the most that is queued for a slow client; beyond it the client is closed.
         """
-        self._outlet = outlet
+        self._writer = writer
         self.limit_bytes = limit_bytes
-        """The most that waits for a slow client; then it is closed."""
+        """The most that is queued for a slow client; beyond it the client is closed."""
         self._outbox = Outbox(limit_bytes)
         self._dirty = dirty
         self._cursor = ""
-        self._own_keys = 0
+        self._unique_keys = 0
         self.channels: set[Channel] = set()
         """What the client is subscribed to."""
         self.closed = False
 
-    def push(self, key: str, frame: Frame) -> None:
+    def push(self, key: str, frame: EncodedMessage) -> None:
         """Queue a frame, in place of one with the same key."""
         if self.closed:
             return
         if not self._outbox:
             self._dirty.append(self)
         if not self._outbox.push(key, frame):
-            self.close_slow()
+            self.close_slow_client()
 
-    def send(self, frame: Frame) -> None:
-        """Queue a frame that nothing replaces."""
-        self._own_keys += 1
-        self.push(f"#{self._own_keys}", frame)
+    def send(self, frame: EncodedMessage) -> None:
+        """Queue a frame that no later frame replaces."""
+        self._unique_keys += 1
+        self.push(f"#{self._unique_keys}", frame)
 
     def flush(self) -> int:
-        """Write what is queued, as far as the connection takes it; return the number of messages."""
+        """Write queued frames while the connection is writable; return the number of messages."""
         sent = 0
         outbox = self._outbox
-        while outbox and self._outlet.writable:
+        while outbox and self._writer.writable:
             frames = outbox.take(CHUNK_BYTES)
             self._cursor = frames[-1].cursor or self._cursor
-            self._outlet.write(b"".join([frame.data for frame in frames]))  # of one: the same object
+            self._writer.write(b"".join([frame.data for frame in frames]))  # a single frame is not copied
             sent += len(frames)
         if outbox.replaced:
             metrics.API_CONFLATIONS.inc(outbox.replaced)
@@ -136,19 +144,19 @@ class Client:
         return sent
 
     async def drained(self) -> None:
-        """Write what is queued, waiting for the client where it is slow."""
+        """Write all queued frames, waiting for a slow client."""
         self.flush()
         while self._outbox and not self.closed:
-            await self._outlet.wait_writable()
+            await self._writer.wait_writable()
             self.flush()
 
-    def close_slow(self) -> None:
-        """Give up on a client that doesn't read; the reason says where it can go on."""
+    def close_slow_client(self) -> None:
+        """Close a client that reads too slowly; the reason has the cursor to resume from."""
         self.close()
         metrics.API_DROPS.labels("slow").inc()
-        self._outlet.hang_up(Close.SLOW, f"too slow; subscribe again with since={self._cursor}")
+        self._writer.close_now(CloseCode.SLOW, f"too slow; subscribe again with since={self._cursor}")
 
     def close(self) -> None:
-        """Drop what is queued and take no more."""
+        """Drop all queued frames, and accept no more."""
         self.closed = True
         self._outbox.clear()

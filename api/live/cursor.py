@@ -1,8 +1,8 @@
-"""Cursors: places in what is live, as clients keep them. Pure.
+"""Cursors: positions in a live stream, as clients keep them. Pure.
 
-A cursor names a partition and how much of its live stream a client has: all updates before one, and of that
-one the messages up to a number. A cursor that comes with history lies before updates whose trades the history
-holds already; it names the input entry up to which that is so, and trades of those entries are left out.
+A cursor names a partition and how much of its live stream a client has: all updates before one, and the
+messages of that one up to a number. The cursor of a history response may lie before updates whose trades are
+in the response; it names the input entry up to which that is so, and trades of those entries are skipped.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 from tickplant.streams import START, entry_order
 
 Order = tuple[int, int]
-"""An entry id, so that ids compare as Redis orders them."""
+"""An entry id, comparable in the order of Redis."""
 
-BEGIN: Final[Order] = entry_order(START)
+STREAM_START: Final[Order] = entry_order(START)
 ALL: Final = 2**31
 """A message number greater than any: the whole update."""
 
@@ -21,25 +21,25 @@ _TEXT: Final = re.compile(r"(\d{1,4})\.(\d{1,19}-\d{1,19})(?:\.n(\d{1,9})|\.e(\d
 
 
 class Cursor(NamedTuple):
-    """A place in a partition's live stream."""
+    """A position in a partition's live stream."""
 
     partition: int
     update: Order
-    """The live entry up to which the client has everything, but for `number`."""
+    """The last update that the client has, up to message `number`."""
     number: int = ALL
     """The last message of that update that the client has."""
-    stored: Order = BEGIN
-    """The input entry up to which the client has the trades from elsewhere."""
+    stored: Order = STREAM_START
+    """The input entry up to which the client has the trades from history."""
 
     def __str__(self) -> str:
         text = f"{self.partition}.{entry_text(self.update)}"
-        if self.stored != BEGIN:
+        if self.stored != STREAM_START:
             return f"{text}.e{entry_text(self.stored)}"
         return text if self.number == ALL else f"{text}.n{self.number}"
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Read what `str` wrote.
+        """Parse the text of a cursor.
 
         Raises:
             ValueError: it is not a cursor.
@@ -57,5 +57,5 @@ class Cursor(NamedTuple):
 
 
 def entry_text(order: Order) -> str:
-    """Write an entry id as Redis does."""
+    """Format an entry id as Redis does."""
     return f"{order[0]}-{order[1]}"

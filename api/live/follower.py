@@ -1,4 +1,4 @@
-"""Follows the live streams: one loop that an outage of Redis only interrupts."""
+"""Follows the live streams of all partitions, across outages of Redis."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from typing import Final, Protocol
 import msgspec
 from redis.exceptions import RedisError
 
-from api.live.cursor import BEGIN, Order
-from api.live.feed import TAIL_UPDATES, Feed, Payload
+from api.live.cursor import STREAM_START, Order
 from api.live.partition import LivePartition, Staged
+from api.live.stream_reader import MAX_TAIL_UPDATES, LiveStreamReader, Payload
 from tickplant import metrics, wire
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
@@ -20,36 +20,44 @@ from tickplant.wire import LiveUpdate
 _log = logging.getLogger(__name__)
 
 _SEED_UPDATES: Final = 128
-"""Updates looked at when following begins, to know what was stored from what is live."""
+"""Updates read when following starts, to relate stored entries to live updates."""
 
 
-class Audience(Protocol):
-    """Who is told."""
+class UpdateListener(Protocol):
+    """Handles what the follower reads."""
 
-    async def tell(self, staged: Staged) -> None:
-        """Tell what changed; empties it."""
+    async def publish(self, staged: Staged) -> None:
+        """Send changes to subscribers; empties `staged`."""
 
-    def begin_anew(self, partition: LivePartition) -> None:
-        """Void what is known of a partition, in which updates were lost."""
+    def reset(self, partition: LivePartition) -> None:
+        """Discard the state of a partition in which updates were lost."""
 
-    def tell_state(self, *, live: bool) -> None:
-        """Tell whether updates flow."""
+    def publish_status(self, *, live: bool) -> None:
+        """Notify clients whether updates arrive."""
 
 
 class Follower:
-    """Takes every update of every partition, in order, and says what changed."""
+    """Reads every update of every partition in order, and hands changes to a listener."""
 
-    def __init__(self, feed: Feed, partitions: Sequence[LivePartition], audience: Audience) -> None:
-        """Take what is read, the partitions that are kept up to date, and who is told."""
-        self._feed = feed
+    def __init__(
+        self, streams: LiveStreamReader, partitions: Sequence[LivePartition], listener: UpdateListener
+    ) -> None:
+        """Follow streams.
+
+        Args:
+            streams: where updates are read.
+            partitions: kept up to date.
+            listener: handles what changed.
+        """
+        self._streams = streams
         self._partitions = partitions
-        self._audience = audience
+        self._listener = listener
         self._staged: Staged = {}
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._started = False
         self._stalled = False
         self.live = False
-        """Whether updates flow."""
+        """Whether updates arrive."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -59,53 +67,53 @@ class Follower:
         # swallows a cancellation that comes at the moment when it is done.
         while not task.cancelling():
             try:
-                await self._catch_on()
-                self._say_live()
+                await self._connect()
+                self._report_live()
                 while not task.cancelling():
                     await self._step()
             except (RedisError, OSError) as error:
                 if not is_passing(error):
                     raise
-                self._say_stalled(error)
+                self._report_stalled(error)
             await asyncio.sleep(self._backoff.next_s())
 
-    async def _catch_on(self) -> None:
-        """Begin to follow, or go on where following ended if the streams still hold that place."""
+    async def _connect(self) -> None:
+        """Start to follow, or resume where the streams still hold the last position."""
         for partition in self._partitions:
-            if not self._started or not await self._feed.holds(partition.number, partition.position):
+            if not self._started or not await self._streams.holds(partition.number, partition.position):
                 await self._restart(partition)
         self._started = True
 
     async def _restart(self, partition: LivePartition) -> None:
-        newest = await self._feed.newest(partition.number, _SEED_UPDATES)
-        partition.restart(newest, all_there_is=len(newest) < _SEED_UPDATES)
-        self._audience.begin_anew(partition)
+        newest = await self._streams.newest(partition.number, _SEED_UPDATES)
+        partition.restart(newest, complete=len(newest) < _SEED_UPDATES)
+        self._listener.reset(partition)
 
     async def _step(self) -> None:
-        reply = await self._feed.tail([partition.position for partition in self._partitions])
+        reply = await self._streams.tail([partition.position for partition in self._partitions])
         for number, payloads in reply:
             partition = self._partitions[number]
-            suspicious = len(payloads) >= TAIL_UPDATES and partition.position != BEGIN
-            if suspicious and not await self._feed.holds(number, partition.position):
+            maybe_trimmed = len(payloads) >= MAX_TAIL_UPDATES and partition.position != STREAM_START
+            if maybe_trimmed and not await self._streams.holds(number, partition.position):
                 await self._restart(partition)
             else:
-                self._take(partition, payloads)
+                self._apply_all(partition, payloads)
             metrics.API_UPDATES.inc(len(payloads))
-        await self._audience.tell(self._staged)
+        await self._listener.publish(self._staged)
 
-    def _take(self, partition: LivePartition, payloads: list[Payload]) -> None:
+    def _apply_all(self, partition: LivePartition, payloads: list[Payload]) -> None:
         for order, payload in payloads:
-            if not self._take_one(partition, order, payload):
+            if not self._apply(partition, order, payload):
                 metrics.API_POISON.inc()
-                partition.restart([(order, LiveUpdate())], all_there_is=False)
-                self._audience.begin_anew(partition)
+                partition.restart([(order, LiveUpdate())], complete=False)
+                self._listener.reset(partition)
 
-    def _take_one(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
+    def _apply(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
         try:
-            partition.take(order, wire.decode_update(payload), self._staged)
+            partition.apply(order, wire.decode_update(payload), self._staged)
         except (msgspec.DecodeError, PoisonError) as error:
             _log.warning(
-                "partition %d: an update can't be read: %s",
+                "partition %d: an update can't be decoded: %s",
                 partition.number,
                 error,
                 extra={"partition": partition.number},
@@ -113,15 +121,15 @@ class Follower:
             return False
         return True
 
-    def _say_live(self) -> None:
+    def _report_live(self) -> None:
         self._backoff.reset()
         if not self.live:
             self.live, self._stalled = True, False
-            _log.info("following what is live")
-            self._audience.tell_state(live=True)
+            _log.info("following the live streams")
+            self._listener.publish_status(live=True)
 
-    def _say_stalled(self, error: Exception) -> None:
+    def _report_stalled(self, error: Exception) -> None:
         if not self._stalled:
             self.live, self._stalled = False, True
-            _log.warning("Redis is away, trying until it is back: %s", error)
-            self._audience.tell_state(live=False)
+            _log.warning("Redis is unavailable, retrying: %s", error)
+            self._listener.publish_status(live=False)

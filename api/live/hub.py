@@ -1,23 +1,23 @@
-"""The hub: one a process; follows the live streams and tells every client what changed."""
+"""The hub, one per process: follows the live streams and sends changes to all clients."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from api.http.problems import OUTAGE
+from api.live.catch_up import CatchUp
 from api.live.channel_definitions import ChannelSources
 from api.live.channels import KINDS, POLLED
-from api.live.client import Client, Outlet
-from api.live.cursor import Cursor
-from api.live.feed import Feed, TrimmedError
+from api.live.client import Client, FrameWriter
+from api.live.cursor import Cursor, Order
 from api.live.follower import Follower
-from api.live.joining import Joiner
 from api.live.partition import LivePartition, Staged
 from api.live.polling import ChannelPoller
-from api.live.protocol import Channel, Status, encode
+from api.live.protocol import Channel, StreamStatus, encode_message
+from api.live.stream_reader import LiveStreamReader, TrimmedError
 from api.live.topic import Topic
 from api.queries.connections import Connections
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from api.queries.prices import Prices
 from tickplant import metrics
 from tickplant.backoff import Backoff
@@ -26,7 +26,7 @@ from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 
 _FLUSHED_AT_ONCE: Final = 256
-"""Clients written to before others on the event loop get their turn."""
+"""Clients written to before yielding to the event loop."""
 
 
 class Hub:
@@ -37,35 +37,35 @@ class Hub:
         *,
         redis: RedisClient,
         partitions: int,
-        history: History,
+        history: StoredHistory,
         prices: Prices,
         connections: Connections,
         queue_bytes: int,
     ) -> None:
-        """Take what is read, which stays the caller's.
+        """Take what is read, which the caller closes.
 
         Args:
-            redis: for the live streams.
-            partitions: how many there are.
+            redis: has the live streams.
+            partitions: the number of partitions.
             history: for snapshots.
             prices: likewise.
-            connections: how those to venues are doing.
-            queue_bytes: the most that waits for one slow client.
+            connections: the states of venue connections.
+            queue_bytes: the most that is queued for one slow client.
         """
-        self._feed = Feed(redis, partitions)
+        self._streams = LiveStreamReader(redis, partitions)
         self._history = history
-        sources = ChannelSources(self._feed, history, prices, connections)
-        self._joiner = Joiner(sources)
+        sources = ChannelSources(self._streams, history, prices, connections)
+        self._catch_up = CatchUp(sources)
         self._partitions = [LivePartition(number) for number in range(partitions)]
-        self._follower = Follower(self._feed, self._partitions, self)
+        self._follower = Follower(self._streams, self._partitions, self)
         self._pollers = {
             kind: ChannelPoller(definition, sources, self.flush) for kind, definition in POLLED.items()
         }
         self._queue_bytes = queue_bytes
         self._dirty: list[Client] = []
         self._clients: set[Client] = set()
-        self._rejoining: set[asyncio.Task[None]] = set()
-        # At zero from the start, so that what has not happened is not taken for what is not measured.
+        self._resubscribing: set[asyncio.Task[None]] = set()
+        # At zero from the start, so that dashboards can tell zero from unknown.
         for kind in KINDS:
             metrics.API_SUBSCRIPTIONS.labels(kind)
         for reason in ("slow", "pushy", "failed"):
@@ -74,7 +74,7 @@ class Hub:
 
     @property
     def live(self) -> bool:
-        """Whether updates flow."""
+        """Whether updates arrive."""
         return self._follower.live
 
     @property
@@ -88,38 +88,38 @@ class Hub:
         return len(self._clients)
 
     async def run(self) -> None:
-        """Follow the live streams until cancelled; an outage of Redis only interrupts."""
+        """Follow the live streams until cancelled, across outages of Redis."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follower.run())
                 for poller in self._pollers.values():
                     tasks.create_task(poller.run())
         finally:
-            for task in self._rejoining:
+            for task in self._resubscribing:
                 task.cancel()
-            await asyncio.gather(*self._rejoining, return_exceptions=True)
+            await asyncio.gather(*self._resubscribing, return_exceptions=True)
 
-    def connect(self, outlet: Outlet) -> Client:
-        """Take a client in."""
-        client = Client(outlet, self._dirty, limit_bytes=self._queue_bytes)
+    def connect(self, writer: FrameWriter) -> Client:
+        """Register a client."""
+        client = Client(writer, self._dirty, limit_bytes=self._queue_bytes)
         self._clients.add(client)
         metrics.API_CLIENTS.set(len(self._clients))
         if not self.live:
-            client.send(encode(Status("stalled")))
+            client.send(encode_message(StreamStatus("stalled")))
         return client
 
     def disconnect(self, client: Client) -> None:
-        """Forget a client."""
+        """Unregister a client."""
         client.close()
         self.unsubscribe(client, list(client.channels))
         self._clients.discard(client)
         metrics.API_CLIENTS.set(len(self._clients))
 
     async def prepare(self, client: Client, channel: Channel, cursor: Cursor | None) -> bool:
-        """Make ready to subscribe a client to a channel, anew where it is subscribed already.
+        """Prepare a subscription, which replaces the one that the client may have.
 
         Returns:
-            Whether everything after the cursor can be told; if not, a snapshot is ready instead.
+            Whether the channel can be resumed at the cursor; if not, a snapshot is ready instead.
 
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
@@ -131,21 +131,21 @@ class Hub:
             return False
         partition, topic = self._enter(client, channel)
         try:
-            if cursor is not None and await self._joiner.can_resume(partition, cursor):
+            if cursor is not None and await self._catch_up.can_resume(partition, cursor):
                 return True
-            await self._joiner.warm(partition, topic)
+            await self._catch_up.load(partition, topic)
         except OUTAGE:
             self.unsubscribe(client, [channel])
             raise
         return False
 
     async def subscribe(self, client: Client, channel: Channel, *, recovered: bool | None) -> None:
-        """Show a client the snapshot of a channel it entered, then what is live; at once if prepared.
+        """Send a client the snapshot of a prepared channel, and subscribe it to changes.
 
         Args:
-            client: who.
-            channel: what.
-            recovered: False where the client had more than it can be given back; None where it begins anew.
+            client: the subscriber.
+            channel: which it has entered.
+            recovered: False if the client missed something; None for a new subscription.
 
         Raises:
             TimeoutError: or another of `OUTAGE`.
@@ -156,16 +156,16 @@ class Hub:
             return
         partition = self._partition(channel)
         topic = partition.topic(channel)
-        await self._joiner.warm(partition, topic)
+        await self._catch_up.load(partition, topic)
         if channel in client.channels:
             client.send(topic.snapshot_frame(partition.cursor(), recovered=recovered))
             topic.sinks.add(client)
 
     async def resume(self, client: Client, channels: Iterable[Channel], cursor: Cursor) -> None:
-        """Tell a client what it missed in channels it entered, then what is live; or show it snapshots.
+        """Send a client what it missed in prepared channels, or snapshots, and subscribe it to changes.
 
         Args:
-            client: who.
+            client: the subscriber.
             channels: all of the cursor's partition.
             cursor: what the client has.
 
@@ -175,13 +175,13 @@ class Hub:
         partition = self._partitions[cursor.partition]
         topics = [partition.topic(channel) for channel in channels]
         try:
-            await self._joiner.resume(partition, topics, cursor, client)
+            await self._catch_up.resume(partition, topics, cursor, client)
         except TrimmedError:
             for topic in topics:
                 await self.subscribe(client, topic.channel, recovered=False)
 
     def unsubscribe(self, client: Client, channels: Iterable[Channel]) -> None:
-        """Tell a client no more of some channels."""
+        """Unsubscribe a client from channels."""
         for channel in channels:
             if channel not in client.channels:
                 continue
@@ -196,22 +196,22 @@ class Hub:
             topic.sinks.discard(client)
             partition.leave(topic)
 
-    def cursor_after(self, symbol: SymbolId, moment: tuple[int, int]) -> Cursor | None:
-        """Return the cursor of one who has a symbol's history up to an input entry, if it can be told."""
+    def cursor_after(self, symbol: SymbolId, entry: Order) -> Cursor | None:
+        """Return the cursor after a symbol's history up to an input entry; None if it is unknown."""
         partition = self._partitions[self._history.partition_of(symbol)]
-        return partition.cursor_after(moment) if self.live else None
+        return partition.cursor_after(entry) if self.live else None
 
     def flush_of(self, client: Client) -> Callable[[], None]:
-        """Return a function that writes what is queued for one client."""
+        """Return a function that writes the queue of one client."""
         return lambda: metrics.API_SENDS.inc(client.flush())
 
     def flush(self) -> None:
-        """Write what is queued."""
+        """Write the queues of all clients."""
         while self._dirty:
             metrics.API_SENDS.inc(self._dirty.pop().flush())
 
-    async def tell(self, staged: Staged) -> None:
-        """Encode what changed, once, and write it to all who want it; empties `staged`."""
+    async def publish(self, staged: Staged) -> None:
+        """Encode each change once and send it to all subscribers; empties `staged`."""
         received_us = 0
         for key, (topic, cursor, change) in staged.items():
             if type(change.data) is Trade:
@@ -228,21 +228,21 @@ class Hub:
         if received_us:
             metrics.API_CLIENT_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
 
-    def begin_anew(self, partition: LivePartition) -> None:
-        """Void what is known of a partition, and show its subscribers snapshots."""
+    def reset(self, partition: LivePartition) -> None:
+        """Discard the states of a partition, and send its subscribers snapshots."""
         for topic in partition.topics.values():
             topic.state = None
             clients = [sink for sink in topic.sinks if isinstance(sink, Client)]
             topic.sinks.clear()
             if clients:
                 metrics.API_RESETS.inc()
-                task = asyncio.create_task(self._rejoin(topic, clients))
-                self._rejoining.add(task)
-                task.add_done_callback(self._rejoining.discard)
+                task = asyncio.create_task(self._resubscribe(topic, clients))
+                self._resubscribing.add(task)
+                task.add_done_callback(self._resubscribing.discard)
 
-    def tell_state(self, *, live: bool) -> None:
-        """Tell all clients whether updates flow."""
-        frame = encode(Status("live" if live else "stalled"))
+    def publish_status(self, *, live: bool) -> None:
+        """Notify all clients whether updates arrive."""
+        frame = encode_message(StreamStatus("live" if live else "stalled"))
         for client in self._clients:
             client.push("status", frame)
         self.flush()
@@ -258,7 +258,7 @@ class Hub:
             partition.enter(topic)
         return partition, topic
 
-    async def _rejoin(self, topic: Topic, clients: list[Client]) -> None:
+    async def _resubscribe(self, topic: Topic, clients: list[Client]) -> None:
         backoff = Backoff(first_s=0.05, cap_s=2.0)
         for client in clients:
             while topic.channel in client.channels and client not in topic.sinks:
@@ -271,7 +271,7 @@ class Hub:
 
 
 def _add(client: Client, channel: Channel) -> bool:
-    """Note that a client has a channel; say whether it is new to it."""
+    """Add a channel to a client's; return whether it is new."""
     if channel in client.channels:
         return False
     client.channels.add(channel)

@@ -1,37 +1,37 @@
-"""One partition's live state in this process: how far it is, its topics, and what changes for whom."""
+"""The live state of one partition in this process: its position, topics and pending changes."""
 
 import asyncio
 from collections.abc import Iterable
 
-from api.live.changes import Change, changes_of, last_entry
+from api.live.channel_changes import ChannelChange, changes_of, last_entry
 from api.live.channels import STREAMED
-from api.live.cursor import BEGIN, Cursor, Order
+from api.live.cursor import STREAM_START, Cursor, Order
 from api.live.protocol import Channel
 from api.live.timeline import Timeline
 from api.live.topic import Topic
 from tickplant.wire import LiveUpdate
 
-Staged = dict[str, tuple[Topic, Cursor, Change]]
-"""What subscribers are to be told, in order; a later change takes the place of one with the same key."""
+Staged = dict[str, tuple[Topic, Cursor, ChannelChange]]
+"""Changes to send to subscribers, in order; a change replaces the one with the same key."""
 
 
 class LivePartition:
-    """A partition."""
+    """A partition whose live stream is followed."""
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.position = BEGIN
-        """The last update taken."""
+        self.position = STREAM_START
+        """The last update that was applied."""
         self.timeline = Timeline()
         self.generation = 0
-        """Rises whenever updates may have been lost: what was begun before is void."""
+        """Rises whenever updates may have been lost: loads that started before are discarded."""
         self.topics: dict[Channel, Topic] = {}
         self._decoded: set[Channel] = set()
         """Channels with users whose changes have to be decoded."""
-        self._waiting: list[tuple[Order, asyncio.Future[None]]] = []
+        self._waiters: list[tuple[Order, asyncio.Future[None]]] = []
 
     def topic(self, channel: Channel) -> Topic:
-        """Return a channel's topic, a new one where nobody asked for it before."""
+        """Return the topic of a channel; a new one if it was not requested before."""
         topic = self.topics.get(channel)
         if topic is None:
             topic = self.topics[channel] = Topic(channel, self.number)
@@ -50,41 +50,41 @@ class LivePartition:
             topic.state = topic.backlog = None
             self._decoded.discard(topic.channel)
 
-    def restart(self, updates: Iterable[tuple[Order, LiveUpdate]], *, all_there_is: bool) -> None:
-        """Go on after the given updates, whatever was before.
+    def restart(self, updates: Iterable[tuple[Order, LiveUpdate]], *, complete: bool) -> None:
+        """Continue after the given updates, and forget all earlier ones.
 
         Args:
-            updates: the newest, oldest first; only noted, not told to anybody.
-            all_there_is: whether the stream holds no others.
+            updates: the newest, oldest first; they are noted, not sent to subscribers.
+            complete: whether the stream holds no others.
         """
         self.generation += 1
-        self.position = BEGIN
-        self.timeline = Timeline(BEGIN)
+        self.position = STREAM_START
+        self.timeline = Timeline(STREAM_START)
         for order, update in updates:
-            if self.position == BEGIN and not all_there_is:
+            if self.position == STREAM_START and not complete:
                 self.timeline = Timeline(order)
             self._note(order, update)
 
-    def take(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
-        """Take the next update."""
+    def apply(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
+        """Apply the next update to states, and stage its changes for subscribers."""
         for change in changes_of(update, self.topics, decode=bool(self._decoded)):
-            self._take_change(order, change, staged)
+            self._apply_change(order, change, staged)
         self._note(order, update)
 
     def cursor(self) -> Cursor:
-        """Return the cursor of one who has everything up to now."""
+        """Return the cursor after the last update."""
         return Cursor(self.number, self.position)
 
     def cursor_after(self, entry: Order) -> Cursor | None:
-        """Return the cursor of one who has all trades up to an input entry; None if it can't be told."""
+        """Return the cursor after all trades up to an input entry; None if it is unknown."""
         update = self.timeline.locate(entry)
         return None if update is None else Cursor(self.number, update, stored=entry)
 
     async def reached(self, order: Order) -> None:
-        """Wait until an update has been taken."""
+        """Wait until an update has been applied."""
         if self.position < order:
             future = asyncio.get_running_loop().create_future()
-            self._waiting.append((order, future))
+            self._waiters.append((order, future))
             await future
 
     def _note(self, order: Order, update: LiveUpdate) -> None:
@@ -92,10 +92,10 @@ class LivePartition:
         if entry is not None:
             self.timeline.append(entry, order)
         self.position = order
-        if self._waiting:
+        if self._waiters:
             self._wake()
 
-    def _take_change(self, order: Order, change: Change, staged: Staged) -> None:
+    def _apply_change(self, order: Order, change: ChannelChange, staged: Staged) -> None:
         topic = self.topics[change.channel]
         if topic.state is not None:
             topic.state.apply(change.data)
@@ -107,8 +107,8 @@ class LivePartition:
             staged[key] = (topic, Cursor(self.number, order, change.number), change)
 
     def _wake(self) -> None:
-        waiting = [(order, future) for order, future in self._waiting if not future.done()]
-        for order, future in waiting:
+        waiters = [(order, future) for order, future in self._waiters if not future.done()]
+        for order, future in waiters:
             if order <= self.position:
                 future.set_result(None)
-        self._waiting = [(order, future) for order, future in waiting if order > self.position]
+        self._waiters = [(order, future) for order, future in waiters if order > self.position]

@@ -1,4 +1,4 @@
-"""What is said on a websocket: requests, messages, channels and frames. Pure."""
+"""The websocket protocol: requests, messages, channels and frames. Pure."""
 
 import struct
 from enum import IntEnum
@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from api.http.messages import place_of, sentence_of
+from api.http.validation_messages import place_of, sentence_of
 from tickplant.market import SymbolId
 
 Op = Literal["subscribe", "unsubscribe", "ping"]
@@ -26,21 +26,21 @@ Code = Literal[
 ]
 
 
-class Close(IntEnum):
+class CloseCode(IntEnum):
     """Codes with which the API closes a websocket."""
 
     RESTART = 1012
-    """The API stops; come back with the cursors."""
+    """The API stops; reconnect with the cursors."""
     POLICY = 1008
     """Too many messages."""
     FAILED = 1011
-    """Something went wrong here."""
+    """Internal error."""
     SLOW = 4008
-    """The client reads too slowly; the reason holds the cursor to come back with."""
+    """The client reads too slowly; the reason holds the cursor to resume at."""
 
 
 class Channel(NamedTuple):
-    """What can be subscribed to: `price:venue:symbol`, `candles:venue:symbol:interval`, `connections`..."""
+    """A channel: `price:venue:symbol`, `candles:venue:symbol:interval`, `connections`..."""
 
     kind: str
     """See `api.live.channels`."""
@@ -56,7 +56,7 @@ class Channel(NamedTuple):
 
     @property
     def symbol_id(self) -> SymbolId:
-        """The symbol."""
+        """The symbol, of a channel that is of one."""
         return SymbolId(self.venue, self.symbol)
 
 
@@ -64,33 +64,33 @@ Id = int | str | None
 
 
 class Request(Struct, frozen=True):
-    """What a client asks."""
+    """A request of a client."""
 
     op: str
     id: Id = None
-    """Given back with the answer."""
+    """Repeated in the response."""
     channels: list[str] = []
     since: str | dict[str, str] | None = None
-    """A cursor, or one for each channel: where to go on."""
+    """A cursor, or one for each channel: where to resume."""
 
 
 class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
-    """A request was carried out."""
+    """A request was handled."""
 
     id: Id
     op: Op
     channels: list[str]
-    """As they are named in messages."""
+    """Their full names, as in messages."""
 
 
 class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
-    """The answer to `ping`."""
+    """The response to `ping`."""
 
     id: Id
 
 
 class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
-    """A request, or a part of it, was not carried out; the socket goes on."""
+    """A request, or a part of it, failed; the connection stays open."""
 
     id: Id
     code: Code
@@ -100,19 +100,19 @@ class Error(Struct, frozen=True, tag_field="type", tag="error", omit_defaults=Tr
 
 
 class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
-    """All there is to know about a channel; the messages after it are changes."""
+    """The state of a channel; the messages after it are changes."""
 
     channel: str
     cursor: str | UnsetType
-    """Not where a snapshot is all there ever is to catch up with: `connections`, `stats`."""
+    """Not in polled channels: `connections`, `stats`."""
     recovered: bool | UnsetType
-    """False where the client had a cursor, or was connected, and something was lost in between."""
+    """False if the client had a cursor, or was subscribed, and something was lost since."""
     data: object
     """All that is known of the channel."""
 
 
 class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
-    """What the client missed follows, all of it."""
+    """Everything that the client missed follows."""
 
     channel: str
     cursor: str
@@ -128,32 +128,32 @@ class Update(Struct, frozen=True):
     data: object
 
 
-class Status(Struct, frozen=True, tag_field="type", tag="status"):
-    """Whether updates flow: `stalled` while Redis is away, `live` when it is back."""
+class StreamStatus(Struct, frozen=True, tag_field="type", tag="status"):
+    """Whether updates arrive: `stalled` while Redis is unavailable, else `live`."""
 
     state: Literal["live", "stalled"]
 
 
-class Frame(NamedTuple):
-    """A websocket message as it goes over the wire, the same object for every client."""
+class EncodedMessage(NamedTuple):
+    """A websocket frame as it goes over the wire, the same object for every client."""
 
     data: bytes
     cursor: str = ""
 
 
 class ProtocolError(Exception):
-    """A request can't be carried out."""
+    """A request, or a part of it, can't be handled."""
 
     def __init__(
         self, code: Code, message: str, *, channel: str | None = None, near: list[str] | None = None
     ) -> None:
-        """Say why.
+        """Describe the error.
 
         Args:
             code: for programs.
             message: for people.
-            channel: the one concerned, as the client wrote it.
-            near: what may have been meant.
+            channel: the channel concerned, as the client wrote it.
+            near: similar names, which may have been meant.
         """
         super().__init__(message)
         self.code = code
@@ -170,10 +170,10 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def parse_request(text: str | bytes) -> Request:
-    """Read a request.
+    """Parse a request.
 
     Raises:
-        ProtocolError: it isn't JSON, or not of the form of a request.
+        ProtocolError: the text isn't JSON, or not a request.
     """
     try:
         return _request_decoder.decode(text)
@@ -187,7 +187,7 @@ def parse_request(text: str | bytes) -> Request:
 
 
 def request_id(text: str | bytes) -> Id:
-    """Return the id of a request that is otherwise wrong, if it has one."""
+    """Return the id of a request that is otherwise invalid, if it has one."""
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -196,7 +196,7 @@ def request_id(text: str | bytes) -> Id:
     return given if isinstance(given, int | str) else None
 
 
-def encode(message: Any, cursor: str = "") -> Frame:
+def encode_message(message: Any, cursor: str = "") -> EncodedMessage:
     """Encode a message into one unmasked text frame."""
     payload = _encoder.encode(message)
     length = len(payload)
@@ -206,4 +206,4 @@ def encode(message: Any, cursor: str = "") -> Frame:
         head = struct.pack("!BBH", 0x81, 126, length)
     else:
         head = struct.pack("!BBQ", 0x81, 127, length)
-    return Frame(head + payload, cursor)
+    return EncodedMessage(head + payload, cursor)

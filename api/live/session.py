@@ -1,4 +1,4 @@
-"""What one websocket client asks, carried out."""
+"""Handles one websocket client's requests."""
 
 import asyncio
 from collections import defaultdict
@@ -19,39 +19,40 @@ from api.live.protocol import (
     Pong,
     ProtocolError,
     Request,
-    encode,
+    encode_message,
     parse_request,
     request_id,
 )
-from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
+from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 
 T = TypeVar("T")
 Wanted = dict[Channel, Cursor | None]
+"""Channels to subscribe to, with the cursors to resume at."""
 
-MOST_NAMES: Final = 1024
+MAX_NAMES: Final = 1024
 """The most channels that one request may name."""
 _AT_ONCE: Final = 32
-"""Channels of one request that are worked on before others on the event loop get their turn."""
+"""Channels of one request that are handled before yielding to the event loop."""
 
 
-class Session:
-    """A client's requests, one after the other."""
+class ClientSession:
+    """Handles a client's requests one after the other."""
 
-    def __init__(self, *, hub: Hub, directory: Directory, client: Client, most_channels: int) -> None:
-        """Take the client and what serves it.
+    def __init__(self, *, hub: Hub, directory: SymbolDirectory, client: Client, max_channels: int) -> None:
+        """Serve a client.
 
         Args:
-            hub: where channels are.
-            directory: finds symbols.
-            client: whose requests these are.
-            most_channels: how many channels the client may have.
+            hub: manages subscriptions.
+            directory: resolves symbols.
+            client: sends the requests.
+            max_channels: the most channels that the client may be subscribed to.
         """
         self._hub = hub
         self._directory = directory
         self._client = client
-        self._most_channels = most_channels
-        self._told_near = False
-        """Whether near symbols were looked for in this request: once is enough, and it costs."""
+        self._max_channels = max_channels
+        self._near_searched = False
+        """Whether similar symbols were searched for in this request; the search is expensive."""
         self._operations: Final[dict[str, Callable[[Request], Awaitable[None]]]] = {
             "subscribe": self.subscribe,
             "unsubscribe": self._unsubscribe,
@@ -59,19 +60,19 @@ class Session:
         }
 
     async def handle(self, text: str | bytes) -> int:
-        """Carry out one request; whatever is wrong with it is told to the client.
+        """Handle one request; the client gets an error message for what is wrong with it.
 
         Returns:
-            How many channels it named.
+            The number of channels that it names.
         """
-        self._told_near = False
+        self._near_searched = False
         named = 0
         try:
             request = parse_request(text)
             named = len(request.channels)
             await self._operation(request.op)(request)
         except ProtocolError as error:
-            self._tell_error(request_id(text), error)
+            self._send_error(request_id(text), error)
         self._hub.flush()
         return named
 
@@ -82,32 +83,32 @@ class Session:
         return operation
 
     async def subscribe(self, request: Request) -> None:
-        """Acknowledge, then begin each channel with a snapshot or with what the client missed.
+        """Acknowledge, then start each channel with a snapshot or with what the client missed.
 
         Raises:
-            ProtocolError: nothing was asked for.
+            ProtocolError: the request names no channel, or too many.
         """
         wanted = await self._wanted(request)
         resumable = await self._prepare(request.id, wanted)
         self._acknowledge(request.id, "subscribe", list(resumable))
         by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
-        async for channel, can_resume in _unhurried(resumable.items()):
+        async for channel, can_resume in _yielding(resumable.items()):
             cursor = wanted[channel]
             if can_resume and cursor is not None:
                 by_cursor[cursor].append(channel)
                 continue
             recovered = None if cursor is None else False
-            await self._begin(
+            await self._start(
                 request.id, [channel], self._hub.subscribe(self._client, channel, recovered=recovered)
             )
         for cursor, channels in by_cursor.items():
-            await self._begin(request.id, channels, self._hub.resume(self._client, channels, cursor))
+            await self._start(request.id, channels, self._hub.resume(self._client, channels, cursor))
 
     async def _wanted(self, request: Request) -> Wanted:
-        """Return the channels that can be subscribed to; the client is told about the others."""
+        """Return the channels that can be subscribed to; the client gets an error for each other one."""
         wanted: Wanted = {}
-        room = self._most_channels - len(self._client.channels)
-        async for name in _unhurried(_names(request)):
+        room = self._max_channels - len(self._client.channels)
+        async for name in _yielding(_names(request)):
             try:
                 for channel in await self._channels(name):
                     cursor = _cursor(request, name, channel)
@@ -116,15 +117,17 @@ class Session:
                         room -= 1
                     wanted[channel] = cursor
             except ProtocolError as error:
-                self._tell_error(request.id, error)
+                self._send_error(request.id, error)
         return wanted
 
     def _check_room(self, name: str, room: int) -> None:
         if room <= 0:
-            raise ProtocolError("too_many_channels", f"a client may have {self._most_channels}", channel=name)
+            raise ProtocolError(
+                "too_many_channels", f"a client may have {self._max_channels} channels", channel=name
+            )
 
     async def _prepare(self, given_id: Id, wanted: Wanted) -> dict[Channel, bool]:
-        """Return which channels are ready, and whether each can go on from its cursor."""
+        """Prepare channels; return for each that is ready whether it can be resumed at its cursor."""
         results = await asyncio.gather(
             *(self._hub.prepare(self._client, channel, cursor) for channel, cursor in wanted.items()),
             return_exceptions=True,
@@ -134,29 +137,29 @@ class Session:
             if isinstance(result, bool):
                 ready[channel] = result
             elif isinstance(result, OUTAGE):
-                self._tell_error(given_id, _unavailable(channel))
+                self._send_error(given_id, _unavailable(channel))
             else:
                 raise result
         return ready
 
-    async def _begin(self, given_id: Id, channels: list[Channel], beginning: Awaitable[None]) -> None:
+    async def _start(self, given_id: Id, channels: list[Channel], start: Awaitable[None]) -> None:
         try:
-            await beginning
+            await start
         except OUTAGE:
             self._hub.unsubscribe(self._client, channels)
             for channel in channels:
-                self._tell_error(given_id, _unavailable(channel))
+                self._send_error(given_id, _unavailable(channel))
         await self._client.drained()
 
     async def _unsubscribe(self, request: Request) -> None:
         done: list[Channel] = []
-        async for name in _unhurried(_names(request)):
+        async for name in _yielding(_names(request)):
             try:
                 channels = self._subscribed(name, await self._channels(name))
                 self._hub.unsubscribe(self._client, channels)
                 done += channels
             except ProtocolError as error:
-                self._tell_error(request.id, error)
+                self._send_error(request.id, error)
         self._acknowledge(request.id, "unsubscribe", done)
 
     def _subscribed(self, name: str, channels: list[Channel]) -> list[Channel]:
@@ -166,35 +169,35 @@ class Session:
         return subscribed
 
     async def _ping(self, request: Request) -> None:
-        self._client.send(encode(Pong(request.id)))
+        self._client.send(encode_message(Pong(request.id)))
 
     async def _channels(self, name: str) -> list[Channel]:
-        """Return what a client means by the name of a channel, or of one for every symbol."""
+        """Return the channel of a name, or those of all symbols."""
         kind, symbol, interval = parse_channel(name)
         if not KINDS[kind].of_symbol:
             return [Channel(kind)]
         try:
             if symbol:
-                symbols = [await self._directory.resolve(symbol, near=not self._told_near)]
+                symbols = [await self._directory.resolve(symbol, near=not self._near_searched)]
             else:
                 symbols = await self._directory.all()
         except UnknownSymbolError as error:
-            self._told_near = True
+            self._near_searched = True
             raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
         except AmbiguousSymbolError as error:
             raise ProtocolError(
                 "ambiguous_symbol", str(error), channel=name, near=error.candidates
             ) from error
         except OUTAGE as error:
-            raise ProtocolError("unavailable", "the database is away", channel=name) from error
+            raise ProtocolError("unavailable", "the database is unavailable", channel=name) from error
         return [Channel(kind, *symbol, interval) for symbol in symbols]
 
     def _acknowledge(self, given_id: Id, op: Op, channels: list[Channel]) -> None:
         if channels:
-            self._client.send(encode(Ack(given_id, op, [str(channel) for channel in channels])))
+            self._client.send(encode_message(Ack(given_id, op, [str(channel) for channel in channels])))
 
-    def _tell_error(self, given_id: Id, error: ProtocolError) -> None:
-        self._client.send(encode(error.message(given_id)))
+    def _send_error(self, given_id: Id, error: ProtocolError) -> None:
+        self._client.send(encode_message(error.message(given_id)))
 
 
 def _names(request: Request) -> list[str]:
@@ -206,13 +209,13 @@ def _names(request: Request) -> list[str]:
     names = list(dict.fromkeys(request.channels))
     if not names:
         raise ProtocolError("invalid_request", "channels: name at least one")
-    if len(names) > MOST_NAMES:
-        raise ProtocolError("too_many_channels", f"a request may name {MOST_NAMES} channels")
+    if len(names) > MAX_NAMES:
+        raise ProtocolError("too_many_channels", f"a request may name at most {MAX_NAMES} channels")
     return names
 
 
-async def _unhurried(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield items, and let others on the event loop have their turn now and then."""
+async def _yielding(items: Iterable[T]) -> AsyncIterator[T]:
+    """Yield items, and let the event loop run periodically."""
     for number, item in enumerate(items, 1):
         yield item
         if number % _AT_ONCE == 0:
@@ -231,4 +234,6 @@ def _cursor(request: Request, name: str, channel: Channel) -> Cursor | None:
 
 
 def _unavailable(channel: Channel) -> ProtocolError:
-    return ProtocolError("unavailable", "a server is away; try again in a moment", channel=str(channel))
+    return ProtocolError(
+        "unavailable", "a server is unavailable; try again in a moment", channel=str(channel)
+    )

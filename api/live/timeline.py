@@ -1,29 +1,29 @@
-"""Which input entries' trades were in which live update: the bridge from history to what is live. Pure."""
+"""Maps input entries to the live updates that carried their trades. Pure."""
 
 from bisect import bisect_right
 from typing import Final
 
-from api.live.cursor import BEGIN, Order
+from api.live.cursor import STREAM_START, Order
 
 KEPT: Final = 4096
-"""Updates remembered of a partition: many times what is published between two commits."""
+"""Updates remembered per partition: many times as many as are published between two commits."""
 
 
 class Timeline:
     """The recent updates of one partition that carried trades."""
 
-    def __init__(self, base: Order = BEGIN) -> None:
-        """Begin with nothing known.
+    def __init__(self, base: Order = STREAM_START) -> None:
+        """Start without entries.
 
         Args:
-            base: the update up to which nothing is known; `BEGIN` if all there ever was will be appended.
+            base: the update up to which nothing is known; `STREAM_START` if every update will be appended.
         """
         self._base = base
         self._entries: list[Order] = []
         self._updates: list[Order] = []
 
     def append(self, entry: Order, update: Order) -> None:
-        """Note an update and the last input entry in it; both rise."""
+        """Add an update and the last input entry in it; both rise."""
         self._entries.append(entry)
         self._updates.append(update)
         if len(self._entries) >= 2 * KEPT:
@@ -34,9 +34,9 @@ class Timeline:
         """Return the last update that holds no trade of a later entry than the given one.
 
         Returns:
-            The update, `BEGIN` if it is before them all, or None if it can no longer be told.
+            The update, `STREAM_START` if it is before them all, or None if it is no longer known.
         """
         index = bisect_right(self._entries, entry)
         if index:
             return self._updates[index - 1]
-        return BEGIN if self._base == BEGIN else None
+        return STREAM_START if self._base == STREAM_START else None

@@ -1,40 +1,40 @@
-"""A channel with its subscribers, and what a newcomer is shown first."""
+"""A channel with its state and subscribers."""
 
 from asyncio import Task
 from typing import Any, Protocol
 
 from msgspec import UNSET
 
-from api.live.changes import Change
+from api.live.channel_changes import ChannelChange
 from api.live.channel_states import ChannelState
 from api.live.channels import STREAMED
 from api.live.cursor import Cursor, Order
-from api.live.protocol import Channel, Frame, Snapshot, Update, encode
+from api.live.protocol import Channel, EncodedMessage, Snapshot, Update, encode_message
 
 
-class Sink(Protocol):
-    """What takes frames."""
+class MessageSink(Protocol):
+    """Accepts frames: a client, or a buffer for one."""
 
-    def push(self, key: str, frame: Frame) -> None:
-        """Queue a frame, in place of one with the same key."""
+    def push(self, key: str, frame: EncodedMessage) -> None:
+        """Queue a frame, in place of the one with the same key."""
 
 
 class Topic:
-    """One channel."""
+    """A streamed channel."""
 
     def __init__(self, channel: Channel, partition: int) -> None:
         self.channel = channel
         self.name = str(channel)
         self._definition = STREAMED[channel.kind]
         self.partition = partition
-        self.sinks: set[Sink] = set()
-        """Who gets every change."""
+        self.sinks: set[MessageSink] = set()
+        """Where every change is sent."""
         self.users = 0
-        """Who is subscribed or about to be."""
+        """The number of clients that are subscribed or about to be."""
         self.state: ChannelState | None = None
-        """None while nothing is known: it is loaded for the first who asks, and kept up to date from then."""
-        self.backlog: list[tuple[Order, Change]] | None = None
-        """Changes that came while the state was being loaded."""
+        """None until it is loaded for the first subscriber; kept up to date from then."""
+        self.backlog: list[tuple[Order, ChannelChange]] | None = None
+        """Changes that came while the state is being loaded."""
         self.loading: Task[None] | None = None
         self._keys = 0
 
@@ -45,20 +45,20 @@ class Topic:
         self._keys += 1
         return f"{self.name}#{self._keys}"
 
-    def update_frame(self, cursor: Cursor, data: Any) -> Frame:
+    def update_frame(self, cursor: Cursor, data: Any) -> EncodedMessage:
         """Encode a change."""
         text = str(cursor)
         message = Update(self._definition.message, self.name, text, self._definition.view(data))
-        return encode(message, text)
+        return encode_message(message, text)
 
-    def snapshot_frame(self, cursor: Cursor, *, recovered: bool | None) -> Frame:
-        """Encode all that is known; the state must be loaded.
+    def snapshot_frame(self, cursor: Cursor, *, recovered: bool | None) -> EncodedMessage:
+        """Encode the state, which must be loaded.
 
         Args:
-            cursor: where updates go on.
-            recovered: False where the client had more than it can be given back; None where it begins anew.
+            cursor: where updates continue.
+            recovered: False if the client missed something; None for a new subscription.
         """
         assert self.state is not None
         text = str(cursor)
         flag = UNSET if recovered is None else recovered
-        return encode(Snapshot(self.name, text, flag, self.state.view()), text)
+        return encode_message(Snapshot(self.name, text, flag, self.state.view()), text)

@@ -4,61 +4,60 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from api.http.paging import cut_page
-from api.queries.history import FIRST_US, History
-from api.queries.ohlcv import Window
+from api.http.paging import cut
+from api.queries.candles import OpenTimeRange
+from api.queries.history import MIN_US, StoredHistory
 from db.stats import read_candle_closes
 from tickplant.averages import AverageSpec, average
+from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
 
 
 class AveragePage(NamedTuple):
-    """Some values of an average, oldest first."""
+    """A page of values of an average, oldest first."""
 
     values: list[tuple[int, float]]
-    """Open time of the newest candle in each, and the value."""
-    rest: Window | None
-    """The open times not shown yet; None where there are none."""
+    """Open time of the newest candle in it, and the value."""
+    rest: OpenTimeRange | None
+    """The open times beyond the page; None if there are none."""
 
 
 async def read_averages(
-    history: History,
+    history: StoredHistory,
     symbol: SymbolId,
     interval: str,
     spec: AverageSpec,
-    window: Window,
+    window: OpenTimeRange,
     limit: int,
     *,
     newest: bool,
 ) -> AveragePage:
-    """Return the first values of a window, or the last: one a closed candle that has enough of them before.
+    """Return the first or last values of a range, one per closed candle that has enough others before it.
 
     Args:
-        history: where candles are.
-        symbol: whose.
+        history: where candles are read.
+        symbol: whose average.
         interval: a stored one.
         spec: the average.
         window: open times of the candles.
-        limit: the most candles.
-        newest: whether to return the last.
+        limit: the most candles on the page.
+        newest: whether to return the last ones.
     """
-    low_us, high_us = window
-    async with history.at_once() as connection:
+    start_us, end_us = window
+    async with history.snapshot() as connection:
         closes = await read_candle_closes(
-            connection, symbol, interval, start_us=low_us, end_us=high_us, limit=limit + 1, newest=newest
+            connection, symbol, interval, start_us=start_us, end_us=end_us, limit=limit + 1, newest=newest
         )
-        if not closes:
+        page, more = cut(closes, limit, newest=newest)
+        if not page:
             return AveragePage([], None)
-        shown, following = cut_page(closes, limit, newest=newest)
-        rest = None
-        if following is not None:
-            rest = Window(low_us, shown[0][0]) if newest else Window(following[0], high_us)
-        first_us, more = shown[0][0], spec.window - 1
+        first_us, last_us = page[0][0], page[-1][0]
         before = await read_candle_closes(
-            connection, symbol, interval, start_us=FIRST_US, end_us=first_us, limit=more, newest=True
+            connection, symbol, interval, start_us=MIN_US, end_us=first_us, limit=spec.window - 1, newest=True
         )
-    # A page of the longest takes a quarter of a second, in which others on the event loop want their turn.
-    return AveragePage(await asyncio.to_thread(_values, spec, before, shown), rest)
+    rest = window.beyond(first_us, last_us, INTERVALS[interval], newest=newest) if more else None
+    # The longest average of a full page takes a quarter of a second, which would block the event loop.
+    return AveragePage(await asyncio.to_thread(_values, spec, before, page), rest)
 
 
 def _values(

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
-from api.live.cursor import BEGIN, Order
+from api.live.cursor import STREAM_START, Order
 from db.bot.lists import read_accounts
 from db.candles import read_candles
 from db.gaps import UNHEALED_STATES, read_gaps
@@ -20,13 +20,13 @@ from tickplant.streams import CANDLES_ROLE, entry_order, partition_of
 TIMEOUT_S: Final = 5.0
 """How long a read may take before the database counts as away."""
 
-LAST_US: Final = 253_402_300_799_000_000
+MAX_US: Final = 253_402_300_799_000_000
 """A moment after everything: the end of the year 9999."""
-FIRST_US: Final = -62_135_510_400_000_000
+MIN_US: Final = -62_135_510_400_000_000
 """A moment before everything: the second day of the year 1."""
 
 
-class Moment(NamedTuple):
+class CommittedSnapshot(NamedTuple):
     """The database as it was at one moment."""
 
     connection: Connection
@@ -34,7 +34,7 @@ class Moment(NamedTuple):
     """The input entry up to which the symbol's partition was stored."""
 
 
-class History:
+class StoredHistory:
     """Reads of what is stored."""
 
     def __init__(self, pool: Pool, partitions: int) -> None:
@@ -47,7 +47,7 @@ class History:
         return partition_of(*symbol, self._partitions)
 
     @asynccontextmanager
-    async def at_once(self) -> AsyncIterator[Connection]:
+    async def snapshot(self) -> AsyncIterator[Connection]:
         """Read several things as they are at one moment.
 
         Raises:
@@ -57,16 +57,16 @@ class History:
             yield connection
 
     @asynccontextmanager
-    async def moment(self, symbol: SymbolId) -> AsyncIterator[Moment]:
+    async def committed_snapshot(self, symbol: SymbolId) -> AsyncIterator[CommittedSnapshot]:
         """Read several things of a symbol as they are at one moment; raises as `at_once`."""
-        async with self.at_once() as connection:
+        async with self.snapshot() as connection:
             committed = await read_committed_entry(connection, CANDLES_ROLE, self.partition_of(symbol))
-            yield Moment(connection, entry_order(committed) if committed else BEGIN)
+            yield CommittedSnapshot(connection, entry_order(committed) if committed else STREAM_START)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
         """Return a symbol's newest trades, oldest first, and up to which input entry they go."""
-        async with self.moment(symbol) as (connection, committed):
-            after, before = TradeBound(FIRST_US), TradeBound(LAST_US)
+        async with self.committed_snapshot(symbol) as (connection, committed):
+            after, before = TradeBound(MIN_US), TradeBound(MAX_US)
             trades = await read_trades(
                 connection, symbol, after=after, before=before, limit=limit, newest=True
             )
@@ -74,34 +74,34 @@ class History:
 
     async def newest_candles(self, symbol: SymbolId, interval: str, limit: int) -> tuple[list[Candle], Order]:
         """Return a symbol's newest candles, oldest first, and up to which input entry they go."""
-        async with self.moment(symbol) as (connection, committed):
+        async with self.committed_snapshot(symbol) as (connection, committed):
             candles = await read_candles(
-                connection, symbol, interval, start_us=FIRST_US, end_us=LAST_US, limit=limit, newest=True
+                connection, symbol, interval, start_us=MIN_US, end_us=MAX_US, limit=limit, newest=True
             )
         return candles, committed
 
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
         """Return a symbol's gaps that are not healed, and up to which input entry they go."""
-        async with self.moment(symbol) as (connection, committed):
+        async with self.committed_snapshot(symbol) as (connection, committed):
             gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED_STATES, limit=None)
         return gaps, committed
 
     async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
         """Return a symbol's newest signals up to a committed entry, oldest first."""
-        async with self.at_once() as connection:
+        async with self.snapshot() as connection:
             return await read_published_signals(connection, symbol, published=told, limit=limit)
 
     async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
         """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
-        async with self.at_once() as connection:
+        async with self.snapshot() as connection:
             return await read_published_firings(connection, symbol, published=told, limit=limit)
 
     async def account(self, symbol: SymbolId) -> PaperAccount | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""
-        async with self.at_once() as connection:
+        async with self.snapshot() as connection:
             return next(iter(await read_accounts(connection, symbol)), None)
 
     async def last_trade(self, symbol: SymbolId) -> Trade | None:
         """Return a symbol's newest trade; None where there is none."""
-        async with self.at_once() as connection:
+        async with self.snapshot() as connection:
             return await read_last_trade(connection, symbol)

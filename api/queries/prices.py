@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from api.live.cursor import BEGIN, Order
-from api.queries.history import History
+from api.live.cursor import STREAM_START, Order
+from api.queries.history import StoredHistory
 from tickplant import wire
 from tickplant.derived import Unified
 from tickplant.market import SymbolId, Trade
@@ -24,7 +24,7 @@ _unified_decoder: Final = msgspec.json.Decoder(Unified)
 class Prices:
     """Reads of last prices."""
 
-    def __init__(self, redis: RedisClient, history: History) -> None:
+    def __init__(self, redis: RedisClient, history: StoredHistory) -> None:
         """Take a client, which stays the caller's, and the history to fall back on."""
         self._history = history
         client: Any = redis
@@ -54,4 +54,4 @@ class Prices:
         live = live_stream(self._history.partition_of(symbol))
         answer = await self._read(keys=[key, live], args=[str(symbol)])
         found, last = (*answer, None, None)[:2]
-        return found, entry_order(last.decode()) if last else BEGIN
+        return found, entry_order(last.decode()) if last else STREAM_START

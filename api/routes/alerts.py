@@ -9,22 +9,23 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Struct
 
-from api.alerting import (
-    MOST_OF_USER,
+from api.http.paging import DEFAULT_PAGE_LENGTH, AlertListToken, FiringListToken, cut_list, decode_token
+from api.http.problems import MEDIA_TYPE, Problem
+from api.queries.history import TIMEOUT_S, StoredHistory
+from api.queries.symbols import SymbolDirectory
+from api.requests.alerts import (
+    MAX_USER_LENGTH,
     TEXT,
     AlertPatch,
     AlertRequest,
     AlertView,
     alert_view,
-    change_alert,
+    apply_alert_patch,
     make_alert,
 )
-from api.changes import Changes
-from api.http.paging import USUAL, RestOfAlerts, RestOfNumbered, cut_page, read_rest, write_rest
-from api.http.problems import MEDIA_TYPE, Problem
-from api.queries.directory import Directory
-from api.queries.history import TIMEOUT_S, History
-from api.routes.answers import (
+from api.requests.webhooks import WebhookAdmission
+from api.routes.parameters import After, Limit, resolve
+from api.routes.responses import (
     BAD_BODY,
     BAD_PARAMETER,
     CONFLICT,
@@ -36,9 +37,8 @@ from api.routes.answers import (
     ProblemDocument,
     Service,
 )
-from api.routes.parameters import After, Limit, resolve
+from api.user_changes import UserChangeSender
 from api.views.alerts import FiringView, firing_view
-from api.webhook_admission import WebhookDoor
 from db.alerts import definitions as alert_wishes
 from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
 from db.alerts.firings import FiringKey, read_firings
@@ -67,7 +67,7 @@ AlertId = Annotated[str, PathParameter(description="As the answer to making it s
 OfUser = Annotated[
     str | None,
     QueryParameter(
-        max_length=MOST_OF_USER,
+        max_length=MAX_USER_LENGTH,
         pattern=TEXT,
         description="Only those of this user; of all if not given.",
         examples=[Example(value="default")],
@@ -149,12 +149,12 @@ class FiringsPage(Struct, frozen=True):
 )
 async def post_alert(
     data: Wanted,
-    directory: Service[Directory],
-    history: Service[History],
-    webhook_door: Service[WebhookDoor],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
+    webhook_admission: Service[WebhookAdmission],
     alert_limit: Service[AlertLimit],
     pool: Service[Pool],
-    changes: Service[Changes],
+    user_changes: Service[UserChangeSender],
 ) -> AlertView:
     """Make an alert. It holds from a place among the symbol's trades on, a moment later.
 
@@ -165,7 +165,7 @@ async def post_alert(
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
     if alert.webhook_url is not None:
-        await webhook_door.check(alert.webhook_url)
+        await webhook_admission.check(alert.webhook_url)
     partition = history.partition_of(symbol)
     try:
         row = await alert_wishes.create_alert(pool, alert, partition, max_alerts=alert_limit.per_user)
@@ -176,7 +176,7 @@ async def post_alert(
             f"{alert.user!r} has {alert_limit.per_user} alerts already: delete some, or raise"
             " TICKPLANT_ALERTS_PER_USER",
         ) from error
-    changes.hurry()
+    user_changes.send_soon()
     return alert_view(row)
 
 
@@ -187,27 +187,24 @@ async def post_alert(
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_alerts(
-    directory: Service[Directory],
+    directory: Service[SymbolDirectory],
     pool: Service[Pool],
     user: OfUser = None,
     symbol: OfSymbol = None,
     active_only: ActiveOnly = False,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> AlertsPage:
     """List alerts that are not deleted, the one made last first."""
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"alerts/{user or ''}/{found or ''}/{active_only}"
-    before = AlertKey(*read_rest(after, RestOfAlerts, of).beyond) if after is not None else None
+    before = AlertKey(*decode_token(after, AlertListToken, of).beyond) if after is not None else None
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_alerts(
             connection, user=user, symbol=found, active_only=active_only, before=before, limit=limit + 1
         )
-    page = cut_page(rows, limit)
-    rest = None
-    if page.following:
-        rest = RestOfAlerts(of, (page.rows[-1].created_us, page.rows[-1].alert.alert_id))
-    return AlertsPage([alert_view(row) for row in page.rows], write_rest(rest))
+    page, next_ = cut_list(rows, limit, lambda row: AlertListToken(of, (row.created_us, row.alert.alert_id)))
+    return AlertsPage([alert_view(row) for row in page], next_)
 
 
 @get(
@@ -231,9 +228,9 @@ async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
 async def patch_alert(
     alert_id: AlertId,
     data: Otherwise,
-    webhook_door: Service[WebhookDoor],
+    webhook_admission: Service[WebhookAdmission],
     pool: Service[Pool],
-    changes: Service[Changes],
+    user_changes: Service[UserChangeSender],
 ) -> AlertView:
     """Change an alert; its symbol and kind stay.
 
@@ -242,11 +239,11 @@ async def patch_alert(
     as it is: armed or not, fired or not.
     """
     if isinstance(data.webhook_url, str):
-        await webhook_door.check(data.webhook_url)
+        await webhook_admission.check(data.webhook_url)
     row = _known(
-        await alert_wishes.update_alert(pool, _stored(alert_id), lambda alert: change_alert(alert, data))
+        await alert_wishes.update_alert(pool, _stored(alert_id), lambda alert: apply_alert_patch(alert, data))
     )
-    changes.hurry()
+    user_changes.send_soon()
     return alert_view(row)
 
 
@@ -256,11 +253,13 @@ async def patch_alert(
     tags=["derived"],
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_ALERT | UNAVAILABLE,
 )
-async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[Changes]) -> None:
+async def remove_alert(
+    alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender]
+) -> None:
     """Delete an alert. What it has fired stays, and so does what is under way to its webhook."""
     if not await alert_wishes.delete_alert(pool, _stored(alert_id)):
         raise _unknown()
-    changes.hurry()
+    user_changes.send_soon()
 
 
 @get(
@@ -270,11 +269,11 @@ async def remove_alert(alert_id: AlertId, pool: Service[Pool], changes: Service[
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_firings(
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     user: OfUser = None,
     symbol: OfSymbol = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> FiringsPage:
     """List what alerts have fired, deleted ones, too; the newest first, by the venue's clock."""
@@ -290,7 +289,10 @@ async def get_firings(
     responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_firings_of_alert(
-    alert_id: AlertId, history: Service[History], limit: Limit = USUAL, after: After = None
+    alert_id: AlertId,
+    history: Service[StoredHistory],
+    limit: Limit = DEFAULT_PAGE_LENGTH,
+    after: After = None,
 ) -> FiringsPage:
     """List what an alert has fired, the newest first; also after it was deleted."""
     alert_id = _stored(alert_id)
@@ -298,7 +300,7 @@ async def get_firings_of_alert(
 
 
 async def _firings(
-    history: History,
+    history: StoredHistory,
     of: str,
     limit: int,
     after: str | None,
@@ -307,17 +309,17 @@ async def _firings(
     user: str | None = None,
     symbol: SymbolId | None = None,
 ) -> FiringsPage:
-    before = FiringKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
-    async with history.at_once() as connection:
+    before = FiringKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
+    async with history.snapshot() as connection:
         firings = await read_firings(
             connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
         )
-    page = cut_page(firings, limit)
-    rest = None
-    if page.following:
-        last = page.rows[-1]
-        rest = RestOfNumbered(of, (last.event_time_us, last.alert_id, last.number))
-    return FiringsPage([firing_view(firing) for firing in page.rows], write_rest(rest))
+    page, next_ = cut_list(
+        firings,
+        limit,
+        lambda firing: FiringListToken(of, (firing.event_time_us, firing.alert_id, firing.number)),
+    )
+    return FiringsPage([firing_view(firing) for firing in page], next_)
 
 
 def _known(row: AlertRow | None) -> AlertRow:

@@ -8,14 +8,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import USUAL, RestOfTimes, write_rest
+from api.http.paging import DEFAULT_PAGE_LENGTH, encode_rest
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.averages import read_averages
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.queries.ohlcv import Window
-from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.queries.candles import OpenTimeRange
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.stats import MeansView, means_view
 from api.views.trades import SymbolName, Time
 from db.stats import read_price_means
@@ -94,15 +94,15 @@ OfLength = Annotated[
 )
 async def get_moving_average(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     period: PeriodText = None,
     interval: OfInterval = None,
     kind: OfKind = None,
     length: OfLength = None,
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> MeansView | AveragesPage:
     """Average the last trades, or list a moving average of closed candles.
@@ -123,10 +123,9 @@ async def get_moving_average(
     if period is not None:
         raise conflict("period", "is of trades; leave out what is of candles, or the period")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
-    asked = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
-    window = Window(asked.low[0], asked.high[0])
-    page = await read_averages(history, found, series, spec, window, limit, newest=asked.newest)
-    rest = page.rest and RestOfTimes(asked.of, asked.newest, (page.rest.start_us, 0), (page.rest.end_us, 0))
+    requested = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
+    window = OpenTimeRange(requested.low[0], requested.high[0])
+    page = await read_averages(history, found, series, spec, window, limit, newest=requested.newest)
     length_us = INTERVALS[series]
     return AveragesPage(
         str(found),
@@ -137,13 +136,13 @@ async def get_moving_average(
             AverageView(format_time(open_us), format_time(open_us + length_us), value)
             for open_us, value in page.values
         ],
-        write_rest(rest),
+        encode_rest(requested, page.rest),
     )
 
 
-async def _means(history: History, symbol: SymbolId, period: str) -> MeansView:
+async def _means(history: StoredHistory, symbol: SymbolId, period: str) -> MeansView:
     period_us = parse_period(period)
-    async with history.at_once() as connection:
+    async with history.snapshot() as connection:
         means = await read_price_means(connection, symbol, period_us)
     if means is None:
         raise Problem(404, "no_price", f"{symbol} has not traded yet")
@@ -166,7 +165,7 @@ def parse_period(text: str) -> int:
 
 
 def parse_stored_interval(text: str | None) -> str:
-    """Return the interval asked for.
+    """Return the interval requested.
 
     Raises:
         Problem: there are no stored candles of it.

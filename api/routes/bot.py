@@ -7,11 +7,11 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
-from api.changes import Changes
-from api.http.paging import MOST, USUAL, RestOfTimes, cut_page, write_rest
-from api.queries.directory import Directory
-from api.queries.history import TIMEOUT_S, History
-from api.routes.answers import (
+from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cut_range
+from api.queries.history import TIMEOUT_S, StoredHistory
+from api.queries.symbols import SymbolDirectory
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.responses import (
     BAD_BODY,
     BAD_PARAMETER,
     CONFLICT,
@@ -21,7 +21,7 @@ from api.routes.answers import (
     Next,
     Service,
 )
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.user_changes import UserChangeSender
 from api.views.bot import (
     AccountView,
     EquityView,
@@ -36,7 +36,6 @@ from api.views.trades import SymbolName, Time
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.switch import read_switch, write_switch
 from db.pool import Connection, Pool, snapshot
-from tickplant.bot import Equity
 from tickplant.times import format_time
 
 NOTICE: Final = "On paper only. No order is ever sent to a venue: the bot fills its orders itself."
@@ -97,7 +96,7 @@ OfSymbol = Annotated[
         examples=[Example(value="binance:BTCUSDT")],
     ),
 ]
-OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MOST, description="The most orders to show.")]
+OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MAX_PAGE_LENGTH, description="The most orders to show.")]
 
 
 @get(
@@ -107,7 +106,7 @@ OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MOST, description="The most
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_bot(
-    directory: Service[Directory],
+    directory: Service[SymbolDirectory],
     pool: Service[Pool],
     symbol: OfSymbol = None,
     orders: OrdersLimit = _ORDERS,
@@ -139,14 +138,16 @@ async def get_bot(
     tags=["derived"],
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
 )
-async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Changes]) -> SwitchView:
+async def switch_bot(
+    data: Switching, pool: Service[Pool], user_changes: Service[UserChangeSender]
+) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
 
     It holds for each account from a place among its trades on, a moment later; `arrived` tells when it does
     everywhere. Positions stay as they are.
     """
     await write_switch(pool, enabled=data.enabled, reason=data.reason)
-    changes.hurry()
+    user_changes.send_soon()
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         return await _switch_view(connection)
 
@@ -159,11 +160,11 @@ async def switch_bot(data: Switching, pool: Service[Pool], changes: Service[Chan
 )
 async def get_bot_equity(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> EquityPage:
     """List what a symbol's account was worth at the end of each minute with trades, oldest first.
@@ -172,25 +173,18 @@ async def get_bot_equity(
     next ones lead back.
     """
     found = await resolve(directory, symbol)
-    asked = parse_range(start, end, after, f"equity/{found}")
-    async with history.at_once() as connection:
+    requested = parse_range(start, end, after, f"equity/{found}")
+    async with history.snapshot() as connection:
         equities = await read_equity(
             connection,
             found,
-            after=EquityBound(*asked.low),
-            before=EquityBound(*asked.high),
+            after=EquityBound(*requested.low),
+            before=EquityBound(*requested.high),
             limit=limit + 1,
-            newest=asked.newest,
+            newest=requested.newest,
         )
-    page = cut_page(equities, limit, newest=asked.newest)
-    rest = _rest(asked, page.rows) if page.following else None
-    return EquityPage(str(found), [equity_view(equity) for equity in page.rows], write_rest(rest))
-
-
-def _rest(asked: RestOfTimes, shown: list[Equity]) -> RestOfTimes:
-    if asked.newest:
-        return RestOfTimes(asked.of, asked.newest, asked.low, EquityBound(shown[0].time_us))
-    return RestOfTimes(asked.of, asked.newest, EquityBound(shown[-1].time_us, after=0), asked.high)
+    page, next_ = cut_range(equities, limit, requested, lambda equity: (equity.time_us, 0))
+    return EquityPage(str(found), [equity_view(equity) for equity in page], next_)
 
 
 async def _switch_view(connection: Connection) -> SwitchView:

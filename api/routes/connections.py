@@ -4,7 +4,7 @@ from litestar import get
 from msgspec import Struct
 
 from api.queries.connections import Connections
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, Service
+from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, Service
 from api.views.trades import ConnectionView, connection_view
 
 

@@ -7,13 +7,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfGaps, cut_page, read_rest, write_rest
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.http.paging import DEFAULT_PAGE_LENGTH, GapListToken, cut_list, decode_token
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, Limit, resolve
+from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.trades import GapState, GapView, gap_view
 from db.gaps import GapKey, read_gaps
+from tickplant.market import Gap
 
 OfSymbol = Annotated[
     str | None,
@@ -46,11 +47,11 @@ class GapsPage(Struct, frozen=True):
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_gaps(
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     symbol: OfSymbol = None,
     state_: InState = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> GapsPage:
     """List every gap in trade ids that was ever stored, and what became of it; the newest first.
@@ -59,14 +60,13 @@ async def get_gaps(
     """
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"gaps/{found or ''}/{state_ or ''}"
-    before = GapKey(*read_rest(after, RestOfGaps, of).beyond) if after is not None else None
+    before = GapKey(*decode_token(after, GapListToken, of).beyond) if after is not None else None
     states = [state_] if state_ else get_args(GapState)
-    async with history.at_once() as connection:
+    async with history.snapshot() as connection:
         gaps = await read_gaps(connection, symbol=found, states=states, before=before, limit=limit + 1)
-    page = cut_page(gaps, limit)
-    rest = None
-    if page.following:
-        last = page.rows[-1]
-        key = (last.detected_at_us, last.venue, last.symbol, last.first_id, last.last_id)
-        rest = RestOfGaps(of, key)
-    return GapsPage([gap_view(gap) for gap in page.rows], write_rest(rest))
+    page, next_ = cut_list(gaps, limit, lambda gap: GapListToken(of, _key(gap)))
+    return GapsPage([gap_view(gap) for gap in page], next_)
+
+
+def _key(gap: Gap) -> GapKey:
+    return GapKey(gap.detected_at_us, gap.venue, gap.symbol, gap.first_id, gap.last_id)

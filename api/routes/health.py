@@ -5,9 +5,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api.health import Health, Report
+from api.health import Health, HealthReport
 from api.http.problems import RETRY_AFTER_S
-from api.routes.answers import Service
+from api.routes.responses import Service
 
 
 class Alive(Struct, frozen=True):
@@ -26,9 +26,9 @@ async def get_live() -> Alive:
     "/health/ready",
     summary="Ready?",
     tags=["operation"],
-    responses={503: ResponseSpec(Report, description="Not ready.", generate_examples=False)},
+    responses={503: ResponseSpec(HealthReport, description="Not ready.", generate_examples=False)},
 )
-async def get_ready(health: Service[Health]) -> Response[Report]:
+async def get_ready(health: Service[Health]) -> Response[HealthReport]:
     """Report on everything the API depends on; with status 503 where it can't serve."""
     report = await health.report()
     if report.status == "unready":
@@ -36,8 +36,8 @@ async def get_ready(health: Service[Health]) -> Response[Report]:
     return Response(report)
 
 
-@get("/health", summary="Report", tags=["operation"])
-async def get_health(health: Service[Health]) -> Report:
+@get("/health", summary="HealthReport", tags=["operation"])
+async def get_health(health: Service[Health]) -> HealthReport:
     """Report on everything the API depends on, with status 200 whatever it says."""
     return await health.report()
 

@@ -5,11 +5,11 @@ from typing import Annotated, Final
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter
 
-from api.http.paging import MOST, RestOfTimes, read_rest
+from api.http.paging import MAX_PAGE_LENGTH, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
-from api.http.times import PATTERN, parse_time
-from api.queries.directory import AmbiguousSymbolError, Directory, UnknownSymbolError
-from api.queries.history import FIRST_US, LAST_US
+from api.http.times import PATTERN, parse_time_us
+from api.queries.history import MAX_US, MIN_US
+from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 from db.trades import MIN_TRADE_ID
 from tickplant.market import SymbolId
 
@@ -40,14 +40,14 @@ EndText = Annotated[
         schema_extra=TIMES,
     ),
 ]
-Limit = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most items on a page.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, description="The most items on a page.")]
 After = Annotated[
     str | None,
     QueryParameter(description="`next` of the page before this one, which knows its bounds, too."),
 ]
 
 
-async def resolve(directory: Directory, text: str) -> SymbolId:
+async def resolve(directory: SymbolDirectory, text: str) -> SymbolId:
     """Find the symbol that a path or a parameter names; one with a slash in it is the rest of its path.
 
     Raises:
@@ -61,8 +61,8 @@ async def resolve(directory: Directory, text: str) -> SymbolId:
         raise conflict("symbol", str(error), near=error.candidates) from error
 
 
-def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> RestOfTimes:
-    """Return what of a list is asked for.
+def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> TimeRangeToken:
+    """Return what of a list is requested.
 
     Args:
         start: a time, or None.
@@ -74,9 +74,9 @@ def parse_range(start: str | None, end: str | None, after: str | None, of: str) 
         Problem: one of them is wrong.
     """
     if after is not None:
-        return read_rest(after, RestOfTimes, of)
+        return decode_token(after, TimeRangeToken, of)
     low, high = parse_times(start, end)
-    return RestOfTimes(of, start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
+    return TimeRangeToken(of, start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
 
 
 def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
@@ -85,8 +85,8 @@ def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
     Raises:
         Problem: one of them is wrong.
     """
-    low = FIRST_US if start is None else _time("start", start)
-    high = LAST_US if end is None else _time("end", end)
+    low = MIN_US if start is None else _time("start", start)
+    high = MAX_US if end is None else _time("end", end)
     if low > high:
         raise conflict("end", "lies before start")
     return low, high
@@ -94,6 +94,6 @@ def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
 
 def _time(parameter: str, text: str) -> int:
     try:
-        return min(max(parse_time(text), FIRST_US), LAST_US)
+        return min(max(parse_time_us(text), MIN_US), MAX_US)
     except ValueError as error:
         raise bad_parameter(parameter, str(error)) from error

@@ -7,10 +7,11 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfSignals, cut_page, read_rest, write_rest
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.routes.answers import (
+from api.http.paging import DEFAULT_PAGE_LENGTH, SignalRangeToken, cut_range, decode_token
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_times, resolve
+from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
     UNAVAILABLE,
@@ -19,9 +20,8 @@ from api.routes.answers import (
     Next,
     Service,
 )
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_times, resolve
 from db.signals import SignalKey, read_signals
-from tickplant.derived import Signal, SignalView, signal_view
+from tickplant.derived import SignalView, signal_view
 from tickplant.market import SymbolId
 
 OfStrategy = Annotated[
@@ -49,12 +49,12 @@ class SignalsPage(Struct, frozen=True):
 )
 async def get_signals(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     strategy: OfStrategy = None,
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> SignalsPage:
     """List what strategies said of a symbol by event time, oldest first on every page.
@@ -63,8 +63,8 @@ async def get_signals(
     next ones lead back.
     """
     found = await resolve(directory, symbol)
-    asked = _range(start, end, after, f"signals/{found}/{strategy or ''}")
-    return await _page(history, found, strategy, asked, limit)
+    requested = _range(start, end, after, f"signals/{found}/{strategy or ''}")
+    return await _page(history, found, strategy, requested, limit)
 
 
 @get(
@@ -74,45 +74,48 @@ async def get_signals(
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_all_signals(
-    history: Service[History],
+    history: Service[StoredHistory],
     strategy: OfStrategy = None,
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> SignalsPage:
     """List what strategies said of all symbols, in pages like those of one symbol."""
-    asked = _range(start, end, after, f"signals//{strategy or ''}")
-    return await _page(history, None, strategy, asked, limit)
+    requested = _range(start, end, after, f"signals//{strategy or ''}")
+    return await _page(history, None, strategy, requested, limit)
 
 
-def _range(start: str | None, end: str | None, after: str | None, of: str) -> RestOfSignals:
+def _range(start: str | None, end: str | None, after: str | None, of: str) -> SignalRangeToken:
     if after is not None:
-        return read_rest(after, RestOfSignals, of)
+        return decode_token(after, SignalRangeToken, of)
     low, high = parse_times(start, end)
-    return RestOfSignals(of, start is None, SignalKey(low), SignalKey(high))
+    return SignalRangeToken(of, start is None, SignalKey(low), SignalKey(high))
 
 
 async def _page(
-    history: History, symbol: SymbolId | None, strategy: str | None, asked: RestOfSignals, limit: int
+    history: StoredHistory,
+    symbol: SymbolId | None,
+    strategy: str | None,
+    requested: SignalRangeToken,
+    limit: int,
 ) -> SignalsPage:
-    async with history.at_once() as connection:
+    async with history.snapshot() as connection:
         signals = await read_signals(
             connection,
             symbol=symbol,
             strategy=strategy,
-            after=SignalKey(*asked.low),
-            before=SignalKey(*asked.high),
+            after=SignalKey(*requested.low),
+            before=SignalKey(*requested.high),
             limit=limit + 1,
-            newest=asked.newest,
+            newest=requested.newest,
         )
-    page = cut_page(signals, limit, newest=asked.newest)
-    rest = _rest(asked, page.rows) if page.following else None
-    return SignalsPage([signal_view(signal) for signal in page.rows], write_rest(rest))
-
-
-def _rest(asked: RestOfSignals, shown: list[Signal]) -> RestOfSignals:
-    edge = shown[0] if asked.newest else shown[-1]
-    key = SignalKey(edge.event_time_us, edge.venue, edge.symbol, edge.strategy, edge.number)
-    low, high = (asked.low, key) if asked.newest else (key, asked.high)
-    return RestOfSignals(asked.of, asked.newest, low, high)
+    page, next_ = cut_range(
+        signals,
+        limit,
+        requested,
+        lambda signal: SignalKey(
+            signal.event_time_us, signal.venue, signal.symbol, signal.strategy, signal.number
+        ),
+    )
+    return SignalsPage([signal_view(signal) for signal in page], next_)

@@ -7,18 +7,18 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import MOST, USUAL, RestOfTimes, cut_page, write_rest
+from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cut_range
 from api.http.problems import Problem
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
 from api.views.trades import SymbolName
 from db.stats import read_changes_24h, read_statistics
 
 
-class Changes(Struct, frozen=True):
+class Change24hList(Struct, frozen=True):
     """The last 24 hours of every symbol that has ever traded."""
 
     symbols: list[ChangeView]
@@ -47,7 +47,7 @@ OrderText = Annotated[
         examples=[Example(value="asc")],
     ),
 ]
-Most = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most symbols.")]
+Most = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, description="The most symbols.")]
 
 
 @get(
@@ -57,7 +57,7 @@ Most = Annotated[int, QueryParameter(ge=1, le=MOST, description="The most symbol
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_24h_change(
-    symbol: SymbolText, directory: Service[Directory], history: Service[History]
+    symbol: SymbolText, directory: Service[SymbolDirectory], history: Service[StoredHistory]
 ) -> ChangeView:
     """Return open, last, high, low, change and sums over the last 24 hours by the minute.
 
@@ -66,7 +66,7 @@ async def get_24h_change(
     from when on it counts.
     """
     found = await resolve(directory, symbol)
-    async with history.at_once() as connection:
+    async with history.snapshot() as connection:
         changes = await read_changes_24h(connection, [found])
     if not changes:
         raise Problem(404, "no_price", f"{found} has not traded yet")
@@ -80,15 +80,15 @@ async def get_24h_change(
     responses=BAD_PARAMETER | UNAVAILABLE,
 )
 async def get_24h_changes(
-    history: Service[History],
+    history: Service[StoredHistory],
     sort: SortText = "quote_volume",
     order: OrderText = "desc",
-    limit: Most = MOST,
-) -> Changes:
+    limit: Most = MAX_PAGE_LENGTH,
+) -> Change24hList:
     """Return the last 24 hours of all symbols that have ever traded, in order: a market overview."""
-    async with history.at_once() as connection:
+    async with history.snapshot() as connection:
         changes = await read_changes_24h(connection)
-    return Changes([change_view(change) for change in ranked(changes, sort, order)[:limit]])
+    return Change24hList([change_view(change) for change in ranked(changes, sort, order)[:limit]])
 
 
 @get(
@@ -99,11 +99,11 @@ async def get_24h_changes(
 )
 async def get_statistics(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> StatisticsPage:
     """List how the return of each closed minute lies among those before it, oldest first on every page.
@@ -111,20 +111,17 @@ async def get_statistics(
     Pages are those of `ohlcv`. Quartiles are interpolated linearly, as numpy's `percentile` does.
     """
     found = await resolve(directory, symbol)
-    asked = parse_range(start, end, after, f"statistics/{found}")
-    async with history.at_once() as connection:
+    requested = parse_range(start, end, after, f"statistics/{found}")
+    async with history.snapshot() as connection:
         statistics = await read_statistics(
             connection,
             found,
-            start_us=asked.low[0],
-            end_us=asked.high[0],
+            start_us=requested.low[0],
+            end_us=requested.high[0],
             limit=limit + 1,
-            newest=asked.newest,
+            newest=requested.newest,
         )
-    page = cut_page(statistics, limit, newest=asked.newest)
-    rest = None
-    if page.following and asked.newest:
-        rest = RestOfTimes(asked.of, True, asked.low, (page.rows[0].open_time_us, 0))
-    elif page.following:
-        rest = RestOfTimes(asked.of, False, (page.following.open_time_us, 0), asked.high)
-    return StatisticsPage(str(found), [statistics_view(row) for row in page.rows], write_rest(rest))
+    # The start of a range is inclusive.
+    step_us = 0 if requested.newest else 1
+    page, next_ = cut_range(statistics, limit, requested, lambda minute: (minute.open_time_us + step_us, 0))
+    return StatisticsPage(str(found), [statistics_view(minute) for minute in page], next_)

@@ -5,11 +5,11 @@ from typing import Annotated
 from litestar import get
 from msgspec import Meta, Struct
 
-from api.http.paging import USUAL, RestOfNames, cut_page, read_rest, write_rest
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
+from api.http.paging import DEFAULT_PAGE_LENGTH, NameListToken, cut_list, decode_token
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, Limit
+from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.trades import Source, SymbolName, Time
 from db.provenance import read_database_source
 from db.symbols import SymbolRow, read_stored_symbols
@@ -51,26 +51,24 @@ class SymbolsPage(Struct, frozen=True):
 
 @get("/symbols", summary="Symbols", tags=["market"], responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE)
 async def get_symbols(
-    history: Service[History],
-    directory: Service[Directory],
-    limit: Limit = USUAL,
+    history: Service[StoredHistory],
+    directory: Service[SymbolDirectory],
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> SymbolsPage:
     """List the symbols of the settings and those that have trades, in alphabetical order."""
-    beyond = read_rest(after, RestOfNames, _LIST).beyond if after is not None else ""
-    async with history.at_once() as connection:
+    beyond = decode_token(after, NameListToken, _LIST).beyond if after is not None else ""
+    async with history.snapshot() as connection:
         rows = {row.id: row for row in await read_stored_symbols(connection)}
         source = await read_database_source(connection)
     known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
-    page = cut_page([(name, symbol) for name, symbol in known if name > beyond], limit)
-    return SymbolsPage(
-        [_view(symbol, rows.get(symbol), directory, source) for _, symbol in page.rows],
-        write_rest(RestOfNames(_LIST, page.rows[-1][0]) if page.following else None),
-    )
+    left = [(name, symbol) for name, symbol in known if name > beyond]
+    page, next_ = cut_list(left, limit, lambda named: NameListToken(_LIST, named[0]))
+    return SymbolsPage([_view(symbol, rows.get(symbol), directory, source) for _, symbol in page], next_)
 
 
 def _view(
-    symbol: SymbolId, row: SymbolRow | None, directory: Directory, source: DataSource | None
+    symbol: SymbolId, row: SymbolRow | None, directory: SymbolDirectory, source: DataSource | None
 ) -> SymbolView:
     return SymbolView(
         str(symbol),

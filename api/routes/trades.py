@@ -3,11 +3,12 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfTimes, cut_page, write_rest
+from api.http.paging import DEFAULT_PAGE_LENGTH, cut_range
 from api.live.hub import Hub
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.routes.answers import (
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
     UNAVAILABLE,
@@ -16,10 +17,8 @@ from api.routes.answers import (
     Next,
     Service,
 )
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views.trades import SymbolName, TradeView, trade_view
 from db.trades import TradeBound, read_trades
-from tickplant.market import Trade
 
 
 class TradesPage(Struct, frozen=True):
@@ -39,12 +38,12 @@ class TradesPage(Struct, frozen=True):
 )
 async def get_trades(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     hub: Service[Hub],
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> TradesPage:
     """List trades by event time and trade id, oldest first on every page.
@@ -53,29 +52,18 @@ async def get_trades(
     next ones lead back.
     """
     found = await resolve(directory, symbol)
-    asked = parse_range(start, end, after, f"trades/{found}")
-    async with history.moment(found) as (connection, committed):
+    requested = parse_range(start, end, after, f"trades/{found}")
+    async with history.committed_snapshot(found) as (connection, committed):
         trades = await read_trades(
             connection,
             found,
-            after=TradeBound(*asked.low),
-            before=TradeBound(*asked.high),
+            after=TradeBound(*requested.low),
+            before=TradeBound(*requested.high),
             limit=limit + 1,
-            newest=asked.newest,
+            newest=requested.newest,
         )
-    page = cut_page(trades, limit, newest=asked.newest)
+    page, next_ = cut_range(trades, limit, requested, lambda trade: (trade.event_time_us, trade.trade_id))
     cursor = hub.cursor_after(found, committed)
     return TradesPage(
-        str(found),
-        [trade_view(trade) for trade in page.rows],
-        write_rest(_rest(asked, page.rows) if page.following else None),
-        str(cursor) if cursor else None,
+        str(found), [trade_view(trade) for trade in page], next_, str(cursor) if cursor else None
     )
-
-
-def _rest(asked: RestOfTimes, shown: list[Trade]) -> RestOfTimes:
-    edge = shown[0] if asked.newest else shown[-1]
-    key = (edge.event_time_us, edge.trade_id)
-    if asked.newest:
-        return RestOfTimes(asked.of, asked.newest, asked.low, key)
-    return RestOfTimes(asked.of, asked.newest, key, asked.high)

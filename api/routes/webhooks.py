@@ -7,11 +7,11 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import USUAL, RestOfNumbered, cut_page, read_rest, write_rest
+from api.http.paging import DEFAULT_PAGE_LENGTH, FiringListToken, cut_list, decode_token
 from api.queries.history import TIMEOUT_S
 from api.routes.alerts import OfUser
-from api.routes.answers import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.routes.parameters import After, Limit
+from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
 from api.views.trades import Time
 from db.pool import Pool, snapshot
@@ -61,20 +61,20 @@ async def get_webhooks(
     pool: Service[Pool],
     user: OfUser = None,
     state_: InState = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> WebhooksPage:
     """List deliveries to webhooks, the newest first: those under way, done, and given up, with the reason."""
     of = f"webhooks/{user or ''}/{state_ or ''}"
-    before = WebhookKey(*read_rest(after, RestOfNumbered, of).beyond) if after is not None else None
+    before = WebhookKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_webhooks(connection, state=state_, user=user, before=before, limit=limit + 1)
-    page = cut_page(rows, limit)
-    rest = None
-    if page.following:
-        last = page.rows[-1]
-        rest = RestOfNumbered(of, (last.created_us, last.firing.alert_id, last.firing.number))
-    return WebhooksPage([_view(row) for row in page.rows], write_rest(rest))
+    page, next_ = cut_list(rows, limit, lambda row: FiringListToken(of, _key(row)))
+    return WebhooksPage([_view(row) for row in page], next_)
+
+
+def _key(row: WebhookRow) -> WebhookKey:
+    return WebhookKey(row.created_us, row.firing.alert_id, row.firing.number)
 
 
 def _view(row: WebhookRow) -> WebhookView:

@@ -8,12 +8,12 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
 from api.http.problems import MEDIA_TYPE, Problem, bad_parameter
-from api.live.gate import Door, Socket
+from api.live.gate import Socket, WebsocketGate
 from api.live.protocol import Channel
-from api.queries.directory import Directory
-from api.routes.answers import BAD_PARAMETER, UNKNOWN_SYMBOL, ProblemDocument, Service
-from api.routes.ohlcv import IntervalText, WindowText, parse_interval
+from api.queries.symbols import SymbolDirectory
+from api.routes.candles import IntervalText, WindowText, parse_interval
 from api.routes.parameters import SymbolText, resolve
+from api.routes.responses import BAD_PARAMETER, UNKNOWN_SYMBOL, ProblemDocument, Service
 from tickplant.intervals import INTERVALS
 
 _PLAIN: Final[dict[int, ResponseSpec]] = {
@@ -92,17 +92,17 @@ async def get_ws_ohlcv(
 
 
 @websocket("/ws")
-async def ws(socket: Socket, door: Service[Door]) -> None:
+async def ws(socket: Socket, websocket_gate: Service[WebsocketGate]) -> None:
     """Serve a client."""
-    await door.serve(socket)
+    await websocket_gate.serve(socket)
 
 
 @websocket("/ws/price/{symbol:path}")
 async def ws_price(
     socket: Socket,
     symbol: SymbolText,
-    door: Service[Door],
-    directory: Service[Directory],
+    websocket_gate: Service[WebsocketGate],
+    directory: Service[SymbolDirectory],
     since: SinceText = None,
 ) -> None:
     """Serve a client that wants a price."""
@@ -110,15 +110,15 @@ async def ws_price(
     async def wanted() -> bytes:
         return _subscribe(Channel("price", *await resolve(directory, symbol)), since)
 
-    await door.serve(socket, wanted)
+    await websocket_gate.serve(socket, wanted)
 
 
 @websocket("/ws/ohlcv/{symbol:path}")
 async def ws_ohlcv(
     socket: Socket,
     symbol: SymbolText,
-    door: Service[Door],
-    directory: Service[Directory],
+    websocket_gate: Service[WebsocketGate],
+    directory: Service[SymbolDirectory],
     interval: IntervalText = None,
     window: WindowText = None,
     since: SinceText = None,
@@ -131,7 +131,7 @@ async def ws_ohlcv(
             raise bad_parameter("interval", f"{length} is not live; the intervals are {', '.join(INTERVALS)}")
         return _subscribe(Channel("candles", *await resolve(directory, symbol), length), since)
 
-    await door.serve(socket, wanted)
+    await websocket_gate.serve(socket, wanted)
 
 
 def _subscribe(channel: Channel, since: str | None) -> bytes:

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.trades import DecimalText, SymbolName, Time, plain
+from api.views.trades import DecimalText, SymbolName, Time, decimal_text
 from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
 from tickplant.times import format_time
@@ -98,16 +98,16 @@ def account_view(account: PaperAccount) -> AccountView:
         format_time(account.time_us) if account.time_us else None,
         account.enabled,
         account.halted,
-        plain(account.initial_cash),
-        plain(account.cash),
-        plain(account.position),
-        plain(account.cost),
-        None if account.price is None else plain(account.price),
-        plain(account.equity),
-        plain(account.profit),
-        plain(account.fees),
+        decimal_text(account.initial_cash),
+        decimal_text(account.cash),
+        decimal_text(account.position),
+        decimal_text(account.cost),
+        None if account.price is None else decimal_text(account.price),
+        decimal_text(account.equity),
+        decimal_text(account.profit),
+        decimal_text(account.fees),
         account.orders,
-        plain(account.day_equity),
+        decimal_text(account.day_equity),
     )
 
 
@@ -131,11 +131,11 @@ def _fill_view(fill: Fill) -> FillView:
     return FillView(
         fill.trade_id,
         format_time(fill.time_us),
-        plain(fill.price),
-        plain(fill.size),
-        plain(fill.quote),
-        plain(fill.fee),
-        plain(fill.profit),
+        decimal_text(fill.price),
+        decimal_text(fill.size),
+        decimal_text(fill.quote),
+        decimal_text(fill.fee),
+        decimal_text(fill.profit),
     )
 
 
@@ -143,10 +143,10 @@ def equity_view(equity: Equity) -> EquityView:
     """Return what an account was worth as callers see it."""
     return EquityView(
         format_time(equity.time_us),
-        plain(equity.cash),
-        plain(equity.position),
-        plain(equity.price),
-        plain(equity.equity),
+        decimal_text(equity.cash),
+        decimal_text(equity.position),
+        decimal_text(equity.price),
+        decimal_text(equity.equity),
     )
 
 
@@ -162,7 +162,7 @@ def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
             quote,
             len(group),
             *(
-                plain(_sum(getattr(account, name) for account in group))
+                decimal_text(_sum(getattr(account, name) for account in group))
                 for name in ("initial_cash", "cash", "equity", "profit", "fees")
             ),
         )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.trades import DecimalText, SymbolName, Time, plain
+from api.views.trades import DecimalText, SymbolName, Time, decimal_text
 from db.stats import Change24h, PriceMeans
 from tickplant.derived import Statistics
 from tickplant.intervals import MINUTE_US, SECOND_US
@@ -128,8 +128,8 @@ def change_view(change: Change24h) -> ChangeView:
         _text(change.low),
         _text(change.change),
         _text(change.percent),
-        plain(change.volume),
-        plain(change.quote_volume),
+        decimal_text(change.volume),
+        decimal_text(change.quote_volume),
         change.trade_count,
     )
 
@@ -154,8 +154,8 @@ def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
         None if means.last_event_time_us is None else format_time(means.last_event_time_us),
         _text(means.mean),
         _text(means.weighted_mean),
-        plain(means.volume),
-        plain(means.quote_volume),
+        decimal_text(means.volume),
+        decimal_text(means.quote_volume),
     )
 
 
@@ -175,4 +175,4 @@ def statistics_view(statistics: Statistics) -> StatisticsView:
 
 
 def _text(number: Decimal | None) -> str | None:
-    return None if number is None else plain(number)
+    return None if number is None else decimal_text(number)

@@ -12,7 +12,7 @@ from tickplant.times import format_time
 from tickplant.wire import ConnectionStatus
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}
-"""The intervals that candles can be asked for: name to length in microseconds."""
+"""The intervals that candles can be requested: name to length in microseconds."""
 
 DecimalText = Annotated[
     str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
@@ -85,7 +85,7 @@ class GapView(Struct, frozen=True):
     state: Annotated[
         GapState,
         Meta(
-            description="`open`; `backfilling` while the venue is being asked for them; `healed`, none is"
+            description="`open`; `backfilling` while the venue is being requested them; `healed`, none is"
             " missing any more; `unrecoverable`, the venue doesn't give them: `reason` says why."
         ),
     ]
@@ -122,7 +122,7 @@ class ConnectionView(Struct, frozen=True):
         ConnectionState,
         Meta(
             description="`connecting`, `live`, `down`: lost, and tried again before long, or `refused`: the"
-            " venue accepts none of the symbols, which are asked for again at long intervals."
+            " venue accepts none of the symbols, which are requested again at long intervals."
         ),
     ]
     since: Time
@@ -185,12 +185,12 @@ def candle_view(candle: Candle) -> CandleView:
     return CandleView(
         format_time(candle.open_time_us),
         format_time(candle.open_time_us + LENGTHS[candle.interval]),
-        plain(candle.open),
-        plain(candle.high),
-        plain(candle.low),
-        plain(candle.close),
-        plain(candle.volume),
-        plain(candle.quote_volume),
+        decimal_text(candle.open),
+        decimal_text(candle.high),
+        decimal_text(candle.low),
+        decimal_text(candle.close),
+        decimal_text(candle.volume),
+        decimal_text(candle.quote_volume),
         candle.trade_count,
         candle.first_trade_id,
         candle.last_trade_id,
@@ -222,7 +222,7 @@ def empty_view(
     )
 
 
-def plain(number: Decimal) -> str:
+def decimal_text(number: Decimal) -> str:
     """Write a decimal with all its digits and never an exponent."""
     text = str(number)
     return format(number, "f") if "E" in text else text

@@ -332,8 +332,8 @@ async def test_a_page_of_elsewhere_can_change_nothing_behind_its_readers_back(pl
             answer = await plant.http.request(method, path, json=body, headers={"origin": origin})
             assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused"), (method, path)
         headers = {"origin": "https://elsewhere.example", "access-control-request-method": method}
-        asked = await plant.http.options(path, headers=headers)
-        assert "access-control-allow-origin" not in asked.headers
+        requested = await plant.http.options(path, headers=headers)
+        assert "access-control-allow-origin" not in requested.headers
         if body is None:
             continue
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):

@@ -11,7 +11,7 @@ import pytest
 from api_plant import BTC, Plant, live, running_plant
 from conftest import on_one_variant
 
-from api.live.session import MOST_NAMES
+from api.live.session import MAX_NAMES
 from tickplant.market import SymbolId
 
 pytestmark = on_one_variant
@@ -82,7 +82,7 @@ async def test_many_unknown_names_cost_one_search_for_near_ones(plant: Plant, co
 async def test_a_request_that_names_too_many_channels_is_refused_as_a_whole(plant: Plant) -> None:
     async with plant.socket() as socket:
         await socket.ask(
-            op="subscribe", id=1, channels=[f"price:{number}" for number in range(MOST_NAMES + 1)]
+            op="subscribe", id=1, channels=[f"price:{number}" for number in range(MAX_NAMES + 1)]
         )
         error = await socket.receive_until("error")
         assert (error["id"], error["code"]) == (1, "too_many_channels")
@@ -92,7 +92,7 @@ async def test_a_request_that_names_too_many_channels_is_refused_as_a_whole(plan
 
 async def test_others_are_served_while_a_request_is_worked_on(plant: Plant) -> None:
     """A long request is given up for others again and again: their answers come before its last."""
-    names = [f"price:NOSUCH{number}" for number in range(MOST_NAMES)]
+    names = [f"price:NOSUCH{number}" for number in range(MAX_NAMES)]
     async with plant.socket() as busy, plant.socket() as other:
         await busy.ask(op="subscribe", id=1, channels=names)
         await other.ask(op="ping", id=1)
@@ -101,7 +101,7 @@ async def test_others_are_served_while_a_request_is_worked_on(plant: Plant) -> N
 
 
 async def test_requests_that_name_many_channels_count_for_several(plant: Plant) -> None:
-    names = [f"price:NOSUCH{number}" for number in range(MOST_NAMES)]
+    names = [f"price:NOSUCH{number}" for number in range(MAX_NAMES)]
     async with plant.socket() as socket:
         reading = asyncio.create_task(socket.receive_until("nothing"))
         for _ in range(50):  # a quarter of what may come at once, if each named one

@@ -103,7 +103,7 @@ async def test_a_snapshot_first_and_then_what_is_told(plant: Plant) -> None:
     told = LiveUpdate(
         signals=(signal(1),), firings=(firing(1),), accounts=(account(1),), unified=(unified(1),)
     )
-    await plant.tell(told, committed="1-0")
+    await plant.publish_committed(told, committed="1-0")
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS, ALERTS, BOT, UNIFIED)
         snapshots = [await socket.receive() for _ in range(4)]
@@ -119,7 +119,7 @@ async def test_a_snapshot_first_and_then_what_is_told(plant: Plant) -> None:
             accounts=(account(2),),
             unified=(unified(3),),
         )
-        await plant.tell(more, committed="2-0")
+        await plant.publish_committed(more, committed="2-0")
         messages = [await socket.receive() for _ in range(5)]
         assert [message["type"] for message in messages] == [
             "signal",
@@ -137,7 +137,9 @@ async def test_views_are_those_of_rest(plant: Plant) -> None:
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS, BOT)
         await socket.receive_until("snapshot", BOT)
-        await plant.tell(LiveUpdate(signals=(signal(1),), accounts=(account(1),)), committed="1-0")
+        await plant.publish_committed(
+            LiveUpdate(signals=(signal(1),), accounts=(account(1),)), committed="1-0"
+        )
         said = (await socket.receive_until("signal"))["data"]
         assert said == {name: getattr(signal_view(signal(1)), name) for name in said}
         shown = (await socket.receive_until("account"))["data"]
@@ -146,13 +148,15 @@ async def test_views_are_those_of_rest(plant: Plant) -> None:
 
 async def test_what_is_committed_but_not_told_yet_is_told_once(plant: Plant) -> None:
     await plant.commit(rows([signal(1)]), entry="9-0")
-    await plant.tell(LiveUpdate(signals=(signal(1),)), committed="9-0")
+    await plant.publish_committed(LiveUpdate(signals=(signal(1),)), committed="9-0")
     await plant.commit(rows([signal(2)]), AlertRows(0, [], [firing(2)], []), entry="10-0")
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS, ALERTS)
         assert [view["number"] for view in (await socket.receive_until("snapshot", SIGNALS))["data"]] == [1]
         assert (await socket.receive_until("snapshot", ALERTS))["data"] == []
-        await plant.tell(LiveUpdate(signals=(signal(2),), firings=(firing(2),)), committed="10-0")
+        await plant.publish_committed(
+            LiveUpdate(signals=(signal(2),), firings=(firing(2),)), committed="10-0"
+        )
         assert (await socket.receive_until("signal"))["data"]["number"] == 2
         assert (await socket.receive_until("firing"))["data"]["number"] == 2
 
@@ -165,12 +169,12 @@ async def test_where_redis_knows_nothing_all_that_is_stored_is_shown(plant: Plan
 
 
 async def test_a_client_that_comes_back_gets_each_signal_it_missed_once(plant: Plant) -> None:
-    await plant.tell(LiveUpdate(signals=(signal(1),)), committed="1-0")
+    await plant.publish_committed(LiveUpdate(signals=(signal(1),)), committed="1-0")
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS)
         cursor = (await socket.receive_until("snapshot"))["cursor"]
     for number in range(2, 80):
-        await plant.tell(LiveUpdate(signals=(signal(number),)), committed=f"{number}-0")
+        await plant.publish_committed(LiveUpdate(signals=(signal(number),)), committed=f"{number}-0")
         await plant.publish(update(trade(number), entry=f"{number}-0"))
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS, since=cursor)
@@ -183,7 +187,7 @@ async def test_a_cursor_in_the_middle_of_an_update_loses_nothing(plant: Plant) -
         await socket.subscribe(SIGNALS, ALERTS)
         await socket.receive_until("snapshot", ALERTS)
         update = LiveUpdate(signals=(signal(1), signal(2)), firings=(firing(1),))
-        await plant.tell(update, committed="1-0")
+        await plant.publish_committed(update, committed="1-0")
         seen = [await socket.receive() for _ in range(3)]
     for have in range(1, 3):
         async with plant.socket() as socket:
@@ -201,7 +205,7 @@ async def test_one_name_stands_for_every_symbol(plant: Plant) -> None:
             for kind in ("signals", "alerts", "bot")
             for symbol in ("BTCUSDT", "ETHUSDT")
         ]
-        await plant.tell(LiveUpdate(signals=(signal(1, ETH),)), ETH, committed="1-0")
+        await plant.publish_committed(LiveUpdate(signals=(signal(1, ETH),)), ETH, committed="1-0")
         assert (await socket.receive_until("signal"))["channel"] == "signals:binance:ETHUSDT"
 
 
@@ -215,7 +219,7 @@ async def test_states_are_conflated_and_events_are_not(plant: Plant) -> None:
             "accounts": (account(1), account(2)),
             "unified": (unified(1), unified(2)),
         }
-        await plant.tell(LiveUpdate(**several), committed="1-0")
+        await plant.publish_committed(LiveUpdate(**several), committed="1-0")
         messages = [await socket.receive() for _ in range(4)]
         assert [message["type"] for message in messages] == ["signal", "signal", "account", "unified"]
         assert messages[2]["data"]["version"] == 2

@@ -11,7 +11,7 @@ from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade
 from conftest import on_one_variant
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from api.live.gate import Limits
+from api.live.gate import WebsocketLimits
 from tickplant import wire
 from tickplant.wire import LiveUpdate
 
@@ -363,7 +363,7 @@ async def test_a_request_that_is_too_long_closes_the_socket(plant: Plant) -> Non
 
 
 async def test_limits_of_a_client(redis_url: str, database_url: str) -> None:
-    limits = Limits(channels=2, burst=5, per_s=0.001)
+    limits = WebsocketLimits(channels=2, burst=5, per_s=0.001)
     async with running_plant(redis_url, database_url, limits=limits) as plant, plant.socket() as socket:
         await live(plant)
         await socket.ask(op="subscribe", id=1, channels=[PRICE, TRADES, CANDLES, PRICE])
@@ -378,7 +378,7 @@ async def test_limits_of_a_client(redis_url: str, database_url: str) -> None:
 
 
 async def test_no_more_clients_than_allowed(redis_url: str, database_url: str) -> None:
-    async with running_plant(redis_url, database_url, limits=Limits(clients=1)) as plant:
+    async with running_plant(redis_url, database_url, limits=WebsocketLimits(clients=1)) as plant:
         async with plant.socket():
             with pytest.raises(InvalidStatus) as refused:
                 async with plant.socket():

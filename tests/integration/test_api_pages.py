@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from api_plant import ETH, T0, Plant, all_pages, live, running_plant, trade
 
-from api.http.times import parse_time
+from api.http.times import parse_time_us
 from api.views.trades import LENGTHS
 from tickplant.intervals import MINUTE_US, SECOND_US
 
@@ -127,7 +127,7 @@ async def test_pages_of_candles_hold_each_once(plant: Plant, interval: str) -> N
         pages = await all_pages(plant, "/api/v1/ohlcv/BTCUSDT", "candles", **parameters)
         found = [view for page in (pages if where else pages[::-1]) for view in page]
         expected = traded if fill == "none" else list(range(9))
-        assert [(parse_time(view["open_time"]) - T0) // length_us for view in found] == expected
+        assert [(parse_time_us(view["open_time"]) - T0) // length_us for view in found] == expected
         assert max(map(len, pages)) <= limit
         assert [bool(view["trade_count"]) for view in found] == [at in traded for at in expected]
 

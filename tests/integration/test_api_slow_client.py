@@ -12,7 +12,7 @@ from conftest import on_one_variant
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from api.live.gate import Limits
+from api.live.gate import WebsocketLimits
 
 pytestmark = on_one_variant
 
@@ -27,7 +27,7 @@ BATCHES = 120
 
 @pytest.fixture
 async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
-    limits = Limits(queue_bytes=QUEUE_BYTES)
+    limits = WebsocketLimits(queue_bytes=QUEUE_BYTES)
     async with running_plant(redis_url, database_url, limits=limits) as running:
         await live(running)
         yield running
@@ -116,7 +116,7 @@ async def test_prices_and_candles_are_replaced_by_newer_ones(plant: Plant) -> No
 async def test_a_client_that_never_reads_again_is_cut_off(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.transport.LINGER_S", 0.1)
+    monkeypatch.setattr("api.live.direct_write.LINGER_S", 0.1)
     async with narrow_socket(plant) as slow:
         await slow.subscribe(TRADES)
         await slow.receive_until("snapshot")

@@ -23,7 +23,7 @@ HEAD = (
 @pytest.fixture
 async def plant(redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Plant]:
     for name in ("HEAD_S", "BODY_S", "READ_S"):
-        monkeypatch.setattr(f"api.http.protocol.{name}", LIMIT_S)
+        monkeypatch.setattr(f"api.http.timed_protocol.{name}", LIMIT_S)
     async with running_plant(redis_url, database_url) as running:
         yield running
 

@@ -71,15 +71,15 @@ async def test_pages_of_an_average_hold_every_value_once(plant: Plant, kind: Any
         }
         for index in range(3, len(closes))
     ]
-    asked = {"interval": "1m", "kind": kind, "length": 4}
+    requested = {"interval": "1m", "kind": kind, "length": 4}
     path = "/api/v1/moving-average/BTCUSDT"
-    whole = await plant.get(path, **asked)
+    whole = await plant.get(path, **requested)
     assert whole["averages"] == expected
     assert (whole["symbol"], whole["interval"], whole["kind"], whole["length"]) == (str(BTC), "1m", kind, 4)
-    back = await all_pages(plant, path, "averages", **asked, limit=7)
+    back = await all_pages(plant, path, "averages", **requested, limit=7)
     assert [it for page in reversed(back) for it in page] == expected
     start, end = expected[5]["open_time"], expected[20]["open_time"]
-    pages = await all_pages(plant, path, "averages", **asked, start=start, end=end, limit=4)
+    pages = await all_pages(plant, path, "averages", **requested, start=start, end=end, limit=4)
     assert [len(page) for page in pages] == [4, 4, 4, 3]
     assert [it for page in pages for it in page] == expected[5:20]
 

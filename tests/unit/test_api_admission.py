@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.live.admission import Allowance, origin_allowed
+from api.live.client_limits import TokenBucket, origin_allowed
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_origins(origin: str | None, allowed: tuple[str, ...], expected: bool) -
 
 
 def test_a_burst_and_then_so_many_a_second() -> None:
-    allowance = Allowance(burst=3, per_s=2, now_s=100)
+    allowance = TokenBucket(burst=3, per_s=2, now_s=100)
     assert [allowance.take(100) for _ in range(4)] == [True, True, True, False]
     assert [allowance.take(101) for _ in range(3)] == [True, True, False]
     assert [allowance.take(1_000_000) for _ in range(4)] == [True, True, True, False]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.alerting import AlertPatch, AlertRequest
 from api.http.bodies import parse_body
 from api.http.problems import Problem
+from api.requests.alerts import AlertPatch, AlertRequest
 from api.routes.bot import SwitchRequest
 
 

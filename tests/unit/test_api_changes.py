@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from api.live.changes import Change, changes_of
+from api.live.catch_up import CatchUp
+from api.live.channel_changes import ChannelChange, changes_of
 from api.live.channel_definitions import ChannelSources
 from api.live.cursor import Cursor, Order
-from api.live.joining import Joiner
 from api.live.protocol import Channel
 from tickplant import wire
 from tickplant.bot import Rules, new_account
@@ -69,10 +69,10 @@ class FakeFeed:
                 yield order, update
 
 
-async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[Order, Change]]:
+async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[Order, ChannelChange]]:
     feed: Any = FakeFeed(stream)
-    joiner = Joiner(ChannelSources(feed, None, None, None))  # type: ignore[arg-type]
-    found = joiner._missed(0, cursor, max(stream), CHANNELS, strict=True)
+    catch_up = CatchUp(ChannelSources(feed, None, None, None))  # type: ignore[arg-type]
+    found = catch_up._missed(0, cursor, max(stream), CHANNELS, strict=True)
     return [change async for change in found]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from msgspec import Raw
 
+from api.live.catch_up import CatchUp
 from api.live.channel_definitions import ChannelSources, PolledChannel, StreamedChannel
 from api.live.channels import CHANNELS, STREAMED
 from api.live.cursor import Order
-from api.live.joining import Joiner
 from api.live.partition import LivePartition
 from api.live.protocol import Channel
 from api.routes.websocket import get_ws
@@ -95,14 +95,14 @@ async def test_a_state_that_was_loaded_while_nobody_was_subscribed_misses_no_tra
     update = LiveUpdate((LiveEntry("1-0", Raw(trades)),))
     streams: Any = ShortStream(update)
     history: Any = SlowHistory()
-    joiner = Joiner(ChannelSources(streams, history, None, None))  # type: ignore[arg-type]
+    catch_up = CatchUp(ChannelSources(streams, history, None, None))  # type: ignore[arg-type]
     partition = LivePartition(0)
     topic = partition.topic(Channel("trades", "v", "A"))
     partition.enter(topic)
-    loading = asyncio.create_task(joiner.warm(partition, topic))
+    loading = asyncio.create_task(catch_up.load(partition, topic))
     await history.reading.wait()
     partition.leave(topic)
-    partition.take((1, 0), update, {})
+    partition.apply((1, 0), update, {})
     partition.enter(topic)
     history.let.set()
     await loading

@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.live.client import CHUNK_BYTES, Client, Outbox
-from api.live.protocol import Frame
+from api.live.protocol import EncodedMessage
 
 LIMIT_BYTES = 100_000
 
 
-class FakeOutlet:
+class FakeWriter:
     def __init__(self) -> None:
         self.writable = True
         self.written: list[bytes] = []
@@ -25,80 +25,80 @@ class FakeOutlet:
     async def wait_writable(self) -> None:
         self.writable = True
 
-    def hang_up(self, code: int, reason: str) -> None:
+    def close_now(self, code: int, reason: str) -> None:
         self.closed = (code, reason)
 
 
-def a_client() -> tuple[Client, FakeOutlet, list[Client]]:
-    outlet = FakeOutlet()
+def a_client() -> tuple[Client, FakeWriter, list[Client]]:
+    writer = FakeWriter()
     dirty: list[Client] = []
-    return Client(outlet, dirty, limit_bytes=LIMIT_BYTES), outlet, dirty
+    return Client(writer, dirty, limit_bytes=LIMIT_BYTES), writer, dirty
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(1, 50))), st.integers(1, 200))
 def test_the_last_of_each_key_remains_in_order_of_its_coming(
-    pushes: list[tuple[str, int]], most_bytes: int
+    pushes: list[tuple[str, int]], max_bytes: int
 ) -> None:
     outbox = Outbox(LIMIT_BYTES)
     for number, (key, size) in enumerate(pushes):
-        assert outbox.push(key, Frame(bytes(size), str(number)))
+        assert outbox.push(key, EncodedMessage(bytes(size), str(number)))
     last = {key: number for number, (key, _) in enumerate(pushes)}
     assert outbox.replaced == len(pushes) - len(last)
     taken = []
     while outbox:
-        frames = outbox.take(most_bytes)
+        frames = outbox.take(max_bytes)
         assert frames
-        assert sum(len(frame.data) for frame in frames[:-1]) < most_bytes
+        assert sum(len(frame.data) for frame in frames[:-1]) < max_bytes
         taken += [int(frame.cursor) for frame in frames]
     assert taken == sorted(last.values())
 
 
 def test_a_client_that_reads_gets_everything_in_one_write() -> None:
-    client, outlet, dirty = a_client()
+    client, writer, dirty = a_client()
     for number in range(3):
-        client.send(Frame(b"%d" % number))
+        client.send(EncodedMessage(b"%d" % number))
     assert dirty == [client]
     assert client.flush() == 3
-    assert outlet.written == [b"012"]
+    assert writer.written == [b"012"]
 
 
 def test_a_single_frame_is_written_as_it_is() -> None:
-    client, outlet, _ = a_client()
-    frame = Frame(b"the same object for every client")
+    client, writer, _ = a_client()
+    frame = EncodedMessage(b"the same object for every client")
     client.send(frame)
     client.flush()
-    assert outlet.written[0] is frame.data
+    assert writer.written[0] is frame.data
 
 
 def test_a_client_that_does_not_read_gets_the_newest_when_it_does() -> None:
-    client, outlet, _ = a_client()
-    outlet.writable = False
+    client, writer, _ = a_client()
+    writer.writable = False
     for number in range(10_000):
-        client.push("price", Frame(b"%5d" % number))
+        client.push("price", EncodedMessage(b"%5d" % number))
         assert client.flush() == 0
-    outlet.writable = True
+    writer.writable = True
     assert client.flush() == 1
-    assert outlet.written == [b" 9999"]
-    assert outlet.closed is None
+    assert writer.written == [b" 9999"]
+    assert writer.closed is None
 
 
 def test_no_more_is_handed_over_than_the_connection_takes() -> None:
-    client, outlet, _ = a_client()
-    outlet.room_bytes = 1
+    client, writer, _ = a_client()
+    writer.room_bytes = 1
     for _ in range(9):
-        client.send(Frame(bytes(10_000)))
+        client.send(EncodedMessage(bytes(10_000)))
     client.flush()
-    assert sum(map(len, outlet.written)) <= CHUNK_BYTES + 10_000
+    assert sum(map(len, writer.written)) <= CHUNK_BYTES + 10_000
 
 
 def test_a_client_with_too_much_waiting_is_closed_and_told_where_to_go_on() -> None:
-    client, outlet, _ = a_client()
-    client.send(Frame(b"x", "1.5-0.n1"))
+    client, writer, _ = a_client()
+    client.send(EncodedMessage(b"x", "1.5-0.n1"))
     client.flush()
-    outlet.writable = False
+    writer.writable = False
     for number in range(11):
-        client.send(Frame(bytes(10_000), f"1.6-{number}.n1"))
-    assert outlet.closed == (4008, "too slow; subscribe again with since=1.5-0.n1")
+        client.send(EncodedMessage(bytes(10_000), f"1.6-{number}.n1"))
+    assert writer.closed == (4008, "too slow; subscribe again with since=1.5-0.n1")
     assert client.closed
-    client.send(Frame(b"y"))
+    client.send(EncodedMessage(b"y"))
     assert client.flush() == 0

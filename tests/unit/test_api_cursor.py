@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.cursor import ALL, BEGIN, Cursor
+from api.live.cursor import ALL, STREAM_START, Cursor
 from api.live.timeline import KEPT, Timeline
 
 orders = st.tuples(st.integers(0, 2**50), st.integers(0, 2**50))
@@ -14,12 +14,12 @@ orders = st.tuples(st.integers(0, 2**50), st.integers(0, 2**50))
     st.integers(0, 1023),
     orders,
     st.one_of(st.just(ALL), st.integers(0, 999_999_999)),
-    st.just(BEGIN) | orders,
+    st.just(STREAM_START) | orders,
 )
 def test_a_cursor_survives_being_text(
     partition: int, update: tuple[int, int], number: int, stored: tuple[int, int]
 ) -> None:
-    cursor = Cursor(partition, update, number if stored == BEGIN else ALL, stored)
+    cursor = Cursor(partition, update, number if stored == STREAM_START else ALL, stored)
     assert Cursor.parse(str(cursor)) == cursor
 
 
@@ -33,7 +33,7 @@ def test_the_last_update_without_later_trades_is_found() -> None:
     timeline = Timeline()
     for entry, update in [((10, 0), (100, 0)), ((20, 0), (200, 0)), ((20, 3), (201, 0))]:
         timeline.append(entry, update)
-    assert timeline.locate((9, 0)) == BEGIN
+    assert timeline.locate((9, 0)) == STREAM_START
     assert timeline.locate((10, 0)) == (100, 0)
     assert timeline.locate((19, 9)) == (100, 0)
     assert timeline.locate((20, 1)) == (200, 0)

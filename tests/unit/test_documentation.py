@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from prometheus_client import Counter, Gauge, Histogram
 
 from api import app
-from api.live.protocol import Close, Code, Op
+from api.live.protocol import CloseCode, Code, Op
 from db import grants as roles
 from tickplant import metrics
 from tickplant.cli import COMMANDS
@@ -130,7 +130,7 @@ def test_every_word_of_the_websocket_is_explained() -> None:
     document = ROOT / "docs" / "websocket.md"
     text = read(document)
     rows = set(re.findall(r"^\| `?([\w]+)`? \|", text, re.MULTILINE))
-    assert rows >= set(get_args(Code)) | {str(int(code)) for code in Close}
+    assert rows >= set(get_args(Code)) | {str(int(code)) for code in CloseCode}
     assert named(document, r'"op":"(\w+)"') == set(get_args(Op))
     assert named(document, r'"code":"(\w+)"') <= set(get_args(Code))
 

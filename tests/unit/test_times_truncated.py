@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.times import parse_time as parse_of_rest
+from api.http.times import parse_time_us as parse_of_rest
 from ingest.venues.coinbase import CoinbaseAdapter
 from ingest.venues.kraken import KrakenAdapter
 from ingest.venues.reading import microseconds

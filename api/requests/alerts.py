@@ -18,7 +18,7 @@ from tickplant.times import format_time
 _DAY_S: Final = 86_400
 TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
 """A line without control characters; `$` alone would let it end with one."""
-MOST_OF_USER: Final = 64
+MAX_USER_LENGTH: Final = 64
 """Characters of a user's name."""
 
 Price = Annotated[str, Meta(extra=DECIMAL, description="Above 0: the threshold.", examples=["62000"])]
@@ -56,7 +56,7 @@ WebhookUrl = Annotated[
 ]
 Note = Annotated[str, Meta(max_length=500, pattern=TEXT, description="Your own words, sent with firings.")]
 User = Annotated[
-    str, Meta(min_length=1, max_length=MOST_OF_USER, pattern=TEXT, description="Whose it is: any name.")
+    str, Meta(min_length=1, max_length=MAX_USER_LENGTH, pattern=TEXT, description="Whose it is: any name.")
 ]
 State = Literal["pending", "active", "fired", "inactive"]
 
@@ -152,7 +152,7 @@ class AlertView(Struct, frozen=True):
 
 
 def make_alert(request: AlertRequest, alert_id: str, symbol: SymbolId) -> Alert:
-    """Return the alert that is asked for, in its first version.
+    """Return the alert that is requested, in its first version.
 
     Raises:
         Problem: what is given doesn't fit together.
@@ -164,7 +164,7 @@ def make_alert(request: AlertRequest, alert_id: str, symbol: SymbolId) -> Alert:
     return alert
 
 
-def change_alert(alert: Alert, patch: AlertPatch) -> Alert:
+def apply_alert_patch(alert: Alert, patch: AlertPatch) -> Alert:
     """Return the next version of an alert; raises as `make_alert`."""
     given: dict[str, Any] = {name: value for name, value in asdict(patch).items() if value is not UNSET}
     version = alert.version + 1

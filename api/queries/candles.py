@@ -1,12 +1,12 @@
-"""Pages of candles: stored ones, those of a second, and with intervals without trades filled in."""
+"""Pages of candles: stored ones, those of a second, and those that fill intervals without trades."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from api.http.paging import cut_page
-from api.queries.history import FIRST_US, LAST_US
-from api.views.trades import LENGTHS, CandleView, candle_view, empty_view, plain
+from api.http.paging import cut
+from api.queries.history import MAX_US, MIN_US
+from api.views.trades import LENGTHS, CandleView, candle_view, decimal_text, empty_view
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
 from db.pool import Connection
 from db.symbols import SymbolReach, read_reach
@@ -16,27 +16,40 @@ from tickplant.market import Candle, SymbolId
 Fill = Literal["none", "previous"]
 
 
-class Window(NamedTuple):
-    """Open times of candles."""
+class OpenTimeRange(NamedTuple):
+    """A range of open times of candles."""
 
     start_us: int
     """Inclusive."""
     end_us: int
     """Exclusive."""
 
+    def beyond(self, first_us: int, last_us: int, length_us: int, *, newest: bool) -> "OpenTimeRange":
+        """Return what a page leaves of the range.
 
-EVER: Final = Window(FIRST_US, LAST_US)
+        Args:
+            first_us: open time of the page's first candle.
+            last_us: open time of the page's last candle.
+            length_us: the interval's length.
+            newest: whether pages go back from the newest candle.
+        """
+        if newest:
+            return self._replace(end_us=first_us)
+        return self._replace(start_us=last_us + length_us)
 
 
-class Page(NamedTuple):
-    """Some candles, oldest first."""
+EVER: Final = OpenTimeRange(MIN_US, MAX_US)
+
+
+class CandlePage(NamedTuple):
+    """A page of candles, oldest first."""
 
     candles: list[CandleView]
-    rest: Window | None
-    """The open times not shown yet; None where there are none."""
+    rest: OpenTimeRange | None
+    """The open times beyond the page; None if there are none."""
 
 
-class CandlePages:
+class CandlePageReader:
     """The candles of one symbol and interval, as of one moment."""
 
     def __init__(
@@ -61,7 +74,7 @@ class CandlePages:
         self._length_us = LENGTHS[interval]
         self._max_trades = max_trades
 
-    async def read(self, window: Window, limit: int, *, newest: bool, fill: Fill) -> Page:
+    async def read(self, window: OpenTimeRange, limit: int, *, newest: bool, fill: Fill) -> CandlePage:
         """Return the first candles of a window, or the last.
 
         Args:
@@ -76,33 +89,36 @@ class CandlePages:
         candles, more = await self._candles(window, limit, newest=newest)
         views = [candle_view(candle) for candle in candles]
         if not more:
-            return Page(views, None)
-        if newest:
-            return Page(views, Window(window.start_us, candles[0].open_time_us))
-        return Page(views, Window(candles[-1].open_time_us + self._length_us, window.end_us))
+            return CandlePage(views, None)
+        opened = candles[0].open_time_us, candles[-1].open_time_us
+        return CandlePage(views, window.beyond(*opened, self._length_us, newest=newest))
 
-    async def _read_filled(self, window: Window, limit: int, *, newest: bool) -> Page:
+    async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         reach = await read_reach(self._connection, self._symbol)
         first = await self._one(EVER, newest=False)
         if reach is None or first is None:
-            return Page([], None)
+            return CandlePage([], None)
         length, present_us = self._length_us, floor(reach.watermark_us, self._length_us)
         low = max(self._ceil(window.start_us), first.open_time_us)
         high = min(self._ceil(window.end_us), present_us + length)
         if low >= high:
-            return Page([], None)
+            return CandlePage([], None)
         span = limit * length
-        shown = Window(max(low, high - span), high) if newest else Window(low, min(high, low + span))
-        candles, cut = await self._candles(shown, limit, newest=newest)
-        if cut and newest:
+        shown = (
+            OpenTimeRange(max(low, high - span), high)
+            if newest
+            else OpenTimeRange(low, min(high, low + span))
+        )
+        candles, more = await self._candles(shown, limit, newest=newest)
+        if more and newest:
             shown = shown._replace(start_us=candles[0].open_time_us)
-        elif cut:
+        elif more:
             shown = shown._replace(end_us=candles[-1].open_time_us + length)
         filled = list(self._fill(shown, await self._with_neighbours(shown, candles), reach))
-        rest = Window(low, shown.start_us) if newest else Window(shown.end_us, high)
-        return Page(filled, rest if rest.start_us < rest.end_us else None)
+        rest = OpenTimeRange(low, shown.start_us) if newest else OpenTimeRange(shown.end_us, high)
+        return CandlePage(filled, rest if rest.start_us < rest.end_us else None)
 
-    def _fill(self, shown: Window, candles: list[Candle], reach: SymbolReach) -> Iterator[CandleView]:
+    def _fill(self, shown: OpenTimeRange, candles: list[Candle], reach: SymbolReach) -> Iterator[CandleView]:
         """Yield a candle for every interval shown; the candles reach beyond on both sides where they can."""
         length = self._length_us
         for index, candle in enumerate(candles):
@@ -115,15 +131,19 @@ class CandlePages:
             for open_time_us in range(begin_us, min(next_us, shown.end_us), length):
                 closed = open_time_us + length <= reach.watermark_us
                 yield empty_view(
-                    open_time_us, length, plain(candle.close), closed=closed, complete=closed and proven
+                    open_time_us,
+                    length,
+                    decimal_text(candle.close),
+                    closed=closed,
+                    complete=closed and proven,
                 )
 
-    async def _with_neighbours(self, shown: Window, candles: list[Candle]) -> list[Candle]:
-        before = await self._one(Window(FIRST_US, shown.start_us), newest=True)
-        after = await self._one(Window(shown.end_us, LAST_US), newest=False)
+    async def _with_neighbours(self, shown: OpenTimeRange, candles: list[Candle]) -> list[Candle]:
+        before = await self._one(OpenTimeRange(MIN_US, shown.start_us), newest=True)
+        after = await self._one(OpenTimeRange(shown.end_us, MAX_US), newest=False)
         return [*([before] if before else []), *candles, *([after] if after else [])]
 
-    async def _one(self, window: Window, *, newest: bool) -> Candle | None:
+    async def _one(self, window: OpenTimeRange, *, newest: bool) -> Candle | None:
         """Return the first candle of a window, or the last."""
         if self._interval == SECOND:
             candles, _ = await self._seconds(window, 1, newest=newest, max_trades=1)
@@ -131,7 +151,7 @@ class CandlePages:
             candles, _ = await self._candles(window, 1, newest=newest)
         return candles[0] if candles else None
 
-    async def _candles(self, window: Window, limit: int, *, newest: bool) -> tuple[list[Candle], bool]:
+    async def _candles(self, window: OpenTimeRange, limit: int, *, newest: bool) -> tuple[list[Candle], bool]:
         """Return candles, oldest first, and whether the window may hold more."""
         if self._interval == SECOND:
             return await self._seconds(window, limit, newest=newest, max_trades=self._max_trades)
@@ -144,11 +164,10 @@ class CandlePages:
             limit=limit + 1,
             newest=newest,
         )
-        page = cut_page(candles, limit, newest=newest)
-        return page.rows, page.following is not None
+        return cut(candles, limit, newest=newest)
 
     async def _seconds(
-        self, window: Window, limit: int, *, newest: bool, max_trades: int
+        self, window: OpenTimeRange, limit: int, *, newest: bool, max_trades: int
     ) -> tuple[list[Candle], bool]:
         return await read_seconds(
             self._connection,

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from db.symbols import read_stored_symbols
 from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
@@ -31,11 +31,11 @@ class AmbiguousSymbolError(TickplantError):
         self.candidates = candidates
 
 
-class Directory:
+class SymbolDirectory:
     """The symbols of the settings, and those that the database has trades of."""
 
     def __init__(
-        self, configured: Iterable[SymbolId], history: History, *, clock_s: Callable[[], float]
+        self, configured: Iterable[SymbolId], history: StoredHistory, *, clock_s: Callable[[], float]
     ) -> None:
         """Begin with the settings' symbols.
 
@@ -83,7 +83,7 @@ class Directory:
 
     async def _look(self) -> None:
         if self._clock_s() - self._looked_at_s >= _LOOK_AGAIN_S:
-            async with self._history.at_once() as connection:
+            async with self._history.snapshot() as connection:
                 self._learn([row.id for row in await read_stored_symbols(connection)])
             self._looked_at_s = self._clock_s()
 

@@ -7,10 +7,10 @@ from litestar import Request
 
 from api.http.bodies import parse_body
 from api.http.problems import Problem, bad_parameter
-from api.live.admission import origin_allowed
+from api.live.client_limits import origin_allowed
 from tickplant.near_matches import nearest
 
-MOST_BYTES: Final = 64 * 1024
+MAX_BODY_BYTES: Final = 64 * 1024
 """The longest body."""
 
 _READING: Final = ("GET", "HEAD", "OPTIONS")
@@ -61,7 +61,7 @@ def _check_origin(request: Asked, origins: Collection[str]) -> None:
         raise Problem(403, "origin_refused", "its pages may not change anything: see TICKPLANT_API_ORIGINS")
 
 
-class BodyRequest(Asked):
+class StrictRequest(Asked):
     """A request whose body is read as its route wants it: strictly, and with decimals as written."""
 
     async def json(self) -> Any:
@@ -75,7 +75,7 @@ class BodyRequest(Asked):
 
 
 async def _check_body(request: Asked) -> None:
-    """Refuse what is no JSON. A page of elsewhere can send other kinds without being asked for permission."""
+    """Refuse what is no JSON. A page of elsewhere can send other kinds without being requested permission."""
     if request.content_type[0] != "application/json":
         raise Problem(415, "unsupported_media_type", "send application/json")
     if not await request.body():

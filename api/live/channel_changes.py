@@ -11,7 +11,7 @@ from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 
 
-class Change(NamedTuple):
+class ChannelChange(NamedTuple):
     """A change of one channel, of which a message is made."""
 
     channel: Channel
@@ -26,7 +26,7 @@ class Change(NamedTuple):
         return self.data.entry if isinstance(self.data, EntryTrades) else None
 
 
-def changes_of(update: LiveUpdate, channels: Container[Channel], *, decode: bool) -> Iterator[Change]:
+def changes_of(update: LiveUpdate, channels: Container[Channel], *, decode: bool) -> Iterator[ChannelChange]:
     """Yield the changes of some channels.
 
     Args:
@@ -44,7 +44,7 @@ def changes_of(update: LiveUpdate, channels: Container[Channel], *, decode: bool
         for data in definition.changes(update):
             channel = Channel(definition.kind, *definition.address(data))
             if channel in channels:
-                yield Change(channel, number, data)
+                yield ChannelChange(channel, number, data)
             number += 1
 
 

@@ -21,7 +21,7 @@ PAGE_HEADERS: Final = {
 @get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False)
 def get_page() -> Response[bytes]:
     """Return a page that shows a symbol live."""
-    return Response(read_page("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)
+    return Response(read_html("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
 class DocumentationPage(OpenAPIRenderPlugin):
@@ -32,9 +32,9 @@ class DocumentationPage(OpenAPIRenderPlugin):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page, which fetches the document itself."""
-        return read_page("docs.html")
+        return read_html("docs.html")
 
 
-def read_page(name: str) -> bytes:
+def read_html(name: str) -> bytes:
     """Return a page."""
     return files("api.page").joinpath(name).read_bytes()

@@ -7,13 +7,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import USUAL, RestOfTimes, write_rest
+from api.http.paging import DEFAULT_PAGE_LENGTH, encode_rest
 from api.http.problems import bad_parameter, conflict
 from api.live.hub import Hub
-from api.queries.directory import Directory
-from api.queries.history import History
-from api.queries.ohlcv import CandlePages, Fill, Window
-from api.routes.answers import (
+from api.queries.candles import CandlePageReader, Fill, OpenTimeRange
+from api.queries.history import StoredHistory
+from api.queries.symbols import SymbolDirectory
+from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
     UNAVAILABLE,
@@ -22,7 +23,6 @@ from api.routes.answers import (
     Next,
     Service,
 )
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.views.trades import LENGTHS, CandleView, SymbolName
 from tickplant.intervals import BASE
 from tickplant.near_matches import nearest
@@ -72,14 +72,14 @@ FillText = Annotated[
 )
 async def get_ohlcv(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     hub: Service[Hub],
     interval: IntervalText = None,
     window: WindowText = None,
     start: StartText = None,
     end: EndText = None,
-    limit: Limit = USUAL,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
     fill: FillText = "none",
 ) -> CandlesPage:
@@ -90,17 +90,20 @@ async def get_ohlcv(
     """
     found = await resolve(directory, symbol)
     length = parse_interval(interval, window)
-    asked = parse_range(start, end, after, f"ohlcv/{found}/{length}/{fill}")
-    async with history.moment(found) as (connection, committed):
-        pages = CandlePages(connection, found, length)
-        page = await pages.read(Window(asked.low[0], asked.high[0]), limit, newest=asked.newest, fill=fill)
+    requested = parse_range(start, end, after, f"ohlcv/{found}/{length}/{fill}")
+    async with history.committed_snapshot(found) as (connection, committed):
+        pages = CandlePageReader(connection, found, length)
+        page = await pages.read(
+            OpenTimeRange(requested.low[0], requested.high[0]), limit, newest=requested.newest, fill=fill
+        )
     cursor = hub.cursor_after(found, committed)
-    rest = page.rest and RestOfTimes(asked.of, asked.newest, (page.rest.start_us, 0), (page.rest.end_us, 0))
-    return CandlesPage(str(found), length, page.candles, write_rest(rest), str(cursor) if cursor else None)
+    return CandlesPage(
+        str(found), length, page.candles, encode_rest(requested, page.rest), str(cursor) if cursor else None
+    )
 
 
 def parse_interval(interval: str | None, window: str | None) -> str:
-    """Return the interval asked for.
+    """Return the interval requested.
 
     Raises:
         Problem: there is no such interval, or the two names contradict one another.

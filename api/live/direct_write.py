@@ -1,7 +1,7 @@
-"""uvicorn's websocket protocol, opened up so that ready frames go straight to the transport.
+"""uvicorn's websocket protocol, extended to write encoded frames directly to the transport.
 
-Through ASGI every message of every client is framed anew and costs a round of awaits; one frame for all
-clients, written together with others, costs a tenth of it. Requests still come through ASGI.
+ASGI would frame each message again for each client, with a round of awaits; one frame for all clients,
+written together with others, costs a tenth of that. Requests still come through ASGI.
 """
 
 import socket
@@ -11,23 +11,23 @@ from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-EXTENSION: Final = "tickplant.outlet"
-"""The ASGI scope extension under which a websocket finds its outlet."""
+EXTENSION: Final = "tickplant.writer"
+"""The ASGI scope extension that holds the `WebsocketWriter` of a connection."""
 
 SEND_BUFFER_BYTES: Final = 256 * 1024
-"""What the kernel may hold of one connection: left alone it takes megabytes, and a client that reads slowly
-would get what is old."""
+"""The send buffer of one connection. The kernel's default grows to megabytes, and a client that reads slowly
+would get old data."""
 
 LINGER_S: Final = 5.0
-"""How long a client that was hung up on may take to read the last of what was written."""
+"""How long a client may take to read what was written before its connection was closed."""
 
 
-class WebsocketOutlet:
+class WebsocketWriter:
     """The writing side of one connection; see `api.live.client.Outlet`."""
 
     __slots__ = ("_protocol", "on_lost", "on_writable", "writable")
 
-    def __init__(self, protocol: "OutletProtocol") -> None:
+    def __init__(self, protocol: "DirectWriteProtocol") -> None:
         self._protocol = protocol
         self.writable = True
         """Whether more can be written now."""
@@ -42,19 +42,19 @@ class WebsocketOutlet:
             self._protocol.transport.write(frames)
 
     async def wait_writable(self) -> None:
-        """Wait until more can be written, or never again."""
+        """Wait until more can be written, or the connection has ended."""
         await self._protocol.writable.wait()
 
-    def hang_up(self, code: int, reason: str) -> None:
-        """Close the connection; a client that doesn't answer is cut off after a while."""
-        self._protocol.hang_up(code, reason)
+    def close_now(self, code: int, reason: str) -> None:
+        """Close the connection; abort it if the client doesn't answer within `LINGER_S`."""
+        self._protocol.close_now(code, reason)
 
     def pause(self) -> None:
-        """Note that the transport takes no more for now."""
+        """Note that the transport is not writable for now."""
         self.writable = False
 
     def resume(self) -> None:
-        """Note that the transport takes more again."""
+        """Note that the transport is writable again."""
         self.writable = True
         if self.on_writable is not None:
             self.on_writable()
@@ -66,68 +66,68 @@ class WebsocketOutlet:
             self.on_lost()
 
 
-class OutletProtocol(WebSocketsSansIOProtocol):
-    """A websocket connection of uvicorn's whose outlet the application can reach."""
+class DirectWriteProtocol(WebSocketsSansIOProtocol):
+    """A websocket connection of uvicorn with a `WebsocketWriter` for the application."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.outlet = WebsocketOutlet(self)
+        self.writer = WebsocketWriter(self)
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Bound what the kernel holds."""
+        """Bound the send buffer."""
         super().connection_made(transport)
         raw = transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     async def run_asgi(self) -> None:
-        """Hand the outlet to the application."""
+        """Pass the writer to the application."""
         extensions: dict[str, Any] = self.scope["extensions"]
-        extensions[EXTENSION] = self.outlet
+        extensions[EXTENSION] = self.writer
         await super().run_asgi()
 
     async def send(self, message: Any) -> None:
-        """Take a message of the application's; a client that is turned away has had its answer, no error."""
+        """Send a message; a refused handshake has got its response, and is not an error."""
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
-            self.handshake_complete = True  # or uvicorn would log that there was none
+            self.handshake_complete = True  # or uvicorn logs that there was none
 
     def pause_writing(self) -> None:
-        """Tell the outlet, too."""
+        """Notify the writer, too."""
         super().pause_writing()
-        self.outlet.pause()
+        self.writer.pause()
 
     def resume_writing(self) -> None:
-        """Tell the outlet, too."""
+        """Notify the writer, too."""
         super().resume_writing()
-        self.outlet.resume()
+        self.writer.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the outlet, too; before uvicorn wakes those who wait to write."""
-        self.outlet.lose()
+        """Notify the writer, too, before uvicorn wakes tasks that wait to write."""
+        self.writer.lose()
         super().connection_lost(exc)
 
     def keepalive_timeout(self) -> None:
-        """Cut off a client that doesn't answer pings, even if it never reads what is buffered."""
+        """Abort the connection of a client that doesn't answer pings, even if it never reads."""
         super().keepalive_timeout()
-        self._cut_off_later()
+        self._abort_later()
 
     def shutdown(self) -> None:
         """Close with code 1012, and don't wait for clients that don't read."""
         super().shutdown()
-        self._cut_off_later()
+        self._abort_later()
 
-    def hang_up(self, code: int, reason: str) -> None:
-        """Close from our side, at once."""
+    def close_now(self, code: int, reason: str) -> None:
+        """Close from our side, without waiting for the queue."""
         if self.close_sent or self.transport.is_closing():
             return
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:  # or the client's own close would never be seen
+        if self.read_paused:  # or the client's close frame is never read
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
 
-    def _cut_off_later(self) -> None:
+    def _abort_later(self) -> None:
         self.loop.call_later(LINGER_S, self.transport.abort)

@@ -4,11 +4,11 @@ from litestar import get
 
 from api.http.problems import Problem
 from api.live.cursor import Cursor
-from api.queries.directory import Directory
-from api.queries.history import History
+from api.queries.history import StoredHistory
 from api.queries.prices import Prices
-from api.routes.answers import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
+from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import SymbolText, resolve
+from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
 from api.views.trades import SymbolName, TradeView, trade_view
 
 
@@ -27,8 +27,8 @@ class Price(TradeView, frozen=True, kw_only=True):
 )
 async def get_price(
     symbol: SymbolText,
-    directory: Service[Directory],
-    history: Service[History],
+    directory: Service[SymbolDirectory],
+    history: Service[StoredHistory],
     prices: Service[Prices],
 ) -> Price:
     """Return the last trade of a symbol."""

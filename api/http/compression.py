@@ -6,7 +6,7 @@ from typing import Any, Final
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-LEAST_BYTES: Final = 1024
+MIN_BYTES: Final = 1024
 """Shorter answers go as they are: most of them fit into one packet."""
 _LEVEL: Final = 4
 """About as small as the highest for this JSON, in a third of the time."""
@@ -32,7 +32,7 @@ def compressed(app: ASGIApp) -> Any:
             if start is not None and message["type"] == "http.response.body":
                 begun, start = start, None
                 body = message.get("body", b"")
-                if len(body) >= LEAST_BYTES and not message.get("more_body"):
+                if len(body) >= MIN_BYTES and not message.get("more_body"):
                     headers: Headers = [*begun["headers"], (b"vary", b"Accept-Encoding")]
                     if wanted:
                         message = {**message, "body": gzip.compress(body, _LEVEL, mtime=0)}

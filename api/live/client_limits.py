@@ -1,4 +1,4 @@
-"""Who may open a websocket, and how fast a client may ask. Pure."""
+"""Which origins may connect, and the rate limit of a client's requests. Pure."""
 
 from collections.abc import Collection
 from typing import Final
@@ -8,11 +8,11 @@ ANY: Final = "*"
 
 
 def origin_allowed(origin: str | None, host: str | None, allowed: Collection[str]) -> bool:
-    """Say whether a page of some origin may open a websocket here.
+    """Return whether a page of an origin may connect.
 
     Args:
-        origin: the Origin header; None from clients that are no browsers, which may.
-        host: the Host header: pages of the API's own may.
+        origin: the Origin header; None from clients that are no browsers, which may connect.
+        host: the Host header; pages of the same host may connect.
         allowed: further origins, such as https://example.org; `*` for any.
     """
     if origin is None or ANY in allowed:
@@ -22,16 +22,16 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Collection[str
     return host is not None and urlsplit(origin).netloc.lower() == host.lower()
 
 
-class Allowance:
-    """A token bucket: so many at once, so many a second in the long run."""
+class TokenBucket:
+    """A token bucket, which limits bursts and the long-run rate."""
 
     def __init__(self, *, burst: int, per_s: float, now_s: float) -> None:
-        """Begin full.
+        """Start full.
 
         Args:
-            burst: the most at once.
-            per_s: how fast it fills.
-            now_s: the present, on any clock that never goes back.
+            burst: the capacity, in tokens.
+            per_s: tokens added per second.
+            now_s: the time on a monotonic clock.
         """
         self._burst = burst
         self._per_s = per_s
@@ -39,7 +39,7 @@ class Allowance:
         self._at_s = now_s
 
     def take(self, now_s: float) -> bool:
-        """Take one; say whether there was one."""
+        """Take one token; return whether there was one."""
         self._left = min(self._burst, self._left + (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         if self._left < 1:
@@ -48,5 +48,5 @@ class Allowance:
         return True
 
     def charge(self, more: int) -> None:
-        """Take more for what was more than one: the next has to wait, if there was not enough."""
+        """Take more tokens, which may leave a debt that the next request has to wait for."""
         self._left -= more

@@ -22,21 +22,21 @@ _log = logging.getLogger(__name__)
 
 _PAUSE_S: Final = 1.0
 
-Unarrived = Callable[[Pool], Awaitable[Sequence[tuple[int, Change]]]]
+PendingChanges = Callable[[Pool], Awaitable[Sequence[tuple[int, Change]]]]
 """Returns the changes that are to be sent now, each with its partition; they count as sent from then."""
 
 
-class Changes:
+class UserChangeSender:
     """Sends what users change, and sends it again until it has arrived."""
 
-    def __init__(self, redis: RedisClient, pool: Pool, sources: Sequence[Unarrived]) -> None:
+    def __init__(self, redis: RedisClient, pool: Pool, sources: Sequence[PendingChanges]) -> None:
         """Take clients, which stay the caller's, and what finds changes."""
         self._redis = redis
         self._pool = pool
         self._sources = sources
         self._written = asyncio.Event()
 
-    def hurry(self) -> None:
+    def send_soon(self) -> None:
         """Send what has just been written without waiting for the next look."""
         self._written.set()
 

@@ -1,0 +1,174 @@
+"""Internals of uvicorn that the API's subclasses use: they fail here, rather than in a connection."""
+
+import ast
+import asyncio
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import h11
+import pytest
+from uvicorn import Config, Server
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+
+from api.http.timed_protocol import TimedProtocol
+from api.live.direct_write import EXTENSION, DirectWriteProtocol, WebsocketWriter
+from api.service import _Server
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class FakeTransport(asyncio.Transport):
+    """A transport that remembers what is written."""
+
+    def __init__(self) -> None:
+        super().__init__({"socket": FakeSocket()})
+        self.written = b""
+        self.closing = False
+        self.protocol: asyncio.BaseProtocol | None = None
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def close(self) -> None:
+        self.closing = True
+
+    def abort(self) -> None:
+        self.closing = True
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        assert self.protocol is not None
+        return self.protocol
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+
+class FakeSocket:
+    def setsockopt(self, *options: int) -> None:
+        pass
+
+    def getsockname(self) -> tuple[str, int]:
+        return ("127.0.0.1", 80)
+
+    def getpeername(self) -> tuple[str, int]:
+        return ("127.0.0.1", 50_000)
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Accept a websocket, and wait."""
+    scope["state"]["seen"].append(scope)
+    await receive()
+    await send({"type": "websocket.accept"})
+    await asyncio.Event().wait()
+
+
+def config() -> Config:
+    loaded = Config(application, lifespan="off", log_config=None, ws_ping_interval=None)
+    loaded.load()
+    return loaded
+
+
+def used(subclass: type) -> tuple[set[str], set[str]]:
+    """The attributes that a class uses of its own instances, and the methods that it calls of its parent."""
+    attributes, inherited = set(), set()
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(subclass)))):
+        if isinstance(node, ast.Attribute):
+            match node.value:
+                case ast.Name(id="self"):
+                    attributes.add(node.attr)
+                case ast.Call(func=ast.Name(id="super")):
+                    inherited.add(node.attr)
+    return attributes, inherited
+
+
+def missing(subclass: type, parent: Any) -> Iterator[str]:
+    """Names that a subclass needs of an instance of its parent, and that it lacks."""
+    attributes, inherited = used(subclass)
+    own = vars(subclass).keys() | subclass.__annotations__.keys()
+    yield from (name for name in attributes - own if not hasattr(parent, name))
+    yield from (name for name in inherited if not hasattr(parent, name))
+
+
+async def test_uvicorn_has_what_subclasses_use_of_it() -> None:
+    http = H11Protocol(config(), ServerState(), {})
+    websocket = WebSocketsSansIOProtocol(config(), ServerState(), {})
+    websocket.scope = None  # type: ignore[assignment] # set by the handshake: see below
+    assert sorted(missing(TimedProtocol, http)) == []
+    assert sorted(set(missing(DirectWriteProtocol, websocket)) - {"writer"}) == []
+    assert sorted(set(missing(_Server, Server(config()))) - {"up"}) == []
+
+
+async def test_a_name_that_is_gone_is_found() -> None:
+    assert "on_response_complete" in set(missing(TimedProtocol, object()))
+    assert {"close_sent", "keepalive_timeout", "conn"} <= set(missing(DirectWriteProtocol, object()))
+
+
+@pytest.mark.parametrize(
+    ("subclass", "parent"),
+    [(TimedProtocol, H11Protocol), (DirectWriteProtocol, WebSocketsSansIOProtocol), (_Server, Server)],
+)
+def test_overridden_methods_take_the_same_parameters(subclass: type, parent: type) -> None:
+    for name in used(subclass)[1] - {"__init__"}:
+        overridden, original = getattr(subclass, name), getattr(parent, name)
+        assert list(inspect.signature(overridden).parameters) == list(inspect.signature(original).parameters)
+        assert inspect.iscoroutinefunction(overridden) == inspect.iscoroutinefunction(original)
+
+
+async def test_a_websocket_hands_its_writer_to_the_application_and_closes_at_once() -> None:
+    seen: list[Any] = []
+    protocol = DirectWriteProtocol(config(), ServerState(), {"seen": seen})
+    transport = FakeTransport()
+    protocol.connection_made(transport)
+    protocol.data_received(HANDSHAKE)
+    async with asyncio.timeout(5):
+        while b"101 Switching Protocols" not in transport.written:  # noqa: ASYNC110 - set by no code of ours
+            await asyncio.sleep(0)
+    writer = seen[0]["extensions"][EXTENSION]
+    assert isinstance(writer, WebsocketWriter)
+    writer.write(b"\x81\x01x")
+    assert transport.written.endswith(b"\x81\x01x")
+    protocol.pause_writing()
+    assert not writer.writable
+    assert not protocol.writable.is_set()
+    protocol.resume_writing()
+    assert writer.writable
+    writer.close_now(4008, "slow")
+    assert transport.written.endswith(b"\x88\x06\x0f\xa8slow")
+    assert protocol.close_timer is not None
+    protocol.connection_lost(None)
+    assert not writer.writable
+    for task in protocol.tasks:
+        task.cancel()
+
+
+async def test_an_http_connection_waits_for_the_head_then_the_body_of_a_request() -> None:
+    protocol = TimedProtocol(config(), ServerState(), {"seen": []})
+    transport = FakeTransport()
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
+    awaited = [protocol._awaited]
+    protocol.data_received(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
+    awaited.append(protocol._awaited)
+    protocol.data_received(b"12345")
+    awaited.append(protocol._awaited)
+    assert awaited == ["head", "body", None]
+    assert protocol.conn.our_state is h11.SEND_RESPONSE
+    protocol.connection_lost(None)
+    for task in protocol.tasks:
+        task.cancel()
