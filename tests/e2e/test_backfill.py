@@ -108,7 +108,7 @@ async def publish(redis_url: str, trades: list[dict[str, Any]]) -> None:
         )
 
 
-async def test_the_past_before_and_between_what_was_live_is_filled(
+async def test_history_before_and_between_live_trades_is_filled(
     plant: Processes, redis_url: str, database_url: str, marketdata: Path
 ) -> None:
     recorded = recorded_trades(marketdata)
@@ -127,7 +127,7 @@ async def test_the_past_before_and_between_what_was_live_is_filled(
     assert (code, "all are stored" in output) == (0, True), output
 
 
-async def test_the_past_is_filled_while_ingest_goes_on(
+async def test_history_is_filled_while_ingest_runs(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:
     environment = {
@@ -159,7 +159,7 @@ async def until_some_stored(url: str, count: int) -> None:
     await until(some_stored, "a part")
 
 
-async def test_a_stretch_of_an_empty_plant_is_filled_and_no_more(
+async def test_a_time_range_of_an_empty_plant_is_filled_and_no_more(
     plant: Processes, database_url: str, marketdata: Path
 ) -> None:
     start, end = "2024-08-08T23:56:00Z", "2024-08-08T23:58:30Z"
@@ -172,7 +172,7 @@ async def test_a_stretch_of_an_empty_plant_is_filled_and_no_more(
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
-async def test_a_backfill_that_was_stopped_goes_on(
+async def test_a_stopped_backfill_resumes(
     plant: Processes, database_url: str, marketdata: Path, with_signal: signal.Signals
 ) -> None:
     command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
@@ -188,7 +188,7 @@ async def test_a_backfill_that_was_stopped_goes_on(
     assert await stored.read_gaps(database_url) == []
 
 
-async def test_what_cannot_be_fetched_is_said(plant: Processes) -> None:
+async def test_ids_that_cannot_be_fetched_are_reported(plant: Processes) -> None:
     code, _ = await run(plant, "backfill", "binance:NOSUCH", "--from", FROM)
     assert code == 1
     assert "Invalid symbol" in plant.logs()
@@ -215,7 +215,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-async def test_what_was_damaged_is_mended(
+async def test_damaged_rows_are_repaired(
     plant: Processes, redis_url: str, database_url: str, marketdata: Path, damage: str
 ) -> None:
     recorded = recorded_trades(marketdata)
@@ -232,7 +232,7 @@ async def test_what_was_damaged_is_mended(
     await expect_mended(plant, database_url, recorded)
 
 
-async def test_what_has_never_come_is_mended(
+async def test_minutes_that_were_never_stored_are_repaired(
     plant: Processes, redis_url: str, database_url: str, marketdata: Path
 ) -> None:
     recorded = recorded_trades(marketdata)
@@ -261,7 +261,7 @@ async def expect_mended(plant: Processes, database_url: str, recorded: list[dict
 
 
 @pytest.mark.parametrize("name", ["coinbase:BTC-USD", "kraken:BTC/USD"])
-async def test_the_past_of_other_venues_is_filled_and_verified(
+async def test_history_of_other_venues_is_filled_and_verified(
     redis_url: str, database_url: str, tmp_path: Path, name: str
 ) -> None:
     symbol = SymbolId.parse(name)
@@ -307,7 +307,7 @@ async def play(venue: VenueAdapter, symbol: SymbolId, ws_url: str, count: int) -
     return sent
 
 
-async def test_what_was_removed_by_age_is_not_fetched_again_nor_mended_to_wrong(
+async def test_rows_removed_by_age_are_neither_fetched_again_nor_repaired(
     plant: Processes, redis_url: str, database_url: str, marketdata: Path
 ) -> None:
     recorded = recorded_trades(marketdata)

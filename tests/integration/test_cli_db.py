@@ -64,7 +64,7 @@ async def test_an_empty_database_has_a_status(run: Run) -> None:
     assert {table["oldest"] for table in document["tables"]} == {None}
 
 
-async def test_it_tells_tables_policies_and_who_works_on_what(
+async def test_status_lists_tables_policies_and_owners(
     run: Run, connection: asyncpg.Connection, redis_url: str, database_url: str
 ) -> None:
     await store(connection, TRADES)

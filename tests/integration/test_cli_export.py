@@ -94,7 +94,7 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
         ),
     ],
 )
-async def test_what_is_wrong_is_said_on_one_line(
+async def test_an_error_is_one_line(
     run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
     ended = await run(*arguments)
@@ -114,7 +114,7 @@ async def test_an_export_that_fails_leaves_an_existing_file_alone(run: Run, tmp_
 
 
 @on_one_variant
-async def test_a_reader_that_has_seen_enough_ends_it_quietly(database_url: str, tmp_path: Path) -> None:
+async def test_a_closed_pipe_ends_the_export_quietly(database_url: str, tmp_path: Path) -> None:
     connection = await asyncpg.connect(database_url)
     await store(connection, random_trades(seed=1, count=20_000))
     await connection.close()
@@ -155,7 +155,7 @@ async def test_the_embedded_database_is_used_while_it_runs_and_started_while_not
     assert not server.folder.is_locked()
 
 
-async def test_without_data_it_says_where_it_looked(tmp_path: Path) -> None:
+async def test_without_data_the_error_names_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     ended = await run_in(tmp_path, "", "trades", "--symbol", "BTCUSDT", "--data", str(folder))
     assert ended.returncode == 1
@@ -164,7 +164,7 @@ async def test_without_data_it_says_where_it_looked(tmp_path: Path) -> None:
 
 
 @on_one_variant
-async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> None:
+async def test_a_removal_by_age_is_reported(run: Run, database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-06', 100000)"):
         pass
@@ -179,7 +179,7 @@ async def test_what_was_removed_by_age_is_told(run: Run, database_url: str) -> N
 
 @on_one_variant
 @pytest.mark.parametrize("what", ["trades", "candles"])
-async def test_lines_of_trades_that_are_not_a_live_streams_say_so(
+async def test_lines_of_trades_that_are_not_live_have_their_source(
     what: str, run: Run, database_url: str
 ) -> None:
     arguments = (what, "--symbol", str(SYMBOL))

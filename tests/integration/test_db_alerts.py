@@ -32,7 +32,7 @@ async def store(pool: Pool, symbol: SymbolAlerts, entry_id: str) -> None:
         await AlertRows(0, *taken).write(connection, entry_id)
 
 
-async def test_states_and_firings_come_back_as_they_were(pool: Pool) -> None:
+async def test_states_and_firings_are_read_back_unchanged(pool: Pool) -> None:
     symbol = SymbolAlerts()
     wanted = [
         alert("a", "above", "10.50", repeat=True, **FIELDS),
@@ -58,7 +58,7 @@ async def test_states_and_firings_come_back_as_they_were(pool: Pool) -> None:
 
 
 @on_one_variant
-async def test_a_new_owner_counts_firings_on_and_remembers_what_was_deleted(pool: Pool) -> None:
+async def test_a_new_owner_continues_firing_numbers_and_knows_deleted_alerts(pool: Pool) -> None:
     symbol = SymbolAlerts()
     for it in (alert("a", price="10"), alert("b", price="10")):
         symbol.change(AlertChange(it))
@@ -75,7 +75,7 @@ async def test_a_new_owner_counts_firings_on_and_remembers_what_was_deleted(pool
 
 
 @on_one_variant
-async def test_closes_are_the_newest_closed_ones_up_to_where_roles_have_come(pool: Pool) -> None:
+async def test_closes_are_the_newest_ones_that_roles_have_reached(pool: Pool) -> None:
     await pool.execute(
         "insert into ledger (venue, symbol, partition, first_trade_id, last_trade_id, missing, watermark)"
         " values ('binance', 'AAAUSDT', 0, 1, 9, '{}', to_timestamp(540))"

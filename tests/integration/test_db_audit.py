@@ -109,7 +109,7 @@ async def test_a_trade_stored_twice_is_found_as_such_and_in_its_candles(stored: 
     assert columns <= {it.column for it in found.differences} <= columns | {"complete"}
 
 
-async def test_an_id_that_comes_back_on_another_day_is_a_duplicate(stored: Any) -> None:
+async def test_an_id_repeated_on_another_day_is_a_duplicate(stored: Any) -> None:
     url, connection, trades = stored
     again = msgspec.structs.replace(trades[300], event_time_us=trades[300].event_time_us + 10 * DAY_US)
     await connection.copy_records_to_table("trades", records=[trade_row(again)])

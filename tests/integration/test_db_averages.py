@@ -133,7 +133,7 @@ async def test_corrected_candles_correct_what_contains_them(pool: asyncpg.Pool, 
     assert await stored(pool) == as_rows(fewer)
 
 
-async def test_minutes_that_are_taken_out_leave_no_averages_of_them(pool: asyncpg.Pool) -> None:
+async def test_deleted_minutes_leave_no_averages(pool: asyncpg.Pool) -> None:
     trades = random_trades(seed=5)
     async with transaction(pool) as connection:
         await store(connection, trades)
@@ -147,7 +147,7 @@ async def test_minutes_that_are_taken_out_leave_no_averages_of_them(pool: asyncp
     assert await stored(pool) == as_rows([it for it in left if not start_us <= it.event_time_us < end_us])
 
 
-async def test_workers_go_on_from_the_last_closes(pool: asyncpg.Pool) -> None:
+async def test_workers_resume_from_the_last_closes(pool: asyncpg.Pool) -> None:
     trades = random_trades(seed=4)
     async with transaction(pool) as connection:
         await store(connection, trades)

@@ -55,7 +55,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-async def test_an_account_comes_back_to_the_last_digit(
+async def test_an_account_is_read_back_to_the_last_digit(
     connection: asyncpg.Connection, database_url: str
 ) -> None:
     filled = replace(FILLED, state="filled")
@@ -81,7 +81,7 @@ async def test_an_account_comes_back_to_the_last_digit(
 
 
 @on_one_variant
-async def test_a_switching_is_sent_again_only_where_and_when_it_has_not_arrived(
+async def test_a_switch_is_sent_again_only_until_it_is_applied(
     connection: asyncpg.Connection, database_url: str
 ) -> None:
     off = BotSwitch(False, 2, "why")

@@ -95,9 +95,7 @@ async def test_candles_that_may_still_change_are_found_without_reading_the_other
     assert "(NOT closed) OR (NOT complete)" in columnstore.partition("compress")[2]
 
 
-async def test_minutes_can_be_taken_out_to_be_mended(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
+async def test_minutes_can_be_deleted_for_a_repair(database_url: str, connection: asyncpg.Connection) -> None:
     trades = random_trades(seed=1)
     await store(connection, trades)
     await store(connection, [replace(trade, symbol="OTHER") for trade in trades])

@@ -99,7 +99,7 @@ def from_jsonl(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-async def test_trades_come_out_as_they_went_in_oldest_first(trades: Any) -> None:
+async def test_trades_are_exported_unchanged_oldest_first(trades: Any) -> None:
     url, rows = trades
     assert from_csv(await export(url, "csv")) == rows
     lines = from_jsonl(await export(url, "jsonl"))
@@ -114,7 +114,7 @@ async def test_from_is_inclusive_and_to_exclusive(trades: Any) -> None:
     assert (await export(url, "csv", end=START)).count("\n") == 1
 
 
-async def test_candles_come_out_with_every_column(database_url: str) -> None:
+async def test_candles_are_exported_with_every_column(database_url: str) -> None:
     rows = [
         {"venue": SYMBOL.venue, "symbol": SYMBOL.symbol, "interval": interval}
         | {"open_time": f"2024-08-08T23:{minute:02}:00Z"}

@@ -7,7 +7,7 @@ from db.gaps import MAX_GAPS_PUBLISHED, write_gaps
 from tickplant.wire import Verdict
 
 
-async def test_of_many_gaps_those_that_may_heal_are_told_first(database_url: str) -> None:
+async def test_of_many_gaps_the_recoverable_ones_are_published_first(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     await store(connection, random_trades(seed=1))
     ranges = [(first, first) for first in range(10, 10 + 4 * MAX_GAPS_PUBLISHED, 2)]

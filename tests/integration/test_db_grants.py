@@ -146,7 +146,7 @@ def test_databases_of_one_server_can_be_migrated_at_the_same_time(databases: lis
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_an_owner_that_may_make_no_roles_is_told_what_to_do(with_logins: str) -> None:
+async def test_an_owner_that_may_create_no_groups_gets_the_statements_to_run(with_logins: str) -> None:
     superuser = await asyncpg.connect(with_logins)
     await superuser.execute("drop role if exists plain_owner")
     await superuser.execute("create role plain_owner login password 'p'")

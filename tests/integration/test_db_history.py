@@ -141,7 +141,7 @@ async def test_symbols_and_how_far_they_are_stored(connection: Connection, trade
     assert await read_committed_entry(connection, "candles", 0) is None
 
 
-async def test_a_snapshot_sees_one_moment_and_takes_no_longer_than_told(database_url: str) -> None:
+async def test_a_snapshot_sees_one_moment_and_is_limited_in_time(database_url: str) -> None:
     async with open_pool(database_url, size=2, application="test") as pool:
         async with snapshot(pool, timeout_s=10) as reader:
             assert await reader.fetchval("select count(*) from lease") == 0

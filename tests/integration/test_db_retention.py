@@ -53,7 +53,7 @@ async def count(connection: asyncpg.Connection, relation: str) -> int:
     return int(await connection.fetchval(f"select count(*) from {relation}"))
 
 
-async def test_old_trades_go_their_candles_stay_and_the_audit_knows(
+async def test_old_trades_are_removed_their_candles_stay_and_the_audit_passes(
     connection: asyncpg.Connection, apply: Apply
 ) -> None:
     trades = random_trades(seed=1)
@@ -120,7 +120,7 @@ async def test_a_venue_whose_clock_is_years_ahead_takes_nothing_along(
     assert [row["trade_id"] for row in await connection.fetch("select trade_id from trades")] == [1]
 
 
-async def test_candles_go_only_if_that_is_asked_for(connection: asyncpg.Connection, apply: Apply) -> None:
+async def test_candles_are_removed_only_if_configured(connection: asyncpg.Connection, apply: Apply) -> None:
     later = replace(
         random_trades(seed=1)[-1], event_time_us=SUNDAY_US + 200 * DAY_US, symbol="LATER", trade_id=1
     )
@@ -160,7 +160,9 @@ insert into bot_switchings (version, enabled, reason, switched_at) values
 """
 
 
-async def test_records_go_but_what_is_still_to_be_done(connection: asyncpg.Connection, apply: Apply) -> None:
+async def test_old_records_are_removed_except_pending_ones(
+    connection: asyncpg.Connection, apply: Apply
+) -> None:
     await connection.execute("update ledger set watermark = now()")
     old, new = "now() - interval '12 days'", "now() - interval '3 days'"
     await connection.execute(RECORDS.replace(":old", old).replace(":new", new))
@@ -190,7 +192,7 @@ async def test_records_of_a_replay_are_old_by_our_clock(connection: asyncpg.Conn
     assert await count(connection, "firings") == 6  # by the venues' time, which is years ago
 
 
-async def test_many_records_go_in_batches(connection: asyncpg.Connection, apply: Apply) -> None:
+async def test_many_records_are_removed_in_batches(connection: asyncpg.Connection, apply: Apply) -> None:
     await connection.execute(
         "insert into gaps (venue, symbol, first_id, last_id, after_time, state, settled_at)"
         " select 'binance', 'BTCUSDT', n, n, now(), 'healed', now() - interval '12 days'"
@@ -203,7 +205,7 @@ async def test_many_records_go_in_batches(connection: asyncpg.Connection, apply:
     assert await count(connection, "gaps") == 0
 
 
-async def test_the_setting_taken_back_keeps_everything(connection: asyncpg.Connection, apply: Apply) -> None:
+async def test_resetting_the_setting_keeps_everything(connection: asyncpg.Connection, apply: Apply) -> None:
     await apply(trades_days=100)
     assert await count(connection, "retention") == 1
     await connection.execute("update ledger set watermark = now()")

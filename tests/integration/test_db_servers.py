@@ -143,7 +143,7 @@ def inspect_lines(said: list[str], text: str) -> bool:
 
 
 @pytest.mark.parametrize(("address", "extension"), variants(), indirect=["address"])
-async def test_nothing_that_is_configured_there_matters(
+async def test_the_servers_configuration_does_not_matter(
     address: str, extension: Extension, redis_url: str
 ) -> None:
     configured = [
@@ -207,7 +207,7 @@ async def work_beside(redis_url: str, database_url: str, superuser_url: str) -> 
         await until(done, "trades stored, whichever worker has the partition")
 
 
-async def test_a_plant_that_lies_in_another_schema_is_found_there(address: str, redis_url: str) -> None:
+async def test_a_plant_in_another_schema_is_found(address: str, redis_url: str) -> None:
     async with owned_database(address, "create schema authorization {user}") as url:
         await migrate(url, partitions=PARTITIONS, extension="off")
         schema = await fetch_value(url, "select current_user")
@@ -272,7 +272,7 @@ async def test_tables_of_another_owner_are_named(address: str) -> None:
         assert "grant tickplant_writer to quant" in inspection.unfit
 
 
-async def test_tables_of_others_beside_are_no_matter(address: str) -> None:
+async def test_tables_of_others_are_ignored(address: str) -> None:
     also = ["create table public.theirs (i int)", "create view public.view_of_theirs as select * from theirs"]
     async with owned_database(address, *also) as url:
         assert not inspect_lines(await migrate(url, partitions=PARTITIONS, extension="off"), "theirs")
@@ -301,7 +301,7 @@ async def test_a_pooler_that_keeps_no_sessions_is_refused(
 
 
 @pytest.mark.parametrize(("address", "extension"), variants(), indirect=["address"])
-async def test_a_pooler_that_keeps_sessions_is_no_matter(
+async def test_a_pooler_that_keeps_sessions_is_accepted(
     address: str, extension: Extension, redis_url: str, server_folder: Path
 ) -> None:
     need_pgbouncer()
@@ -347,7 +347,7 @@ async def test_an_address_that_makes_no_sense_is_an_error_at_once() -> None:
         await connect(f"postgresql://127.0.0.1:{free_port()}/x?sslmode=perhaps", application="test")
 
 
-async def test_a_server_that_says_nothing_is_away() -> None:
+async def test_a_server_that_does_not_answer_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://127.0.0.1:{listener.getsockname()[1]}/x"
         with pytest.raises(OUTAGE, match=r"the database can't be reached: no answer within 0.2 s"):

@@ -34,7 +34,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
         yield opened
 
 
-async def test_what_is_stored_with_each_commit_is_what_comes_back(pool: asyncpg.Pool) -> None:
+async def test_each_commit_is_read_back_as_it_was_stored(pool: asyncpg.Pool) -> None:
     plant = Storing(*STRATEGIES.values())
     prices = ["100"] * 11 + ["98.5", "100.10"] * 3
     trades = [

@@ -70,7 +70,7 @@ async def test_completeness_counts_minutes_by_utc_day(connection: asyncpg.Connec
         assert (row["trade_count"], row["complete"]) == (day.trade_count, day.complete)
 
 
-async def test_freshness_says_how_far_and_who(connection: asyncpg.Connection) -> None:
+async def test_freshness_lists_watermarks_and_owners(connection: asyncpg.Connection) -> None:
     await connection.execute(
         "insert into lease (role, partition, owner, epoch, expires_at)"
         " values ('candles', 0, 'somebody', 1, now() + interval '1 hour')"
@@ -102,7 +102,7 @@ async def test_candles_stand_beside_their_averages(connection: asyncpg.Connectio
     assert {tuple(row)[1:] for row in rows[1:]} == {(None, None)}
 
 
-async def test_nothing_is_without_a_comment(connection: asyncpg.Connection) -> None:
+async def test_everything_has_a_comment(connection: asyncpg.Connection) -> None:
     """Tables, views, their columns and functions; what belongs to an extension is not ours."""
     bare = await connection.fetch(
         """
