@@ -112,7 +112,7 @@ class Admission:
         ids = [suspect.trades[0] for suspect in self._suspects if suspect.why == "id"]
         return min(ids, key=lambda trade: trade.trade_id, default=None)
 
-    def judge(
+    def assess(
         self,
         trades: Sequence[Trade],
         runs: Sequence[Candle],
@@ -144,7 +144,7 @@ class Admission:
         for trade in trades:
             it = _with_id(trade, trade.trade_id + shift) if shift else trade
             offset = self.offset
-            believed = self._judge(it, place, now_us)
+            believed = self._assess(it, place, now_us)
             while believed:
                 for one in believed:
                     place.take(one)
@@ -202,7 +202,7 @@ class Admission:
             return high - ledger.last <= _JUMP_IDS
         return high <= ledger.last and latest_us <= last_us
 
-    def _judge(self, trade: Trade, place: "_Place", now_us: int) -> list[Trade]:
+    def _assess(self, trade: Trade, place: "_Place", now_us: int) -> list[Trade]:
         now_us = max(now_us, trade.ingest_time_us)
         ahead_us = trade.event_time_us - max(now_us, place.watermark_us)
         if ahead_us > _MOST_AHEAD_US:

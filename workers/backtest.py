@@ -133,7 +133,7 @@ class Backtest:
         if not ledger.admit_all([trade.trade_id for trade in trades]):
             trades = [trade for trade in trades if ledger.admit(trade.trade_id)]
         self._now_ms = max(self._now_ms, trades[-1].event_time_us // 1000)
-        self._roles.absorb(trades, fold_runs(trades), ledger, self._now_ms)
+        self._roles.feed(trades, fold_runs(trades), ledger, self._now_ms)
 
     def _take(self) -> BacktestResult:
         self._roles.take()  # what is not asked for here

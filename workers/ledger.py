@@ -76,19 +76,19 @@ class Ledger:
             return bool(self.missing.discard(trade_id, trade_id) or self.void.discard(trade_id, trade_id))
         return True
 
-    def annul(self, low: int, high: int) -> bool:
-        """Take the venue's word that it has no trades of these ids.
+    def mark_void(self, low: int, high: int) -> bool:
+        """Mark missing ids as void: the venue has no trades with them.
 
         Returns:
             Whether any of them was missing.
         """
-        annulled = self.missing.discard(low, high)
-        for first, last in annulled:
+        voided = self.missing.discard(low, high)
+        for first, last in voided:
             self.void.add(first, last)
-        return bool(annulled)
+        return bool(voided)
 
-    def annul_ahead(self, trade_id: int) -> None:
-        """Take the venue's word that an id before the first or after the last one has no trade."""
+    def mark_void_beyond(self, trade_id: int) -> None:
+        """Mark an id before the first or after the last one as void."""
         if not self.first <= trade_id <= self.last:
             self.void.add(trade_id, trade_id)
 

@@ -19,10 +19,10 @@ from tickplant.market import Candle, SymbolId
 from workers.admission import AdmissionState
 from workers.roles.alerts.closes import MOST
 from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.averages import PartitionAverages
+from workers.roles.bot import PartitionBots
 from workers.roles.partition import PartitionRoles, StoredState
-from workers.roles.partition_averages import PartitionAverages
-from workers.roles.partition_bots import PartitionBots
-from workers.roles.partition_signals import PartitionSignals
+from workers.roles.signals import PartitionSignals
 from workers.roles.symbol import WaitingRoles
 from workers.roles.unified import Unifier
 from workers.strategies.base import Strategy

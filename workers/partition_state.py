@@ -1,4 +1,4 @@
-"""The role that stores trades and makes candles of them. Pure but for its rows' text: no I/O, no clock."""
+"""Everything an owner holds of a partition in memory: trades become rows, candles and results. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ Fields = dict[bytes, bytes]
 
 
 class PartitionState:
-    """Everything that one owner of a partition has in memory."""
+    """The state of one partition: its symbols, their roles, and what is not published or committed yet."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class PartitionState:
     @property
     def closing(self) -> bool:
         """Whether candles may have closed, or something is to be told, so that a commit should not wait."""
-        return self._roles.urgent or any(state.settle for state in self._touched)
+        return self._roles.urgent or any(state.needs_close for state in self._touched)
 
     def missing_of(self, symbol: SymbolId) -> Ranges | None:
         """Return the ids that a symbol's ledger misses; None for a symbol that has none."""
@@ -162,7 +162,7 @@ class PartitionState:
         duplicates, self.duplicates = self.duplicates, 0
         self.pending_trades = 0
         verdicts, self._verdicts = self._verdicts, []
-        settle = [(state.venue, state.symbol) for state in touched if state.settle]
+        to_close = [(state.venue, state.symbol) for state in touched if state.needs_close]
         gaps = [
             (state.venue, state.symbol, state.last_us if state.gaps_after_us is None else state.gaps_after_us)
             for state in touched
@@ -172,9 +172,9 @@ class PartitionState:
         return CommitBatch(
             entry_id,
             "".join(rows).encode(),
-            [_ledger_row(state) for state in touched if not state.empty],
+            [state.ledger_row for state in touched if not state.empty],
             [part for state in touched for part in state.take_pending()],
-            settle,
+            to_close,
             gaps,
             verdicts,
             len(rows),
@@ -202,20 +202,20 @@ class PartitionState:
         }
 
     def _absorb_trades(self, payload: bytes, *, numbered: bool) -> list[Trade] | None:
-        """Absorb a batch; what is wrong with one trade of it harms no other.
+        """Take a batch of trades; an invalid one does not affect the others.
 
         Returns:
-            None where no trade is new, an empty list where all are, as they came, and else those that are.
+            None if no trade is new, an empty list if all are and none was changed, else the new ones.
         """
         trades = self._rejections.decode(payload)
         accepted, rejected = accept(trades)
-        for it in rejected:
-            self._rejections.add(RejectedTrade(it.trade, "invalid", it.reason))
+        for invalid in rejected:
+            self._rejections.add(RejectedTrade(invalid.trade, "invalid", invalid.reason))
         by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
         for trade in accepted:
             by_symbol[trade.venue, trade.symbol].append(trade)
         new: list[Trade] = []
-        as_they_came = True
+        unchanged = True
         for key, group in by_symbol.items():
             fault = self._fault_of_owner(key)
             if fault is not None:
@@ -225,23 +225,23 @@ class PartitionState:
             state = self._state(key, numbered=numbered)
             if state.empty:
                 state.ledger.numbered = numbered
-            absorbed, same = self._absorb_group(state, group)
-            new.extend(absorbed)
-            as_they_came &= same
+            new_of_symbol = self._absorb_symbol(state, group)
+            new.extend(new_of_symbol)
+            unchanged &= new_of_symbol is group
         self.pending_trades += len(new)
         if not new:
             return None
-        return [] if as_they_came and len(new) == len(trades) else new
+        return [] if unchanged and len(new) == len(trades) else new
 
-    def _absorb_group(self, state: SymbolState, group: Sequence[Trade]) -> tuple[Sequence[Trade], bool]:
-        """Absorb valid trades of one symbol.
+    def _absorb_symbol(self, state: SymbolState, group: Sequence[Trade]) -> Sequence[Trade]:
+        """Pass valid trades of one symbol through admission, ledger, candles and roles.
 
         Returns:
-            Those that are new, and whether none is another than it came.
+            Those that are new; the same object where all are, as they came.
         """
         admission = state.admission
         runs = list(fold_runs(group))
-        believed = admission.judge(
+        admitted = admission.assess(
             group,
             runs,
             state.ledger,
@@ -250,49 +250,52 @@ class PartitionState:
             now_us=self._now_ms * 1000,
             is_stored=lambda trade: self._rejections.is_stored(state.key, trade),
         )
-        new: Sequence[Trade] = ()
-        if believed:
-            absorbed = state.absorb(believed, runs if believed is group else list(fold_runs(believed)))
-            new = absorbed.new
-            if new:
-                self._rejections.note_stored(state.key, new)
-                self._roles.absorb(state.key, new, absorbed.runs, state.ledger, self._now_ms)
-                self._rows[state].extend(trade_rows(state.key, new))
-                self._touched[state] = self._unpublished[state] = self._priced[state] = None
-            self.duplicates += len(absorbed.repeated)
-            self._rejections.compare(state.key, absorbed.repeated)
-        if believed is not group or admission.pending:
-            self._note_doubts(state)
-        return new, believed is group
+        new, repeated = state.register(admitted) if admitted else ((), ())
+        if new:
+            if new is not group:
+                runs = list(fold_runs(new))
+            state.fold(new, runs)
+            self._roles.touch(state.key).feed(new, runs, state.ledger, self._now_ms)
+            self._rejections.note_stored(state.key, new)
+            self._rows[state].extend(trade_rows(state.key, new))
+            self._touched[state] = self._unpublished[state] = self._priced[state] = None
+        if repeated:
+            self.duplicates += len(repeated)
+            self._rejections.compare(state.key, repeated)
+        if admitted is not group or admission.pending:
+            self._apply_admission(state)
+        return new
 
-    def _note_doubts(self, state: SymbolState) -> None:
-        """Carry out what the admission of a symbol has found besides the trades to take."""
+    def _apply_admission(self, state: SymbolState) -> None:
+        """Apply what the admission of a symbol has found besides the admitted trades."""
         admission = state.admission
         for rejected in admission.take_rejected():
             self._rejections.add(rejected)
         for trade_id in admission.take_void():
-            state.annul_one(trade_id)
-            self._judge(state, trade_id, "void", None)
+            state.mark_one_void(trade_id)
+            self._add_verdict(state, trade_id, "void", None)
         if (gap := admission.take_series_gap()) is not None:
             self._series.append(NewSeries(*state.key, gap + 1, admission.offset, state.last_us))
-            self._judge(
+            self._add_verdict(
                 state,
                 gap,
                 "unrecoverable",
-                f"the venue has begun to number anew at {gap + 1 - admission.offset}",
+                f"the venue has restarted its trade ids at {gap + 1 - admission.offset}",
             )
         for low, high in admission.take_lost(state.ledger):
             for trade_id in range(low, high + 1):
-                self._judge(
+                self._add_verdict(
                     state, trade_id, "unrecoverable", "its trade was rejected: its time is in the future"
                 )
         if admission.changed and not state.empty:
             self._touched[state] = None
 
-    def _judge(self, state: SymbolState, trade_id: int, kind: wire.VerdictKind, reason: str | None) -> None:
-        """Take a verdict of our own on an id."""
+    def _add_verdict(
+        self, state: SymbolState, trade_id: int, kind: wire.VerdictKind, reason: str | None
+    ) -> None:
+        """Apply a verdict of our own on an id."""
         verdict = wire.Verdict(*state.key, trade_id, trade_id, kind, reason)
-        self._roles.judge(state.key, verdict, state.ledger, self._now_ms)
+        self._roles.touch(state.key).apply_verdict(verdict, state.ledger, self._now_ms)
         self._verdicts.append(verdict)
         self._touched[state] = None
 
@@ -317,8 +320,8 @@ class PartitionState:
                 self.clocks_ignored += 1
             else:
                 state.pass_time(clock.time_us)
-                self._roles.pass_time(state.key, clock.time_us, state.ledger, self._now_ms)
-                if state.settle:
+                self._roles.touch(state.key).pass_time(clock.time_us, state.ledger, self._now_ms)
+                if state.needs_close:
                     self._touched[state] = None
 
     def _absorb_verdict(self, verdict: wire.Verdict) -> None:
@@ -329,9 +332,9 @@ class PartitionState:
         if offset:
             verdict = replace(verdict, first_id=verdict.first_id + offset, last_id=verdict.last_id + offset)
         if verdict.verdict == "void":
-            state.annul(verdict.first_id, verdict.last_id)
+            state.mark_void(verdict.first_id, verdict.last_id)
         if verdict.verdict != "backfilling":
-            self._roles.judge(state.key, verdict, state.ledger, self._now_ms)
+            self._roles.touch(state.key).apply_verdict(verdict, state.ledger, self._now_ms)
         self._verdicts.append(verdict)
         self._touched[state] = None
 
@@ -361,17 +364,3 @@ class PartitionState:
         if state is None:
             state = self._states[key] = SymbolState(*key, numbered=numbered)
         return state
-
-
-def _ledger_row(state: SymbolState) -> LedgerRow:
-    ledger = state.ledger
-    return LedgerRow(
-        state.venue,
-        state.symbol,
-        ledger.first,
-        ledger.last,
-        ledger.missing.members,
-        ledger.void.members,
-        ledger.numbered,
-        state.watermark_us,
-    )

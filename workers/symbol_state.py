@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
+from db.ledger import LedgerRow
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
-from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs, merge, rebucket
+from tickplant.market import Candle, Gap, SymbolId, Trade, merge, rebucket
 from workers.admission import Admission
 from workers.ledger import Ledger
 from workers.roles.price_guard import near
@@ -16,16 +17,6 @@ _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name !
 
 Key = tuple[str, int]
 """Interval and open time."""
-
-
-class Absorbed(NamedTuple):
-    """What has become of trades."""
-
-    new: Sequence[Trade]
-    runs: Sequence[Candle]
-    """Of the new ones."""
-    repeated: Sequence[Trade]
-    """Those whose ids had been taken."""
 
 
 class SymbolState:
@@ -42,7 +33,7 @@ class SymbolState:
         self.last: Trade | None = None
         """The newest trade since the state was loaded, but for an outlier that no other has confirmed."""
         self._outlier: Trade | None = None
-        self.settle = False
+        self.needs_close = False
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
         """An event time that no trade missing since the last commit is before; None if no gap changed."""
@@ -66,56 +57,57 @@ class SymbolState:
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
 
-    def absorb(self, trades: Sequence[Trade], runs: Sequence[Candle]) -> Absorbed:
-        """Take trades in their order of arrival.
-
-        Args:
-            trades: the trades.
-            runs: the same, folded by `fold_runs`.
+    def register(self, trades: Sequence[Trade]) -> tuple[Sequence[Trade], Sequence[Trade]]:
+        """Enter the ids of trades in the ledger, in their order of arrival.
 
         Returns:
-            Those that are new, and their runs, the same objects where all are; and those that are not.
+            The trades that are new, the same object where all are; and those whose ids were taken already.
         """
+        if self.ledger.admit_all([trade.trade_id for trade in trades]):
+            return trades, ()
+        missing = self.ledger.missing.count
+        new: list[Trade] = []
         repeated: list[Trade] = []
-        if not self.ledger.admit_all([trade.trade_id for trade in trades]):
-            missing = self.ledger.missing.count
-            new: list[Trade] = []
-            for trade in trades:
-                (new if self.ledger.admit(trade.trade_id) else repeated).append(trade)
-            if not new:
-                return Absorbed([], [], repeated)
-            if repeated:
-                trades, runs = new, list(fold_runs(new))
-            if self.ledger.missing.count != missing:
-                self._change_gaps(min(trade.event_time_us for trade in trades))
-        self.settle |= self._unproven
+        for trade in trades:
+            (new if self.ledger.admit(trade.trade_id) else repeated).append(trade)
+        if self.ledger.missing.count != missing:
+            self._note_gaps_changed(min(trade.event_time_us for trade in new))
+        return new if repeated else trades, repeated
+
+    def fold(self, trades: Sequence[Trade], runs: Sequence[Candle]) -> None:
+        """Fold new trades into the candles.
+
+        Args:
+            trades: at least one, registered, in their order of arrival.
+            runs: the same, folded by `fold_runs`.
+        """
+        self.needs_close |= self._unproven
         self._unproven = False
         for run in runs:
-            self._take_run(run)
+            self._fold_run(run)
             self.last_us = max(self.last_us, run.last_event_time_us)
         newest = trades[-1]
         if newest.trade_id == self.ledger.last:
-            self._take_last(newest)
-        return Absorbed(trades, runs, repeated)
+            self._note_last(newest)
 
     @property
     def empty(self) -> bool:
         """Whether no trade has been taken."""
         return self.ledger.first > self.ledger.last
 
-    def annul_one(self, trade_id: int) -> None:
-        """Note that an id has no trade, wherever it lies."""
-        self.ledger.annul_ahead(trade_id)
-        self.annul(trade_id, trade_id)
+    def mark_one_void(self, trade_id: int) -> None:
+        """Mark an id as void, within the ids of the ledger or beyond them."""
+        self.ledger.mark_void_beyond(trade_id)
+        self.mark_void(trade_id, trade_id)
 
-    def annul(self, low: int, high: int) -> None:
-        """Take the venue's word that it has no trades of these ids."""
-        if self.ledger.annul(low, high):
-            self._change_gaps(self.last_us)
+    def mark_void(self, low: int, high: int) -> None:
+        """Mark missing ids as void: the venue has no trades with them."""
+        if self.ledger.mark_void(low, high):
+            self._note_gaps_changed(self.last_us)
 
     def pass_time(self, time_us: int) -> None:
         """Let the venue's clock close what it has passed."""
-        if time_us > self.watermark_us and self._reach(time_us):
+        if time_us > self.watermark_us and self._advance_watermark(time_us):
             self._unproven = True
 
     def gaps_for_ingest(self, gaps: list[Gap], now_us: int) -> list[Gap]:
@@ -139,15 +131,30 @@ class SymbolState:
         times_us = self.last_us, now_us
         return [*gaps, Gap(*self.key, first, last, *times_us, "suspected", "ours", None, last - first + 1)]
 
+    @property
+    def ledger_row(self) -> LedgerRow:
+        """The ledger and the watermark, to be stored."""
+        ledger = self.ledger
+        return LedgerRow(
+            self.venue,
+            self.symbol,
+            ledger.first,
+            ledger.last,
+            ledger.missing.members,
+            ledger.void.members,
+            ledger.numbered,
+            self.watermark_us,
+        )
+
     def take_pending(self) -> list[Candle]:
         """Return what has been added since the last call as parts of candles of all intervals."""
         parts = self._late
         for minute in self._minutes.values():
-            _add(parts, minute)
+            _merge_part(parts, minute)
             for name, length in _LONGER:
-                _add(parts, rebucket(minute, name, length))
+                _merge_part(parts, rebucket(minute, name, length))
         self._minutes, self._late = {}, {}
-        self.settle = False
+        self.needs_close = False
         self.gaps_after_us = None
         return list(parts.values())
 
@@ -166,16 +173,16 @@ class SymbolState:
         self._unpublished = {}
         return [self._open[name] for name in INTERVALS if name in changed]
 
-    def _take_run(self, run: Candle) -> None:
+    def _fold_run(self, run: Candle) -> None:
         opened = run.open_time_us
         if opened + MINUTE_US > self.watermark_us:
-            self._reach(run.last_event_time_us)
-            _put(self._minutes, opened, run)
+            self._advance_watermark(run.last_event_time_us)
+            _merge_minute(self._minutes, opened, run)
         else:
-            self._take_late(run)
-        _put(self._unpublished, opened, run)
+            self._fold_late(run)
+        _merge_minute(self._unpublished, opened, run)
 
-    def _take_last(self, newest: Trade) -> None:
+    def _note_last(self, newest: Trade) -> None:
         """Take the newest trade as the last one, unless its price is far from all before it."""
         price = Decimal(newest.price)
         known = [it for it in (self.last, self._outlier) if it is not None]
@@ -184,37 +191,37 @@ class SymbolState:
         else:
             self._outlier = newest
 
-    def _take_late(self, run: Candle) -> None:
+    def _fold_late(self, run: Candle) -> None:
         """Merge a run whose minute has closed; some of the longer intervals may still be open."""
-        self.settle = True
+        self.needs_close = True
         for name, length in INTERVALS.items():
             closed = floor(run.open_time_us, length) + length <= self.watermark_us
-            _add(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
+            _merge_part(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
 
-    def _change_gaps(self, time_us: int) -> None:
+    def _note_gaps_changed(self, time_us: int) -> None:
         """Note that ids have become missing, or have come.
 
         Args:
             time_us: the least event time of the trades that showed it: what is missing may lie between them.
         """
-        self.settle = True
+        self.needs_close = True
         times_us = [time_us, self.last_us or time_us, self.gaps_after_us]
         self.gaps_after_us = min(it for it in times_us if it is not None)
 
-    def _reach(self, time_us: int) -> bool:
+    def _advance_watermark(self, time_us: int) -> bool:
         """Raise the watermark; say whether it entered another minute."""
         crossed = floor(time_us, MINUTE_US) > floor(self.watermark_us, MINUTE_US)
         self.watermark_us = max(self.watermark_us, time_us)
-        self.settle |= crossed
+        self.needs_close |= crossed
         return crossed
 
 
-def _add(parts: dict[Key, Candle], part: Candle) -> None:
+def _merge_part(parts: dict[Key, Candle], part: Candle) -> None:
     key = (part.interval, part.open_time_us)
     known = parts.get(key)
     parts[key] = merge(known, part) if known else part
 
 
-def _put(minutes: dict[int, Candle], opened: int, run: Candle) -> None:
+def _merge_minute(minutes: dict[int, Candle], opened: int, run: Candle) -> None:
     known = minutes.get(opened)
     minutes[opened] = merge(known, run) if known else run

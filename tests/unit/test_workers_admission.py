@@ -14,7 +14,7 @@ from workers.admission import CONFIRMING, ZEROS
 from workers.partition_state import PartitionState
 from workers.rejections import Rejection
 from workers.roles.partition import PartitionRoles
-from workers.roles.partition_signals import PartitionSignals
+from workers.roles.signals import PartitionSignals
 from workers.strategies import Opinion, Strategy
 
 
@@ -214,7 +214,7 @@ def test_a_new_series_is_on_record() -> None:
     worker.take(*[renumbered(1040 + number, number) for number in range(1, 9)])
     (verdict,) = worker.batch.verdicts
     assert (verdict.first_id, verdict.last_id, verdict.verdict) == (1040, 1040, "unrecoverable")
-    assert verdict.reason == "the venue has begun to number anew at 1"
+    assert verdict.reason == "the venue has restarted its trade ids at 1"
     (series,) = [it for rows in worker.batch.derived for it in getattr(rows, "series", ())]
     assert (series.first_trade_id, series.id_offset) == (1041, 1040)
 

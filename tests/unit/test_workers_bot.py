@@ -23,9 +23,8 @@ from tickplant.derived import BotSwitch, Signal
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import Side, Trade, fold
 from workers.roles import bot as words
-from workers.roles.bot import SymbolBot
+from workers.roles.bot import PartitionBots, SymbolBot
 from workers.roles.events import Closed, Last, Run
-from workers.roles.partition_bots import PartitionBots
 
 T0 = 1_723_161_240_000_000  # 2024-08-08 23:54:00 UTC
 MIDNIGHT = floor(T0, DAY_US) + DAY_US

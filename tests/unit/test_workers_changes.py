@@ -12,8 +12,8 @@ from tickplant.errors import PoisonError
 from tickplant.streams import partition_of
 from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.bot import PartitionBots
 from workers.roles.partition import PartitionRoles
-from workers.roles.partition_bots import PartitionBots
 
 PARTITIONS = 4
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)

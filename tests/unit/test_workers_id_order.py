@@ -107,7 +107,7 @@ def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for() -> No
     symbol.push(1, 4, 7)
     symbol.order.give_up(5, 6)
     assert symbol.release() == []
-    symbol.ledger.annul(2, 3)
+    symbol.ledger.mark_void(2, 3)
     assert symbol.release() == [4, 7]
 
 

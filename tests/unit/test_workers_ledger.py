@@ -51,9 +51,9 @@ def test_a_saved_ledger_goes_on_where_it_was() -> None:
 
 def test_ids_that_the_venue_does_not_have_are_no_longer_missing() -> None:
     ledger = Ledger(1, 20, [(5, 9)])
-    assert ledger.annul(7, 12)
+    assert ledger.mark_void(7, 12)
     assert (ledger.missing.members, ledger.void.members) == ([(5, 6)], [(7, 9)])
-    assert not ledger.annul(7, 12)
+    assert not ledger.mark_void(7, 12)
     assert ledger.admit(8), "should it come after all, it is taken"
     assert ledger.void.members == [(7, 7), (9, 9)]
 

@@ -13,10 +13,10 @@ from tickplant.derived import Average, Signal
 from tickplant.market import Trade
 from workers.partition_state import PartitionState
 from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.averages import PartitionAverages
+from workers.roles.bot import PartitionBots
 from workers.roles.partition import PartitionRoles
-from workers.roles.partition_averages import PartitionAverages
-from workers.roles.partition_bots import PartitionBots
-from workers.roles.partition_signals import PartitionSignals
+from workers.roles.signals import PartitionSignals
 
 
 def make() -> PartitionState:

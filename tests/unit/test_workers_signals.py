@@ -15,7 +15,7 @@ from tickplant.derived import Signal
 from tickplant.intervals import SECOND_US
 from tickplant.market import SymbolId, Trade
 from workers.roles.events import Closed, Run
-from workers.roles.partition_signals import PartitionSignals
+from workers.roles.signals import PartitionSignals
 from workers.strategies import NEITHER, Held, Opinion, Strategy
 from workers.strategies.runner import MOST_STATE_BYTES
 

@@ -27,7 +27,10 @@ def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
 
 
 def absorb(state: SymbolState, trades: list[Trade]) -> Sequence[Trade]:
-    return state.absorb(trades, list(fold_runs(trades)))[0]
+    new, _ = state.register(trades)
+    if new:
+        state.fold(new, list(fold_runs(new)))
+    return new
 
 
 times = st.lists(st.integers(0, 12 * MINUTE_US), min_size=1, max_size=60)
@@ -106,7 +109,6 @@ def test_a_gap_is_never_said_to_be_later_than_its_trades() -> None:
 
     state = SymbolState("binance", "X")
     for ids, after in (((1_000, 1_002), 1_000), ((1_003, 1_010), 1_002), ((500,), 500), ((1_020,), 1_010)):
-        batch = trades(*ids)
-        state.absorb(batch, list(fold_runs(batch)))
+        absorb(state, trades(*ids))
         assert state.gaps_after_us == 10**15 + after
         state.take_pending()

@@ -36,7 +36,7 @@ class Symbol:
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in ids_and_seconds]
         new = [it for it in trades if self.ledger.admit(it.trade_id)]
-        self.roles.absorb(new, fold_runs(new), self.ledger, now_ms)
+        self.roles.feed(new, fold_runs(new), self.ledger, now_ms)
         return self.roles.take().firings
 
     def clock(self, seconds: float, now_ms: int = 0) -> list[Firing]:

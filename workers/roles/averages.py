@@ -1,15 +1,18 @@
-"""The role that averages closed candles: what it holds of one symbol. Pure."""
+"""The role `averages`: averages and statistics of closed candles. Pure."""
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
-from db.averages import EMPTY_WINDOW, CandleWindow
+from db.averages import EMPTY_WINDOW, AverageRows, CandleKey, CandleWindow
 from tickplant.averages import AverageSpecs, average, moments
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
-from tickplant.market import Candle
+from tickplant.market import Candle, SymbolId
+
+_NO_WINDOWS: Final[Mapping[str, CandleWindow]] = MappingProxyType({})
 
 
 class SymbolAverages:
@@ -71,6 +74,38 @@ class SymbolAverages:
         """
         closes = self._closes.get(part.interval)
         return closes is not None and closes.put(part)
+
+
+class PartitionAverages:
+    """Makes the averages of each symbol, and gathers what they store."""
+
+    def __init__(
+        self, specs: AverageSpecs, remembered: Mapping[SymbolId, Mapping[str, CandleWindow]]
+    ) -> None:
+        """Begin with what the database holds.
+
+        Args:
+            specs: what is computed.
+            remembered: of `db.averages.read_candle_windows`.
+        """
+        self._specs = specs
+        self._remembered = dict(remembered)
+
+    def of(self, symbol: SymbolId) -> SymbolAverages:
+        """Make the averages of a symbol, once, as they were stored."""
+        return SymbolAverages(*symbol, self._specs, self._remembered.pop(symbol, _NO_WINDOWS))
+
+    def take(
+        self,
+        averages: Sequence[Average],
+        statistics: Sequence[Statistics],
+        corrected: Iterable[Candle],
+    ) -> AverageRows | None:
+        """Return what to store of what has come; None if nothing has."""
+        keys = [CandleKey(it.venue, it.symbol, it.interval, it.open_time_us) for it in corrected]
+        if not (averages or statistics or keys):
+            return None
+        return AverageRows(averages, statistics, keys, self._specs)
 
 
 class CandleCloses:

@@ -12,14 +12,13 @@ from db.outliers import Outlier
 from db.waiting import WaitingRows
 from tickplant.derived import AlertChange, Change
 from tickplant.market import Candle, SymbolId, Trade
-from tickplant.wire import LiveUpdate, Verdict
-from workers.ledger import Ledger
+from tickplant.wire import LiveUpdate
 from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.averages import PartitionAverages
+from workers.roles.bot import PartitionBots
 from workers.roles.order import IdOrder
-from workers.roles.partition_averages import PartitionAverages
-from workers.roles.partition_bots import PartitionBots
-from workers.roles.partition_signals import PartitionSignals
 from workers.roles.price_guard import Guarded, PriceGuard
+from workers.roles.signals import PartitionSignals
 from workers.roles.symbol import RolePosition, SymbolRoles, WaitingRoles
 from workers.roles.unified import Unifier
 from workers.strategies.runner import StrategyFailure
@@ -108,28 +107,14 @@ class PartitionRoles:
         """Whether there is something to tell that should not wait for the next commit."""
         return any(roles.eventful for roles in self._touched.values())
 
-    def absorb(
-        self, key: SymbolId, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int
-    ) -> None:
-        """Take new trades of a symbol; see `SymbolRoles.absorb`."""
+    def touch(self, key: SymbolId) -> SymbolRoles:
+        """Return the roles of a symbol; their results are in the next `take`."""
         roles = self._symbols.get(key)
         if roles is None:
-            roles = self._symbols[key] = self._make(
-                key, IdOrder(None, wait_ms=self._gap_wait_ms), RolePosition(), PriceGuard()
-            )
+            order = IdOrder(None, wait_ms=self._gap_wait_ms)
+            roles = self._symbols[key] = self._make(key, order, RolePosition(), PriceGuard())
         self._touched[key] = roles
-        roles.absorb(new, runs, ledger, now_ms)
-
-    def pass_time(self, key: SymbolId, time_us: int, ledger: Ledger, now_ms: int) -> None:
-        """Take the venue's time; see `SymbolRoles.pass_time`."""
-        roles = self._touched[key] = self._symbols[key]
-        roles.pass_time(time_us, ledger, now_ms)
-
-    def judge(self, key: SymbolId, verdict: Verdict, ledger: Ledger, now_ms: int) -> None:
-        """Take what has been learnt of missing trades; see `SymbolRoles.judge`."""
-        roles = self._touched[key] = self._symbols[key]
-        given_up = verdict.verdict == "unrecoverable"
-        roles.judge(verdict.first_id, verdict.last_id, ledger, now_ms, given_up=given_up)
+        return roles
 
     def change(self, change: Change) -> None:
         """Take what a user has changed."""

@@ -60,7 +60,7 @@ class PriceGuard:
         self._last = Decimal(last.price)
         return True
 
-    def judge(self, trades: Sequence[Trade]) -> list[Trade]:
+    def filter(self, trades: Sequence[Trade]) -> list[Trade]:
         """Return those to be told, an outlier before among them that is confirmed."""
         told: list[Trade] = []
         for trade in trades:

@@ -9,6 +9,7 @@ from db.outliers import Outlier
 from tickplant.derived import Average, Firing, Signal, Statistics
 from tickplant.intervals import BASE
 from tickplant.market import Candle, Trade, fold_runs
+from tickplant.wire import Verdict
 from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.averages import SymbolAverages
@@ -115,7 +116,7 @@ class SymbolRoles:
         clock_us = max(self._time_us, self._clock_us)
         return RolePosition(self._time_us, clock_us, self._last_us, self._candles.candles)
 
-    def absorb(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
+    def feed(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
         """Take new trades.
 
         Args:
@@ -127,14 +128,14 @@ class SymbolRoles:
         cursor = self._order.cursor
         handed = self._order.push(new, ledger, now_ms)
         if handed is new:
-            self._feed(handed, runs)
+            self._process(handed, runs)
             return
         if cursor is not None:
             for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
-                self._reach(run.last_event_time_us)
+                self._advance(run.last_event_time_us)
                 self._merge(run)
-        self._feed(handed, fold_runs(handed))
-        self._tell_gaps()
+        self._process(handed, fold_runs(handed))
+        self._report_gaps()
         self._catch_up()
 
     def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
@@ -142,49 +143,49 @@ class SymbolRoles:
         self._clock_us = max(self._clock_us, time_us)
         self._release(ledger, now_ms, clock=True)
 
-    def judge(self, low: int, high: int, ledger: Ledger, now_ms: int, *, given_up: bool) -> None:
-        """Take what has been learnt of missing ids: that they won't come, or never were."""
-        if given_up:
-            self._order.give_up(low, high)
+    def apply_verdict(self, verdict: Verdict, ledger: Ledger, now_ms: int) -> None:
+        """Wait no longer for missing ids that are unrecoverable or void."""
+        if verdict.verdict == "unrecoverable":
+            self._order.give_up(verdict.first_id, verdict.last_id)
         self._release(ledger, now_ms)
 
     def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
         if self._order.waiting:
             handed = self._order.release(ledger, now_ms, clock=clock)
-            self._feed(handed, fold_runs(handed))
+            self._process(handed, fold_runs(handed))
         self._catch_up()
 
     def _catch_up(self) -> None:
         """Come to the venue's time, which was not told while trades before it were missing."""
         if self._clock_us > self._time_us and not self._order.waiting:
-            self._reach(self._clock_us)
+            self._advance(self._clock_us)
             if self._alerts is not None:
                 self._news.firings.extend(self._alerts.time(self._clock_us))
 
-    def _feed(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
+    def _process(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
         start = 0
         for candle in runs:
             end = start + candle.trade_count
             run = Run(trades if end - start == len(trades) else trades[start:end], candle)
             if self._guard.passes(candle, run.trades[-1]):
-                self._run(run)
+                self._process_run(run)
             else:
-                self._feed_guarded(run.trades)
+                self._process_guarded(run.trades)
             start = end
 
-    def _feed_guarded(self, trades: Sequence[Trade]) -> None:
+    def _process_guarded(self, trades: Sequence[Trade]) -> None:
         """Tell the roles of trades but those whose price no other has confirmed."""
-        start, told = 0, self._guard.judge(trades)
+        start, told = 0, self._guard.filter(trades)
         for candle in fold_runs(told):
             end = start + candle.trade_count
-            self._run(Run(told[start:end], candle))
+            self._process_run(Run(told[start:end], candle))
             start = end
         self._merge_withheld()
 
-    def _run(self, run: Run) -> None:
+    def _process_run(self, run: Run) -> None:
         last_us = run.candle.last_event_time_us
         self._last_us = max(last_us, self._last_us or last_us)
-        self._reach(last_us)
+        self._advance(last_us)
         self._merge(run.candle)
         if self._alerts is not None:
             self._news.firings.extend(self._alerts.run(run))
@@ -193,7 +194,7 @@ class SymbolRoles:
             self._bot.run(run, signals)
         self._news.signals.extend(signals)
 
-    def _reach(self, time_us: int) -> None:
+    def _advance(self, time_us: int) -> None:
         """Come to a moment: candles that have ended by then close."""
         if time_us <= self._time_us:
             return
@@ -235,7 +236,7 @@ class SymbolRoles:
             if self._averages is not None and self._averages.correct(part):
                 self._news.corrected.append(part)
 
-    def _tell_gaps(self) -> None:
+    def _report_gaps(self) -> None:
         """Tell of missing trades when they are found, as of the last one before them."""
         for low, high in self._order.take_new_gaps():
             if self._alerts is not None:
