@@ -1,4 +1,4 @@
-"""The application: routes, and what they are handed."""
+"""The application: its routes, and the services injected into them."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -54,15 +54,15 @@ DOCUMENTATION: Final = "/docs"
 
 
 class Services(Struct, frozen=True, kw_only=True):
-    """What the routes use; each is handed to the routes whose parameter has its name."""
+    """The services of the API; each is injected into the routes that have a parameter of its name."""
 
     directory: SymbolDirectory
     history: StoredHistory
-    """Of the market; perhaps of a replica, which lags."""
+    """May read from a replica, which lags."""
     prices: Prices
     connections: Connections
     pool: Pool
-    """Of the primary: for what users change, and see again."""
+    """Of the primary: for what users change, and read again."""
     user_changes: UserChangeSender
     alert_limit: AlertLimit
     webhook_admission: WebhookAdmission
@@ -75,8 +75,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     """Create the application.
 
     Args:
-        services: what the routes use.
-        origins: whose pages may read answers, besides the API's own; `*` for any.
+        services: injected into the routes.
+        origins: those whose pages may read responses, besides the API's own; `*` for any.
     """
     app = Litestar(
         route_handlers=[
@@ -141,13 +141,13 @@ def _openapi() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="tickplant",
         version=version("tickplant"),
-        description="Trades in, exact candles out: history over REST, and what is live over websockets.",
+        description="Trades in, exact candles out: history over REST, live updates over websockets.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         tags=[
-            Tag("market", "What is stored, and last prices."),
-            Tag("derived", "What follows from trades and candles."),
-            Tag("live", "What happens now."),
-            Tag("operation", "How this process is doing."),
+            Tag("market", "Stored trades, candles and gaps, and last prices."),
+            Tag("derived", "What is derived from trades and candles."),
+            Tag("live", "Live updates."),
+            Tag("operation", "The state of this process."),
         ],
         openapi_router=Router(
             DOCUMENTATION, route_handlers=[], response_headers=PAGE_HEADERS, include_in_schema=False

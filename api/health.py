@@ -1,4 +1,4 @@
-"""How the API, and what it depends on, are doing."""
+"""Health of the API and of what it depends on."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -29,42 +29,42 @@ class DependencyHealth(Struct, frozen=True, omit_defaults=True):
 
 
 class PartitionHealth(Struct, frozen=True):
-    """How far a partition has been stored."""
+    """The progress of one partition."""
 
     partition: int
     worker: Annotated[bool, Meta(description="Whether a worker holds its lease.")]
     committed_entry: str
     lag_entries: Annotated[
         int | None,
-        Meta(description="Entries not yet stored: exact up to 31, beyond that a few too many."),
+        Meta(description="Entries not yet stored: exact up to 31, beyond that an upper estimate."),
     ]
 
 
 class HealthReport(Struct, frozen=True):
-    """Everything at once."""
+    """The health of the API and of everything that it depends on."""
 
     status: Annotated[
         Literal["ready", "degraded", "unready"],
-        Meta(description="`degraded`: it can serve, but a connection to a venue is down."),
+        Meta(description="`degraded`: the API can serve, but a connection to a venue is down."),
     ]
     redis: DependencyHealth
     database: DependencyHealth
-    live: Annotated[
-        Literal["live", "stalled"], Meta(description="Whether what is live reaches this process.")
-    ]
+    live: Annotated[Literal["live", "stalled"], Meta(description="Whether live updates reach this process.")]
     clients: Annotated[int, Meta(description="Websocket clients of this process.")]
     partitions: list[PartitionHealth]
-    connections: Annotated[list[ConnectionView], Meta(description="To venues; none while Redis is away.")]
+    connections: Annotated[
+        list[ConnectionView], Meta(description="To venues; none while Redis is unavailable.")
+    ]
     source: Source = None
 
 
 class Health:
-    """Looks after what the API depends on."""
+    """Checks what the API depends on."""
 
     def __init__(
         self, *, redis: RedisClient, pool: Pool, reads: Pool, hub: Hub, connections: Connections
     ) -> None:
-        """Take what is looked at, which stays the caller's; `reads` may be the same as `pool`."""
+        """Take what is checked, which the caller closes; `reads` may be the same as `pool`."""
         self._redis = redis
         self._pool = pool
         self._reads = reads
@@ -72,22 +72,22 @@ class Health:
         self._connections = connections
 
     async def report(self) -> HealthReport:
-        """Ask every server, each for at most a few seconds; none of their errors is raised."""
+        """Check every server, each for at most a few seconds; outages are reported, not raised."""
         leases: list[LeaseRow] = []
         connections: list[ConnectionView] = []
         source: DataSource | None = None
 
-        async def read() -> None:
+        async def check_database() -> None:
             nonlocal source
             source = await read_database_source(self._pool)
             leases.extend(row for row in await read_leases(self._pool) if row.role == CANDLES_ROLE)
             if self._reads is not self._pool:
                 await self._reads.execute("select")
 
-        async def look() -> None:
+        async def check_redis() -> None:
             connections.extend(map(connection_view, await self._connections.read()))
 
-        redis, database = await asyncio.gather(_timed(look()), _timed(read()))
+        redis, database = await asyncio.gather(_timed(check_redis()), _timed(check_database()))
         ready = redis.status == database.status == "up" and self._hub.live
         down = any(connection.state == "down" for connection in connections)
         return HealthReport(
@@ -103,13 +103,13 @@ class Health:
 
     async def _partitions(self, leases: list[LeaseRow], *, known: bool) -> list[PartitionHealth]:
         by_number = {lease.partition: lease for lease in leases}
-        found = []
+        partitions = []
         for number in range(self._hub.partitions):
             lease = by_number.get(number)
             committed = lease.entry_id if lease else START
             lag = await self._lag_entries(number, committed) if known else None
-            found.append(PartitionHealth(number, bool(lease and lease.alive), committed, lag))
-        return found
+            partitions.append(PartitionHealth(number, bool(lease and lease.alive), committed, lag))
+        return partitions
 
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
         try:
@@ -118,12 +118,12 @@ class Health:
             return None
 
 
-async def _timed(asking: Awaitable[Any]) -> DependencyHealth:
+async def _timed(check: Awaitable[Any]) -> DependencyHealth:
     loop = asyncio.get_running_loop()
-    began_s = loop.time()
+    started_s = loop.time()
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            await asking
+            await check
     except OUTAGE as error:
         return DependencyHealth("down", error=type(error).__name__)
-    return DependencyHealth("up", latency_ms=round((loop.time() - began_s) * 1000, 3))
+    return DependencyHealth("up", latency_ms=round((loop.time() - started_s) * 1000, 3))

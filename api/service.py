@@ -1,4 +1,4 @@
-"""The API service: serves until told to stop."""
+"""The API service: serves until it is stopped."""
 
 import asyncio
 import contextlib
@@ -62,10 +62,10 @@ async def run(
 ) -> None:
     """Serve the API until `stop` is set; then websockets are closed with code 1012.
 
-    Redis and the database may be away at any time, also in the beginning.
+    Redis and the database may be unavailable at any time, also at the start.
 
     Raises:
-        FatalError: the port is taken.
+        FatalError: the port is in use.
     """
     limits = WebsocketLimits(origins=tuple(origins), clients=max_clients)
     with bind(host, port) as listener:
@@ -100,10 +100,11 @@ async def open_services(
     webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> AsyncIterator[Services]:
-    """Open what the routes use, and follow what is live; `stop` is set if that fails.
+    """Open the services of the routes, and follow the live streams; `stop` is set if that fails.
 
-    History over REST is read at `database_read_url`. Its answers name the entry up to which they go, from the
-    same snapshot: a lag does no harm. Websockets join what is live to what is committed now.
+    History over REST is read at `database_read_url`. Its responses name the entry up to which they go, from
+    the same snapshot, so that a replica may lag. Websockets join live updates to what the primary has
+    committed.
     """
     redis = open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S)
     try:
@@ -148,7 +149,7 @@ async def open_services(
 
 @asynccontextmanager
 async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
-    """Open connections for history; those of the primary, if no address is given."""
+    """Open a pool for reads of history; the one of the primary if no URL is given."""
     if url is None:
         yield pool
         return
@@ -160,13 +161,13 @@ async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
 async def serving(
     services: Services, listener: socket.socket, *, origins: Sequence[str] = (), hosts: Hosts | None = None
 ) -> AsyncIterator[str]:
-    """Serve meanwhile; yields the address, and stops gracefully at the end.
+    """Serve in the background; yields the address, and stops gracefully at the end.
 
     Args:
-        services: what the routes use.
+        services: the services of the routes.
         listener: a listening socket.
-        origins: whose pages may read answers, besides the API's own; `*` for any.
-        hosts: what is answered to; loopback names and IP addresses if not given.
+        origins: those whose pages may read responses, besides the API's own; `*` for any.
+        hosts: the allowed hosts; loopback names and IP addresses if not given.
     """
     app = create_app(services, origins=origins)
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
@@ -198,26 +199,26 @@ async def serving(
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it is up, and leaves signals to whoever runs it."""
+    """A server with an event for when it is up, and without signal handlers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start, and set the event."""
         await super().startup(sockets)
         self.up.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Install no signal handlers."""
         yield
 
 
 @asynccontextmanager
 async def _running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
-    """Do some work meanwhile; if it fails, `stop` is set, and the error raised at the end."""
+    """Run a background task; if it fails, `stop` is set, and the error is raised at the end."""
     task = asyncio.create_task(work)
     task.add_done_callback(lambda _: stop.set())
     try:
@@ -230,10 +231,10 @@ async def _running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> Asyn
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Listen on a port; 0 for any that is free.
+    """Listen on a port; 0 for any free one.
 
     Raises:
-        FatalError: that can't be done.
+        FatalError: the socket can't be opened.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -242,7 +243,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise FatalError(
             f"can't listen on {host}:{port}: {error.strerror}; set TICKPLANT_API_PORT, or TICKPLANT_API_HOST"
         ) from error
-    # Connections inherit it. asyncio sets it only where the protocol's number is given, as it isn't here;
-    # without it an answer in two parts, or an update after another, may wait 40 ms for an acknowledgement.
+    # Connections inherit it. asyncio sets it only if the socket has the protocol's number, as it hasn't here;
+    # without it a response in two parts, or two updates in a row, may wait 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

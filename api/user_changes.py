@@ -1,7 +1,7 @@
-"""What users change, on its way to the workers: down the input streams, and so with a place among trades.
+"""Sends what users change to workers through the input streams, so that it has a place among trades.
 
-The truth is in the database, written before anything is sent. What the workers have not stored as arrived
-after a while is sent again: they know versions, so that a double changes nothing.
+A change is written to the database first. One that workers have not stored as arrived after a while is sent
+again: changes have versions, so that workers ignore duplicates.
 """
 
 import asyncio
@@ -23,37 +23,37 @@ _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 1.0
 
 PendingChanges = Callable[[Pool], Awaitable[Sequence[tuple[int, Change]]]]
-"""Returns the changes that are to be sent now, each with its partition; they count as sent from then."""
+"""Returns the changes to send now, each with its partition, and marks them as sent."""
 
 
 class UserChangeSender:
-    """Sends what users change, and sends it again until it has arrived."""
+    """Sends changes of users, and repeats them until they have arrived."""
 
     def __init__(self, redis: RedisClient, pool: Pool, sources: Sequence[PendingChanges]) -> None:
-        """Take clients, which stay the caller's, and what finds changes."""
+        """Take clients, which the caller closes, and the sources of changes."""
         self._redis = redis
         self._pool = pool
         self._sources = sources
         self._written = asyncio.Event()
 
     def send_soon(self) -> None:
-        """Send what has just been written without waiting for the next look."""
+        """Send what was just written without waiting for the next poll."""
         self._written.set()
 
     async def run(self) -> None:
-        """Send until cancelled; an outage only delays."""
+        """Send until cancelled, across outages."""
         backoff = Backoff(first_s=_PAUSE_S, cap_s=30.0)
-        away = False
+        outage = False
         while True:
             try:
                 await self._send()
                 backoff.reset()
-                away = False
+                outage = False
                 pause_s = _PAUSE_S
             except (*REDIS_OUTAGE, *DATABASE_OUTAGE) as error:
-                if not away:
-                    _log.warning("what users change waits until servers answer: %s", error)
-                away = True
+                if not outage:
+                    _log.warning("changes of users are delayed until the servers are available: %s", error)
+                outage = True
                 pause_s = backoff.next_s()
             try:
                 async with asyncio.timeout(pause_s):

@@ -1,4 +1,4 @@
-"""Bodies of requests: strictly typed, with decimals as exact as written. Pure."""
+"""Parses request bodies strictly, with decimals as exact as written. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ from tickplant.near_matches import nearest
 StructT = TypeVar("StructT", bound=Struct)
 
 DECIMAL: Final = {"decimal": True}
-"""`extra` of a field's Meta: text that holds a decimal, which may come as a JSON number, too."""
+"""`extra` of a field's Meta: text that holds a decimal, which may be given as a JSON number, too."""
 
 _NUMBER: Final = re.compile(rb"-?\d{1,80}(?:\.\d{1,80})?(?:[eE][+-]?\d{1,2})?")
 _WHOLE: Final = re.compile(rb"-?\d{1,18}\.0{1,18}")
-"""A whole number as JSON Schema knows them, too."""
+"""A whole number with a fraction of zeros, which JSON Schema counts as an integer."""
 
 
 def parse_body(body: bytes, kind: type[StructT]) -> StructT:
-    """Read a body.
+    """Parse a body.
 
-    A number in place of a decimal's text is taken digit by digit as it was written, never as a float.
+    A number in place of a decimal's text is kept digit by digit as written, never as a float.
 
     Raises:
-        Problem: it is not JSON, or not what the route takes: the field is named.
+        Problem: the body is not JSON, or not of the type; it names the field.
     """
     try:
         raw = msgspec.json.decode(body, type=dict[str, Raw])
@@ -38,7 +38,7 @@ def parse_body(body: bytes, kind: type[StructT]) -> StructT:
         _check_names(raw, known)
         values = {name: _value(name, known[name].type, text) for name, text in raw.items()}
     except msgspec.ValidationError as error:
-        raise Problem(400, "bad_request", "the body is not a JSON object: send one") from error
+        raise Problem(400, "bad_request", "the body is not a JSON object") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
     try:
@@ -50,7 +50,7 @@ def parse_body(body: bytes, kind: type[StructT]) -> StructT:
 
 
 def is_decimal_field(kind: Any) -> bool:
-    """Say whether a field's type is text that holds a decimal."""
+    """Return whether a field's type is text that holds a decimal."""
     found = type_info(kind)
     options = found.types if isinstance(found, UnionType) else (found,)
     return any(isinstance(option, Metadata) and option.extra == DECIMAL for option in options)
@@ -61,7 +61,7 @@ def _check_names(raw: Mapping[str, Raw], known: Mapping[str, Any]) -> None:
         if name not in known:
             near = nearest(name, known)
             hint = f"; did you mean {near}?" if near else ""
-            raise bad_parameter(name[:80], f"there is no such field{hint}")
+            raise bad_parameter(name[:80], f"no such field{hint}")
 
 
 def _value(name: str, kind: Any, text: Raw) -> Any:

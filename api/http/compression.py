@@ -1,4 +1,4 @@
-"""Compresses answers for clients that take gzip: an ASGI application around another."""
+"""ASGI middleware that compresses responses for clients that accept gzip."""
 
 import gzip
 from typing import Any, Final
@@ -7,21 +7,21 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 MIN_BYTES: Final = 1024
-"""Shorter answers go as they are: most of them fit into one packet."""
+"""Shorter responses are not compressed: most of them fit into one packet."""
 _LEVEL: Final = 4
-"""About as small as the highest for this JSON, in a third of the time."""
+"""For this JSON the size is about that of the highest level, in a third of the time."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def compressed(app: ASGIApp) -> Any:
-    """Return an application that compresses longer answers where the client says that it takes gzip."""
+    """Return an application that compresses longer responses for clients that accept gzip."""
 
     async def compress(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
-        wanted = takes_gzip([value for name, value in scope["headers"] if name == b"accept-encoding"])
+        accepted = accepts_gzip([value for name, value in scope["headers"] if name == b"accept-encoding"])
         start: Any = None
 
         async def send_compressed(message: Message) -> None:
@@ -30,15 +30,15 @@ def compressed(app: ASGIApp) -> Any:
                 start = message
                 return
             if start is not None and message["type"] == "http.response.body":
-                begun, start = start, None
+                response_start, start = start, None
                 body = message.get("body", b"")
                 if len(body) >= MIN_BYTES and not message.get("more_body"):
-                    headers: Headers = [*begun["headers"], (b"vary", b"Accept-Encoding")]
-                    if wanted:
+                    headers: Headers = [*response_start["headers"], (b"vary", b"Accept-Encoding")]
+                    if accepted:
                         message = {**message, "body": gzip.compress(body, _LEVEL, mtime=0)}
                         headers = _of_compressed(headers, len(message["body"]))
-                    begun = {**begun, "headers": headers}
-                await send(begun)
+                    response_start = {**response_start, "headers": headers}
+                await send(response_start)
             await send(message)
 
         await app(scope, receive, send_compressed)
@@ -46,8 +46,8 @@ def compressed(app: ASGIApp) -> Any:
     return compress
 
 
-def takes_gzip(fields: list[bytes]) -> bool:
-    """Say whether a client takes gzip, given its Accept-Encoding headers (RFC 9110, 12.5.3)."""
+def accepts_gzip(fields: list[bytes]) -> bool:
+    """Return whether a client accepts gzip, given its Accept-Encoding headers (RFC 9110, 12.5.3)."""
     qualities: dict[str, float] = {}
     for item in b",".join(fields).decode("latin-1").lower().split(","):
         coding, _, parameter = item.partition(";")

@@ -1,4 +1,4 @@
-"""Refuses requests for hosts that this API does not serve: an ASGI application around another."""
+"""ASGI middleware that refuses requests for other hosts than those of this API."""
 
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -14,10 +14,10 @@ REFUSED: Final = "host_refused"
 
 
 def host_checked(app: ASGIApp, hosts: Hosts) -> Any:
-    """Return an application that answers only requests for the given hosts.
+    """Return an application that serves only requests for the given hosts.
 
     A request without a Host header passes: it is HTTP/1.0, of a health check for example; no browser sends
-    it. Headers that proxies add, such as X-Forwarded-Host, count for nothing: a page can set them.
+    it. Headers that proxies add, such as X-Forwarded-Host, are ignored: a page can set them.
     """
 
     async def check(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,7 +37,7 @@ def host_checked(app: ASGIApp, hosts: Hosts) -> Any:
 
 
 def _without_authority(scope: Scope, hosts: Hosts) -> Scope:
-    """Return the scope of a request whose target is a whole URL, as proxies write it, with its path alone."""
+    """Return the scope with the path alone, where the request target is a whole URL, as for proxies."""
     if scope["path"].startswith("/"):
         return scope
     target = urlsplit(scope["raw_path"].decode("latin-1"))
@@ -54,6 +54,6 @@ def _check(authority: str, hosts: Hosts) -> None:
         raise Problem(
             421,
             REFUSED,
-            f"this API does not answer to the host {authority[:80]!r}: use localhost or an IP address, or add"
-            " the host to TICKPLANT_API_HOSTS",
+            f"the host {authority[:80]!r} is not allowed: use localhost or an IP address, or add the host to"
+            " TICKPLANT_API_HOSTS",
         )

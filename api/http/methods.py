@@ -1,4 +1,4 @@
-"""HEAD for everything that GET answers, and a complete Allow header: an ASGI application around another."""
+"""ASGI middleware for HEAD wherever there is GET, and for a complete Allow header."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -8,15 +8,15 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
 def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
-    """Return an application that answers HEAD as it would GET, without the body.
+    """Return an application that serves HEAD as GET without the body.
 
     Args:
-        app: what answers.
-        methods: those of each route, by the path as it is described. The framework's own answers to OPTIONS
-            name only what was registered first.
+        app: the application.
+        methods: those of each route, by its path template. The framework's own responses to OPTIONS list
+            only those of the handler that was registered first.
     """
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
@@ -34,7 +34,7 @@ def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
 
         await app(requested, receive, send_head)
 
-    return answer
+    return serve
 
 
 def _with_head(name: bytes, value: bytes, known: Collection[str]) -> bytes:

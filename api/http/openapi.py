@@ -1,4 +1,4 @@
-"""The OpenAPI document, made as strict as the API is."""
+"""Makes the OpenAPI document as strict as the API."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ _BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
 
 
 def tighten(document: OpenAPI) -> None:
-    """Say of bodies what the framework doesn't: no other fields, and what decimals look like."""
+    """Add to the schemas of bodies what the framework leaves out: no other fields, formats of decimals."""
     for name, schema in document.components.schemas.items():
         if name.rpartition("_")[2] in _BODIES:
             schema.additional_properties = False
             for field, described in (schema.properties or {}).items():
                 if isinstance(described, Schema) and described.maximum is not None:
-                    described.minimum = described.minimum or 0  # which the framework leaves out
+                    described.minimum = described.minimum or 0  # the framework omits 0
                 if field in DECIMALS and isinstance(described, Schema):
                     _describe_decimal(described, *DECIMALS[field])
 

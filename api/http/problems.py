@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: what each error means to a caller, in one place."""
+"""Maps errors to RFC 9457 problem documents."""
 
 import logging
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ _log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
-"""Errors that mean that one of the servers is away."""
+"""Errors that mean that Redis or the database is unavailable."""
 RETRY_AFTER_S: Final = 2
-"""How long a caller is requested to wait for a server to come back."""
+"""The Retry-After of an outage."""
 
 _ADVICE: Final = {
-    404: "there is nothing at this path: /docs describes what there is",
-    405: "not with this method: the header Allow names those that there are, and /docs describes them",
-    413: "the body is longer than any that is needed: shorten it",
+    404: "no such path: /docs describes the paths that exist",
+    405: "method not allowed: the header Allow lists the methods of this path, and /docs describes them",
+    413: "the body is longer than 64 KiB",
 }
-"""What to do about what the framework says in two words."""
+"""Details in place of the framework's, which are two words."""
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
-    """What went wrong, as a caller is told."""
+    """An error as the client gets it."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
             status: HTTP status.
             code: a stable name for the kind of problem, in lower case with underscores.
             detail: what is wrong this time, and what to do about it.
-            headers: for the answer.
+            headers: for the response.
             members: further members of the document.
         """
         super().__init__(detail)
@@ -83,35 +83,35 @@ def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
 
     Args:
         name: the parameter, or the field of the body.
-        message: what msgspec said.
+        message: the message of msgspec.
         kinds: the types of all of them, by name.
     """
     words = words_of(kinds[name]) if name in kinds and message.startswith(NONE_OF_THEM) else ()
-    hint = f"; it is one of {', '.join(words)}" if words else ""
+    hint = f"; allowed are {', '.join(words)}" if words else ""
     return bad_parameter(name.rstrip("_"), sentence_of(message) + hint)
 
 
 def conflict(parameter: str, detail: str, **members: Any) -> Problem:
-    """Describe a parameter that is well-formed, but not possible with the others, or as things are."""
+    """Describe a parameter that is well-formed, but conflicts with the others or with the present state."""
     return Problem(409, "conflict", f"{parameter}: {detail}", parameter=parameter, **members)
 
 
-def unavailable(what: str) -> Problem:
-    """Describe a server that is away."""
+def unavailable(server: str) -> Problem:
+    """Describe an outage of a server."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Problem(503, "unavailable", f"{what} is away; try again in a moment", headers=headers)
+    return Problem(503, "unavailable", f"{server} is unavailable; try again in a moment", headers=headers)
 
 
 def busy(detail: str) -> Problem:
-    """Describe that there is no room for now."""
+    """Describe that a limit is reached for now."""
     return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 def problem_of(error: Exception, handler: BaseRouteHandler | None = None) -> Problem:
-    """Return the problem that an error is to a caller, perhaps of a route.
+    """Return the problem for an error, perhaps in a route.
 
-    Redis and the database share some errors of the operating system; those are laid to the database, since
-    the Redis client wraps its own.
+    Redis and the database share some errors of the operating system; those are attributed to the database,
+    since the Redis client wraps its own.
     """
     if isinstance(error, Problem):
         return error
@@ -123,11 +123,11 @@ def problem_of(error: Exception, handler: BaseRouteHandler | None = None) -> Pro
         return unavailable("Redis")
     if isinstance(error, DATABASE_OUTAGE):
         return unavailable("the database")
-    return Problem(500, "internal_error", "something went wrong here; it has been logged")
+    return Problem(500, "internal_error", "internal error; it has been logged")
 
 
 def problem_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Turn an error into an answer; those that nobody expected are logged with their traceback."""
+    """Return the response for an error; unexpected errors are logged with their traceback."""
     problem = problem_of(error, request.scope.get("route_handler"))
     if problem.code == "internal_error":
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
@@ -140,7 +140,7 @@ def problem_response(request: Request[Any, Any, Any], error: Exception) -> Respo
 
 
 async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
-    """Answer a request, or the handshake of a websocket, with a problem outside of any route."""
+    """Send a problem as the response of a request, or of a websocket handshake, outside of any route."""
     kind = "websocket.http.response" if scope["type"] == ScopeType.WEBSOCKET else "http.response"
     body = msgspec.json.encode(problem.document())
     headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), **problem.headers}
@@ -152,7 +152,7 @@ async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
 
 
 def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Problem:
-    """Describe parameters that the framework refused."""
+    """Describe a parameter that the framework refused."""
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):

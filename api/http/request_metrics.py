@@ -1,4 +1,4 @@
-"""Measures requests: an ASGI application around another."""
+"""ASGI middleware that measures requests."""
 
 import time
 from typing import Any, Final
@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from tickplant import metrics
 
 UNMATCHED: Final = "unmatched"
-"""Stands for the route of requests that no route matches."""
+"""The route label of requests that no route matches."""
 
 
 def measured(app: ASGIApp) -> Any:
@@ -21,17 +21,17 @@ def measured(app: ASGIApp) -> Any:
             return
         status = 500
 
-        async def note(message: Message) -> None:
+        async def observe(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
-        began_s = time.perf_counter()
+        started_s = time.perf_counter()
         try:
-            await app(scope, receive, note)
+            await app(scope, receive, observe)
         finally:
             route = scope.get("path_template") or UNMATCHED
-            metrics.API_REQUEST_S.labels(route, status).observe(time.perf_counter() - began_s)
+            metrics.API_REQUEST_S.labels(route, status).observe(time.perf_counter() - started_s)
 
     return measure

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol with limits of time: no client holds a connection by sending or reading slowly.
+"""uvicorn's HTTP protocol with timeouts: no client keeps a connection by sending or reading slowly.
 
-uvicorn ends only connections on which nothing at all comes after an answer. Here a request's head must have
-come a while after the connection was opened or the last answer was written, and its body a while after that,
+uvicorn closes only connections that are idle after a response. Here a request's head must arrive within a
+time limit after the connection was opened or the last response was written, and its body within another one,
 however the bytes are spread; and what is written must be read.
 """
 
@@ -12,25 +12,25 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_S: Final = 10.0
-"""How long a request's head may take, from the connection's start or the last answer."""
+"""How long a request's head may take, from the connection's start or the last response."""
 BODY_S: Final = 20.0
 """How long a request's body may take after its head."""
 READ_S: Final = 60.0
 """How long a client may take to read what fills the buffers."""
 LINGER_S: Final = 2.0
-"""How long a client that was answered with 408 may go on sending: what it sends is thrown away.
+"""How long a client may continue to send after status 408; the input is discarded.
 
-A connection closed with unread input is reset, and the client may lose the answer (RFC 9112, section 9.6).
+A connection closed with unread input is reset, and the client may lose the response (RFC 9112, section 9.6).
 """
 
 _TIMED_OUT: Final = "The request took too long to arrive.\n"
 
 Awaited = Literal["head", "body"] | None
-"""What of a request the client has yet to send; None while it is the server's turn."""
+"""The part of a request that the client has yet to send; None while the server responds."""
 
 
 class TimedProtocol(H11Protocol):
-    """An HTTP connection whose client is not waited for without end."""
+    """An HTTP connection with timeouts for what the client sends and reads."""
 
     _awaited: Awaited = None
     _deadline: asyncio.TimerHandle | None = None
@@ -38,45 +38,45 @@ class TimedProtocol(H11Protocol):
     _linger: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         super().connection_made(transport)
-        self._watch()
+        self._update_deadline()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sent, and see what is still to come."""
+        """Receive data, and update the deadline."""
         if self._linger is None:
             super().data_received(data)
-            self._watch()
+            self._update_deadline()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next request."""
+        """Start to wait for the next request."""
         super().on_response_complete()
-        self._watch()
+        self._update_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Cancel all timers."""
         self._stop()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Leave the connection to the websocket's protocol, which has limits of its own."""
+        """Hand the connection over to the websocket protocol, which has timeouts of its own."""
         self._stop()
         super().handle_websocket_upgrade(event)
         self._awaited = None
 
     def pause_writing(self) -> None:
-        """Give the client a while to read."""
+        """Start the deadline for the client to read."""
         super().pause_writing()
         self._read_deadline = self.loop.call_later(READ_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Note that the client reads."""
+        """Cancel the deadline for the client to read."""
         super().resume_writing()
         if self._read_deadline is not None:
             self._read_deadline.cancel()
 
-    def _watch(self) -> None:
-        """Start the clock of what the client has yet to send, unless it runs already."""
+    def _update_deadline(self) -> None:
+        """Start the deadline of what the client has yet to send, unless it runs already."""
         awaited = self._find_awaited()
         if awaited != self._awaited:
             self._stop_waiting()
@@ -92,11 +92,11 @@ class TimedProtocol(H11Protocol):
         return "head" if state is h11.IDLE else "body" if state is h11.SEND_BODY else None
 
     def _time_out(self) -> None:
-        """Answer a request that is not whole with status 408, if it has no answer yet, and close."""
+        """Respond to an incomplete request with status 408, if there is no response yet, and close."""
         if self.transport.is_closing() or self._linger is not None:
             return
-        begun = self._awaited == "body" or self.conn.trailing_data[0]
-        if begun and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        started = self._awaited == "body" or self.conn.trailing_data[0]
+        if started and self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             headers = [("content-type", "text/plain; charset=utf-8"), ("connection", "close")]
             for event in (
                 h11.Response(status_code=408, headers=headers, reason=b"Request Timeout"),

@@ -1,4 +1,4 @@
-"""Times in requests: RFC 3339, and numbers since the epoch. Pure."""
+"""Parses times in requests: RFC 3339, and numbers since the epoch. Pure."""
 
 import re
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ _RFC3339: Final = re.compile(
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _EPOCH_NUMBER: Final = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _UNITS_NS: Final = ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3), (10**20, 1))
-"""Below what magnitude a number counts in which unit: seconds, milliseconds, microseconds, nanoseconds. Any
-number then is a moment of the years 1973 to 5138, or seconds before that."""
+"""Upper bounds of numbers in seconds, milliseconds, microseconds and nanoseconds, with the unit's length.
+Each number is then a time in the years 1973 to 5138, or in seconds before that."""
 
 PATTERN: Final = (
     r"^(?:(?:000[2-9]|00[1-9]\d|0[1-9]\d\d|[1-8]\d{3}|9[0-8]\d\d|99[0-8]\d|999[0-8])"
@@ -23,20 +23,20 @@ PATTERN: Final = (
     r"(?:T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{1,9})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))?"
     r"|-?\d{1,10}(?:\.\d{1,9})?|\d{11,20}(?:\.\d{1,9})?)$"
 )
-"""What is described of times that are read, as a regular expression of JSON Schema."""
+"""The format of times in the OpenAPI document, as a regular expression of JSON Schema."""
 
 MIN_TIME_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
 MAX_TIME_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
 
 
 def parse_time_us(text: str) -> int:
-    """Read RFC 3339, or seconds, milli-, micro- or nanoseconds since the epoch, into microseconds.
+    """Parse RFC 3339, or seconds, milli-, micro- or nanoseconds since the epoch, into microseconds.
 
-    The unit of a number is told by its magnitude. A date alone is its midnight in UTC. A space before the
-    offset counts as the `+` that it was before a query string was decoded.
+    The magnitude of a number tells its unit. A date alone is its midnight in UTC. A space before the offset
+    counts as the `+` that it was before the query string was decoded.
 
     Raises:
-        ValueError: it is neither, or lies outside the years 1 to 9999.
+        ValueError: the text is neither, or lies outside the years 1 to 9999.
     """
     if _EPOCH_NUMBER.fullmatch(text):
         time_us = _read_number(text)

@@ -1,4 +1,4 @@
-"""What msgspec says of a value that is wrong, in words for whoever sent it. Pure."""
+"""Translates msgspec's validation messages for the client. Pure."""
 
 import re
 from typing import Final
@@ -25,7 +25,7 @@ _PLACE: Final = re.compile(r" - at `\$\.?([^`]*)`$")
 
 
 def place_of(message: str) -> str:
-    """Return the field, or the place in it, that a message is about; empty for the whole."""
+    """Return the path of the field that a message is about; empty for the whole."""
     missing = _MISSING.search(message)
     if missing:
         return missing[1]
@@ -34,7 +34,7 @@ def place_of(message: str) -> str:
 
 
 def sentence_of(message: str) -> str:
-    """Return a message without its place, in plain words; one that is not known as it stands."""
+    """Return a message without the path, in plain words; an unknown one as it is."""
     text = _PLACE.sub("", message)
     if match := _WRONG_KIND.fullmatch(text):
         return f"must be {_kind(match[1])}, not {_kind(match[2])}"
@@ -45,11 +45,11 @@ def sentence_of(message: str) -> str:
     if match := _NO_MULTIPLE.fullmatch(text):
         return f"must be a multiple of {match[1]}"
     if "matching regex" in text:
-        return "holds characters that are not allowed here, or is not of the form that /docs describes"
+        return "has characters that are not allowed, or not the format that /docs describes"
     if _MISSING.fullmatch(text):
         return "is required"
     if text.startswith(NONE_OF_THEM):
-        return f"is none of those that there are: {text.removeprefix(NONE_OF_THEM).strip()}"
+        return f"is not one of the allowed values: {text.removeprefix(NONE_OF_THEM).strip()}"
     return text
 
 

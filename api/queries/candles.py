@@ -50,7 +50,7 @@ class CandlePage(NamedTuple):
 
 
 class CandlePageReader:
-    """The candles of one symbol and interval, as of one moment."""
+    """Reads pages of candles of one symbol and interval from one snapshot of the database."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class CandlePageReader:
         *,
         max_trades: int = MAX_SECOND_TRADES,
     ) -> None:
-        """Choose what to read.
+        """Read from a connection.
 
         Args:
-            connection: in a transaction that sees one moment.
+            connection: in a transaction that sees one snapshot.
             symbol: whose candles.
             interval: a stored one, or a second.
             max_trades: the most trades to read for a page of candles of a second.
@@ -75,14 +75,14 @@ class CandlePageReader:
         self._max_trades = max_trades
 
     async def read(self, window: OpenTimeRange, limit: int, *, newest: bool, fill: Fill) -> CandlePage:
-        """Return the first candles of a window, or the last.
+        """Return the first candles of a range, or the last.
 
         Args:
-            window: which candles.
-            limit: the most.
-            newest: whether to return the last.
-            fill: `none` for those that have trades; `previous` for one of every interval from the first with
-                trades to the venue's present time, which carry on the close before them.
+            window: open times of the candles.
+            limit: the most candles.
+            newest: whether to return the last ones.
+            fill: `none` for intervals with trades only; `previous` for every interval from the first with
+                trades to the venue's present time; those without trades repeat the close before them.
         """
         if fill == "previous":
             return await self._read_filled(window, limit, newest=newest)
@@ -119,7 +119,7 @@ class CandlePageReader:
         return CandlePage(filled, rest if rest.start_us < rest.end_us else None)
 
     def _fill(self, shown: OpenTimeRange, candles: list[Candle], reach: SymbolReach) -> Iterator[CandleView]:
-        """Yield a candle for every interval shown; the candles reach beyond on both sides where they can."""
+        """Yield a candle for every interval shown; `candles` includes the neighbours on both sides if any."""
         length = self._length_us
         for index, candle in enumerate(candles):
             if shown.start_us <= candle.open_time_us < shown.end_us:
@@ -127,8 +127,8 @@ class CandlePageReader:
             following = candles[index + 1] if index + 1 < len(candles) else None
             next_us = following.open_time_us if following else shown.end_us
             proven = _nothing_between(candle, following, reach.missing)
-            begin_us = max(candle.open_time_us + length, shown.start_us)
-            for open_time_us in range(begin_us, min(next_us, shown.end_us), length):
+            start_us = max(candle.open_time_us + length, shown.start_us)
+            for open_time_us in range(start_us, min(next_us, shown.end_us), length):
                 closed = open_time_us + length <= reach.watermark_us
                 yield empty_view(
                     open_time_us,
@@ -144,7 +144,7 @@ class CandlePageReader:
         return [*([before] if before else []), *candles, *([after] if after else [])]
 
     async def _one(self, window: OpenTimeRange, *, newest: bool) -> Candle | None:
-        """Return the first candle of a window, or the last."""
+        """Return the first candle of a range, or the last."""
         if self._interval == SECOND:
             candles, _ = await self._seconds(window, 1, newest=newest, max_trades=1)
         else:
@@ -152,7 +152,7 @@ class CandlePageReader:
         return candles[0] if candles else None
 
     async def _candles(self, window: OpenTimeRange, limit: int, *, newest: bool) -> tuple[list[Candle], bool]:
-        """Return candles, oldest first, and whether the window may hold more."""
+        """Return candles, oldest first, and whether the range may hold more."""
         if self._interval == SECOND:
             return await self._seconds(window, limit, newest=newest, max_trades=self._max_trades)
         candles = await read_candles(
@@ -187,11 +187,11 @@ class CandlePageReader:
 def _nothing_between(
     candle: Candle, following: Candle | None, missing: list[tuple[int, int]] | None
 ) -> bool | None:
-    """Say whether ids prove that nothing was traded between two candles; None where they prove nothing."""
+    """Return whether ids prove that nothing was traded between two candles; None without trade ids."""
     if missing is None:
         return None
     if following is None:
-        return False  # the next trade will tell
+        return False  # not before the next trade
     low, high = sorted((candle.last_trade_id, following.first_trade_id))
     index = bisect_right(missing, high, key=lambda part: part[0])
     return not index or missing[index - 1][1] < low

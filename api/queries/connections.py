@@ -1,4 +1,4 @@
-"""Venue connections, as the processes that hold them last told."""
+"""Reads the states of venue connections, as ingest last reported them."""
 
 from typing import Any, Final
 
@@ -10,27 +10,27 @@ from tickplant.redis_client import RedisClient
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import ConnectionStatus, decode_connection
 
-_FORGOTTEN_US: Final = 60_000_000
+_EXPIRED_US: Final = 60_000_000
 
 
 class Connections:
-    """Reads of the states of venue connections."""
+    """Reads the states of venue connections."""
 
     def __init__(self, redis: RedisClient) -> None:
-        """Take a client, which stays the caller's."""
+        """Take a client, which the caller closes."""
         self._redis: Any = redis
 
     async def read(self) -> list[ConnectionStatus]:
-        """Return all, in order of name, but those whose holder has not been heard of for a while.
+        """Return all connections in order of name, without those that were not reported for a while.
 
-        One that was killed can't take back what it said last.
+        A process that was killed can't remove its last report.
 
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`.
         """
-        found = await self._redis.hgetall(CONNECTIONS)
-        known = [connection for name in sorted(found) if (connection := _decode(found[name])) is not None]
-        return [connection for connection in known if now_us() - connection.told_us < _FORGOTTEN_US]
+        reports = await self._redis.hgetall(CONNECTIONS)
+        known = [connection for name in sorted(reports) if (connection := _decode(reports[name])) is not None]
+        return [connection for connection in known if now_us() - connection.told_us < _EXPIRED_US]
 
 
 def _decode(payload: bytes) -> ConnectionStatus | None:

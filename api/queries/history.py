@@ -1,4 +1,4 @@
-"""What the database has stored, read as of one moment, with how far that moment goes."""
+"""Reads what is stored, in consistent snapshots with the input entry up to which they go."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,27 +18,27 @@ from tickplant.market import Candle, Gap, SymbolId, Trade
 from tickplant.streams import CANDLES_ROLE, entry_order, partition_of
 
 TIMEOUT_S: Final = 5.0
-"""How long a read may take before the database counts as away."""
+"""How long a read may take before the database counts as unavailable."""
 
 MAX_US: Final = 253_402_300_799_000_000
-"""A moment after everything: the end of the year 9999."""
+"""A time after all others: the end of the year 9999."""
 MIN_US: Final = -62_135_510_400_000_000
-"""A moment before everything: the second day of the year 1."""
+"""A time before all others: the second day of the year 1."""
 
 
 class CommittedSnapshot(NamedTuple):
-    """The database as it was at one moment."""
+    """A connection in a transaction that sees one snapshot of the database."""
 
     connection: Connection
     committed: Order
-    """The input entry up to which the symbol's partition was stored."""
+    """The input entry up to which the symbol's partition is stored in it."""
 
 
 class StoredHistory:
-    """Reads of what is stored."""
+    """Reads trades, candles and derived data from the database."""
 
     def __init__(self, pool: Pool, partitions: int) -> None:
-        """Take connections, which stay the caller's, and the number of partitions."""
+        """Take a pool, which the caller closes, and the number of partitions."""
         self._pool = pool
         self._partitions = partitions
 
@@ -48,7 +48,7 @@ class StoredHistory:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Connection]:
-        """Read several things as they are at one moment.
+        """Open a transaction that sees one snapshot of the database.
 
         Raises:
             TimeoutError: the database took too long; see `db.pool.OUTAGE` for others.
@@ -58,13 +58,13 @@ class StoredHistory:
 
     @asynccontextmanager
     async def committed_snapshot(self, symbol: SymbolId) -> AsyncIterator[CommittedSnapshot]:
-        """Read several things of a symbol as they are at one moment; raises as `at_once`."""
+        """Open a snapshot with the committed entry of a symbol; raises as `snapshot`."""
         async with self.snapshot() as connection:
             committed = await read_committed_entry(connection, CANDLES_ROLE, self.partition_of(symbol))
             yield CommittedSnapshot(connection, entry_order(committed) if committed else STREAM_START)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
-        """Return a symbol's newest trades, oldest first, and up to which input entry they go."""
+        """Return a symbol's newest trades, oldest first, and the input entry up to which they go."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             after, before = TradeBound(MIN_US), TradeBound(MAX_US)
             trades = await read_trades(
@@ -73,7 +73,7 @@ class StoredHistory:
         return trades, committed
 
     async def newest_candles(self, symbol: SymbolId, interval: str, limit: int) -> tuple[list[Candle], Order]:
-        """Return a symbol's newest candles, oldest first, and up to which input entry they go."""
+        """Return a symbol's newest candles, oldest first, and the input entry up to which they go."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             candles = await read_candles(
                 connection, symbol, interval, start_us=MIN_US, end_us=MAX_US, limit=limit, newest=True
@@ -81,20 +81,20 @@ class StoredHistory:
         return candles, committed
 
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
-        """Return a symbol's gaps that are not healed, and up to which input entry they go."""
+        """Return a symbol's gaps that are not healed, and the input entry up to which they go."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED_STATES, limit=None)
         return gaps, committed
 
-    async def newest_signals(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Signal]:
+    async def newest_signals(self, symbol: SymbolId, published: Order | None, limit: int) -> list[Signal]:
         """Return a symbol's newest signals up to a committed entry, oldest first."""
         async with self.snapshot() as connection:
-            return await read_published_signals(connection, symbol, published=told, limit=limit)
+            return await read_published_signals(connection, symbol, published=published, limit=limit)
 
-    async def newest_firings(self, symbol: SymbolId, told: Order | None, limit: int) -> list[Firing]:
+    async def newest_firings(self, symbol: SymbolId, published: Order | None, limit: int) -> list[Firing]:
         """Return the newest firings of a symbol's alerts up to a committed entry, oldest first."""
         async with self.snapshot() as connection:
-            return await read_published_firings(connection, symbol, published=told, limit=limit)
+            return await read_published_firings(connection, symbol, published=published, limit=limit)
 
     async def account(self, symbol: SymbolId) -> PaperAccount | None:
         """Return the paper bot's account of a symbol; None where it has none yet."""

@@ -1,4 +1,4 @@
-"""The last price of each symbol, alone and with what follows from it: Redis has it, or the database."""
+"""Reads last prices, alone and joined with averages and signals, from Redis or the database."""
 
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import PRICES, UNIFIED, entry_order, live_stream
 
-# The price and the live update that brought it are written together, and read together here.
+# A worker writes the price and its live update in one transaction; they are read in one, too.
 _READ: Final = """
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 return {redis.call('HGET', KEYS[1], ARGV[1]), last[1] and last[1][1]}
@@ -22,16 +22,16 @@ _unified_decoder: Final = msgspec.json.Decoder(Unified)
 
 
 class Prices:
-    """Reads of last prices."""
+    """Reads last prices."""
 
     def __init__(self, redis: RedisClient, history: StoredHistory) -> None:
-        """Take a client, which stays the caller's, and the history to fall back on."""
+        """Take a client, which the caller closes, and the history to fall back on."""
         self._history = history
         client: Any = redis
         self._read = client.register_script(_READ)
 
     async def read(self, symbol: SymbolId) -> tuple[Trade | None, Order]:
-        """Return a symbol's last trade, and the live update after which that was so.
+        """Return a symbol's last trade, and the last live update by then.
 
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`; or of `db.pool.OUTAGE` where Redis has none.
@@ -42,7 +42,7 @@ class Prices:
         return await self._history.last_trade(symbol), update
 
     async def read_unified(self, symbol: SymbolId) -> tuple[Unified | None, Order]:
-        """Return a symbol's last price with its latest averages and signals, and the live update after it.
+        """Return a symbol's last price joined with averages and signals, and the last live update by then.
 
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`.

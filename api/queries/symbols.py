@@ -1,4 +1,4 @@
-"""Which symbols there are, and what a caller means by one."""
+"""The known symbols, and how a symbol in a request is resolved."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -10,14 +10,14 @@ from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
 from tickplant.near_matches import NearNames
 
-_LOOK_AGAIN_S: Final = 1.0
+_REFRESH_S: Final = 1.0
 
 
 class UnknownSymbolError(TickplantError):
-    """No symbol is called so."""
+    """No symbol has this name."""
 
     def __init__(self, text: str, near: list[str]) -> None:
-        """Say which, and what may have been meant."""
+        """Name the symbol, and similar ones."""
         super().__init__(f"there is no symbol {text[:80]!r}" + (f"; did you mean {near[0]}?" if near else ""))
         self.near = near
 
@@ -26,8 +26,8 @@ class AmbiguousSymbolError(TickplantError):
     """Several venues have a symbol of that name."""
 
     def __init__(self, text: str, candidates: list[str]) -> None:
-        """Say which, and what it can mean."""
-        super().__init__(f"{text[:80]!r} is traded at several venues: write {' or '.join(candidates)}")
+        """Name the symbol, and the candidates."""
+        super().__init__(f"{text[:80]!r} is traded at several venues: specify {' or '.join(candidates)}")
         self.candidates = candidates
 
 
@@ -37,38 +37,37 @@ class SymbolDirectory:
     def __init__(
         self, configured: Iterable[SymbolId], history: StoredHistory, *, clock_s: Callable[[], float]
     ) -> None:
-        """Begin with the settings' symbols.
+        """Start with the symbols of the settings.
 
         Args:
             configured: those of the settings.
-            history: where others are found.
-            clock_s: seconds on a clock that never goes back.
+            history: has the others.
+            clock_s: a monotonic clock, in seconds.
         """
         self.configured = frozenset(configured)
         self._history = history
         self._clock_s = clock_s
-        self._looked_at_s = -_LOOK_AGAIN_S
+        self._refreshed_s = -_REFRESH_S
         self._known: set[SymbolId] = set()
         self._by_name: dict[str, list[SymbolId]] = {}
         self._names = NearNames(())
-        self._learn(self.configured)
+        self._add(self.configured)
 
     async def resolve(self, text: str, *, near: bool = True) -> SymbolId:
-        """Find the symbol that a caller means: `venue:symbol`, or `symbol` alone; case doesn't matter.
+        """Find a symbol by `venue:symbol`, or by `symbol` alone; case is ignored.
 
         Args:
-            text: what the caller wrote.
-            near: whether the error for an unknown symbol names those that may have been meant, which costs
-                some milliseconds.
+            text: as the client wrote it.
+            near: whether the error for an unknown symbol names similar ones, which takes some milliseconds.
 
         Raises:
-            UnknownSymbolError: there is none.
-            AmbiguousSymbolError: there are several.
-            TimeoutError: it may be in the database, which is away; or another of `db.pool.OUTAGE`.
+            UnknownSymbolError: there is no such symbol.
+            AmbiguousSymbolError: several venues have it.
+            TimeoutError: it may be in the database, which is unavailable; or another of `db.pool.OUTAGE`.
         """
         found = self._find(text)
         if not found:
-            await self._look()
+            await self._refresh()
             found = self._find(text)
         if not found:
             raise UnknownSymbolError(text, self._near(text) if near else [])
@@ -77,22 +76,22 @@ class SymbolDirectory:
         return found[0]
 
     async def all(self) -> list[SymbolId]:
-        """Return all symbols that there are now, in order; raises as `resolve` where the database is away."""
-        await self._look()
+        """Return all symbols known now, in order; raises as `resolve` if the database is unavailable."""
+        await self._refresh()
         return sorted(self._known)
 
-    async def _look(self) -> None:
-        if self._clock_s() - self._looked_at_s >= _LOOK_AGAIN_S:
+    async def _refresh(self) -> None:
+        if self._clock_s() - self._refreshed_s >= _REFRESH_S:
             async with self._history.snapshot() as connection:
-                self._learn([row.id for row in await read_stored_symbols(connection)])
-            self._looked_at_s = self._clock_s()
+                self._add([row.id for row in await read_stored_symbols(connection)])
+            self._refreshed_s = self._clock_s()
 
     def _find(self, text: str) -> list[SymbolId]:
         found = self._by_name.get(text.lower(), [])
         exact = [symbol for symbol in found if text in (symbol.symbol, str(symbol))]
         return exact or found
 
-    def _learn(self, symbols: Iterable[SymbolId]) -> None:
+    def _add(self, symbols: Iterable[SymbolId]) -> None:
         new = set(symbols) - self._known
         if not new:
             return

@@ -1,4 +1,4 @@
-"""Alerts as callers ask for them, change them and see them. Pure."""
+"""Requests to create and change alerts. Pure."""
 
 import re
 from decimal import Decimal
@@ -26,37 +26,39 @@ Percent = Annotated[
     str,
     Meta(
         extra=DECIMAL,
-        description="Above -100, not 0, at most 6 places: how much the price has to have risen over the"
-        " window, or with a minus fallen.",
+        description="Above -100, not 0, at most 6 places: the rise of the price over the window that"
+        " fires the alert, or the fall if negative.",
         examples=["-2.5"],
     ),
 ]
 WindowS = Annotated[
     int, Meta(ge=60, le=_DAY_S, multiple_of=60, description="The window: whole minutes, a day at the most.")
 ]
-SilenceS = Annotated[int, Meta(ge=1, le=7 * _DAY_S, description="How long no trade has to come.")]
+SilenceS = Annotated[int, Meta(ge=1, le=7 * _DAY_S, description="How long without a trade.")]
 CooldownS = Annotated[
     int,
     Meta(
-        ge=0, le=7 * _DAY_S, description="Of a repeating one: the least time between firings, by the venue's."
+        ge=0,
+        le=7 * _DAY_S,
+        description="Minimum time between firings of a repeating alert, by the venue's clock.",
     ),
 ]
 Hysteresis = Annotated[
     str,
     Meta(
         extra=DECIMAL,
-        description="0 to 1: the share of the threshold by which the value has to go back,"
-        " before the alert can fire again.",
+        description="0 to 1: the share of the threshold by which the value has to return before the alert can"
+        " fire again.",
         examples=["0.001"],
     ),
 ]
 WebhookUrl = Annotated[
     str,
-    Meta(description="Where firings are sent, too: a public address.", examples=["https://example.org/hook"]),
+    Meta(description="Where firings are sent, too: a public URL.", examples=["https://example.org/hook"]),
 ]
 Note = Annotated[str, Meta(max_length=500, pattern=TEXT, description="Your own words, sent with firings.")]
 User = Annotated[
-    str, Meta(min_length=1, max_length=MAX_USER_LENGTH, pattern=TEXT, description="Whose it is: any name.")
+    str, Meta(min_length=1, max_length=MAX_USER_LENGTH, pattern=TEXT, description="The owner: any name.")
 ]
 State = Literal["pending", "active", "fired", "inactive"]
 
@@ -73,11 +75,11 @@ DECIMALS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
     "hysteresis": (r"^(?:0(?:\.\d{1,36})?|1(?:\.0{1,36})?)$", {"minimum": 0, "maximum": 1}),
 }
-"""What is described of decimals: a pattern where they are text, and bounds where they are JSON numbers."""
+"""Decimals in the OpenAPI document: a pattern for text, and bounds for JSON numbers."""
 
 
 class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An alert to be made. What a kind needs is given, and nothing that belongs to others."""
+    """An alert to create, with the fields that its kind needs, and none of other kinds."""
 
     symbol: Annotated[str, Meta(max_length=200, description="Written as elsewhere.", examples=["BTCUSDT"])]
     kind: Annotated[
@@ -102,10 +104,10 @@ class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class AlertPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is to be another; all that is not given stays as it is.
+    """The fields to change; all others stay as they are.
 
-    Whoever gives a threshold, window or silence, or `active: true`, begins the alert anew: as if just made,
-    also if it has fired; its firings are counted on.
+    A threshold, window or silence, or `active: true`, restarts the alert as if just created, also if it has
+    fired; the count of its firings continues.
     """
 
     price: Price | UnsetType = UNSET
@@ -141,7 +143,7 @@ class AlertView(Struct, frozen=True):
     state: Annotated[
         State,
         Meta(
-            description="`pending` until the workers have this version, a moment after it was made; then"
+            description="`pending` until workers have this version, a moment after it was created; then"
             " `active`, `fired` (once, and that was all), or `inactive`."
         ),
     ]
@@ -152,10 +154,10 @@ class AlertView(Struct, frozen=True):
 
 
 def make_alert(request: AlertRequest, alert_id: str, symbol: SymbolId) -> Alert:
-    """Return the alert that is requested, in its first version.
+    """Return the requested alert in its first version.
 
     Raises:
-        Problem: what is given doesn't fit together.
+        Problem: its fields are in conflict.
     """
     fields = asdict(request)
     del fields["symbol"]
@@ -168,14 +170,14 @@ def apply_alert_patch(alert: Alert, patch: AlertPatch) -> Alert:
     """Return the next version of an alert; raises as `make_alert`."""
     given: dict[str, Any] = {name: value for name, value in asdict(patch).items() if value is not UNSET}
     version = alert.version + 1
-    anew = given.get("active") is True or any(name in given for name in _MEASURES)
-    changed = replace(alert, version=version, begun=version if anew else alert.begun, **given)
+    restarts = given.get("active") is True or any(name in given for name in _MEASURES)
+    changed = replace(alert, version=version, begun=version if restarts else alert.begun, **given)
     _check(changed)
     return changed
 
 
 def alert_view(row: AlertRow) -> AlertView:
-    """Return an alert as callers see it."""
+    """Return an alert as it stands in JSON."""
     alert = row.alert
     return AlertView(
         alert.alert_id,
@@ -210,13 +212,13 @@ def _state(row: AlertRow) -> State:
 
 
 def _check(alert: Alert) -> None:
-    """Refuse what does not fit together."""
+    """Refuse fields that are in conflict."""
     needed = ALERT_NEEDS[alert.kind]
     for name in _MEASURES:
         if name in needed and getattr(alert, name) is None:
-            raise conflict(name, f"an alert of the kind {alert.kind} needs it")
+            raise conflict(name, f"required for alerts of the kind {alert.kind}")
         if name not in needed and getattr(alert, name) is not None:
-            raise conflict(name, f"an alert of the kind {alert.kind} has none")
+            raise conflict(name, f"not allowed for alerts of the kind {alert.kind}")
     if alert.price is not None and _decimal("price", alert.price) <= 0:
         raise bad_parameter("price", "must be above 0")
     if alert.percent is not None:
@@ -225,13 +227,13 @@ def _check(alert: Alert) -> None:
     if not 0 <= hysteresis <= 1:
         raise bad_parameter("hysteresis", "must be from 0 to 1")
     if hysteresis and alert.price is None and alert.percent is None:
-        raise conflict("hysteresis", f"an alert of the kind {alert.kind} has none")
+        raise conflict("hysteresis", f"not allowed for alerts of the kind {alert.kind}")
 
 
 def _check_percent(text: str) -> None:
     percent = _decimal("percent", text)
     if percent == 0 or percent <= -100:
-        raise bad_parameter("percent", "must not be 0, and above -100")
+        raise bad_parameter("percent", "must be above -100, and not 0")
     if len(text.partition(".")[2]) > _PLACES:
         raise bad_parameter("percent", f"has more than {_PLACES} digits after the point")
 

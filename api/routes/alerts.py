@@ -1,4 +1,4 @@
-"""Alerts: made, changed and deleted, and what they have fired."""
+"""Alerts, and the firings of alerts."""
 
 from typing import Annotated, Final
 from uuid import uuid4
@@ -39,7 +39,7 @@ from api.routes.responses import (
 )
 from api.user_changes import UserChangeSender
 from api.views.alerts import FiringView, firing_view
-from db.alerts import definitions as alert_wishes
+from db.alerts import definitions as alert_definitions
 from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
 from db.alerts.firings import FiringKey, read_firings
 from db.pool import Pool, snapshot
@@ -58,12 +58,12 @@ TOO_MANY: Final[dict[int, ResponseSpec]] = {
         ProblemDocument,
         media_type=MEDIA_TYPE,
         description="The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows (`too_many_alerts`), or"
-        " a field is not possible with the others or as things are (`conflict`).",
+        " a field conflicts with the others or with the present state (`conflict`).",
         generate_examples=False,
     )
 }
 
-AlertId = Annotated[str, PathParameter(description="As the answer to making it said.")]
+AlertId = Annotated[str, PathParameter(description="From the response to its creation.")]
 OfUser = Annotated[
     str | None,
     QueryParameter(
@@ -89,16 +89,16 @@ ActiveOnly = Annotated[
 ]
 
 
-Wanted = Annotated[
+Created = Annotated[
     AlertRequest,
     BodyKwarg(
         examples=[
             Example(
-                summary="Told once, when the price is above 62000",
+                summary="Once, when the price is above 62000",
                 value={"symbol": "binance:BTCUSDT", "kind": "above", "price": "62000", "note": "sell half"},
             ),
             Example(
-                summary="Told whenever it falls by 2.5 % in 5 minutes, but not twice in an hour",
+                summary="Whenever the price falls by 2.5 % in 5 minutes, but at most once an hour",
                 value={
                     "symbol": "BTCUSDT",
                     "kind": "percent_change",
@@ -110,25 +110,25 @@ Wanted = Annotated[
                 },
             ),
             Example(
-                summary="Told whenever there was no trade for a minute",
+                summary="Whenever there was no trade for a minute",
                 value={"symbol": "BTCUSDT", "kind": "silence", "silence_s": 60, "repeat": True},
             ),
         ]
     ),
 ]
-Otherwise = Annotated[
+Patched = Annotated[
     AlertPatch, BodyKwarg(examples=[Example(summary="Another threshold", value={"price": "63000"})])
 ]
 
 
 class AlertLimit(Struct, frozen=True):
-    """How many alerts there may be."""
+    """The limit of alerts."""
 
     per_user: int = 1000
 
 
 class AlertsPage(Struct, frozen=True):
-    """Alerts, the one made last first."""
+    """Alerts, the one created last first."""
 
     alerts: list[AlertView]
     next: Next
@@ -143,12 +143,12 @@ class FiringsPage(Struct, frozen=True):
 
 @post(
     "/alerts",
-    summary="Make an alert",
+    summary="Create an alert",
     tags=["derived"],
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
 )
 async def post_alert(
-    data: Wanted,
+    data: Created,
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
     webhook_admission: Service[WebhookAdmission],
@@ -156,11 +156,11 @@ async def post_alert(
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
 ) -> AlertView:
-    """Make an alert. It holds from a place among the symbol's trades on, a moment later.
+    """Create an alert. It takes effect at a place among the symbol's trades, a moment later.
 
-    A price equal to the threshold is on neither side of it. What is true already fires at the next trade;
-    a crossing needs a trade on the other side after the alert was made. The price one window ago is the
-    close of the last minute that had ended one window before the begin of the trade's minute.
+    A price equal to the threshold is on neither side of it. A condition that is true already fires at the
+    next trade; a crossing needs a trade on the other side after the alert was created. The price one window
+    ago is the close of the last minute that had ended one window before the start of the trade's minute.
     """
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
@@ -168,7 +168,7 @@ async def post_alert(
         await webhook_admission.check(alert.webhook_url)
     partition = history.partition_of(symbol)
     try:
-        row = await alert_wishes.create_alert(pool, alert, partition, max_alerts=alert_limit.per_user)
+        row = await alert_definitions.create_alert(pool, alert, partition, max_alerts=alert_limit.per_user)
     except TooManyAlertsError as error:
         raise Problem(
             409,
@@ -195,7 +195,7 @@ async def get_alerts(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> AlertsPage:
-    """List alerts that are not deleted, the one made last first."""
+    """List alerts that are not deleted, the one created last first."""
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"alerts/{user or ''}/{found or ''}/{active_only}"
     before = AlertKey(*decode_token(after, AlertListToken, of).beyond) if after is not None else None
@@ -214,9 +214,9 @@ async def get_alerts(
     responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
 )
 async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
-    """Return an alert, and what has become of it."""
+    """Return an alert and its state."""
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
-        return alert_view(_known(await read_alert(connection, _stored(alert_id))))
+        return alert_view(_known(await read_alert(connection, _storable(alert_id))))
 
 
 @patch(
@@ -227,21 +227,23 @@ async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
 )
 async def patch_alert(
     alert_id: AlertId,
-    data: Otherwise,
+    data: Patched,
     webhook_admission: Service[WebhookAdmission],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
 ) -> AlertView:
     """Change an alert; its symbol and kind stay.
 
-    Another threshold, window or silence, or `active: true`, begins it anew, as if just made: so it can fire
-    once more. Its firings are counted on, and the cooldown since the last one holds. Other changes leave it
-    as it is: armed or not, fired or not.
+    Another threshold, window or silence, or `active: true`, restarts it as if just created, so it can fire
+    again. The count of its firings continues, and the cooldown since the last one applies. Other changes
+    leave its state as it is: armed or not, fired or not.
     """
     if isinstance(data.webhook_url, str):
         await webhook_admission.check(data.webhook_url)
     row = _known(
-        await alert_wishes.update_alert(pool, _stored(alert_id), lambda alert: apply_alert_patch(alert, data))
+        await alert_definitions.update_alert(
+            pool, _storable(alert_id), lambda alert: apply_alert_patch(alert, data)
+        )
     )
     user_changes.send_soon()
     return alert_view(row)
@@ -256,8 +258,8 @@ async def patch_alert(
 async def remove_alert(
     alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender]
 ) -> None:
-    """Delete an alert. What it has fired stays, and so does what is under way to its webhook."""
-    if not await alert_wishes.delete_alert(pool, _stored(alert_id)):
+    """Delete an alert. Its firings stay, and so do pending deliveries to its webhook."""
+    if not await alert_definitions.delete_alert(pool, _storable(alert_id)):
         raise _unknown()
     user_changes.send_soon()
 
@@ -276,7 +278,7 @@ async def get_firings(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> FiringsPage:
-    """List what alerts have fired, deleted ones, too; the newest first, by the venue's clock."""
+    """List the firings of all alerts, deleted ones included; the newest first, by the venue's clock."""
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"firings/{user or ''}/{found or ''}"
     return await _firings(history, of, limit, after, user=user, symbol=found)
@@ -294,8 +296,8 @@ async def get_firings_of_alert(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> FiringsPage:
-    """List what an alert has fired, the newest first; also after it was deleted."""
-    alert_id = _stored(alert_id)
+    """List the firings of an alert, the newest first; also after it was deleted."""
+    alert_id = _storable(alert_id)
     return await _firings(history, f"firings/{alert_id}", limit, after, alert_id=alert_id)
 
 
@@ -332,6 +334,6 @@ def _unknown() -> Problem:
     return Problem(404, "unknown_alert", "there is no such alert, or it has been deleted")
 
 
-def _stored(alert_id: str) -> str:
-    """Return an id as the database may have it; what it can't store is nobody's."""
+def _storable(alert_id: str) -> str:
+    """Return an id that the database accepts; an empty one, which no alert has, if it is not printable."""
     return alert_id if alert_id.isprintable() else ""

@@ -1,4 +1,4 @@
-"""Averages of a symbol: of its last trades, and of its closed candles."""
+"""Averages of a symbol's last trades, and moving averages of its closed candles."""
 
 import re
 from typing import Annotated, Final
@@ -32,7 +32,7 @@ class AverageView(Struct, frozen=True):
     """A moving average as of one closed candle."""
 
     open_time: Annotated[Time, Meta(description="Of the newest candle in it.")]
-    close_time: Annotated[Time, Meta(description="Of that candle: from when on the value holds.")]
+    close_time: Annotated[Time, Meta(description="Of that candle: the time from which the value holds.")]
     value: float
 
 
@@ -50,7 +50,7 @@ class AveragesPage(Struct, frozen=True):
 PeriodText = Annotated[
     str | None,
     QueryParameter(
-        description="Means of the trades of so long, up to the venue's time: 30s, 5m, 4h; a day at most.",
+        description="Means of the trades of this period, up to the venue's time: 30s, 5m, 4h; a day at most.",
         examples=[Example(value="5m")],
         schema_extra={
             "pattern": r"^(?:(?:[1-9]\d{0,3}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d\d|86400)s"
@@ -108,12 +108,12 @@ async def get_moving_average(
     """Average the last trades, or list a moving average of closed candles.
 
     With `period`, or with nothing, which is `period=5m`: the mean and the volume-weighted mean of the prices
-    of the trades of that period. It ends with the venue's time, up to which trades have been seen, not with
-    the time of day: where a feed is down, the answer is as of when it went, and `until` says so.
+    of the trades of that period. It ends at the venue's time, up to which trades have been received, not at
+    the time of day: if a feed is down, the response is as of the time when it went down, which is `until`.
 
     With any of `interval`, `kind`, `length`, `start`, `end` and `after`: a value for each closed candle by
     open time, oldest first on every page; pages are those of `ohlcv`. Intervals without trades have no candle
-    and count for nothing. The first candles of a symbol, fewer than `length`, have no value. An exponential
+    and do not count. The first candles of a symbol, fewer than `length`, have no value. An exponential
     average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for any length, also those
     that workers store.
     """
@@ -121,7 +121,7 @@ async def get_moving_average(
     if (interval, kind, length, start, end, after) == (None,) * 6:
         return await _means(history, found, "5m" if period is None else period)
     if period is not None:
-        raise conflict("period", "is of trades; leave out what is of candles, or the period")
+        raise conflict("period", "applies to trades: omit it, or the parameters of candles")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
     requested = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
     window = OpenTimeRange(requested.low[0], requested.high[0])
@@ -153,7 +153,7 @@ def parse_period(text: str) -> int:
     """Return a period in microseconds.
 
     Raises:
-        Problem: it is none, or longer than a day.
+        Problem: the text is no period, or one longer than a day.
     """
     match = re.fullmatch(r"(\d{1,5})([smhd])", text, re.ASCII)
     period_us = int(match[1]) * _UNITS[match[2]] if match else 0
@@ -165,7 +165,7 @@ def parse_period(text: str) -> int:
 
 
 def parse_stored_interval(text: str | None) -> str:
-    """Return the interval requested.
+    """Return the requested interval.
 
     Raises:
         Problem: there are no stored candles of it.

@@ -47,12 +47,12 @@ class SwitchView(Struct, frozen=True):
 
     enabled: bool
     version: Annotated[int, Meta(description="Counts switchings; 0 where nobody has ever switched it.")]
-    reason: Annotated[str | None, Meta(description="What was said when it was switched.")]
+    reason: Annotated[str | None, Meta(description="The reason given with the last switching.")]
     switched_at: Time | None
     """By the database's clock."""
     arrived: Annotated[
         bool,
-        Meta(description="All workers have come to it. Until then some accounts trade as before."),
+        Meta(description="All workers have applied it. Until then some accounts trade as before."),
     ]
 
 
@@ -62,7 +62,7 @@ class BotView(Struct, frozen=True):
     paper: Literal[True]
     notice: Annotated[str, Meta(examples=[NOTICE])]
     switch: SwitchView
-    totals: Annotated[list[TotalView], Meta(description="Of all accounts whose symbol tells its currency.")]
+    totals: Annotated[list[TotalView], Meta(description="Of all accounts whose quote currency is known.")]
     accounts: list[AccountView]
     orders: Annotated[list[OrderView], Meta(description="The newest, newest first.")]
 
@@ -72,7 +72,7 @@ class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     enabled: bool
     reason: Annotated[
-        str, Meta(max_length=200, pattern=r"^[^\x00]*$", description="For whoever asks later.")
+        str, Meta(max_length=200, pattern=r"^[^\x00]*$", description="Shown later with the switch.")
     ] = ""
 
 
@@ -82,7 +82,7 @@ Switching = Annotated[
 
 
 class EquityPage(Struct, frozen=True):
-    """What an account was worth, oldest first."""
+    """The equity of an account over time, oldest first."""
 
     symbol: SymbolName
     equity: list[EquityView]
@@ -141,10 +141,10 @@ async def get_bot(
 async def switch_bot(
     data: Switching, pool: Service[Pool], user_changes: Service[UserChangeSender]
 ) -> SwitchView:
-    """Switch the bot off or on: no orders while it is off, and those that wait for a trade are refused.
+    """Switch the bot off or on: no orders while it is off, and pending orders are refused.
 
-    It holds for each account from a place among its trades on, a moment later; `arrived` tells when it does
-    everywhere. Positions stay as they are.
+    It takes effect for each account at a place among its trades, a moment later; `arrived` is true once it
+    has everywhere. Positions stay as they are.
     """
     await write_switch(pool, enabled=data.enabled, reason=data.reason)
     user_changes.send_soon()
@@ -167,7 +167,7 @@ async def get_bot_equity(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> EquityPage:
-    """List what a symbol's account was worth at the end of each minute with trades, oldest first.
+    """List the equity of a symbol's account at the end of each minute with trades, oldest first.
 
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back.

@@ -44,7 +44,7 @@ IntervalText = Annotated[
     str | None,
     QueryParameter(
         description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
-        " Candles of a second are computed from trades, and reach back as far as these are kept.",
+        " Candles of a second are computed from trades, and go back as far as trades are kept.",
         examples=[Example(value="1m")],
         schema_extra=NAMED,
     ),
@@ -58,8 +58,8 @@ WindowText = Annotated[
 FillText = Annotated[
     Fill,
     QueryParameter(
-        description="`none`: only intervals that have trades. `previous`: all from the first with trades to"
-        " the venue's present time; those without trades carry on the close before them."
+        description="`none`: only intervals with trades. `previous`: all from the first with trades to the"
+        " venue's present time; those without trades repeat the close before them."
     ),
 ]
 
@@ -103,13 +103,13 @@ async def get_ohlcv(
 
 
 def parse_interval(interval: str | None, window: str | None) -> str:
-    """Return the interval requested.
+    """Return the requested interval.
 
     Raises:
-        Problem: there is no such interval, or the two names contradict one another.
+        Problem: there is no such interval, or the two parameters differ.
     """
     if interval is not None and window is not None and interval != window:
-        raise conflict("window", f"is another name for interval, which is {interval[:20]!r} here")
+        raise conflict("window", f"is another name for interval, which is {interval[:20]!r}")
     parameter = "window" if interval is None and window is not None else "interval"
     text = next((given for given in (interval, window) if given is not None), BASE)
     if text not in LENGTHS:

@@ -1,4 +1,4 @@
-"""How the connections to venues are doing."""
+"""The states of venue connections."""
 
 from litestar import get
 from msgspec import Struct
@@ -16,5 +16,5 @@ class ConnectionList(Struct, frozen=True):
 
 @get("/connections", summary="Venue connections", tags=["operation"], responses=BAD_PARAMETER | UNAVAILABLE)
 async def get_connections(connections: Service[Connections]) -> ConnectionList:
-    """List the connections to venues that processes hold, or try to get."""
+    """List the connections to venues that processes hold or try to open."""
     return ConnectionList([connection_view(connection) for connection in await connections.read()])

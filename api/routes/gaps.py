@@ -1,4 +1,4 @@
-"""What is or was missing."""
+"""Gaps in trade ids."""
 
 from typing import Annotated, get_args
 
@@ -54,9 +54,9 @@ async def get_gaps(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> GapsPage:
-    """List every gap in trade ids that was ever stored, and what became of it; the newest first.
+    """List every gap in trade ids that was ever stored, with its state; the newest first.
 
-    A candle whose trades may be missing says so by its `complete`.
+    `complete` of a candle tells whether any of its trades may be missing.
     """
     found = await resolve(directory, symbol) if symbol is not None else None
     of = f"gaps/{found or ''}/{state_ or ''}"

@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can serve, and the metrics."""
+"""Liveness, readiness, health and metrics of this process."""
 
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
@@ -11,14 +11,14 @@ from api.routes.responses import Service
 
 
 class Alive(Struct, frozen=True):
-    """The process answers."""
+    """The process responds."""
 
     status: str = "live"
 
 
 @get("/health/live", summary="Alive?", tags=["operation"])
 async def get_live() -> Alive:
-    """Answer, which is all there is to say."""
+    """Respond, without any check."""
     return Alive()
 
 
@@ -29,7 +29,7 @@ async def get_live() -> Alive:
     responses={503: ResponseSpec(HealthReport, description="Not ready.", generate_examples=False)},
 )
 async def get_ready(health: Service[Health]) -> Response[HealthReport]:
-    """Report on everything the API depends on; with status 503 where it can't serve."""
+    """Report on everything that the API depends on; with status 503 if it can't serve."""
     report = await health.report()
     if report.status == "unready":
         return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
@@ -38,7 +38,7 @@ async def get_ready(health: Service[Health]) -> Response[HealthReport]:
 
 @get("/health", summary="HealthReport", tags=["operation"])
 async def get_health(health: Service[Health]) -> HealthReport:
-    """Report on everything the API depends on, with status 200 whatever it says."""
+    """Report on everything that the API depends on, always with status 200."""
     return await health.report()
 
 

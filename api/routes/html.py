@@ -1,4 +1,4 @@
-"""The page, and the documentation of the API, neither of which needs anything from elsewhere."""
+"""The HTML pages: the live page and the API documentation, both without external resources."""
 
 from importlib.resources import files
 from typing import Any, Final
@@ -25,7 +25,7 @@ def get_page() -> Response[bytes]:
 
 
 class DocumentationPage(OpenAPIRenderPlugin):
-    """The OpenAPI document, to be read and tried out."""
+    """The page that shows the OpenAPI document and sends requests."""
 
     def __init__(self) -> None:
         super().__init__(path="/")
@@ -36,5 +36,5 @@ class DocumentationPage(OpenAPIRenderPlugin):
 
 
 def read_html(name: str) -> bytes:
-    """Return a page."""
+    """Return the content of an HTML file."""
     return files("api.page").joinpath(name).read_bytes()

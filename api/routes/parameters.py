@@ -1,4 +1,4 @@
-"""Parameters that several routes share: described once, and read."""
+"""Parameters that several routes share, and their parsers."""
 
 from typing import Annotated, Final
 
@@ -25,7 +25,7 @@ TIMES: Final = {"pattern": PATTERN}
 StartText = Annotated[
     str | None,
     QueryParameter(
-        description="From when on, inclusive: RFC 3339 with an offset, a date (its midnight in UTC), or since"
+        description="Start, inclusive: RFC 3339 with an offset, a date (its midnight in UTC), or since"
         " 1970 seconds (below 10^11), milliseconds (below 10^14), microseconds (below 10^17) or nanoseconds."
         " With it, pages run forward from there; without it, they go back from the newest.",
         examples=[Example(value="2024-08-08T23:55:00Z")],
@@ -35,7 +35,7 @@ StartText = Annotated[
 EndText = Annotated[
     str | None,
     QueryParameter(
-        description="Until when, exclusive; written as `start`.",
+        description="End, exclusive; written as `start`.",
         examples=[Example(value="1723162200")],
         schema_extra=TIMES,
     ),
@@ -43,15 +43,15 @@ EndText = Annotated[
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, description="The most items on a page.")]
 After = Annotated[
     str | None,
-    QueryParameter(description="`next` of the page before this one, which knows its bounds, too."),
+    QueryParameter(description="`next` of the page before this one; it includes the bounds."),
 ]
 
 
 async def resolve(directory: SymbolDirectory, text: str) -> SymbolId:
-    """Find the symbol that a path or a parameter names; one with a slash in it is the rest of its path.
+    """Resolve the symbol in a path or a parameter; in a path, the symbol may contain slashes.
 
     Raises:
-        Problem: there is none, or several.
+        Problem: there is no such symbol, or several.
     """
     try:
         return await directory.resolve(text.removeprefix("/"))
@@ -62,16 +62,16 @@ async def resolve(directory: SymbolDirectory, text: str) -> SymbolId:
 
 
 def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> TimeRangeToken:
-    """Return what of a list is requested.
+    """Return the requested range of a list.
 
     Args:
         start: a time, or None.
         end: likewise.
-        after: where an earlier page ended, or None.
-        of: the list.
+        after: the token of the next page, or None.
+        of: the list, with its filters.
 
     Raises:
-        Problem: one of them is wrong.
+        Problem: one of them is invalid.
     """
     if after is not None:
         return decode_token(after, TimeRangeToken, of)
@@ -80,15 +80,15 @@ def parse_range(start: str | None, end: str | None, after: str | None, of: str) 
 
 
 def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
-    """Return both ends of a stretch of time, in microseconds since the epoch.
+    """Return both ends of a time range, in microseconds since the epoch.
 
     Raises:
-        Problem: one of them is wrong.
+        Problem: one of them is invalid.
     """
     low = MIN_US if start is None else _time("start", start)
     high = MAX_US if end is None else _time("end", end)
     if low > high:
-        raise conflict("end", "lies before start")
+        raise conflict("end", "is before start")
     return low, high
 
 

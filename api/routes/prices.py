@@ -1,4 +1,4 @@
-"""The last price of a symbol."""
+"""Last prices of symbols."""
 
 from litestar import get
 

@@ -1,4 +1,4 @@
-"""What several answers have in common."""
+"""Types and documented responses that several routes share."""
 
 from typing import Annotated, Final, TypeAlias, TypeVar
 
@@ -12,23 +12,21 @@ from api.http.problems import MEDIA_TYPE
 T = TypeVar("T")
 
 Service: TypeAlias = SkipValidation[NamedDependency[T]]
-"""A part of the running API, handed to the parameter of its name."""
+"""A service of the running API, injected into the parameter of its name."""
 
-Next = Annotated[
-    str | None, Meta(description="Give it as `after` for the next page; null where there is none.")
-]
+Next = Annotated[str | None, Meta(description="Pass it as `after` for the next page; null on the last page.")]
 LiveCursor = Annotated[
     str | None,
     Meta(
-        description="Give it as `since` to a websocket to go on where this answer ends; null where that can't"
-        " be told.",
+        description="Pass it as `since` to a websocket to continue where this response ends; null if that is"
+        " unknown.",
         examples=["3.1723161255342-0.e1723161255341-2"],
     ),
 ]
 
 
 class ProblemDocument(Struct, frozen=True):
-    """What went wrong, as in RFC 9457. Some kinds of problem have further members."""
+    """An error, as in RFC 9457. Some kinds of problem have further members."""
 
     type: str
     title: str
@@ -41,7 +39,7 @@ BAD_PARAMETER: Final[dict[int, ResponseSpec]] = {
     400: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="A parameter is wrong; `parameter` says which.",
+        description="A parameter is invalid; `parameter` names it.",
         generate_examples=False,
     )
 }
@@ -49,8 +47,8 @@ CONFLICT: Final[dict[int, ResponseSpec]] = {
     409: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="A parameter or field is well-formed, but not possible with the others or as things are;"
-        " `parameter` says which.",
+        description="A parameter or field is well-formed, but conflicts with the others or with the present"
+        " state; `parameter` names it.",
         generate_examples=False,
     )
 }
@@ -58,7 +56,7 @@ UNKNOWN_PAGE: Final[dict[int, ResponseSpec]] = {
     404: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="`after` is not what `next` of this list was.",
+        description="`after` is not a `next` of this list.",
         generate_examples=False,
     )
 }
@@ -66,8 +64,8 @@ UNKNOWN_SYMBOL: Final[dict[int, ResponseSpec]] = {
     404: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="There is no such symbol; `near` lists those that may have been meant. Or, where there is"
-        " `after`, it is not what `next` of this list was.",
+        description="There is no such symbol; `near` lists similar ones. Or `after` is not a `next` of this"
+        " list.",
         generate_examples=False,
     )
 }
@@ -75,7 +73,7 @@ UNAVAILABLE: Final[dict[int, ResponseSpec]] = {
     503: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="Redis or the database is away; the header Retry-After says when to try again.",
+        description="Redis or the database is unavailable; the header Retry-After says when to try again.",
         generate_examples=False,
     )
 }
@@ -97,7 +95,7 @@ BAD_BODY: Final[dict[int, ResponseSpec]] = {
     415: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="The body is of another type than `application/json`.",
+        description="The content type is not `application/json`.",
         generate_examples=False,
     ),
 }

@@ -1,4 +1,4 @@
-"""What strategies said."""
+"""Signals of strategies."""
 
 from typing import Annotated
 
@@ -57,7 +57,7 @@ async def get_signals(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> SignalsPage:
-    """List what strategies said of a symbol by event time, oldest first on every page.
+    """List the signals of a symbol by event time, oldest first on every page.
 
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back.
@@ -81,7 +81,7 @@ async def get_all_signals(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> SignalsPage:
-    """List what strategies said of all symbols, in pages like those of one symbol."""
+    """List the signals of all symbols, in pages like those of one symbol."""
     requested = _range(start, end, after, f"signals//{strategy or ''}")
     return await _page(history, None, strategy, requested, limit)
 

@@ -1,4 +1,4 @@
-"""The last 24 hours of symbols, and how each minute's return lies among those before it."""
+"""24-hour statistics of symbols, and statistics of the returns of minutes."""
 
 from typing import Annotated
 
@@ -35,8 +35,8 @@ class StatisticsPage(Struct, frozen=True):
 SortText = Annotated[
     Sort,
     QueryParameter(
-        description="What to order symbols by. `volume` is in base currency, so that it compares symbols of"
-        " one base only, as `quote_volume` does those of one quote currency.",
+        description="What to sort symbols by. `volume` is in base currency, and so compares only symbols of"
+        " one base currency; `quote_volume` only those of one quote currency.",
         examples=[Example(value="percent")],
     ),
 ]
@@ -61,9 +61,9 @@ async def get_24h_change(
 ) -> ChangeView:
     """Return open, last, high, low, change and sums over the last 24 hours by the minute.
 
-    The window begins with a full minute and ends with the venue's time, so that it is 24 hours long, less up
-    to a minute. Where the symbol's first trade is younger than that, `partial` is true and `covers_from` says
-    from when on it counts.
+    The window starts at a full minute and ends at the venue's time, so that it is up to a minute shorter than
+    24 hours. If the symbol's first trade is later than its start, `partial` is true and `covers_from` is the
+    time of that trade.
     """
     found = await resolve(directory, symbol)
     async with history.snapshot() as connection:
@@ -106,7 +106,7 @@ async def get_statistics(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> StatisticsPage:
-    """List how the return of each closed minute lies among those before it, oldest first on every page.
+    """List statistics of the return of each closed minute relative to those before, oldest first.
 
     Pages are those of `ohlcv`. Quartiles are interpolated linearly, as numpy's `percentile` does.
     """

@@ -1,4 +1,4 @@
-"""Which symbols there are."""
+"""The list of symbols."""
 
 from typing import Annotated
 
@@ -32,8 +32,8 @@ class SymbolView(Struct, frozen=True):
     missing_trades: Annotated[
         int | None,
         Meta(
-            description="How many ids between the first and the last are not stored; null, unknown, where the"
-            " venue numbers nothing."
+            description="How many ids between the first and the last are not stored; null (unknown) if the"
+            " venue has no trade ids."
         ),
     ]
     seen_until: Annotated[

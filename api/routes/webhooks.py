@@ -1,4 +1,4 @@
-"""Webhooks: what became of deliveries."""
+"""Deliveries to webhooks."""
 
 from typing import Annotated, Literal, cast
 
@@ -37,10 +37,10 @@ class WebhookView(Struct, frozen=True):
     state: Annotated[
         WebhookState, Meta(description="`waiting` for an attempt; `delivered`; `dead`: given up.")
     ]
-    attempts: Annotated[int, Meta(description="Begun so far.")]
-    reason: Annotated[str | None, Meta(description="What went wrong last.")]
+    attempts: Annotated[int, Meta(description="Attempts started so far.")]
+    reason: Annotated[str | None, Meta(description="The error of the last attempt.")]
     created_at: Time
-    due_at: Annotated[Time | None, Meta(description="Of one that waits: when the next attempt may begin.")]
+    due_at: Annotated[Time | None, Meta(description="When the next attempt may start, if `waiting`.")]
     settled_at: Annotated[Time | None, Meta(description="When it was delivered or given up.")]
 
 
@@ -64,7 +64,7 @@ async def get_webhooks(
     limit: Limit = DEFAULT_PAGE_LENGTH,
     after: After = None,
 ) -> WebhooksPage:
-    """List deliveries to webhooks, the newest first: those under way, done, and given up, with the reason."""
+    """List deliveries to webhooks, the newest first: waiting, delivered, and given up with the reason."""
     of = f"webhooks/{user or ''}/{state_ or ''}"
     before = WebhookKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:

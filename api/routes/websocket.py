@@ -1,4 +1,4 @@
-"""The websocket endpoints, and what they say to a plain request."""
+"""The websocket endpoints, and their responses to plain HTTP requests."""
 
 from typing import Annotated, Final
 
@@ -20,13 +20,13 @@ _PLAIN: Final[dict[int, ResponseSpec]] = {
     426: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="The request was a plain one: this is a websocket.",
+        description="This is a websocket endpoint, and the request no websocket handshake.",
         generate_examples=False,
     )
 }
 
 SinceText = Annotated[
-    str | None, QueryParameter(description="A cursor to go on from, of a message or of a REST answer.")
+    str | None, QueryParameter(description="The cursor to resume at, of a message or of a REST response.")
 ]
 
 
@@ -39,28 +39,29 @@ async def get_ws() -> None:
     `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `signals:SYMBOL` of strategies, `alerts:SYMBOL` that fired,
     `bot:SYMBOL` for the paper bot's account, `unified:SYMBOL` for the price with its latest averages and
     signals, `stats:SYMBOL` for its last 24 hours; `gaps`, `signals`, `alerts`, `bot` and `stats` alone for
-    those of every symbol, and `connections` for how the connections to venues are doing. The answer is
+    those of every symbol, and `connections` for the states of venue connections. The answer is
     `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
     or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
     socket goes on.
 
-    A channel begins with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Then come
+    A channel starts with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Then come
     messages of type `price`, `candle` or `trades`, as things change. A candle comes whole each time: with
     `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` where a
-    trade came late; a closed one with `"complete": null` is of a venue that numbers nothing. `gaps` begins
-    with those that are not healed, and tells each that opens or changes by messages of type `gap`; `signals`
-    and `alerts` begin with the newest, and tell each once by messages of type `signal` and `firing`; `bot`
-    and `unified` tell the whole state by messages of type `account` and `unified`; `stats` and `connections`
-    tell everything anew, by messages of their own names. A client that reads slowly gets only the newest
-    state of each; where trades, signals or firings pile up, it is closed with code 4008.
+    trade came late; a closed one with `"complete": null` is of a venue without trade ids. `gaps` starts with
+    those that are not healed, and sends each that opens or changes as a `gap`; `signals` and `alerts` start
+    with the newest, and send each once as a `signal` or `firing`; `bot` and `unified` send the whole state as
+    an `account` or `unified`; `stats` and `connections` send everything again, as messages of their own
+    names. A client that reads slowly gets only the newest state of each; where trades, signals or firings
+    pile up, it is closed with code 4008.
 
     Every message of a channel has a `cursor`, but for `stats` and `connections`. Subscribe with
-    `"since": cursor`, or with `"since": {channel: cursor}`, to go on from there: the channel begins with
-    `{"type": "resumed"}` and all that was missed, or, where that is no longer there, with a snapshot that
-    says `"recovered": false`. The cursor of a REST answer will do. A snapshot that says so in the middle
-    tells that updates were lost.
+    `"since": cursor`, or with `"since": {channel: cursor}`, to resume there: the channel starts with
+    `{"type": "resumed"}` and everything that was missed, or, if that is no longer available, with a snapshot
+    with `"recovered": false`. The cursor of a REST response works, too. Such a snapshot later on means that
+    updates were lost.
 
-    `{"type": "status", "state": "stalled"}` tells that nothing comes for now, `"live"` that it does again.
+    `{"type": "status", "state": "stalled"}` means that no updates arrive for now, `"live"` that they do
+    again.
     """
     raise _plain()
 
@@ -105,12 +106,12 @@ async def ws_price(
     directory: Service[SymbolDirectory],
     since: SinceText = None,
 ) -> None:
-    """Serve a client that wants a price."""
+    """Serve a client, subscribed to a price."""
 
-    async def wanted() -> bytes:
+    async def first_request() -> bytes:
         return _subscribe(Channel("price", *await resolve(directory, symbol)), since)
 
-    await websocket_gate.serve(socket, wanted)
+    await websocket_gate.serve(socket, first_request)
 
 
 @websocket("/ws/ohlcv/{symbol:path}")
@@ -123,15 +124,17 @@ async def ws_ohlcv(
     window: WindowText = None,
     since: SinceText = None,
 ) -> None:
-    """Serve a client that wants candles."""
+    """Serve a client, subscribed to candles."""
 
-    async def wanted() -> bytes:
+    async def first_request() -> bytes:
         length = parse_interval(interval, window)
         if length not in INTERVALS:
-            raise bad_parameter("interval", f"{length} is not live; the intervals are {', '.join(INTERVALS)}")
+            raise bad_parameter(
+                "interval", f"{length} is not available live; the intervals are {', '.join(INTERVALS)}"
+            )
         return _subscribe(Channel("candles", *await resolve(directory, symbol), length), since)
 
-    await websocket_gate.serve(socket, wanted)
+    await websocket_gate.serve(socket, first_request)
 
 
 def _subscribe(channel: Channel, since: str | None) -> bytes:

@@ -1,4 +1,4 @@
-"""What callers see of alerts that fired, over REST and websockets alike. Pure."""
+"""JSON views of alerts and firings, the same over REST and websockets. Pure."""
 
 from typing import Annotated
 
@@ -19,16 +19,18 @@ class FiringView(Struct, frozen=True):
     symbol: SymbolName
     kind: AlertKind
     event_time: Time
-    """When the condition came true, by the venue's clock."""
-    trade_id: Annotated[int | None, Meta(description="That made it so; null for silence and gaps.")]
+    """When the condition was met, by the venue's clock."""
+    trade_id: Annotated[
+        int | None, Meta(description="The trade that met the condition; null for silence and gaps.")
+    ]
     price: Annotated[DecimalText | None, Meta(description="Of that trade.")]
     value: Annotated[str | None, Meta(description="A price, percent, seconds, or the first id of a gap.")]
-    threshold: Annotated[str | None, Meta(description="What it was compared with.")]
+    threshold: Annotated[str | None, Meta(description="The value that it was compared with.")]
     note: Annotated[str, Meta(description="The user's own words.")]
 
 
 def firing_view(firing: Firing) -> FiringView:
-    """Return a firing as callers see it."""
+    """Return a firing as it stands in JSON."""
     return FiringView(
         firing.alert_id,
         firing.number,

@@ -1,4 +1,4 @@
-"""What callers see of the paper bot, over REST and websockets alike. Pure."""
+"""JSON views of the paper bot, the same over REST and websockets. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,35 +20,35 @@ class AccountView(Struct, frozen=True):
     version: Annotated[int, Meta(description="Rises with every change.")]
     time: Time | None
     """Of the last change, by the venue's clock; null where nothing has happened yet."""
-    enabled: Annotated[bool, Meta(description="The bot's switch, as it has arrived at this account.")]
+    enabled: Annotated[bool, Meta(description="The bot's switch, as applied to this account.")]
     halted: Annotated[
         bool,
-        Meta(description="The largest loss a day was reached: no orders until the next UTC day."),
+        Meta(description="The maximum daily loss was reached: no orders until the next UTC day."),
     ]
-    initial_cash: Annotated[DecimalText, Meta(description="What it began with, in quote currency.")]
+    initial_cash: Annotated[DecimalText, Meta(description="The cash at the start, in quote currency.")]
     cash: Annotated[DecimalText, Meta(description="In quote currency.")]
     position: Annotated[DecimalText, Meta(description="In base currency.")]
     cost: Annotated[DecimalText, Meta(description="What the position cost, fees included.")]
-    price: Annotated[DecimalText | None, Meta(description="The last one that it was valued at.")]
+    price: Annotated[DecimalText | None, Meta(description="The last price at which the position was valued.")]
     equity: Annotated[DecimalText, Meta(description="Cash, and the position at that price.")]
     profit: Annotated[DecimalText, Meta(description="Of all sells, fees included.")]
     fees: Annotated[DecimalText, Meta(description="Of all fills.")]
-    orders: Annotated[int, Meta(description="How many there were, filled or refused.")]
-    day_equity: Annotated[DecimalText, Meta(description="The equity when the UTC day began.")]
+    orders: Annotated[int, Meta(description="The number of orders, filled or refused.")]
+    day_equity: Annotated[DecimalText, Meta(description="The equity at the start of the UTC day.")]
 
 
 class FillView(Struct, frozen=True):
-    """How an order was filled: at once and whole."""
+    """The fill of an order, always whole."""
 
     trade_id: Annotated[int, Meta(description="The trade after the signal's, at whose price it was filled.")]
     event_time: Time
     """Of that trade."""
-    price: Annotated[DecimalText, Meta(description="Of that trade, made worse by the slippage.")]
+    price: Annotated[DecimalText, Meta(description="Of that trade, with slippage.")]
     size: Annotated[DecimalText, Meta(description="In base currency.")]
     quote: Annotated[DecimalText, Meta(description="Price times size, in quote currency, without the fee.")]
     fee: Annotated[DecimalText, Meta(description="In quote currency.")]
     profit: Annotated[
-        DecimalText, Meta(description="Of a sell: what it brought less what the position had cost; else 0.")
+        DecimalText, Meta(description="Of a sell: the proceeds minus the cost of the position; else 0.")
     ]
 
 
@@ -69,7 +69,7 @@ class OrderView(Struct, frozen=True):
 
 
 class EquityView(Struct, frozen=True):
-    """What an account was worth when a candle closed."""
+    """The equity of an account when a candle closed."""
 
     time: Time
     cash: Annotated[DecimalText, Meta(description="In quote currency.")]
@@ -82,7 +82,7 @@ class TotalView(Struct, frozen=True):
     """The sums of the accounts in one quote currency."""
 
     quote: Annotated[str, Meta(description="The quote currency.", examples=["USDT"])]
-    accounts: Annotated[int, Meta(description="How many there are.")]
+    accounts: Annotated[int, Meta(description="The number of accounts.")]
     initial_cash: DecimalText
     cash: DecimalText
     equity: DecimalText
@@ -91,7 +91,7 @@ class TotalView(Struct, frozen=True):
 
 
 def account_view(account: PaperAccount) -> AccountView:
-    """Return a paper account as callers see it."""
+    """Return a paper account as it stands in JSON."""
     return AccountView(
         str(SymbolId(account.venue, account.symbol)),
         account.version,
@@ -112,7 +112,7 @@ def account_view(account: PaperAccount) -> AccountView:
 
 
 def order_view(order: PaperOrder, fill: Fill | None) -> OrderView:
-    """Return an order, and how it was filled, as callers see it."""
+    """Return an order, and how it was filled, as it stands in JSON."""
     return OrderView(
         str(SymbolId(order.venue, order.symbol)),
         order.number,
@@ -140,7 +140,7 @@ def _fill_view(fill: Fill) -> FillView:
 
 
 def equity_view(equity: Equity) -> EquityView:
-    """Return what an account was worth as callers see it."""
+    """Return the equity of an account as it stands in JSON."""
     return EquityView(
         format_time(equity.time_us),
         decimal_text(equity.cash),
@@ -151,7 +151,7 @@ def equity_view(equity: Equity) -> EquityView:
 
 
 def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
-    """Add up the accounts of each quote currency; those are left out whose symbol does not tell it."""
+    """Sum the accounts by quote currency, without those whose symbol does not tell it."""
     groups: defaultdict[str, list[PaperAccount]] = defaultdict(list)
     for account in accounts:
         quote = quote_of(account.symbol)
@@ -178,7 +178,7 @@ def _sum(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def quote_of(symbol: str) -> str | None:
-    """Return the quote currency in a symbol such as BTCUSDT, BTC-USD or BTC/USD; None where none shows."""
+    """Return the quote currency of a symbol such as BTCUSDT, BTC-USD or BTC/USD; None if unknown."""
     for separator in "-/_":
         base, found, quote = symbol.rpartition(separator)
         if found:
@@ -222,4 +222,4 @@ _QUOTES: Final = (
         "EURI",
     ),
 )
-"""Those that a venue such as Binance writes right behind the base currency."""
+"""Quote currencies that venues such as Binance append to the base currency without a separator."""

@@ -1,4 +1,4 @@
-"""What callers see of what is computed of trades and candles: 24 hours, means, statistics. Pure."""
+"""JSON views of 24-hour statistics, means of prices and statistics of returns. Pure."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -19,42 +19,39 @@ Order = Literal["asc", "desc"]
 
 
 class ChangeView(Struct, frozen=True):
-    """A symbol's last 24 hours by the minute. Where nothing was traded in them, prices are null."""
+    """A symbol's last 24 hours by the minute. Prices are null if nothing was traded."""
 
     symbol: SymbolName
     start: Annotated[
         Time,
         Meta(
-            description="Begin of the window: of the minute 23 hours and 59 minutes before that of `until`."
+            description="Start of the window: of the minute 23 hours and 59 minutes before that of `until`."
         ),
     ]
     until: Annotated[
         Time,
         Meta(
-            description="The venue's time, up to which trades have been seen. It stands still, and the window"
-            " with it, where nothing is heard of the symbol."
+            description="The venue's time, up to which trades have been received. It stops, and the window"
+            " with it, when nothing is received for the symbol."
         ),
     ]
     covers_from: Annotated[
         Time,
         Meta(
-            description="From when on there are trades to go by: `start`, or the symbol's first trade, if"
-            " that is later. Trades that are missing since then are listed by `/gaps`."
+            description="The start of the data: `start`, or the symbol's first trade, if that is later."
+            " Trades that are missing since then are listed by `/gaps`."
         ),
     ]
-    covers_s: Annotated[int, Meta(description="Seconds from then to `until`.")]
+    covers_s: Annotated[int, Meta(description="Seconds from `covers_from` to `until`.")]
     partial: Annotated[
         bool,
-        Meta(
-            description="Whether that is less than the window: `change`, `percent` and all else are of a"
-            " shorter time than 24 hours, then."
-        ),
+        Meta(description="Whether that is less than the window: all values are then of less than 24 hours."),
     ]
     open: Annotated[DecimalText | None, Meta(description="Price of the first trade.")]
     last: Annotated[DecimalText | None, Meta(description="Price of the last trade.")]
     high: DecimalText | None
     low: DecimalText | None
-    change: Annotated[DecimalText | None, Meta(description="`last` less `open`.")]
+    change: Annotated[DecimalText | None, Meta(description="`last` minus `open`.")]
     percent: Annotated[
         DecimalText | None,
         Meta(description="`change` in percent of `open`, rounded to 6 digits.", examples=["-1.250000"]),
@@ -69,19 +66,17 @@ class MeansView(Struct, frozen=True):
 
     symbol: SymbolName
     period: str
-    after: Annotated[Time, Meta(description="Begin of the window, exclusive.")]
+    after: Annotated[Time, Meta(description="Start of the window, exclusive.")]
     until: Annotated[
         Time,
-        Meta(
-            description="End of the window, inclusive: the venue's time, up to which trades have been seen."
-        ),
+        Meta(description="End of the window, inclusive: the venue's time up to which trades were received."),
     ]
     trade_count: int
     first_event_time: Annotated[Time | None, Meta(description="Of the oldest trade in it; null for none.")]
     last_event_time: Annotated[Time | None, Meta(description="Of the newest trade in it; null for none.")]
     mean: Annotated[
         DecimalText | None,
-        Meta(description="Sum of the prices over their number, rounded to 18 digits; null for none."),
+        Meta(description="Arithmetic mean of the prices, rounded to 18 digits; null for none."),
     ]
     weighted_mean: Annotated[
         DecimalText | None,
@@ -92,13 +87,13 @@ class MeansView(Struct, frozen=True):
 
 
 class StatisticsView(Struct, frozen=True, rename={"return_": "return"}):
-    """How the return of a closed minute lies among those before it."""
+    """The return of a closed minute, with statistics of the returns before it."""
 
     open_time: Annotated[Time, Meta(description="Of the minute, inclusive.")]
     close_time: Annotated[Time, Meta(description="Exclusive.")]
-    points: Annotated[int, Meta(description="How many returns the rest is of; this one is not among them.")]
+    points: Annotated[int, Meta(description="How many returns the statistics are of, without this one.")]
     return_: Annotated[
-        float, Meta(description="Close over the close of the minute with trades before it, less one.")
+        float, Meta(description="Close over the close of the previous minute with trades, minus one.")
     ]
     mean: Annotated[float | None, Meta(description="Of the returns before; null where there is none.")]
     stddev: Annotated[
@@ -109,12 +104,12 @@ class StatisticsView(Struct, frozen=True, rename={"return_": "return"}):
     ]
     q1: Annotated[float | None, Meta(description="Their first quartile.")]
     q3: Annotated[
-        float | None, Meta(description="Their third quartile; less `q1`, it is the interquartile range.")
+        float | None, Meta(description="Their third quartile; minus `q1`, it is the interquartile range.")
     ]
 
 
 def change_view(change: Change24h) -> ChangeView:
-    """Return the last 24 hours as callers see them."""
+    """Return the last 24 hours as they stand in JSON."""
     return ChangeView(
         str(change.symbol),
         format_time(change.start_us),
@@ -135,7 +130,7 @@ def change_view(change: Change24h) -> ChangeView:
 
 
 def ranked(changes: Sequence[Change24h], sort: Sort, order: Order) -> list[Change24h]:
-    """Order symbols by something; those that have none of it come last, whatever the order."""
+    """Sort symbols by a field; those without a value come last in either order."""
     of = attrgetter(sort)
     known = [change for change in changes if of(change) is not None]
     known.sort(key=of, reverse=order == "desc")
@@ -143,7 +138,7 @@ def ranked(changes: Sequence[Change24h], sort: Sort, order: Order) -> list[Chang
 
 
 def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
-    """Return means as callers see them."""
+    """Return means as they stand in JSON."""
     return MeansView(
         str(symbol),
         period,
@@ -160,7 +155,7 @@ def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
 
 
 def statistics_view(statistics: Statistics) -> StatisticsView:
-    """Return statistics as callers see them."""
+    """Return statistics as they stand in JSON."""
     return StatisticsView(
         format_time(statistics.open_time_us),
         format_time(statistics.open_time_us + MINUTE_US),

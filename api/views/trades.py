@@ -1,4 +1,4 @@
-"""What callers see of trades and candles, the same over REST and websockets. Pure."""
+"""JSON views of trades, the same over REST and websockets, and the types that views share. Pure."""
 
 from decimal import Decimal
 from typing import Annotated, Literal, cast
@@ -12,7 +12,7 @@ from tickplant.times import format_time
 from tickplant.wire import ConnectionStatus
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}
-"""The intervals that candles can be requested: name to length in microseconds."""
+"""The intervals of candles, with their lengths in microseconds."""
 
 DecimalText = Annotated[
     str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
@@ -23,8 +23,8 @@ Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T2
 Source = Annotated[
     DataSource | None,
     Meta(
-        description="Where all trades of this plant come from: `live`, a venue's stream; `replay`, captures"
-        " played again; `synthetic`, generated; null until the first trade."
+        description="The source of all trades of this plant: `live`, a venue's stream; `replay`, recorded"
+        " captures; `synthetic`, generated; null until the first trade."
     ),
 ]
 
@@ -48,7 +48,7 @@ class TradeView(Struct, frozen=True):
 
 
 class CandleView(Struct, frozen=True):
-    """A candle. Those that stand for an interval without trades have null for what only trades have."""
+    """A candle. That of an interval without trades has null for the ids of trades."""
 
     open_time: Time
     """Inclusive."""
@@ -68,10 +68,10 @@ class CandleView(Struct, frozen=True):
         bool | None,
         Meta(
             description="Closed, and trade ids prove that no trade of the interval is missing;"
-            " null, unknown, where it has closed but the venue numbers nothing."
+            " null (unknown) if it has closed but the venue has no trade ids."
         ),
     ]
-    revision: Annotated[int, Meta(description="How many of its trades came after it had closed.")]
+    revision: Annotated[int, Meta(description="How many of its trades arrived after it had closed.")]
 
 
 class GapView(Struct, frozen=True):
@@ -81,25 +81,25 @@ class GapView(Struct, frozen=True):
     venue: str
     first_id: Annotated[int, Meta(description="The first id that was missing.", examples=[3735683259])]
     last_id: Annotated[int, Meta(description="The last, inclusive.", examples=[3735683262])]
-    missing: Annotated[int, Meta(description="How many of them are missing still.")]
+    missing: Annotated[int, Meta(description="How many of them are still missing.")]
     state: Annotated[
         GapState,
         Meta(
-            description="`open`; `backfilling` while the venue is being requested them; `healed`, none is"
-            " missing any more; `unrecoverable`, the venue doesn't give them: `reason` says why."
+            description="`open`; `backfilling` while they are requested from the venue; `healed`, none is"
+            " missing any more; `unrecoverable`, the venue doesn't return them, for `reason`."
         ),
     ]
     cause: Annotated[
         Literal["ours", "venue"],
         Meta(description="`ours`: not received; `venue`: the venue has no trades of these ids."),
     ]
-    reason: Annotated[str | None, Meta(description="What the venue said.")]
+    reason: Annotated[str | None, Meta(description="The venue's reason.")]
     after_time: Annotated[Time, Meta(description="The symbol's venue time when the gap opened.")]
-    detected_at: Annotated[Time, Meta(description="When it was stored as one.")]
+    detected_at: Annotated[Time, Meta(description="When the gap was stored.")]
 
 
 class ProblemView(Struct, frozen=True):
-    """What keeps a symbol's trades from coming."""
+    """Why no trades of a symbol arrive."""
 
     symbol: SymbolName
     state: Annotated[
@@ -113,7 +113,7 @@ class ProblemView(Struct, frozen=True):
 
 
 class ConnectionView(Struct, frozen=True):
-    """A connection to a venue, as the process that holds it last said."""
+    """A connection to a venue, as its process last reported it."""
 
     name: Annotated[str, Meta(description="Venue, process and number.", examples=["binance/host:17/0"])]
     venue: str
@@ -121,8 +121,8 @@ class ConnectionView(Struct, frozen=True):
     state: Annotated[
         ConnectionState,
         Meta(
-            description="`connecting`, `live`, `down`: lost, and tried again before long, or `refused`: the"
-            " venue accepts none of the symbols, which are requested again at long intervals."
+            description="`connecting`, `live`, `down`: lost, and retried soon, or `refused`: the venue"
+            " accepts none of the symbols, which are requested again at long intervals."
         ),
     ]
     since: Time
@@ -133,7 +133,7 @@ class ConnectionView(Struct, frozen=True):
 
 
 def connection_view(connection: ConnectionStatus) -> ConnectionView:
-    """Return a venue connection as callers see it."""
+    """Return a venue connection as it stands in JSON."""
     return ConnectionView(
         connection.name,
         connection.venue,
@@ -153,7 +153,7 @@ def connection_view(connection: ConnectionStatus) -> ConnectionView:
 
 
 def gap_view(gap: Gap) -> GapView:
-    """Return a gap as callers see it."""
+    """Return a gap as it stands in JSON."""
     return GapView(
         str(SymbolId(gap.venue, gap.symbol)),
         gap.venue,
@@ -169,7 +169,7 @@ def gap_view(gap: Gap) -> GapView:
 
 
 def trade_view(trade: Trade) -> TradeView:
-    """Return a trade as callers see it."""
+    """Return a trade as it stands in JSON."""
     return TradeView(
         trade.trade_id,
         trade.price,
@@ -181,7 +181,7 @@ def trade_view(trade: Trade) -> TradeView:
 
 
 def candle_view(candle: Candle) -> CandleView:
-    """Return a candle as callers see it."""
+    """Return a candle as it stands in JSON."""
     return CandleView(
         format_time(candle.open_time_us),
         format_time(candle.open_time_us + LENGTHS[candle.interval]),
@@ -203,7 +203,7 @@ def candle_view(candle: Candle) -> CandleView:
 def empty_view(
     open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool | None
 ) -> CandleView:
-    """Return the candle of an interval without trades, which carries the price before it on."""
+    """Return the candle of an interval without trades, at the close before it."""
     return CandleView(
         format_time(open_time_us),
         format_time(open_time_us + length_us),
@@ -223,6 +223,6 @@ def empty_view(
 
 
 def decimal_text(number: Decimal) -> str:
-    """Write a decimal with all its digits and never an exponent."""
+    """Format a decimal with all its digits and without an exponent."""
     text = str(number)
     return format(number, "f") if "E" in text else text

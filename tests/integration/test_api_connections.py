@@ -1,4 +1,4 @@
-"""Connections to venues as callers see them: a lost one is no secret."""
+"""Venue connections over REST and websockets: lost ones are reported."""
 
 from collections.abc import AsyncIterator
 

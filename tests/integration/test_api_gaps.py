@@ -1,4 +1,4 @@
-"""Gaps as callers see them: over REST, and as they open and heal."""
+"""Gaps over REST, and over websockets as they open and heal."""
 
 from collections.abc import AsyncIterator
 from typing import Any

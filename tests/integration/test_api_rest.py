@@ -181,7 +181,7 @@ async def test_where_only_a_few_words_will_do_they_are_named(plant: Plant) -> No
         ("alerts/webhooks", {"state": "lost"}, "dead, delivered, waiting"),
     ):
         answer = await plant.get(f"/api/v1/{path}", 400, **parameters)
-        assert answer["detail"].endswith(f"; it is one of {words}")
+        assert answer["detail"].endswith(f"; allowed are {words}")
     body = {"symbol": "BTCUSDT", "kind": "ABOVE"}
     made = await plant.http.post("/api/v1/alerts", json=body)
     assert "above, below, crosses_above" in made.json()["detail"]

@@ -1,4 +1,4 @@
-"""Bodies of requests: what is taken, and what is said of the rest."""
+"""Bodies of requests: what is accepted, and the errors for the rest."""
 
 import json
 from contextlib import suppress
@@ -56,10 +56,10 @@ def test_no_digit_of_a_number_is_lost(number: Any) -> None:
         ('{"enabled": null}', "enabled: must be true or false, not null"),
         ("{}", "enabled: is required"),
         ('{"enabled": true, "reason": 5}', "reason: must be text, not a whole number"),
-        ('{"enabled": true, "raeson": "x"}', "raeson: there is no such field; did you mean reason?"),
+        ('{"enabled": true, "raeson": "x"}', "raeson: no such field; did you mean reason?"),
         ('{"enabled": true, "reason": "%s"}' % ("x" * 201), "reason: must be at most 200 characters long"),
-        ("[]", "the body is not a JSON object: send one"),
-        ("5", "the body is not a JSON object: send one"),
+        ("[]", "the body is not a JSON object"),
+        ("5", "the body is not a JSON object"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(body: str, detail: str) -> None:

@@ -1,4 +1,4 @@
-"""Decimals as callers see them."""
+"""Decimals in JSON."""
 
 from decimal import Decimal
 
