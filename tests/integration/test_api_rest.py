@@ -177,8 +177,8 @@ async def test_a_parameter_that_is_given_twice_is_refused(plant: Plant) -> None:
 async def test_where_only_a_few_words_will_do_they_are_named(plant: Plant) -> None:
     for path, parameters, words in (
         ("24h-change", {"order": "up"}, "asc, desc"),
-        ("moving-average/BTCUSDT", {"kind": "hull"}, "ema, sma, wma"),
-        ("alerts/webhooks", {"state": "lost"}, "dead, delivered, waiting"),
+        ("moving-average/BTCUSDT", {"kind": "hull"}, "sma, ema, wma"),
+        ("alerts/webhooks", {"state": "lost"}, "waiting, delivered, dead"),
     ):
         answer = await plant.get(f"/api/v1/{path}", 400, **parameters)
         assert answer["detail"].endswith(f"; allowed are {words}")
