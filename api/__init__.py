@@ -1,1 +1,1 @@
-"""REST for history and websockets for what is live."""
+"""REST for history, websockets for live updates."""

@@ -10,7 +10,8 @@ from api.http.problems import OUTAGE
 from api.live.hub import Hub
 from api.queries.connections import Connections
 from api.queries.history import TIMEOUT_S
-from api.views.trades import ConnectionView, Source, connection_view
+from api.views.connections import ConnectionView, connection_view
+from api.views.fields import Source
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
 from db.provenance import read_database_source

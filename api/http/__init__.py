@@ -1,1 +1,1 @@
-"""HTTP itself: bodies, times, pages, problems, compression, limits; nothing of markets."""
+"""HTTP: bodies, times, paging, problems, compression and timeouts; nothing about markets."""

@@ -1,1 +1,1 @@
-"""What is live: the streams' updates, fanned out to websocket clients."""
+"""Live updates from the streams, fanned out to websocket clients."""

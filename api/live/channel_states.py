@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from api.live.cursor import Order
-from api.views.trades import CandleView, GapView, TradeView, candle_view, gap_view, trade_view
+from api.views.candles import CandleView, candle_view
+from api.views.gaps import GapView, gap_view
+from api.views.trades import TradeView, trade_view
 from tickplant.market import Candle, Gap, Trade
 
 SNAPSHOT_TRADES: Final = 50

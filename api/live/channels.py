@@ -25,8 +25,11 @@ from api.live.channel_states import (
 from api.live.protocol import Channel
 from api.views.alerts import firing_view
 from api.views.bot import account_view
+from api.views.candles import candle_view
+from api.views.connections import connection_view
+from api.views.gaps import gap_view
 from api.views.stats import ChangeView, change_view
-from api.views.trades import candle_view, connection_view, gap_view, trade_view
+from api.views.trades import trade_view
 from db.stats import read_changes_24h
 from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal, Unified, signal_view
@@ -214,8 +217,8 @@ STREAMED: Final = {
         key=attrgetter("encoded"),
     )
 }
-"""By kind, in the order in which cursors number the changes of an update. Those that have to be decoded come
-last, so that the others are numbered without."""
+"""By kind, in the order in which cursors number the changes of an update. Those that have to be decoded are
+last, so that the others can be numbered without decoding."""
 
 POLLED: Final = {
     definition.kind: definition for definition in CHANNELS if isinstance(definition, PolledChannel)

@@ -26,7 +26,7 @@ from api.live.protocol import (
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 
 T = TypeVar("T")
-Wanted = dict[Channel, Cursor | None]
+Requested = dict[Channel, Cursor | None]
 """Channels to subscribe to, with the cursors to resume at."""
 
 MAX_NAMES: Final = 1024
@@ -88,12 +88,12 @@ class ClientSession:
         Raises:
             ProtocolError: the request names no channel, or too many.
         """
-        wanted = await self._wanted(request)
-        resumable = await self._prepare(request.id, wanted)
+        requested = await self._requested_channels(request)
+        resumable = await self._prepare(request.id, requested)
         self._acknowledge(request.id, "subscribe", list(resumable))
         by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
         async for channel, can_resume in _yielding(resumable.items()):
-            cursor = wanted[channel]
+            cursor = requested[channel]
             if can_resume and cursor is not None:
                 by_cursor[cursor].append(channel)
                 continue
@@ -104,21 +104,21 @@ class ClientSession:
         for cursor, channels in by_cursor.items():
             await self._start(request.id, channels, self._hub.resume(self._client, channels, cursor))
 
-    async def _wanted(self, request: Request) -> Wanted:
+    async def _requested_channels(self, request: Request) -> Requested:
         """Return the channels that can be subscribed to; the client gets an error for each other one."""
-        wanted: Wanted = {}
+        requested: Requested = {}
         room = self._max_channels - len(self._client.channels)
         async for name in _yielding(_names(request)):
             try:
                 for channel in await self._channels(name):
                     cursor = _cursor(request, name, channel)
-                    if channel not in wanted and channel not in self._client.channels:
+                    if channel not in requested and channel not in self._client.channels:
                         self._check_room(name, room)
                         room -= 1
-                    wanted[channel] = cursor
+                    requested[channel] = cursor
             except ProtocolError as error:
                 self._send_error(request.id, error)
-        return wanted
+        return requested
 
     def _check_room(self, name: str, room: int) -> None:
         if room <= 0:
@@ -126,29 +126,29 @@ class ClientSession:
                 "too_many_channels", f"a client may have {self._max_channels} channels", channel=name
             )
 
-    async def _prepare(self, given_id: Id, wanted: Wanted) -> dict[Channel, bool]:
+    async def _prepare(self, id_: Id, requested: Requested) -> dict[Channel, bool]:
         """Prepare channels; return for each that is ready whether it can be resumed at its cursor."""
         results = await asyncio.gather(
-            *(self._hub.prepare(self._client, channel, cursor) for channel, cursor in wanted.items()),
+            *(self._hub.prepare(self._client, channel, cursor) for channel, cursor in requested.items()),
             return_exceptions=True,
         )
         ready: dict[Channel, bool] = {}
-        for channel, result in zip(wanted, results, strict=True):
+        for channel, result in zip(requested, results, strict=True):
             if isinstance(result, bool):
                 ready[channel] = result
             elif isinstance(result, OUTAGE):
-                self._send_error(given_id, _unavailable(channel))
+                self._send_error(id_, _unavailable(channel))
             else:
                 raise result
         return ready
 
-    async def _start(self, given_id: Id, channels: list[Channel], start: Awaitable[None]) -> None:
+    async def _start(self, id_: Id, channels: list[Channel], start: Awaitable[None]) -> None:
         try:
             await start
         except OUTAGE:
             self._hub.unsubscribe(self._client, channels)
             for channel in channels:
-                self._send_error(given_id, _unavailable(channel))
+                self._send_error(id_, _unavailable(channel))
         await self._client.drained()
 
     async def _unsubscribe(self, request: Request) -> None:
@@ -192,12 +192,12 @@ class ClientSession:
             raise ProtocolError("unavailable", "the database is unavailable", channel=name) from error
         return [Channel(kind, *symbol, interval) for symbol in symbols]
 
-    def _acknowledge(self, given_id: Id, op: Op, channels: list[Channel]) -> None:
+    def _acknowledge(self, id_: Id, op: Op, channels: list[Channel]) -> None:
         if channels:
-            self._client.send(encode_message(Ack(given_id, op, [str(channel) for channel in channels])))
+            self._client.send(encode_message(Ack(id_, op, [str(channel) for channel in channels])))
 
-    def _send_error(self, given_id: Id, error: ProtocolError) -> None:
-        self._client.send(encode_message(error.message(given_id)))
+    def _send_error(self, id_: Id, error: ProtocolError) -> None:
+        self._client.send(encode_message(error.message(id_)))
 
 
 def _names(request: Request) -> list[str]:

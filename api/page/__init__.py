@@ -1,1 +1,1 @@
-"""Pages, each in one file that needs nothing from elsewhere."""
+"""HTML pages, each in one file without external resources."""

@@ -1,1 +1,1 @@
-"""What callers ask for, read from the database and Redis."""
+"""Reads of the database and Redis, one module a topic."""

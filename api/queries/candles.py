@@ -6,7 +6,8 @@ from typing import Final, Literal, NamedTuple
 
 from api.http.paging import cut
 from api.queries.history import MAX_US, MIN_US
-from api.views.trades import LENGTHS, CandleView, candle_view, decimal_text, empty_view
+from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
+from api.views.fields import decimal_text
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
 from db.pool import Connection
 from db.symbols import SymbolReach, read_reach

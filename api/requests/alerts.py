@@ -2,18 +2,15 @@
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, replace
 
 from api.http.bodies import DECIMAL
 from api.http.problems import bad_parameter, conflict
-from api.views.trades import DecimalText, SymbolName, Time
-from db.alerts.definitions import AlertRow
 from tickplant.derived import ALERT_NEEDS, Alert, AlertKind
 from tickplant.market import SymbolId
-from tickplant.times import format_time
 
 _DAY_S: Final = 86_400
 TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
@@ -60,7 +57,6 @@ Note = Annotated[str, Meta(max_length=500, pattern=TEXT, description="Your own w
 User = Annotated[
     str, Meta(min_length=1, max_length=MAX_USER_LENGTH, pattern=TEXT, description="The owner: any name.")
 ]
-State = Literal["pending", "active", "fired", "inactive"]
 
 _MEASURES: Final = ("price", "percent", "window_s", "silence_s")
 _PLAIN: Final = re.compile(r"-?[0-9]{1,20}(\.[0-9]{1,36})?")
@@ -122,37 +118,6 @@ class AlertPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     active: bool | UnsetType = UNSET
 
 
-class AlertView(Struct, frozen=True):
-    """An alert."""
-
-    alert_id: str
-    version: Annotated[int, Meta(description="Rises with every change.")]
-    user: str
-    symbol: SymbolName
-    kind: AlertKind
-    price: DecimalText | None
-    percent: DecimalText | None
-    window_s: int | None
-    silence_s: int | None
-    repeat: bool
-    cooldown_s: int
-    hysteresis: DecimalText
-    webhook_url: str | None
-    note: str
-    active: Annotated[bool, Meta(description="Whether it is to be watched.")]
-    state: Annotated[
-        State,
-        Meta(
-            description="`pending` until workers have this version, a moment after it was created; then"
-            " `active`, `fired` (once, and that was all), or `inactive`."
-        ),
-    ]
-    firings: Annotated[int, Meta(description="How many times it has fired.")]
-    last_fired: Annotated[Time | None, Meta(description="When last, by the venue's clock.")]
-    created_at: Time
-    changed_at: Time
-
-
 def make_alert(request: AlertRequest, alert_id: str, symbol: SymbolId) -> Alert:
     """Return the requested alert in its first version.
 
@@ -174,41 +139,6 @@ def apply_alert_patch(alert: Alert, patch: AlertPatch) -> Alert:
     changed = replace(alert, version=version, begun=version if restarts else alert.begun, **given)
     _check(changed)
     return changed
-
-
-def alert_view(row: AlertRow) -> AlertView:
-    """Return an alert as it stands in JSON."""
-    alert = row.alert
-    return AlertView(
-        alert.alert_id,
-        alert.version,
-        alert.user,
-        str(SymbolId(alert.venue, alert.symbol)),
-        alert.kind,
-        alert.price,
-        alert.percent,
-        alert.window_s,
-        alert.silence_s,
-        alert.repeat,
-        alert.cooldown_s,
-        alert.hysteresis,
-        alert.webhook_url,
-        alert.note,
-        alert.active,
-        _state(row),
-        row.number,
-        None if row.fired_us is None else format_time(row.fired_us),
-        format_time(row.created_us),
-        format_time(row.changed_us),
-    )
-
-
-def _state(row: AlertRow) -> State:
-    if not row.arrived:
-        return "pending"
-    if not row.alert.active:
-        return "inactive"
-    return "fired" if row.done else "active"
 
 
 def _check(alert: Alert) -> None:

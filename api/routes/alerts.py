@@ -13,16 +13,7 @@ from api.http.paging import DEFAULT_PAGE_LENGTH, AlertListToken, FiringListToken
 from api.http.problems import MEDIA_TYPE, Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.requests.alerts import (
-    MAX_USER_LENGTH,
-    TEXT,
-    AlertPatch,
-    AlertRequest,
-    AlertView,
-    alert_view,
-    apply_alert_patch,
-    make_alert,
-)
+from api.requests.alerts import MAX_USER_LENGTH, TEXT, AlertPatch, AlertRequest, apply_alert_patch, make_alert
 from api.requests.webhooks import WebhookAdmission
 from api.routes.parameters import After, Limit, resolve
 from api.routes.responses import (
@@ -38,7 +29,7 @@ from api.routes.responses import (
     Service,
 )
 from api.user_changes import UserChangeSender
-from api.views.alerts import FiringView, firing_view
+from api.views.alerts import AlertView, FiringView, alert_view, firing_view
 from db.alerts import definitions as alert_definitions
 from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
 from db.alerts.firings import FiringKey, read_firings

@@ -16,8 +16,8 @@ from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.views.fields import SymbolName, Time
 from api.views.stats import MeansView, means_view
-from api.views.trades import SymbolName, Time
 from db.stats import read_price_means
 from tickplant.averages import MAX_LENGTH, AverageSpec, Kind
 from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, SECOND_US

@@ -32,7 +32,7 @@ from api.views.bot import (
     order_view,
     total_views,
 )
-from api.views.trades import SymbolName, Time
+from api.views.fields import SymbolName, Time
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.switch import read_switch, write_switch
 from db.pool import Connection, Pool, snapshot
@@ -46,7 +46,7 @@ class SwitchView(Struct, frozen=True):
     """Whether the bot trades."""
 
     enabled: bool
-    version: Annotated[int, Meta(description="Counts switchings; 0 where nobody has ever switched it.")]
+    version: Annotated[int, Meta(description="Counts switchings; 0 if it was never switched.")]
     reason: Annotated[str | None, Meta(description="The reason given with the last switching.")]
     switched_at: Time | None
     """By the database's clock."""

@@ -23,7 +23,8 @@ from api.routes.responses import (
     Next,
     Service,
 )
-from api.views.trades import LENGTHS, CandleView, SymbolName
+from api.views.candles import LENGTHS, CandleView
+from api.views.fields import SymbolName
 from tickplant.intervals import BASE
 from tickplant.near_matches import nearest
 

@@ -5,7 +5,7 @@ from msgspec import Struct
 
 from api.queries.connections import Connections
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, Service
-from api.views.trades import ConnectionView, connection_view
+from api.views.connections import ConnectionView, connection_view
 
 
 class ConnectionList(Struct, frozen=True):

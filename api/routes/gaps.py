@@ -12,7 +12,7 @@ from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, Limit, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
-from api.views.trades import GapState, GapView, gap_view
+from api.views.gaps import GapState, GapView, gap_view
 from db.gaps import GapKey, read_gaps
 from tickplant.market import Gap
 

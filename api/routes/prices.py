@@ -9,7 +9,8 @@ from api.queries.prices import Prices
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, LiveCursor, Service
-from api.views.trades import SymbolName, TradeView, trade_view
+from api.views.fields import SymbolName
+from api.views.trades import TradeView, trade_view
 
 
 class Price(TradeView, frozen=True, kw_only=True):

@@ -13,8 +13,8 @@ from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
+from api.views.fields import SymbolName
 from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
-from api.views.trades import SymbolName
 from db.stats import read_changes_24h, read_statistics
 
 

@@ -10,7 +10,7 @@ from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import After, Limit
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
-from api.views.trades import Source, SymbolName, Time
+from api.views.fields import Source, SymbolName, Time
 from db.provenance import read_database_source
 from db.symbols import SymbolRow, read_stored_symbols
 from tickplant.market import SymbolId

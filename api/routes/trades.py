@@ -17,7 +17,8 @@ from api.routes.responses import (
     Next,
     Service,
 )
-from api.views.trades import SymbolName, TradeView, trade_view
+from api.views.fields import SymbolName
+from api.views.trades import TradeView, trade_view
 from db.trades import TradeBound, read_trades
 
 

@@ -13,7 +13,7 @@ from api.routes.alerts import OfUser
 from api.routes.parameters import After, Limit
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
-from api.views.trades import Time
+from api.views.fields import Time
 from db.pool import Pool, snapshot
 from db.webhooks import WebhookKey, WebhookRow, read_webhooks
 from tickplant.times import format_time

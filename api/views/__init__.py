@@ -1,1 +1,1 @@
-"""What callers get, one module a topic: the same over REST and websockets. Pure."""
+"""JSON views, one module a topic, the same over REST and websockets. Pure."""

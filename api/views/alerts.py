@@ -1,13 +1,47 @@
 """JSON views of alerts and firings, the same over REST and websockets. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.trades import DecimalText, SymbolName, Time
+from api.views.fields import DecimalText, SymbolName, Time
+from db.alerts.definitions import AlertRow
 from tickplant.derived import AlertKind, Firing
 from tickplant.market import SymbolId
 from tickplant.times import format_time
+
+AlertViewState = Literal["pending", "active", "fired", "inactive"]
+
+
+class AlertView(Struct, frozen=True):
+    """An alert."""
+
+    alert_id: str
+    version: Annotated[int, Meta(description="Rises with every change.")]
+    user: str
+    symbol: SymbolName
+    kind: AlertKind
+    price: DecimalText | None
+    percent: DecimalText | None
+    window_s: int | None
+    silence_s: int | None
+    repeat: bool
+    cooldown_s: int
+    hysteresis: DecimalText
+    webhook_url: str | None
+    note: str
+    active: Annotated[bool, Meta(description="Whether it is to be watched.")]
+    state: Annotated[
+        AlertViewState,
+        Meta(
+            description="`pending` until workers have this version, a moment after it was created; then"
+            " `active`, `fired` (once, and that was all), or `inactive`."
+        ),
+    ]
+    firings: Annotated[int, Meta(description="How many times it has fired.")]
+    last_fired: Annotated[Time | None, Meta(description="When last, by the venue's clock.")]
+    created_at: Time
+    changed_at: Time
 
 
 class FiringView(Struct, frozen=True):
@@ -44,3 +78,38 @@ def firing_view(firing: Firing) -> FiringView:
         firing.threshold,
         firing.note,
     )
+
+
+def alert_view(row: AlertRow) -> AlertView:
+    """Return an alert as it stands in JSON."""
+    alert = row.alert
+    return AlertView(
+        alert.alert_id,
+        alert.version,
+        alert.user,
+        str(SymbolId(alert.venue, alert.symbol)),
+        alert.kind,
+        alert.price,
+        alert.percent,
+        alert.window_s,
+        alert.silence_s,
+        alert.repeat,
+        alert.cooldown_s,
+        alert.hysteresis,
+        alert.webhook_url,
+        alert.note,
+        alert.active,
+        _state(row),
+        row.number,
+        None if row.fired_us is None else format_time(row.fired_us),
+        format_time(row.created_us),
+        format_time(row.changed_us),
+    )
+
+
+def _state(row: AlertRow) -> AlertViewState:
+    if not row.arrived:
+        return "pending"
+    if not row.alert.active:
+        return "inactive"
+    return "fired" if row.done else "active"

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.trades import DecimalText, SymbolName, Time, decimal_text
+from api.views.fields import DecimalText, SymbolName, Time, decimal_text
 from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
 from tickplant.times import format_time
@@ -151,7 +151,7 @@ def equity_view(equity: Equity) -> EquityView:
 
 
 def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
-    """Sum the accounts by quote currency, without those whose symbol does not tell it."""
+    """Sum the accounts by quote currency, without those whose quote currency is unknown."""
     groups: defaultdict[str, list[PaperAccount]] = defaultdict(list)
     for account in accounts:
         quote = quote_of(account.symbol)

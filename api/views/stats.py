@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.trades import DecimalText, SymbolName, Time, decimal_text
+from api.views.fields import DecimalText, SymbolName, Time, decimal_text
 from db.stats import Change24h, PriceMeans
 from tickplant.derived import Statistics
 from tickplant.intervals import MINUTE_US, SECOND_US

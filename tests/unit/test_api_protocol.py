@@ -27,8 +27,11 @@ from api.live.protocol import (
 )
 from api.views.alerts import FiringView
 from api.views.bot import AccountView
+from api.views.candles import CandleView
+from api.views.connections import ConnectionView
+from api.views.gaps import GapView
 from api.views.stats import ChangeView
-from api.views.trades import CandleView, ConnectionView, GapView, TradeView
+from api.views.trades import TradeView
 from tickplant.derived import SignalView, Unified
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.views.trades import decimal_text
+from api.views.fields import decimal_text
 
 numbers = st.builds(
     lambda digits, places: Decimal((0, tuple(map(int, str(digits))), -places)),

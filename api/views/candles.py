@@ -1,0 +1,82 @@
+"""JSON views of candles, the same over REST and websockets. Pure."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from api.views.fields import DecimalText, Time, decimal_text
+from tickplant.intervals import INTERVALS, SECOND_US
+from tickplant.market import Candle
+from tickplant.times import format_time
+
+LENGTHS = {"1s": SECOND_US, **INTERVALS}
+"""The intervals of candles, with their lengths in microseconds."""
+
+
+class CandleView(Struct, frozen=True):
+    """A candle. That of an interval without trades has null for the ids of trades."""
+
+    open_time: Time
+    """Inclusive."""
+    close_time: Time
+    """Exclusive."""
+    open: DecimalText
+    high: DecimalText
+    low: DecimalText
+    close: DecimalText
+    volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
+    quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]
+    trade_count: int
+    first_trade_id: int | None
+    last_trade_id: int | None
+    closed: Annotated[bool, Meta(description="The venue's time has passed close_time.")]
+    complete: Annotated[
+        bool | None,
+        Meta(
+            description="Closed, and trade ids prove that no trade of the interval is missing;"
+            " null (unknown) if it has closed but the venue has no trade ids."
+        ),
+    ]
+    revision: Annotated[int, Meta(description="How many of its trades arrived after it had closed.")]
+
+
+def candle_view(candle: Candle) -> CandleView:
+    """Return a candle as it stands in JSON."""
+    return CandleView(
+        format_time(candle.open_time_us),
+        format_time(candle.open_time_us + LENGTHS[candle.interval]),
+        decimal_text(candle.open),
+        decimal_text(candle.high),
+        decimal_text(candle.low),
+        decimal_text(candle.close),
+        decimal_text(candle.volume),
+        decimal_text(candle.quote_volume),
+        candle.trade_count,
+        candle.first_trade_id,
+        candle.last_trade_id,
+        candle.closed,
+        candle.complete,
+        candle.revision,
+    )
+
+
+def empty_view(
+    open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool | None
+) -> CandleView:
+    """Return the candle of an interval without trades, at the close before it."""
+    return CandleView(
+        format_time(open_time_us),
+        format_time(open_time_us + length_us),
+        price,
+        price,
+        price,
+        price,
+        "0",
+        "0",
+        0,
+        None,
+        None,
+        closed,
+        complete,
+        0,
+    )

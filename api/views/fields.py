@@ -1,0 +1,33 @@
+"""The field types that several views share. Pure."""
+
+from decimal import Decimal
+from typing import Annotated
+
+from msgspec import Meta
+
+from tickplant.provenance import DataSource
+
+DecimalText = Annotated[
+    str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
+]
+
+
+Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342000Z"])]
+
+
+Source = Annotated[
+    DataSource | None,
+    Meta(
+        description="The source of all trades of this plant: `live`, a venue's stream; `replay`, recorded"
+        " captures; `synthetic`, generated; null until the first trade."
+    ),
+]
+
+
+SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
+
+
+def decimal_text(number: Decimal) -> str:
+    """Format a decimal with all its digits and without an exponent."""
+    text = str(number)
+    return format(number, "f") if "E" in text else text
