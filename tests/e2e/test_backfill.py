@@ -137,7 +137,7 @@ async def test_history_is_filled_while_ingest_runs(
     }
     captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
     async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
-        ready = await processes.start_sandbox("--capture", *captures, "--speed", "50")
+        ready = await processes.start_sandbox("--capture", *captures, "--speed", "25")
 
         async def half_played() -> bool:
             return bool((await sandbox_status(ready["rest_url"]))["sent"] > 9_000)
