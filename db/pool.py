@@ -11,7 +11,7 @@ from db.schema import check_schema
 from db.session import pooler_error, prepare_session
 from tickplant.errors import FatalError, LeaseLostError
 
-Connection = asyncpg.Connection
+DatabaseConnection = asyncpg.Connection
 Pool = asyncpg.Pool
 
 OUTAGE: Final = (
@@ -55,7 +55,7 @@ _CONNECT_S: Final = 10.0
 
 async def connect(
     url: str, *, application: str, timeout_s: float = _CONNECT_S, **settings: str
-) -> Connection:
+) -> DatabaseConnection:
     """Open one connection.
 
     Args:
@@ -126,13 +126,13 @@ async def open_pool(
             raise
 
 
-async def _open(url: str, application: str, timeout_s: float = _CONNECT_S) -> Connection:
+async def _open(url: str, application: str, timeout_s: float = _CONNECT_S) -> DatabaseConnection:
     return await _connect(url, timeout=timeout_s, server_settings={"application_name": application})
 
 
-async def _connect(*args: Any, timeout: float = _CONNECT_S, **options: Any) -> Connection:
+async def _connect(*args: Any, timeout: float = _CONNECT_S, **options: Any) -> DatabaseConnection:
     try:
-        return cast(Connection, await asyncpg.connect(*args, timeout=timeout, **options))
+        return cast(DatabaseConnection, await asyncpg.connect(*args, timeout=timeout, **options))
     except TimeoutError as error:
         raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}no answer within {timeout:g} s") from error
     except OSError as error:
@@ -156,7 +156,7 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     async with pool.acquire() as connection:
         try:
             async with connection.transaction():
-                yield cast(Connection, connection)
+                yield cast(DatabaseConnection, connection)
         except asyncpg.PostgresError as error:
             if error.sqlstate == LEASE_LOST:
                 raise LeaseLostError(str(error)) from error
@@ -179,7 +179,7 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),
     ):
-        yield cast(Connection, connection)
+        yield cast(DatabaseConnection, connection)
 
 
 def is_database_error(error: BaseException) -> bool:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Final
 
 from db.audit import SymbolAudit, audit_symbol, read_audit_symbols, read_minutes, snapshot_on
-from db.pool import Connection
+from db.pool import DatabaseConnection
 from db.symbols import read_stored_symbols
 from tickplant.klines import Comparison, Kline, compare
 from tickplant.market import SymbolId
@@ -15,7 +15,7 @@ _KLINES_AT_ONCE: Final = 10_000
 
 
 async def audit(
-    connection: Connection,
+    connection: DatabaseConnection,
     select: Callable[[Sequence[SymbolId]], Iterable[SymbolId]],
     on_progress: Callable[[SymbolId, int, int], None],
 ) -> list[SymbolAudit]:
@@ -32,7 +32,7 @@ async def audit(
 
 
 async def compare_klines(
-    connection: Connection, select: Callable[[Sequence[SymbolId]], SymbolId], klines: Iterator[Kline]
+    connection: DatabaseConnection, select: Callable[[Sequence[SymbolId]], SymbolId], klines: Iterator[Kline]
 ) -> Comparison:
     """Compare the stored minutes of a symbol with a venue's candles, in one snapshot.
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from db.averages import CandleWindow
 from db.candles import read_candles
 from db.export import ExportSelection, estimate_rows
-from db.pool import Connection
+from db.pool import DatabaseConnection
 from db.symbols import read_reach
 from db.trades import stream_trades
 from tickplant.averages import AverageSpecs
@@ -67,7 +67,7 @@ def choose_range(
 
 
 async def run_backtest(
-    connection: Connection,
+    connection: DatabaseConnection,
     symbol: SymbolId,
     strategies: Sequence[type[Strategy]],
     times: BacktestRange,
@@ -135,7 +135,7 @@ def _intervals(strategies: Sequence[type[Strategy]]) -> list[str]:
 
 
 async def _read_windows(
-    connection: Connection, symbol: SymbolId, specs: AverageSpecs, until_us: int
+    connection: DatabaseConnection, symbol: SymbolId, specs: AverageSpecs, until_us: int
 ) -> dict[str, CandleWindow]:
     """Return the candles before a moment that averages resume from, by interval."""
     windows = {}

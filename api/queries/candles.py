@@ -9,7 +9,7 @@ from api.queries.history import MAX_US, MIN_US
 from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
 from api.views.fields import decimal_text
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
-from db.pool import Connection
+from db.pool import DatabaseConnection
 from db.symbols import SymbolReach, read_reach
 from tickplant.intervals import floor
 from tickplant.market import Candle, SymbolId
@@ -55,7 +55,7 @@ class CandlePageReader:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: DatabaseConnection,
         symbol: SymbolId,
         interval: str,
         *,

@@ -8,7 +8,7 @@ from api.live.cursor import STREAM_START, Order
 from db.bot.lists import read_accounts
 from db.candles import read_candles
 from db.gaps import UNHEALED_STATES, read_gaps
-from db.pool import Connection, Pool, snapshot
+from db.pool import DatabaseConnection, Pool, snapshot
 from db.published import read_published_firings, read_published_signals
 from db.symbols import read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
@@ -29,7 +29,7 @@ MIN_US: Final = -62_135_510_400_000_000
 class CommittedSnapshot(NamedTuple):
     """A connection in a transaction that sees one snapshot of the database."""
 
-    connection: Connection
+    connection: DatabaseConnection
     committed: Order
     """The input entry up to which the symbol's partition is stored in it."""
 
@@ -47,7 +47,7 @@ class StoredHistory:
         return partition_of(*symbol, self._partitions)
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[Connection]:
+    async def snapshot(self) -> AsyncIterator[DatabaseConnection]:
         """Open a transaction that sees one snapshot of the database.
 
         Raises:

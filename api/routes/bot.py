@@ -35,7 +35,7 @@ from api.views.bot import (
 from api.views.fields import SymbolName, Time
 from db.bot.lists import EquityBound, read_accounts, read_equity, read_orders
 from db.bot.switch import read_switch, write_switch
-from db.pool import Connection, Pool, snapshot
+from db.pool import DatabaseConnection, Pool, snapshot
 from tickplant.times import format_time
 
 NOTICE: Final = "On paper only. No order is ever sent to a venue: the bot fills its orders itself."
@@ -187,7 +187,7 @@ async def get_bot_equity(
     return EquityPage(str(found), [equity_view(equity) for equity in page], next_)
 
 
-async def _switch_view(connection: Connection) -> SwitchView:
+async def _switch_view(connection: DatabaseConnection) -> SwitchView:
     switching = await read_switch(connection)
     if switching is None:
         return SwitchView(True, 0, None, None, True)

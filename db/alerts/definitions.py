@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from db.alerts.firings import format_decimal
-from db.pool import Connection, transaction
+from db.pool import DatabaseConnection, transaction
 from tickplant.derived import Alert, AlertChange
 from tickplant.market import SymbolId
 from tickplant.times import to_datetime, to_us
@@ -152,7 +152,7 @@ async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange
     return [(row["partition"], AlertChange(_alert_of(row), row["deleted_at"] is not None)) for row in rows]
 
 
-async def _send(connection: Connection, alert_id: str, version: int) -> AlertRow:
+async def _send(connection: DatabaseConnection, alert_id: str, version: int) -> AlertRow:
     await connection.execute(_SEND, alert_id, version)
     row = await read_alert(connection, alert_id)
     assert row is not None

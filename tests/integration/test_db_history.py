@@ -9,7 +9,7 @@ from correct import SYMBOL, candles_of, ledger_of, random_trades, store
 from msgspec.structs import replace
 
 from db.candles import read_candles, read_seconds
-from db.pool import Connection, open_pool, snapshot
+from db.pool import DatabaseConnection, open_pool, snapshot
 from db.symbols import read_committed_entry, read_reach, read_stored_symbols
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.intervals import INTERVALS, SECOND_US
@@ -30,7 +30,7 @@ def trades() -> list[Trade]:
 
 
 @pytest.fixture
-async def connection(database_url: str, trades: list[Trade]) -> AsyncIterator[Connection]:
+async def connection(database_url: str, trades: list[Trade]) -> AsyncIterator[DatabaseConnection]:
     writer = await asyncpg.connect(database_url)
     await store(writer, trades)
     await writer.close()
@@ -41,7 +41,9 @@ async def connection(database_url: str, trades: list[Trade]) -> AsyncIterator[Co
         yield reader
 
 
-async def test_trades_in_order_and_digit_by_digit(connection: Connection, trades: list[Trade]) -> None:
+async def test_trades_in_order_and_digit_by_digit(
+    connection: DatabaseConnection, trades: list[Trade]
+) -> None:
     found = await read_trades(connection, SYMBOL, after=BEFORE, before=AFTER, limit=1000)
     assert found == sorted(trades, key=key)
     assert await read_last_trade(connection, SYMBOL) == found[-1]
@@ -49,7 +51,7 @@ async def test_trades_in_order_and_digit_by_digit(connection: Connection, trades
     assert await read_last_trade(connection, OTHER) is None
 
 
-async def test_bounds_and_limits_of_trades(connection: Connection, trades: list[Trade]) -> None:
+async def test_bounds_and_limits_of_trades(connection: DatabaseConnection, trades: list[Trade]) -> None:
     ordered = sorted(trades, key=key)
     low, high = TradeBound(*key(ordered[100])), TradeBound(*key(ordered[200]))
     between = ordered[101:200]
@@ -60,7 +62,7 @@ async def test_bounds_and_limits_of_trades(connection: Connection, trades: list[
 
 
 async def test_a_bound_without_an_id_lies_before_its_moment(
-    connection: Connection, trades: list[Trade]
+    connection: DatabaseConnection, trades: list[Trade]
 ) -> None:
     ordered = sorted(trades, key=key)
     moment_us = ordered[200].event_time_us
@@ -71,7 +73,7 @@ async def test_a_bound_without_an_id_lies_before_its_moment(
     assert before == [trade for trade in ordered if trade.event_time_us < moment_us]
 
 
-async def test_candles_of_every_interval(connection: Connection, trades: list[Trade]) -> None:
+async def test_candles_of_every_interval(connection: DatabaseConnection, trades: list[Trade]) -> None:
     expected = sorted(candles_of(trades), key=lambda candle: candle.open_time_us)
     for interval in INTERVALS:
         stored = [candle for candle in expected if candle.interval == interval]
@@ -84,7 +86,7 @@ async def test_candles_of_every_interval(connection: Connection, trades: list[Tr
 
 
 async def test_candles_of_a_second_are_those_of_the_trades(
-    connection: Connection, trades: list[Trade]
+    connection: DatabaseConnection, trades: list[Trade]
 ) -> None:
     first, last, missing, watermark_us = ledger_of(trades)
     absent = {trade_id for low, high in missing for trade_id in range(low, high)}
@@ -100,7 +102,9 @@ async def test_candles_of_a_second_are_those_of_the_trades(
     assert await read_seconds(connection, SYMBOL, limit=7, newest=True, **EVER) == (expected[-7:], True)
 
 
-async def test_a_bounded_read_never_cuts_a_second(connection: Connection, trades: list[Trade]) -> None:
+async def test_a_bounded_read_never_cuts_a_second(
+    connection: DatabaseConnection, trades: list[Trade]
+) -> None:
     expected = sorted(fold(trades, "1s", SECOND_US), key=lambda candle: candle.open_time_us)
     counts = {candle.open_time_us: candle.trade_count for candle in expected}
     for max_trades in (1, 2, 3, 10, 399, 400, 401):
@@ -129,7 +133,9 @@ async def test_a_bounded_read_never_cuts_a_second(connection: Connection, trades
             assert seen == list(counts)
 
 
-async def test_symbols_and_how_far_they_are_stored(connection: Connection, trades: list[Trade]) -> None:
+async def test_symbols_and_how_far_they_are_stored(
+    connection: DatabaseConnection, trades: list[Trade]
+) -> None:
     first, last, missing, watermark_us = ledger_of(trades)
     absent = sum(high - low for low, high in missing)
     assert [tuple(row) for row in await read_stored_symbols(connection)] == [

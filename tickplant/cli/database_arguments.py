@@ -14,11 +14,11 @@ from tickplant.settings import Settings
 from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
-    from db.pool import Connection
+    from db.pool import DatabaseConnection
 
 
 @asynccontextmanager
-async def open_database(settings: Settings, *, application: str) -> AsyncIterator["Connection"]:
+async def open_database(settings: Settings, *, application: str) -> AsyncIterator["DatabaseConnection"]:
     """Open a connection to the database of the settings.
 
     Without an address the embedded server is meant: the one that runs already on the data folder (under
@@ -35,7 +35,7 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
         yield connection
 
 
-async def tell_removed(connection: "Connection", symbol: SymbolId, start: datetime) -> None:
+async def tell_removed(connection: "DatabaseConnection", symbol: SymbolId, start: datetime) -> None:
     """Say on the standard error what is left out, where trades are asked for that were removed by age."""
     from db.retention import read_horizon
 
