@@ -25,8 +25,6 @@ from api.routes.alerts import (
     AlertLimit,
     get_alert,
     get_alerts,
-    get_firings,
-    get_firings_of_alert,
     patch_alert,
     post_alert,
     remove_alert,
@@ -35,6 +33,7 @@ from api.routes.averages import get_moving_average
 from api.routes.bot import get_bot, get_bot_equity, switch_bot
 from api.routes.candles import get_ohlcv
 from api.routes.connections import get_connections
+from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page

@@ -44,7 +44,7 @@ def trade(
     size: str = "0.02000000",
     symbol: SymbolId = BTC,
 ) -> Trade:
-    """A trade; one a second unless told otherwise."""
+    """A trade; one a second by default."""
     time_us = T0 + number * 1_000_000 if at_us is None else at_us
     side = "buy" if number % 2 else "sell"
     return Trade(*symbol, number, price, size, side, time_us, time_us + 1_342)  # type: ignore[arg-type]
@@ -172,8 +172,8 @@ class Plant:
 
     async def report(self, connection: ConnectionStatus, *, ago_us: int = 0) -> None:
         """Tell the state of a venue connection as ingest does, or did some time ago."""
-        told = replace(connection, told_us=now_us() - ago_us)
-        await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(told))
+        reported = replace(connection, told_us=now_us() - ago_us)
+        await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(reported))
 
     async def store_gaps(self, *gaps: Gap) -> None:
         """Store gaps; the ledger says what is missing."""

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a real HTTP server that answers as it is told to."""
+"""A receiver of webhooks: a real HTTP server that responds as the test configures it."""
 
 import asyncio
 import ssl

@@ -11,7 +11,7 @@ from api.live.channels import STREAMED
 from api.live.client import Client, Outbox
 from api.live.cursor import ALL, STREAM_START, Cursor, Order
 from api.live.partition import LivePartition
-from api.live.protocol import Channel, EncodedMessage, Resumed, encode_message
+from api.live.protocol import Channel, EncodedMessage, Resumed, text_frame
 from api.live.stream_reader import TrimmedError
 from api.live.topic import Topic
 
@@ -84,7 +84,7 @@ class CatchUp:
         buffer = CatchUpBuffer(client)
         for topic in topics:
             topic.sinks.add(buffer)
-            client.send(encode_message(Resumed(topic.name, str(cursor)), str(cursor)))
+            client.send(text_frame(Resumed(topic.name, str(cursor)), str(cursor)))
         try:
             await self._send_missed(partition, topics, cursor, through, client)
             if generation != partition.generation:

@@ -13,7 +13,7 @@ from api.live.cursor import Cursor, Order
 from api.live.follower import Follower
 from api.live.partition import LivePartition, Staged
 from api.live.polling import ChannelPoller
-from api.live.protocol import Channel, StreamStatus, encode_message
+from api.live.protocol import Channel, StreamStatus, text_frame
 from api.live.stream_reader import LiveStreamReader, TrimmedError
 from api.live.topic import Topic
 from api.queries.connections import Connections
@@ -105,7 +105,7 @@ class Hub:
         self._clients.add(client)
         metrics.API_CLIENTS.set(len(self._clients))
         if not self.live:
-            client.send(encode_message(StreamStatus("stalled")))
+            client.send(text_frame(StreamStatus("stalled")))
         return client
 
     def disconnect(self, client: Client) -> None:
@@ -242,7 +242,7 @@ class Hub:
 
     def publish_status(self, *, live: bool) -> None:
         """Notify all clients whether updates arrive."""
-        frame = encode_message(StreamStatus("live" if live else "stalled"))
+        frame = text_frame(StreamStatus("live" if live else "stalled"))
         for client in self._clients:
             client.push("status", frame)
         self.flush()

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from api.http.problems import OUTAGE
 from api.live.channel_definitions import ChannelSources, PolledChannel
 from api.live.client import Client
-from api.live.protocol import Channel, Snapshot, Update, encode_message
+from api.live.protocol import Channel, Snapshot, Update, text_frame
 from tickplant.redis_client import is_passing
 
 _PAUSE_S: Final = 1.0
@@ -76,13 +76,13 @@ class ChannelPoller:
         clients = self._clients.get(channel)
         if clients and view is not None and not self._definition.unchanged(known, view):
             name = str(channel)
-            frame = encode_message(Update(self._definition.kind, name, UNSET, view))
+            frame = text_frame(Update(self._definition.kind, name, UNSET, view))
             for client in clients:
                 client.push(name, frame)
 
     def enter(self, client: Client, channel: Channel) -> None:
         """Send a client what was read last, which must have been, and then changes."""
-        client.send(encode_message(Snapshot(str(channel), UNSET, UNSET, self._views[channel])))
+        client.send(text_frame(Snapshot(str(channel), UNSET, UNSET, self._views[channel])))
         self._clients.setdefault(channel, set()).add(client)
         self._in_use.set()
 

@@ -196,7 +196,7 @@ def request_id(text: str | bytes) -> Id:
     return given if isinstance(given, int | str) else None
 
 
-def encode_message(message: Any, cursor: str = "") -> EncodedMessage:
+def text_frame(message: Any, cursor: str = "") -> EncodedMessage:
     """Encode a message into one unmasked text frame."""
     payload = _encoder.encode(message)
     length = len(payload)

@@ -19,9 +19,9 @@ from api.live.protocol import (
     Pong,
     ProtocolError,
     Request,
-    encode_message,
     parse_request,
     request_id,
+    text_frame,
 )
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 
@@ -169,7 +169,7 @@ class ClientSession:
         return subscribed
 
     async def _ping(self, request: Request) -> None:
-        self._client.send(encode_message(Pong(request.id)))
+        self._client.send(text_frame(Pong(request.id)))
 
     async def _channels(self, name: str) -> list[Channel]:
         """Return the channel of a name, or those of all symbols."""
@@ -194,10 +194,10 @@ class ClientSession:
 
     def _acknowledge(self, id_: Id, op: Op, channels: list[Channel]) -> None:
         if channels:
-            self._client.send(encode_message(Ack(id_, op, [str(channel) for channel in channels])))
+            self._client.send(text_frame(Ack(id_, op, [str(channel) for channel in channels])))
 
     def _send_error(self, id_: Id, error: ProtocolError) -> None:
-        self._client.send(encode_message(error.message(id_)))
+        self._client.send(text_frame(error.message(id_)))
 
 
 def _names(request: Request) -> list[str]:

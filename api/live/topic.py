@@ -9,7 +9,7 @@ from api.live.channel_changes import ChannelChange
 from api.live.channel_states import ChannelState
 from api.live.channels import STREAMED
 from api.live.cursor import Cursor, Order
-from api.live.protocol import Channel, EncodedMessage, Snapshot, Update, encode_message
+from api.live.protocol import Channel, EncodedMessage, Snapshot, Update, text_frame
 
 
 class MessageSink(Protocol):
@@ -49,7 +49,7 @@ class Topic:
         """Encode a change."""
         text = str(cursor)
         message = Update(self._definition.message, self.name, text, self._definition.view(data))
-        return encode_message(message, text)
+        return text_frame(message, text)
 
     def snapshot_frame(self, cursor: Cursor, *, recovered: bool | None) -> EncodedMessage:
         """Encode the state, which must be loaded.
@@ -61,4 +61,4 @@ class Topic:
         assert self.state is not None
         text = str(cursor)
         flag = UNSET if recovered is None else recovered
-        return encode_message(Snapshot(self.name, text, flag, self.state.view()), text)
+        return text_frame(Snapshot(self.name, text, flag, self.state.view()), text)

@@ -1,4 +1,4 @@
-"""Alerts, and the firings of alerts."""
+"""Alerts: created, changed, listed and deleted."""
 
 from typing import Annotated, Final
 from uuid import uuid4
@@ -9,7 +9,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, PathParameter, QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, AlertListToken, FiringListToken, cut_list, decode_token
+from api.http.paging import DEFAULT_PAGE_LENGTH, AlertListToken, cut_list, decode_token
 from api.http.problems import MEDIA_TYPE, Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
@@ -22,19 +22,16 @@ from api.routes.responses import (
     CONFLICT,
     ORIGIN_REFUSED,
     UNAVAILABLE,
-    UNKNOWN_PAGE,
     UNKNOWN_SYMBOL,
     Next,
     ProblemDocument,
     Service,
 )
 from api.user_changes import UserChangeSender
-from api.views.alerts import AlertView, FiringView, alert_view, firing_view
+from api.views.alerts import AlertView, alert_view
 from db.alerts import definitions as alert_definitions
 from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
-from db.alerts.firings import FiringKey, read_firings
 from db.pool import Pool, snapshot
-from tickplant.market import SymbolId
 
 UNKNOWN_ALERT: Final[dict[int, ResponseSpec]] = {
     404: ResponseSpec(
@@ -125,13 +122,6 @@ class AlertsPage(Struct, frozen=True):
     next: Next
 
 
-class FiringsPage(Struct, frozen=True):
-    """Firings, the newest first."""
-
-    firings: list[FiringView]
-    next: Next
-
-
 @post(
     "/alerts",
     summary="Create an alert",
@@ -207,7 +197,7 @@ async def get_alerts(
 async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
     """Return an alert and its state."""
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
-        return alert_view(_known(await read_alert(connection, _storable(alert_id))))
+        return alert_view(_known(await read_alert(connection, storable_id(alert_id))))
 
 
 @patch(
@@ -233,7 +223,7 @@ async def patch_alert(
         await webhook_admission.check(data.webhook_url)
     row = _known(
         await alert_definitions.update_alert(
-            pool, _storable(alert_id), lambda alert: apply_alert_patch(alert, data)
+            pool, storable_id(alert_id), lambda alert: apply_alert_patch(alert, data)
         )
     )
     user_changes.send_soon()
@@ -250,69 +240,9 @@ async def remove_alert(
     alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender]
 ) -> None:
     """Delete an alert. Its firings stay, and so do pending deliveries to its webhook."""
-    if not await alert_definitions.delete_alert(pool, _storable(alert_id)):
+    if not await alert_definitions.delete_alert(pool, storable_id(alert_id)):
         raise _unknown()
     user_changes.send_soon()
-
-
-@get(
-    "/alerts/firings",
-    summary="Firings",
-    tags=["derived"],
-    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
-)
-async def get_firings(
-    directory: Service[SymbolDirectory],
-    history: Service[StoredHistory],
-    user: OfUser = None,
-    symbol: OfSymbol = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
-) -> FiringsPage:
-    """List the firings of all alerts, deleted ones included; the newest first, by the venue's clock."""
-    found = await resolve(directory, symbol) if symbol is not None else None
-    of = f"firings/{user or ''}/{found or ''}"
-    return await _firings(history, of, limit, after, user=user, symbol=found)
-
-
-@get(
-    "/alerts/{alert_id:str}/firings",
-    summary="Firings of an alert",
-    tags=["derived"],
-    responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
-)
-async def get_firings_of_alert(
-    alert_id: AlertId,
-    history: Service[StoredHistory],
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
-) -> FiringsPage:
-    """List the firings of an alert, the newest first; also after it was deleted."""
-    alert_id = _storable(alert_id)
-    return await _firings(history, f"firings/{alert_id}", limit, after, alert_id=alert_id)
-
-
-async def _firings(
-    history: StoredHistory,
-    of: str,
-    limit: int,
-    after: str | None,
-    *,
-    alert_id: str | None = None,
-    user: str | None = None,
-    symbol: SymbolId | None = None,
-) -> FiringsPage:
-    before = FiringKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
-    async with history.snapshot() as connection:
-        firings = await read_firings(
-            connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
-        )
-    page, next_ = cut_list(
-        firings,
-        limit,
-        lambda firing: FiringListToken(of, (firing.event_time_us, firing.alert_id, firing.number)),
-    )
-    return FiringsPage([firing_view(firing) for firing in page], next_)
 
 
 def _known(row: AlertRow | None) -> AlertRow:
@@ -325,6 +255,6 @@ def _unknown() -> Problem:
     return Problem(404, "unknown_alert", "there is no such alert, or it has been deleted")
 
 
-def _storable(alert_id: str) -> str:
+def storable_id(alert_id: str) -> str:
     """Return an id that the database accepts; an empty one, which no alert has, if it is not printable."""
     return alert_id if alert_id.isprintable() else ""

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, SymbolName, Time, decimal_text
+from api.views.fields import DecimalText, SymbolName, Time, plain_decimal
 from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
 from tickplant.times import format_time
@@ -98,16 +98,16 @@ def account_view(account: PaperAccount) -> AccountView:
         format_time(account.time_us) if account.time_us else None,
         account.enabled,
         account.halted,
-        decimal_text(account.initial_cash),
-        decimal_text(account.cash),
-        decimal_text(account.position),
-        decimal_text(account.cost),
-        None if account.price is None else decimal_text(account.price),
-        decimal_text(account.equity),
-        decimal_text(account.profit),
-        decimal_text(account.fees),
+        plain_decimal(account.initial_cash),
+        plain_decimal(account.cash),
+        plain_decimal(account.position),
+        plain_decimal(account.cost),
+        None if account.price is None else plain_decimal(account.price),
+        plain_decimal(account.equity),
+        plain_decimal(account.profit),
+        plain_decimal(account.fees),
         account.orders,
-        decimal_text(account.day_equity),
+        plain_decimal(account.day_equity),
     )
 
 
@@ -131,11 +131,11 @@ def _fill_view(fill: Fill) -> FillView:
     return FillView(
         fill.trade_id,
         format_time(fill.time_us),
-        decimal_text(fill.price),
-        decimal_text(fill.size),
-        decimal_text(fill.quote),
-        decimal_text(fill.fee),
-        decimal_text(fill.profit),
+        plain_decimal(fill.price),
+        plain_decimal(fill.size),
+        plain_decimal(fill.quote),
+        plain_decimal(fill.fee),
+        plain_decimal(fill.profit),
     )
 
 
@@ -143,10 +143,10 @@ def equity_view(equity: Equity) -> EquityView:
     """Return the equity of an account as it stands in JSON."""
     return EquityView(
         format_time(equity.time_us),
-        decimal_text(equity.cash),
-        decimal_text(equity.position),
-        decimal_text(equity.price),
-        decimal_text(equity.equity),
+        plain_decimal(equity.cash),
+        plain_decimal(equity.position),
+        plain_decimal(equity.price),
+        plain_decimal(equity.equity),
     )
 
 
@@ -162,7 +162,7 @@ def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
             quote,
             len(group),
             *(
-                decimal_text(_sum(getattr(account, name) for account in group))
+                plain_decimal(_sum(getattr(account, name) for account in group))
                 for name in ("initial_cash", "cash", "equity", "profit", "fees")
             ),
         )

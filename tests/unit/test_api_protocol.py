@@ -21,9 +21,9 @@ from api.live.protocol import (
     ProtocolError,
     Request,
     Update,
-    encode_message,
     parse_request,
     request_id,
+    text_frame,
 )
 from api.views.alerts import FiringView
 from api.views.bot import AccountView
@@ -104,7 +104,7 @@ def test_other_channels_are_refused(name: str, code: str) -> None:
 @given(st.one_of(st.text(max_size=300), st.sampled_from(["x" * 65_533, "x" * 65_534, "x" * 70_000])))
 def test_frames_are_what_websockets_expect(text: str) -> None:
     reader = StreamReader()
-    reader.feed_data(encode_message(text).data)
+    reader.feed_data(text_frame(text).data)
     parser = WebsocketFrame.parse(reader.read_exact, mask=False)
     with pytest.raises(StopIteration) as stopped:
         next(parser)
