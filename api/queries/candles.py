@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 from api.http.paging import cut
 from api.queries.history import MAX_US, MIN_US
 from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
-from api.views.fields import plain_decimal
+from api.views.fields import decimal_json
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
 from db.pool import DatabaseConnection
 from db.symbols import SymbolReach, read_reach
@@ -134,7 +134,7 @@ class CandlePageReader:
                 yield empty_view(
                     open_time_us,
                     length,
-                    plain_decimal(candle.close),
+                    decimal_json(candle.close),
                     closed=closed,
                     complete=closed and proven,
                 )

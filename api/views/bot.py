@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, SymbolName, Time, plain_decimal
+from api.views.fields import DecimalText, SymbolName, Time, decimal_json
 from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
 from tickplant.times import format_time
@@ -98,16 +98,16 @@ def account_view(account: PaperAccount) -> AccountView:
         format_time(account.time_us) if account.time_us else None,
         account.enabled,
         account.halted,
-        plain_decimal(account.initial_cash),
-        plain_decimal(account.cash),
-        plain_decimal(account.position),
-        plain_decimal(account.cost),
-        None if account.price is None else plain_decimal(account.price),
-        plain_decimal(account.equity),
-        plain_decimal(account.profit),
-        plain_decimal(account.fees),
+        decimal_json(account.initial_cash),
+        decimal_json(account.cash),
+        decimal_json(account.position),
+        decimal_json(account.cost),
+        None if account.price is None else decimal_json(account.price),
+        decimal_json(account.equity),
+        decimal_json(account.profit),
+        decimal_json(account.fees),
         account.orders,
-        plain_decimal(account.day_equity),
+        decimal_json(account.day_equity),
     )
 
 
@@ -131,11 +131,11 @@ def _fill_view(fill: Fill) -> FillView:
     return FillView(
         fill.trade_id,
         format_time(fill.time_us),
-        plain_decimal(fill.price),
-        plain_decimal(fill.size),
-        plain_decimal(fill.quote),
-        plain_decimal(fill.fee),
-        plain_decimal(fill.profit),
+        decimal_json(fill.price),
+        decimal_json(fill.size),
+        decimal_json(fill.quote),
+        decimal_json(fill.fee),
+        decimal_json(fill.profit),
     )
 
 
@@ -143,10 +143,10 @@ def equity_view(equity: Equity) -> EquityView:
     """Return the equity of an account as it stands in JSON."""
     return EquityView(
         format_time(equity.time_us),
-        plain_decimal(equity.cash),
-        plain_decimal(equity.position),
-        plain_decimal(equity.price),
-        plain_decimal(equity.equity),
+        decimal_json(equity.cash),
+        decimal_json(equity.position),
+        decimal_json(equity.price),
+        decimal_json(equity.equity),
     )
 
 
@@ -162,7 +162,7 @@ def total_views(accounts: Iterable[PaperAccount]) -> list[TotalView]:
             quote,
             len(group),
             *(
-                plain_decimal(_sum(getattr(account, name) for account in group))
+                decimal_json(_sum(getattr(account, name) for account in group))
                 for name in ("initial_cash", "cash", "equity", "profit", "fees")
             ),
         )

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, Time, plain_decimal
+from api.views.fields import DecimalText, Time, decimal_json
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle
 from tickplant.times import format_time
@@ -45,12 +45,12 @@ def candle_view(candle: Candle) -> CandleView:
     return CandleView(
         format_time(candle.open_time_us),
         format_time(candle.open_time_us + LENGTHS[candle.interval]),
-        plain_decimal(candle.open),
-        plain_decimal(candle.high),
-        plain_decimal(candle.low),
-        plain_decimal(candle.close),
-        plain_decimal(candle.volume),
-        plain_decimal(candle.quote_volume),
+        decimal_json(candle.open),
+        decimal_json(candle.high),
+        decimal_json(candle.low),
+        decimal_json(candle.close),
+        decimal_json(candle.volume),
+        decimal_json(candle.quote_volume),
         candle.trade_count,
         candle.first_trade_id,
         candle.last_trade_id,

@@ -27,7 +27,7 @@ Source = Annotated[
 SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
 
 
-def plain_decimal(number: Decimal) -> str:
+def decimal_json(number: Decimal) -> str:
     """Format a decimal with all its digits and without an exponent."""
     text = str(number)
     return format(number, "f") if "E" in text else text

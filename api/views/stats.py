@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, SymbolName, Time, plain_decimal
+from api.views.fields import DecimalText, SymbolName, Time, decimal_json
 from db.stats import Change24h, PriceMeans
 from tickplant.derived import Statistics
 from tickplant.intervals import MINUTE_US, SECOND_US
@@ -123,8 +123,8 @@ def change_view(change: Change24h) -> ChangeView:
         _text(change.low),
         _text(change.change),
         _text(change.percent),
-        plain_decimal(change.volume),
-        plain_decimal(change.quote_volume),
+        decimal_json(change.volume),
+        decimal_json(change.quote_volume),
         change.trade_count,
     )
 
@@ -149,8 +149,8 @@ def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
         None if means.last_event_time_us is None else format_time(means.last_event_time_us),
         _text(means.mean),
         _text(means.weighted_mean),
-        plain_decimal(means.volume),
-        plain_decimal(means.quote_volume),
+        decimal_json(means.volume),
+        decimal_json(means.quote_volume),
     )
 
 
@@ -170,4 +170,4 @@ def statistics_view(statistics: Statistics) -> StatisticsView:
 
 
 def _text(number: Decimal | None) -> str | None:
-    return None if number is None else plain_decimal(number)
+    return None if number is None else decimal_json(number)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.views.fields import plain_decimal
+from api.views.fields import decimal_json
 
 numbers = st.builds(
     lambda digits, places: Decimal((0, tuple(map(int, str(digits))), -places)),
@@ -16,6 +16,6 @@ numbers = st.builds(
 
 @given(numbers)
 def test_decimals_are_plain_and_lose_no_digit(number: Decimal) -> None:
-    text = plain_decimal(number)
+    text = decimal_json(number)
     assert set(text) <= set("0123456789.")
     assert Decimal(text).as_tuple() == number.as_tuple()
