@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ingest.connection import Received, VenueConnection, open_connection
+from ingest.connection import SocketRead, VenueConnection, open_connection
 from tickplant.times import to_us
 
 _UPDATES: Final = (b'"type":"trades"', b'"type":"price"')
@@ -51,7 +51,7 @@ def main() -> None:
     sys.stdout.buffer.write(msgspec.json.encode(_ages(reads)))
 
 
-async def _receive(order: Order) -> list[Received]:
+async def _receive(order: Order) -> list[SocketRead]:
     """Subscribe, and keep what comes after the warm-up with the times of its arrival."""
     async with open_connection(order.url, timeout_s=10) as connection:
         assert isinstance(connection, VenueConnection)
@@ -61,14 +61,14 @@ async def _receive(order: Order) -> list[Received]:
         return await _take_until(connection, time.monotonic() + order.seconds)
 
 
-async def _take_until(connection: VenueConnection, deadline_s: float) -> list[Received]:
-    reads: list[Received] = []
+async def _take_until(connection: VenueConnection, deadline_s: float) -> list[SocketRead]:
+    reads: list[SocketRead] = []
     while time.monotonic() < deadline_s:
         reads += await connection.take()
     return reads
 
 
-def _ages(reads: list[Received]) -> Ages:
+def _ages(reads: list[SocketRead]) -> Ages:
     decode = msgspec.json.Decoder(_Message).decode
     at_client: list[int] = []
     at_ingest: list[int] = []

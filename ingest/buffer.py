@@ -18,7 +18,7 @@ _ROOM: Final = 0.5
 """The share of the limit below which the buffer no longer counts as having been full."""
 
 
-class Buffer:
+class FrameBuffer:
     """A bound that all connections of a process share.
 
     Usually little waits: who publishes more slowly than frames come, as while workers lag, leaves sockets

@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidMessage, ProxyError
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CONNECTING, OPEN
 
-from ingest.buffer import FRAME_BYTES, Buffer
+from ingest.buffer import FRAME_BYTES, FrameBuffer
 from tickplant.clock import NowUs, now_us
 from tickplant.proxies import Proxy
 
@@ -29,7 +29,7 @@ _WHOLE_TEXT: Final = 0x81
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 
 
-class Received(NamedTuple):
+class SocketRead(NamedTuple):
     """Frames that came out of one read of the socket."""
 
     time_us: int
@@ -44,11 +44,11 @@ class Received(NamedTuple):
 class VenueConnection(ClientConnection):
     """A websocket client whose frames are taken in batches."""
 
-    def __init__(self, *args: Any, buffer: Buffer, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, buffer: FrameBuffer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.now_us: NowUs = now_us
         self._buffer = buffer
-        self._reads: deque[Received] = deque()
+        self._reads: deque[SocketRead] = deque()
         self._frames: list[bytes] = []
         self._waiting = 0
         self._headers_end = b""
@@ -60,7 +60,7 @@ class VenueConnection(ClientConnection):
         self.frame_count = 0
         """Messages received so far."""
 
-    async def take(self) -> list[Received]:
+    async def take(self) -> list[SocketRead]:
         """Return frames received since the last call, in their order; wait for at least one.
 
         Raises:
@@ -71,7 +71,7 @@ class VenueConnection(ClientConnection):
                 raise self.protocol.close_exc
             self._arrived.clear()
             await self._arrived.wait()
-        reads: list[Received] = []
+        reads: list[SocketRead] = []
         count = 0
         while self._reads and count < _TAKEN_FRAMES:
             received = self._reads.popleft()
@@ -123,7 +123,7 @@ class VenueConnection(ClientConnection):
         if self._frames:
             self._frame_s = self._heard_s
             self.frame_count += len(self._frames)
-            received = Received(self.now_us(), self._frames)
+            received = SocketRead(self.now_us(), self._frames)
             self._reads.append(received)
             self._buffer.add(received.size)
             self._waiting += len(self._frames)
@@ -208,7 +208,7 @@ class _Opening(connect):
 
 
 def open_connection(
-    url: str, *, timeout_s: float, buffer: Buffer | None = None, proxy: Proxy | None = None
+    url: str, *, timeout_s: float, buffer: FrameBuffer | None = None, proxy: Proxy | None = None
 ) -> connect:
     """Return an async context manager that yields a `VenueConnection`.
 
@@ -218,7 +218,7 @@ def open_connection(
         buffer: bounds what it holds, together with other connections; None: a bound of its own.
         proxy: leads to it; errors on the way name it.
     """
-    buffer = buffer or Buffer(_OWN_BUFFER_BYTES, lambda: 0.0)
+    buffer = buffer or FrameBuffer(_OWN_BUFFER_BYTES, lambda: 0.0)
     return _Opening(
         url,
         through=proxy,

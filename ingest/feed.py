@@ -5,15 +5,15 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
-from ingest.buffer import Buffer
+from ingest.buffer import FrameBuffer
 from ingest.connection_lock import ConnectionLock
 from ingest.history.backfill import Backfill
 from ingest.intake import Intake
 from ingest.publisher import Publisher
-from ingest.rate import RateLimit
-from ingest.reporter import Reporter
+from ingest.rate_limits import RateLimit
+from ingest.reporter import ConnectionReporter
 from ingest.session import VenueSession
-from ingest.silence import SilenceTimer
+from ingest.silence_timer import SilenceTimer
 from ingest.subscription import ASK_AGAIN_CAP_S, ASK_AGAIN_S
 from ingest.venues.base import MissingRange, VenueAdapter
 from tickplant import metrics
@@ -41,7 +41,7 @@ class Feed:
         symbols: Sequence[str],
         base_url: str,
         publisher: Publisher,
-        buffer: Buffer,
+        buffer: FrameBuffer,
         connects: RateLimit | None,
         messages: RateLimit | None,
         subscribing: asyncio.Lock,
@@ -78,7 +78,7 @@ class Feed:
         self.turn = turn
         self.pulse = SilenceTimer()
         self.backoff = Backoff(first_s=0.5, cap_s=30.0)
-        self.reporter = Reporter(name, venue.name, symbols, publisher)
+        self.reporter = ConnectionReporter(name, venue.name, symbols, publisher)
         self.intake = Intake(
             name=name,
             venue=venue,

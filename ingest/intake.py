@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from ingest.connection import Received
+from ingest.connection import SocketRead
 from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import VenueSession
-from ingest.venue_clock import ConnectionTime, Doubt, VenueClock
+from ingest.venue_clock import ConnectionTime, DoubtedTime, VenueClock
 from ingest.venues.base import (
     Closing,
     Heartbeat,
     MissingRange,
     Notice,
-    Partial,
+    ParsedRows,
     Refused,
     Subscribed,
     VenueAdapter,
@@ -82,7 +82,7 @@ class Intake:
         """Return the newest trade received of a symbol."""
         return self._last.get(symbol)
 
-    async def handle(self, reads: list[Received], session: VenueSession) -> None:
+    async def handle(self, reads: list[SocketRead], session: VenueSession) -> None:
         """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
         self._metrics.note_reads(reads)
         async with self._lock:
@@ -98,7 +98,7 @@ class Intake:
                         continue
                     if type(parsed) is tuple:
                         trades.extend(parsed)
-                    elif isinstance(parsed, Partial):
+                    elif isinstance(parsed, ParsedRows):
                         trades.extend(parsed.trades)
                         for payload, reason, _ in parsed.bad_rows:
                             await self._keep(payload, reason)
@@ -162,7 +162,7 @@ class Intake:
                 _log.info("%s: the venue says: %s", self._name, reason)
                 session.replace.set()
 
-    async def _note_doubts(self, doubts: Sequence[Doubt]) -> None:
+    async def _note_doubts(self, doubts: Sequence[DoubtedTime]) -> None:
         """Report times that are not believed: count each, keep the first of each symbol in a while."""
         for message, reason in doubts:
             self._metrics.doubted_times.inc()

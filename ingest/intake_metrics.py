@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from ingest.connection import Received
+from ingest.connection import SocketRead
 from tickplant import metrics
 from tickplant.market import Trade
 
@@ -40,7 +40,7 @@ class IntakeMetrics:
         self.doubted_times = metrics.INGEST_DOUBTED_TIMES.labels(venue)
         """Counts trades and heartbeats whose time is not believed."""
 
-    def note_reads(self, reads: Sequence[Received]) -> None:
+    def note_reads(self, reads: Sequence[SocketRead]) -> None:
         """Note what came out of a connection."""
         self._frames.inc(sum([len(received.frames) for received in reads]))
 

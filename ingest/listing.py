@@ -9,8 +9,8 @@ from typing import Final, Protocol
 import httpx
 
 from ingest.history.client import BANNING
-from ingest.history.retry_after import wait_s
-from ingest.rate import RateLimit
+from ingest.history.retry_after import retry_after_s
+from ingest.rate_limits import RateLimit
 from ingest.venues.base import TRADING, ListedSymbol, ListingAdapter
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
@@ -30,7 +30,7 @@ SILENT_S: Final = 24 * 3600.0
 """After so long without a trade a symbol is reported: rarely traded ones are, delisted ones are, too."""
 
 
-class ListError(TickplantError):
+class ListingError(TickplantError):
     """There is no list now; later there may be one."""
 
 
@@ -46,7 +46,7 @@ class ListedFeed(Protocol):
         """Return the newest trade received."""
 
 
-async def read_symbols(
+async def fetch_listing(
     venue: ListingAdapter, base_url: str, client: httpx.AsyncClient, rate: RateLimit | None = None
 ) -> Mapping[str, ListedSymbol]:
     """Return the venue's symbols by name.
@@ -71,16 +71,18 @@ async def read_symbols(
             async for block in answer.aiter_bytes():
                 body += block
                 if len(body) > _MAX_BYTES:
-                    raise ListError(f"the answer is longer than {_MAX_BYTES:,} bytes")
+                    raise ListingError(f"the answer is longer than {_MAX_BYTES:,} bytes")
             if rate is not None and answer.status_code in BANNING:
-                await rate.ban(wait_s(answer.headers.get_list("Retry-After"), now_us()))
+                await rate.ban(retry_after_s(answer.headers.get_list("Retry-After"), now_us()))
             if answer.status_code != 200:
-                raise ListError(f"status {answer.status_code}: {bytes(body[:200]).decode(errors='replace')}")
+                raise ListingError(
+                    f"status {answer.status_code}: {bytes(body[:200]).decode(errors='replace')}"
+                )
         return {symbol.name: symbol for symbol in venue.parse_symbols(bytes(body))}
     except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-        raise ListError(f"{type(error).__name__}: {error}") from error
+        raise ListingError(f"{type(error).__name__}: {error}") from error
     except PoisonError as error:
-        raise ListError(str(error)) from error
+        raise ListingError(str(error)) from error
 
 
 def find_problems(
@@ -151,12 +153,12 @@ class ListingCheck:
         while not stop.is_set():
             if self._venue is not None and self._clock_s() >= due_s:
                 try:
-                    listed = await read_symbols(self._venue, self._base_url, self._client, self._rate)
+                    listed = await fetch_listing(self._venue, self._base_url, self._client, self._rate)
                     self._compare(listed)
                     due_s = self._clock_s() + CHECK_S
                     backoff.reset()
                     unread = False
-                except ListError as error:
+                except ListingError as error:
                     due_s = self._clock_s() + backoff.next_s()
                     if not unread:
                         _log.warning(
@@ -164,9 +166,9 @@ class ListingCheck:
                         )
                     unread = True
             self._look_for_silence()
-            wait_s = self._look_s if self._venue is None else min(self._look_s, due_s - self._clock_s())
+            pause_s = self._look_s if self._venue is None else min(self._look_s, due_s - self._clock_s())
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), max(0.1, wait_s))
+                await asyncio.wait_for(stop.wait(), max(0.1, pause_s))
 
     async def report_down(self, reason: str) -> None:
         """Nothing depends on the check: the log has why it failed."""

@@ -13,7 +13,7 @@ from tickplant.wire import ConnectionStatus, SymbolProblem
 _INTERVAL_S: Final = 10.0
 
 
-class Reporter:
+class ConnectionReporter:
     """Tells the latest state of one connection, when it changes and every few seconds.
 
     Args:

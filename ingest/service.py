@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from ingest.buffer import Buffer
+from ingest.buffer import FrameBuffer
 from ingest.connection_lock import ConnectionLock
-from ingest.ended_processes import remove_gone
 from ingest.feed import Feed
 from ingest.history.backfill import Backfill
-from ingest.history.client import VenueHistory, open_client
+from ingest.history.client import make_history, open_history_client
 from ingest.listing import ListingCheck
 from ingest.publisher import Publisher
-from ingest.rate import RateLimit
-from ingest.stream_metrics import watch_streams
+from ingest.rate_limits import connect_limit, message_limit, request_limit
+from ingest.stale_connections import remove_stale_connections
+from ingest.stream_metrics import measure_streams
 from ingest.supervision import keep_running
 from ingest.venues import make_adapter
-from ingest.venues.base import ListingAdapter, VenueAdapter, VenueLimits
+from ingest.venues.base import HistoryAdapter, ListingAdapter, VenueAdapter, VenueLimits
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
@@ -73,20 +73,20 @@ async def run(
     venues = _make_all(by_venue, addresses)
     for name, venue in venues.items():
         by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
-        check_count(venue, by_venue[name])
+        check_symbol_count(venue, by_venue[name])
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
-    buffer = Buffer(buffer_mb << 20, lambda: publisher.unanswered_s)
+    buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
         if not await unless_stopped(publisher.agree_on_partitions(), stop):
             return
         rest_urls = [
             addresses.get(name, VenueAddress()).rest_url or venue.rest_url for name, venue in venues.items()
         ]
-        async with open_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
-            watch = partial(watch_streams, redis, partitions, stop)
+        async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
+            watch = partial(measure_streams, redis, partitions, stop)
             tasks.create_task(keep_running("the watch of streams", watch, stop, venue="", task="streams"))
-            clean = partial(remove_gone, redis, stop)
+            clean = partial(remove_stale_connections, redis, stop)
             tasks.create_task(keep_running("the removal of what is gone", clean, stop, venue="", task="gone"))
             for name, venue in venues.items():
                 address = addresses.get(name, VenueAddress())
@@ -101,7 +101,7 @@ async def run(
                     venue=venue if isinstance(venue, ListingAdapter) else None,
                     base_url=address.rest_url or venue.rest_url,
                     client=client,
-                    rate=_requests(venue, redis),
+                    rate=request_limit(redis, venue),
                     feeds=feeds,
                 )
                 tasks.create_task(_keep(listing, stop, venue=name, task="symbols"))
@@ -136,7 +136,7 @@ def _make_all(names: Iterable[str], addresses: Mapping[str, VenueAddress]) -> di
     return adapters
 
 
-def check_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
+def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
     """Make sure that the venue serves so many symbols.
 
     Raises:
@@ -158,20 +158,11 @@ def _backfill(
     client: httpx.AsyncClient,
     publisher: Publisher,
 ) -> Backfill | None:
-    if not venue.numbered:
+    if not isinstance(venue, HistoryAdapter):
         return None
-    rate = _requests(venue, redis)
-    base_url = address.rest_url or venue.rest_url
-    keep = publisher.keep_dead_letter
-    history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
+    history = make_history(venue, rest_url=address.rest_url, redis=redis, client=client, publisher=publisher)
     name = f"{venue.name}/{_process()}/history"
     return Backfill(name=name, venue=venue, symbols=symbols, history=history, publisher=publisher)
-
-
-def _requests(venue: VenueAdapter, redis: RedisClient) -> RateLimit:
-    """Return the venue's limit of REST requests, which all that asks it shares."""
-    per_s = venue.limits.requests_per_s
-    return RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
 
 
 def _process() -> str:
@@ -185,20 +176,11 @@ def _feeds(
     address: VenueAddress,
     redis: RedisClient,
     publisher: Publisher,
-    buffer: Buffer,
+    buffer: FrameBuffer,
     backfill: Backfill | None,
     proxies: Proxies,
 ) -> list[Feed]:
     limits = venue.limits
-    connects = messages = None
-    if limits.connects is not None:
-        burst = max(1, limits.connects // 2)
-        per_s = (
-            limits.connects / limits.connects_window_s / 2
-        )  # with the burst, within the limit in any window
-        connects = RateLimit(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
-    if limits.messages_per_s is not None:
-        messages = RateLimit(redis, venue=venue.name, what="messages", per_s=limits.messages_per_s)
     subscribing = asyncio.Lock()
     size = limits.symbols_per_connection
     base_url = address.ws_url or venue.ws_url
@@ -210,8 +192,8 @@ def _feeds(
             base_url=base_url,
             publisher=publisher,
             buffer=buffer,
-            connects=connects,
-            messages=messages,
+            connects=connect_limit(redis, venue),
+            messages=message_limit(redis, venue),
             subscribing=subscribing,
             turn=ConnectionLock(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,

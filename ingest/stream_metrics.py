@@ -13,7 +13,7 @@ from tickplant.streams import trades_stream
 INTERVAL_S: Final = 2.0
 
 
-async def watch_streams(redis: RedisClient, partitions: int, stop: asyncio.Event) -> None:
+async def measure_streams(redis: RedisClient, partitions: int, stop: asyncio.Event) -> None:
     """Expose the length of each partition's stream, now and again, until `stop` is set."""
     while not stop.is_set():
         with contextlib.suppress(*OUTAGE, RedisError):  # whoever writes to Redis tells of outages

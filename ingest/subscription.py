@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from ingest.answers import SubscriptionAnswers
-from ingest.rate import RateLimit
+from ingest.rate_limits import RateLimit
 from ingest.venues.base import VenueAdapter
 from tickplant.backoff import bound_s
 

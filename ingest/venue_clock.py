@@ -47,7 +47,7 @@ class ConnectionTime(NamedTuple):
 
 
 Message = Trade | ConnectionTime
-Doubt = tuple[Message, str]
+DoubtedTime = tuple[Message, str]
 """A message whose time is not believed, and why."""
 
 
@@ -78,7 +78,7 @@ class VenueClock:
         self.behind_us = 0
         """How far our own clock is behind the venue's, as far as it is more than the tolerance."""
 
-    def hear(self, messages: Sequence[Message], now_s: float) -> list[Doubt]:
+    def hear(self, messages: Sequence[Message], now_s: float) -> list[DoubtedTime]:
         """Take the times of messages, in the order of their receipt.
 
         Args:
@@ -106,7 +106,7 @@ class VenueClock:
         silent_us = int((now_s - self._heard_s) * 1e6)
         return self._time_us + max(0, silent_us - CLOCK_GRACE_US)
 
-    def _judge(self, message: Message, now_s: float) -> list[Doubt]:
+    def _judge(self, message: Message, now_s: float) -> list[DoubtedTime]:
         trade = isinstance(message, Trade)
         if message.event_time_us > self._bound_us(message):
             if not (trade and self._is_our_clock_behind(message, now_s)):
@@ -126,7 +126,7 @@ class VenueClock:
             self._consider(message, now_s)
         return doubts
 
-    def _refute(self, message: Message) -> list[Doubt]:
+    def _refute(self, message: Message) -> list[DoubtedTime]:
         """Drop a leap that a message contradicts."""
         leap = self._leap
         if leap is None or message.event_time_us >= leap.message.event_time_us - TOLERANCE_US:

@@ -9,7 +9,7 @@ import httpx
 from tickplant.proxies import Proxies, Proxy
 
 
-def open_http(base_urls: Iterable[str], proxies: Proxies, *, timeout_s: float) -> httpx.AsyncClient:
+def open_venue_http(base_urls: Iterable[str], proxies: Proxies, *, timeout_s: float) -> httpx.AsyncClient:
     """Return a client for requests to some addresses.
 
     Args:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from ingest.history.fill import fill, split_ranges
+from ingest.history.fill import fill_ranges, split_ranges
 from ingest.history.page import PAGE_IDS
-from ingest.history.ranges import Range, count_ids
+from ingest.history.ranges import IdRange, count_ids
 from maintenance.symbol import SymbolMaintenance
 from tickplant.times import to_us
 
@@ -17,9 +17,9 @@ _PASSES: Final = 3
 class BackfillPlan(NamedTuple):
     """What a backfill is going to fetch."""
 
-    ids: Range
+    ids: IdRange
     """Of the whole time range."""
-    missing: list[Range]
+    missing: list[IdRange]
     """Those to be fetched."""
     kept_from: datetime | None
     """Trades before this event time are removed by age again; None where all are kept."""
@@ -81,7 +81,7 @@ async def backfill(
 
 
 async def _fetch(
-    target: SymbolMaintenance, missing: Sequence[Range], on_progress: Callable[[int, int], None]
+    target: SymbolMaintenance, missing: Sequence[IdRange], on_progress: Callable[[int, int], None]
 ) -> None:
     ledger = await target.read_ledger()
     done, total = 0, count_ids(missing)
@@ -91,7 +91,7 @@ async def _fetch(
         done += ids
         on_progress(done, total)
 
-    await fill(
+    await fill_ranges(
         symbol=target.symbol,
         past=target.past,
         publisher=target.publisher,

@@ -13,13 +13,12 @@ from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
 from db.retention import read_horizon, read_limit
 from db.symbols import read_committed_entry
 from db.trades import MIN_TRADE_ID, TradeBound, read_trades
-from ingest.history.client import VenueHistory, open_client
-from ingest.history.ranges import Range, subtract
+from ingest.history.client import VenueHistory, make_history, open_history_client
+from ingest.history.ranges import IdRange, subtract_ranges
 from ingest.history.search import HistorySearch
 from ingest.publisher import Publisher
-from ingest.rate import RateLimit
 from ingest.venues import make_adapter
-from ingest.venues.base import KlineAdapter, VenueAdapter
+from ingest.venues.base import HistoryAdapter, KlineAdapter
 from maintenance.last_entries import read_last_entry_ids
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
@@ -44,7 +43,7 @@ class SymbolMaintenance(NamedTuple):
 
     symbol: SymbolId
     partition: int
-    venue: VenueAdapter
+    venue: HistoryAdapter
     history: VenueHistory
     past: HistorySearch
     publisher: Publisher
@@ -56,7 +55,7 @@ class SymbolMaintenance(NamedTuple):
         rows = await read_ledger(self.pool, self.partition)
         return next((row for row in rows if (row.venue, row.symbol) == self.symbol), None)
 
-    async def find_ids(self, start_us: int, end_us: int) -> Range | None:
+    async def find_ids(self, start_us: int, end_us: int) -> IdRange | None:
         """Return the ids of a time range, extended to what is stored; None where the venue has no trades.
 
         Raises:
@@ -70,9 +69,9 @@ class SymbolMaintenance(NamedTuple):
             first, last = min(first, ledger.last_trade_id + 1), max(last, ledger.first_trade_id - 1)
         return first, last
 
-    async def read_missing(self, ids: Range) -> list[Range]:
+    async def read_missing(self, ids: IdRange) -> list[IdRange]:
         """Return those of some ids that are neither stored nor known not to exist."""
-        return subtract(ids, stored_ids(await self.read_ledger()))
+        return subtract_ranges(ids, stored_ids(await self.read_ledger()))
 
     async def read_klines(self, start_us: int, end_us: int) -> AsyncIterator[tuple[Kline, ...]]:
         """Yield the venue's own candles of one minute, request by request.
@@ -171,17 +170,14 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)
-    per_s = venue.limits.requests_per_s
-    rate = RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
     base_url = getattr(settings, f"{venue.name}_rest_url", venue.rest_url)
     try:
         async with (
             open_pool(database_url, size=2, application=application) as pool,
-            open_client(publisher, [base_url], Proxies()) as client,
+            open_history_client(publisher, [base_url], Proxies()) as client,
         ):
             await agree_on_partitions(redis, settings.partitions)
-            keep = publisher.keep_dead_letter
-            history = VenueHistory(venue, base_url=base_url, client=client, rate=rate, keep=keep)
+            history = make_history(venue, rest_url=base_url, redis=redis, client=client, publisher=publisher)
             past = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
             yield SymbolMaintenance(symbol, partition, venue, history, past, publisher, redis, pool)
@@ -191,20 +187,20 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
         await redis.aclose()
 
 
-def stored_ids(ledger: LedgerRow | None) -> list[Range]:
+def stored_ids(ledger: LedgerRow | None) -> list[IdRange]:
     """Return the ids that are stored, or that the venue doesn't have, ascending."""
     if ledger is None:
         return []
-    return subtract((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
+    return subtract_ranges((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
 
 
-def _parse_symbol(settings: Settings, text: str) -> tuple[VenueAdapter, SymbolId]:
+def _parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, SymbolId]:
     try:
         name, symbol = SymbolId.parse(text)
     except ValueError as error:
         raise FatalError(str(error)) from error
     venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
-    if not venue.numbered:
+    if not isinstance(venue, HistoryAdapter):
         raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.spell(symbol))
 

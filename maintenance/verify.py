@@ -7,8 +7,8 @@ from typing import Final, Protocol
 from db.audit import read_minutes
 from db.pool import snapshot
 from db.repair import delete_minutes
-from ingest.history.fill import publish_stretch
-from ingest.history.ranges import subtract
+from ingest.history.fill import publish_fetched
+from ingest.history.ranges import subtract_ranges
 from maintenance.symbol import SymbolMaintenance
 from tickplant.averages import AverageSpecs
 from tickplant.errors import FatalError
@@ -156,7 +156,7 @@ async def _repair(
         raise FatalError(f"{target.symbol}: the venue has candles but no trades at {format_second(start_us)}")
     fetched = await target.past.read(*ids)
     given = sorted([*fetched.void, *((trade.trade_id, trade.trade_id) for trade in fetched.trades)])
-    if lacking := subtract(ids, given):
+    if lacking := subtract_ranges(ids, given):
         raise FatalError(
             f"{target.symbol}: the venue doesn't give trades {lacking[0][0]} to {lacking[-1][1]}"
         )
@@ -167,5 +167,5 @@ async def _repair(
     await target.publish_gaps(gaps)
     ledger = await target.read_ledger()
     rising = ledger is not None and ids[1] >= ledger.first_trade_id
-    await publish_stretch(target.publisher, target.symbol, fetched, rising=rising)
+    await publish_fetched(target.publisher, target.symbol, fetched, rising=rising)
     await target.wait_for_commit()

@@ -6,14 +6,14 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ingest.history.attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, Attempts, span
-from ingest.history.client import HistoryRefusedError, UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, Reason, UnavailableIds
+from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, VenueHistory
+from ingest.history.gap_attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, GapAttempts, missing_ranges
+from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableIds, UnavailableReason
 from ingest.history.ranges import merge_ranges
 from ingest.history.reader import HistoryPart, HistoryReader
 from ingest.history.symbol_gaps import SymbolGaps
 from ingest.publisher import Publisher
-from ingest.venues.base import MissingRange, VenueAdapter
+from ingest.venues.base import HistoryAdapter, MissingRange
 from tickplant import market, metrics
 from tickplant.clock import now_us
 from tickplant.errors import FatalError
@@ -42,7 +42,7 @@ class Backfill:
         self,
         *,
         name: str,
-        venue: VenueAdapter,
+        venue: HistoryAdapter,
         symbols: Sequence[str],
         history: VenueHistory,
         publisher: Publisher,
@@ -88,7 +88,7 @@ class Backfill:
         state = self._states.get(gap.symbol)
         if state is not None and (state.suspected is None or state.suspected.gap != gap):
             due_s = self._clock_s()
-            state.suspected = Attempts(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
+            state.suspected = GapAttempts(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
 
     def after(self, symbol: str, trade_id: int, time_us: int) -> MissingRange:
         """Return the gap of unknown length after a trade."""
@@ -171,7 +171,7 @@ class Backfill:
             if symbol not in self._busy and symbol in self._states:
                 self._states[symbol].note(gaps, self._clock_s(), self._started_s)
 
-    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[Attempts]) -> None:
+    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[GapAttempts]) -> None:
         """Look once at what is due: publish what history has, and say what it proves of the rest."""
         add_fields(symbol=symbol)
         for look in looks:
@@ -179,7 +179,7 @@ class Backfill:
                 await self._judge(symbol, look.gap.first_id, look.gap.last_id, "backfilling", None)
         last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
         state.reader.learn(*last)
-        wanted = sorted(span(looks))
+        wanted = sorted(missing_ranges(looks))
         found: list[UnavailableIds] = []
         rest = merge_ranges(wanted, within=PAGE_IDS)
         began_us = now_us()
@@ -193,24 +193,32 @@ class Backfill:
                     if low <= high and _is_live(part, looks, began_us):
                         found.append(
                             UnavailableIds(
-                                low, high, Reason.LATE, "it had not happened when it was asked for"
+                                low, high, UnavailableReason.LATE, "it had not happened when it was asked for"
                             )
                         )
                         break
                 rest.pop(0)
-        except UnavailableError as error:
+        except HistoryUnavailableError as error:
             if state.failing is None:
                 _log.warning("%s:%s: no history, trying again: %s", self._venue.name, symbol, error)
             state.failing = str(error)
             self._fail(f"{symbol}: {error}"[:500])
             state.pause(self._clock_s())
-            found += [UnavailableIds(low, high, Reason.LATE, str(error)) for low, high in rest if low <= high]
+            found += [
+                UnavailableIds(low, high, UnavailableReason.LATE, str(error))
+                for low, high in rest
+                if low <= high
+            ]
             for look in looks:
                 look.interrupt(found, self._clock_s())
             return
         except HistoryRefusedError as error:
             _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
-            found += [UnavailableIds(low, high, Reason.LATE, str(error)) for low, high in rest if low <= high]
+            found += [
+                UnavailableIds(low, high, UnavailableReason.LATE, str(error))
+                for low, high in rest
+                if low <= high
+            ]
             for look in looks:
                 look.interrupt(found, self._clock_s() + REFUSED_DELAY_S)
                 for lack in [] if look.suspected else look.lacking:
@@ -223,7 +231,7 @@ class Backfill:
             await self._settle(symbol, state, look, found)
 
     async def _settle(
-        self, symbol: str, state: SymbolGaps, look: Attempts, found: list[UnavailableIds]
+        self, symbol: str, state: SymbolGaps, look: GapAttempts, found: list[UnavailableIds]
     ) -> None:
         """Say what a look has proven."""
         now_s = self._clock_s()
@@ -232,7 +240,7 @@ class Backfill:
             state.drop_over(look)
             return
         for lack in believed:
-            if lack.why is Reason.OMITTED:
+            if lack.why is UnavailableReason.OMITTED:
                 await self._judge(symbol, lack.first_id, lack.last_id, "void", None)
                 gap = MissingRange(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
                 state.confirm(gap, now_s + CONFIRM_DELAY_S)
@@ -250,16 +258,16 @@ class Backfill:
         await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
 
 
-def _bounds(looks: Sequence[Attempts], last: Sequence[Trade], last_id: int) -> Bounds:
+def _bounds(looks: Sequence[GapAttempts], last: Sequence[Trade], last_id: int) -> TimeBounds:
     """Return between which times the trades up to an id must lie."""
     after_us = min(look.gap.after_time_us for look in looks)
     newest = last[0] if last else None
     if newest is not None and newest.trade_id > last_id:
-        return Bounds(after_us, newest.event_time_us)
-    return Bounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
+        return TimeBounds(after_us, newest.event_time_us)
+    return TimeBounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
 
 
-def _is_live(part: HistoryPart, looks: Sequence[Attempts], began_us: int) -> bool:
+def _is_live(part: HistoryPart, looks: Sequence[GapAttempts], began_us: int) -> bool:
     """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
 
     These come over the connection. The end of what is only suspected is a guess: without this, a symbol that

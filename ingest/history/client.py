@@ -7,17 +7,18 @@ from typing import Final, TypeVar
 
 import httpx
 
-from ingest.history.page import Bounds, HistoryPage, judge_page
-from ingest.history.retry_after import wait_s
+from ingest.history.page import HistoryPage, TimeBounds, check_page
+from ingest.history.retry_after import retry_after_s
 from ingest.publisher import Publisher
-from ingest.rate import RateLimit
-from ingest.venue_http import open_http
-from ingest.venues.base import BadRow, BusyError, KlineAdapter, MissingRange, UnreadableError, VenueAdapter
+from ingest.rate_limits import RateLimit, request_limit
+from ingest.venue_http import open_venue_http
+from ingest.venues.base import BadRow, BusyError, HistoryAdapter, KlineAdapter, MissingRange, UnreadableError
 from tickplant import metrics
 from tickplant.clock import NowUs, now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.klines import Kline
 from tickplant.proxies import Proxies
+from tickplant.redis_client import RedisClient
 
 AnswerT = TypeVar("AnswerT")
 
@@ -39,7 +40,7 @@ _REMEMBERED: Final = 10_000
 """Refused rows that are known to be kept already, as pages are asked for again."""
 
 
-class UnavailableError(TickplantError):
+class HistoryUnavailableError(TickplantError):
     """There is no answer now; later there may be one."""
 
 
@@ -52,7 +53,7 @@ class VenueHistory:
 
     def __init__(
         self,
-        venue: VenueAdapter,
+        venue: HistoryAdapter,
         *,
         base_url: str,
         client: httpx.AsyncClient,
@@ -78,7 +79,7 @@ class VenueHistory:
         self._clock_us = clock_us
         self._kept: OrderedDict[bytes, None] = OrderedDict()
 
-    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+    async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
         """Return what the first page of a gap's trades says of them; rows that are refused are kept aside.
 
         Args:
@@ -93,7 +94,7 @@ class VenueHistory:
         body = await self._get(self._venue.history_path(gap), gap.symbol)
         received_us = self._clock_us()
         rows = await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, received_us))
-        page = judge_page(rows, gap, bounds)
+        page = check_page(rows, gap, bounds)
         if page.refused:
             await self._keep_refused(gap.symbol, page.refused)
         return page
@@ -117,7 +118,7 @@ class VenueHistory:
         try:
             klines = await self._parsed(lambda: venue.parse_klines(body))
         except UnreadableError as error:
-            raise UnavailableError(str(error)) from error
+            raise HistoryUnavailableError(str(error)) from error
         return tuple(kline for kline in klines if start_us <= kline.open_time_us < end_us)
 
     async def _parsed(self, parse: Callable[[], AnswerT]) -> AnswerT:
@@ -125,7 +126,7 @@ class VenueHistory:
             return parse()
         except BusyError as error:
             await self._rate.ban(_BUSY_S)
-            raise UnavailableError(str(error)) from error
+            raise HistoryUnavailableError(str(error)) from error
         except UnreadableError:
             raise
         except PoisonError as error:
@@ -142,7 +143,7 @@ class VenueHistory:
                 await self._check_status(answer)
                 return await _read_body(answer)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-            raise UnavailableError(f"{type(error).__name__}: {error}") from error
+            raise HistoryUnavailableError(f"{type(error).__name__}: {error}") from error
 
     async def _check_status(self, answer: httpx.Response) -> None:
         status = answer.status_code
@@ -150,12 +151,12 @@ class VenueHistory:
             return
         retry_after = answer.headers.get_list("Retry-After")
         if status in BANNING or (status >= 500 and retry_after):
-            seconds = wait_s(retry_after, self._clock_us())
+            seconds = retry_after_s(retry_after, self._clock_us())
             metrics.INGEST_BANS.labels(self._venue.name).inc()
             await self._rate.ban(seconds)
-            raise UnavailableError(f"status {status}: the venue is left alone for {seconds:.0f} s")
+            raise HistoryUnavailableError(f"status {status}: the venue is left alone for {seconds:.0f} s")
         if status >= 500 or status in _PASSING:
-            raise UnavailableError(f"status {status}")
+            raise HistoryUnavailableError(f"status {status}")
         text = (await _read_body(answer))[:200].decode(errors="replace")
         raise HistoryRefusedError(f"status {status}: {text}")
 
@@ -175,7 +176,35 @@ class VenueHistory:
                 await self._keep(f"{self._venue.name}:{symbol} history", row.payload, row.reason)
 
 
-def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies) -> httpx.AsyncClient:
+def make_history(
+    venue: HistoryAdapter,
+    *,
+    rest_url: str | None,
+    redis: RedisClient,
+    client: httpx.AsyncClient,
+    publisher: Publisher,
+) -> VenueHistory:
+    """Make a venue's history, within the request limit that all processes share.
+
+    Args:
+        venue: the adapter.
+        rest_url: base address of its REST interface; None for the venue's own.
+        redis: holds the limit; stays the caller's.
+        client: stays the caller's; see `open_history_client`.
+        publisher: stores rows that were refused as dead letters.
+    """
+    return VenueHistory(
+        venue,
+        base_url=rest_url or venue.rest_url,
+        client=client,
+        rate=request_limit(redis, venue),
+        keep=publisher.keep_dead_letter,
+    )
+
+
+def open_history_client(
+    publisher: Publisher, base_urls: Iterable[str], proxies: Proxies
+) -> httpx.AsyncClient:
     """Return a client for venues' history, whose answers are refused where their trades would be mixed.
 
     Args:
@@ -191,7 +220,7 @@ def open_client(publisher: Publisher, base_urls: Iterable[str], proxies: Proxies
         if answer.status_code == httpx.codes.OK:
             await publisher.claim_source(answer.headers)
 
-    client = open_http(base_urls, proxies, timeout_s=_REQUEST_TIMEOUT_S)
+    client = open_venue_http(base_urls, proxies, timeout_s=_REQUEST_TIMEOUT_S)
     client.event_hooks = {"response": [check]}
     return client
 
@@ -206,6 +235,6 @@ async def _read_body(answer: httpx.Response) -> bytes:
     async for part in answer.aiter_bytes():
         size += len(part)
         if size > _MOST_BYTES:
-            raise UnavailableError(f"an answer of more than {_MOST_BYTES // 2**20} MiB")
+            raise HistoryUnavailableError(f"an answer of more than {_MOST_BYTES // 2**20} MiB")
         parts.append(part)
     return b"".join(parts)

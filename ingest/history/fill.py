@@ -7,7 +7,7 @@ from contextlib import aclosing
 from typing import Final
 
 from ingest.history.page import PAGE_IDS
-from ingest.history.ranges import Range
+from ingest.history.ranges import IdRange
 from ingest.history.search import FetchedRange, HistorySearch
 from ingest.publisher import MAX_TRADES_PER_ENTRY, Publisher
 from tickplant.market import SymbolId
@@ -23,7 +23,7 @@ OnProgress = Callable[[int, int], None]
 """Takes how many ids have been asked for, and how many trades came."""
 
 
-def split_ranges(wanted: Sequence[Range], stored_last: int | None) -> Iterator[Chunk]:
+def split_ranges(wanted: Sequence[IdRange], stored_last: int | None) -> Iterator[Chunk]:
     """Cut ranges into chunks of a page, so that each, as it comes, touches what is stored or was before it.
 
     What lies above all that is stored comes upwards, all else from the top down.
@@ -43,7 +43,7 @@ def split_ranges(wanted: Sequence[Range], stored_last: int | None) -> Iterator[C
             yield max(low, end - PAGE_IDS + 1), end, False
 
 
-async def fill(
+async def fill_ranges(
     *,
     symbol: SymbolId,
     past: HistorySearch,
@@ -65,17 +65,17 @@ async def fill(
     Raises:
         FatalError: the venue won't give them.
     """
-    void: list[Range] = []
+    void: list[IdRange] = []
     async with aclosing(_fetch(past, chunks, at_once)) as stretches:
         async for (first, last, rising), stretch in stretches:
             # Holes once more with the next chunk: one at an edge opens only when what is beyond it comes.
             again = FetchedRange(stretch.trades, [*void, *stretch.void])
-            await publish_stretch(publisher, symbol, again, rising=rising)
+            await publish_fetched(publisher, symbol, again, rising=rising)
             void = stretch.void
             on_progress(last - first + 1, len(stretch.trades))
 
 
-async def publish_stretch(
+async def publish_fetched(
     publisher: Publisher, symbol: SymbolId, stretch: FetchedRange, *, rising: bool
 ) -> None:
     """Write entry by entry, each next to the one before, then the holes; wait for workers that lag.

@@ -11,8 +11,8 @@ from enum import Enum
 from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from ingest.history.ranges import Range, clip
-from ingest.venues.base import BadRow, MissingRange, Partial
+from ingest.history.ranges import IdRange, intersect_ranges
+from ingest.venues.base import BadRow, MissingRange, ParsedRows
 from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 
@@ -24,7 +24,7 @@ SLACK_US: Final = 60_000_000
 """By which the times of trades may run against their ids."""
 
 
-class Reason(Enum):
+class UnavailableReason(Enum):
     """Why an id's trade is lacking."""
 
     OMITTED = "the venue's history leaves it out between two others"
@@ -38,16 +38,16 @@ class UnavailableIds(NamedTuple):
 
     first_id: int
     last_id: int
-    why: Reason
+    why: UnavailableReason
     reason: str
 
-    def within(self, whole: Range) -> "UnavailableIds | None":
+    def within(self, whole: IdRange) -> "UnavailableIds | None":
         """Return the part within a range; None if there is none."""
-        part = clip((self.first_id, self.last_id), whole)
+        part = intersect_ranges((self.first_id, self.last_id), whole)
         return None if part is None else self._replace(first_id=part[0], last_id=part[1])
 
 
-class Bounds(NamedTuple):
+class TimeBounds(NamedTuple):
     """Between which times the trades asked for must lie, as told by trades that are known."""
 
     after_us: int = 0
@@ -77,7 +77,7 @@ class HistoryPage(NamedTuple):
     """Rows that were not believed."""
 
 
-def judge_page(rows: Partial, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
     """Judge the rows that came when a gap was asked for."""
     asked = gap.first_id, gap.last_id
     doubted = {
@@ -119,7 +119,7 @@ def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
         after = bisect_left(rising, place)
         before_us = times[rising[after - 1]] if after else 0
         after_us = times[rising[after]] if after < len(rising) else LATEST_US
-        if not Bounds(before_us, after_us).hold(trade.event_time_us):
+        if not TimeBounds(before_us, after_us).hold(trade.event_time_us):
             out.append(trade)
     return out
 
@@ -158,28 +158,28 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
     return trades[start:end], far
 
 
-def _lacking(run: Sequence[Trade], asked: Range, refused: Sequence[BadRow]) -> list[UnavailableIds]:
+def _lacking(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
     """Return which ids a page proves to be lacking."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
     nameless = next((row.reason for row in refused if row.trade_id is None), None)
-    omitted: list[tuple[Range, Reason, str]] = []
+    omitted: list[tuple[IdRange, UnavailableReason, str]] = []
     if run and run[0].trade_id > asked[0]:
         reason = f"the venue's history begins with {run[0].trade_id}"
-        omitted.append(((asked[0], run[0].trade_id - 1), Reason.EARLY, reason))
-    why, reason = Reason.OMITTED, "the venue's history leaves it out"
+        omitted.append(((asked[0], run[0].trade_id - 1), UnavailableReason.EARLY, reason))
+    why, reason = UnavailableReason.OMITTED, "the venue's history leaves it out"
     if nameless is not None:  # it may be any of those that seem to be left out
-        why, reason = Reason.REFUSED, nameless
+        why, reason = UnavailableReason.REFUSED, nameless
     for before, after in pairwise(run):
         if after.trade_id > before.trade_id + 1:
             omitted.append(((before.trade_id + 1, after.trade_id - 1), why, reason))
     lacking: list[UnavailableIds] = []
     for part, why, reason in omitted:
-        clipped = clip(part, asked)
+        clipped = intersect_ranges(part, asked)
         if clipped is not None:
             lacking += _split_refused(UnavailableIds(*clipped, why, reason), by_id)
     reached = run[-1].trade_id if run else -1
     lacking += [
-        UnavailableIds(trade_id, trade_id, Reason.REFUSED, by_id[trade_id])
+        UnavailableIds(trade_id, trade_id, UnavailableReason.REFUSED, by_id[trade_id])
         for trade_id in sorted(by_id)
         if max(asked[0], reached + 1) <= trade_id <= asked[1]
     ]
@@ -194,6 +194,6 @@ def _split_refused(lack: UnavailableIds, by_id: dict[int, str]) -> list[Unavaila
         if low <= trade_id <= lack.last_id:
             if low < trade_id:
                 parts.append(lack._replace(first_id=low, last_id=trade_id - 1))
-            parts.append(UnavailableIds(trade_id, trade_id, Reason.REFUSED, by_id[trade_id]))
+            parts.append(UnavailableIds(trade_id, trade_id, UnavailableReason.REFUSED, by_id[trade_id]))
             low = trade_id + 1
     return [*parts, lack._replace(first_id=low)] if low <= lack.last_id else parts

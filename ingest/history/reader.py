@@ -4,9 +4,9 @@ from bisect import bisect_left, insort
 from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
-from ingest.history.client import UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, HistoryPage, Reason, UnavailableIds
-from ingest.venues.base import MissingRange, UnreadableError, VenueAdapter
+from ingest.history.client import HistoryUnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, UnavailableIds, UnavailableReason
+from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
 from tickplant.clock import NowUs, now_us
 from tickplant.market import Trade
 
@@ -36,7 +36,7 @@ class HistoryReader:
     """One symbol's history. Remembers when trades happened, to find others by."""
 
     def __init__(
-        self, venue: VenueAdapter, symbol: str, history: VenueHistory, clock_us: NowUs = now_us
+        self, venue: HistoryAdapter, symbol: str, history: VenueHistory, clock_us: NowUs = now_us
     ) -> None:
         """Take what is needed.
 
@@ -66,7 +66,7 @@ class HistoryReader:
         if len(self.marks) > _MOST_MARKS:
             del self.marks[1:-1:2]
 
-    async def read(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
+    async def read(self, first_id: int, last_id: int, bounds: TimeBounds) -> AsyncIterator[HistoryPart]:
         """Yield what history has of a range of ids, part by part; together they are the range.
 
         Raises:
@@ -77,7 +77,7 @@ class HistoryReader:
         async for part in parts(first_id, last_id, bounds):
             yield part
 
-    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+    async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
         """Return one page.
 
         Raises:
@@ -90,7 +90,9 @@ class HistoryReader:
         self.learn(page.first, page.last)
         return page
 
-    async def _read_by_id(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
+    async def _read_by_id(
+        self, first_id: int, last_id: int, bounds: TimeBounds
+    ) -> AsyncIterator[HistoryPart]:
         reached = False  # whether history is known to have come to the end of the range
         empty = 0
         low = first_id
@@ -110,7 +112,7 @@ class HistoryReader:
                 yield _late(low, last_id)
                 return
 
-    async def _read_on(self, low: int, last_id: int, bounds: Bounds) -> HistoryPart:
+    async def _read_on(self, low: int, last_id: int, bounds: TimeBounds) -> HistoryPart:
         """Read one page from an id on; by halves where that can't be decoded, down to the id in the way."""
         try:
             page = await self.read_page(MissingRange(self._symbol, low, last_id, bounds.after_us), bounds)
@@ -118,7 +120,7 @@ class HistoryReader:
             return await self._read_alone(low, min(low + PAGE_IDS - 1, last_id), bounds)
         return _part(page, low, last_id)
 
-    async def _read_alone(self, low: int, high: int, bounds: Bounds) -> HistoryPart:
+    async def _read_alone(self, low: int, high: int, bounds: TimeBounds) -> HistoryPart:
         try:
             page = await self.read_page(
                 MissingRange(self._symbol, low, high, bounds.after_us, alone=True), bounds
@@ -142,10 +144,12 @@ class HistoryReader:
         """
         self._unreadable += 1
         if self._unreadable > _MOST_UNREADABLE:
-            raise UnavailableError(f"no page of history can be read: {error}") from error
-        return HistoryPart(low, high, (), [UnavailableIds(low, high, Reason.REFUSED, str(error))])
+            raise HistoryUnavailableError(f"no page of history can be read: {error}") from error
+        return HistoryPart(low, high, (), [UnavailableIds(low, high, UnavailableReason.REFUSED, str(error))])
 
-    async def _read_by_time(self, first_id: int, last_id: int, bounds: Bounds) -> AsyncIterator[HistoryPart]:
+    async def _read_by_time(
+        self, first_id: int, last_id: int, bounds: TimeBounds
+    ) -> AsyncIterator[HistoryPart]:
         low = first_id
         while low <= last_id:
             try:
@@ -160,7 +164,7 @@ class HistoryReader:
             yield _part(page, low, last_id)
             low = reached + 1
 
-    async def _locate(self, trade_id: int, last_id: int, bounds: Bounds) -> HistoryPage:
+    async def _locate(self, trade_id: int, last_id: int, bounds: TimeBounds) -> HistoryPage:
         """Return a page that begins before an id and reaches it, or proves that there is none yet.
 
         It looks near the trades that are known: from the one before, where it is near; else between the one
@@ -224,5 +228,5 @@ def _late(low: int, high: int) -> HistoryPart:
         low,
         high,
         (),
-        [UnavailableIds(low, high, Reason.LATE, f"the venue's history has nothing from {low} on")],
+        [UnavailableIds(low, high, UnavailableReason.LATE, f"the venue's history has nothing from {low} on")],
     )

@@ -21,7 +21,7 @@ _EPOCH_UNITS: Final = ((10**17, 1e9), (10**14, 1e6), (10**11, 1e3), (10**8, 1.0)
 """A number from the first on is a time since the epoch, with so many units a second."""
 
 
-def wait_s(values: Sequence[str], now_us: int, *, unsaid_s: float = UNSAID_S) -> float:
+def retry_after_s(values: Sequence[str], now_us: int, *, unsaid_s: float = UNSAID_S) -> float:
     """Return the longest wait that any of the headers asks for, bounded.
 
     Args:

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
-from ingest.history.client import HistoryRefusedError, UnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, Bounds, Reason, UnavailableIds
-from ingest.history.ranges import Range, merge_ranges
+from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, VenueHistory
+from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableIds, UnavailableReason
+from ingest.history.ranges import IdRange, merge_ranges
 from ingest.history.reader import HistoryReader
-from ingest.venues.base import MissingRange, UnreadableError, VenueAdapter
+from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.klines import Kline
@@ -33,7 +33,7 @@ class FetchedRange(NamedTuple):
 
     trades: list[Trade]
     """Ascending."""
-    void: list[Range]
+    void: list[IdRange]
     """Ids that it left out between two others, and left out again on a second look; ascending."""
     lacking: Sequence[UnavailableIds] = ()
     """Ids that it doesn't give for another reason."""
@@ -44,7 +44,7 @@ class HistorySearch:
 
     def __init__(
         self,
-        venue: VenueAdapter,
+        venue: HistoryAdapter,
         symbol: str,
         history: VenueHistory,
         known: Sequence[Trade] = (),
@@ -96,8 +96,8 @@ class HistorySearch:
                 still += less
             lacking = still
         by_id = {trade.trade_id: trade for trade in trades}
-        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is Reason.OMITTED]
-        rest = [lack for lack in lacking if lack.why is not Reason.OMITTED]
+        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is UnavailableReason.OMITTED]
+        rest = [lack for lack in lacking if lack.why is not UnavailableReason.OMITTED]
         return FetchedRange([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
 
     async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
@@ -125,16 +125,16 @@ class HistorySearch:
         await self._ask(read_on)
         return trades, lacking
 
-    def _bounds(self, first_id: int, last_id: int) -> Bounds:
+    def _bounds(self, first_id: int, last_id: int) -> TimeBounds:
         before = [trade.event_time_us for trade in self._known if trade.trade_id < first_id]
         after = [trade.event_time_us for trade in self._known if trade.trade_id > last_id]
-        whole = Bounds()
-        return Bounds(before[-1] if before else whole.after_us, after[0] if after else whole.before_us)
+        whole = TimeBounds()
+        return TimeBounds(before[-1] if before else whole.after_us, after[0] if after else whole.before_us)
 
     async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
         """Return the trades of a page from an id or a time on, of whatever ids."""
         gap = MissingRange(self._symbol, first_id, _BEYOND_ID, since_us)
-        return (await self._ask(lambda: self._reader.read_page(gap, Bounds()))).around
+        return (await self._ask(lambda: self._reader.read_page(gap, TimeBounds()))).around
 
     async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """Ask for something, and wait as long as the venue is away.
@@ -147,7 +147,7 @@ class HistorySearch:
         while True:
             try:
                 return await ask()
-            except (UnavailableError, UnreadableError) as error:
+            except (HistoryUnavailableError, UnreadableError) as error:
                 if not failing:
                     _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
                 failing = True

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ingest.history.attempts import REFUSED_DELAY_S, Attempts
+from ingest.history.gap_attempts import REFUSED_DELAY_S, GapAttempts
 from ingest.history.reader import HistoryReader
 from ingest.venues.base import MissingRange
 from tickplant import market
@@ -15,13 +15,13 @@ class SymbolGaps:
     def __init__(self, reader: HistoryReader) -> None:
         """Take what reads the symbol's history."""
         self.reader = reader
-        self.suspected: Attempts | None = None
+        self.suspected: GapAttempts | None = None
         """At trades that may have been lost; the ledger doesn't know of them."""
         self.failing: str | None = None
         """Why the last look had no answer; None if it had."""
-        self._looks: dict[tuple[int, int], Attempts] = {}
+        self._looks: dict[tuple[int, int], GapAttempts] = {}
         self._open: set[tuple[int, int]] = set()
-        self._confirming: list[Attempts] = []
+        self._confirming: list[GapAttempts] = []
         self._backoff = Backoff(first_s=0.5, cap_s=30.0)
         self._paused_until_s = 0.0
 
@@ -36,14 +36,14 @@ class SymbolGaps:
             look = self._looks.get(key)
             if look is None:
                 due_s = started_s + REFUSED_DELAY_S if known.state == "unrecoverable" else now_s
-                look = Attempts(gap, due_s=max(now_s, due_s), suspected=suspected)
+                look = GapAttempts(gap, due_s=max(now_s, due_s), suspected=suspected)
             elif look.due_s <= now_s and (known.missing > look.missing or look.gap != gap):
                 look.renew(gap)
             looks[key] = look
         self._looks = looks
         self._open = {(gap.first_id, gap.last_id) for gap in gaps if gap.state == "open"}
 
-    def due(self, now_s: float) -> list[Attempts]:
+    def due(self, now_s: float) -> list[GapAttempts]:
         """Return what is to be looked at now."""
         if now_s < self._paused_until_s:
             return []
@@ -57,14 +57,14 @@ class SymbolGaps:
 
     def confirm(self, gap: MissingRange, due_s: float) -> None:
         """Look once more, later, at ids that were left out."""
-        self._confirming.append(Attempts(gap, due_s=due_s, suspected=True, most_tries=1))
+        self._confirming.append(GapAttempts(gap, due_s=due_s, suspected=True, most_tries=1))
 
-    def drop_over(self, look: Attempts) -> None:
+    def drop_over(self, look: GapAttempts) -> None:
         """Forget a suspected gap that need not be looked at again."""
         if look.over:
             self.forget_suspected([look])
 
-    def forget_suspected(self, looks: Sequence[Attempts]) -> None:
+    def forget_suspected(self, looks: Sequence[GapAttempts]) -> None:
         """Forget suspected gaps."""
         if self.suspected in looks:
             self.suspected = None

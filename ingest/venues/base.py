@@ -61,7 +61,7 @@ class BadRow(NamedTuple):
     """Of a row of history: its id, where at least that can be read."""
 
 
-class Partial(Struct, frozen=True):
+class ParsedRows(Struct, frozen=True):
     """A message with several rows, of which some are bad; the others' trades are as good as any."""
 
     trades: tuple[Trade, ...]
@@ -69,7 +69,7 @@ class Partial(Struct, frozen=True):
 
 
 Notice = Heartbeat | Subscribed | Refused | Closing
-Parsed = tuple[Trade, ...] | Partial | Notice
+Parsed = tuple[Trade, ...] | ParsedRows | Notice
 """Trades, in the venue's order; a notice; or an empty tuple, where the frame does not concern us."""
 
 
@@ -153,16 +153,6 @@ class VenueAdapter(Protocol):
         """Return what the venue allows."""
         ...
 
-    @property
-    def history_headers(self) -> Mapping[str, str]:
-        """Return headers that a request for history must carry."""
-        ...
-
-    @property
-    def history_by_time(self) -> bool:
-        """Say whether `history_path` goes by the gap's time alone, so that ids have to be found by time."""
-        ...
-
     def spell(self, symbol: str) -> str:
         """Return a symbol as the venue writes it, from how a person may have written it."""
         ...
@@ -183,25 +173,6 @@ class VenueAdapter(Protocol):
 
         Raises:
             PoisonError: it is broken, or each of its rows is; the message says how.
-        """
-        ...
-
-    def history_path(self, gap: MissingRange) -> str:
-        """Return path and query of a REST request for the first page of the gap's trades; see `numbered`.
-
-        A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
-        first trade after it; of a gap that is asked for alone, without them. So an id between two of a page
-        that is not in it has been left out by the venue; outside of them, a page proves nothing.
-        """
-        ...
-
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
-        """Parse a page of history, in ascending order of id.
-
-        Raises:
-            UnreadableError: it can't be decoded.
-            PoisonError: it is none; the message says why.
-            BusyError: the venue asks for patience, in a body that came with status 200.
         """
         ...
 
@@ -232,6 +203,40 @@ class ListingAdapter(Protocol):
 
         Raises:
             PoisonError: it is broken.
+        """
+        ...
+
+
+@runtime_checkable
+class HistoryAdapter(VenueAdapter, Protocol):
+    """A venue whose REST interface serves past trades by id or by time; its trades are `numbered`."""
+
+    @property
+    def history_headers(self) -> Mapping[str, str]:
+        """Return headers that a request for history must carry."""
+        ...
+
+    @property
+    def history_by_time(self) -> bool:
+        """Say whether `history_path` goes by the gap's time alone, so that ids have to be found by time."""
+        ...
+
+    def history_path(self, gap: MissingRange) -> str:
+        """Return path and query of a REST request for the first page of the gap's trades.
+
+        A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
+        first trade after it; of a gap that is asked for alone, without them. So an id between two of a page
+        that is not in it has been left out by the venue; outside of them, a page proves nothing.
+        """
+        ...
+
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> ParsedRows:
+        """Parse a page of history, in ascending order of id.
+
+        Raises:
+            UnreadableError: it can't be decoded.
+            PoisonError: it is none; the message says why.
+            BusyError: the venue asks for patience, in a body that came with status 200.
         """
         ...
 

@@ -51,17 +51,17 @@ from ingest.venues.base import (
     ListedSymbol,
     MissingRange,
     Parsed,
-    Partial,
+    ParsedRows,
     Refused,
     VenueLimits,
 )
-from ingest.venues.reading import (
+from ingest.venues.parsing import (
     MALFORMED,
     TRADE_ID,
     check_time_us,
-    read_listing,
-    read_object,
-    read_page,
+    decode_object,
+    parse_history_rows,
+    parse_listing_rows,
     split_rows,
 )
 from tickplant.errors import PoisonError
@@ -213,14 +213,16 @@ class BinanceAdapter:
         limit = min(_PAGE, gap.last_id - start + 1 + beside)
         return f"/api/v3/historicalTrades?symbol={quote(gap.symbol)}&fromId={start}&limit={limit}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> ParsedRows:
         """Parse a page of history.
 
         Raises:
             UnreadableError: it can't be decoded.
             PoisonError: it is none; the venue may say why.
         """
-        return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "id")
+        return parse_history_rows(
+            split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "id"
+        )
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
         """Parse the list of symbols.
@@ -232,7 +234,7 @@ class BinanceAdapter:
             rows = _decode_listing(body).symbols
         except MALFORMED as error:
             raise PoisonError(f"no list of symbols: {error}") from error
-        return read_listing(rows, _listed)
+        return parse_listing_rows(rows, _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute."""
@@ -284,7 +286,7 @@ def _kline(row: _Kline) -> Kline:
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:
     """Say what a frame is that is no trade of the usual shape."""
-    message = read_object(frame)
+    message = decode_object(frame)
     payload = message.get("data", message)
     kind = payload.get("e") if isinstance(payload, dict) else None
     if kind == "serverShutdown":

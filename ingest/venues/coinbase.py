@@ -57,20 +57,20 @@ from ingest.venues.base import (
     ListedSymbol,
     MissingRange,
     Parsed,
-    Partial,
+    ParsedRows,
     Refused,
     Subscribed,
     VenueLimits,
 )
-from ingest.venues.reading import (
+from ingest.venues.parsing import (
     MALFORMED,
     TRADE_ID,
     check_time_us,
+    decode_object,
     microseconds,
+    parse_history_rows,
+    parse_listing_rows,
     plain_decimal,
-    read_listing,
-    read_object,
-    read_page,
     split_rows,
 )
 from tickplant.errors import PoisonError
@@ -206,14 +206,16 @@ class CoinbaseAdapter:
         limit = min(_PAGE, gap.last_id - start + 1 + beside)
         return f"/products/{quote(gap.symbol)}/trades?after={start + limit}&limit={limit}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> ParsedRows:
         """Parse a page of history.
 
         Raises:
             UnreadableError: it can't be decoded.
             PoisonError: it is none; the venue may say why.
         """
-        return read_page(split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "trade_id")
+        return parse_history_rows(
+            split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "trade_id"
+        )
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
         """Parse the list of products.
@@ -221,7 +223,7 @@ class CoinbaseAdapter:
         Raises:
             PoisonError: it is broken.
         """
-        return read_listing(split_rows(body), _listed)
+        return parse_listing_rows(split_rows(body), _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue takes both ends for inclusive."""
@@ -298,7 +300,7 @@ def _heartbeat(message: _Message) -> Heartbeat:
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:
     """Say what a frame is that is no trade and no heartbeat of the usual shape."""
-    message = read_object(frame)
+    message = decode_object(frame)
     kind = message.get("type")
     if kind == "error":
         return _refused(message)

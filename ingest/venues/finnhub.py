@@ -19,15 +19,15 @@ A refusal, which doesn't name the symbol; nothing acknowledges a subscription:
     {"msg":"Subscribing to too many symbols","type":"error"}
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Heartbeat, MissingRange, Parsed, Partial, Refused, Secret, VenueLimits
-from ingest.venues.reading import MALFORMED, parse_rows, plain_decimal, read_object
+from ingest.venues.base import Heartbeat, Parsed, Refused, Secret, VenueLimits
+from ingest.venues.parsing import MALFORMED, decode_object, parse_frame_rows, plain_decimal
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -78,8 +78,6 @@ class FinnhubAdapter:
     acknowledges: Final = False
     ws_url: Final = "wss://ws.finnhub.io"
     rest_url: Final = "https://finnhub.io"
-    history_headers: Final[Mapping[str, str]] = {}
-    history_by_time: Final = False
 
     def __init__(self, api_key: str | None = None, limits: VenueLimits = LIMITS) -> None:
         if not api_key:
@@ -121,17 +119,9 @@ class FinnhubAdapter:
         except PoisonError:
             return _parse_rows(frame, ingest_time_us)
 
-    def history_path(self, gap: MissingRange) -> str:
-        """Raise, as there is none: a venue that isn't numbered has no gaps that could be named."""
-        raise NotImplementedError("Finnhub has no history of single trades")
-
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
-        """Raise, as there is none."""
-        raise NotImplementedError("Finnhub has no history of single trades")
-
     def _explain(self, frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
         """Say what a frame is that is not of trades of the usual shape."""
-        message = read_object(frame)
+        message = decode_object(frame)
         kind = message.get("type")
         if kind == "ping":
             return Heartbeat()
@@ -145,7 +135,7 @@ class FinnhubAdapter:
 
 
 def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:
-    return parse_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
+    return parse_frame_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
 
 
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:

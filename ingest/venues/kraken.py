@@ -62,22 +62,22 @@ from ingest.venues.base import (
     ListedSymbol,
     MissingRange,
     Parsed,
-    Partial,
+    ParsedRows,
     Refused,
     Subscribed,
     VenueLimits,
 )
-from ingest.venues.reading import (
+from ingest.venues.parsing import (
     MALFORMED,
     TRADE_ID,
     check_time_us,
+    decode_object,
     explain_page,
     microseconds,
-    parse_rows,
+    parse_frame_rows,
+    parse_history_rows,
+    parse_listing_rows,
     plain_decimal,
-    read_listing,
-    read_object,
-    read_page,
     split_rows,
 )
 from tickplant.errors import PoisonError
@@ -226,7 +226,7 @@ class KrakenAdapter:
         count = min(_PAGE, gap.last_id - gap.first_id + 1) if gap.alone else _PAGE
         return f"/0/public/Trades?pair={_pair(gap.symbol)}&since={max(0, since_us) * 1000}&count={count}"
 
-    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> Partial:
+    def parse_history(self, body: bytes, symbol: str, ingest_time_us: int) -> ParsedRows:
         """Parse a page of history.
 
         Raises:
@@ -235,7 +235,7 @@ class KrakenAdapter:
             BusyError: the venue asks for patience.
         """
         rows = _read_page(body, symbol)
-        return read_page(rows, lambda row: _past_trade(row, symbol, ingest_time_us), _ID_FIELD)
+        return parse_history_rows(rows, lambda row: _past_trade(row, symbol, ingest_time_us), _ID_FIELD)
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
         """Parse the list of pairs.
@@ -249,7 +249,7 @@ class KrakenAdapter:
             raise PoisonError(f"no list of pairs: {error}") from error
         if page.error:
             raise PoisonError(", ".join(page.error))
-        return read_listing(list(page.result.values()), _listed)
+        return parse_listing_rows(list(page.result.values()), _listed)
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
         """Return the request for candles of a minute; the venue gives those after a time."""
@@ -331,7 +331,7 @@ def _kline(row: _Kline) -> Kline:
 
 
 def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:
-    return parse_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
+    return parse_frame_rows(_decode_rows(frame).data, lambda row: _trade(_decode_row(row), ingest_time_us))
 
 
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
@@ -376,7 +376,7 @@ def _seconds_to_us(seconds: object) -> int:
 
 def _explain(frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
     """Say what a frame is that is not of trades of the usual shape."""
-    message = read_object(frame)
+    message = decode_object(frame)
     refusal = message.get("error") or message.get("Error")
     if refusal:
         symbol = message.get("symbol")

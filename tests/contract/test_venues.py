@@ -30,10 +30,11 @@ from ingest.venues.base import (
     BusyError,
     Closing,
     Heartbeat,
+    HistoryAdapter,
     MissingRange,
     Notice,
     Parsed,
-    Partial,
+    ParsedRows,
     Refused,
     Secret,
     Subscribed,
@@ -126,7 +127,7 @@ def test_a_recorded_frame_gives_what_it_should(venue: VenueAdapter, line: Record
 @pytest.mark.parametrize(("venue", "line"), recorded({"partial"}))
 def test_a_bad_row_takes_none_of_its_neighbours_along(venue: VenueAdapter, line: Recorded) -> None:
     parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
-    assert isinstance(parsed, Partial)
+    assert isinstance(parsed, ParsedRows)
     assert as_json(parsed.trades) == line.gives["trades"]
     assert len(parsed.bad_rows) == len(line.gives["bad_rows"])
     for bad, pattern in zip(parsed.bad_rows, line.gives["bad_rows"], strict=True):
@@ -161,12 +162,14 @@ def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: VenueAdapter,
 
 
 def read(venue: VenueAdapter, body: bytes, symbol: str) -> tuple[tuple[Trade, ...], tuple[BadRow, ...]]:
+    assert isinstance(venue, HistoryAdapter)
     page = venue.parse_history(body, symbol, RECEIVED_US)
     return page.trades, page.bad_rows
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken history", "busy history"}))
 def test_a_page_that_is_none_is_refused_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
+    assert isinstance(venue, HistoryAdapter)
     error = BusyError if line.role == "busy history" else PoisonError
     with pytest.raises(error, match=line.gives):
         venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
@@ -181,7 +184,7 @@ def check(venue: VenueAdapter, parsed: Parsed) -> None:
     if isinstance(parsed, Notice):
         msgspec.convert(msgspec.to_builtins(parsed), type(parsed))  # or it has fields of other types
         return
-    trades = parsed.trades if isinstance(parsed, Partial) else parsed
+    trades = parsed.trades if isinstance(parsed, ParsedRows) else parsed
     assert decode_trades(encode_trades(trades)) == list(trades)
     for trade in trades:
         assert trade.venue == venue.name
@@ -275,7 +278,7 @@ def test_a_mutated_frame_is_understood_or_refused(case: tuple[str, Recorded, byt
 def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, bytes]) -> None:
     name, line, body = case
     venue = make(name)
-    if not venue.numbered:
+    if not isinstance(venue, HistoryAdapter):
         return
     try:
         trades = venue.parse_history(body, line.symbol, RECEIVED_US).trades
@@ -302,7 +305,7 @@ def test_a_mutated_page_is_understood_or_refused(case: tuple[str, Recorded, byte
 def test_bytes_that_no_decoder_likes_are_refused(venue: VenueAdapter, frame: bytes) -> None:
     with pytest.raises(PoisonError):
         venue.parse_frame(frame, RECEIVED_US)
-    if venue.numbered:
+    if isinstance(venue, HistoryAdapter):
         with pytest.raises(PoisonError):
             venue.parse_history(frame, "X", RECEIVED_US)
 
@@ -349,15 +352,12 @@ def test_limits_are_set_and_can_be_replaced(venue: VenueAdapter) -> None:
     assert make_adapter(venue.name, api_key=key, limits=fewer).limits == fewer
 
 
-def test_a_request_for_history_is_made_for_numbered_venues_only(venue: VenueAdapter) -> None:
-    gap = MissingRange(symbols_of(venue)[0], 1001, 1100, 1_700_000_000_000_000)
-    if venue.numbered:
-        assert re.fullmatch(r"/[\w./-]+\?[\w.=&%-]+", venue.history_path(gap))
+def test_a_venue_with_trade_ids_has_a_history_and_no_other_has(venue: VenueAdapter) -> None:
+    assert isinstance(venue, HistoryAdapter) is venue.numbered
+    if not isinstance(venue, HistoryAdapter):
         return
-    with pytest.raises(NotImplementedError):
-        venue.history_path(gap)
-    with pytest.raises(NotImplementedError):
-        venue.parse_history(b"[]", gap.symbol, RECEIVED_US)
+    gap = MissingRange(symbols_of(venue)[0], 1001, 1100, 1_700_000_000_000_000)
+    assert re.fullmatch(r"/[\w./-]+\?[\w.=&%-]+", venue.history_path(gap))
 
 
 # --- What is registered and documented

@@ -16,8 +16,8 @@ from working import stored_count, until, working
 
 from ingest import service
 from ingest.history.retry_after import LONGEST_S
-from ingest.listing import ListError, read_symbols
-from ingest.rate import RateLimit
+from ingest.listing import ListingError, fetch_listing
+from ingest.rate_limits import RateLimit
 from ingest.venues import make_adapter
 from ingest.venues.base import ListingAdapter
 from tickplant import wire
@@ -124,10 +124,10 @@ async def test_a_list_of_symbols_is_asked_for_within_the_venues_limits(redis_url
     rate = RateLimit(redis, venue="binance", what="requests", per_s=50, bannable=True)
     refusing = httpx.MockTransport(lambda _: httpx.Response(429, headers={"Retry-After": "120"}))
     async with httpx.AsyncClient(transport=refusing) as client:
-        with pytest.raises(ListError, match="status 429"):
-            await read_symbols(venue, "http://venue", client, rate)
+        with pytest.raises(ListingError, match="status 429"):
+            await fetch_listing(venue, "http://venue", client, rate)
         assert 115 < await redis.ttl("ban:binance") <= 120
-        waiting = asyncio.create_task(read_symbols(venue, "http://venue", client, rate))
+        waiting = asyncio.create_task(fetch_listing(venue, "http://venue", client, rate))
         done, _ = await asyncio.wait({waiting}, timeout=0.3)
         assert not done  # it waits for the end of the ban
         waiting.cancel()

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from ingest.connection import VenueConnection, open_connection
-from ingest.venue_http import open_http
+from ingest.venue_http import open_venue_http
 from tickplant.proxies import Proxies
 
 
@@ -80,7 +80,7 @@ async def test_websockets_go_through_the_proxy(venue_port: int) -> None:
 async def test_requests_go_through_the_proxy_and_those_to_this_machine_do_not(venue_port: int) -> None:
     url, local = f"http://venue.example:{venue_port}", f"http://127.0.0.1:{venue_port}"
     tunnel = TunnelProxy("")
-    async with tunnel.running() as proxies, open_http([url, local], proxies, timeout_s=10) as client:
+    async with tunnel.running() as proxies, open_venue_http([url, local], proxies, timeout_s=10) as client:
         for address in (url, local):
             assert (await client.get(f"{address}/api")).status_code == 426  # a websocket it is not
     assert tunnel.asked == [f"GET {url}/api"]
@@ -93,7 +93,7 @@ async def test_an_error_on_the_way_names_the_proxy_without_its_password(status: 
         with pytest.raises(ConnectionError) as raised:
             async with open_connection(url, timeout_s=10, proxy=proxies.of(url)):
                 pass
-        async with open_http([secure], proxies, timeout_s=10) as client:
+        async with open_venue_http([secure], proxies, timeout_s=10) as client:
             with pytest.raises(httpx.TransportError) as refused:
                 await client.get(secure)
     for text in (str(raised.value), str(refused.value)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, ConnectionTime, Doubt, VenueClock
+from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, ConnectionTime, DoubtedTime, VenueClock
 from tickplant.market import Trade
 
 SECOND_US = 1_000_000
@@ -24,7 +24,7 @@ class Connection:
     ) -> None:
         self.clock = VenueClock(alone=alone)
         self.venue_us, self.own_us, self.now_s, self.step_s = venue_us, own_us, 100.0, step_s
-        self.doubts: list[Doubt] = []
+        self.doubts: list[DoubtedTime] = []
 
     def trade(self, symbol: str, *, ahead_us: int = 0, count: int = 1) -> None:
         for _ in range(count):

@@ -2,7 +2,7 @@
 
 from prometheus_client import REGISTRY
 
-from ingest.connection import Received
+from ingest.connection import SocketRead
 from ingest.intake_metrics import IntakeMetrics
 from tickplant.market import Trade
 
@@ -32,7 +32,7 @@ def test_trades_are_counted_by_class_of_symbol() -> None:
 
 def test_a_batch_gives_one_sample_of_its_way_never_less_than_nothing() -> None:
     exposed = IntakeMetrics("elsewhere", ["A"])
-    exposed.note_reads([Received(1, [b"x", b"y"]), Received(2, [b"z"])])
+    exposed.note_reads([SocketRead(1, [b"x", b"y"]), SocketRead(2, [b"z"])])
     exposed.note_trades(
         [trade("elsewhere", "A", delay_us=500_000), trade("elsewhere", "A", delay_us=700_000)]
     )

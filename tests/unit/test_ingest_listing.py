@@ -7,7 +7,7 @@ import httpx
 import pytest
 from working import until
 
-from ingest.listing import ListError, ListingCheck, find_problems, read_symbols
+from ingest.listing import ListingCheck, ListingError, fetch_listing, find_problems
 from ingest.venues import make_adapter
 from ingest.venues.base import TRADING, ListedSymbol, ListingAdapter
 from tickplant.errors import PoisonError
@@ -117,8 +117,8 @@ def client_of(answers: Mapping[str, tuple[int, bytes]]) -> httpx.AsyncClient:
 
 async def test_the_list_that_can_not_be_had_is_an_error_that_says_why() -> None:
     async with client_of({"/api/v3/exchangeInfo": (503, b"maintenance")}) as client:
-        with pytest.raises(ListError, match="status 503: maintenance"):
-            await read_symbols(make("binance"), "http://venue", client)
+        with pytest.raises(ListingError, match="status 503: maintenance"):
+            await fetch_listing(make("binance"), "http://venue", client)
 
 
 async def test_unknown_and_silent_symbols_are_noted_and_cleared() -> None:

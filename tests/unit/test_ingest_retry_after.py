@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.history.retry_after import LEAST_S, LONGEST_S, UNSAID_S, wait_s
+from ingest.history.retry_after import LEAST_S, LONGEST_S, UNSAID_S, retry_after_s
 
 NOW_S = 1_700_000_000
 
@@ -44,9 +44,9 @@ NOW_S = 1_700_000_000
     ],
 )
 def test_every_form_gives_its_wait(values: list[str], expected: float) -> None:
-    assert wait_s(values, NOW_S * 1_000_000) == pytest.approx(expected)
+    assert retry_after_s(values, NOW_S * 1_000_000) == pytest.approx(expected)
 
 
 @given(st.lists(st.text() | st.floats().map(str) | st.integers().map(str) | st.datetimes().map(str)))
 def test_the_wait_is_bounded_whatever_a_venue_sends(values: list[str]) -> None:
-    assert LEAST_S <= wait_s(values, NOW_S * 1_000_000) <= LONGEST_S
+    assert LEAST_S <= retry_after_s(values, NOW_S * 1_000_000) <= LONGEST_S

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.venues import make_adapter
-from ingest.venues.base import MissingRange, VenueAdapter
+from ingest.venues.base import HistoryAdapter, MissingRange
 
 SYMBOLS: Final = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "kraken": "BTC/USD"}
 BEGIN_US: Final = 1_700_000_000_000_000
@@ -67,8 +67,14 @@ def kraken(path: str, ids: Sequence[int]) -> str:
 ANSWERS: Final[dict[str, Answer]] = {"binance": binance, "coinbase": coinbase, "kraken": kraken}
 
 
+def make_history_adapter(name: str) -> HistoryAdapter:
+    venue = make_adapter(name)
+    assert isinstance(venue, HistoryAdapter)
+    return venue
+
+
 def seek(
-    venue: VenueAdapter, answer: Answer, gap: MissingRange, ids: Sequence[int]
+    venue: HistoryAdapter, answer: Answer, gap: MissingRange, ids: Sequence[int]
 ) -> tuple[set[int], set[int], int]:
     """Fetch a gap page by page; return what was found in it, its proven holes, and the number of pages."""
     found: set[int] = set()
@@ -100,7 +106,7 @@ def test_a_gap_is_found_whole_with_its_holes(
     first, last = before + 1, before + length
     ids = [i for i in range(last + after + 1) if i not in missing or i in (before, last + 1, last + 2)]
     gap = MissingRange(SYMBOLS[name], first, last, time_us(before))
-    found, holes, pages = seek(make_adapter(name), ANSWERS[name], gap, ids)
+    found, holes, pages = seek(make_history_adapter(name), ANSWERS[name], gap, ids)
     assert found == {i for i in ids if first <= i <= last}
     expected = {i for i in missing if first <= i <= last}
     if after:
@@ -110,7 +116,7 @@ def test_a_gap_is_found_whole_with_its_holes(
 
 
 def test_doge_and_bitcoin_have_other_names_in_krakens_rest() -> None:
-    venue = make_adapter("kraken")
+    venue = make_history_adapter("kraken")
     paths = [
         venue.history_path(MissingRange(symbol, 5, 6, 2)) for symbol in ("DOGE/USD", "ETH/BTC", "AAPLx/USD")
     ]
@@ -121,8 +127,8 @@ def test_doge_and_bitcoin_have_other_names_in_krakens_rest() -> None:
 
 def test_no_more_is_asked_for_than_is_missing() -> None:
     gap = MissingRange("BTC-USD", 100, 101, BEGIN_US)
-    assert make_adapter("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=4"
-    assert make_adapter("binance").history_path(gap) == (
+    assert make_history_adapter("coinbase").history_path(gap) == "/products/BTC-USD/trades?after=103&limit=4"
+    assert make_history_adapter("binance").history_path(gap) == (
         "/api/v3/historicalTrades?symbol=BTC-USD&fromId=99&limit=4"
     )
 
@@ -130,6 +136,6 @@ def test_no_more_is_asked_for_than_is_missing() -> None:
 @pytest.mark.parametrize("name", SYMBOLS)
 def test_a_time_that_is_too_late_makes_no_trade_a_hole(name: str) -> None:
     gap = MissingRange(SYMBOLS[name], 10, 100, time_us(90))
-    found, holes, _ = seek(make_adapter(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
+    found, holes, _ = seek(make_history_adapter(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
     assert holes == {95}
     assert found == set(range(10 if name != "kraken" else 90, 101)) - {95}  # where it goes by time

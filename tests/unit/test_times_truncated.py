@@ -5,7 +5,7 @@ import pytest
 from api.http.times import parse_time_us as parse_of_rest
 from ingest.venues.coinbase import CoinbaseAdapter
 from ingest.venues.kraken import KrakenAdapter
-from ingest.venues.reading import microseconds
+from ingest.venues.parsing import microseconds
 from sandbox.times import parse_rfc3339
 from tickplant.cli.database_arguments import parse_moment
 from tickplant.errors import PoisonError

@@ -73,8 +73,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
-    from ingest.listing import ListError, read_symbols
-    from ingest.venue_http import open_http
+    from ingest.listing import ListingError, fetch_listing
+    from ingest.venue_http import open_venue_http
     from ingest.venues import make_adapter
     from ingest.venues.base import ListingAdapter
     from tickplant.proxies import Proxies
@@ -85,7 +85,7 @@ async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
         raise FatalError(f"{name} has no list of all symbols: look them up at the venue")
     base_url = getattr(settings, f"{name}_rest_url")
     try:
-        async with open_http([base_url], Proxies(), timeout_s=20.0) as client:
-            return list((await read_symbols(venue, base_url, client)).values())
-    except ListError as error:
+        async with open_venue_http([base_url], Proxies(), timeout_s=20.0) as client:
+            return list((await fetch_listing(venue, base_url, client)).values())
+    except ListingError as error:
         raise FatalError(f"{name}'s list of symbols can't be read from {base_url}: {error}") from error

@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 
 import httpx
 
-from ingest.listing import ListError, find_problems, read_symbols
-from ingest.service import VenueAddress, check_count
-from ingest.venue_http import open_http
+from ingest.listing import ListingError, fetch_listing, find_problems
+from ingest.service import VenueAddress, check_symbol_count
+from ingest.venue_http import open_venue_http
 from ingest.venues import make_adapter
-from ingest.venues.base import ListingAdapter, VenueAdapter
+from ingest.venues.base import HistoryAdapter, ListingAdapter, VenueAdapter
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.venue_reach import unreachable
 from tickplant.cli.venues import venue_addresses
@@ -42,7 +42,7 @@ def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
         try:
             venue = make_adapter(name, api_key=address.api_key, limits=address.limits)
             symbols = [venue.spell(symbol) for its_venue, symbol in settings.symbols if its_venue == name]
-            check_count(venue, symbols)
+            check_symbol_count(venue, symbols)
             asked.append(Asked(venue, symbols, address))
         except FatalError as error:
             mend = f"correct {variable('symbols')}, or set what the venue needs"
@@ -73,7 +73,7 @@ async def _check_venue(asked: Asked) -> list[Finding]:
         wanted = f"check the network, the proxy and {variable(venue.name + '_ws_url')}"
         return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` does without")]
     findings = [Finding("ok", "venue", f"{base_url} answers{_through(proxy)}")]
-    if venue.numbered:
+    if isinstance(venue, HistoryAdapter):
         rest_url = asked.address.rest_url or venue.rest_url
         findings.append(await _check_history(venue.name, rest_url, proxies))
         if isinstance(venue, ListingAdapter) and findings[-1].level == "ok":
@@ -84,9 +84,9 @@ async def _check_venue(asked: Asked) -> list[Finding]:
 async def _check_symbols(venue: ListingAdapter, asked: Asked, url: str) -> list[Finding]:
     """Compare the symbols with the venue's list."""
     try:
-        async with open_http([url], Proxies(), timeout_s=_LIST_TIMEOUT_S) as client:
-            listed = await read_symbols(venue, url, client)
-    except ListError as error:
+        async with open_venue_http([url], Proxies(), timeout_s=_LIST_TIMEOUT_S) as client:
+            listed = await fetch_listing(venue, url, client)
+    except ListingError as error:
         text = f"the symbols of {asked.venue.name} can't be checked: {error}"
         return [Finding("warn", "venue", text, "try again later")]
     problems = {symbol: it for symbol, it in find_problems(asked.symbols, listed).items() if it is not None}
@@ -110,7 +110,7 @@ def _through(proxy: Proxy | None) -> str:
 async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
     """Ask for anything at all: whatever the answer is, it has a date."""
     try:
-        async with open_http([url], proxies, timeout_s=_TIMEOUT_S) as client:
+        async with open_venue_http([url], proxies, timeout_s=_TIMEOUT_S) as client:
             before_s = time.time()
             answer = await client.get(url)
     except httpx.HTTPError as error:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ingest.history.client import HistoryRefusedError
 from ingest.history.fill import split_ranges
-from ingest.history.page import PAGE_IDS, Bounds, HistoryPage, judge_page
-from ingest.history.ranges import Range, subtract
+from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, check_page
+from ingest.history.ranges import IdRange, subtract_ranges
 from ingest.history.search import HistorySearch
 from ingest.venues import make_adapter
-from ingest.venues.base import MissingRange, Partial
+from ingest.venues.base import MissingRange, ParsedRows
 from tickplant.errors import FatalError
 from tickplant.market import Trade
 
@@ -30,9 +30,9 @@ class FakeHistory:
         self._venue = venue
         self.requests = 0
 
-    async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+    async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
         self.requests += 1
-        return judge_page(Partial(self._answer(gap), ()), gap, bounds)
+        return check_page(ParsedRows(self._answer(gap), ()), gap, bounds)
 
     def _answer(self, gap: MissingRange) -> tuple[Trade, ...]:
         if self._venue == "coinbase":
@@ -110,7 +110,7 @@ async def test_a_moment_among_a_billion_trades_takes_few_requests() -> None:
 
 async def test_a_refusal_and_an_empty_past_are_said() -> None:
     class Refusing(FakeHistory):
-        async def read_page(self, gap: MissingRange, bounds: Bounds) -> HistoryPage:
+        async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
             raise HistoryRefusedError("Invalid symbol.")
 
     with pytest.raises(FatalError, match=r"binance:X: no history: Invalid symbol\."):
@@ -126,8 +126,8 @@ ranges = st.lists(st.integers(0, 60), unique=True, max_size=12).map(
 
 
 @given(st.tuples(st.integers(0, 60), st.integers(0, 60)), ranges)
-def test_what_is_held_is_subtracted(wanted: Range, held: list[Range]) -> None:
-    left = {i for low, high in subtract(wanted, held) for i in range(low, high + 1)}
+def test_what_is_held_is_subtracted(wanted: IdRange, held: list[IdRange]) -> None:
+    left = {i for low, high in subtract_ranges(wanted, held) for i in range(low, high + 1)}
     assert left == set(range(wanted[0], wanted[1] + 1)) - {
         i for low, high in held for i in range(low, high + 1)
     }

@@ -5,7 +5,7 @@ from typing import Any
 
 from working import until
 
-from ingest.ended_processes import remove_gone
+from ingest.stale_connections import remove_stale_connections
 from tickplant.clock import now_us
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS
@@ -23,7 +23,7 @@ async def test_connections_that_were_not_heard_of_for_long_are_removed(redis_url
         await redis.hset(CONNECTIONS, name, encode_connection(connection))
     await redis.hset(CONNECTIONS, "of another version", b"\xc1")
     stop = asyncio.Event()
-    task = asyncio.create_task(remove_gone(redis, stop, interval_s=0.01))
+    task = asyncio.create_task(remove_stale_connections(redis, stop, interval_s=0.01))
 
     async def removed() -> bool:
         return {b"slow", b"of another version"} == set(await redis.hkeys(CONNECTIONS))

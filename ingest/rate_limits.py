@@ -4,6 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from ingest.history.retry_after import LONGEST_S
+from ingest.venues.base import VenueAdapter
 from tickplant.redis_client import RedisClient, until_answered
 
 # The generic cell rate algorithm: one time a key says when the next use is due, and when that was written, so
@@ -93,3 +94,25 @@ class RateLimit:
         milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
         if self._ban:
             await until_answered(lambda: self._prolong(keys=self._ban, args=[milliseconds]))
+
+
+def request_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit:
+    """Return the venue's limit of REST requests, shared by history and the list of symbols."""
+    per_s = venue.limits.requests_per_s
+    return RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
+
+
+def connect_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit | None:
+    """Return the venue's limit of connection attempts; None if it has none."""
+    limits = venue.limits
+    if limits.connects is None:
+        return None
+    burst = max(1, limits.connects // 2)
+    per_s = limits.connects / limits.connects_window_s / 2  # with the burst, within the limit in any window
+    return RateLimit(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
+
+
+def message_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit | None:
+    """Return the venue's limit of messages sent to it; None if it has none."""
+    per_s = venue.limits.messages_per_s
+    return None if per_s is None else RateLimit(redis, venue=venue.name, what="messages", per_s=per_s)

@@ -8,7 +8,7 @@ the evidence, which has to last: history that has later trades but not these, or
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from ingest.history.page import Reason, UnavailableIds
+from ingest.history.page import UnavailableIds, UnavailableReason
 from ingest.venues.base import MissingRange
 
 FIRST_DELAY_S: Final = 1.0
@@ -21,16 +21,16 @@ SUSPECT_DELAY_S: Final = 5.0
 """Between two looks at trades that a connection suspects to be lost."""
 CONFIRM_DELAY_S: Final = 60.0
 """After so long ids that were found to be void are asked for once more."""
-PATIENCE_S: Final[Mapping[Reason, float]] = {
-    Reason.OMITTED: 6.0,
-    Reason.REFUSED: 15.0,
-    Reason.EARLY: 15.0,
-    Reason.LATE: 300.0,
+PATIENCE_S: Final[Mapping[UnavailableReason, float]] = {
+    UnavailableReason.OMITTED: 6.0,
+    UnavailableReason.REFUSED: 15.0,
+    UnavailableReason.EARLY: 15.0,
+    UnavailableReason.LATE: 300.0,
 }
 """How long a venue has to give the same answer, at two looks or more, until it is believed."""
 
 
-class Attempts:
+class GapAttempts:
     """What is known of one gap, from its first look to its last."""
 
     def __init__(
@@ -98,9 +98,11 @@ class Attempts:
         return [part for lack in found for whole in wanted if (part := lack.within(whole)) is not None]
 
     def _whole(self) -> UnavailableIds:
-        return UnavailableIds(self.gap.first_id, self.gap.last_id, Reason.LATE, "it has not been asked for")
+        return UnavailableIds(
+            self.gap.first_id, self.gap.last_id, UnavailableReason.LATE, "it has not been asked for"
+        )
 
 
-def span(looks: Sequence[Attempts]) -> list[tuple[int, int]]:
+def missing_ranges(looks: Sequence[GapAttempts]) -> list[tuple[int, int]]:
     """Return the ids that looks ask for, in any order."""
     return [(lack.first_id, lack.last_id) for look in looks for lack in look.lacking]

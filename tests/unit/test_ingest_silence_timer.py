@@ -1,6 +1,6 @@
 """When a silence is suspicious."""
 
-from ingest.silence import SilenceTimer
+from ingest.silence_timer import SilenceTimer
 
 
 def beaten(per_s: int, seconds: int = 300) -> SilenceTimer:

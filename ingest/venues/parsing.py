@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from ingest.venues.base import BadRow, ListedSymbol, Partial, UnreadableError
+from ingest.venues.base import BadRow, ListedSymbol, ParsedRows, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
 from tickplant.times import to_us
@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder(float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
 
 
-def read_object(text: bytes) -> dict[str, Any]:
+def decode_object(text: bytes) -> dict[str, Any]:
     """Decode any JSON object; numbers with a fraction or an exponent stay text.
 
     Raises:
@@ -62,7 +62,7 @@ def explain_page(body: bytes, error: Exception) -> PoisonError:
     return PoisonError(f"not a page of trades: {error}: {body[:200].decode(errors='replace')}")
 
 
-def read_page(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | int) -> Partial:
+def parse_history_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | int) -> ParsedRows:
     """Parse the rows of a page of history, each on its own; the trades ascend by id, each id once.
 
     Args:
@@ -73,10 +73,10 @@ def read_page(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | 
     trades, bad_rows = _try_rows(rows, lambda row: check_trade(parse(row)))
     by_id = {trade.trade_id: trade for trade in reversed(trades)}
     named = [row._replace(trade_id=_read_id(row.payload, id_key)) for row in bad_rows]
-    return Partial(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(named))
+    return ParsedRows(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(named))
 
 
-def read_listing(
+def parse_listing_rows(
     rows: Sequence[Raw], parse: Callable[[Raw], ListedSymbol | None]
 ) -> tuple[ListedSymbol, ...]:
     """Parse the rows of a list of symbols, each on its own; what can't be parsed is left out.
@@ -165,7 +165,7 @@ def check_time_us(time_us: int) -> int:
     return time_us
 
 
-def parse_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> Partial:
+def parse_frame_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> ParsedRows:
     """Parse the rows of a message each on its own, since they can't be parsed as a whole.
 
     Args:
@@ -178,7 +178,7 @@ def parse_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> Partial:
     trades, bad_rows = _try_rows(rows, parse)
     if not trades:
         raise PoisonError(bad_rows[0].reason if bad_rows else "a message without rows")
-    return Partial(tuple(trades), tuple(bad_rows))
+    return ParsedRows(tuple(trades), tuple(bad_rows))
 
 
 def _try_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> tuple[list[Trade], list[BadRow]]:

@@ -22,7 +22,9 @@ if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[
 """
 
 
-async def remove_gone(redis: RedisClient, stop: asyncio.Event, *, interval_s: float = INTERVAL_S) -> None:
+async def remove_stale_connections(
+    redis: RedisClient, stop: asyncio.Event, *, interval_s: float = INTERVAL_S
+) -> None:
     """Remove connections that were not heard of for an hour, now and again, until `stop` is set."""
     while not stop.is_set():
         with contextlib.suppress(*OUTAGE, RedisError):  # whoever writes to Redis reports outages

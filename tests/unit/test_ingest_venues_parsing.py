@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.venues.base import Secret
-from ingest.venues.reading import microseconds, plain_decimal, read_object
+from ingest.venues.parsing import decode_object, microseconds, plain_decimal
 from tickplant.errors import PoisonError
 from tickplant.market import is_decimal
 
@@ -68,7 +68,7 @@ def test_times_at_which_no_trade_happened_are_refused(year: int) -> None:
 
 
 def test_numbers_of_unknown_messages_stay_exact_too() -> None:
-    assert read_object(b'{"a":1e400,"b":0.1}') == {"a": "1e400", "b": "0.1"}
+    assert decode_object(b'{"a":1e400,"b":0.1}') == {"a": "1e400", "b": "0.1"}
 
 
 def test_a_secret_is_whole_when_taken_apart_and_hidden_when_shown() -> None:
