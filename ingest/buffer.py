@@ -1,4 +1,4 @@
-"""What the connections of a process may hold of frames that have not been published yet."""
+"""The memory bound for frames that were received and not yet published, shared by all connections."""
 
 import logging
 from collections.abc import Callable
@@ -9,25 +9,24 @@ from tickplant import metrics
 _log = logging.getLogger(__name__)
 
 FRAME_BYTES: Final = 64
-"""What a frame takes in memory besides its text."""
+"""Memory of a frame besides its text."""
 _FRAMES: Final = 4_096
-"""How many may wait in one connection while Redis answers."""
+"""The most frames that may wait in one connection while Redis answers."""
 _UNAVAILABLE_S: Final = 3.0
-"""After so long without an answer Redis counts as unavailable."""
+"""Redis counts as unavailable after this time without an answer."""
 _ROOM: Final = 0.5
-"""The share of the limit below which the buffer no longer counts as having been full."""
+"""The buffer counts as full until less than this share of the limit is used."""
 
 
 class FrameBuffer:
-    """A bound that all connections of a process share.
+    """A memory bound that all connections of a process share.
 
-    Usually little waits: who publishes more slowly than frames come, as while workers lag, leaves sockets
-    unread, and the venues' TCP does the rest. While Redis is unavailable, sockets are read until the bound is
-    reached, so that a venue without history loses nothing.
+    While workers lag, sockets are paused after a few frames, and TCP slows the venue down. While Redis is
+    unavailable, sockets are read until the bound is reached, so that a venue without history loses nothing.
 
     Args:
-        limit_bytes: of all frames together.
-        unanswered_s: says for how long Redis has not answered.
+        limit_bytes: for all frames together.
+        unanswered_s: returns for how long Redis has not answered.
     """
 
     def __init__(self, limit_bytes: int, unanswered_s: Callable[[], float]) -> None:
@@ -37,22 +36,22 @@ class FrameBuffer:
         self._was_full = False
         metrics.INGEST_BUFFERED_BYTES.set_function(lambda: self._used_bytes)
 
-    def takes_no_more(self, waiting_frames: int) -> bool:
-        """Say whether a socket with so many frames waiting must be left unread."""
+    def is_full(self, waiting_frames: int) -> bool:
+        """Return whether a socket with this number of waiting frames must be paused."""
         if self._used_bytes >= self._limit_bytes:
             return True
         return waiting_frames >= _FRAMES and self._unanswered_s() < _UNAVAILABLE_S
 
     def add(self, size: int) -> None:
-        """Note bytes that are held."""
+        """Count bytes that are now held."""
         self._used_bytes += size
         if self._used_bytes >= self._limit_bytes and not self._was_full:
             self._was_full = True
             megabytes = self._limit_bytes >> 20
-            _log.warning("%d MB of frames wait to be published: sockets are left unread", megabytes)
+            _log.warning("%d MB of frames wait to be published: sockets are paused", megabytes)
 
     def remove(self, size: int) -> None:
-        """Note bytes that are held no longer."""
+        """Count bytes that are no longer held."""
         self._used_bytes -= size
         if self._used_bytes < self._limit_bytes * _ROOM:
             self._was_full = False

@@ -1,9 +1,9 @@
-"""One venue websocket: frames in the order of arrival, in batches of whatever has come.
+"""One venue websocket: frames in order of arrival, handed out in batches.
 
-The library hands out one message per wake-up of a task and parses each frame in several Python steps: two
-thirds of the work of ingest. So frames are told apart here (RFC 6455, section 5.2): whole text messages are
-kept, and every other frame goes to the library, whole. Handshake, pings, closing, limits, fragments and
-violations of the protocol stay its own.
+The library wakes a task for every message and parses each frame in several Python steps, which took two
+thirds of the CPU time of ingest. So frames are split here (RFC 6455, section 5.2): whole text messages are
+kept, and every other frame is passed to the library whole. The library still handles the handshake, pings,
+closing, limits, fragments and protocol violations.
 """
 
 import asyncio
@@ -22,27 +22,27 @@ from tickplant.proxies import Proxy
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
 _TAKEN_FRAMES: Final = 1_024
-"""About how many frames are taken at once, so that pings are answered in between."""
+"""Frames of one batch, about; pings are answered between two batches."""
 _OWN_BUFFER_BYTES: Final = 64 << 20
 _WHOLE_TEXT: Final = 0x81
-"""First byte of a frame that is a text message of its own: final, uncompressed."""
+"""First byte of a frame that is a whole, uncompressed text message."""
 _END_OF_HEADERS: Final = b"\r\n\r\n"
 
 
 class SocketRead(NamedTuple):
-    """Frames that came out of one read of the socket."""
+    """The frames of one read of the socket."""
 
     time_us: int
     frames: list[bytes]
 
     @property
     def size(self) -> int:
-        """Bytes that the frames take in memory, about."""
+        """Approximate memory of the frames, in bytes."""
         return sum(map(len, self.frames)) + FRAME_BYTES * len(self.frames)
 
 
 class VenueConnection(ClientConnection):
-    """A websocket client whose frames are taken in batches."""
+    """A websocket client that hands out frames in batches."""
 
     def __init__(self, *args: Any, buffer: FrameBuffer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,12 +56,12 @@ class VenueConnection(ClientConnection):
         self._fragments: list[bytes] = []
         self._arrived = asyncio.Event()
         self._paused = False
-        self._heard_s = self._frame_s = self.loop.time()
+        self._last_read_s = self._last_frame_s = self.loop.time()
         self.frame_count = 0
         """Messages received so far."""
 
     async def take(self) -> list[SocketRead]:
-        """Return frames received since the last call, in their order; wait for at least one.
+        """Return the frames received since the last call, in order; wait for at least one.
 
         Raises:
             ConnectionClosed: the connection has ended and everything received has been taken.
@@ -79,31 +79,31 @@ class VenueConnection(ClientConnection):
             reads.append(received)
             count += len(received.frames)
         self._waiting -= count
-        self.go_on()
+        self.resume()
         return reads
 
-    def go_on(self) -> None:
-        """Read the socket again if it was left unread and there is room; to be called every second, too."""
-        if self._paused and not (self._reads and self._buffer.takes_no_more(self._waiting)):
+    def resume(self) -> None:
+        """Resume a paused socket if the buffer has room; also to be called every second."""
+        if self._paused and not (self._reads and self._buffer.is_full(self._waiting)):
             self._paused = False
-            self._heard_s = self._frame_s = self.loop.time()
+            self._last_read_s = self._last_frame_s = self.loop.time()
             self.transport.resume_reading()
 
     def discard(self) -> None:
-        """Drop what has not been taken."""
+        """Drop frames that were not taken."""
         while self._reads:
             self._buffer.remove(self._reads.popleft().size)
         self._waiting = 0
 
     @property
     def dead_s(self) -> float:
-        """For how long the socket has given nothing, not even an answer to a ping; 0 if it is paused."""
-        return 0.0 if self._paused else self.loop.time() - self._heard_s
+        """Time since the last read, answers to pings included; 0 while the socket is paused."""
+        return 0.0 if self._paused else self.loop.time() - self._last_read_s
 
     @property
     def mute_s(self) -> float:
-        """For how long no message has come; 0 if the socket is paused."""
-        return 0.0 if self._paused else self.loop.time() - self._frame_s
+        """Time since the last message; 0 while the socket is paused."""
+        return 0.0 if self._paused else self.loop.time() - self._last_frame_s
 
     @property
     def drained(self) -> bool:
@@ -111,17 +111,17 @@ class VenueConnection(ClientConnection):
         return not self._reads
 
     def data_received(self, data: bytes) -> None:
-        """Keep whole text messages, and give the library the rest."""
-        self._heard_s = self.loop.time()
+        """Keep whole text messages and pass everything else to the library."""
+        self._last_read_s = self.loop.time()
         if self.protocol.state is CONNECTING:
-            data = self._shake_hands(data)
+            data = self._pass_handshake(data)
         if self.protocol.state is OPEN:
             self._split(self._unparsed + data if self._unparsed else data)
-        elif data:  # refused, or closing: a frame that has only begun is the library's now
+        elif data:  # refused, or closing: an incomplete frame goes to the library, too
             self._unparsed, data = b"", self._unparsed + data
             super().data_received(data)
         if self._frames:
-            self._frame_s = self._heard_s
+            self._last_frame_s = self._last_read_s
             self.frame_count += len(self._frames)
             received = SocketRead(self.now_us(), self._frames)
             self._reads.append(received)
@@ -129,27 +129,27 @@ class VenueConnection(ClientConnection):
             self._waiting += len(self._frames)
             self._frames = []
             self._arrived.set()
-            if not self._paused and self._buffer.takes_no_more(self._waiting):
+            if not self._paused and self._buffer.is_full(self._waiting):
                 self._paused = True
                 self.transport.pause_reading()
 
     def process_event(self, event: Any) -> None:
-        """Keep the messages that the library has parsed."""
+        """Keep messages that the library has parsed."""
         if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            self._keep(event)
+            self._add_frame(event)
         else:
             super().process_event(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits for frames."""
+        """Wake the task that waits for frames."""
         super().connection_lost(exc)
         self._arrived.set()
 
-    def _shake_hands(self, data: bytes) -> bytes:
-        """Give the library the headers of the handshake alone; return what follows them.
+    def _pass_handshake(self, data: bytes) -> bytes:
+        """Pass the handshake's headers to the library; return the bytes that follow them.
 
-        Frames may come in the same read. The library would begin to parse the last of them, and nothing tells
-        when it stands between two frames again: it takes headers and payload out of its buffer one by one.
+        Frames may come in the same read. The library would start to parse an incomplete last frame, and its
+        position between two frames could not be detected, as it consumes header and payload separately.
         """
         headers = self._headers_end + data
         end = headers.find(_END_OF_HEADERS)
@@ -159,7 +159,7 @@ class VenueConnection(ClientConnection):
         return data[own:]
 
     def _split(self, data: bytes) -> None:
-        """Take whole frames off the front; keep what has only begun for the next read."""
+        """Split off whole frames; keep an incomplete one for the next read."""
         frames = self._frames
         position, end = 0, len(data)
         while end - position >= 2:
@@ -183,7 +183,7 @@ class VenueConnection(ClientConnection):
                 position = start + length
         self._unparsed = data[position:]
 
-    def _keep(self, frame: Frame) -> None:
+    def _add_frame(self, frame: Frame) -> None:
         if frame.fin and not self._fragments:
             self._frames.append(bytes(frame.data))
             return
@@ -215,8 +215,8 @@ def open_connection(
     Args:
         url: ws:// or wss:// address.
         timeout_s: longest wait for the connection and its handshake.
-        buffer: bounds what it holds, together with other connections; None: a bound of its own.
-        proxy: leads to it; errors on the way name it.
+        buffer: bounds the frames held, together with other connections; None: a bound of its own.
+        proxy: to connect through; named by connection errors.
     """
     buffer = buffer or FrameBuffer(_OWN_BUFFER_BYTES, lambda: 0.0)
     return _Opening(
@@ -227,6 +227,6 @@ def open_connection(
         max_size=MAX_FRAME_BYTES,
         open_timeout=timeout_s,
         ping_interval=20,
-        ping_timeout=None,  # a socket left unread gets no pong; silence has its own deadline
+        ping_timeout=None,  # a paused socket receives no pong; silence has its own deadline
         close_timeout=2,
     )

@@ -1,4 +1,4 @@
-"""Some symbols of one venue: connected, subscribed, received, published; reconnected when lost."""
+"""The feed of some symbols of one venue: connects, subscribes, publishes, reconnects."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from ingest.rate_limits import RateLimit
 from ingest.reporter import ConnectionReporter
 from ingest.session import VenueSession
 from ingest.silence_timer import SilenceTimer
-from ingest.subscription import ASK_AGAIN_CAP_S, ASK_AGAIN_S
+from ingest.subscription import RETRY_REFUSED_CAP_S, RETRY_REFUSED_S
 from ingest.venues.base import MissingRange, VenueAdapter
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
@@ -25,9 +25,9 @@ from tickplant.proxies import Proxy
 _log = logging.getLogger(__name__)
 
 _STOP_TIMEOUT_S: Final = 10.0
-"""How long a connection may take to end when told to; one that waits for a permission is given up."""
+"""How long a session may take to end when asked to; then it is cancelled."""
 _OVERLAP_S: Final = 5.0
-"""How long a connection stays that has been replaced, so that nothing falls between the two."""
+"""How long a replaced connection stays open beside its successor, so that no trade is lost."""
 
 
 class Feed:
@@ -45,26 +45,26 @@ class Feed:
         connects: RateLimit | None,
         messages: RateLimit | None,
         subscribing: asyncio.Lock,
-        turn: ConnectionLock | None,
+        connection_lock: ConnectionLock | None,
         backfill: Backfill | None,
         proxy: Proxy | None = None,
     ) -> None:
-        """Take what is needed.
+        """Initialize the feed.
 
         Args:
-            name: of the connection, for logs and whoever watches.
+            name: the connection's name in logs, metrics and the API.
             venue: the adapter.
             symbols: as the venue writes them.
             base_url: the venue's websocket address.
-            publisher: where trades go.
-            buffer: bounds what is received and not yet published.
+            publisher: writes trades to Redis.
+            buffer: bounds frames that are received and not yet published.
             connects: the venue's limit for connection attempts; None where it has none.
             messages: likewise for messages sent to it.
-            subscribing: held from connecting to being subscribed, by one of a venue's feeds at a time, since
-                who has connected must not wait long for its right to send.
-            turn: the right to be connected, where the venue allows one connection only.
-            backfill: heals what is lost between connections; None where the venue numbers nothing.
-            proxy: leads to the venue; None: nothing does but the network.
+            subscribing: held from connecting until subscribed, so that a new connection does not wait for the
+                message limit behind other feeds of the venue.
+            connection_lock: held while connected, where the venue allows one connection only.
+            backfill: fetches trades lost between connections; None for a venue without history.
+            proxy: to connect through; None for a direct connection.
         """
         self.name = name
         self.venue = venue
@@ -75,8 +75,8 @@ class Feed:
         self.connects = connects
         self.messages = messages
         self.subscribing = subscribing
-        self.turn = turn
-        self.pulse = SilenceTimer()
+        self.connection_lock = connection_lock
+        self.silence_timer = SilenceTimer()
         self.backoff = Backoff(first_s=0.5, cap_s=30.0)
         self.reporter = ConnectionReporter(name, venue.name, symbols, publisher)
         self.intake = Intake(
@@ -102,18 +102,18 @@ class Feed:
         self._refused = metrics.INGEST_REFUSED_SYMBOLS.labels(*labels)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Receive until `stop` is set; what has been received by then is published before returning."""
+        """Receive until `stop` is set; publish everything received before returning."""
         add_fields(venue=self.venue.name, connection=self.name)
         reporting = asyncio.create_task(self.reporter.run())
         try:
-            session = self._begin()
+            session = self._start_session()
             while not stop.is_set():
                 await _first_of(session.task, session.replace.wait(), stop.wait())
                 if session.task.done():
                     session.task.result()
                     await _first_of(stop.wait(), timeout_s=self._pause_s(session))
                     if not stop.is_set():
-                        session = self._begin()
+                        session = self._start_session()
                 elif not stop.is_set():
                     session = await self._replace(session, stop)
         finally:
@@ -123,13 +123,13 @@ class Feed:
         await self.reporter.forget()
 
     async def report_down(self, reason: str) -> None:
-        """Tell everybody downstream that there is no connection."""
+        """Publish that there is no connection."""
         self._age.set(0)
-        self.reporter.tell("down", reason)
-        await self.reporter.publish()  # it does not run while the feed doesn't
+        self.reporter.set_state("down", reason)
+        await self.reporter.publish()  # its task runs only while the feed does
 
     async def catch_up(self, symbols: Sequence[str]) -> None:
-        """Ask for the trades between the last one known and a connection's first."""
+        """Request the trades between the last one published and the connection's first."""
         if self._backfill is None:
             return
         for last in await self.publisher.read_last_trades(
@@ -138,42 +138,42 @@ class Feed:
             self._backfill.suspect(self._backfill.after(last.symbol, last.trade_id, last.event_time_us))
 
     def report(self, session: VenueSession, state: str, reason: str = "") -> None:
-        """Tell the state of a session; one that is live speaks for its successor, too."""
+        """Set the state of the connection from a session's; while another session is live it stays live."""
         if any(other.is_live for other in self._sessions if other is not session):
-            self.reporter.tell("live", f"its successor is {state}: {reason}" if reason else "")
+            self.reporter.set_state("live", f"its successor is {state}: {reason}" if reason else "")
         else:
-            self.reporter.tell(state, reason)
+            self.reporter.set_state(state, reason)
 
     def note_live(self, session: VenueSession) -> None:
-        """Note that a session has been subscribed."""
+        """Handle that a session is subscribed."""
         self._down = False
         self._refusals = 0
         self._connects_by["live"].inc()
         _log.info("%s: connected, %d symbols", self.name, len(session.answers.accepted) or len(self.symbols))
-        self.reporter.tell("live")
+        self.reporter.set_state("live")
 
     def note_failure(self, session: VenueSession, reason: str, *, refused: bool) -> None:
-        """Note that a session has ended though it was needed."""
+        """Handle the unexpected end of a session."""
         self._connects_by["refused" if refused else "lost"].inc()
         self.report(session, "down", reason)
         if any(other.is_live for other in self._sessions if other is not session):
-            _log.warning("%s: no successor yet, the connection stays: %s", self.name, reason)
+            _log.warning("%s: the replacement failed, the old connection stays: %s", self.name, reason)
             return
         self._age.set(0)
         if not self._down:
-            _log.warning("%s: no connection, trying until there is one: %s", self.name, reason)
+            _log.warning("%s: disconnected, retrying: %s", self.name, reason)
         self._down = True
 
     def note_refused(self, refused: Mapping[str, str]) -> None:
-        """Note which symbols the venue refuses, and why; each is logged once."""
+        """Record the refused symbols with their reasons; log each once."""
         for symbol in self.symbols:
             reason = refused.get(symbol)
             if reason is None:
                 if self.reporter.clear_problem(symbol, "refused"):
-                    _log.info("%s: the venue accepts %s now", self.name, symbol, extra={"symbol": symbol})
+                    _log.info("%s: the venue now accepts %s", self.name, symbol, extra={"symbol": symbol})
             elif self.reporter.note_problem(symbol, "refused", reason):
                 _log.warning(
-                    "%s: the venue refuses %s, and is asked again: %s",
+                    "%s: the venue refuses %s, retrying: %s",
                     self.name,
                     symbol,
                     reason,
@@ -182,7 +182,7 @@ class Feed:
         self._refused.set(len(refused))
 
     def note_listing(self, symbol: str, state: str, reason: str) -> None:
-        """Note what the venue's list, or its silence, says of a symbol; an empty reason: nothing is wrong."""
+        """Record whether a symbol is unknown, halted or silent; an empty reason clears the state."""
         if not reason:
             if self.reporter.clear_problem(symbol, state):
                 _log.info("%s: %s is no longer %s", self.name, symbol, state, extra={"symbol": symbol})
@@ -190,26 +190,26 @@ class Feed:
             _log.warning("%s: %s is %s: %s", self.name, symbol, state, reason, extra={"symbol": symbol})
 
     def last_trade(self, symbol: str) -> Trade | None:
-        """Return the newest trade received of a symbol by this process."""
+        """Return the newest trade of a symbol that this process received."""
         return self.intake.last_trade(symbol)
 
-    def show(self, age_s: float, silence_s: float) -> None:
-        """Set the gauges of the connection."""
+    def set_gauges(self, age_s: float, silence_s: float) -> None:
+        """Set the connection's gauges."""
         self._age.set(age_s)
         self._silence.set(silence_s)
 
     async def _replace(self, old: VenueSession, stop: asyncio.Event) -> VenueSession:
-        """Return the session that follows: one that is live beside the old, which stays for so long.
+        """Return the session that follows; the old one stays until the new one is live.
 
-        Where the venue allows one connection only, the old one stays until the venue ends it.
+        Where the venue allows one connection only, the old session stays until the venue closes it.
         """
-        if self.turn is not None:
+        if self.connection_lock is not None:
             await _first_of(old.task, stop.wait())
             return old
         _log.info("%s: replacing the connection", self.name)
         backoff = Backoff(first_s=2.0, cap_s=30.0)
         while True:
-            new = self._begin()
+            new = self._start_session()
             await _first_of(new.live.wait(), new.task, old.task, stop.wait())
             if new.is_live and not old.mute:
                 await _first_of(old.task, new.task, stop.wait(), timeout_s=_OVERLAP_S)
@@ -225,7 +225,7 @@ class Feed:
             if old.task.done() or stop.is_set():
                 return old
 
-    def _begin(self) -> VenueSession:
+    def _start_session(self) -> VenueSession:
         session = VenueSession(self)
         self._sessions = [known for known in self._sessions if not known.task.done()] + [session]
         return session
@@ -240,11 +240,11 @@ class Feed:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _pause_s(self, ended: VenueSession) -> float:
-        """Return how long to wait after a session has ended."""
+        """Return how long to wait before the next session."""
         if not ended.refused:
             return self.backoff.next_s()
         self._refusals += 1
-        return bound_s(self._refusals - 1, first_s=ASK_AGAIN_S, cap_s=ASK_AGAIN_CAP_S)
+        return bound_s(self._refusals - 1, first_s=RETRY_REFUSED_S, cap_s=RETRY_REFUSED_CAP_S)
 
     def _suspect(self, gap: MissingRange) -> None:
         if self._backfill is not None:
@@ -252,7 +252,7 @@ class Feed:
 
 
 async def _first_of(*waits: Awaitable[object], timeout_s: float | None = None) -> None:
-    """Wait until the first of some is done; tasks among them go on, all else is cancelled."""
+    """Wait until the first awaitable is done; leave tasks running and cancel the other awaitables."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
         await asyncio.wait(tasks, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

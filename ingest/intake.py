@@ -10,7 +10,7 @@ from ingest.connection import SocketRead
 from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import VenueSession
-from ingest.venue_clock import ConnectionTime, DoubtedTime, VenueClock
+from ingest.venue_clock import DoubtedTime, HeartbeatTime, VenueClock
 from ingest.venues.base import (
     Closing,
     Heartbeat,
@@ -94,19 +94,19 @@ class Intake:
                     try:
                         parsed = parse(frame, time_us)
                     except PoisonError as error:
-                        await self._keep(frame, str(error))
+                        await self._keep_dead_letter(frame, str(error))
                         continue
                     if type(parsed) is tuple:
                         trades.extend(parsed)
                     elif isinstance(parsed, ParsedRows):
                         trades.extend(parsed.trades)
                         for payload, reason, _ in parsed.bad_rows:
-                            await self._keep(payload, reason)
+                            await self._keep_dead_letter(payload, reason)
                     else:
                         assert not isinstance(parsed, tuple)
                         await self._publish(trades)
                         trades = []
-                        await self._notice(parsed, ReceivedFrame(frame, time_us), session)
+                        await self._handle_notice(parsed, ReceivedFrame(frame, time_us), session)
             await self._publish(trades)
 
     async def resume_ids(self) -> None:
@@ -125,7 +125,7 @@ class Intake:
         if not trades:
             return
         if not self._expected.issuperset([trade.symbol for trade in trades]):
-            trades = await self._without_strangers(trades)
+            trades = await self._drop_unrequested(trades)
             if not trades:
                 return
         if not self._venue.numbered:
@@ -134,18 +134,18 @@ class Intake:
         self._metrics.note_trades(trades)
         await self._publisher.publish(trades, numbered=self._venue.numbered)
         self._last.update([(trade.symbol, trade) for trade in trades])
-        await self._note_doubts(self._clock.hear(trades, time.monotonic()))
+        await self._report_doubts(self._clock.observe(trades, time.monotonic()))
         self._since_check += len(trades)
         if self._since_check >= _BUDGET_CHECK_TRADES:
             self._since_check = 0
             await self._publisher.wait_for_budget()
 
-    async def _notice(self, notice: Notice, frame: ReceivedFrame, session: VenueSession) -> None:
+    async def _handle_notice(self, notice: Notice, frame: ReceivedFrame, session: VenueSession) -> None:
         match notice:
             case Heartbeat(symbol, last_trade_id, time_us):
                 if time_us is not None:
-                    beat = ConnectionTime(symbol, time_us, frame.time_us)
-                    await self._note_doubts(self._clock.hear([beat], time.monotonic()))
+                    heartbeat = HeartbeatTime(symbol, time_us, frame.time_us)
+                    await self._report_doubts(self._clock.observe([heartbeat], time.monotonic()))
                 last = self._last.get(symbol or "")
                 if last is not None and last_trade_id is not None and last_trade_id > last.trade_id:
                     self._suspect(
@@ -156,13 +156,13 @@ class Intake:
             case Refused(reason, symbols):
                 if not self._venue.acknowledges:  # else the session says which symbols it is about
                     _log.warning("%s: the venue refuses a request: %s", self._name, reason)
-                await self._keep(frame.text, f"refused: {reason}")
+                await self._keep_dead_letter(frame.text, f"refused: {reason}")
                 session.answers.refuse(reason, symbols)
             case Closing(reason):
                 _log.info("%s: the venue says: %s", self._name, reason)
                 session.replace.set()
 
-    async def _note_doubts(self, doubts: Sequence[DoubtedTime]) -> None:
+    async def _report_doubts(self, doubts: Sequence[DoubtedTime]) -> None:
         """Report times that are not believed: count each, keep the first of each symbol in a while."""
         for message, reason in doubts:
             self._metrics.doubted_times.inc()
@@ -200,14 +200,14 @@ class Intake:
             )
         return numbered
 
-    async def _without_strangers(self, trades: list[Trade]) -> list[Trade]:
+    async def _drop_unrequested(self, trades: list[Trade]) -> list[Trade]:
         for trade in trades:
             if trade.symbol not in self._expected:
                 reason = f"a trade of {trade.symbol!r}, which was not asked for"
-                await self._keep(repr(trade).encode(), reason)
+                await self._keep_dead_letter(repr(trade).encode(), reason)
         return [trade for trade in trades if trade.symbol in self._expected]
 
-    async def _keep(self, frame: bytes, reason: str) -> None:
+    async def _keep_dead_letter(self, frame: bytes, reason: str) -> None:
         self._metrics.malformed.inc()
         _log.debug("%s: kept as a dead letter: %s", self._name, reason)
         await self._publisher.keep_dead_letter(self._name, frame, reason)

@@ -76,7 +76,9 @@ class Publisher:
         source = source_of(headers)
         await self._until_answered(lambda: claim_redis_source(self._redis, source))
 
-    async def publish(self, trades: Sequence[Trade], *, numbered: bool = True, past: bool = False) -> None:
+    async def publish(
+        self, trades: Sequence[Trade], *, numbered: bool = True, historical: bool = False
+    ) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
 
         Waits as long as Redis is away. A write whose answer was lost is repeated: the ledger drops what is
@@ -85,9 +87,9 @@ class Publisher:
         Args:
             trades: in their order within each symbol.
             numbered: whether their ids are the venue's, and so can be missed; else they are our own.
-            past: whether to keep them from whoever watches what is live.
+            historical: whether to keep them from whoever watches what is live.
         """
-        field = wire.PAST if past else wire.TRADES if numbered else wire.UNNUMBERED
+        field = wire.PAST if historical else wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
         known = self._partition_of
         for trade in trades:
@@ -102,7 +104,7 @@ class Publisher:
             for start in range(0, len(batch), MAX_TRADES_PER_ENTRY)
         ]
         await self._write(entries)
-        if trades and not past:
+        if trades and not historical:
             metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - trades[0].ingest_time_us) / 1e6)
         for partition, batch in batches.items():
             _note_entries(len(batch))

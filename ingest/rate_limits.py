@@ -7,10 +7,10 @@ from ingest.history.retry_after import LONGEST_S
 from ingest.venues.base import VenueAdapter
 from tickplant.redis_client import RedisClient, until_answered
 
-# The generic cell rate algorithm: one time a key says when the next use is due, and when that was written, so
-# that it moves along with a clock that is set back. KEYS: cell and, if there may be one, ban. ARGV: interval,
-# burst, in us, longest ban in ms. Answers how long to wait, in us, the use being booked; or, while banned,
-# how long the ban lasts, negative, nothing being booked. A ban that is longer than any is cut.
+# The generic cell rate algorithm. A key stores when the next use is due, and when that was written, so that
+# the due time moves with a clock that is set back. KEYS: cell, and the ban if the limit is bannable. ARGV:
+# interval in us, burst, longest ban in ms. Books one use and returns the wait in us; during a ban, books
+# nothing and returns the rest of the ban in us, negative. A ban longer than the longest is cut.
 _BOOK: Final = """
 if KEYS[2] then
   local ban, longest = redis.call('PTTL', KEYS[2]), tonumber(ARGV[3])
@@ -32,17 +32,17 @@ redis.call('SET', KEYS[1], string.format('%.0f %.0f', next, now), 'PX', math.cei
 return math.max(0, due - now - interval * (tonumber(ARGV[2]) - 1))
 """
 
-# KEYS: ban. ARGV: ms. A longer ban that was said before stays.
+# KEYS: ban. ARGV: ms. A longer ban stays.
 _PROLONG: Final = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
 """
 
 _BAN_POLL_S: Final = 5.0
-"""How often a ban is looked at: another process, or an operator, may have changed it."""
+"""How often a ban is read again: another process or an operator may have changed it."""
 
 
 class RateLimit:
-    """So many uses of something in a time, over all processes on one Redis.
+    """A rate limit shared by all processes on one Redis.
 
     Source of the algorithm: ITU-T I.371, "virtual scheduling".
     """
@@ -57,15 +57,15 @@ class RateLimit:
         burst: int = 1,
         bannable: bool = False,
     ) -> None:
-        """Take what is needed.
+        """Initialize the limit.
 
         Args:
             redis: an open client; stays the caller's.
-            venue: whose limit it is.
-            what: what is limited.
-            per_s: uses a second, in the long run.
-            burst: uses at once, after a pause.
-            bannable: whether uses stop while the venue's history bans us; see `ban`.
+            venue: the venue that sets the limit.
+            what: requests, connects or messages.
+            per_s: uses per second, on average.
+            burst: uses at once after a pause.
+            bannable: whether uses stop while the venue bans this plant; see `ban`.
         """
         self._book: Any = redis.register_script(_BOOK)
         self._prolong: Any = redis.register_script(_PROLONG)
@@ -75,10 +75,10 @@ class RateLimit:
         self._burst = burst
 
     async def take(self, suffix: str = "") -> None:
-        """Wait until one use is allowed; a ban is waited out.
+        """Wait until one use is allowed and no ban is in force.
 
         Args:
-            suffix: tells cells apart where the venue counts, say, each symbol on its own.
+            suffix: selects a cell of its own, where the venue counts each symbol separately.
         """
         keys = [self._cell + suffix, *self._ban]
         args = [self._interval_us, self._burst, int(LONGEST_S * 1000)]
@@ -90,7 +90,7 @@ class RateLimit:
             await asyncio.sleep(min(_BAN_POLL_S, -wait_us / 1e6))
 
     async def ban(self, seconds: float) -> None:
-        """Stop all uses for a while, at most for `LONGEST_S`, since the venue asked for it."""
+        """Stop all uses for some seconds, at most `LONGEST_S`, as the venue requested."""
         milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
         if self._ban:
             await until_answered(lambda: self._prolong(keys=self._ban, args=[milliseconds]))

@@ -1,4 +1,4 @@
-"""The state of a connection, told to everybody downstream without anybody waiting for Redis."""
+"""Publishes the state of a connection in the background, so that no caller waits for Redis."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ _INTERVAL_S: Final = 10.0
 
 
 class ConnectionReporter:
-    """Tells the latest state of one connection, when it changes and every few seconds.
+    """Publishes the state of one connection when it changes and every few seconds.
 
     Args:
-        name: of the connection.
-        venue: its name.
-        symbols: that the connection is for.
-        publisher: where it is told.
+        name: the connection's name.
+        venue: the venue's name.
+        symbols: carried by the connection.
+        publisher: writes the state to Redis.
     """
 
     def __init__(self, name: str, venue: str, symbols: Sequence[str], publisher: Publisher) -> None:
@@ -34,18 +34,18 @@ class ConnectionReporter:
 
     @property
     def problems(self) -> tuple[SymbolProblem, ...]:
-        """What is wrong with symbols."""
+        """The problems of symbols."""
         return tuple(self._problems.values())
 
-    def tell(self, state: str, reason: str = "") -> None:
-        """Note the state of the connection."""
+    def set_state(self, state: str, reason: str = "") -> None:
+        """Set the state of the connection; it is published soon."""
         if state != self._state:
             self._since_us = now_us()
         self._state, self._reason = state, reason
         self._changed.set()
 
     def note_problem(self, symbol: str, state: str, reason: str) -> bool:
-        """Note what is wrong with a symbol; say whether it is new."""
+        """Record a problem of a symbol; return whether it is new."""
         problem = SymbolProblem(symbol, state, reason)
         new = (symbol, state) not in self._problems
         if self._problems.get((symbol, state)) != problem:
@@ -54,14 +54,14 @@ class ConnectionReporter:
         return new
 
     def clear_problem(self, symbol: str, *states: str) -> bool:
-        """Forget what was wrong with a symbol; say whether anything was."""
+        """Remove problems of a symbol; return whether there were any."""
         cleared = [state for state in states if self._problems.pop((symbol, state), None) is not None]
         if cleared:
             self._changed.set()
         return bool(cleared)
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Publish until cancelled."""
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), _INTERVAL_S)
@@ -84,6 +84,6 @@ class ConnectionReporter:
         )
 
     async def forget(self) -> None:
-        """Take back what was told, as the connection is given up on purpose."""
+        """Remove the connection's state from Redis, as it ends on purpose."""
         with contextlib.suppress(*OUTAGE):
             await self._publisher.forget(self._name)

@@ -72,7 +72,7 @@ async def run(
         by_venue[name].append(symbol)
     venues = _make_all(by_venue, addresses)
     for name, venue in venues.items():
-        by_venue[name] = [venue.spell(symbol) for symbol in by_venue[name]]
+        by_venue[name] = [venue.normalize_symbol(symbol) for symbol in by_venue[name]]
         check_symbol_count(venue, by_venue[name])
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
@@ -195,7 +195,7 @@ def _feeds(
             connects=connect_limit(redis, venue),
             messages=message_limit(redis, venue),
             subscribing=subscribing,
-            turn=ConnectionLock(redis, venue.name) if limits.connections == 1 else None,
+            connection_lock=ConnectionLock(redis, venue.name) if limits.connections == 1 else None,
             backfill=backfill,
             proxy=proxies.of(base_url),
         )

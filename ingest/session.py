@@ -1,4 +1,4 @@
-"""One connection to a venue, from its opening to its end."""
+"""One connection to a venue, from opening to end."""
 
 import asyncio
 import contextlib
@@ -20,48 +20,48 @@ _log = logging.getLogger(__name__)
 CLOCK_INTERVAL_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _REPLACE_AT: Final = 0.9
-"""Of the age at which the venue closes a connection: when it is replaced."""
+"""The share of the venue's limit of age at which a connection is replaced."""
 
 
 class VenueSession:
     """One connection of a feed.
 
     Args:
-        feed: whose symbols it carries, and what its connections share.
+        feed: its symbols, and what its sessions share.
     """
 
     def __init__(self, feed: "Feed") -> None:
         self._feed = feed
         self.answers = SubscriptionAnswers(feed.symbols)
-        """What the venue says to its subscriptions."""
+        """The venue's answers to the subscriptions."""
         self.live = asyncio.Event()
-        """Set when the venue has decided on all symbols."""
+        """Set when every symbol is accepted or refused."""
         self.replace = asyncio.Event()
-        """Set when it should have a successor: the venue is about to close it, or it is too old or mute."""
+        """Set when a successor is needed: the venue is about to close the connection, or it is too old or silent."""
         self.stop = asyncio.Event()
-        """To be set when it is no longer needed."""
+        """To be set to end the session."""
         self.mute = False
-        """Whether it is to be replaced since nothing comes any more."""
+        """Whether it is to be replaced because no message arrives."""
         self.refused = False
-        """Whether it has ended as the venue accepts none of the symbols."""
+        """Whether it ended because the venue refused every symbol."""
         self.task = asyncio.create_task(self._run())
 
     @property
     def is_live(self) -> bool:
-        """Whether trades come."""
+        """Whether the session is subscribed and running."""
         return self.live.is_set() and not self.task.done()
 
     async def _run(self) -> None:
-        """Live through the connection; ends when it is lost, refused, or no longer needed.
+        """Run the connection until it is lost, refused or stopped.
 
         Raises:
-            InvalidURI: the address is none.
-            MixedSourcesError: the venue is of another kind than where the stored trades are from.
+            InvalidURI: the address is invalid.
+            MixedSourcesError: stored trades come from a source of another kind.
         """
         feed = self._feed
         try:
-            if feed.turn is not None:
-                await feed.turn.take()
+            if feed.connection_lock is not None:
+                await feed.connection_lock.acquire()
             await feed.intake.resume_ids()
             if feed.connects is not None:
                 await feed.connects.take()
@@ -83,9 +83,9 @@ class VenueSession:
                 reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 feed.note_failure(self, reason, refused=isinstance(error, InvalidHandshake))
         finally:
-            if feed.turn is not None:
+            if feed.connection_lock is not None:
                 with contextlib.suppress(*OUTAGE):
-                    await feed.turn.give_back()
+                    await feed.connection_lock.release()
 
     async def _receive(self, connection: VenueConnection, admission: contextlib.AsyncExitStack) -> None:
         tasks = [
@@ -94,8 +94,8 @@ class VenueSession:
                 self._close_on_stop(connection),
                 self._subscribe(connection, admission),
                 self._watch(connection),
-                self._tell_time(connection),
-                self._keep_turn(),
+                self._publish_time(connection),
+                self._renew_lock(),
             )
         ]
         for task in tasks:
@@ -121,7 +121,7 @@ class VenueSession:
         await connection.close()
 
     async def _subscribe(self, connection: VenueConnection, admission: contextlib.AsyncExitStack) -> None:
-        """Subscribe at the venue's pace, see what it says, then ask for what was missed.
+        """Subscribe within the venue's limits, handle refusals, then request missed trades.
 
         Raises:
             TimeoutError: the venue has not acknowledged in time; the connection is closed.
@@ -129,7 +129,7 @@ class VenueSession:
         feed = self._feed
         subscription = Subscription(feed.venue, feed.symbols, connection.send, self.answers, feed.messages)
         try:
-            await subscription.ask_for_all()
+            await subscription.subscribe_all()
         except TimeoutError:
             await connection.close()
             raise
@@ -144,12 +144,12 @@ class VenueSession:
         self.live.set()
         feed.note_live(self)
         await feed.catch_up(feed.symbols)
-        async for symbol in subscription.ask_again():
+        async for symbol in subscription.retry_refused():
             feed.note_refused(self.answers.refused)
             await feed.catch_up([symbol])
 
     async def _watch(self, connection: VenueConnection) -> None:
-        """Notice silence and age; waits for nothing else, so that an outage of Redis does not end it."""
+        """Check silence and age every second; never waits for Redis, so that an outage does not stop it."""
         feed = self._feed
         loop = asyncio.get_running_loop()
         limits = feed.venue.limits
@@ -157,19 +157,19 @@ class VenueSession:
         frame_count = 0
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
-            connection.go_on()
-            feed.pulse.beat(connection.frame_count - frame_count)
+            connection.resume()
+            feed.silence_timer.count(connection.frame_count - frame_count)
             frame_count = connection.frame_count
             age_s = loop.time() - connected_s
-            if not self.replace.is_set():  # else its successor tells
-                feed.show(age_s, connection.mute_s)
+            if not self.replace.is_set():  # else its successor sets them
+                feed.set_gauges(age_s, connection.mute_s)
             if connection.dead_s > limits.silence_s or (
-                feed.turn is not None and connection.mute_s > feed.pulse.deadline_s
+                feed.connection_lock is not None and connection.mute_s > feed.silence_timer.deadline_s
             ):
-                _log.warning("%s: nothing heard for %.0f s", feed.name, connection.mute_s)
+                _log.warning("%s: nothing received for %.0f s", feed.name, connection.mute_s)
                 connection.transport.abort()
                 return
-            if connection.mute_s > feed.pulse.deadline_s and not self.replace.is_set():
+            if connection.mute_s > feed.silence_timer.deadline_s and not self.replace.is_set():
                 _log.warning("%s: no message for %.0f s", feed.name, connection.mute_s)
                 self.mute = True
                 self.replace.set()
@@ -177,28 +177,28 @@ class VenueSession:
                 self.replace.set()
             feed.backoff.reset()
 
-    async def _tell_time(self, connection: VenueConnection) -> None:
-        """Write the venue's time into the streams while everything received has been published."""
+    async def _publish_time(self, connection: VenueConnection) -> None:
+        """Write the venue's time to the streams whenever everything received is published."""
         await self.live.wait()
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
             if connection.drained:
                 await self._feed.intake.publish_time()
 
-    async def _keep_turn(self) -> None:
-        """Keep the right to be connected.
+    async def _renew_lock(self) -> None:
+        """Renew the connection lock.
 
         Raises:
-            TimeoutError: another process has it.
+            TimeoutError: another process holds it.
         """
-        turn = self._feed.turn
-        while turn is not None:
+        lock = self._feed.connection_lock
+        while lock is not None:
             await asyncio.sleep(CLOCK_INTERVAL_S)
-            if not await turn.keep():
+            if not await lock.renew():
                 raise TimeoutError("another process has the venue's only connection")
 
 
 def _abort_if_failed(task: asyncio.Task[None], connection: VenueConnection) -> None:
-    """End a connection whose watch has failed; whoever receives from it then raises what has failed."""
+    """Abort a connection one of whose tasks failed; the receiving task then raises that error."""
     if not task.cancelled() and task.exception() is not None:
         connection.transport.abort()

@@ -1,4 +1,4 @@
-"""Removes what processes that have ended without a word left in the hash of connections."""
+"""Removes entries of crashed processes from the hash of connections."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,10 @@ from tickplant.streams import CONNECTIONS
 from tickplant.wire import decode_connection
 
 INTERVAL_S: Final = 60.0
-_GONE_US: Final = 3_600_000_000
-"""The API leaves a connection out that was not heard of for a minute; this only saves memory."""
+_STALE_US: Final = 3_600_000_000
+"""The API ignores a connection that was not updated for a minute; removal only saves memory."""
 
-# KEYS: connections. ARGV: name, value. Nothing where the connection has been heard of since.
+# KEYS: connections. ARGV: name, value. Does nothing if the connection was updated since.
 _REMOVE: Final = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
 """
@@ -25,9 +25,9 @@ if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[
 async def remove_stale_connections(
     redis: RedisClient, stop: asyncio.Event, *, interval_s: float = INTERVAL_S
 ) -> None:
-    """Remove connections that were not heard of for an hour, now and again, until `stop` is set."""
+    """Periodically remove connections that were not updated for an hour, until `stop` is set."""
     while not stop.is_set():
-        with contextlib.suppress(*OUTAGE, RedisError):  # whoever writes to Redis reports outages
+        with contextlib.suppress(*OUTAGE, RedisError):  # the writers report outages
             await _remove(redis)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), interval_s)
@@ -35,13 +35,13 @@ async def remove_stale_connections(
 
 async def _remove(redis: Any) -> None:
     for name, payload in (await redis.hgetall(CONNECTIONS)).items():
-        if _is_gone(payload):
+        if _is_stale(payload):
             await redis.eval(_REMOVE, 1, CONNECTIONS, name, payload)
 
 
-def _is_gone(payload: bytes) -> bool:
-    # A time far ahead was written by a clock that was wrong: it would never be old.
+def _is_stale(payload: bytes) -> bool:
+    # A time far in the future was written by a wrong clock and would never become stale.
     try:
-        return abs(now_us() - decode_connection(payload).told_us) > _GONE_US
-    except msgspec.DecodeError:  # of a version that this one doesn't understand
+        return abs(now_us() - decode_connection(payload).told_us) > _STALE_US
+    except msgspec.DecodeError:  # written by another version
         return False

@@ -1,4 +1,4 @@
-"""Metrics of how much the streams hold: measured by ingest, so that they tell of workers that stand still."""
+"""Metrics of stream lengths, measured by ingest so that they are exposed while workers are down."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ INTERVAL_S: Final = 2.0
 
 
 async def measure_streams(redis: RedisClient, partitions: int, stop: asyncio.Event) -> None:
-    """Expose the length of each partition's stream, now and again, until `stop` is set."""
+    """Periodically expose the length of each partition's stream until `stop` is set."""
     while not stop.is_set():
-        with contextlib.suppress(*OUTAGE, RedisError):  # whoever writes to Redis tells of outages
+        with contextlib.suppress(*OUTAGE, RedisError):  # the writers report outages
             await _measure(redis, partitions)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), INTERVAL_S)

@@ -1,4 +1,4 @@
-"""Subscribing to symbols, where the venue may refuse some of them without saying which."""
+"""Subscribes to symbols and finds the refused ones where the venue does not name them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,10 +12,10 @@ from tickplant.backoff import bound_s
 _FIRST_ANSWER_S: Final = 30.0
 _ANSWER_S: Final = 10.0
 _NO_ANSWER: Final = "the venue does not answer the subscription"
-ASK_AGAIN_S: Final = 2.0
-"""First wait before refused symbols are asked for again: a venue may refuse all that it has for a moment."""
-ASK_AGAIN_CAP_S: Final = 3600.0
-"""The longest one: what a venue does not have is refused for good."""
+RETRY_REFUSED_S: Final = 2.0
+"""First wait before refused symbols are requested again: a venue may refuse everything for a moment."""
+RETRY_REFUSED_CAP_S: Final = 3600.0
+"""The longest wait: a symbol that the venue does not have is refused permanently."""
 
 Send = Callable[[str], Awaitable[None]]
 
@@ -27,8 +27,8 @@ class Subscription:
         venue: the adapter.
         symbols: those to subscribe to.
         send: sends a message on the connection.
-        answers: what the venue says, as it is received.
-        messages: the venue's limit of messages; None where it has none.
+        answers: collects the venue's answers.
+        messages: the venue's limit of messages; None if it has none.
     """
 
     def __init__(
@@ -45,24 +45,24 @@ class Subscription:
         self._answers = answers
         self._messages = messages
 
-    async def ask_for_all(self) -> None:
-        """Subscribe to all symbols, and wait for what the venue says to them.
+    async def subscribe_all(self) -> None:
+        """Subscribe to all symbols and wait for the answers.
 
         Raises:
-            TimeoutError: it says nothing.
+            TimeoutError: there is no answer.
         """
-        await self._ask(self._symbols, _FIRST_ANSWER_S)
+        await self._subscribe(self._symbols, _FIRST_ANSWER_S)
         if self._venue.acknowledges and self._answers.silent:
             raise TimeoutError("subscriptions were not acknowledged in time")
 
     async def find_refused(self) -> None:
-        """Ask by halves for the symbols that have no answer, until each one has."""
+        """Request unanswered symbols in ever smaller halves until each has an answer."""
         if not self._venue.acknowledges:
             return
         groups = _halves(self._answers.pending(self._symbols))
         while groups:
             group = groups.pop()
-            await self._ask(group, _ANSWER_S)
+            await self._subscribe(group, _ANSWER_S)
             left = self._answers.pending(group)
             if len(group) > 1:
                 groups += _halves(left)
@@ -70,32 +70,32 @@ class Subscription:
                 reason = self._answers.unnamed[-1] if self._answers.unnamed else _NO_ANSWER
                 self._answers.refuse(reason, left)
 
-    async def ask_again(self) -> AsyncIterator[str]:
-        """Ask for refused symbols now and then, one by one, for as long as there are any.
+    async def retry_refused(self) -> AsyncIterator[str]:
+        """Periodically request refused symbols, one by one, while there are any.
 
         Yields:
-            Each symbol that is accepted after all.
+            Symbols that are accepted now.
         """
         tries = 0
         while self._answers.refused:
-            await asyncio.sleep(bound_s(tries, first_s=ASK_AGAIN_S, cap_s=ASK_AGAIN_CAP_S))
+            await asyncio.sleep(bound_s(tries, first_s=RETRY_REFUSED_S, cap_s=RETRY_REFUSED_CAP_S))
             tries += 1
             for symbol, reason in list(self._answers.refused.items()):
                 del self._answers.refused[symbol]
-                await self._ask([symbol], _ANSWER_S)
+                await self._subscribe([symbol], _ANSWER_S)
                 if self._answers.pending([symbol]):
                     self._answers.refuse((self._answers.unnamed or [reason])[-1], [symbol])
                 elif symbol in self._answers.accepted:
                     yield symbol
 
-    async def _ask(self, symbols: Sequence[str], timeout_s: float) -> None:
+    async def _subscribe(self, symbols: Sequence[str], timeout_s: float) -> None:
         self._answers.unnamed.clear()
         for message in self._venue.subscribe_messages(symbols):
             if self._messages is not None:
                 await self._messages.take()
             await self._send(message)
         if self._venue.acknowledges:
-            await self._answers.settled(symbols, timeout_s)
+            await self._answers.wait(symbols, timeout_s)
 
 
 def _halves(symbols: Sequence[str]) -> list[Sequence[str]]:

@@ -1,4 +1,4 @@
-"""Keeps the tasks of ingest running: one that fails is started again, and takes no other along."""
+"""Restarts tasks of ingest that fail; the failure of one does not stop the others."""
 
 import asyncio
 import contextlib
@@ -15,10 +15,10 @@ _log = logging.getLogger(__name__)
 _FIRST_S: Final = 1.0
 _CAP_S: Final = 30.0
 _HEALTHY_S: Final = 60.0
-"""After having run for so long, a task that fails begins with a short wait again."""
+"""A task that ran for this long before it failed is restarted after the shortest wait."""
 
 Report = Callable[[str], Awaitable[None]]
-"""Takes why a task is down."""
+"""Receives the reason why a task is down."""
 
 
 async def keep_running(
@@ -30,18 +30,18 @@ async def keep_running(
     task: str,
     report: Report | None = None,
 ) -> None:
-    """Run something until it returns; start it again, with backoff, when it fails.
+    """Run a task until it returns; restart it, with backoff, when it fails.
 
     Args:
-        name: for the log.
-        run: what is run; returns soon after `stop` is set.
-        stop: ends the waiting, too.
-        venue: which it belongs to, for the count of failures; empty where it belongs to none.
-        task: what it is, likewise.
-        report: tells others that it is down.
+        name: names the task in the log.
+        run: the task; returns soon after `stop` is set.
+        stop: also ends a wait between two attempts.
+        venue: label of the failure counter; empty for a task of no venue.
+        task: label of the failure counter.
+        report: publishes that the task is down.
 
     Raises:
-        FatalError: raised by it: the process can't go on.
+        FatalError: from the task: the process can't continue.
     """
     failures = metrics.INGEST_TASK_FAILURES.labels(venue, task)
     backoff = Backoff(first_s=_FIRST_S, cap_s=_CAP_S)
@@ -56,7 +56,7 @@ async def keep_running(
             current = asyncio.current_task()
             if current is not None and current.cancelling():
                 raise
-            failure: BaseException = error  # not this task was cancelled, but one that it waited for
+            failure: BaseException = error  # a task that this one awaited was cancelled, not this one
         except Exception as error:  # noqa: BLE001 - the boundary of a task
             failure = error
         else:
@@ -64,7 +64,7 @@ async def keep_running(
         if stop.is_set():
             return
         failures.inc()
-        _log.error("%s has failed and is started again", name, exc_info=failure)
+        _log.error("%s failed and is restarted", name, exc_info=failure)
         if report is not None:
             with contextlib.suppress(Exception):
                 await report(f"failed: {type(failure).__name__}: {failure}"[:500])

@@ -6,7 +6,7 @@ twice:
 - By our own clock, with a tolerance. Where our clock is behind by up to 15 hours, every trade of the venue
   seems to be from the future; so many in a row, with none in between that isn't, are believed instead.
 - By the connection's other symbols. In a replay our clock bounds nothing, as all times are years ago. There,
-  and wherever the venue's time seems to leap, one message is not enough: another symbol has to confirm it, or
+  and wherever the venue's time seems to jump, one message is not enough: another symbol has to confirm it, or
   nothing may contradict it for a while. A connection with one symbol harms nobody else, so its own next
   message is enough.
 """
@@ -24,7 +24,7 @@ TOLERANCE_US: Final = 30_000_000
 """How far a time may be ahead of our clock, or of what the connection's clock should say by now."""
 
 _UNCONTRADICTED_S: Final = 2.5
-"""After so long a leap that nothing contradicts is believed."""
+"""After so long a jump that nothing contradicts is believed."""
 
 _RECENT_US: Final = 3_600_000_000
 """A first message that is no older, by our clock, is of a live venue, and believed at once."""
@@ -36,7 +36,7 @@ _BEHIND_MOST_US: Final = 15 * 3600 * 1_000_000
 """A clock that was set to local time is wrong by 14 hours at most; a venue's mistake can be of any size."""
 
 
-class ConnectionTime(NamedTuple):
+class HeartbeatTime(NamedTuple):
     """What a heartbeat says of the venue's time."""
 
     symbol: str | None
@@ -46,18 +46,18 @@ class ConnectionTime(NamedTuple):
     """When it was received, by our own clock."""
 
 
-Message = Trade | ConnectionTime
+Message = Trade | HeartbeatTime
 DoubtedTime = tuple[Message, str]
 """A message whose time is not believed, and why."""
 
 
-class _Leap(NamedTuple):
+class _TimeJump(NamedTuple):
     """A time far ahead of the connection's that is yet to be confirmed."""
 
     message: Message
     since_s: float
-    """When the venue's time was first said to have leapt."""
-    heard_s: float
+    """When the venue's time was first said to have jumped."""
+    received_s: float
 
 
 class VenueClock:
@@ -71,14 +71,14 @@ class VenueClock:
         self._alone = alone
         self._time_us = 0
         self._raised_s = 0.0
-        self._heard_s = 0.0
+        self._received_s = 0.0
         self._confirmed = False
-        self._leap: _Leap | None = None
+        self._jump: _TimeJump | None = None
         self._ahead: tuple[int, float, int] | None = None
         self.behind_us = 0
         """How far our own clock is behind the venue's, as far as it is more than the tolerance."""
 
-    def hear(self, messages: Sequence[Message], now_s: float) -> list[DoubtedTime]:
+    def observe(self, messages: Sequence[Message], now_s: float) -> list[DoubtedTime]:
         """Take the times of messages, in the order of their receipt.
 
         Args:
@@ -88,77 +88,77 @@ class VenueClock:
         Returns:
             Those that are not believed.
         """
-        if self._confirmed and self._leap is None and self._ahead is None:
+        if self._confirmed and self._jump is None and self._ahead is None:
             latest = max(messages, key=attrgetter("event_time_us"))
             if latest.event_time_us <= min(self._bound_us(latest), self._due_us(now_s) + TOLERANCE_US):
                 self._advance(latest.event_time_us, now_s)  # nearly always
                 return []
-        return [doubt for message in messages for doubt in self._judge(message, now_s)]
+        return [doubt for message in messages for doubt in self._check(message, now_s)]
 
     def read_us(self, now_s: float) -> int | None:
         """Return a time before which every trade has been received; None before the first trade.
 
         Right as long as everything received has been parsed, and no trade takes longer than the grace.
         """
-        self._settle(now_s)
+        self._accept_unrefuted(now_s)
         if not self._time_us:
             return None
-        silent_us = int((now_s - self._heard_s) * 1e6)
+        silent_us = int((now_s - self._received_s) * 1e6)
         return self._time_us + max(0, silent_us - CLOCK_GRACE_US)
 
-    def _judge(self, message: Message, now_s: float) -> list[DoubtedTime]:
+    def _check(self, message: Message, now_s: float) -> list[DoubtedTime]:
         trade = isinstance(message, Trade)
         if message.event_time_us > self._bound_us(message):
             if not (trade and self._is_our_clock_behind(message, now_s)):
                 return [(message, "it is ahead of this machine's clock")]
         elif trade:
             self._ahead = None
-        self._settle(now_s)
+        self._accept_unrefuted(now_s)
         doubts = self._refute(message)
         time_us = message.event_time_us
         if not self._time_us or (not self._confirmed and time_us < self._time_us - TOLERANCE_US):
-            self._time_us, self._raised_s, self._heard_s = time_us, now_s, now_s
+            self._time_us, self._raised_s, self._received_s = time_us, now_s, now_s
             self._confirmed = time_us > message.ingest_time_us - _RECENT_US
         elif time_us <= self._due_us(now_s) + TOLERANCE_US:
             self._confirmed |= time_us >= self._time_us - TOLERANCE_US
             self._advance(time_us, now_s)
         else:
-            self._consider(message, now_s)
+            self._consider_jump(message, now_s)
         return doubts
 
     def _refute(self, message: Message) -> list[DoubtedTime]:
-        """Drop a leap that a message contradicts."""
-        leap = self._leap
-        if leap is None or message.event_time_us >= leap.message.event_time_us - TOLERANCE_US:
+        """Drop a jump that a message contradicts."""
+        jump = self._jump
+        if jump is None or message.event_time_us >= jump.message.event_time_us - TOLERANCE_US:
             return []
-        self._leap = None
-        return [(leap.message, "it is ahead of what the connection's other messages say")]
+        self._jump = None
+        return [(jump.message, "it is ahead of what the connection's other messages say")]
 
-    def _consider(self, message: Message, now_s: float) -> None:
-        """Take a time that is far ahead: to confirm the leap before it, or as a leap to be confirmed."""
-        leap, trade = self._leap, isinstance(message, Trade)
-        if leap is None:
-            self._leap = _Leap(message, now_s, now_s)
-        elif message.symbol != leap.message.symbol or (self._alone and trade):
-            self._leap = None
-            self._believe(min(message.event_time_us, leap.message.event_time_us), now_s)
+    def _consider_jump(self, message: Message, now_s: float) -> None:
+        """Take a time that is far ahead: to confirm the jump before it, or as a jump to be confirmed."""
+        jump, trade = self._jump, isinstance(message, Trade)
+        if jump is None:
+            self._jump = _TimeJump(message, now_s, now_s)
+        elif message.symbol != jump.message.symbol or (self._alone and trade):
+            self._jump = None
+            self._accept(min(message.event_time_us, jump.message.event_time_us), now_s)
             if message.event_time_us > self._time_us + TOLERANCE_US:
-                self._leap = _Leap(message, now_s, now_s)
+                self._jump = _TimeJump(message, now_s, now_s)
             else:
                 self._advance(message.event_time_us, now_s)
-        elif trade or not isinstance(leap.message, Trade):
-            self._leap = _Leap(message, leap.since_s, now_s)
+        elif trade or not isinstance(jump.message, Trade):
+            self._jump = _TimeJump(message, jump.since_s, now_s)
 
-    def _settle(self, now_s: float) -> None:
-        """Believe a leap that nothing has contradicted for long enough."""
-        leap = self._leap
-        if leap is None or now_s - leap.since_s < _UNCONTRADICTED_S:
+    def _accept_unrefuted(self, now_s: float) -> None:
+        """Believe a jump that nothing has contradicted for long enough."""
+        jump = self._jump
+        if jump is None or now_s - jump.since_s < _UNCONTRADICTED_S:
             return
-        if isinstance(leap.message, Trade) or self._alone:
-            self._leap = None
-            self._believe(leap.message.event_time_us, leap.heard_s)
+        if isinstance(jump.message, Trade) or self._alone:
+            self._jump = None
+            self._accept(jump.message.event_time_us, jump.received_s)
 
-    def _believe(self, time_us: int, now_s: float) -> None:
+    def _accept(self, time_us: int, now_s: float) -> None:
         self._confirmed = True
         self._advance(time_us, now_s)
 
@@ -181,6 +181,6 @@ class VenueClock:
         return self._time_us + int((now_s - self._raised_s) * 1e6)
 
     def _advance(self, time_us: int, now_s: float) -> None:
-        self._heard_s = now_s
+        self._received_s = now_s
         if time_us > self._time_us:
             self._time_us, self._raised_s = time_us, now_s

@@ -1,4 +1,4 @@
-"""The HTTP client for venues' REST interfaces: through a proxy where one is set, and then errors name it."""
+"""The HTTP client for venues' REST interfaces; errors of a request through a proxy name the proxy."""
 
 import ssl
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from tickplant.proxies import Proxies, Proxy
 
 
 def open_venue_http(base_urls: Iterable[str], proxies: Proxies, *, timeout_s: float) -> httpx.AsyncClient:
-    """Return a client for requests to some addresses.
+    """Return a client for requests to the given venues.
 
     Args:
-        base_urls: of the venues.
-        proxies: what leads there.
-        timeout_s: longest wait for a connection, and for the next bytes of an answer.
+        base_urls: of the venues' REST interfaces.
+        proxies: for these addresses.
+        timeout_s: longest wait for a connection, and between two blocks of a response.
 
     Raises:
-        SettingsError: the proxy for one of the addresses can't be used.
+        SettingsError: a proxy for one of the addresses is invalid.
     """
     certificates = httpx.create_ssl_context()
     mounts = {

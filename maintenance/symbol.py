@@ -202,7 +202,7 @@ def _parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, Symbol
     venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
     if not isinstance(venue, HistoryAdapter):
         raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
-    return venue, SymbolId(name, venue.spell(symbol))
+    return venue, SymbolId(name, venue.normalize_symbol(symbol))
 
 
 async def _read_edges(pool: Pool, symbol: SymbolId) -> list[Trade]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, VenueHistory
-from ingest.history.gap_attempts import CONFIRM_DELAY_S, REFUSED_DELAY_S, GapAttempts, missing_ranges
-from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableIds, UnavailableReason
+from ingest.history.gap_fetch import CONFIRM_DELAY_S, REFUSED_DELAY_S, GapFetch, missing_ranges
+from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds
 from ingest.history.ranges import merge_ranges
 from ingest.history.reader import HistoryPart, HistoryReader
 from ingest.history.symbol_gaps import SymbolGaps
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 POLL_S: Final = 0.5
 _AHEAD: Final = 10_000
 """How many ids after the last one known are asked for where the newest isn't known."""
-_SUSPECT_LOOKS: Final = 2
+_SUSPECT_ATTEMPTS: Final = 2
 _DOWN_AFTER_S: Final = 10.0
 """For how long history may fail until that is reported; and how often it is reported again."""
 
@@ -57,7 +57,7 @@ class Backfill:
             symbols: as the venue writes them.
             history: where to ask.
             publisher: where trades and verdicts go.
-            clock_s: by which looks are due; the event loop's unless given.
+            clock_s: by which fetches are due; the event loop's unless given.
             poll_s: how often it is seen to what is due.
         """
         self.name = name
@@ -88,7 +88,7 @@ class Backfill:
         state = self._states.get(gap.symbol)
         if state is not None and (state.suspected is None or state.suspected.gap != gap):
             due_s = self._clock_s()
-            state.suspected = GapAttempts(gap, due_s=due_s, suspected=True, most_tries=_SUSPECT_LOOKS)
+            state.suspected = GapFetch(gap, due_s=due_s, suspected=True, max_attempts=_SUSPECT_ATTEMPTS)
 
     def after(self, symbol: str, trade_id: int, time_us: int) -> MissingRange:
         """Return the gap of unknown length after a trade."""
@@ -102,14 +102,14 @@ class Backfill:
                 for symbol, task in list(self._busy.items()):
                     if task.done():
                         del self._busy[symbol]
-                        self._note_end(symbol, task)
-                await self._note_gaps()
+                        self._handle_end(symbol, task)
+                await self._read_gaps()
                 now_s = self._clock_s()
                 for symbol, state in self._states.items():
                     due = [] if symbol in self._busy else state.due(now_s)
                     if due:
                         self._busy[symbol] = asyncio.create_task(self._heal(symbol, state, due))
-                await self._tell_state()
+                await self._report_state()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._poll_s)
         finally:
@@ -132,7 +132,7 @@ class Backfill:
             )
         )
 
-    async def _tell_state(self) -> None:
+    async def _report_state(self) -> None:
         """Report that history fails, while it does; take that back when it no longer does."""
         now_s = self._clock_s()
         if self._failing is None:
@@ -142,7 +142,7 @@ class Backfill:
         elif now_s - max(self._failing[0], self._reported_s or 0) >= _DOWN_AFTER_S:
             await self.report_down(self._failing[1])
 
-    def _note_end(self, symbol: str, task: asyncio.Task[None]) -> None:
+    def _handle_end(self, symbol: str, task: asyncio.Task[None]) -> None:
         """Take the end of one symbol's look; an unexpected error is that symbol's alone.
 
         Raises:
@@ -161,7 +161,7 @@ class Backfill:
     def _fail(self, reason: str) -> None:
         self._failing = (self._failing[0] if self._failing else self._clock_s()), reason
 
-    async def _note_gaps(self) -> None:
+    async def _read_gaps(self) -> None:
         """Take the gaps that are in Redis now."""
         known = await self._publisher.read_gaps([SymbolId(self._venue.name, it) for it in self._symbols])
         by_symbol: dict[str, list[market.Gap]] = {symbol: [] for symbol in self._symbols}
@@ -171,29 +171,31 @@ class Backfill:
             if symbol not in self._busy and symbol in self._states:
                 self._states[symbol].note(gaps, self._clock_s(), self._started_s)
 
-    async def _heal(self, symbol: str, state: SymbolGaps, looks: list[GapAttempts]) -> None:
+    async def _heal(self, symbol: str, state: SymbolGaps, fetches: list[GapFetch]) -> None:
         """Look once at what is due: publish what history has, and say what it proves of the rest."""
         add_fields(symbol=symbol)
-        for look in looks:
-            if state.is_open(look.gap):
-                await self._judge(symbol, look.gap.first_id, look.gap.last_id, "backfilling", None)
+        for fetch in fetches:
+            if state.is_open(fetch.gap):
+                await self._publish_verdict(
+                    symbol, fetch.gap.first_id, fetch.gap.last_id, "backfilling", None
+                )
         last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
-        state.reader.learn(*last)
-        wanted = sorted(missing_ranges(looks))
+        state.reader.add_known(*last)
+        wanted = sorted(missing_ranges(fetches))
         found: list[UnavailableIds] = []
         rest = merge_ranges(wanted, within=PAGE_IDS)
-        began_us = now_us()
+        started_us = now_us()
         try:
             while rest:
                 low, high = rest[0]
-                async for part in state.reader.read(low, high, _bounds(looks, last, high)):
-                    await self._take([t for t in part.trades if _holds(wanted, t.trade_id)])
-                    found += part.lacking
+                async for part in state.reader.read(low, high, _bounds(fetches, last, high)):
+                    await self._publish_trades([t for t in part.trades if _holds(wanted, t.trade_id)])
+                    found += part.unavailable
                     rest[0] = low, high = part.last_id + 1, high
-                    if low <= high and _is_live(part, looks, began_us):
+                    if low <= high and _is_live(part, fetches, started_us):
                         found.append(
                             UnavailableIds(
-                                low, high, UnavailableReason.LATE, "it had not happened when it was asked for"
+                                low, high, UnavailableCause.LATE, "it had not happened when it was asked for"
                             )
                         )
                         break
@@ -205,77 +207,79 @@ class Backfill:
             self._fail(f"{symbol}: {error}"[:500])
             state.pause(self._clock_s())
             found += [
-                UnavailableIds(low, high, UnavailableReason.LATE, str(error))
+                UnavailableIds(low, high, UnavailableCause.LATE, str(error))
                 for low, high in rest
                 if low <= high
             ]
-            for look in looks:
-                look.interrupt(found, self._clock_s())
+            for fetch in fetches:
+                fetch.record_interrupted(found, self._clock_s())
             return
         except HistoryRefusedError as error:
             _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
             found += [
-                UnavailableIds(low, high, UnavailableReason.LATE, str(error))
+                UnavailableIds(low, high, UnavailableCause.LATE, str(error))
                 for low, high in rest
                 if low <= high
             ]
-            for look in looks:
-                look.interrupt(found, self._clock_s() + REFUSED_DELAY_S)
-                for lack in [] if look.suspected else look.lacking:
-                    await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", str(error))
-            state.forget_suspected(looks)
+            for fetch in fetches:
+                fetch.record_interrupted(found, self._clock_s() + REFUSED_DELAY_S)
+                for ids in [] if fetch.suspected else fetch.unavailable:
+                    await self._publish_verdict(
+                        symbol, ids.first_id, ids.last_id, "unrecoverable", str(error)
+                    )
+            state.forget_suspected(fetches)
             return
         self._failing = state.failing = None
         state.resume()
-        for look in looks:
-            await self._settle(symbol, state, look, found)
+        for fetch in fetches:
+            await self._publish_findings(symbol, state, fetch, found)
 
-    async def _settle(
-        self, symbol: str, state: SymbolGaps, look: GapAttempts, found: list[UnavailableIds]
+    async def _publish_findings(
+        self, symbol: str, state: SymbolGaps, fetch: GapFetch, found: list[UnavailableIds]
     ) -> None:
         """Say what a look has proven."""
         now_s = self._clock_s()
-        believed = look.settle(found, now_s)
-        if look.suspected:
-            state.drop_over(look)
+        believed = fetch.record(found, now_s)
+        if fetch.suspected:
+            state.drop_finished(fetch)
             return
-        for lack in believed:
-            if lack.why is UnavailableReason.OMITTED:
-                await self._judge(symbol, lack.first_id, lack.last_id, "void", None)
-                gap = MissingRange(symbol, lack.first_id, lack.last_id, look.gap.after_time_us)
+        for ids in believed:
+            if ids.cause is UnavailableCause.OMITTED:
+                await self._publish_verdict(symbol, ids.first_id, ids.last_id, "void", None)
+                gap = MissingRange(symbol, ids.first_id, ids.last_id, fetch.gap.after_time_us)
                 state.confirm(gap, now_s + CONFIRM_DELAY_S)
             else:
-                await self._judge(symbol, lack.first_id, lack.last_id, "unrecoverable", lack.reason)
+                await self._publish_verdict(symbol, ids.first_id, ids.last_id, "unrecoverable", ids.reason)
 
-    async def _take(self, trades: Sequence[Trade]) -> None:
+    async def _publish_trades(self, trades: Sequence[Trade]) -> None:
         if trades:
             await self._publisher.publish(trades)
             self._fetched.inc(len(trades))
 
-    async def _judge(
+    async def _publish_verdict(
         self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None
     ) -> None:
         await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
 
 
-def _bounds(looks: Sequence[GapAttempts], last: Sequence[Trade], last_id: int) -> TimeBounds:
+def _bounds(fetches: Sequence[GapFetch], last: Sequence[Trade], last_id: int) -> TimeBounds:
     """Return between which times the trades up to an id must lie."""
-    after_us = min(look.gap.after_time_us for look in looks)
+    after_us = min(fetch.gap.after_time_us for fetch in fetches)
     newest = last[0] if last else None
     if newest is not None and newest.trade_id > last_id:
         return TimeBounds(after_us, newest.event_time_us)
     return TimeBounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
 
 
-def _is_live(part: HistoryPart, looks: Sequence[GapAttempts], began_us: int) -> bool:
+def _is_live(part: HistoryPart, fetches: Sequence[GapFetch], started_us: int) -> bool:
     """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
 
     These come over the connection. The end of what is only suspected is a guess: without this, a symbol that
     trades more often than history is asked would be followed up to there, at the expense of known gaps.
     """
-    if not part.trades or part.trades[-1].event_time_us < began_us:
+    if not part.trades or part.trades[-1].event_time_us < started_us:
         return False
-    return all(look.suspected for look in looks if look.gap.last_id > part.last_id)
+    return all(fetch.suspected for fetch in fetches if fetch.gap.last_id > part.last_id)
 
 
 def _holds(wanted: Sequence[tuple[int, int]], trade_id: int) -> bool:

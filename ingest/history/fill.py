@@ -46,7 +46,7 @@ def split_ranges(wanted: Sequence[IdRange], stored_last: int | None) -> Iterator
 async def fill_ranges(
     *,
     symbol: SymbolId,
-    past: HistorySearch,
+    history: HistorySearch,
     publisher: Publisher,
     chunks: Iterable[Chunk],
     at_once: int = AT_ONCE,
@@ -56,7 +56,7 @@ async def fill_ranges(
 
     Args:
         symbol: whose trades.
-        past: where to fetch them.
+        history: where to fetch them.
         publisher: where they go.
         chunks: as `split` gives them.
         at_once: how many are fetched at one time.
@@ -66,36 +66,36 @@ async def fill_ranges(
         FatalError: the venue won't give them.
     """
     void: list[IdRange] = []
-    async with aclosing(_fetch(past, chunks, at_once)) as stretches:
-        async for (first, last, rising), stretch in stretches:
+    async with aclosing(_fetch(history, chunks, at_once)) as fetched_ranges:
+        async for (first, last, rising), fetched in fetched_ranges:
             # Holes once more with the next chunk: one at an edge opens only when what is beyond it comes.
-            again = FetchedRange(stretch.trades, [*void, *stretch.void])
+            again = FetchedRange(fetched.trades, [*void, *fetched.void])
             await publish_fetched(publisher, symbol, again, rising=rising)
-            void = stretch.void
-            on_progress(last - first + 1, len(stretch.trades))
+            void = fetched.void
+            on_progress(last - first + 1, len(fetched.trades))
 
 
 async def publish_fetched(
-    publisher: Publisher, symbol: SymbolId, stretch: FetchedRange, *, rising: bool
+    publisher: Publisher, symbol: SymbolId, fetched: FetchedRange, *, rising: bool
 ) -> None:
     """Write entry by entry, each next to the one before, then the holes; wait for workers that lag.
 
     Args:
         publisher: where to.
         symbol: whose trades.
-        stretch: the trades and holes.
+        fetched: the trades and holes.
         rising: whether the first entry is next to what is stored, or else the last one is.
     """
-    starts = range(0, len(stretch.trades), MAX_TRADES_PER_ENTRY)
+    starts = range(0, len(fetched.trades), MAX_TRADES_PER_ENTRY)
     for start in starts if rising else reversed(starts):
-        await publisher.publish(stretch.trades[start : start + MAX_TRADES_PER_ENTRY], past=True)
-    for low, high in stretch.void:
+        await publisher.publish(fetched.trades[start : start + MAX_TRADES_PER_ENTRY], historical=True)
+    for low, high in fetched.void:
         await publisher.publish_verdict(Verdict(*symbol, low, high, "void"))
     await publisher.wait_for_budget()
 
 
 async def _fetch(
-    past: HistorySearch, chunks: Iterable[Chunk], at_once: int
+    history: HistorySearch, chunks: Iterable[Chunk], at_once: int
 ) -> AsyncGenerator[tuple[Chunk, FetchedRange]]:
     """Yield what the venue has of each chunk, in the chunks' order."""
     under_way: deque[tuple[Chunk, asyncio.Task[FetchedRange]]] = deque()
@@ -103,13 +103,13 @@ async def _fetch(
     try:
         while True:
             while len(under_way) < at_once and (chunk := next(waiting, None)) is not None:
-                under_way.append((chunk, asyncio.create_task(past.read(chunk[0], chunk[1]))))
+                under_way.append((chunk, asyncio.create_task(history.read(chunk[0], chunk[1]))))
             if not under_way:
                 return
             chunk, task = under_way[0]
-            stretch = await task
+            fetched = await task
             under_way.popleft()
-            yield chunk, stretch
+            yield chunk, fetched
     finally:
         for _, task in under_way:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a page of history says of the ids that were asked for: their trades, and what is lacking. Pure.
+"""What a page of history says of the ids that were asked for: their trades, and what is unavailable. Pure.
 
 A page is cut to what was asked for, so that no other trade gets into the stream. A row that can't be believed
 is refused: its time is far off the trades that are known before and after it, or its id is further from its
@@ -24,8 +24,8 @@ SLACK_US: Final = 60_000_000
 """By which the times of trades may run against their ids."""
 
 
-class UnavailableReason(Enum):
-    """Why an id's trade is lacking."""
+class UnavailableCause(Enum):
+    """Why an id's trade is unavailable."""
 
     OMITTED = "the venue's history leaves it out between two others"
     REFUSED = "the venue's history has it in a form that can't be believed"
@@ -38,7 +38,7 @@ class UnavailableIds(NamedTuple):
 
     first_id: int
     last_id: int
-    why: UnavailableReason
+    cause: UnavailableCause
     reason: str
 
     def within(self, whole: IdRange) -> "UnavailableIds | None":
@@ -65,8 +65,8 @@ class HistoryPage(NamedTuple):
 
     trades: tuple[Trade, ...]
     """Theirs, ascending."""
-    lacking: list[UnavailableIds]
-    """Those of them that the page proves to be lacking, ascending."""
+    unavailable: list[UnavailableIds]
+    """Those of them that the page proves to be unavailable, ascending."""
     around: tuple[Trade, ...]
     """All trades of the page that are believed, whether they were asked for or not, ascending."""
     first: Trade | None
@@ -99,7 +99,7 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
     ]
     return HistoryPage(
         tuple([trade for trade in run if gap.first_id <= trade.trade_id <= gap.last_id]),
-        _lacking(run, asked, refused),
+        _unavailable(run, asked, refused),
         tuple([trade for trade in rows.trades if trade.trade_id not in doubted]),
         run[0] if run else None,
         run[-1] if run else None,
@@ -158,42 +158,42 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
     return trades[start:end], far
 
 
-def _lacking(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
-    """Return which ids a page proves to be lacking."""
+def _unavailable(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
+    """Return which ids a page proves to be unavailable."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
     nameless = next((row.reason for row in refused if row.trade_id is None), None)
-    omitted: list[tuple[IdRange, UnavailableReason, str]] = []
+    omitted: list[tuple[IdRange, UnavailableCause, str]] = []
     if run and run[0].trade_id > asked[0]:
         reason = f"the venue's history begins with {run[0].trade_id}"
-        omitted.append(((asked[0], run[0].trade_id - 1), UnavailableReason.EARLY, reason))
-    why, reason = UnavailableReason.OMITTED, "the venue's history leaves it out"
+        omitted.append(((asked[0], run[0].trade_id - 1), UnavailableCause.EARLY, reason))
+    cause, reason = UnavailableCause.OMITTED, "the venue's history leaves it out"
     if nameless is not None:  # it may be any of those that seem to be left out
-        why, reason = UnavailableReason.REFUSED, nameless
+        cause, reason = UnavailableCause.REFUSED, nameless
     for before, after in pairwise(run):
         if after.trade_id > before.trade_id + 1:
-            omitted.append(((before.trade_id + 1, after.trade_id - 1), why, reason))
-    lacking: list[UnavailableIds] = []
-    for part, why, reason in omitted:
+            omitted.append(((before.trade_id + 1, after.trade_id - 1), cause, reason))
+    unavailable: list[UnavailableIds] = []
+    for part, cause, reason in omitted:
         clipped = intersect_ranges(part, asked)
         if clipped is not None:
-            lacking += _split_refused(UnavailableIds(*clipped, why, reason), by_id)
+            unavailable += _split_refused(UnavailableIds(*clipped, cause, reason), by_id)
     reached = run[-1].trade_id if run else -1
-    lacking += [
-        UnavailableIds(trade_id, trade_id, UnavailableReason.REFUSED, by_id[trade_id])
+    unavailable += [
+        UnavailableIds(trade_id, trade_id, UnavailableCause.REFUSED, by_id[trade_id])
         for trade_id in sorted(by_id)
         if max(asked[0], reached + 1) <= trade_id <= asked[1]
     ]
-    return lacking
+    return unavailable
 
 
-def _split_refused(lack: UnavailableIds, by_id: dict[int, str]) -> list[UnavailableIds]:
+def _split_refused(ids: UnavailableIds, by_id: dict[int, str]) -> list[UnavailableIds]:
     """Tell the ids apart whose rows were refused."""
     parts: list[UnavailableIds] = []
-    low = lack.first_id
+    low = ids.first_id
     for trade_id in sorted(by_id):
-        if low <= trade_id <= lack.last_id:
+        if low <= trade_id <= ids.last_id:
             if low < trade_id:
-                parts.append(lack._replace(first_id=low, last_id=trade_id - 1))
-            parts.append(UnavailableIds(trade_id, trade_id, UnavailableReason.REFUSED, by_id[trade_id]))
+                parts.append(ids._replace(first_id=low, last_id=trade_id - 1))
+            parts.append(UnavailableIds(trade_id, trade_id, UnavailableCause.REFUSED, by_id[trade_id]))
             low = trade_id + 1
-    return [*parts, lack._replace(first_id=low)] if low <= lack.last_id else parts
+    return [*parts, ids._replace(first_id=low)] if low <= ids.last_id else parts

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Final, NamedTuple
 
 from ingest.history.client import HistoryUnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, UnavailableIds, UnavailableReason
+from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, UnavailableCause, UnavailableIds
 from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
 from tickplant.clock import NowUs, now_us
 from tickplant.market import Trade
 
-_FIRST_LOOK_BACK_US: Final = 60_000_000
+_FIRST_STEP_BACK_US: Final = 60_000_000
 _STEP_FACTOR: Final = 8
 _MOST_GUESSES: Final = 60
 _MOST_MARKS: Final = 4_096
@@ -28,7 +28,7 @@ class HistoryPart(NamedTuple):
     last_id: int
     trades: tuple[Trade, ...]
     """Ascending."""
-    lacking: list[UnavailableIds]
+    unavailable: list[UnavailableIds]
     """All ids of the range whose trades are not there."""
 
 
@@ -54,7 +54,7 @@ class HistoryReader:
         self.marks: list[tuple[int, int]] = []
         """Ids and times of some trades, ascending."""
 
-    def learn(self, *trades: Trade | None) -> None:
+    def add_known(self, *trades: Trade | None) -> None:
         """Note when trades happened."""
         for trade in trades:
             if trade is None:
@@ -87,7 +87,7 @@ class HistoryReader:
         """
         page = await self._history.read_page(gap, bounds)
         self._unreadable = 0
-        self.learn(page.first, page.last)
+        self.add_known(page.first, page.last)
         return page
 
     async def _read_by_id(
@@ -131,10 +131,10 @@ class HistoryReader:
             middle = (low + high) // 2
             left = await self._read_alone(low, middle, bounds)
             right = await self._read_alone(middle + 1, high, bounds)
-            return HistoryPart(low, high, left.trades + right.trades, left.lacking + right.lacking)
+            return HistoryPart(low, high, left.trades + right.trades, left.unavailable + right.unavailable)
         part = _part(page, low, high)
-        rest = _late(part.last_id + 1, high).lacking if part.last_id < high else []
-        return part._replace(last_id=high, lacking=part.lacking + rest)
+        rest = _late(part.last_id + 1, high).unavailable if part.last_id < high else []
+        return part._replace(last_id=high, unavailable=part.unavailable + rest)
 
     def _unreadable_part(self, low: int, high: int, error: UnreadableError) -> HistoryPart:
         """Return that the answer of some ids can't be decoded.
@@ -145,7 +145,7 @@ class HistoryReader:
         self._unreadable += 1
         if self._unreadable > _MOST_UNREADABLE:
             raise HistoryUnavailableError(f"no page of history can be read: {error}") from error
-        return HistoryPart(low, high, (), [UnavailableIds(low, high, UnavailableReason.REFUSED, str(error))])
+        return HistoryPart(low, high, (), [UnavailableIds(low, high, UnavailableCause.REFUSED, str(error))])
 
     async def _read_by_time(
         self, first_id: int, last_id: int, bounds: TimeBounds
@@ -167,11 +167,11 @@ class HistoryReader:
     async def _locate(self, trade_id: int, last_id: int, bounds: TimeBounds) -> HistoryPage:
         """Return a page that begins before an id and reaches it, or proves that there is none yet.
 
-        It looks near the trades that are known: from the one before, where it is near; else between the one
+        It fetches near the trades that are known: from the one before, where it is near; else between the one
         before and the one after, at a guess; else back from the one after, in growing steps.
         """
         guesses = 0
-        back_us = _FIRST_LOOK_BACK_US
+        back_us = _FIRST_STEP_BACK_US
         ceiling = last_id + 1, self._clock_us()  # what happened from this time on has at least this id
         while True:
             low, high = self._around(trade_id)
@@ -218,8 +218,8 @@ def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisect
 
 def _part(page: HistoryPage, low: int, high: int) -> HistoryPart:
     """Return what a page says of a range from its first id on, as far as it goes."""
-    told = [lack.last_id for lack in page.lacking] + ([page.last.trade_id] if page.last else [])
-    return HistoryPart(low, min(high, max(told, default=low - 1)), page.trades, page.lacking)
+    covered = [ids.last_id for ids in page.unavailable] + ([page.last.trade_id] if page.last else [])
+    return HistoryPart(low, min(high, max(covered, default=low - 1)), page.trades, page.unavailable)
 
 
 def _late(low: int, high: int) -> HistoryPart:
@@ -228,5 +228,5 @@ def _late(low: int, high: int) -> HistoryPart:
         low,
         high,
         (),
-        [UnavailableIds(low, high, UnavailableReason.LATE, f"the venue's history has nothing from {low} on")],
+        [UnavailableIds(low, high, UnavailableCause.LATE, f"the venue's history has nothing from {low} on")],
     )

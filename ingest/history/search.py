@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, VenueHistory
-from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableIds, UnavailableReason
+from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds
 from ingest.history.ranges import IdRange, merge_ranges
 from ingest.history.reader import HistoryReader
 from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
@@ -23,8 +23,8 @@ _BEYOND_ID: Final = 10**12
 """An id that no symbol has come to."""
 _FIRST_STEP: Final = PAGE_IDS
 _STEP_FACTOR: Final = 8
-_FIRST_LOOK_BACK_US: Final = 60_000_000
-LOOK_AGAIN_S: Final = 3.0
+_FIRST_STEP_BACK_US: Final = 60_000_000
+REREAD_DELAY_S: Final = 3.0
 """After so long a venue is asked once more for what it has not given: a replica may lag."""
 
 
@@ -35,7 +35,7 @@ class FetchedRange(NamedTuple):
     """Ascending."""
     void: list[IdRange]
     """Ids that it left out between two others, and left out again on a second look; ascending."""
-    lacking: Sequence[UnavailableIds] = ()
+    unavailable: Sequence[UnavailableIds] = ()
     """Ids that it doesn't give for another reason."""
 
 
@@ -49,7 +49,7 @@ class HistorySearch:
         history: VenueHistory,
         known: Sequence[Trade] = (),
         *,
-        look_again_s: float = LOOK_AGAIN_S,
+        reread_delay_s: float = REREAD_DELAY_S,
     ) -> None:
         """Take what is needed.
 
@@ -58,15 +58,15 @@ class HistorySearch:
             symbol: as the venue writes it.
             history: where to ask.
             known: trades of the symbol from which to begin looking, and between which others must lie.
-            look_again_s: the time between two looks at what the venue doesn't give.
+            reread_delay_s: the time between two fetches at what the venue doesn't give.
         """
         self._venue = venue
         self._symbol = symbol
         self._history = history
         self._known = sorted(known, key=lambda trade: trade.trade_id)
-        self._look_again_s = look_again_s
+        self._reread_delay_s = reread_delay_s
         self._reader = HistoryReader(venue, symbol, history)
-        self._reader.learn(*known)
+        self._reader.add_known(*known)
 
     async def find(self, time_us: int) -> int:
         """Return the id of the first trade at or after a time; where there is none, the newest one's and one.
@@ -84,20 +84,20 @@ class HistorySearch:
         Raises:
             FatalError: the venue won't give them.
         """
-        trades, lacking = await self._look(first_id, last_id)
-        if lacking:
-            await asyncio.sleep(self._look_again_s)
+        trades, unavailable = await self._read_once(first_id, last_id)
+        if unavailable:
+            await asyncio.sleep(self._reread_delay_s)
             still: list[UnavailableIds] = []
             for low, high in merge_ranges(
-                [(lack.first_id, lack.last_id) for lack in lacking], within=PAGE_IDS
+                [(ids.first_id, ids.last_id) for ids in unavailable], within=PAGE_IDS
             ):
-                more, less = await self._look(low, high)
+                more, less = await self._read_once(low, high)
                 trades += more
                 still += less
-            lacking = still
+            unavailable = still
         by_id = {trade.trade_id: trade for trade in trades}
-        void = [(lack.first_id, lack.last_id) for lack in lacking if lack.why is UnavailableReason.OMITTED]
-        rest = [lack for lack in lacking if lack.why is not UnavailableReason.OMITTED]
+        void = [(ids.first_id, ids.last_id) for ids in unavailable if ids.cause is UnavailableCause.OMITTED]
+        rest = [ids for ids in unavailable if ids.cause is not UnavailableCause.OMITTED]
         return FetchedRange([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
 
     async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
@@ -106,12 +106,12 @@ class HistorySearch:
         Raises:
             FatalError: the venue won't give them.
         """
-        return await self._ask(lambda: self._history.read_klines(self._symbol, start_us, end_us))
+        return await self._retry(lambda: self._history.read_klines(self._symbol, start_us, end_us))
 
-    async def _look(self, first_id: int, last_id: int) -> tuple[list[Trade], list[UnavailableIds]]:
+    async def _read_once(self, first_id: int, last_id: int) -> tuple[list[Trade], list[UnavailableIds]]:
         """Return what the venue gives of a range, and what it doesn't."""
         trades: list[Trade] = []
-        lacking: list[UnavailableIds] = []
+        unavailable: list[UnavailableIds] = []
         low = first_id
         bounds = self._bounds(first_id, last_id)
 
@@ -119,11 +119,11 @@ class HistorySearch:
             nonlocal low
             async for part in self._reader.read(low, last_id, bounds):
                 trades.extend(part.trades)
-                lacking.extend(part.lacking)
+                unavailable.extend(part.unavailable)
                 low = part.last_id + 1
 
-        await self._ask(read_on)
-        return trades, lacking
+        await self._retry(read_on)
+        return trades, unavailable
 
     def _bounds(self, first_id: int, last_id: int) -> TimeBounds:
         before = [trade.event_time_us for trade in self._known if trade.trade_id < first_id]
@@ -134,9 +134,9 @@ class HistorySearch:
     async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
         """Return the trades of a page from an id or a time on, of whatever ids."""
         gap = MissingRange(self._symbol, first_id, _BEYOND_ID, since_us)
-        return (await self._ask(lambda: self._reader.read_page(gap, TimeBounds()))).around
+        return (await self._retry(lambda: self._reader.read_page(gap, TimeBounds()))).around
 
-    async def _ask(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
+    async def _retry(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """Ask for something, and wait as long as the venue is away.
 
         Raises:
@@ -163,7 +163,7 @@ class HistorySearch:
         after = [trade.trade_id for trade in page if trade.event_time_us >= time_us]
         if after:
             return after[0]
-        back_us = _FIRST_LOOK_BACK_US
+        back_us = _FIRST_STEP_BACK_US
         while not page and back_us < time_us:
             page = await self._page_since(time_us - back_us)
             back_us *= _STEP_FACTOR
@@ -180,16 +180,16 @@ class HistorySearch:
         search = _Search(time_us)
         latest = await self._latest()
         for trade_id, at_us in self._reader.marks:
-            search.learn(trade_id, at_us)
+            search.add_trade(trade_id, at_us)
         while (probe := search.probe()) is not None:
             page = await self._page(probe, 0)
             for trade in page:
-                search.learn(trade.trade_id, trade.event_time_us)
+                search.add_trade(trade.trade_id, trade.event_time_us)
             first = next((trade for trade in page if trade.trade_id >= probe), None)
             if latest and not page:  # this venue's pages end at an id: all trades come after that
-                search.learn_least(probe + PAGE_IDS)
+                search.set_lower(probe + PAGE_IDS)
             elif first is None or first.event_time_us >= time_us:
-                search.learn_bound(probe)
+                search.set_upper(probe)
         if search.found is None:
             raise self._nothing()
         return search.found
@@ -214,9 +214,9 @@ class _Search:
         """Id and time of the last trade known to be before the time."""
         self._after: tuple[int, int] | None = None
         """Id and time of the first trade known not to be."""
-        self._least = 0
+        self._lower = 0
         """Every trade below this id is before the time."""
-        self._bound: int | None = None
+        self._upper: int | None = None
         """No trade from this id on is before it."""
         self._step = _FIRST_STEP
         self._interpolate = True
@@ -228,39 +228,39 @@ class _Search:
             return self._after[0]
         return self._before[0] + 1 if self._before is not None else None
 
-    def learn(self, trade_id: int, time_us: int) -> None:
+    def add_trade(self, trade_id: int, time_us: int) -> None:
         """Take when a trade happened."""
         if time_us < self._time_us:
             if self._before is None or trade_id > self._before[0]:
                 self._before = trade_id, time_us
-                self._least = max(self._least, trade_id + 1)
+                self._lower = max(self._lower, trade_id + 1)
         elif self._after is None or trade_id < self._after[0]:
             self._after = trade_id, time_us
-            self.learn_bound(trade_id)
+            self.set_upper(trade_id)
 
-    def learn_least(self, trade_id: int) -> None:
+    def set_lower(self, trade_id: int) -> None:
         """Take that there are no trades below an id."""
-        self._least = max(self._least, trade_id)
+        self._lower = max(self._lower, trade_id)
 
-    def learn_bound(self, trade_id: int) -> None:
+    def set_upper(self, trade_id: int) -> None:
         """Take that no trade from an id on is before the time; there may be none at all."""
-        self._bound = trade_id if self._bound is None else min(self._bound, trade_id)
+        self._upper = trade_id if self._upper is None else min(self._upper, trade_id)
 
     def probe(self) -> int | None:
         """Return the id to begin the next page with; None where the search is at its end."""
-        if self._least == 0 and self._bound != 0:
+        if self._lower == 0 and self._upper != 0:
             return 0  # the page that begins with the venue's oldest trade
-        if self._bound is None:
+        if self._upper is None:
             step, self._step = self._step, self._step * _STEP_FACTOR
-            return self._least + step
-        if self._least >= self._bound:
+            return self._lower + step
+        if self._lower >= self._upper:
             return None
-        if self._bound - self._least <= PAGE_IDS:
-            return self._least
-        guess = (self._least + self._bound) // 2
+        if self._upper - self._lower <= PAGE_IDS:
+            return self._lower
+        guess = (self._lower + self._upper) // 2
         if self._interpolate and self._before is not None and self._after is not None:
             (low_id, low_us), (high_id, high_us) = self._before, self._after
             share = (self._time_us - low_us) * (high_id - low_id) // (high_us - low_us)
             guess = low_id + share - PAGE_IDS // 2
         self._interpolate = not self._interpolate
-        return min(max(guess, self._least), self._bound - 1)
+        return min(max(guess, self._lower), self._upper - 1)

@@ -153,7 +153,7 @@ class VenueAdapter(Protocol):
         """Return what the venue allows."""
         ...
 
-    def spell(self, symbol: str) -> str:
+    def normalize_symbol(self, symbol: str) -> str:
         """Return a symbol as the venue writes it, from how a person may have written it."""
         ...
 

@@ -162,7 +162,7 @@ class CoinbaseAdapter:
     def __init__(self, limits: VenueLimits = LIMITS) -> None:
         self.limits = limits
 
-    def spell(self, symbol: str) -> str:
+    def normalize_symbol(self, symbol: str) -> str:
         """Return the symbol in capitals."""
         return symbol.upper()
 

@@ -88,7 +88,7 @@ class FinnhubAdapter:
         self._api_key = Secret(api_key)
         self.limits = limits
 
-    def spell(self, symbol: str) -> str:
+    def normalize_symbol(self, symbol: str) -> str:
         """Return the symbol as it is: its case has a meaning."""
         return symbol
 

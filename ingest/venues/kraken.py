@@ -187,7 +187,7 @@ class KrakenAdapter:
     def __init__(self, limits: VenueLimits = LIMITS) -> None:
         self.limits = limits
 
-    def spell(self, symbol: str) -> str:
+    def normalize_symbol(self, symbol: str) -> str:
         """Return the symbol as it is: its case has a meaning."""
         return symbol
 

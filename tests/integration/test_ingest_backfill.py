@@ -13,8 +13,8 @@ from working import publishing, until
 
 from ingest.history.backfill import Backfill
 from ingest.history.client import VenueHistory
-from ingest.history.gap_attempts import PATIENCE_S
-from ingest.history.page import UnavailableReason
+from ingest.history.gap_fetch import PATIENCE_S
+from ingest.history.page import UnavailableCause
 from ingest.rate_limits import RateLimit
 from ingest.venues import make_adapter
 from ingest.venues.base import HistoryAdapter, MissingRange
@@ -208,7 +208,7 @@ async def test_a_gap_of_several_pages_is_fetched_whole_and_nothing_else(redis_ur
 @each_venue
 async def test_history_that_lags_is_asked_again_within_seconds(redis_url: str, name: str) -> None:
     async with healing(redis_url, name, range(1, 4_980), (4_985, 4_990)) as case:
-        await case.pass_time(PATIENCE_S[UnavailableReason.LATE] - 100)
+        await case.pass_time(PATIENCE_S[UnavailableCause.LATE] - 100)
         assert await case.verdicts() == []
         await case.pass_time(200)
         assert await case.verdicts() == [("unrecoverable", 4_985, 4_990)]
@@ -228,7 +228,7 @@ async def test_lagging_requests_give_their_trades_in_the_end(redis_url: str, nam
 async def test_ids_that_stay_left_out_are_void_after_a_second_look(redis_url: str, name: str) -> None:
     ids = set(ALL) - {1_003, 1_004}
     async with healing(redis_url, name, ids, (1_000, 1_010)) as case:
-        await case.pass_time(PATIENCE_S[UnavailableReason.OMITTED] - 1)
+        await case.pass_time(PATIENCE_S[UnavailableCause.OMITTED] - 1)
         assert await case.verdicts() == []
         await case.pass_time(5)
         assert await case.verdicts() == [("void", 1_003, 1_004)]
@@ -347,6 +347,6 @@ async def test_what_workers_suspect_is_fetched_and_never_judged(redis_url: str, 
             )
             await case.redis.hset(GAPS, str(case.symbol), wire.encode_gaps([gap]))
             await case.pass_time(1)
-        await case.pass_time(PATIENCE_S[UnavailableReason.LATE] + 100)
+        await case.pass_time(PATIENCE_S[UnavailableCause.LATE] + 100)
         assert await case.stored() == list(range(4_970, 4_980))
         assert [it for it in await case.verdicts() if it[2] > 2] == []

@@ -122,7 +122,7 @@ async def test_the_others_live_and_the_refused_are_named(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("ingest.subscription.ASK_AGAIN_S", 0.2)
+    monkeypatch.setattr("ingest.subscription.RETRY_REFUSED_S", 0.2)
     venue = VENUES[name]([spelled(name, symbol) for symbol in BAD])
     symbols = named(name, [GOOD[0], BAD[0], GOOD[1], GOOD[2], BAD[1], GOOD[3]])
     caplog.set_level(logging.INFO)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, ConnectionTime, DoubtedTime, VenueClock
+from ingest.venue_clock import CLOCK_GRACE_US, TOLERANCE_US, DoubtedTime, HeartbeatTime, VenueClock
 from tickplant.market import Trade
 
 SECOND_US = 1_000_000
@@ -30,12 +30,12 @@ class Connection:
         for _ in range(count):
             self.wait(self.step_s)
             message = trade(symbol, self.venue_us + ahead_us, self.own_us)
-            self.doubts += self.clock.hear([message], self.now_s)
+            self.doubts += self.clock.observe([message], self.now_s)
 
     def beat(self, symbol: str, *, ahead_us: int = 0) -> None:
         self.wait(self.step_s)
-        self.doubts += self.clock.hear(
-            [ConnectionTime(symbol, self.venue_us + ahead_us, self.own_us)], self.now_s
+        self.doubts += self.clock.observe(
+            [HeartbeatTime(symbol, self.venue_us + ahead_us, self.own_us)], self.now_s
         )
 
     def wait(self, seconds: float) -> None:
@@ -58,7 +58,7 @@ def test_there_is_no_time_before_the_first_trade() -> None:
 @pytest.mark.parametrize("start_us", [NOW_US, LONG_AGO_US])
 def test_it_stands_at_the_latest_trade_and_goes_on_after_the_grace(start_us: int) -> None:
     clock = VenueClock()
-    clock.hear([trade("A", start_us, NOW_US)], now_s=100.0)
+    clock.observe([trade("A", start_us, NOW_US)], now_s=100.0)
     assert clock.read_us(100.0) == start_us
     assert clock.read_us(100.0 + CLOCK_GRACE_US / 1e6) == start_us
     assert clock.read_us(100.0 + CLOCK_GRACE_US / 1e6 + 3) == start_us + 3 * SECOND_US
@@ -66,8 +66,8 @@ def test_it_stands_at_the_latest_trade_and_goes_on_after_the_grace(start_us: int
 
 def test_an_older_trade_does_not_turn_it_back() -> None:
     clock = VenueClock()
-    clock.hear([trade("A", NOW_US, NOW_US)], now_s=100.0)
-    clock.hear([trade("A", NOW_US - HOUR_US // 2, NOW_US)], now_s=101.0)
+    clock.observe([trade("A", NOW_US, NOW_US)], now_s=100.0)
+    clock.observe([trade("A", NOW_US - HOUR_US // 2, NOW_US)], now_s=101.0)
     assert clock.read_us(101.0) == NOW_US
 
 
@@ -185,13 +185,13 @@ def test_our_own_clock_may_be_hours_ahead() -> None:
 
 def test_a_batch_with_one_wrong_time_gives_the_time_of_the_others() -> None:
     clock = VenueClock()
-    clock.hear([trade("A", NOW_US, NOW_US)], 100.0)
+    clock.observe([trade("A", NOW_US, NOW_US)], 100.0)
     batch = [
         trade("A", NOW_US + 100, NOW_US),
         trade("A", NOW_US + DAY_US, NOW_US),
         trade("B", NOW_US + 50, NOW_US),
     ]
-    assert [message for message, _ in clock.hear(batch, 100.1)] == [batch[1]]
+    assert [message for message, _ in clock.observe(batch, 100.1)] == [batch[1]]
     assert clock.read_us(100.1) == NOW_US + 100
 
 
@@ -202,7 +202,7 @@ def test_trades_that_were_left_unread_for_minutes_move_it_on() -> None:
     connection.wait(180)
     for second in range(180):
         message = trade("A", started_us + second * SECOND_US, connection.own_us)
-        connection.doubts += connection.clock.hear([message], connection.now_s)
+        connection.doubts += connection.clock.observe([message], connection.now_s)
     assert not connection.doubts
     connection.trade("A")
     assert connection.error_us == 0

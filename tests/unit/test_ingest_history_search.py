@@ -54,7 +54,7 @@ def make_trades(ids: Sequence[int], waits_us: Sequence[int]) -> list[Trade]:
 
 
 def make_past(trades: Sequence[Trade], venue: str, known: Sequence[Trade] = ()) -> HistorySearch:
-    return HistorySearch(make_adapter(venue), "X", FakeHistory(trades, venue), known, look_again_s=0)  # type: ignore[arg-type]
+    return HistorySearch(make_adapter(venue), "X", FakeHistory(trades, venue), known, reread_delay_s=0)  # type: ignore[arg-type]
 
 
 @st.composite
@@ -90,10 +90,10 @@ async def test_all_trades_and_holes_of_a_range_are_read(
     ids = [trade.trade_id for trade in trades]
     first, last = sorted(data.draw(st.tuples(st.sampled_from(ids), st.sampled_from(ids))))
     past = make_past(trades, venue, [trades[0], trades[-1]])
-    stretch = await past.read(first, last)
-    assert stretch.trades == [trade for trade in trades if first <= trade.trade_id <= last]
-    within = [trade.trade_id for trade in stretch.trades]
-    assert stretch.void == [(a + 1, b - 1) for a, b in pairwise(within) if b > a + 1]
+    fetched = await past.read(first, last)
+    assert fetched.trades == [trade for trade in trades if first <= trade.trade_id <= last]
+    within = [trade.trade_id for trade in fetched.trades]
+    assert fetched.void == [(a + 1, b - 1) for a, b in pairwise(within) if b > a + 1]
 
 
 async def test_a_moment_among_a_billion_trades_takes_few_requests() -> None:

@@ -6,7 +6,7 @@ from ingest.silence_timer import SilenceTimer
 def beaten(per_s: int, seconds: int = 300) -> SilenceTimer:
     pulse = SilenceTimer()
     for _ in range(seconds):
-        pulse.beat(per_s)
+        pulse.count(per_s)
     return pulse
 
 
@@ -19,7 +19,7 @@ def test_a_busy_socket_is_missed_soon_and_a_quiet_one_late() -> None:
 def test_a_rare_trade_does_not_make_silence_suspicious() -> None:
     pulse = SilenceTimer()
     for second in range(600):
-        pulse.beat(1 if second % 60 == 0 else 0)
+        pulse.count(1 if second % 60 == 0 else 0)
     assert pulse.deadline_s == 300
 
 
@@ -27,6 +27,6 @@ def test_a_market_that_goes_to_sleep_is_waited_for_ever_longer() -> None:
     pulse = beaten(100)
     before = pulse.deadline_s
     for _ in range(600):
-        pulse.beat(0)
+        pulse.count(0)
     assert before == 5
     assert pulse.deadline_s == 300

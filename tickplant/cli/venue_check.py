@@ -41,7 +41,9 @@ def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
         address = addresses.get(name, VenueAddress())
         try:
             venue = make_adapter(name, api_key=address.api_key, limits=address.limits)
-            symbols = [venue.spell(symbol) for its_venue, symbol in settings.symbols if its_venue == name]
+            symbols = [
+                venue.normalize_symbol(symbol) for its_venue, symbol in settings.symbols if its_venue == name
+            ]
             check_symbol_count(venue, symbols)
             asked.append(Asked(venue, symbols, address))
         except FatalError as error:
