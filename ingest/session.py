@@ -37,7 +37,7 @@ class VenueSession:
         self.live = asyncio.Event()
         """Set when every symbol is accepted or refused."""
         self.replace = asyncio.Event()
-        """Set when a successor is needed: the venue is about to close the connection, or it is too old or silent."""
+        """Set when a successor is needed: the connection is too old or silent, or about to be closed."""
         self.stop = asyncio.Event()
         """To be set to end the session."""
         self.mute = False
