@@ -1,4 +1,4 @@
-"""Frames to stream entries: parsed, checked against what was asked for, published in batches."""
+"""Turns frames into stream entries: parses, checks and publishes them in batches."""
 
 import asyncio
 import logging
@@ -30,13 +30,13 @@ _log = logging.getLogger(__name__)
 _BUDGET_CHECK_TRADES: Final = 10_000
 
 _DOUBT_AGAIN_S: Final = 600.0
-"""How often a symbol's times that are not believed are said to be so."""
+"""How often implausible times of a symbol are logged."""
 
 Suspect = Callable[[MissingRange], None]
 
 
 class ReceivedFrame(NamedTuple):
-    """One message of the venue's."""
+    """One message of the venue."""
 
     text: bytes
     time_us: int
@@ -44,7 +44,7 @@ class ReceivedFrame(NamedTuple):
 
 
 class Intake:
-    """What becomes of the frames of some symbols of one venue."""
+    """Handles the frames of some symbols of one venue."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class Intake:
         publisher: Publisher,
         suspect: Suspect,
     ) -> None:
-        """Take what is needed.
+        """Initialize the intake.
 
         Args:
             name: of the connection, for dead letters.
             venue: the adapter.
-            symbols: those asked for.
-            publisher: where trades go.
-            suspect: is told of trades that seem to be lost.
+            symbols: the requested symbols.
+            publisher: writes to Redis.
+            suspect: called with trades that seem to be lost.
         """
         self._name = name
         self._venue = venue
@@ -79,11 +79,11 @@ class Intake:
         self._since_check = 0
 
     def last_trade(self, symbol: str) -> Trade | None:
-        """Return the newest trade received of a symbol."""
+        """Return the newest trade of a symbol that was received."""
         return self._last.get(symbol)
 
     async def handle(self, reads: list[SocketRead], session: VenueSession) -> None:
-        """Parse and publish what came out of a connection; one batch at a time, also of two connections."""
+        """Parse and publish what a connection received; one batch at a time, also with two connections."""
         self._metrics.note_reads(reads)
         async with self._lock:
             trades: list[Trade] = []
@@ -110,13 +110,13 @@ class Intake:
             await self._publish(trades)
 
     async def resume_ids(self) -> None:
-        """Go on after the last id of our own, whoever gave it and whatever clock it had."""
+        """Continue after the greatest id that any ingest process has assigned, whatever its clock was."""
         if not self._venue.numbered:
             last = await self._publisher.read_reserved_id(self._venue.name, self._symbols)
             self._own_id = max(self._own_id, last)
 
     async def publish_time(self) -> None:
-        """Write the venue's time into the streams, unless a batch is under way."""
+        """Write the venue's time to the streams, unless a batch is being handled."""
         time_us = self._clock.read_us(time.monotonic())
         if time_us is not None and not self._lock.locked():
             await self._publisher.publish_clock(self._venue.name, self._symbols, time_us)
@@ -154,16 +154,16 @@ class Intake:
             case Subscribed(symbols):
                 session.answers.accept(symbols)
             case Refused(reason, symbols):
-                if not self._venue.acknowledges:  # else the session says which symbols it is about
+                if not self._venue.acknowledges:  # else the session logs the symbols
                     _log.warning("%s: the venue refuses a request: %s", self._name, reason)
                 await self._keep_dead_letter(frame.text, f"refused: {reason}")
                 session.answers.refuse(reason, symbols)
             case Closing(reason):
-                _log.info("%s: the venue says: %s", self._name, reason)
+                _log.info("%s: the venue announces: %s", self._name, reason)
                 session.replace.set()
 
     async def _report_doubts(self, doubts: Sequence[DoubtedTime]) -> None:
-        """Report times that are not believed: count each, keep the first of each symbol in a while."""
+        """Count implausible times; log and keep the first of each symbol in 10 minutes."""
         for message, reason in doubts:
             self._metrics.doubted_times.inc()
             now_s = time.monotonic()
@@ -182,7 +182,7 @@ class Intake:
             await self._publisher.keep_dead_letter(self._name, repr(message).encode(), reason)
 
     def _number(self, trades: list[Trade]) -> list[Trade]:
-        """Give trades ids of our own: microseconds, or one more than the last, so that they always rise."""
+        """Assign ids: the receive time in microseconds, or the last id plus one, so that ids always rise."""
         numbered = []
         for trade in trades:
             self._own_id = max(self._own_id + 1, trade.ingest_time_us)

@@ -1,4 +1,4 @@
-"""Metrics of what one feed receives."""
+"""Metrics of received frames and trades."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from tickplant.market import Trade
 SymbolClass = Literal["crypto", "forex", "stock"]
 
 _FOREX: Final = ("FX", "FOREX", "OANDA", "IC MARKETS", "PEPPERSTONE")
-"""How Finnhub's names of those begin who quote currencies; `OANDA:EUR_USD` is one of their symbols."""
+"""Prefixes of Finnhub's sources of currency rates, as in `OANDA:EUR_USD`."""
 
 
 def symbol_class(venue: str, symbol: str) -> SymbolClass:
-    """Return what kind of thing a symbol is; only Finnhub has others than crypto."""
+    """Return the asset class of a symbol; only Finnhub has others than crypto."""
     if venue != "finnhub":
         return "crypto"
     source, colon, _ = symbol.partition(":")
@@ -25,10 +25,10 @@ def symbol_class(venue: str, symbol: str) -> SymbolClass:
 
 
 class IntakeMetrics:
-    """What this process exposes of the frames and trades of some symbols of one venue."""
+    """Metrics of the frames and trades of some symbols of one venue."""
 
     def __init__(self, venue: str, symbols: Sequence[str]) -> None:
-        """Begin at zero, so that what has not happened is not taken for what is not measured."""
+        """Create every counter at zero, so that dashboards can tell zero from not measured."""
         self._class_of = {symbol: symbol_class(venue, symbol) for symbol in symbols}
         self._trades = {
             name: metrics.INGEST_TRADES.labels(venue, name) for name in set(self._class_of.values())
@@ -36,16 +36,16 @@ class IntakeMetrics:
         self._frames = metrics.INGEST_FRAMES.labels(venue)
         self._delay = metrics.INGEST_VENUE_DELAY_S.labels(venue)
         self.malformed = metrics.INGEST_MALFORMED.labels(venue)
-        """Counts frames, and rows of them, that could not be understood."""
+        """Counts frames, and rows of frames, that could not be parsed."""
         self.doubted_times = metrics.INGEST_DOUBTED_TIMES.labels(venue)
-        """Counts trades and heartbeats whose time is not believed."""
+        """Counts trades and heartbeats with implausible times."""
 
     def note_reads(self, reads: Sequence[SocketRead]) -> None:
-        """Note what came out of a connection."""
+        """Count the frames that a connection received."""
         self._frames.inc(sum([len(received.frames) for received in reads]))
 
     def note_trades(self, trades: Sequence[Trade]) -> None:
-        """Note a batch of symbols that were asked for."""
+        """Count a batch of trades and observe its delay."""
         if not trades:
             return
         if len(self._trades) == 1:

@@ -1,4 +1,4 @@
-"""A venue's list of symbols, and the check of the symbols that are asked for against it."""
+"""Fetches a venue's list of symbols and checks the requested symbols against it."""
 
 import asyncio
 import contextlib
@@ -24,38 +24,38 @@ _MAX_BYTES: Final = 64 * 1024 * 1024
 _ANSWER_S: Final = 60.0
 CHECK_S: Final = 24 * 3600.0
 """How often the list is read."""
-_LOOK_S: Final = 600.0
-"""How often silence is looked for."""
+_SILENCE_CHECK_S: Final = 600.0
+"""How often symbols are checked for silence."""
 SILENT_S: Final = 24 * 3600.0
-"""After so long without a trade a symbol is reported: rarely traded ones are, delisted ones are, too."""
+"""A symbol without a trade for this time is reported; it may be delisted, or rarely traded."""
 
 
 class ListingError(TickplantError):
-    """There is no list now; later there may be one."""
+    """The list can't be fetched at the moment."""
 
 
 class ListedFeed(Protocol):
-    """A connection whose symbols are checked."""
+    """A feed whose symbols are checked."""
 
     symbols: tuple[str, ...]
 
     def note_listing(self, symbol: str, state: str, reason: str) -> None:
-        """Note what is wrong with a symbol; an empty reason: nothing is, in this respect."""
+        """Record a state of a symbol; an empty reason clears the state."""
 
     def last_trade(self, symbol: str) -> Trade | None:
-        """Return the newest trade received."""
+        """Return the newest trade of a symbol that was received."""
 
 
 async def fetch_listing(
     venue: ListingAdapter, base_url: str, client: httpx.AsyncClient, rate: RateLimit | None = None
 ) -> Mapping[str, ListedSymbol]:
-    """Return the venue's symbols by name.
+    """Fetch the venue's symbols, by name.
 
     Args:
         venue: the adapter.
         base_url: of its REST interface.
         client: stays the caller's.
-        rate: the venue's limit of requests, which a ban stops; None: there is no other request.
+        rate: the venue's request limit; None to request without one.
 
     Raises:
         ListError: no answer, or none that can be understood.
@@ -88,7 +88,7 @@ async def fetch_listing(
 def find_problems(
     symbols: Iterable[str], listed: Mapping[str, ListedSymbol]
 ) -> dict[str, tuple[str, str] | None]:
-    """Return what is wrong with each symbol: its state (unknown or halted) and a reason; None for nothing."""
+    """Return each symbol's state, unknown or halted, and the reason; None for a symbol that trades."""
     near = NearNames(name.lower() for name in listed)
     by_lower = {name.lower(): name for name in listed}
     found: dict[str, tuple[str, str] | None] = {}
@@ -106,7 +106,7 @@ def find_problems(
 
 
 class ListingCheck:
-    """Checks a venue's symbols at the start and daily, and notices those that are silent for long."""
+    """Checks a venue's symbols at the start and daily, and reports silent ones."""
 
     def __init__(
         self,
@@ -118,20 +118,20 @@ class ListingCheck:
         rate: RateLimit | None,
         feeds: Sequence[ListedFeed],
         silent_s: float = SILENT_S,
-        look_s: float = _LOOK_S,
+        silence_check_s: float = _SILENCE_CHECK_S,
         clock_s: Callable[[], float] | None = None,
     ) -> None:
-        """Take what is needed.
+        """Initialize the check.
 
         Args:
             name: of the venue.
             venue: the adapter; None where the venue has no list.
             base_url: of its REST interface.
             client: stays the caller's.
-            rate: the venue's limit of requests.
-            feeds: its connections.
-            silent_s: after how long without a trade a symbol is silent.
-            look_s: how often that is looked for.
+            rate: the venue's request limit.
+            feeds: the venue's feeds.
+            silent_s: a symbol without a trade for this time is silent.
+            silence_check_s: how often that is checked.
             clock_s: a monotonic clock; the event loop's if None.
         """
         self.name = f"{name}/symbols"
@@ -141,15 +141,15 @@ class ListingCheck:
         self._rate = rate
         self._feeds = feeds
         self._silent_s = silent_s
-        self._look_s = look_s
+        self._silence_check_s = silence_check_s
         self._clock_s = clock_s or asyncio.get_running_loop().time
-        self._heard: dict[tuple[int, str], tuple[Trade | None, float]] = {}
+        self._last_seen: dict[tuple[int, str], tuple[Trade | None, float]] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Check until `stop` is set."""
         backoff = Backoff(first_s=30.0, cap_s=3600.0)
         due_s = self._clock_s()
-        unread = False
+        failing = False
         while not stop.is_set():
             if self._venue is not None and self._clock_s() >= due_s:
                 try:
@@ -157,21 +157,25 @@ class ListingCheck:
                     self._compare(listed)
                     due_s = self._clock_s() + CHECK_S
                     backoff.reset()
-                    unread = False
+                    failing = False
                 except ListingError as error:
                     due_s = self._clock_s() + backoff.next_s()
-                    if not unread:
+                    if not failing:
                         _log.warning(
-                            "%s: the list of symbols can't be read, trying again: %s", self.name, error
+                            "%s: the list of symbols can't be fetched, retrying: %s", self.name, error
                         )
-                    unread = True
-            self._look_for_silence()
-            pause_s = self._look_s if self._venue is None else min(self._look_s, due_s - self._clock_s())
+                    failing = True
+            self._check_silence()
+            pause_s = (
+                self._silence_check_s
+                if self._venue is None
+                else min(self._silence_check_s, due_s - self._clock_s())
+            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.1, pause_s))
 
     async def report_down(self, reason: str) -> None:
-        """Nothing depends on the check: the log has why it failed."""
+        """Do nothing: nothing depends on the check, and the log has the reason."""
 
     def _compare(self, listed: Mapping[str, ListedSymbol]) -> None:
         for feed in self._feeds:
@@ -179,14 +183,14 @@ class ListingCheck:
                 for state in ("unknown", "halted"):
                     feed.note_listing(symbol, state, problem[1] if problem and problem[0] == state else "")
 
-    def _look_for_silence(self) -> None:
+    def _check_silence(self) -> None:
         now_s = self._clock_s()
         for number, feed in enumerate(self._feeds):
             for symbol in feed.symbols:
                 trade = feed.last_trade(symbol)
-                known = self._heard.get((number, symbol))
+                known = self._last_seen.get((number, symbol))
                 if known is None or known[0] is not trade:
-                    self._heard[number, symbol] = trade, now_s
+                    self._last_seen[number, symbol] = trade, now_s
                     feed.note_listing(symbol, "silent", "")
                 elif now_s - known[1] >= self._silent_s:
                     hours = self._silent_s / 3600

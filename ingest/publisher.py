@@ -1,4 +1,4 @@
-"""Trades into Redis: batched entries, retried until they are written, slowed when the workers lag."""
+"""Writes trades to Redis in batched entries: retries until they are written, waits while workers lag."""
 
 import asyncio
 import logging
@@ -42,36 +42,36 @@ class Publisher:
     """Writes to the partition streams; one call at a time for the trades of one symbol."""
 
     def __init__(self, redis: RedisClient, *, partitions: int, budget_trades: int) -> None:
-        """Take what is needed.
+        """Initialize the publisher.
 
         Args:
             redis: an open client; stays the caller's.
             partitions: number of partition streams.
-            budget_trades: how many trades a stream may hold before `publish` waits for the workers.
+            budget_trades: the most trades in a stream before `wait_for_budget` waits for the workers.
         """
         self._redis = redis
         self._partitions = partitions
         self._budget_trades = budget_trades
         self._partition_of: dict[tuple[str, str], int] = {}
-        self._asked: dict[object, float] = {}
+        self._pending: dict[object, float] = {}
         self._written = [[0, 0] for _ in range(partitions)]  # trades, entries
 
     async def agree_on_partitions(self) -> None:
-        """Make sure that the workers count the same partitions.
+        """Check that the workers use the same number of partitions.
 
         Raises:
-            FatalError: they don't.
+            FatalError: they use another number.
         """
         await self._until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def claim_source(self, headers: Mapping[str, str]) -> None:
-        """Make sure that trades of whoever sent an answer may be written; call it before any of them is.
+        """Check that trades of the source of an answer may be written; call this before writing any.
 
         Args:
-            headers: of the answer; they tell a sandbox from a venue.
+            headers: of the answer; a sandbox identifies itself in them.
 
         Raises:
-            MixedSourcesError: Redis holds trades from elsewhere.
+            MixedSourcesError: Redis holds trades of another source.
         """
         source = source_of(headers)
         await self._until_answered(lambda: claim_redis_source(self._redis, source))
@@ -81,13 +81,13 @@ class Publisher:
     ) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
 
-        Waits as long as Redis is away. A write whose answer was lost is repeated: the ledger drops what is
-        doubled.
+        Waits while Redis is unavailable. A write whose answer was lost is repeated, as the ledger drops
+        duplicates.
 
         Args:
             trades: in their order within each symbol.
-            numbered: whether their ids are the venue's, and so can be missed; else they are our own.
-            historical: whether to keep them from whoever watches what is live.
+            numbered: whether the ids are the venue's, so that gaps show; else ingest assigned them.
+            historical: whether to hide them from live subscribers.
         """
         field = wire.PAST if historical else wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
@@ -113,7 +113,7 @@ class Publisher:
             written[1] += -(-len(batch) // MAX_TRADES_PER_ENTRY)
 
     async def publish_clock(self, venue: str, symbols: Sequence[str], time_us: int) -> None:
-        """Write the venue's time into the stream of every partition that carries one of the symbols."""
+        """Write the venue's time to the stream of every partition that carries one of the symbols."""
         by_partition: defaultdict[int, list[str]] = defaultdict(list)
         for symbol in symbols:
             by_partition[partition_of(venue, symbol, self._partitions)].append(symbol)
@@ -125,12 +125,12 @@ class Publisher:
         )
 
     async def publish_verdict(self, verdict: wire.Verdict) -> None:
-        """Write what has been learnt of missing ids into the stream of their symbol."""
+        """Write a verdict on missing ids to the stream of their symbol."""
         partition = partition_of(verdict.venue, verdict.symbol, self._partitions)
         await self._write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
 
     async def read_gaps(self, symbols: Sequence[SymbolId]) -> list[Gap]:
-        """Return what is missing of the symbols, as committed; nothing while Redis is away."""
+        """Return the committed gaps of the symbols; none while Redis is unavailable."""
         if not symbols:
             return []
         try:
@@ -140,36 +140,36 @@ class Publisher:
         return [gap for payload in found if payload for gap in wire.decode_gaps(payload)]
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
-        """Return the newest trade published of each of the symbols that has one."""
+        """Return the newest published trade of each symbol that has one."""
         found = await self._until_answered(
             lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
         )
         return [wire.decode_trade(payload) for payload in found if payload]
 
     async def reserve_ids(self, venue: str, last_id: int) -> None:
-        """Note the greatest id of our own that is about to be written, for a venue that numbers nothing."""
+        """Store the greatest assigned id that is about to be written, for a venue without trade ids."""
         await self._until_answered(lambda: self._redis.hset(OWN_IDS, venue, last_id))
 
     async def read_reserved_id(self, venue: str, symbols: Sequence[str]) -> int:
-        """Return the greatest id of our own that has been used for a venue; 0 if there is none.
+        """Return the greatest id that ingest assigned for a venue; 0 if there is none.
 
         Args:
             venue: its name.
-            symbols: of which trades may be known that were written before ids were reserved.
+            symbols: those whose trades may have been written before ids were reserved.
         """
         reserved = await self._until_answered(lambda: self._redis.hget(OWN_IDS, venue))
         last = await self.read_last_trades([SymbolId(venue, symbol) for symbol in symbols])
         return max(int(reserved or 0), *[trade.trade_id for trade in last], 0)
 
     async def wait_for_budget(self) -> None:
-        """Wait while a stream holds more uncommitted trades than the budget, judged by this process's own.
+        """Wait while a stream holds more uncommitted trades than the budget, by this process's mean entry.
 
-        What is kept for a mirror to Kafka alone doesn't count.
+        Entries kept only for the mirror to Kafka don't count.
         """
         over = await self._partition_over_budget()
         if over is None:
             return
-        _log.warning("%s is over its budget: sockets are left unread until workers catch up", over)
+        _log.warning("%s is over its budget: sockets are paused until workers catch up", over)
         started_s = asyncio.get_running_loop().time()
         while await self._partition_over_budget():
             await asyncio.sleep(_BUDGET_POLL_S)
@@ -177,19 +177,19 @@ class Publisher:
         _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started_s)
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
-        """Keep an input that could not be understood, for inspection."""
+        """Store an input that could not be parsed as a dead letter."""
         await self._until_answered(
             lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
         )
 
     async def report(self, connection: wire.ConnectionStatus) -> None:
-        """Tell everybody downstream the state of a connection."""
+        """Publish the state of a connection."""
         await self._until_answered(
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
         )
 
     async def forget(self, name: str) -> None:
-        """Remove a connection that this process has given up on purpose."""
+        """Remove a connection that this process closed on purpose."""
         await self._redis.hdel(CONNECTIONS, name)
 
     async def _partition_over_budget(self) -> str | None:
@@ -213,20 +213,20 @@ class Publisher:
 
     @property
     def unanswered_s(self) -> float:
-        """For how long Redis has not answered something that was asked for."""
+        """How long the oldest request to Redis has been without an answer."""
         now_s = asyncio.get_running_loop().time()
-        return now_s - min(self._asked.values(), default=now_s)
+        return now_s - min(self._pending.values(), default=now_s)
 
     async def _until_answered(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
-        question = object()
-        self._asked[question] = asyncio.get_running_loop().time()
+        request = object()
+        self._pending[request] = asyncio.get_running_loop().time()
         try:
             return await until_answered(attempt)
         finally:
-            del self._asked[question]
+            del self._pending[request]
 
     async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
-        """XADD every entry; those that failed again and again, in their order, until none is left."""
+        """XADD every entry; retry the failed ones, in order, until all are written."""
 
         async def attempt() -> None:
             pipeline = self._redis.pipeline(transaction=False)
@@ -252,6 +252,6 @@ class Publisher:
 
 
 def _note_entries(trades: int) -> None:
-    """Note how many trades each entry of a batch holds."""
+    """Observe the number of trades of each entry of a batch."""
     for start in range(0, trades, MAX_TRADES_PER_ENTRY):
         metrics.INGEST_ENTRY_TRADES.observe(min(trades - start, MAX_TRADES_PER_ENTRY))

@@ -1,4 +1,4 @@
-"""The ingest service: feeds for all symbols of all venues, until told to stop."""
+"""The ingest service: runs feeds for all symbols of all venues."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ from tickplant.service import unless_stopped
 
 
 class VenueAddress(NamedTuple):
-    """Where a venue is and what it allows, if not what its adapter says; and the key to it."""
+    """A venue's addresses, limits and API key; None for the adapter's own."""
 
     ws_url: str | None = None
     rest_url: str | None = None
@@ -50,18 +50,18 @@ async def run(
     stop: asyncio.Event,
     buffer_mb: int = 256,
 ) -> None:
-    """Receive the symbols' trades and write them to the partition streams until `stop` is set.
+    """Receive trades and write them to the partition streams until `stop` is set.
 
     Args:
-        redis_url: where the streams are.
-        symbols: what to receive.
-        addresses: by venue; those not named are at their own.
+        redis_url: of the streams.
+        symbols: to receive.
+        addresses: by venue; venues not in it use their own.
         partitions: number of partition streams.
-        stream_budget_trades: how many trades a stream may hold before sockets are left unread.
-        proxies: lead to the venues; None: none do.
+        stream_budget_trades: the most trades in a stream before sockets are paused.
+        proxies: to the venues; None for direct connections.
         stop: ends it.
-        buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are left
-            unread.
+        buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are
+            paused.
 
     Raises:
         FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
@@ -85,9 +85,11 @@ async def run(
         ]
         async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
             watch = partial(measure_streams, redis, partitions, stop)
-            tasks.create_task(keep_running("the watch of streams", watch, stop, venue="", task="streams"))
+            tasks.create_task(keep_running("stream metrics", watch, stop, venue="", task="streams"))
             clean = partial(remove_stale_connections, redis, stop)
-            tasks.create_task(keep_running("the removal of what is gone", clean, stop, venue="", task="gone"))
+            tasks.create_task(
+                keep_running("removal of stale connections", clean, stop, venue="", task="gone")
+            )
             for name, venue in venues.items():
                 address = addresses.get(name, VenueAddress())
                 backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
@@ -112,7 +114,7 @@ async def run(
 def _keep(
     part: Feed | Backfill | ListingCheck, stop: asyncio.Event, *, venue: str, task: str
 ) -> Coroutine[Any, Any, None]:
-    """Run a part of the service; its failures end no other."""
+    """Run one part of the service; restart it when it fails."""
     run = partial(part.run, stop)
     return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)
 
@@ -137,10 +139,10 @@ def _make_all(names: Iterable[str], addresses: Mapping[str, VenueAddress]) -> di
 
 
 def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
-    """Make sure that the venue serves so many symbols.
+    """Check that the venue's limits allow this number of symbols.
 
     Raises:
-        FatalError: it doesn't.
+        FatalError: there are too many.
     """
     limits = venue.limits
     if limits.connections and len(symbols) > limits.connections * limits.symbols_per_connection:
@@ -166,7 +168,7 @@ def _backfill(
 
 
 def _process() -> str:
-    """Return what tells this process from others on this Redis."""
+    """Return a name that is unique to this process on this Redis."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 

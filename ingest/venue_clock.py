@@ -1,14 +1,12 @@
-"""A venue's time, as the messages of one connection tell it; no wrong message moves it. Pure.
+"""A venue's time, derived from the messages of one connection; a wrong message does not move it. Pure.
 
-A time that is wrong and in the future would close every open candle of the connection. So it is bounded
-twice:
+A wrong time in the future would close every open candle of the connection. So times are bounded twice:
 
-- By our own clock, with a tolerance. Where our clock is behind by up to 15 hours, every trade of the venue
-  seems to be from the future; so many in a row, with none in between that isn't, are believed instead.
-- By the connection's other symbols. In a replay our clock bounds nothing, as all times are years ago. There,
-  and wherever the venue's time seems to jump, one message is not enough: another symbol has to confirm it, or
-  nothing may contradict it for a while. A connection with one symbol harms nobody else, so its own next
-  message is enough.
+- By this machine's clock, with a tolerance. If that clock is behind by up to 15 hours, every trade seems to
+  be from the future; many of them in a row, without exception, are accepted.
+- By the connection's other symbols. In a replay the clock bounds nothing, as all times are in the past.
+  There, and wherever the venue's time seems to jump, one message is not enough: another symbol must confirm
+  it, or nothing may contradict it for a while. On a connection with one symbol, its next message confirms it.
 """
 
 from collections.abc import Sequence
@@ -18,50 +16,50 @@ from typing import Final, NamedTuple
 from tickplant.market import Trade
 
 CLOCK_GRACE_US: Final = 2_000_000
-"""How long a trade may be on its way before a silent socket's clock passes it."""
+"""How long a trade may be in transit before the clock of a silent socket passes it."""
 
 TOLERANCE_US: Final = 30_000_000
-"""How far a time may be ahead of our clock, or of what the connection's clock should say by now."""
+"""How far a time may be ahead of this machine's clock, or of the connection's expected time."""
 
 _UNCONTRADICTED_S: Final = 2.5
-"""After so long a jump that nothing contradicts is believed."""
+"""A jump that nothing contradicts for this time is accepted."""
 
 _RECENT_US: Final = 3_600_000_000
-"""A first message that is no older, by our clock, is of a live venue, and believed at once."""
+"""A first message that is not older than this is from a live venue and accepted at once."""
 
 _BEHIND_TRADES: Final = 20
 _BEHIND_S: Final = 30.0
-"""So many trades, over so long, must all be from our future before our clock is taken to be behind."""
+"""This machine's clock counts as behind after this many trades in a row from the future, over this time."""
 _BEHIND_MOST_US: Final = 15 * 3600 * 1_000_000
-"""A clock that was set to local time is wrong by 14 hours at most; a venue's mistake can be of any size."""
+"""A clock set to local time is wrong by 14 hours at most; a venue's error can be of any size."""
 
 
 class HeartbeatTime(NamedTuple):
-    """What a heartbeat says of the venue's time."""
+    """The venue's time in a heartbeat."""
 
     symbol: str | None
-    """None: of the whole connection."""
+    """None if it applies to the whole connection."""
     event_time_us: int
     ingest_time_us: int
-    """When it was received, by our own clock."""
+    """When it was received, by this machine's clock."""
 
 
 Message = Trade | HeartbeatTime
 DoubtedTime = tuple[Message, str]
-"""A message whose time is not believed, and why."""
+"""A message with an implausible time, and the reason."""
 
 
 class _TimeJump(NamedTuple):
-    """A time far ahead of the connection's that is yet to be confirmed."""
+    """A time far ahead of the connection's, not yet confirmed."""
 
     message: Message
     since_s: float
-    """When the venue's time was first said to have jumped."""
+    """When the first message with a jumped time was received."""
     received_s: float
 
 
 class VenueClock:
-    """The venue's time as its own messages tell it, going on while the socket is silent.
+    """The venue's time from its messages; continues while the socket is silent.
 
     Args:
         alone: whether the connection has one symbol only.
@@ -76,17 +74,17 @@ class VenueClock:
         self._jump: _TimeJump | None = None
         self._ahead: tuple[int, float, int] | None = None
         self.behind_us = 0
-        """How far our own clock is behind the venue's, as far as it is more than the tolerance."""
+        """How far this machine's clock is behind the venue's; 0 if within the tolerance."""
 
     def observe(self, messages: Sequence[Message], now_s: float) -> list[DoubtedTime]:
-        """Take the times of messages, in the order of their receipt.
+        """Update the clock with the times of messages, in order of receipt.
 
         Args:
             messages: at least one.
             now_s: by a monotonic clock.
 
         Returns:
-            Those that are not believed.
+            Messages with implausible times.
         """
         if self._confirmed and self._jump is None and self._ahead is None:
             latest = max(messages, key=attrgetter("event_time_us"))
@@ -96,9 +94,9 @@ class VenueClock:
         return [doubt for message in messages for doubt in self._check(message, now_s)]
 
     def read_us(self, now_s: float) -> int | None:
-        """Return a time before which every trade has been received; None before the first trade.
+        """Return a time before which every trade was received; None before the first trade.
 
-        Right as long as everything received has been parsed, and no trade takes longer than the grace.
+        Correct if everything received has been parsed and no trade is in transit for longer than the grace.
         """
         self._accept_unrefuted(now_s)
         if not self._time_us:
@@ -127,15 +125,15 @@ class VenueClock:
         return doubts
 
     def _refute(self, message: Message) -> list[DoubtedTime]:
-        """Drop a jump that a message contradicts."""
+        """Reject a jump that a message contradicts."""
         jump = self._jump
         if jump is None or message.event_time_us >= jump.message.event_time_us - TOLERANCE_US:
             return []
         self._jump = None
-        return [(jump.message, "it is ahead of what the connection's other messages say")]
+        return [(jump.message, "it is ahead of the connection's other messages")]
 
     def _consider_jump(self, message: Message, now_s: float) -> None:
-        """Take a time that is far ahead: to confirm the jump before it, or as a jump to be confirmed."""
+        """Let a time that is far ahead confirm an earlier jump, or start one."""
         jump, trade = self._jump, isinstance(message, Trade)
         if jump is None:
             self._jump = _TimeJump(message, now_s, now_s)
@@ -150,7 +148,7 @@ class VenueClock:
             self._jump = _TimeJump(message, jump.since_s, now_s)
 
     def _accept_unrefuted(self, now_s: float) -> None:
-        """Believe a jump that nothing has contradicted for long enough."""
+        """Accept a jump that nothing has contradicted for long enough."""
         jump = self._jump
         if jump is None or now_s - jump.since_s < _UNCONTRADICTED_S:
             return
@@ -163,7 +161,7 @@ class VenueClock:
         self._advance(time_us, now_s)
 
     def _is_our_clock_behind(self, trade: Message, now_s: float) -> bool:
-        """Count one more trade from our future; say whether there have been too many for it to be wrong."""
+        """Count a trade from the future; return whether enough came in a row to prove the clock behind."""
         lead_us = trade.event_time_us - trade.ingest_time_us
         count, since_s, least_us = self._ahead or (0, now_s, lead_us)
         least_us = min(least_us, lead_us)
@@ -177,7 +175,7 @@ class VenueClock:
         return message.ingest_time_us + self.behind_us + TOLERANCE_US
 
     def _due_us(self, now_s: float) -> int:
-        """Return what the venue's time should be by now."""
+        """Return the venue's expected time."""
         return self._time_us + int((now_s - self._raised_s) * 1e6)
 
     def _advance(self, time_us: int, now_s: float) -> None:

@@ -1,1 +1,1 @@
-"""A venue's history: what is missing or lies before the first trade, fetched over REST."""
+"""Fetches missing and older trades from venues' REST history."""

@@ -1,4 +1,4 @@
-"""Missing trades fetched from a venue's history and sent down the streams as if they had just come."""
+"""Fetches missing trades from a venue's history and publishes them like live ones."""
 
 import asyncio
 import contextlib
@@ -26,17 +26,17 @@ _log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.5
 _AHEAD: Final = 10_000
-"""How many ids after the last one known are asked for where the newest isn't known."""
+"""Ids requested after the last known one where the newest is unknown."""
 _SUSPECT_ATTEMPTS: Final = 2
 _DOWN_AFTER_S: Final = 10.0
-"""For how long history may fail until that is reported; and how often it is reported again."""
+"""How long history may fail before that is published, and how often it is published again."""
 
 Clock = Callable[[], float]
-"""Seconds that only rise."""
+"""A monotonic clock, in seconds."""
 
 
 class Backfill:
-    """Heals one venue's gaps: those in the ledger, and those that a connection suspects."""
+    """Fills one venue's gaps: those in the ledger, and those that a connection suspects."""
 
     def __init__(
         self,
@@ -49,16 +49,16 @@ class Backfill:
         clock_s: Clock | None = None,
         poll_s: float = POLL_S,
     ) -> None:
-        """Take what is needed.
+        """Initialize the backfill.
 
         Args:
-            name: for whoever watches connections; history is listed there while it fails.
+            name: of the entry among the connections that is published while history fails.
             venue: the adapter.
             symbols: as the venue writes them.
-            history: where to ask.
-            publisher: where trades and verdicts go.
-            clock_s: by which fetches are due; the event loop's unless given.
-            poll_s: how often it is seen to what is due.
+            history: the venue's.
+            publisher: writes trades and verdicts.
+            clock_s: a monotonic clock; the event loop's if None.
+            poll_s: how often gaps are read and due fetches started.
         """
         self.name = name
         self._venue = venue
@@ -76,14 +76,14 @@ class Backfill:
 
     @property
     def busy(self) -> bool:
-        """Whether history is being asked."""
+        """Whether a fetch is running."""
         return bool(self._busy)
 
     def suspect(self, gap: MissingRange) -> None:
-        """Ask for trades that may be missing; where they are not, nothing comes of it.
+        """Fetch trades that may be missing; has no effect if they are not.
 
         Args:
-            gap: its first id is the one after the last that is known; its last may be a guess.
+            gap: starts after the last known id; its last id may be a guess.
         """
         state = self._states.get(gap.symbol)
         if state is not None and (state.suspected is None or state.suspected.gap != gap):
@@ -91,11 +91,11 @@ class Backfill:
             state.suspected = GapFetch(gap, due_s=due_s, suspected=True, max_attempts=_SUSPECT_ATTEMPTS)
 
     def after(self, symbol: str, trade_id: int, time_us: int) -> MissingRange:
-        """Return the gap of unknown length after a trade."""
+        """Return a gap of unknown length after a trade."""
         return MissingRange(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Heal gaps until `stop` is set."""
+        """Fill gaps until `stop` is set."""
         add_fields(venue=self._venue.name)
         try:
             while not stop.is_set():
@@ -108,7 +108,7 @@ class Backfill:
                 for symbol, state in self._states.items():
                     due = [] if symbol in self._busy else state.due(now_s)
                     if due:
-                        self._busy[symbol] = asyncio.create_task(self._heal(symbol, state, due))
+                        self._busy[symbol] = asyncio.create_task(self._fetch(symbol, state, due))
                 await self._report_state()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._poll_s)
@@ -121,7 +121,7 @@ class Backfill:
             await self._publisher.forget(self.name)
 
     async def report_down(self, reason: str) -> None:
-        """Tell everybody downstream that history fails."""
+        """Publish that history fails."""
         since_us = now_us()
         if self._failing is not None:
             since_us -= int((self._clock_s() - self._failing[0]) * 1e6)
@@ -133,7 +133,7 @@ class Backfill:
         )
 
     async def _report_state(self) -> None:
-        """Report that history fails, while it does; take that back when it no longer does."""
+        """Publish that history fails while it does, and remove that afterwards."""
         now_s = self._clock_s()
         if self._failing is None:
             if self._reported_s is not None:
@@ -143,10 +143,10 @@ class Backfill:
             await self.report_down(self._failing[1])
 
     def _handle_end(self, symbol: str, task: asyncio.Task[None]) -> None:
-        """Take the end of one symbol's look; an unexpected error is that symbol's alone.
+        """Handle the end of one symbol's fetch; an unexpected error pauses only that symbol.
 
         Raises:
-            FatalError: the process can't go on.
+            FatalError: the process can't continue.
         """
         error = None if task.cancelled() else task.exception()
         if error is None:
@@ -155,24 +155,26 @@ class Backfill:
             raise error
         self._failures.inc()
         self._fail(f"{symbol}: {type(error).__name__}: {error}"[:500])
-        _log.error("%s:%s: the look at history has failed", self._venue.name, symbol, exc_info=error)
+        _log.error("%s:%s: fetching history failed", self._venue.name, symbol, exc_info=error)
         self._states[symbol].pause(self._clock_s())
 
     def _fail(self, reason: str) -> None:
         self._failing = (self._failing[0] if self._failing else self._clock_s()), reason
 
     async def _read_gaps(self) -> None:
-        """Take the gaps that are in Redis now."""
-        known = await self._publisher.read_gaps([SymbolId(self._venue.name, it) for it in self._symbols])
+        """Read the gaps from Redis."""
+        known = await self._publisher.read_gaps(
+            [SymbolId(self._venue.name, symbol) for symbol in self._symbols]
+        )
         by_symbol: dict[str, list[market.Gap]] = {symbol: [] for symbol in self._symbols}
         for gap in known:
             by_symbol.setdefault(gap.symbol, []).append(gap)
         for symbol, gaps in by_symbol.items():
             if symbol not in self._busy and symbol in self._states:
-                self._states[symbol].note(gaps, self._clock_s(), self._started_s)
+                self._states[symbol].update(gaps, self._clock_s(), self._started_s)
 
-    async def _heal(self, symbol: str, state: SymbolGaps, fetches: list[GapFetch]) -> None:
-        """Look once at what is due: publish what history has, and say what it proves of the rest."""
+    async def _fetch(self, symbol: str, state: SymbolGaps, fetches: list[GapFetch]) -> None:
+        """Make one attempt at each due fetch: publish the trades, and verdicts on the other ids."""
         add_fields(symbol=symbol)
         for fetch in fetches:
             if state.is_open(fetch.gap):
@@ -195,14 +197,14 @@ class Backfill:
                     if low <= high and _is_live(part, fetches, started_us):
                         found.append(
                             UnavailableIds(
-                                low, high, UnavailableCause.LATE, "it had not happened when it was asked for"
+                                low, high, UnavailableCause.LATE, "not traded yet when it was requested"
                             )
                         )
                         break
                 rest.pop(0)
         except HistoryUnavailableError as error:
             if state.failing is None:
-                _log.warning("%s:%s: no history, trying again: %s", self._venue.name, symbol, error)
+                _log.warning("%s:%s: history unavailable, retrying: %s", self._venue.name, symbol, error)
             state.failing = str(error)
             self._fail(f"{symbol}: {error}"[:500])
             state.pause(self._clock_s())
@@ -215,7 +217,7 @@ class Backfill:
                 fetch.record_interrupted(found, self._clock_s())
             return
         except HistoryRefusedError as error:
-            _log.warning("%s:%s: no history: %s", self._venue.name, symbol, error)
+            _log.warning("%s:%s: history refused: %s", self._venue.name, symbol, error)
             found += [
                 UnavailableIds(low, high, UnavailableCause.LATE, str(error))
                 for low, high in rest
@@ -237,13 +239,13 @@ class Backfill:
     async def _publish_findings(
         self, symbol: str, state: SymbolGaps, fetch: GapFetch, found: list[UnavailableIds]
     ) -> None:
-        """Say what a look has proven."""
+        """Publish the verdicts that an attempt proved."""
         now_s = self._clock_s()
-        believed = fetch.record(found, now_s)
+        proven = fetch.record(found, now_s)
         if fetch.suspected:
             state.drop_finished(fetch)
             return
-        for ids in believed:
+        for ids in proven:
             if ids.cause is UnavailableCause.OMITTED:
                 await self._publish_verdict(symbol, ids.first_id, ids.last_id, "void", None)
                 gap = MissingRange(symbol, ids.first_id, ids.last_id, fetch.gap.after_time_us)
@@ -263,7 +265,7 @@ class Backfill:
 
 
 def _bounds(fetches: Sequence[GapFetch], last: Sequence[Trade], last_id: int) -> TimeBounds:
-    """Return between which times the trades up to an id must lie."""
+    """Return the times between which the trades up to an id must lie."""
     after_us = min(fetch.gap.after_time_us for fetch in fetches)
     newest = last[0] if last else None
     if newest is not None and newest.trade_id > last_id:
@@ -272,10 +274,10 @@ def _bounds(fetches: Sequence[GapFetch], last: Sequence[Trade], last_id: int) ->
 
 
 def _is_live(part: HistoryPart, fetches: Sequence[GapFetch], started_us: int) -> bool:
-    """Say whether history has come to trades that happened since a look began, and no gap lies beyond.
+    """Return whether history has reached trades newer than the attempt, with no known gap beyond.
 
-    These come over the connection. The end of what is only suspected is a guess: without this, a symbol that
-    trades more often than history is asked would be followed up to there, at the expense of known gaps.
+    Newer trades arrive over the connection. The last id of a suspected gap is a guess: without this check, a
+    symbol that trades faster than history is read would be followed at the expense of known gaps.
     """
     if not part.trades or part.trades[-1].event_time_us < started_us:
         return False

@@ -1,4 +1,4 @@
-"""A venue's REST history: pages of past trades, within its budget, with its refusals told apart."""
+"""Requests to a venue's REST history: within its rate limit, with bans, refusals and outages told apart."""
 
 import asyncio
 from collections import OrderedDict
@@ -23,33 +23,33 @@ from tickplant.redis_client import RedisClient
 AnswerT = TypeVar("AnswerT")
 
 Keep = Callable[[str, bytes, str], Awaitable[None]]
-"""Keeps a dead letter: where it came from, what it was, and why."""
+"""Stores a dead letter: source, payload, reason."""
 
 _BUSY_S: Final = 5.0
 BANNING: Final = (418, 429)
 _REQUEST_TIMEOUT_S: Final = 15.0
-"""For each step of an answer."""
+"""For connecting, and between two blocks of an answer."""
 _PASSING: Final = (408, 425)
-"""Refusals of this one request, not of what was asked for."""
+"""Statuses that refuse a request only temporarily."""
 _ANSWER_S: Final = 30.0
-"""How long an answer may take as a whole."""
+"""The longest time for a whole answer."""
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _KEPT_A_PAGE: Final = 10
-"""Refused rows of one page that become dead letters; all are counted."""
+"""The most refused rows of one page that become dead letters; all are counted."""
 _REMEMBERED: Final = 10_000
-"""Refused rows that are known to be kept already, as pages are asked for again."""
+"""Refused rows that are remembered as dead letters, as pages are requested repeatedly."""
 
 
 class HistoryUnavailableError(TickplantError):
-    """There is no answer now; later there may be one."""
+    """History can't be read at the moment."""
 
 
 class HistoryRefusedError(TickplantError):
-    """The venue answers that it won't give these trades."""
+    """The venue refuses to give these trades."""
 
 
 class VenueHistory:
-    """One venue's history."""
+    """Reads pages of trades and candles from one venue's REST interface."""
 
     def __init__(
         self,
@@ -61,15 +61,15 @@ class VenueHistory:
         keep: Keep,
         clock_us: NowUs = now_us,
     ) -> None:
-        """Take what is needed.
+        """Initialize the history; see `make_history`.
 
         Args:
             venue: the adapter.
             base_url: of its REST interface.
             client: stays the caller's.
-            rate: the venue's limit of requests.
-            keep: keeps rows that were refused.
-            clock_us: the present.
+            rate: the venue's request limit.
+            keep: stores refused rows.
+            clock_us: the current time.
         """
         self._venue = venue
         self._base_url = base_url
@@ -80,15 +80,15 @@ class VenueHistory:
         self._kept: OrderedDict[bytes, None] = OrderedDict()
 
     async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
-        """Return what the first page of a gap's trades says of them; rows that are refused are kept aside.
+        """Request the first page of a gap's trades; refused rows become dead letters.
 
         Args:
-            gap: what to ask for.
-            bounds: between which times the gap's trades must lie; not after the present, in any case.
+            gap: the missing ids.
+            bounds: the times between which the gap's trades must lie.
 
         Raises:
-            UnavailableError: no answer, or none now.
-            RefusedError: the venue won't; the message is its reason.
+            HistoryUnavailableError: no answer, or a temporary refusal.
+            HistoryRefusedError: the venue refuses; the message is its reason.
             UnreadableError: the answer can't be decoded.
         """
         body = await self._get(self._venue.history_path(gap), gap.symbol)
@@ -100,20 +100,20 @@ class VenueHistory:
         return page
 
     async def read_klines(self, symbol: str, start_us: int, end_us: int) -> tuple[Kline, ...]:
-        """Return the venue's own candles of one minute, of as many minutes as it gives at once, at most.
+        """Request the venue's own candles of one minute, at most as many as it gives at once.
 
         Args:
             symbol: as the venue writes it.
-            start_us: the first to open, inclusive.
+            start_us: open time of the first, inclusive.
             end_us: exclusive.
 
         Raises:
-            UnavailableError: no answer, or none now.
-            RefusedError: the venue won't; the message is its reason.
+            HistoryUnavailableError: no answer, or a temporary refusal.
+            HistoryRefusedError: the venue refuses; the message is its reason.
         """
         venue = self._venue
         if not isinstance(venue, KlineAdapter):
-            raise HistoryRefusedError(f"there are no candles of {venue.name} to compare with")
+            raise HistoryRefusedError(f"{venue.name} has no candles to compare with")
         body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
         try:
             klines = await self._parsed(lambda: venue.parse_klines(body))
@@ -205,15 +205,15 @@ def make_history(
 def open_history_client(
     publisher: Publisher, base_urls: Iterable[str], proxies: Proxies
 ) -> httpx.AsyncClient:
-    """Return a client for venues' history, whose answers are refused where their trades would be mixed.
+    """Return a client for venues' history that refuses answers from a source other than the stored trades'.
 
     Args:
-        publisher: knows what is stored.
-        base_urls: of the venues.
-        proxies: lead there.
+        publisher: checks the source.
+        base_urls: of the venues' REST interfaces.
+        proxies: for these addresses.
 
     Raises:
-        SettingsError: the proxy for one of the addresses can't be used.
+        SettingsError: a proxy for one of the addresses is invalid.
     """
 
     async def check(answer: httpx.Response) -> None:
@@ -229,7 +229,7 @@ async def _read_body(answer: httpx.Response) -> bytes:
     """Read an answer's body.
 
     Raises:
-        UnavailableError: it is larger than any page.
+        HistoryUnavailableError: it is longer than any page.
     """
     parts, size = [], 0
     async for part in answer.aiter_bytes():

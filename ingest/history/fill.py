@@ -1,4 +1,4 @@
-"""Ranges of ids fetched from a venue's history and sent down the stream, in an order that opens no gaps."""
+"""Fetches ranges of ids from a venue's history and publishes them in an order that opens no gaps."""
 
 import asyncio
 from collections import deque
@@ -14,22 +14,22 @@ from tickplant.market import SymbolId
 from tickplant.wire import Verdict
 
 AT_ONCE: Final = 4
-"""Requests under way at one time; the venue's budget is kept all the same."""
+"""Concurrent requests; the venue's rate limit applies all the same."""
 
 Chunk = tuple[int, int, bool]
-"""First and last id, and whether it lies above what is stored."""
+"""First and last id, and whether the chunk is above all stored ids."""
 
 OnProgress = Callable[[int, int], None]
-"""Takes how many ids have been asked for, and how many trades came."""
+"""Receives the number of ids requested and of trades received."""
 
 
 def split_ranges(wanted: Sequence[IdRange], stored_last: int | None) -> Iterator[Chunk]:
-    """Cut ranges into chunks of a page, so that each, as it comes, touches what is stored or was before it.
+    """Split ranges into chunks of a page, each adjacent to stored ids or to the chunk before.
 
-    What lies above all that is stored comes upwards, all else from the top down.
+    Ids above all stored ones come in ascending order, all others in descending order.
 
     Args:
-        wanted: ascending and apart.
+        wanted: ascending, disjoint.
         stored_last: the greatest id stored; None where nothing is.
     """
     above = stored_last + 1 if stored_last is not None else None
@@ -52,23 +52,23 @@ async def fill_ranges(
     at_once: int = AT_ONCE,
     on_progress: OnProgress,
 ) -> None:
-    """Fetch chunks side by side and publish them in their order, as fast as the workers follow.
+    """Fetch chunks concurrently and publish them in order, as fast as the workers follow.
 
     Args:
-        symbol: whose trades.
-        history: where to fetch them.
-        publisher: where they go.
-        chunks: as `split` gives them.
-        at_once: how many are fetched at one time.
-        on_progress: told after every chunk.
+        symbol: of the trades.
+        history: of the symbol.
+        publisher: writes them.
+        chunks: from `split_ranges`.
+        at_once: how many are fetched concurrently.
+        on_progress: called after every chunk.
 
     Raises:
-        FatalError: the venue won't give them.
+        FatalError: the venue refuses to give them.
     """
     void: list[IdRange] = []
     async with aclosing(_fetch(history, chunks, at_once)) as fetched_ranges:
         async for (first, last, rising), fetched in fetched_ranges:
-            # Holes once more with the next chunk: one at an edge opens only when what is beyond it comes.
+            # Void ids are published again with the next chunk: those at an edge open a gap only then.
             again = FetchedRange(fetched.trades, [*void, *fetched.void])
             await publish_fetched(publisher, symbol, again, rising=rising)
             void = fetched.void
@@ -78,13 +78,13 @@ async def fill_ranges(
 async def publish_fetched(
     publisher: Publisher, symbol: SymbolId, fetched: FetchedRange, *, rising: bool
 ) -> None:
-    """Write entry by entry, each next to the one before, then the holes; wait for workers that lag.
+    """Publish trades in adjacent entries, then the void ids; wait while workers lag.
 
     Args:
-        publisher: where to.
-        symbol: whose trades.
-        fetched: the trades and holes.
-        rising: whether the first entry is next to what is stored, or else the last one is.
+        publisher: writes them.
+        symbol: of the trades.
+        fetched: the trades and void ids.
+        rising: whether the first entry is adjacent to stored ids; else the last one is.
     """
     starts = range(0, len(fetched.trades), MAX_TRADES_PER_ENTRY)
     for start in starts if rising else reversed(starts):
@@ -97,7 +97,7 @@ async def publish_fetched(
 async def _fetch(
     history: HistorySearch, chunks: Iterable[Chunk], at_once: int
 ) -> AsyncGenerator[tuple[Chunk, FetchedRange]]:
-    """Yield what the venue has of each chunk, in the chunks' order."""
+    """Yield the fetched range of each chunk, in order."""
     under_way: deque[tuple[Chunk, asyncio.Task[FetchedRange]]] = deque()
     waiting = iter(chunks)
     try:

@@ -1,8 +1,8 @@
-"""How often, and how long, history is asked for what is missing, and what is said when it doesn't come. Pure.
+"""When history is asked for missing ids again, and when a verdict on them is published. Pure.
 
-A venue's history may lag behind its sockets, and so may one of its replicas. So ids that it doesn't give are
-asked for again: soon while they are fresh, then ever more rarely. What is said of them in the end depends on
-the evidence, which has to last: history that has later trades but not these, or that comes no further.
+A venue's history, or one of its replicas, may lag behind its sockets. So missing ids are requested again, at
+first soon and then less and less often. The verdict depends on evidence that must persist: history has later
+trades but not these, or it ends before them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,35 +14,35 @@ from ingest.venues.base import MissingRange
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
 REFUSED_DELAY_S: Final = 600.0
-"""After so long a venue that would not give trades is asked once more."""
+"""The delay after a venue refused to give trades."""
 STORED_DELAY_S: Final = 10.0
-"""How long trades that history gave may take to be stored before they are asked for again."""
+"""How long fetched trades may take to be stored before they are requested again."""
 SUSPECT_DELAY_S: Final = 5.0
-"""Between two fetches at trades that a connection suspects to be lost."""
+"""The delay between two attempts at trades that a connection suspects to be lost."""
 CONFIRM_DELAY_S: Final = 60.0
-"""After so long ids that were found to be void are asked for once more."""
+"""The delay after which void ids are requested once more."""
 PATIENCE_S: Final[Mapping[UnavailableCause, float]] = {
     UnavailableCause.OMITTED: 6.0,
     UnavailableCause.REFUSED: 15.0,
     UnavailableCause.EARLY: 15.0,
     UnavailableCause.LATE: 300.0,
 }
-"""How long a venue has to give the same answer, at two fetches or more, until it is believed."""
+"""How long a venue must give the same answer, over two attempts or more, before it is accepted."""
 
 
 class GapFetch:
-    """What is known of one gap, from its first look to its last."""
+    """The attempts to fetch one gap, and the ids still unavailable."""
 
     def __init__(
         self, gap: MissingRange, *, due_s: float, suspected: bool = False, max_attempts: int | None = None
     ) -> None:
-        """Take what is missing.
+        """Initialize the fetch.
 
         Args:
-            gap: the ids.
-            due_s: when to look first, by the loop's clock.
-            suspected: whether the ledger doesn't know of it, so that nothing is to be said of it.
-            max_attempts: fetches after which a suspected gap is given up; None for any number.
+            gap: the missing ids.
+            due_s: when to make the first attempt, by the loop's clock.
+            suspected: whether the gap is not in the ledger, so that no verdict is published.
+            max_attempts: attempts after which a suspected gap is dropped; None for any number.
         """
         self.gap = gap
         self.due_s = due_s
@@ -54,46 +54,44 @@ class GapFetch:
 
     @property
     def finished(self) -> bool:
-        """Whether a suspected gap need not be looked at again."""
+        """Whether a suspected gap needs no further attempt."""
         return not self.unavailable or (
             self._max_attempts is not None and self._attempts >= self._max_attempts
         )
 
     @property
     def missing(self) -> int:
-        """How many ids no look has given."""
+        """The number of ids that no attempt has returned."""
         return sum(ids.last_id - ids.first_id + 1 for ids in self.unavailable)
 
     def reset(self, gap: MissingRange) -> None:
-        """Ask for all of a gap again: what history has given has not been stored, or its begin has moved."""
+        """Fetch all of a gap again: fetched trades were not stored, or its start moved."""
         self.gap = gap
         self.unavailable = [self._all_ids()]
 
     def record(self, found: Iterable[UnavailableIds], now_s: float) -> list[UnavailableIds]:
-        """Take what a look has found to be unavailable.
+        """Record which ids an attempt found to be unavailable.
 
         Returns:
-            What is believed now, and is to be said.
+            The ids for which a verdict is due.
         """
         self.unavailable = self._still_unavailable(found)
         self._attempts += 1
         self._first_s = now_s if self._first_s is None else self._first_s
         lasted_s = now_s - self._first_s
-        believed = [
-            ids for ids in self.unavailable if self._attempts > 1 and lasted_s >= PATIENCE_S[ids.cause]
-        ]
+        proven = [ids for ids in self.unavailable if self._attempts > 1 and lasted_s >= PATIENCE_S[ids.cause]]
         if self._max_attempts is not None:
             self.due_s = now_s + SUSPECT_DELAY_S
         elif not self.unavailable:
             self.due_s = now_s + STORED_DELAY_S
-        elif len(believed) == len(self.unavailable):
+        elif len(proven) == len(self.unavailable):
             self.due_s = now_s + REFUSED_DELAY_S
         else:
             self.due_s = now_s + min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** min(self._attempts - 1, 10))
-        return believed
+        return proven
 
     def record_interrupted(self, found: Iterable[UnavailableIds], due_s: float) -> None:
-        """Take what a look has found that couldn't be ended, for want of answers."""
+        """Record an attempt that ended early because the venue did not answer."""
         self.unavailable = self._still_unavailable(found)
         self.due_s = due_s
 
@@ -102,11 +100,9 @@ class GapFetch:
         return [part for ids in found for whole in wanted if (part := ids.within(whole)) is not None]
 
     def _all_ids(self) -> UnavailableIds:
-        return UnavailableIds(
-            self.gap.first_id, self.gap.last_id, UnavailableCause.LATE, "it has not been asked for"
-        )
+        return UnavailableIds(self.gap.first_id, self.gap.last_id, UnavailableCause.LATE, "not requested yet")
 
 
 def missing_ranges(fetches: Sequence[GapFetch]) -> list[tuple[int, int]]:
-    """Return the ids that fetches ask for, in any order."""
+    """Return the ranges of ids that fetches request, in any order."""
     return [(ids.first_id, ids.last_id) for fetch in fetches for ids in fetch.unavailable]

@@ -1,8 +1,8 @@
-"""What a page of history says of the ids that were asked for: their trades, and what is unavailable. Pure.
+"""Checks a page of history: the trades of the requested ids, and the ids that are unavailable. Pure.
 
-A page is cut to what was asked for, so that no other trade gets into the stream. A row that can't be believed
-is refused: its time is far off the trades that are known before and after it, or its id is further from its
-neighbours than a venue leaves out.
+A page is cut to the requested ids, so that no other trade gets into the stream. A row is refused as
+implausible if its time is far from those of the known trades around it, or its id farther from its neighbours
+than the ids that a venue leaves out.
 """
 
 from bisect import bisect_left, bisect_right
@@ -17,24 +17,24 @@ from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 
 PAGE_IDS: Final = 998
-"""Ids in one request: with the trade before and the one after, the 1,000 trades of every venue's page."""
+"""Ids of one request; with the trades before and after them, the 1,000 trades of every venue's page."""
 FARTHEST_IDS: Final = 1_000
-"""Ids that a venue may leave out between two trades of a page; what lies further off belongs elsewhere."""
+"""The most ids that a venue may leave out between two trades of a page; rows farther off are refused."""
 SLACK_US: Final = 60_000_000
-"""By which the times of trades may run against their ids."""
+"""How far the times of trades may contradict the order of their ids."""
 
 
 class UnavailableCause(Enum):
-    """Why an id's trade is unavailable."""
+    """Why a trade is unavailable."""
 
     OMITTED = "the venue's history leaves it out between two others"
-    REFUSED = "the venue's history has it in a form that can't be believed"
-    EARLY = "the venue's history begins after it"
-    LATE = "the venue's history has not come to it"
+    REFUSED = "the venue's history has it with a broken or implausible row"
+    EARLY = "the venue's history starts after it"
+    LATE = "the venue's history ends before it"
 
 
 class UnavailableIds(NamedTuple):
-    """Ids whose trades a venue's history doesn't give."""
+    """Ids whose trades a venue's history does not have."""
 
     first_id: int
     last_id: int
@@ -42,65 +42,65 @@ class UnavailableIds(NamedTuple):
     reason: str
 
     def within(self, whole: IdRange) -> "UnavailableIds | None":
-        """Return the part within a range; None if there is none."""
+        """Return the part inside a range; None if there is none."""
         part = intersect_ranges((self.first_id, self.last_id), whole)
         return None if part is None else self._replace(first_id=part[0], last_id=part[1])
 
 
 class TimeBounds(NamedTuple):
-    """Between which times the trades asked for must lie, as told by trades that are known."""
+    """The times of known trades between which requested trades must lie."""
 
     after_us: int = 0
     before_us: int = LATEST_US
 
     def hold(self, time_us: int) -> bool:
-        """Say whether a time lies between them, or near; any does where they contradict each other."""
+        """Return whether a time is between or near the bounds; True if they contradict each other."""
         if self.after_us > self.before_us:
             return True
         return self.after_us - SLACK_US <= time_us <= self.before_us + SLACK_US
 
 
 class HistoryPage(NamedTuple):
-    """What a page says of the ids that were asked for."""
+    """A page after the check."""
 
     trades: tuple[Trade, ...]
-    """Theirs, ascending."""
+    """The trades of the requested ids, ascending."""
     unavailable: list[UnavailableIds]
-    """Those of them that the page proves to be unavailable, ascending."""
+    """The requested ids that the page proves to be unavailable, ascending."""
     around: tuple[Trade, ...]
-    """All trades of the page that are believed, whether they were asked for or not, ascending."""
+    """All plausible trades of the page, requested or not, ascending."""
     first: Trade | None
-    """The first of those that are near to what was asked for; None if none is."""
+    """The first plausible trade near the requested ids; None if there is none."""
     last: Trade | None
-    """The last of those."""
+    """The last of them."""
     refused: list[BadRow]
-    """Rows that were not believed."""
+    """Broken and implausible rows."""
 
 
 def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
-    """Judge the rows that came when a gap was asked for."""
+    """Check the rows of an answer to a request for a gap."""
     asked = gap.first_id, gap.last_id
-    doubted = {
-        trade.trade_id: f"a time far off the trades known around it: {trade.event_time_us} us since the epoch"
+    implausible = {
+        trade.trade_id: f"a time far from the known trades' around it: {trade.event_time_us} us"
         for trade in rows.trades
         if gap.first_id <= trade.trade_id <= gap.last_id and not bounds.hold(trade.event_time_us)
     }
-    ordered = [trade for trade in rows.trades if trade.trade_id not in doubted]
+    ordered = [trade for trade in rows.trades if trade.trade_id not in implausible]
     for trade in _out_of_order(ordered):
-        doubted[trade.trade_id] = f"a time far off its neighbours': {trade.event_time_us} us since the epoch"
-    run, far = _nearest_run([trade for trade in ordered if trade.trade_id not in doubted], gap)
+        implausible[trade.trade_id] = f"a time far from its neighbours': {trade.event_time_us} us"
+    run, far = _nearest_run([trade for trade in ordered if trade.trade_id not in implausible], gap)
     for trade in far:
-        doubted[trade.trade_id] = f"far from the ids asked for, {gap.first_id} to {gap.last_id}"
+        implausible[trade.trade_id] = f"far from the requested ids, {gap.first_id} to {gap.last_id}"
     refused = [*rows.bad_rows]
     refused += [
-        BadRow(repr(trade).encode(), f"implausible: {doubted[trade.trade_id]}", trade.trade_id)
+        BadRow(repr(trade).encode(), f"implausible: {implausible[trade.trade_id]}", trade.trade_id)
         for trade in rows.trades
-        if trade.trade_id in doubted
+        if trade.trade_id in implausible
     ]
     return HistoryPage(
         tuple([trade for trade in run if gap.first_id <= trade.trade_id <= gap.last_id]),
         _unavailable(run, asked, refused),
-        tuple([trade for trade in rows.trades if trade.trade_id not in doubted]),
+        tuple([trade for trade in rows.trades if trade.trade_id not in implausible]),
         run[0] if run else None,
         run[-1] if run else None,
         refused,
@@ -108,7 +108,7 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
 
 
 def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
-    """Return the trades whose times contradict those of most others, since times rise with ids."""
+    """Return the trades whose times contradict most others, as times rise with ids."""
     times = [trade.event_time_us for trade in trades]
     latest = accumulate(times, max)
     if all(before - time_us <= SLACK_US for before, time_us in zip(latest, times, strict=True)):
@@ -126,7 +126,7 @@ def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
 
 def _longest_rising(times: Sequence[int]) -> list[int]:
     """Return the places of a longest subsequence that never falls."""
-    ends: list[int] = []  # of each length, the place where the subsequence with the least end has it
+    ends: list[int] = []  # by length, the place of the least end of a subsequence
     before: list[int] = []
     for place, time_us in enumerate(times):
         length = bisect_right(ends, time_us, key=times.__getitem__)
@@ -141,12 +141,12 @@ def _longest_rising(times: Sequence[int]) -> list[int]:
 
 
 def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[Trade], Sequence[Trade]]:
-    """Return the trades around the first id asked for, without far jumps; and those far above the last."""
+    """Return the trades around the first requested id without far jumps, and those far above the last id."""
     ids = [trade.trade_id for trade in trades]
     place = bisect_left(ids, gap.first_id - 1)
     below = place and gap.first_id - ids[place - 1]
     if place == len(ids) or (place and below < ids[place] - gap.first_id):
-        place -= 1  # the one below is nearer
+        place -= 1  # the trade below is nearer
     start = end = max(0, place)
     while start > 0 and ids[start] - ids[start - 1] <= FARTHEST_IDS + 1:
         start -= 1
@@ -159,16 +159,16 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
 
 
 def _unavailable(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
-    """Return which ids a page proves to be unavailable."""
+    """Return the ids that a page proves to be unavailable."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
-    nameless = next((row.reason for row in refused if row.trade_id is None), None)
+    without_id = next((row.reason for row in refused if row.trade_id is None), None)
     omitted: list[tuple[IdRange, UnavailableCause, str]] = []
     if run and run[0].trade_id > asked[0]:
-        reason = f"the venue's history begins with {run[0].trade_id}"
+        reason = f"the venue's history starts with {run[0].trade_id}"
         omitted.append(((asked[0], run[0].trade_id - 1), UnavailableCause.EARLY, reason))
     cause, reason = UnavailableCause.OMITTED, "the venue's history leaves it out"
-    if nameless is not None:  # it may be any of those that seem to be left out
-        cause, reason = UnavailableCause.REFUSED, nameless
+    if without_id is not None:  # it may be any of the ids that seem to be left out
+        cause, reason = UnavailableCause.REFUSED, without_id
     for before, after in pairwise(run):
         if after.trade_id > before.trade_id + 1:
             omitted.append(((before.trade_id + 1, after.trade_id - 1), cause, reason))
@@ -187,7 +187,7 @@ def _unavailable(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]
 
 
 def _split_refused(ids: UnavailableIds, by_id: dict[int, str]) -> list[UnavailableIds]:
-    """Tell the ids apart whose rows were refused."""
+    """Split off the ids whose rows were refused."""
     parts: list[UnavailableIds] = []
     low = ids.first_id
     for trade_id in sorted(by_id):

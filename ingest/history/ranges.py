@@ -6,11 +6,11 @@ IdRange = tuple[int, int]
 
 
 def subtract_ranges(wanted: IdRange, held: Iterable[IdRange]) -> list[IdRange]:
-    """Return the parts of a range that are in none of some others, ascending.
+    """Return the parts of a range outside of other ranges, ascending.
 
     Args:
         wanted: the range.
-        held: ascending and apart.
+        held: the other ranges, ascending and disjoint.
     """
     low, last = wanted
     parts = []
@@ -25,17 +25,17 @@ def subtract_ranges(wanted: IdRange, held: Iterable[IdRange]) -> list[IdRange]:
 
 
 def intersect_ranges(part: IdRange, whole: IdRange) -> IdRange | None:
-    """Return what of a range lies in another; None if nothing does."""
+    """Return the intersection of two ranges; None if it is empty."""
     low, high = max(part[0], whole[0]), min(part[1], whole[1])
     return (low, high) if low <= high else None
 
 
 def merge_ranges(ranges: Iterable[IdRange], *, within: int) -> list[IdRange]:
-    """Return ranges that hold all of some others, ascending; neighbours are joined where few ids hold both.
+    """Merge ranges that overlap or touch, or that fit into a short range together; return them ascending.
 
     Args:
-        ranges: in any order; they may overlap.
-        within: how many ids a range may hold that was joined.
+        ranges: in any order; may overlap.
+        within: the length up to which two separate ranges are merged.
     """
     joined: list[IdRange] = []
     for low, high in sorted(ranges):
@@ -47,5 +47,5 @@ def merge_ranges(ranges: Iterable[IdRange], *, within: int) -> list[IdRange]:
 
 
 def count_ids(ranges: Iterable[IdRange]) -> int:
-    """Count the ids in ranges."""
+    """Return the number of ids in ranges."""
     return sum(high - low + 1 for low, high in ranges)

@@ -1,4 +1,4 @@
-"""Reads ranges of ids from a venue's history, page by page, whether it is asked by id or by time."""
+"""Reads ranges of ids from a venue's history page by page, for venues with requests by id or by time."""
 
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator
@@ -15,63 +15,63 @@ _STEP_FACTOR: Final = 8
 _MOST_GUESSES: Final = 60
 _MOST_MARKS: Final = 4_096
 _MOST_UNREADABLE: Final = 3
-"""After so many unreadable answers of one id each, and no other, it is not the ids that are the matter."""
+"""After more unreadable answers of single ids in a row, history as a whole counts as unavailable."""
 
 _MOST_EMPTY: Final = 20
-"""Pages in a row without a trade, after which the rest of a range is not asked for."""
+"""Pages without a trade in a row after which the rest of a range is not requested."""
 
 
 class HistoryPart(NamedTuple):
-    """What history has of a range of ids."""
+    """A range of ids read from history."""
 
     first_id: int
     last_id: int
     trades: tuple[Trade, ...]
     """Ascending."""
     unavailable: list[UnavailableIds]
-    """All ids of the range whose trades are not there."""
+    """All other ids of the range."""
 
 
 class HistoryReader:
-    """One symbol's history. Remembers when trades happened, to find others by."""
+    """Reads one symbol's history; remembers the times of known trades to find others."""
 
     def __init__(
         self, venue: HistoryAdapter, symbol: str, history: VenueHistory, clock_us: NowUs = now_us
     ) -> None:
-        """Take what is needed.
+        """Initialize the reader.
 
         Args:
             venue: the adapter.
             symbol: as the venue writes it.
-            history: where to ask.
-            clock_us: the present, to begin looking from where no trade is known.
+            history: the venue's.
+            clock_us: the current time, where a search starts if no trade is known.
         """
         self._venue = venue
         self._symbol = symbol
         self._history = history
         self._clock_us = clock_us
         self._unreadable = 0
-        self.marks: list[tuple[int, int]] = []
-        """Ids and times of some trades, ascending."""
+        self.known: list[tuple[int, int]] = []
+        """Ids and times of known trades, ascending."""
 
     def add_known(self, *trades: Trade | None) -> None:
-        """Note when trades happened."""
+        """Remember the times of trades."""
         for trade in trades:
             if trade is None:
                 continue
             mark = trade.trade_id, trade.event_time_us
-            place = bisect_left(self.marks, mark)
-            if self.marks[place : place + 1] != [mark]:
-                insort(self.marks, mark)
-        if len(self.marks) > _MOST_MARKS:
-            del self.marks[1:-1:2]
+            place = bisect_left(self.known, mark)
+            if self.known[place : place + 1] != [mark]:
+                insort(self.known, mark)
+        if len(self.known) > _MOST_MARKS:
+            del self.known[1:-1:2]
 
     async def read(self, first_id: int, last_id: int, bounds: TimeBounds) -> AsyncIterator[HistoryPart]:
-        """Yield what history has of a range of ids, part by part; together they are the range.
+        """Yield consecutive parts that make up a range of ids.
 
         Raises:
-            UnavailableError: no answer, or none now.
-            RefusedError: the venue won't give them.
+            HistoryUnavailableError: no answer, or a temporary refusal.
+            HistoryRefusedError: the venue refuses.
         """
         parts = self._read_by_time if self._venue.history_by_time else self._read_by_id
         async for part in parts(first_id, last_id, bounds):
@@ -81,8 +81,8 @@ class HistoryReader:
         """Return one page.
 
         Raises:
-            UnavailableError: no answer, or none now.
-            RefusedError: the venue won't.
+            HistoryUnavailableError: no answer, or a temporary refusal.
+            HistoryRefusedError: the venue refuses.
             UnreadableError: the answer can't be decoded.
         """
         page = await self._history.read_page(gap, bounds)
@@ -93,12 +93,12 @@ class HistoryReader:
     async def _read_by_id(
         self, first_id: int, last_id: int, bounds: TimeBounds
     ) -> AsyncIterator[HistoryPart]:
-        reached = False  # whether history is known to have come to the end of the range
+        reached = False  # whether history is known to include the end of the range
         empty = 0
         low = first_id
         while low <= last_id:
             part = await self._read_on(low, last_id, bounds)
-            if part.last_id < low:  # nothing from there on, in this page
+            if part.last_id < low:  # the page has nothing from there on
                 part = _late(low, min(low + PAGE_IDS - 1, last_id))
             yield part
             low = part.last_id + 1
@@ -113,7 +113,7 @@ class HistoryReader:
                 return
 
     async def _read_on(self, low: int, last_id: int, bounds: TimeBounds) -> HistoryPart:
-        """Read one page from an id on; by halves where that can't be decoded, down to the id in the way."""
+        """Read one page from an id on; if it can't be decoded, split it until the unreadable id is found."""
         try:
             page = await self.read_page(MissingRange(self._symbol, low, last_id, bounds.after_us), bounds)
         except UnreadableError:
@@ -137,10 +137,10 @@ class HistoryReader:
         return part._replace(last_id=high, unavailable=part.unavailable + rest)
 
     def _unreadable_part(self, low: int, high: int, error: UnreadableError) -> HistoryPart:
-        """Return that the answer of some ids can't be decoded.
+        """Return a part whose answer can't be decoded.
 
         Raises:
-            UnavailableError: nothing can be, as it seems.
+            HistoryUnavailableError: no answer can be decoded.
         """
         self._unreadable += 1
         if self._unreadable > _MOST_UNREADABLE:
@@ -165,14 +165,14 @@ class HistoryReader:
             low = reached + 1
 
     async def _locate(self, trade_id: int, last_id: int, bounds: TimeBounds) -> HistoryPage:
-        """Return a page that begins before an id and reaches it, or proves that there is none yet.
+        """Find a page that starts before an id and reaches it, or proves that history does not have it yet.
 
-        It fetches near the trades that are known: from the one before, where it is near; else between the one
-        before and the one after, at a guess; else back from the one after, in growing steps.
+        Requests start near known trades: at the trade before, if it is near; else at an estimate between the
+        trades before and after; else before the trade after, in growing steps.
         """
         guesses = 0
         back_us = _FIRST_STEP_BACK_US
-        ceiling = last_id + 1, self._clock_us()  # what happened from this time on has at least this id
+        ceiling = last_id + 1, self._clock_us()  # trades from this time on have at least this id
         while True:
             low, high = self._around(trade_id)
             if high is not None and high[1] < ceiling[1]:
@@ -192,23 +192,23 @@ class HistoryReader:
             from_before = since_us == 0 or (low is not None and since_us <= low[1])
             if page.first is None or page.last is None or page.first.trade_id > trade_id:
                 if from_before:
-                    return page  # it lacks the id, though asked for from before it
+                    return page  # history lacks the id: the request started before it
                 if since_us < ceiling[1]:
                     ceiling = page.first.trade_id if page.first else ceiling[0], since_us
             elif page.last.trade_id >= trade_id:
                 return page
             elif low is not None and since_us == low[1] and page.last.trade_id <= low[0]:
-                return page  # nothing came after the one before
+                return page  # no trade after the one before
 
     def _around(self, trade_id: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-        """Return the marks next to an id, below and not below it."""
-        place = bisect_left(self.marks, (trade_id, 0))
-        below = self.marks[place - 1] if place else None
-        return below, self.marks[place] if place < len(self.marks) else None
+        """Return the nearest known below an id and at or above it."""
+        place = bisect_left(self.known, (trade_id, 0))
+        below = self.known[place - 1] if place else None
+        return below, self.known[place] if place < len(self.known) else None
 
 
 def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisecting: bool) -> int:
-    """Return when the trade a little before an id may have happened; not before the one that is known."""
+    """Estimate the time of a trade slightly before an id; not before the known one."""
     (low_id, low_us), (high_id, high_us) = low, high
     if bisecting or high_id <= trade_id:
         return (low_us + high_us) // 2
@@ -217,13 +217,13 @@ def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisect
 
 
 def _part(page: HistoryPage, low: int, high: int) -> HistoryPart:
-    """Return what a page says of a range from its first id on, as far as it goes."""
+    """Return the part of a range that a page covers from its first id on."""
     covered = [ids.last_id for ids in page.unavailable] + ([page.last.trade_id] if page.last else [])
     return HistoryPart(low, min(high, max(covered, default=low - 1)), page.trades, page.unavailable)
 
 
 def _late(low: int, high: int) -> HistoryPart:
-    """Return that history has not come to a range."""
+    """Return a range that history does not include yet."""
     return HistoryPart(
         low,
         high,

@@ -1,8 +1,8 @@
-"""How long a venue wants to be left alone, by the Retry-After headers of its answer. Pure.
+"""Parses Retry-After headers of venues. Pure.
 
-RFC 9110, section 10.2.3, knows whole seconds and dates. Venues and their proxies also send fractions, times
-since the epoch in seconds or finer units, several headers, and nonsense. Whatever they send, the wait is
-bounded: a venue that still refuses after it will say so again.
+RFC 9110, section 10.2.3, allows whole seconds and dates. Venues and their proxies also send fractions, times
+since the epoch in seconds or finer units, several headers, and nonsense. The wait is bounded in any case: a
+venue that still refuses afterwards sends the header again.
 """
 
 import math
@@ -11,26 +11,26 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-UNSAID_S: Final = 60.0
-"""How long to leave a venue alone that doesn't say for how long, or not so that it can be understood."""
+DEFAULT_S: Final = 60.0
+"""The wait if the header is missing or can't be parsed."""
 LEAST_S: Final = 0.5
 LONGEST_S: Final = 600.0
-"""Binance bans for up to 3 days: it is asked once in this time whether it still does."""
+"""Binance bans for up to 3 days; it is tried again once in this time."""
 
 _EPOCH_UNITS: Final = ((10**17, 1e9), (10**14, 1e6), (10**11, 1e3), (10**8, 1.0))
-"""A number from the first on is a time since the epoch, with so many units a second."""
+"""A number from the first value on is a time since the epoch; the second is its units per second."""
 
 
-def retry_after_s(values: Sequence[str], now_us: int, *, unsaid_s: float = UNSAID_S) -> float:
+def retry_after_s(values: Sequence[str], now_us: int, *, default_s: float = DEFAULT_S) -> float:
     """Return the longest wait that any of the headers asks for, bounded.
 
     Args:
         values: of all Retry-After headers; none where there is none.
-        now_us: the present.
-        unsaid_s: the wait where none of them can be understood.
+        now_us: the current time.
+        default_s: the wait if none can be parsed.
     """
     waits_s = [found for value in values if (found := _parse(value.strip(), now_us / 1e6)) is not None]
-    return min(LONGEST_S, max(LEAST_S, max(waits_s, default=unsaid_s)))
+    return min(LONGEST_S, max(LEAST_S, max(waits_s, default=default_s)))
 
 
 def _parse(text: str, now_s: float) -> float | None:
@@ -41,13 +41,13 @@ def _parse(text: str, now_s: float) -> float | None:
         return None if moment is None else moment.timestamp() - now_s
     if math.isnan(number) or number < 0:
         return None
-    # Without an end, or beyond every unit: as long as may be.
+    # Infinity, or beyond every unit: the longest wait.
     units = next((units for least, units in _EPOCH_UNITS if least <= number < least * 1000), None)
     return number if units is None else number / units - now_s
 
 
 def _parse_moment(text: str) -> datetime | None:
-    """Return the moment of an HTTP date, or of ISO 8601; UTC where it names no zone."""
+    """Parse an HTTP date or ISO 8601; UTC if it has no zone."""
     for parse in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = parse(text)

@@ -1,4 +1,4 @@
-"""One symbol's past at its venue: which id a moment begins with, and the trades of any range of ids."""
+"""Searches one symbol's history at its venue: the first id of a time, and the trades of a range of ids."""
 
 import asyncio
 import logging
@@ -20,27 +20,27 @@ _log = logging.getLogger(__name__)
 AnswerT = TypeVar("AnswerT")
 
 _BEYOND_ID: Final = 10**12
-"""An id that no symbol has come to."""
+"""An id beyond any symbol's newest."""
 _FIRST_STEP: Final = PAGE_IDS
 _STEP_FACTOR: Final = 8
 _FIRST_STEP_BACK_US: Final = 60_000_000
 REREAD_DELAY_S: Final = 3.0
-"""After so long a venue is asked once more for what it has not given: a replica may lag."""
+"""The delay before missing ids are requested a second time: a replica may lag."""
 
 
 class FetchedRange(NamedTuple):
-    """What the venue has of a range of ids."""
+    """A range of ids fetched from the venue."""
 
     trades: list[Trade]
     """Ascending."""
     void: list[IdRange]
-    """Ids that it left out between two others, and left out again on a second look; ascending."""
+    """Ids that the venue left out between two others in two requests; ascending."""
     unavailable: Sequence[UnavailableIds] = ()
-    """Ids that it doesn't give for another reason."""
+    """Ids that are unavailable for another reason."""
 
 
 class HistorySearch:
-    """One symbol's history, asked until it answers."""
+    """Searches and reads one symbol's history; retries while the venue is unavailable."""
 
     def __init__(
         self,
@@ -51,14 +51,14 @@ class HistorySearch:
         *,
         reread_delay_s: float = REREAD_DELAY_S,
     ) -> None:
-        """Take what is needed.
+        """Initialize the search.
 
         Args:
             venue: the adapter.
             symbol: as the venue writes it.
-            history: where to ask.
-            known: trades of the symbol from which to begin looking, and between which others must lie.
-            reread_delay_s: the time between two fetches at what the venue doesn't give.
+            history: the venue's.
+            known: stored trades of the symbol; a search starts from them, and other trades must lie between.
+            reread_delay_s: the delay before missing ids are requested a second time.
         """
         self._venue = venue
         self._symbol = symbol
@@ -69,20 +69,20 @@ class HistorySearch:
         self._reader.add_known(*known)
 
     async def find(self, time_us: int) -> int:
-        """Return the id of the first trade at or after a time; where there is none, the newest one's and one.
+        """Return the id of the first trade at or after a time; if there is none, the newest id plus one.
 
         Raises:
-            FatalError: the venue has no trades of the symbol, or won't give them.
+            FatalError: the venue has no trades of the symbol, or refuses to give them.
         """
         if self._venue.history_by_time:
             return await self._find_by_time(time_us)
         return await self._find_by_id(time_us)
 
     async def read(self, first_id: int, last_id: int) -> FetchedRange:
-        """Return the trades of a range of ids, both inclusive, as far as the venue has them.
+        """Fetch the trades of a range of ids, both inclusive.
 
         Raises:
-            FatalError: the venue won't give them.
+            FatalError: the venue refuses to give them.
         """
         trades, unavailable = await self._read_once(first_id, last_id)
         if unavailable:
@@ -101,15 +101,15 @@ class HistorySearch:
         return FetchedRange([by_id[trade_id] for trade_id in sorted(by_id)], void, rest)
 
     async def read_klines(self, start_us: int, end_us: int) -> tuple[Kline, ...]:
-        """Return the venue's own candles of one minute; see `VenueHistory.read_klines`.
+        """Fetch the venue's own candles of one minute; see `VenueHistory.read_klines`.
 
         Raises:
-            FatalError: the venue won't give them.
+            FatalError: the venue refuses to give them.
         """
         return await self._retry(lambda: self._history.read_klines(self._symbol, start_us, end_us))
 
     async def _read_once(self, first_id: int, last_id: int) -> tuple[list[Trade], list[UnavailableIds]]:
-        """Return what the venue gives of a range, and what it doesn't."""
+        """Request a range once; return its trades and its unavailable ids."""
         trades: list[Trade] = []
         unavailable: list[UnavailableIds] = []
         low = first_id
@@ -132,15 +132,15 @@ class HistorySearch:
         return TimeBounds(before[-1] if before else whole.after_us, after[0] if after else whole.before_us)
 
     async def _page(self, first_id: int, since_us: int) -> Sequence[Trade]:
-        """Return the trades of a page from an id or a time on, of whatever ids."""
+        """Return the trades of a page from an id or a time on."""
         gap = MissingRange(self._symbol, first_id, _BEYOND_ID, since_us)
         return (await self._retry(lambda: self._reader.read_page(gap, TimeBounds()))).around
 
     async def _retry(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        """Ask for something, and wait as long as the venue is away.
+        """Make a request, and retry it while the venue is unavailable.
 
         Raises:
-            FatalError: the venue won't give it.
+            FatalError: the venue refuses.
         """
         backoff = Backoff(first_s=0.5, cap_s=30.0)
         failing = False
@@ -149,11 +149,15 @@ class HistorySearch:
                 return await ask()
             except (HistoryUnavailableError, UnreadableError) as error:
                 if not failing:
-                    _log.warning("%s:%s: trying again: %s", self._venue.name, self._symbol, error)
+                    _log.warning(
+                        "%s:%s: history unavailable, retrying: %s", self._venue.name, self._symbol, error
+                    )
                 failing = True
                 await asyncio.sleep(backoff.next_s())
             except HistoryRefusedError as error:
-                raise FatalError(f"{self._venue.name}:{self._symbol}: no history: {error}") from error
+                raise FatalError(
+                    f"{self._venue.name}:{self._symbol}: the venue refuses its history: {error}"
+                ) from error
 
     async def _page_since(self, time_us: int) -> Sequence[Trade]:
         return await self._page(0, time_us)
@@ -176,17 +180,17 @@ class HistorySearch:
                 return newest.trade_id + 1
 
     async def _find_by_id(self, time_us: int) -> int:
-        """Narrow down the ids between one before the time and one that is not, page by page."""
+        """Narrow down the ids between a trade before the time and one that is not, page by page."""
         search = _Search(time_us)
         latest = await self._latest()
-        for trade_id, at_us in self._reader.marks:
+        for trade_id, at_us in self._reader.known:
             search.add_trade(trade_id, at_us)
         while (probe := search.probe()) is not None:
             page = await self._page(probe, 0)
             for trade in page:
                 search.add_trade(trade.trade_id, trade.event_time_us)
             first = next((trade for trade in page if trade.trade_id >= probe), None)
-            if latest and not page:  # this venue's pages end at an id: all trades come after that
+            if latest and not page:  # this venue's pages end at an id: all trades are above it
                 search.set_lower(probe + PAGE_IDS)
             elif first is None or first.event_time_us >= time_us:
                 search.set_upper(probe)
@@ -195,7 +199,7 @@ class HistorySearch:
         return search.found
 
     async def _latest(self) -> Sequence[Trade]:
-        """Return the newest trades, where an id beyond them all is answered with these."""
+        """Return the newest trades, where the venue returns them for an id beyond."""
         try:
             return await self._page(_BEYOND_ID, 0)
         except FatalError:
@@ -206,30 +210,30 @@ class HistorySearch:
 
 
 class _Search:
-    """A search for the first id at or after a time, among ids whose times rise."""
+    """A search for the first id at or after a time; times rise with ids."""
 
     def __init__(self, time_us: int) -> None:
         self._time_us = time_us
         self._before: tuple[int, int] | None = None
-        """Id and time of the last trade known to be before the time."""
+        """Id and time of the last known trade before the time."""
         self._after: tuple[int, int] | None = None
-        """Id and time of the first trade known not to be."""
+        """Id and time of the first known trade at or after the time."""
         self._lower = 0
         """Every trade below this id is before the time."""
         self._upper: int | None = None
-        """No trade from this id on is before it."""
+        """No trade from this id on is before the time."""
         self._step = _FIRST_STEP
         self._interpolate = True
 
     @property
     def found(self) -> int | None:
-        """The id looked for, once there is nothing to probe; None where there are no trades at all."""
+        """The result, once there is nothing left to probe; None if there are no trades."""
         if self._after is not None:
             return self._after[0]
         return self._before[0] + 1 if self._before is not None else None
 
     def add_trade(self, trade_id: int, time_us: int) -> None:
-        """Take when a trade happened."""
+        """Add a trade."""
         if time_us < self._time_us:
             if self._before is None or trade_id > self._before[0]:
                 self._before = trade_id, time_us
@@ -239,17 +243,17 @@ class _Search:
             self.set_upper(trade_id)
 
     def set_lower(self, trade_id: int) -> None:
-        """Take that there are no trades below an id."""
+        """Set that there are no trades below an id."""
         self._lower = max(self._lower, trade_id)
 
     def set_upper(self, trade_id: int) -> None:
-        """Take that no trade from an id on is before the time; there may be none at all."""
+        """Set that no trade from an id on is before the time."""
         self._upper = trade_id if self._upper is None else min(self._upper, trade_id)
 
     def probe(self) -> int | None:
-        """Return the id to begin the next page with; None where the search is at its end."""
+        """Return the first id of the next page; None when the search has ended."""
         if self._lower == 0 and self._upper != 0:
-            return 0  # the page that begins with the venue's oldest trade
+            return 0  # the page that starts with the venue's oldest trade
         if self._upper is None:
             step, self._step = self._step, self._step * _STEP_FACTOR
             return self._lower + step

@@ -1,6 +1,6 @@
 """Venues: pure adapters from a venue's messages to trades and notices, one module each.
 
-ADDING_A_VENUE.md says how to write one. A venue's module is imported when it is asked for.
+See ADDING_A_VENUE.md. A venue's module is imported on first use.
 """
 
 from importlib import import_module

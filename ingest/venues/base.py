@@ -1,6 +1,6 @@
-"""What a venue adapter is: pure functions between a venue's messages and the words of the market.
+"""The protocols of venue adapters: pure functions between a venue's messages and trades.
 
-An adapter opens no socket, reads no clock and keeps nothing between two calls.
+An adapter opens no socket, reads no clock and keeps no state between two calls.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,19 +14,19 @@ from tickplant.market import Trade
 
 
 class BusyError(TickplantError):
-    """The venue answers a request for history with "later", in a body instead of a status."""
+    """The venue asks to retry later, in a body instead of a status."""
 
 
 class UnreadableError(PoisonError):
-    """The body of a page of history can't be decoded, and so none of its rows; a smaller page may be fine."""
+    """The body of a page of history can't be decoded; a smaller page may be fine."""
 
 
 class Heartbeat(Struct, frozen=True):
-    """The venue is alive, and may say how far it has come."""
+    """The connection is alive; may have the newest trade id and the venue's time."""
 
     symbol: str | None = None
     last_trade_id: int | None = None
-    """The newest trade of the symbol: if it has not been received, it has been lost."""
+    """The symbol's newest trade; if it was not received, it was lost."""
     time_us: int | None = None
     """The venue's time."""
 
@@ -42,7 +42,7 @@ class Refused(Struct, frozen=True):
 
     reason: str
     symbols: tuple[str, ...] = ()
-    """Those it concerns; none where the venue doesn't say."""
+    """The symbols concerned; empty where the venue names none."""
 
 
 class Closing(Struct, frozen=True):
@@ -52,17 +52,17 @@ class Closing(Struct, frozen=True):
 
 
 class BadRow(NamedTuple):
-    """A row of a message that holds no trade that can be stored."""
+    """A row of a message that is no valid trade."""
 
     payload: bytes
-    """Its text."""
+    """The row's text."""
     reason: str
     trade_id: int | None = None
-    """Of a row of history: its id, where at least that can be read."""
+    """The trade id of a row of history, if it can be read."""
 
 
 class ParsedRows(Struct, frozen=True):
-    """A message with several rows, of which some are bad; the others' trades are as good as any."""
+    """The rows of a message or page: valid trades, and bad rows."""
 
     trades: tuple[Trade, ...]
     bad_rows: tuple[BadRow, ...]
@@ -70,45 +70,45 @@ class ParsedRows(Struct, frozen=True):
 
 Notice = Heartbeat | Subscribed | Refused | Closing
 Parsed = tuple[Trade, ...] | ParsedRows | Notice
-"""Trades, in the venue's order; a notice; or an empty tuple, where the frame does not concern us."""
+"""Trades in the venue's order; a notice; or an empty tuple for a frame to ignore."""
 
 
 class MissingRange(NamedTuple):
-    """Trades of one symbol that are to be fetched."""
+    """Ids of one symbol whose trades are to be fetched."""
 
     symbol: str
     first_id: int
     last_id: int
     after_time_us: int
-    """An event time that no trade of the gap is before; 0 where none is known."""
+    """The event time of the trade before; 0 if unknown. No trade of the range is earlier."""
     alone: bool = False
-    """Whether to ask for these trades alone, since one beside them can't be read."""
+    """Whether to request only these trades, because a neighbouring one can't be decoded."""
 
 
 class VenueLimits(Struct, frozen=True, kw_only=True):
-    """What a venue allows one address to do; None for what it doesn't limit."""
+    """A venue's limits for one IP address; None for no limit."""
 
     symbols_per_connection: int
     connections: int | None = None
-    """Connections at one time; where it is 1, a second one costs the first."""
+    """Concurrent connections; where it is 1, a second connection closes the first."""
     messages_per_s: float | None = None
     connects: int | None = None
     """Connection attempts in `connects_window_s`."""
     connects_window_s: float = 300
     connection_age_s: float | None = None
-    """After so long the venue closes a connection."""
+    """The age at which the venue closes a connection."""
     silence_s: float = 60
-    """After so long without anything, heartbeats included, a connection is dead."""
+    """A connection counts as dead after this time without any message, heartbeats included."""
     requests_per_s: float
-    """REST requests for pages of history that the venue's budget allows."""
+    """REST requests for pages of history within the venue's budget."""
     requests_per_symbol: bool = False
-    """The venue counts the requests of each symbol on their own."""
+    """Whether the venue counts the requests of each symbol separately."""
 
 
 class Secret(str):
-    """Text that is whole to who takes it apart, such as a websocket client, and hidden to who shows it.
+    """A string that code can use, such as a websocket client, but that is never displayed.
 
-    `str`, `repr`, `format` and all that builds on them (f-strings, `%`, logs, errors) give a placeholder.
+    `str`, `repr`, `format` and everything that uses them (f-strings, `%`, logs, errors) return a placeholder.
     """
 
     def __str__(self) -> str:
@@ -121,7 +121,7 @@ class Secret(str):
 
 
 class VenueAdapter(Protocol):
-    """One venue."""
+    """The adapter of one venue."""
 
     @property
     def name(self) -> str:
@@ -130,59 +130,59 @@ class VenueAdapter(Protocol):
 
     @property
     def numbered(self) -> bool:
-        """Say whether the venue numbers the trades of a symbol consecutively."""
+        """Whether the venue assigns consecutive ids to the trades of a symbol."""
         ...
 
     @property
     def acknowledges(self) -> bool:
-        """Say whether the venue answers `subscribe_messages`, so that silence means that it hasn't heard."""
+        """Whether the venue answers `subscribe_messages`, so that no answer means failure."""
         ...
 
     @property
     def ws_url(self) -> str:
-        """Return the venue's own websocket address, to be used as the base where no other is set."""
+        """Return the base of the venue's websocket address, where no other is configured."""
         ...
 
     @property
     def rest_url(self) -> str:
-        """Return the venue's own REST address, to be used as the base where no other is set."""
+        """Return the base of the venue's REST address, where no other is configured."""
         ...
 
     @property
     def limits(self) -> VenueLimits:
-        """Return what the venue allows."""
+        """Return the venue's limits."""
         ...
 
     def normalize_symbol(self, symbol: str) -> str:
-        """Return a symbol as the venue writes it, from how a person may have written it."""
+        """Return a symbol as the venue writes it."""
         ...
 
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
-        """Return the websocket address of the symbols' trades, with subscriptions where it can have them.
+        """Return the websocket address of the symbols' trades, with subscriptions where the venue allows it.
 
-        What is secret in it shows in no message; see `Secret`.
+        A `Secret` if it contains a key.
         """
         ...
 
     def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
-        """Return what is to be sent once connected; nothing where the address says it all."""
+        """Return the messages to send once connected; none where the address subscribes."""
         ...
 
     def parse_frame(self, frame: bytes, ingest_time_us: int) -> Parsed:
         """Parse one websocket message.
 
         Raises:
-            PoisonError: it is broken, or each of its rows is; the message says how.
+            PoisonError: it is broken, or all of its rows are.
         """
         ...
 
 
 TRADING: Final = "trading"
-"""The status of a symbol that trades; others are the venue's own words."""
+"""The status of a symbol that trades; other statuses are the venue's own terms."""
 
 
 class ListedSymbol(NamedTuple):
-    """A symbol that a venue has."""
+    """A symbol in a venue's list."""
 
     name: str
     """As in `venue:symbol`."""
@@ -195,7 +195,7 @@ class ListingAdapter(Protocol):
 
     @property
     def symbols_path(self) -> str:
-        """Return path of a REST request for all symbols."""
+        """Return the path of a REST request for all symbols."""
         ...
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
@@ -213,20 +213,20 @@ class HistoryAdapter(VenueAdapter, Protocol):
 
     @property
     def history_headers(self) -> Mapping[str, str]:
-        """Return headers that a request for history must carry."""
+        """Return the headers of a request for history."""
         ...
 
     @property
     def history_by_time(self) -> bool:
-        """Say whether `history_path` goes by the gap's time alone, so that ids have to be found by time."""
+        """Whether `history_path` uses only the gap's time, so that ids must be found by time."""
         ...
 
     def history_path(self, gap: MissingRange) -> str:
         """Return path and query of a REST request for the first page of the gap's trades.
 
-        A page begins with the last trade before the gap, or earlier, and ends within the gap or with the
-        first trade after it; of a gap that is asked for alone, without them. So an id between two of a page
-        that is not in it has been left out by the venue; outside of them, a page proves nothing.
+        A page starts with the last trade before the gap, or earlier, and ends within the gap or with the
+        first trade after it; if the gap is `alone`, without these two. So an id that is missing between two
+        trades of a page was left out by the venue; a page proves nothing about other ids.
         """
         ...
 
@@ -235,36 +235,36 @@ class HistoryAdapter(VenueAdapter, Protocol):
 
         Raises:
             UnreadableError: it can't be decoded.
-            PoisonError: it is none; the message says why.
-            BusyError: the venue asks for patience, in a body that came with status 200.
+            PoisonError: it is not a page of history.
+            BusyError: the venue asks to retry later, with status 200.
         """
         ...
 
 
 @runtime_checkable
 class KlineAdapter(Protocol):
-    """A venue that gives candles of its own, to compare with ours."""
+    """A venue with candles of its own, to compare with the stored ones."""
 
     @property
     def klines_at_once(self) -> int:
-        """Return how many candles one request can give."""
+        """Return the most candles of one request."""
         ...
 
     def klines_path(self, symbol: str, start_us: int, end_us: int) -> str:
-        """Return path and query of a REST request for candles of a minute, at most `klines_at_once`.
+        """Return path and query of a REST request for candles of one minute, at most `klines_at_once`.
 
         Args:
             symbol: as the venue writes it.
-            start_us: the first to open, inclusive.
+            start_us: open time of the first, inclusive.
             end_us: exclusive.
         """
         ...
 
     def parse_klines(self, body: bytes) -> tuple[Kline, ...]:
-        """Parse an answer, in ascending order; others than those asked for may be in it.
+        """Parse an answer, in ascending order; it may include other candles than requested.
 
         Raises:
             PoisonError: it is broken.
-            BusyError: the venue asks for patience, in a body that came with status 200.
+            BusyError: the venue asks to retry later, with status 200.
         """
         ...

@@ -105,7 +105,7 @@ class _Envelope(Struct, gc=False):
     data: _Payload | None = None
 
 
-class _PastTrade(Struct, gc=False):
+class _HistoryTrade(Struct, gc=False):
     """A trade as REST gives it."""
 
     id: _Int64
@@ -144,12 +144,12 @@ _decode_listing = msgspec.json.Decoder(_ExchangeInfo).decode
 _decode_listed = msgspec.json.Decoder(_Listed).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
-_decode_past = msgspec.json.Decoder(_PastTrade).decode
+_decode_history_trade = msgspec.json.Decoder(_HistoryTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline]).decode
 
 
 class BinanceAdapter:
-    """The adapter."""
+    """The adapter of Binance."""
 
     name: Final = NAME
     numbered: Final = True
@@ -174,7 +174,7 @@ class BinanceAdapter:
         return f"{base_url}/stream?streams={streams}&timeUnit=MICROSECOND"
 
     def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
-        """Return none: the address says it all."""
+        """Return none: the address subscribes."""
         return ()
 
     @staticmethod
@@ -218,10 +218,10 @@ class BinanceAdapter:
 
         Raises:
             UnreadableError: it can't be decoded.
-            PoisonError: it is none; the venue may say why.
+            PoisonError: it is not a page of trades.
         """
         return parse_history_rows(
-            split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "id"
+            split_rows(body), lambda row: _history_trade(row, symbol, ingest_time_us), "id"
         )
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
@@ -261,8 +261,8 @@ def _listed(row: Raw) -> ListedSymbol:
     )
 
 
-def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
-    trade = _decode_past(row)
+def _history_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_history_trade(row)
     if trade.symbol not in (None, symbol):
         raise PoisonError(f"of {trade.symbol!r}, which was not asked for")
     return Trade(
@@ -285,7 +285,7 @@ def _kline(row: _Kline) -> Kline:
 
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:
-    """Say what a frame is that is no trade of the usual shape."""
+    """Parse a frame that is no trade of the usual shape."""
     message = decode_object(frame)
     payload = message.get("data", message)
     kind = payload.get("e") if isinstance(payload, dict) else None

@@ -110,7 +110,7 @@ class _Message(Struct, gc=False):
     last_trade_id: _Int64 | None = None
 
 
-class _PastTrade(Struct, gc=False):
+class _HistoryTrade(Struct, gc=False):
     """A trade as REST gives it."""
 
     trade_id: _Int64
@@ -141,13 +141,13 @@ class _Product(Struct, gc=False):
 
 _decode_product = msgspec.json.Decoder(_Product).decode
 _decode = msgspec.json.Decoder(_Message).decode
-_decode_past = msgspec.json.Decoder(_PastTrade).decode
+_decode_history_trade = msgspec.json.Decoder(_HistoryTrade).decode
 _decode_klines = msgspec.json.Decoder(list[_Kline], float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class CoinbaseAdapter:
-    """The adapter."""
+    """The adapter of Coinbase."""
 
     name: Final = "coinbase"
     numbered: Final = True
@@ -211,10 +211,10 @@ class CoinbaseAdapter:
 
         Raises:
             UnreadableError: it can't be decoded.
-            PoisonError: it is none; the venue may say why.
+            PoisonError: it is not a page of trades.
         """
         return parse_history_rows(
-            split_rows(body), lambda row: _past_trade(row, symbol, ingest_time_us), "trade_id"
+            split_rows(body), lambda row: _history_trade(row, symbol, ingest_time_us), "trade_id"
         )
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
@@ -252,8 +252,8 @@ def _listed(row: Raw) -> ListedSymbol:
     return ListedSymbol(product.id, status if product.status == "online" else product.status)
 
 
-def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
-    trade = _decode_past(row)
+def _history_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_history_trade(row)
     if trade.product_id not in (None, symbol):
         raise PoisonError(f"of {trade.product_id!r}, which was not asked for")
     return Trade(
@@ -270,7 +270,9 @@ def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
 
 def _kline(row: _Kline) -> Kline:
     numbers = (row.open, row.high, row.low, row.close, row.volume)
-    open_, high, low, close, volume = [Decimal(plain_decimal(it, "a candle's number")) for it in numbers]
+    open_, high, low, close, volume = [
+        Decimal(plain_decimal(number, "a candle's number")) for number in numbers
+    ]
     return Kline(check_time_us(row.time * 1_000_000), open_, high, low, close, volume, None)
 
 
@@ -299,7 +301,7 @@ def _heartbeat(message: _Message) -> Heartbeat:
 
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:
-    """Say what a frame is that is no trade and no heartbeat of the usual shape."""
+    """Parse a frame that is no trade and no heartbeat of the usual shape."""
     message = decode_object(frame)
     kind = message.get("type")
     if kind == "error":

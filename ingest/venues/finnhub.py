@@ -67,7 +67,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class FinnhubAdapter:
-    """The adapter.
+    """The adapter of Finnhub.
 
     Raises:
         FatalError: there is no key.
@@ -120,7 +120,7 @@ class FinnhubAdapter:
             return _parse_rows(frame, ingest_time_us)
 
     def _explain(self, frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
-        """Say what a frame is that is not of trades of the usual shape."""
+        """Parse a frame that is not of trades of the usual shape."""
         message = decode_object(frame)
         kind = message.get("type")
         if kind == "ping":

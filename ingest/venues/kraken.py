@@ -126,7 +126,7 @@ class _Rows(Struct, gc=False):
     data: list[Raw] = []
 
 
-class _PastTrade(Struct, array_like=True, gc=False):
+class _HistoryTrade(Struct, array_like=True, gc=False):
     """A trade as REST gives it."""
 
     price: str
@@ -166,13 +166,13 @@ _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_past = msgspec.json.Decoder(_PastTrade, float_hook=str).decode
+_decode_history_trade = msgspec.json.Decoder(_HistoryTrade, float_hook=str).decode
 _decode_kline = msgspec.json.Decoder(_Kline, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
 
 
 class KrakenAdapter:
-    """The adapter."""
+    """The adapter of Kraken."""
 
     name: Final = "kraken"
     numbered: Final = True
@@ -231,17 +231,17 @@ class KrakenAdapter:
 
         Raises:
             UnreadableError: it can't be decoded.
-            PoisonError: it is none, or says why.
-            BusyError: the venue asks for patience.
+            PoisonError: it is not a page of trades, or an error.
+            BusyError: the venue asks to retry later.
         """
         rows = _read_page(body, symbol)
-        return parse_history_rows(rows, lambda row: _past_trade(row, symbol, ingest_time_us), _ID_FIELD)
+        return parse_history_rows(rows, lambda row: _history_trade(row, symbol, ingest_time_us), _ID_FIELD)
 
     def parse_symbols(self, body: bytes) -> tuple[ListedSymbol, ...]:
         """Parse the list of pairs.
 
         Raises:
-            PoisonError: it is broken, or says why there is none.
+            PoisonError: it is broken, or an error.
         """
         try:
             page = _decode_page(body)
@@ -259,8 +259,8 @@ class KrakenAdapter:
         """Parse candles.
 
         Raises:
-            PoisonError: they are broken, or the answer says why there are none.
-            BusyError: the venue asks for patience.
+            PoisonError: they are broken, or the answer is an error.
+            BusyError: the venue asks to retry later.
         """
         try:
             rows = [_decode_kline(row) for row in _read_page(body, None)]
@@ -305,8 +305,8 @@ def _read_page(body: bytes, symbol: str | None) -> list[Raw]:
 
     Raises:
         UnreadableError: it can't be decoded.
-        PoisonError: it is broken, of another symbol, or says why there is none.
-        BusyError: the venue asks for patience.
+        PoisonError: it is broken, of another symbol, or an error.
+        BusyError: the venue asks to retry later.
     """
     try:
         page = _decode_page(body)
@@ -352,8 +352,8 @@ def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
     )
 
 
-def _past_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
-    trade = _decode_past(row)
+def _history_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
+    trade = _decode_history_trade(row)
     side = _SIDES.get(trade.side)
     if side is None:
         raise PoisonError("a trade without its side")
@@ -375,7 +375,7 @@ def _seconds_to_us(seconds: object) -> int:
 
 
 def _explain(frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
-    """Say what a frame is that is not of trades of the usual shape."""
+    """Parse a frame that is not of trades of the usual shape."""
     message = decode_object(frame)
     refusal = message.get("error") or message.get("Error")
     if refusal:

@@ -1,4 +1,4 @@
-"""What reading JSON from a venue takes besides decoding it: exact numbers, times, and broken input."""
+"""Parsing of venues' JSON: exact numbers, times, rows, and broken input."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -26,10 +26,10 @@ _decode_rows = msgspec.json.Decoder(list[Raw]).decode
 
 
 def decode_object(text: bytes) -> dict[str, Any]:
-    """Decode any JSON object; numbers with a fraction or an exponent stay text.
+    """Decode a JSON object; numbers with a fraction or an exponent stay text.
 
     Raises:
-        PoisonError: it is none.
+        PoisonError: it is not a JSON object.
     """
     try:
         message = _decode(text)
@@ -41,11 +41,11 @@ def decode_object(text: bytes) -> dict[str, Any]:
 
 
 def split_rows(text: bytes | Raw) -> list[Raw]:
-    """Split a JSON array into its elements, none of which is looked at.
+    """Split a JSON array into its elements without decoding them.
 
     Raises:
         UnreadableError: it is not JSON.
-        PoisonError: it is no array.
+        PoisonError: it is not an array.
     """
     try:
         return _decode_rows(text)
@@ -54,7 +54,7 @@ def split_rows(text: bytes | Raw) -> list[Raw]:
 
 
 def explain_page(body: bytes, error: Exception) -> PoisonError:
-    """Return the error of a page that is not of the usual shape: is it JSON at all?"""
+    """Return the error for a page of an unexpected shape; UnreadableError if it is not JSON."""
     try:
         _decode(body)
     except MALFORMED:
@@ -63,12 +63,12 @@ def explain_page(body: bytes, error: Exception) -> PoisonError:
 
 
 def parse_history_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_key: str | int) -> ParsedRows:
-    """Parse the rows of a page of history, each on its own; the trades ascend by id, each id once.
+    """Parse the rows of a page of history one by one; return trades in ascending order of id, each id once.
 
     Args:
-        rows: as `split_rows` gives them.
-        parse: gives the trade of one row, or raises what `MALFORMED` has, or PoisonError.
-        id_key: where in a row its trade id is.
+        rows: from `split_rows`.
+        parse: returns the trade of one row, or raises an error of `MALFORMED`, or PoisonError.
+        id_key: key or index of the trade id in a row.
     """
     trades, bad_rows = _try_rows(rows, lambda row: check_trade(parse(row)))
     by_id = {trade.trade_id: trade for trade in reversed(trades)}
@@ -79,15 +79,15 @@ def parse_history_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_ke
 def parse_listing_rows(
     rows: Sequence[Raw], parse: Callable[[Raw], ListedSymbol | None]
 ) -> tuple[ListedSymbol, ...]:
-    """Parse the rows of a list of symbols, each on its own; what can't be parsed is left out.
+    """Parse the rows of a list of symbols one by one; skip rows that can't be parsed.
 
     Args:
         rows: their texts.
-        parse: gives the symbol of one row, None for one that doesn't concern us, or raises what `MALFORMED`
+        parse: returns the symbol of one row, or None to skip it, or raises what `MALFORMED`
             has.
 
     Raises:
-        PoisonError: no row is good: an empty list would make every symbol unknown.
+        PoisonError: no row is valid; an empty list would make every symbol unknown.
     """
     listed, fault = [], "it is empty"
     for row in rows:
@@ -119,7 +119,7 @@ def plain_decimal(number: object, what: str) -> str:
         what: names it in the error.
 
     Raises:
-        PoisonError: it is no number, negative, or has too many digits.
+        PoisonError: it is not a number, is negative, or has too many digits.
     """
     text = number if type(number) is str else str(number) if type(number) is int else "no number"
     return text if is_decimal(text) else check_decimal(_without_exponent(text), what)
@@ -139,10 +139,10 @@ def _without_exponent(text: str) -> str:
 def microseconds(text: str) -> int:
     """Return an RFC 3339 time as microseconds since the epoch.
 
-    What is finer is cut off, never rounded, which would put a trade of a minute's end into the next one.
+    Finer digits are cut off, not rounded: rounding could move a trade into the next minute.
 
     Raises:
-        PoisonError: it is not a time at which a trade can have happened.
+        PoisonError: it is not a possible time of a trade.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -157,7 +157,7 @@ def check_time_us(time_us: int) -> int:
     """Return a time in microseconds since the epoch.
 
     Raises:
-        PoisonError: it is not a time at which a trade can have happened.
+        PoisonError: it is not a possible time of a trade.
     """
     fault = fault_of_time(time_us)
     if fault is not None:
@@ -166,14 +166,14 @@ def check_time_us(time_us: int) -> int:
 
 
 def parse_frame_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> ParsedRows:
-    """Parse the rows of a message each on its own, since they can't be parsed as a whole.
+    """Parse the rows of a message one by one, as the message can't be parsed as a whole.
 
     Args:
         rows: their texts.
-        parse: gives the trade of one row, or raises what `MALFORMED` has, or PoisonError.
+        parse: returns the trade of one row, or raises an error of `MALFORMED`, or PoisonError.
 
     Raises:
-        PoisonError: no row is good; the message is the first row's.
+        PoisonError: no row is valid; the error text is the first row's.
     """
     trades, bad_rows = _try_rows(rows, parse)
     if not trades:

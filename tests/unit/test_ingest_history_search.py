@@ -113,7 +113,7 @@ async def test_a_refusal_and_an_empty_past_are_said() -> None:
         async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
             raise HistoryRefusedError("Invalid symbol.")
 
-    with pytest.raises(FatalError, match=r"binance:X: no history: Invalid symbol\."):
+    with pytest.raises(FatalError, match=r"binance:X: the venue refuses its history: Invalid symbol\."):
         await HistorySearch(make_adapter("binance"), "X", Refusing([], "binance")).find(1)  # type: ignore[arg-type]
     for venue in VENUES:
         with pytest.raises(FatalError, match="no trades"):

@@ -133,7 +133,7 @@ async def test_unknown_and_silent_symbols_are_noted_and_cleared() -> None:
             rate=None,
             feeds=[feed],
             silent_s=3600,
-            look_s=0.01,
+            silence_check_s=0.01,
             clock_s=lambda: now_s,
         )
         running = asyncio.create_task(check.run(stop))

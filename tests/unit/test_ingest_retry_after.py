@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.history.retry_after import LEAST_S, LONGEST_S, UNSAID_S, retry_after_s
+from ingest.history.retry_after import DEFAULT_S, LEAST_S, LONGEST_S, retry_after_s
 
 NOW_S = 1_700_000_000
 
@@ -12,7 +12,7 @@ NOW_S = 1_700_000_000
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([], UNSAID_S),
+        ([], DEFAULT_S),
         (["7"], 7),
         (["1.5"], 1.5),
         (["+3"], 3),
@@ -34,12 +34,12 @@ NOW_S = 1_700_000_000
         (["inf"], LONGEST_S),
         (["1e300"], LONGEST_S),
         (["9" * 400], LONGEST_S),
-        (["nan"], UNSAID_S),
-        (["-1"], UNSAID_S),
-        (["-inf"], UNSAID_S),
-        (["soon"], UNSAID_S),
-        ([""], UNSAID_S),
-        (["99999999999-11-14"], UNSAID_S),
+        (["nan"], DEFAULT_S),
+        (["-1"], DEFAULT_S),
+        (["-inf"], DEFAULT_S),
+        (["soon"], DEFAULT_S),
+        ([""], DEFAULT_S),
+        (["99999999999-11-14"], DEFAULT_S),
         (["soon", "2", "5"], 5),
     ],
 )
