@@ -31,11 +31,13 @@ INGEST_TRADES = Counter(
 )
 INGEST_MALFORMED = Counter(
     "tickplant_ingest_malformed_frames",
-    "Frames, or rows of them, that could not be understood",
+    "Frames, and rows of frames, that could not be parsed",
     ["venue"],
 )
 INGEST_DOUBTED_TIMES = Counter(
-    "tickplant_ingest_doubted_times", "Trades and heartbeats whose time moved no clock", ["venue"]
+    "tickplant_ingest_doubted_times",
+    "Trades and heartbeats with implausible times",
+    ["venue"],
 )
 INGEST_CONNECTS = Counter(
     "tickplant_ingest_connects", "Connection attempts by outcome: live, lost or refused", ["venue", "outcome"]
@@ -45,12 +47,12 @@ INGEST_REFUSED_SYMBOLS = Gauge(
 )
 INGEST_SOCKET_AGE_S = Gauge(
     "tickplant_ingest_socket_age_seconds",
-    "Time since the connection was made; 0 while there is none",
+    "Age of the connection; 0 while there is none",
     ["venue", "connection"],
 )
 INGEST_SILENCE_S = Gauge(
     "tickplant_ingest_silence_seconds",
-    "Time since the connection's last message; 0 while its socket is left unread",
+    "Time since the connection's last message; 0 while its socket is paused",
     ["venue", "connection"],
 )
 INGEST_VENUE_DELAY_S = Histogram(
@@ -90,18 +92,18 @@ INGEST_BUFFERED_BYTES = Gauge(
 )
 INGEST_TASK_FAILURES = Counter(
     "tickplant_ingest_task_failures",
-    "Unexpected errors of a feed, of a venue's history or of a watch, after which it was started again",
+    "Unexpected errors of a task of ingest, after which it was restarted",
     ["venue", "task"],
 )
 INGEST_REFUSED_ROWS = Counter(
     "tickplant_ingest_refused_history_rows",
-    "Rows of history that were not taken for trades, by reason: broken or implausible",
+    "Rows of history that were refused, by reason: broken or implausible",
     ["venue", "reason"],
 )
 INGEST_BANS = Counter(
-    "tickplant_ingest_history_bans", "Answers by which a venue's history asked to be left alone", ["venue"]
+    "tickplant_ingest_history_bans", "Answers by which a venue banned requests for a while", ["venue"]
 )
-INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were left unread")
+INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were paused")
 
 # workers
 WORKER_TRADES = Counter("tickplant_worker_trades", "New trades committed", ["role"])

@@ -152,7 +152,7 @@ def test_a_page_of_history_gives_its_trades_in_order(venue: VenueAdapter, line: 
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"history with a bad row"}))
-def test_a_bad_row_of_history_is_told_apart_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
+def test_a_bad_row_of_history_is_returned_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
     given, reason = line.gives
     trades, bad_rows = read(venue, line.frame.encode(), line.symbol)
     assert as_json(trades) == given
@@ -314,10 +314,10 @@ def test_bytes_that_no_decoder_likes_are_refused(venue: VenueAdapter, frame: byt
 
 
 def test_address_and_messages_name_every_symbol_once(venue: VenueAdapter) -> None:
-    made_up = [f"AB{number:03}CD" for number in range(venue.limits.symbols_per_connection)]
-    for symbols in (symbols_of(venue), symbols_of(venue)[:1], made_up):
-        said = what_is_sent(venue, symbols)
-        assert {symbol: len(re.findall(re.escape(symbol) + r"\b", said, re.I)) for symbol in symbols} == (
+    generated = [f"AB{number:03}CD" for number in range(venue.limits.symbols_per_connection)]
+    for symbols in (symbols_of(venue), symbols_of(venue)[:1], generated):
+        sent = what_is_sent(venue, symbols)
+        assert {symbol: len(re.findall(re.escape(symbol) + r"\b", sent, re.I)) for symbol in symbols} == (
             dict.fromkeys(symbols, 1)
         )
 

@@ -187,7 +187,7 @@ async def test_an_outage_of_redis_loses_nothing_and_keeps_the_order(own_redis: O
     await redis.aclose()
 
 
-async def test_a_socket_is_left_unread_while_workers_lag(redis_url: str, redis: Any) -> None:
+async def test_a_socket_is_paused_while_workers_lag(redis_url: str, redis: Any) -> None:
     sent = 0
     total = 100_000
 
