@@ -26,6 +26,17 @@ _EMA_LENGTHS: Final = 15
 e^-30 together, which is some 1e-13."""
 
 
+class AnomalyThresholds(NamedTuple):
+    """From when on a minute's return is an anomaly, and the defaults of that."""
+
+    zscore: float = 3.0
+    """Standard deviations from the mean."""
+    iqr: float = 1.5
+    """Interquartile ranges beyond the quartiles."""
+    points: int = 10
+    """Returns that there must be before any is an anomaly: the default, and the minimum."""
+
+
 class AverageSpec(NamedTuple):
     """One moving average."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs
+from tickplant.averages import KINDS, MAX_LENGTH, AnomalyThresholds, AverageSpec, AverageSpecs
 from tickplant.bot import Amount, Rules, parse_number
 from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
@@ -60,6 +60,7 @@ HttpAddress = Annotated[str, address("http://", "https://")]
 MoneyOrShare = Annotated[Amount, Parser(Amount.parse)]
 BasisPoints = Annotated[Decimal, Parser(parse_basis_points)]
 
+_ANOMALY: Final = AnomalyThresholds()
 _RULES: Final = Rules()
 
 
@@ -125,11 +126,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Of the candles that are averaged."""
     statistics_returns: Annotated[int, Meta(ge=2, le=1_000)] = 60
     """How many returns of a minute its statistics are of, at most."""
-    anomaly_zscore: Annotated[float, Meta(gt=0)] = 3.0
+    anomaly_zscore: Annotated[float, Meta(gt=0)] = _ANOMALY.zscore
     """Standard deviations from the mean from which on a return is an anomaly."""
-    anomaly_iqr: Annotated[float, Meta(gt=0)] = 1.5
+    anomaly_iqr: Annotated[float, Meta(gt=0)] = _ANOMALY.iqr
     """Interquartile ranges beyond the quartiles from which on a return is an anomaly."""
-    anomaly_points: Annotated[int, Meta(ge=10)] = 10
+    anomaly_points: Annotated[int, Meta(ge=_ANOMALY.points)] = _ANOMALY.points
     """Returns that there must be before any is an anomaly."""
 
     strategies: Names = ("dip", "cross", "hop", "anomaly")

@@ -199,3 +199,9 @@ def test_the_strategy_of_the_manual_runs(tmp_path: Path, monkeypatch: pytest.Mon
     ]
     given = Storing(*load(word)).run(trades, [(1, True)] * len(trades))
     assert [(it.number, it.side, it.trade_id) for it in given] == [(1, "buy", 7), (2, "buy", 14)]
+
+
+def test_the_included_strategies_and_the_settings_have_the_same_defaults() -> None:
+    settings, anomaly = Settings(), STRATEGIES["anomaly"]
+    for name in ("zscore", "iqr", "points"):
+        assert getattr(settings, f"anomaly_{name}") == getattr(anomaly, name)

@@ -4,12 +4,12 @@ from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta
 
+from tickplant.averages import AnomalyThresholds
 from tickplant.derived import Statistics
 from workers.roles.events import Closed
 from workers.strategies.base import NEITHER, Opinion, Strategy, clearness
 
-LEAST_POINTS: Final = 10
-"""Fewer returns say nothing about what is usual."""
+_DEFAULT: Final = AnomalyThresholds()
 
 
 class Anomaly(Strategy):
@@ -22,10 +22,10 @@ class Anomaly(Strategy):
     name = "anomaly"
     intervals = ("1m",)
     statistics = True
-    zscore: ClassVar[Annotated[float, Meta(gt=0)]] = 3.0
-    iqr: ClassVar[Annotated[float, Meta(gt=0)]] = 3.0
-    points: ClassVar[Annotated[int, Meta(ge=LEAST_POINTS)]] = LEAST_POINTS
-    """How many returns there must be before another can be unusual."""
+    zscore: ClassVar[Annotated[float, Meta(gt=0)]] = _DEFAULT.zscore
+    iqr: ClassVar[Annotated[float, Meta(gt=0)]] = _DEFAULT.iqr
+    points: ClassVar[Annotated[int, Meta(ge=_DEFAULT.points)]] = _DEFAULT.points
+    """How many returns there must be before another can be unusual: fewer do not show what is usual."""
 
     def closed(self, closed: Closed) -> Opinion | None:
         """Read the statistics of a minute that has closed."""
