@@ -1,7 +1,7 @@
-"""Which trades of a symbol are believed, judged by those before and after them. Pure.
+"""Admission: which trades of a symbol are plausible, given those before and after them. Pure.
 
 A trade can be well formed and still wrong: its id far ahead of what the venue can have traded, or its time
-in the future. Taken for true, one silences its symbol: all that follow seem late. So it is kept aside,
+in the future. Taken for true, one silences its symbol: all that follow seem late. So it is held back,
 as a suspect, until some more trades continue from it; then all of them are taken. Where the others go on
 without it, it is rejected. Suspects are saved with the trades, so that a crash changes nothing.
 """
@@ -20,11 +20,11 @@ from workers.ranges import Range, Ranges
 from workers.rejections import RejectedTrade, Why
 
 CONFIRMING: Final = 5
-"""Trades that must continue from one another before they are believed."""
+"""Trades that must continue from one another before they are admitted."""
 _CONFIRMING_JUMP: Final = 2
 """So many where their ids jump by no more than the venue can have traded in the time."""
 _CONFIRMING_AGAIN: Final = 100
-"""So many where they have ids that are taken already, and not those with which a venue begins to number."""
+"""The same, where their ids are taken already and are not those of a venue that restarts its numbering."""
 _CONTRADICTING: Final = 20
 """Trades that must go on without a suspect before it is rejected."""
 _MOST_LAST: Final = MAX_TRADE_ID - 2**48
@@ -33,12 +33,12 @@ _MOST_SUSPECTS: Final = 4
 """Series of suspects that a symbol has at one time; beyond, the oldest is rejected."""
 
 _JUMP_IDS: Final = 1_000
-"""Ids that may be missing before a trade that is believed at once."""
+"""Ids that may be missing before a trade that is admitted at once."""
 _JUMP_IDS_PER_S: Final = 100
 """Ids more than that for each second which a venue can have traded."""
 
 AHEAD_US: Final = MINUTE_US
-"""How far event times may be ahead of our clocks, and be believed at once."""
+"""How far event times may be ahead of our clocks and still be admitted at once."""
 _MOST_AHEAD_US: Final = 12 * HOUR_US
 """How far they may be ahead of our clocks at all, which may themselves be wrong."""
 
@@ -55,16 +55,16 @@ ZEROS: Final = frozenset(
 
 
 class Suspect(Struct, array_like=True):
-    """Trades that are not believed yet, each continuing from the one before."""
+    """Trades that are not admitted yet, each continuing from the one before."""
 
     trades: list[Trade]
     why: Why
     reason: str
     """Of the first one."""
     confirming: int = CONFIRMING
-    """How many of them are believed."""
+    """How many of them it takes to admit all."""
     against: int = 0
-    """Trades that were believed since the last of these came."""
+    """Trades admitted since the last of these arrived."""
 
 
 class AdmissionState(Struct, frozen=True, array_like=True):
@@ -77,27 +77,27 @@ class AdmissionState(Struct, frozen=True, array_like=True):
 
 
 class Admission:
-    """What is believed of one symbol's trades."""
+    """Decides which trades of one symbol are taken, held back as suspects, or rejected."""
 
     __slots__ = ("_lost", "_rejected", "_series_gap", "_suspects", "_void", "begun", "changed", "offset")
 
-    def __init__(self, doubts: AdmissionState | None = None) -> None:
+    def __init__(self, state: AdmissionState | None = None) -> None:
         """Begin with what has been saved."""
-        doubts = doubts or AdmissionState()
-        self._suspects = list(doubts.suspects)
-        self._lost = Ranges(doubts.lost)
+        state = state or AdmissionState()
+        self._suspects = list(state.suspects)
+        self._lost = Ranges(state.lost)
         self._void: list[int] = []
         self._series_gap: int | None = None
-        self.offset = doubts.offset
-        """What is added to the venue's ids, since it has begun to number anew; 0 where it never has."""
-        self.begun = doubts.begun
+        self.offset = state.offset
+        """What is added to the venue's ids, if it has restarted its trade ids; 0 if it never has."""
+        self.begun = state.begun
         """The first id, with the offset, of the present series."""
         self._rejected: list[RejectedTrade] = []
         self.changed = False
         """Whether there is something to save since that was last done."""
 
     @property
-    def doubts(self) -> AdmissionState:
+    def state(self) -> AdmissionState:
         """What to save."""
         return AdmissionState(self._suspects, self._lost.members, self.offset, self.begun)
 
@@ -123,7 +123,7 @@ class Admission:
         now_us: int,
         is_stored: IsStored,
     ) -> Sequence[Trade]:
-        """Return the trades to take, in order of arrival; the same object where all are believed.
+        """Return the trades to take, in order of arrival; the same object where all are admitted.
 
         Args:
             trades: of one entry, each one valid by itself.
@@ -139,17 +139,17 @@ class Admission:
         soon_us = max(now_us, trades[-1].ingest_time_us, watermark_us) + AHEAD_US
         if not self._suspects and self._all_plausible(trades, runs, ledger, last_us, soon_us):
             return trades
-        place = _Place(ledger, last_us, watermark_us, is_stored)
+        progress = _Progress(ledger, last_us, watermark_us, is_stored)
         shift, taken = 0, list[Trade]()
         for trade in trades:
-            it = _with_id(trade, trade.trade_id + shift) if shift else trade
+            shifted = _with_id(trade, trade.trade_id + shift) if shift else trade
             offset = self.offset
-            believed = self._assess(it, place, now_us)
+            believed = self._assess(shifted, progress, now_us)
             while believed:
                 for one in believed:
-                    place.take(one)
+                    progress.take(one)
                 taken += believed
-                believed = self._release(place)
+                believed = self._release(progress)
             shift += self.offset - offset
         return taken
 
@@ -184,7 +184,7 @@ class Admission:
     def _all_plausible(
         self, trades: Sequence[Trade], runs: Sequence[Candle], ledger: Ledger, last_us: int, soon_us: int
     ) -> bool:
-        """Say in little time that there is nothing to doubt; False where it takes a closer look."""
+        """Return whether all trades are plausible, by a quick check; False where each must be assessed."""
         latest_us = max([run.last_event_time_us for run in runs])
         if latest_us > soon_us or not min([run.low for run in runs]):
             return False
@@ -202,85 +202,87 @@ class Admission:
             return high - ledger.last <= _JUMP_IDS
         return high <= ledger.last and latest_us <= last_us
 
-    def _assess(self, trade: Trade, place: "_Place", now_us: int) -> list[Trade]:
+    def _assess(self, trade: Trade, progress: "_Progress", now_us: int) -> list[Trade]:
         now_us = max(now_us, trade.ingest_time_us)
-        ahead_us = trade.event_time_us - max(now_us, place.watermark_us)
+        ahead_us = trade.event_time_us - max(now_us, progress.watermark_us)
         if ahead_us > _MOST_AHEAD_US:
             self._reject(trade, "time", f"its time is {_span(ahead_us)} in the future")
-            self._lose(trade, place)
+            self._note_lost(trade, progress)
             return []
         if trade.trade_id > _MOST_LAST:
             self._reject(trade, "id", f"trade id out of range: {trade.trade_id}")
             return []
-        doubt = _doubt(trade, place, ahead_us)
+        fault = _implausibility(trade, progress, ahead_us)
         if trade.price in ZEROS or trade.size in ZEROS:
-            self._take_zero(trade, place, plausible=doubt is None)
+            self._mark_zero_void(trade, progress, plausible=fault is None)
             return []
-        if doubt is None:
-            if trade.trade_id > place.last:
-                self._go_on(trade, place)
+        if fault is None:
+            if trade.trade_id > progress.last:
+                self._count_against_suspects(trade, progress)
             return [trade]
-        return self._suspect(trade, place, *doubt)
+        return self._suspect(trade, progress, *fault)
 
-    def _suspect(self, trade: Trade, place: "_Place", why: Why, reason: str) -> list[Trade]:
+    def _suspect(self, trade: Trade, progress: "_Progress", why: Why, reason: str) -> list[Trade]:
         """Keep a trade aside; return it with those that it continues from, once they are enough."""
         self.changed = True
         for suspect in self._suspects:
             last = suspect.trades[-1]
             if suspect.trades[0].trade_id <= trade.trade_id <= last.trade_id:
                 return []  # it has come twice
-            if suspect.why == why and _continues(last, trade, numbered=place.ledger.numbered):
+            if suspect.why == why and _continues(last, trade, numbered=progress.ledger.numbered):
                 suspect.trades.append(trade)
                 suspect.against = 0
-                self._report_again(suspect, trade)
+                self._reject_repeated(suspect, trade)
                 if len(suspect.trades) < suspect.confirming:
                     return []
                 self._suspects.remove(suspect)
-                return self._begin_series(suspect, place) if why == "contradiction" else suspect.trades
+                return self._begin_series(suspect, progress) if why == "contradiction" else suspect.trades
         if len(self._suspects) == _MOST_SUSPECTS:
-            self._drop(self._suspects[0], place)
-        ledger = place.ledger
+            self._drop(self._suspects[0], progress)
+        ledger = progress.ledger
         again = why == "contradiction" and trade.trade_id - self.offset > 1 and trade.trade_id >= ledger.first
         again = again and trade.trade_id not in ledger.missing
         confirming = _CONFIRMING_AGAIN if again else CONFIRMING
-        if why == "id" and trade.trade_id - place.last <= _tradable(trade.event_time_us - place.last_us):
+        if why == "id" and trade.trade_id - progress.last <= _tradable(
+            trade.event_time_us - progress.last_us
+        ):
             confirming = _CONFIRMING_JUMP
         suspect = Suspect([trade], why, reason, confirming)
         self._suspects.append(suspect)
-        self._report_again(suspect, trade)
+        self._reject_repeated(suspect, trade)
         return []
 
-    def _release(self, place: "_Place") -> list[Trade]:
+    def _release(self, progress: "_Progress") -> list[Trade]:
         """Return the trades of a suspect that the others, such as history's, have come near to."""
         for suspect in self._suspects:
             first = suspect.trades[0]
-            if suspect.why == "id" and 0 < first.trade_id - place.last <= _JUMP_IDS:
+            if suspect.why == "id" and 0 < first.trade_id - progress.last <= _JUMP_IDS:
                 self._suspects.remove(suspect)
                 self.changed = True
                 return suspect.trades
         return []
 
-    def _report_again(self, suspect: Suspect, trade: Trade) -> None:
+    def _reject_repeated(self, suspect: Suspect, trade: Trade) -> None:
         """Reject a trade whose id is taken at once, though it is still kept as a suspect."""
         if suspect.confirming == _CONFIRMING_AGAIN:
             self._reject(trade, suspect.why, suspect.reason)
 
-    def _begin_series(self, suspect: Suspect, place: "_Place") -> list[Trade]:
+    def _begin_series(self, suspect: Suspect, progress: "_Progress") -> list[Trade]:
         """Number on from the last id, leaving one for whatever was traded between the two series."""
-        if place.last > _MOST_LAST:  # ids could not go on from there
+        if progress.last > _MOST_LAST:  # ids could not go on from there
             self._suspects.append(suspect)
-            self._drop(suspect, place)
+            self._drop(suspect, progress)
             return []
         for other in list(self._suspects):
-            self._drop(other, place)
-        shift = place.last + 2 - suspect.trades[0].trade_id
-        self._series_gap = place.last + 1
+            self._drop(other, progress)
+        shift = progress.last + 2 - suspect.trades[0].trade_id
+        self._series_gap = progress.last + 1
         self.offset += shift
-        self.begun = place.last + 2
+        self.begun = progress.last + 2
         return [_with_id(trade, trade.trade_id + shift) for trade in suspect.trades]
 
-    def _go_on(self, trade: Trade, place: "_Place") -> None:
-        """Note that a trade is believed, which speaks against suspects."""
+    def _count_against_suspects(self, trade: Trade, progress: "_Progress") -> None:
+        """Count an admitted trade against the suspects."""
         for suspect in list(self._suspects):
             first = suspect.trades[0]
             if suspect.why == "id" and trade.event_time_us < first.event_time_us:
@@ -289,30 +291,30 @@ class Admission:
             self.changed = True
             passed = suspect.why != "contradiction" and trade.trade_id >= first.trade_id
             if passed or suspect.against >= _CONTRADICTING:
-                self._drop(suspect, place)
+                self._drop(suspect, progress)
 
-    def _drop(self, suspect: Suspect, place: "_Place") -> None:
+    def _drop(self, suspect: Suspect, progress: "_Progress") -> None:
         self._suspects.remove(suspect)
         for trade in suspect.trades:
             if suspect.confirming != _CONFIRMING_AGAIN:
                 self._reject(trade, suspect.why, suspect.reason)
             if suspect.why == "time":
-                self._lose(trade, place)
+                self._note_lost(trade, progress)
 
-    def _take_zero(self, trade: Trade, place: "_Place", *, plausible: bool) -> None:
+    def _mark_zero_void(self, trade: Trade, progress: "_Progress", *, plausible: bool) -> None:
         """Count the id of a trade without a price or size as one of which the venue has no trade."""
-        ledger = place.ledger
+        ledger = progress.ledger
         if trade.trade_id in ledger.void or trade.trade_id in self._void:
             return
         what = "price" if trade.price in ZEROS else "size"
         self._reject(trade, "zero", f"its {what} is 0: it counts as no trade")
-        if plausible and ledger.numbered and not place.empty:
+        if plausible and ledger.numbered and not progress.empty:
             self._void.append(trade.trade_id)
 
-    def _lose(self, trade: Trade, place: "_Place") -> None:
+    def _note_lost(self, trade: Trade, progress: "_Progress") -> None:
         """Remember the id of a rejected trade, which need not be waited for."""
-        ahead = 0 < trade.trade_id - place.last <= _JUMP_IDS and not place.empty
-        if place.ledger.numbered and (ahead or trade.trade_id in place.ledger.missing):
+        ahead = 0 < trade.trade_id - progress.last <= _JUMP_IDS and not progress.empty
+        if progress.ledger.numbered and (ahead or trade.trade_id in progress.ledger.missing):
             self._lost.add(trade.trade_id, trade.trade_id)
             self.changed = True
 
@@ -320,8 +322,8 @@ class Admission:
         self._rejected.append(RejectedTrade(trade, why, reason))
 
 
-class _Place:
-    """How far a symbol has come, while an entry is judged trade by trade."""
+class _Progress:
+    """The position of a symbol while the trades of an entry are assessed one by one."""
 
     __slots__ = ("empty", "is_stored", "last", "last_us", "ledger", "watermark_us")
 
@@ -340,21 +342,21 @@ class _Place:
         self.empty = False
 
 
-def _doubt(trade: Trade, place: _Place, ahead_us: int) -> tuple[Why, str] | None:
+def _implausibility(trade: Trade, progress: _Progress, ahead_us: int) -> tuple[Why, str] | None:
     """Return what is implausible about a trade; None if nothing is."""
     if ahead_us > AHEAD_US:
         return "time", f"its time is {_span(ahead_us)} in the future, and no other trade confirms it"
-    if not place.ledger.numbered or place.empty:
+    if not progress.ledger.numbered or progress.empty:
         return None
-    if trade.trade_id > place.last:
-        jump = trade.trade_id - place.last - 1
+    if trade.trade_id > progress.last:
+        jump = trade.trade_id - progress.last - 1
         if jump >= _JUMP_IDS:
-            return "id", f"its id jumps by {jump} from {place.last}, and no other trade continues from it"
-    elif trade.trade_id in place.ledger.missing:
-        if trade.event_time_us > place.last_us + SECOND_US:
-            return "contradiction", f"it fills a gap before {place.last}, but its time is after it"
-    elif trade.event_time_us > place.last_us and not place.is_stored(trade):
-        return "contradiction", f"its id is not after {place.last}, but its time is"
+            return "id", f"its id jumps by {jump} from {progress.last}, and no other trade continues from it"
+    elif trade.trade_id in progress.ledger.missing:
+        if trade.event_time_us > progress.last_us + SECOND_US:
+            return "contradiction", f"it fills a gap before {progress.last}, but its time is after it"
+    elif trade.event_time_us > progress.last_us and not progress.is_stored(trade):
+        return "contradiction", f"its id is not after {progress.last}, but its time is"
     return None
 
 

@@ -1,7 +1,7 @@
 """Strategies and the paper bot over stored trades, by the very roles that run live. Pure.
 
-Trades before the begin warm everything up: averages, what strategies keep in mind, and which opinions they
-hold. At the begin the signals are counted from 1, and the bot opens its account.
+Trades before the start warm up averages and the state and opinions of strategies. At the start, signals are
+counted from 1, and the bot opens its account.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,15 +49,15 @@ class Backtest:
         numbered: bool,
         gap_wait_ms: int,
     ) -> None:
-        """Begin.
+        """Prepare the roles of one symbol.
 
         Args:
-            symbol: whose trades.
+            symbol: its symbol.
             strategies: which to run.
             specs: which averages are computed.
             rules: how the bot trades.
             start_us: the first moment that counts.
-            warm_up_us: that of the first trade; candles of all intervals that strategies read begin there.
+            warm_up_us: that of the first trade; candles of all intervals that strategies read start there.
             remembered: by interval, the candles that had closed by then.
             numbered: whether the venue numbers its trades.
             gap_wait_ms: how long later trades wait for a missing one.
@@ -76,7 +76,7 @@ class Backtest:
         self._states: dict[str, StrategyState] = {}
         self._now_ms = 0
         self.trades = 0
-        """Since the begin; so are the following."""
+        """Since the start; so are the following."""
         self.first: Trade | None = None
         self.last: Trade | None = None
 
@@ -107,7 +107,7 @@ class Backtest:
         return self._take()
 
     def _begin(self) -> None:
-        """Go on from what strategies have in mind, with signals counted anew and the bot."""
+        """Continue with the strategies' state, signals counted from 1, and the bot."""
         self._roles.pass_time(self._start_us - 1, self._ledger, self._now_ms)
         self._take()
         states = [state._replace(number=0) for state in self._states.values()]

@@ -1,4 +1,4 @@
-"""Stores what a transaction was refused for apart: entry by entry, and symbol by symbol where need be.
+"""Stores entries one by one, or symbol by symbol, after a transaction with all of them was refused.
 
 So rows that the database refuses for what they hold are found and kept as dead letters, and everything else
 is stored. A part of an entry is committed under the entry before it: where a worker dies in between, the next
@@ -31,7 +31,7 @@ Write = Callable[[PartitionState, CommitBatch], Awaitable[None]]
 
 
 class IsolatedCommit:
-    """One owner's second try at entries of which a transaction was refused."""
+    """One owner's second attempt at entries whose transaction was refused."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class IsolatedCommit:
         Args:
             pool: connections to the database.
             streams: of the partition.
-            isolation: learns what is refused.
+            isolation: records what is refused.
             load: builds what is in memory from what is stored.
-            write: commits a batch, and tells what follows from it.
+            write: commits a batch, and publishes its results.
             committed: returns the last committed entry.
             clock: a clock that never goes back, in seconds.
         """
@@ -75,78 +75,78 @@ class IsolatedCommit:
         Raises:
             UnstorableError: what is refused belongs to no symbol.
         """
-        maker = await self._load()
+        state = await self._load()
         await self._streams.rewind(self._committed())
         while entry_order(self._committed()) < entry_order(last):
             read = await self._streams.publish_and_read(None, "", count=_READ_ENTRIES, block_ms=1)
             entries = [entry for entry in read if entry_order(entry[0]) <= entry_order(last)]
             if not entries:
                 break
-            maker = await self._store(maker, entries)
+            state = await self._store(state, entries)
         await self._streams.rewind(self._committed())  # what lies after the last one is to be published, too
-        return maker
+        return state
 
-    async def _store(self, maker: PartitionState, entries: Sequence[Entry]) -> PartitionState:
+    async def _store(self, state: PartitionState, entries: Sequence[Entry]) -> PartitionState:
         """Store entries in one transaction or, where it is refused, by halves."""
         kept_out = []
         try:
             for entry_id, fields in entries:
                 rest, aside = self._isolation.filter(fields, self._clock())
                 kept_out += [(entry_id, *each) for each in aside]
-                self._absorb(maker, entry_id, rest)
-            await self._write(maker, maker.take_batch())
+                self._absorb(state, entry_id, rest)
+            await self._write(state, state.take_batch())
         except UnstorableError:
-            maker = await self._load()
+            state = await self._load()
         else:
             for entry_id, reason, trades in kept_out:
                 await self._streams.keep_unstorable(entry_id, trades, reason)
-            return maker
+            return state
         if len(entries) == 1:
-            return await self._store_parts(maker, entries[0])
+            return await self._store_parts(state, entries[0])
         middle = len(entries) // 2
-        maker = await self._store(maker, entries[:middle])
-        return await self._store(maker, entries[middle:])
+        state = await self._store(state, entries[:middle])
+        return await self._store(state, entries[middle:])
 
-    async def _store_parts(self, maker: PartitionState, entry: Entry) -> PartitionState:
+    async def _store_parts(self, state: PartitionState, entry: Entry) -> PartitionState:
         """Store an entry symbol by symbol, and move on."""
         entry_id, fields = entry
         rest, aside = self._isolation.filter(fields, self._clock())
         for reason, trades in aside:
             await self._streams.keep_unstorable(entry_id, trades, reason)
         for part in split_entry(rest):
-            maker = await self._store_part(maker, entry_id, part)
-        self._absorb(maker, entry_id, NO_TRADES)
-        await self._write(maker, maker.take_batch())
-        return maker
+            state = await self._store_part(state, entry_id, part)
+        self._absorb(state, entry_id, NO_TRADES)
+        await self._write(state, state.take_batch())
+        return state
 
-    async def _store_part(self, maker: PartitionState, entry_id: str, part: EntryPart) -> PartitionState:
-        """Store what an entry says of a symbol or, where that is refused, what of it can be stored."""
+    async def _store_part(self, state: PartitionState, entry_id: str, part: EntryPart) -> PartitionState:
+        """Store one symbol's part of an entry or, if that is refused, the trades of it that can be stored."""
         try:
-            await self._commit_part(maker, entry_id, part)
+            await self._commit_part(state, entry_id, part)
         except UnstorableError as error:
             reason = str(error)
         else:
-            return maker
-        maker = await self._load()
+            return state
+        state = await self._load()
         found = await find_unstorable(self._pool, part.trades)
         rest = [trade for place, trade in enumerate(part.trades) if place not in found]
         if found and rest:
             (name,) = part.fields
             try:
-                await self._commit_part(maker, entry_id, part_of(part.symbol, name, rest))
+                await self._commit_part(state, entry_id, part_of(part.symbol, name, rest))
             except UnstorableError as error:
                 reason = str(error)
-                maker = await self._load()
+                state = await self._load()
             else:
                 refused = [part.trades[place] for place in found]
                 await self._put_aside(entry_id, part, refused, next(iter(found.values())))
-                return maker
+                return state
         await self._put_aside(entry_id, part, part.trades, reason)
-        return maker
+        return state
 
-    async def _commit_part(self, maker: PartitionState, entry_id: str, part: EntryPart) -> None:
-        self._absorb(maker, entry_id, part.fields)
-        await self._write(maker, maker.take_batch()._replace(entry_id=self._committed()))
+    async def _commit_part(self, state: PartitionState, entry_id: str, part: EntryPart) -> None:
+        self._absorb(state, entry_id, part.fields)
+        await self._write(state, state.take_batch()._replace(entry_id=self._committed()))
 
     async def _put_aside(self, entry_id: str, part: EntryPart, trades: Sequence[Trade], reason: str) -> None:
         if part.symbol is not None:
@@ -155,27 +155,29 @@ class IsolatedCommit:
             await self._streams.keep_unstorable(entry_id, trades, reason)
         else:
             await self._streams.keep_dead_letter((entry_id, part.fields), f"not storable: {reason}")
-        whose = f"{part.symbol}: {len(trades)} trades" if trades else f"{part.symbol or 'a change'}: an entry"
+        refused_part = (
+            f"{part.symbol}: {len(trades)} trades" if trades else f"{part.symbol or 'a change'}: an entry"
+        )
         _log.error(
-            "%s can't be stored; kept as dead letters, the rest goes on: %s",
-            whose,
+            "%s can't be stored: kept as dead letters; everything else is stored: %s",
+            refused_part,
             reason,
             extra={"entry": entry_id},
         )
 
-    def _absorb(self, maker: PartitionState, entry_id: str, fields: Fields) -> None:
-        with suppress(PoisonError):  # it was put aside when it was absorbed first
-            maker.absorb(entry_id, fields, published=entry_id)
-        tell_missing(maker, entry_id, self._isolation)
+    def _absorb(self, state: PartitionState, entry_id: str, fields: Fields) -> None:
+        with suppress(PoisonError):  # it became a dead letter when it was first absorbed
+            state.absorb(entry_id, fields, published=entry_id)
+        apply_missing(state, entry_id, self._isolation)
 
 
-def tell_missing(maker: PartitionState, entry_id: str, isolation: Isolation) -> None:
-    """Say of refused trades that are known to be missing by now that nobody need ask for them.
+def apply_missing(state: PartitionState, entry_id: str, isolation: Isolation) -> None:
+    """Mark refused trades that the ledger now misses as unrecoverable, so that they are not requested.
 
     Args:
-        maker: learns it.
+        state: absorbs the verdicts.
         entry_id: the entry it has just absorbed.
-        isolation: knows them.
+        isolation: has the refused ids.
     """
-    for verdict in isolation.take_missing(maker.missing_of):
-        maker.absorb(entry_id, {wire.VERDICT: wire.encode_verdict(verdict)}, published=entry_id)
+    for verdict in isolation.take_missing(state.missing_of):
+        state.absorb(entry_id, {wire.VERDICT: wire.encode_verdict(verdict)}, published=entry_id)

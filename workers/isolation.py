@@ -1,7 +1,7 @@
 """Which trades are kept out of a partition's transactions, since the database refuses them. Pure.
 
-A symbol whose trades are refused again and again is shut for a while, so that its neighbours aren't slowed by
-the search for what is refused; then it is tried again.
+A symbol whose trades are refused repeatedly is isolated for a time, so that the search for refused rows does
+not slow the other symbols; then it is tried again.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,20 +16,20 @@ from workers.ranges import Ranges
 Fields = dict[bytes, bytes]
 
 NO_TRADES: Final[Fields] = {wire.TRADES: wire.encode_trades([])}
-"""What an entry is that says nothing."""
+"""An entry without content."""
 
 _TRADES: Final = (wire.TRADES, wire.UNNUMBERED, wire.PAST)
-_FREE: Final = 3
-"""So many times a symbol's trades are looked for before it is shut."""
-_MOST_SHUT_S: Final = 600.0
-_FORGOTTEN_S: Final = 3_600.0
+_TOLERATED_REFUSALS: Final = 3
+"""So many times a symbol's refused trades are searched for before it is isolated."""
+_MAX_ISOLATED_S: Final = 600.0
+_FORGET_AFTER_S: Final = 3_600.0
 """After so long without another, a symbol's refusals count no more."""
 _MOST_REFUSED: Final = 10_000
 """So many ranges of refused ids are remembered of a symbol, the newest; others become open gaps."""
 
 
 class EntryPart(NamedTuple):
-    """What an entry says of one symbol; of an entry that can't be split, all of it."""
+    """One symbol's part of an entry; the whole entry if it can't be split."""
 
     symbol: SymbolId | None
     fields: Fields
@@ -39,16 +39,16 @@ class EntryPart(NamedTuple):
 class _Symbol:
     """What is known of a symbol whose trades were refused."""
 
-    __slots__ = ("last_s", "reason", "refusals", "refused", "shut_until_s", "untold")
+    __slots__ = ("isolated_until_s", "last_s", "reason", "refusals", "refused", "unreported")
 
     def __init__(self) -> None:
         self.refusals = 0
         self.last_s = 0.0
-        self.shut_until_s = 0.0
+        self.isolated_until_s = 0.0
         self.reason = ""
         self.refused = Ranges()
-        self.untold = Ranges()
-        """Those of them of which the present owner's memory has not been told."""
+        self.unreported = Ranges()
+        """Those for which no verdict has been applied to the present state."""
 
 
 class Isolation:
@@ -63,44 +63,46 @@ class Isolation:
         Args:
             symbol: theirs.
             trades: none where something else was refused.
-            reason: what it said.
+            reason: the database's message.
             now_s: the present, by a clock that never goes back.
         """
         known = self._symbols.setdefault(symbol, _Symbol())
-        if now_s - known.last_s > _FORGOTTEN_S:
+        if now_s - known.last_s > _FORGET_AFTER_S:
             known.refusals = 0
         known.refusals += 1
         known.last_s = now_s
         known.reason = reason
-        if known.refusals > _FREE:
-            known.shut_until_s = now_s + min(_MOST_SHUT_S, 2.0 ** min(known.refusals - _FREE, 20))
+        if known.refusals > _TOLERATED_REFUSALS:
+            known.isolated_until_s = now_s + min(
+                _MAX_ISOLATED_S, 2.0 ** min(known.refusals - _TOLERATED_REFUSALS, 20)
+            )
         self._remember(known, trades)
 
     def filter(self, fields: Fields, now_s: float) -> tuple[Fields, list[tuple[str, list[Trade]]]]:
-        """Take what is of symbols that are shut out of an entry.
+        """Take what is of isolated symbols out of an entry.
 
         Returns:
             The rest, and the trades taken out with the reason; the fields as they were where none is.
         """
-        shut = {symbol: it for symbol, it in self._symbols.items() if it.shut_until_s > now_s}
-        if not shut:
+        isolated = {symbol: it for symbol, it in self._symbols.items() if it.isolated_until_s > now_s}
+        if not isolated:
             return fields, []
         parts = split_entry(fields)
-        taken = [part for part in parts if part.symbol in shut]
+        taken = [part for part in parts if part.symbol in isolated]
         if not taken:
             return fields, []
         for part in taken:
             assert part.symbol is not None
-            self._remember(shut[part.symbol], part.trades)
+            self._remember(isolated[part.symbol], part.trades)
         aside = [
-            (shut[part.symbol].reason, list(part.trades)) for part in taken if part.symbol and part.trades
+            (isolated[part.symbol].reason, list(part.trades)) for part in taken if part.symbol and part.trades
         ]
-        return join_parts(fields, [part for part in parts if part.symbol not in shut]), aside
+        return join_parts(fields, [part for part in parts if part.symbol not in isolated]), aside
 
-    def begin_anew(self) -> None:
-        """Note that memory has been built anew from what is stored: nothing has been told."""
+    def reset(self) -> None:
+        """Note that the state was loaded again from the database: no verdict has been applied to it."""
         for known in self._symbols.values():
-            known.untold = Ranges(known.refused.members)
+            known.unreported = Ranges(known.refused.members)
 
     def take_missing(self, missing_of: Callable[[SymbolId], Ranges | None]) -> Iterator[Verdict]:
         """Yield verdicts on refused ids that are known to be missing by now.
@@ -109,21 +111,21 @@ class Isolation:
             missing_of: returns the ids that a symbol's ledger misses; None for a symbol that has none.
         """
         for symbol, known in self._symbols.items():
-            missing = missing_of(symbol) if known.untold else None
-            for low, high in known.untold.members if missing else ():
+            missing = missing_of(symbol) if known.unreported else None
+            for low, high in known.unreported.members if missing else ():
                 while missing and (found := missing.first_from(low)) is not None and found[0] <= high:
                     first, last = found[0], min(found[1], high)
-                    known.untold.discard(first, last)
+                    known.unreported.discard(first, last)
                     yield Verdict(*symbol, first, last, "unrecoverable", f"not storable: {known.reason}")
                     low = last + 1
 
     def _remember(self, known: _Symbol, trades: Iterable[Trade]) -> None:
         for trade in trades:
             known.refused.add(trade.trade_id, trade.trade_id)
-            known.untold.add(trade.trade_id, trade.trade_id)
+            known.unreported.add(trade.trade_id, trade.trade_id)
         for low, high in known.refused.members[:-_MOST_REFUSED]:
             known.refused.discard(low, high)
-            known.untold.discard(low, high)
+            known.unreported.discard(low, high)
 
 
 def split_entry(fields: Fields) -> list[EntryPart]:
@@ -145,7 +147,7 @@ def split_entry(fields: Fields) -> list[EntryPart]:
             verdict = wire.decode_verdict(fields[wire.VERDICT])
             return [EntryPart(SymbolId(verdict.venue, verdict.symbol), fields)]
     except PoisonError:
-        pass  # as a whole it is somebody else's to judge
+        pass  # the whole entry becomes a dead letter when it is absorbed
     return [EntryPart(None, fields)]
 
 

@@ -6,7 +6,7 @@ from workers.ranges import Range, Ranges
 
 
 class Ledger:
-    """The ids of one symbol. Pure; the worker saves it with the trades it speaks of."""
+    """The ids of one symbol. Pure; the worker stores it with the trades it covers."""
 
     __slots__ = ("first", "last", "missing", "numbered", "void")
 
@@ -22,10 +22,10 @@ class Ledger:
         """Take what is known.
 
         Args:
-            first: smallest id taken; `first > last` says that none has been.
+            first: smallest id taken; `first > last` if none has been.
             last: greatest id taken.
             missing: ranges between them that were not.
-            void: ranges that the venue says it has no trades for; they may lie beyond `first` and `last`.
+            void: ranges without trades at the venue; they may lie beyond `first` and `last`.
             numbered: whether ids are the venue's and count by one; else they are ours and only rise.
         """
         self.first = first

@@ -42,8 +42,8 @@ class RoleSettings(NamedTuple):
     """How long roles wait for a missing trade."""
 
 
-async def load_doubts(pool: Pool, partition: int) -> dict[SymbolId, AdmissionState]:
-    """Return what is not believed yet of the trades of a partition that has just been taken."""
+async def load_admissions(pool: Pool, partition: int) -> dict[SymbolId, AdmissionState]:
+    """Return the state of admission, by symbol, of a partition that has just been taken."""
     kept = await read_suspects(pool, partition)
     return {key: msgspec.msgpack.decode(state, type=AdmissionState) for key, state in kept.items()}
 

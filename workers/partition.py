@@ -1,4 +1,4 @@
-"""One owned partition: read what is there, merge, publish at once, commit in batches, trim."""
+"""One owned partition: reads entries, publishes live changes at once, commits in batches, trims."""
 
 import asyncio
 import logging
@@ -24,9 +24,9 @@ from tickplant.errors import PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_redis_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
-from workers.isolated_commit import IsolatedCommit, tell_missing
+from workers.isolated_commit import IsolatedCommit, apply_missing
 from workers.isolation import Fields, Isolation
-from workers.loading import RoleSettings, load_doubts, load_roles
+from workers.loading import RoleSettings, load_admissions, load_roles
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams, later
@@ -52,14 +52,14 @@ _READ_ENTRIES: Final = 32
 _IDLE_READ_MS: Final = 250
 """How long a read waits where nothing is due; a stop waits as long at the most."""
 _LONG_S: Final = 0.25
-"""How long entries are absorbed without a pause; no more than a strategy that is slow needs longer."""
+"""How long entries are absorbed without a pause; only a slow strategy takes longer."""
 _LAG_INTERVAL_S: Final = 1.0
 _CANDLES_INTERVAL_S: Final = 0.05
 """Open candles are published at most this often; trades and prices at once."""
 
 
 class Partition:
-    """The work of one owner on one partition, from taking it to giving it back."""
+    """The work of one owner on one partition, from taking it to releasing it."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Partition:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then everything read is committed.
 
-        After any error what is in memory is void: the next owner, maybe this process, begins at the last
+        After any error the state in memory is void: the next owner, perhaps this process, starts at the last
         committed entry.
 
         Raises:
@@ -102,37 +102,37 @@ class Partition:
         taken = await self._streams.take()
         self._resumed = later(taken.published, self._lease.entry_id)
         try:
-            maker = await self._load()
-            await self._repeat(maker, told=taken.told == self._lease.entry_id)
-            while not await self._work(maker, stop):
-                maker = await self._store_apart()
+            state = await self._load()
+            await self._republish(state, results_published=taken.told == self._lease.entry_id)
+            while not await self._work(state, stop):
+                state = await self._store_isolated()
         finally:
             if self._commit is not None:
                 # Left to end, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
-            self._metrics.forget()
+            self._metrics.remove()
 
-    async def _work(self, maker: PartitionState, stop: asyncio.Event) -> bool:
+    async def _work(self, state: PartitionState, stop: asyncio.Event) -> bool:
         """Work until `stop` is set; return False where rows were refused for what they hold."""
         try:
             while not stop.is_set():
-                await self._step(maker)
-            await self._finish(maker)
+                await self._step(state)
+            await self._finish(state)
         except UnstorableError as error:
             _log.warning(
                 "partition %d: rows are refused, so entries after %s are stored one by one: %s",
                 *(self._lease.partition, self._committed, error),
             )
             self._commit = None
-            update = maker.take_live(candles=False)
+            update = state.take_live(candles=False)
             if update is not None:
                 await self._streams.publish(update, self._absorbed)
             self._resumed = later(self._resumed, self._absorbed)
             return False
         return True
 
-    async def _store_apart(self) -> PartitionState:
-        """Store again what was refused; return what is in memory then."""
+    async def _store_isolated(self) -> PartitionState:
+        """Store again what was refused; return the state after that."""
         apart = IsolatedCommit(
             pool=self._pool,
             streams=self._streams,
@@ -145,7 +145,7 @@ class Partition:
         return await apart.store(self._absorbed)
 
     async def _load(self) -> PartitionState:
-        self._isolation.begin_anew()
+        self._isolation.reset()
         partition = self._lease.partition
         lease = self._lease._replace(entry_id=self._committed)
         removed = await reset_future_watermarks(self._pool, lease, now_us(), specs=self._roles.averages)
@@ -156,64 +156,62 @@ class Partition:
         self._metrics.symbols.note_ledger(ledger)
         candles = await read_open_candles(self._pool, partition)
         roles = await load_roles(self._pool, partition, self._roles, ledger, candles)
-        doubts = await load_doubts(self._pool, partition)
-        return PartitionState(partition, self._partitions, ledger, candles, roles, doubts)
+        admissions = await load_admissions(self._pool, partition)
+        return PartitionState(partition, self._partitions, ledger, candles, roles, admissions)
 
-    async def _repeat(self, maker: PartitionState, *, told: bool) -> None:
-        """Say once more what the former owner may have committed without saying it.
+    async def _republish(self, state: PartitionState, *, results_published: bool) -> None:
+        """Publish again what the former owner may have committed without publishing it.
 
         Args:
-            maker: what has just been loaded.
-            told: whether it has said what its last transaction had to tell once only.
+            state: just loaded.
+            results_published: whether it has published the results of its last commit.
         """
         partition, entry_id = self._lease.partition, self._lease.entry_id
         update = LiveUpdate(candles=tuple(await read_last_closed(self._pool, partition)))
-        if not told:
+        if not results_published:
             bots = await read_bot_states(self._pool, partition)
             update = replace(
                 update,
                 signals=tuple(await read_signals_of_entry(self._pool, partition, entry_id)),
                 firings=tuple(await read_firings_of_entry(self._pool, partition, entry_id)),
-                accounts=tuple(state.account for state in bots.accounts.values()),
+                accounts=tuple(bot.account for bot in bots.accounts.values()),
             )
         if update != LiveUpdate():
-            await self._streams.tell(update, entry_id)
+            await self._streams.publish_results(update, entry_id)
         gaps = await read_open_gaps(self._pool, self._lease.partition)
         self._metrics.symbols.note_open_gaps(gaps)
-        await self._streams.write_open_gaps(maker.gaps_for_ingest(gaps))
+        await self._streams.write_open_gaps(state.gaps_for_ingest(gaps))
 
-    async def _step(self, maker: PartitionState) -> None:
-        block_ms = self._block_ms(maker)
+    async def _step(self, state: PartitionState) -> None:
+        block_ms = self._block_ms(state)
         entries = await self._streams.publish_and_read(
-            self._take_live(maker), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
+            self._take_live(state), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
         self._metrics.note_read([entry_id for entry_id, _ in entries])
         if entries and not self._claimed:
             self._claimed = await self._claim_source()
         began_s = self._clock()
-        if entries and not maker.pending:
+        if entries and not state.pending:
             self._first_pending_s = began_s
         for entry_id, fields in entries:
             if self._clock() - began_s >= _LONG_S:
-                await self._pause(maker)
+                await self._pause(state)
                 began_s = self._clock()
             fields = await self._without_unstorable(entry_id, fields)
             try:
-                maker.absorb(entry_id, fields, published=self._resumed)
+                state.absorb(entry_id, fields, published=self._resumed)
             except PoisonError as error:
                 self._metrics.poison.inc()
-                _log.warning(
-                    "entry %s put aside as a dead letter: %s", entry_id, error, extra={"entry": entry_id}
-                )
+                _log.warning("entry %s kept as a dead letter: %s", entry_id, error, extra={"entry": entry_id})
                 await self._streams.keep_dead_letter((entry_id, fields), str(error))
-            await self._keep_rejections(maker.take_rejections())
-            tell_missing(maker, entry_id, self._isolation)
+            await self._keep_rejections(state.take_rejections())
+            apply_missing(state, entry_id, self._isolation)
             self._absorbed = entry_id
         if self._commit is not None and self._commit.done():
             self._commit.result()
             self._commit = None
-        if maker.pending and self._due(maker):
-            await self._begin_commit(maker)
+        if state.pending and self._due(state):
+            await self._start_commit(state)
 
     async def _claim_source(self) -> bool:
         """Note in the database where the trades come from that were read; return whether that is known.
@@ -227,7 +225,7 @@ class Partition:
         return source is not None
 
     async def _keep_rejections(self, rejections: Sequence[Rejection]) -> None:
-        """Keep trades that are not stored as dead letters, unless a former owner has done so."""
+        """Keep rejected trades as dead letters, unless a former owner has done so."""
         resumed = entry_order(self._resumed)
         new = [it for it in rejections if entry_order(it.entry_id) > resumed]
         if new:
@@ -236,91 +234,91 @@ class Partition:
             await self._streams.keep_rejections(new)
 
     async def _without_unstorable(self, entry_id: str, fields: Fields) -> Fields:
-        """Put aside what an entry has of symbols whose trades are refused again and again."""
+        """Keep the trades of isolated symbols as dead letters, and return the rest of an entry."""
         rest, aside = self._isolation.filter(fields, self._clock())
         for reason, trades in aside:
             await self._streams.keep_unstorable(entry_id, trades, reason)
         return rest
 
-    async def _pause(self, maker: PartitionState) -> None:
+    async def _pause(self, state: PartitionState) -> None:
         """Publish and store what there is before more is absorbed.
 
         Where a strategy is slow, a read can take longer than a transaction may stand still, or a lease lasts:
         then nothing would ever be stored.
         """
-        update = self._take_live(maker)
+        update = self._take_live(state)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
-        await self._commit_all(maker)
+        await self._commit_all(state)
         self._first_pending_s = self._clock()
 
-    def _take_live(self, maker: PartitionState) -> LiveUpdate | None:
+    def _take_live(self, state: PartitionState) -> LiveUpdate | None:
         now_s = self._clock()
         candles = now_s - self._last_candles_s >= _CANDLES_INTERVAL_S
-        update = maker.take_live(candles=candles)
+        update = state.take_live(candles=candles)
         if update is not None and candles:
             self._last_candles_s = now_s
         self._metrics.note_update(update)
         return update
 
-    def _block_ms(self, maker: PartitionState) -> int:
+    def _block_ms(self, state: PartitionState) -> int:
         """Return how long a read may wait: until the next commit or the next candles are due."""
-        if self._commit is not None and (maker.pending_trades or maker.closing):
+        if self._commit is not None and (state.pending_trades or state.closing):
             return 10
         now_s = self._clock()
         due_s = now_s + _IDLE_READ_MS / 1000
-        if maker.unpublished:
+        if state.unpublished:
             due_s = min(due_s, self._last_candles_s + _CANDLES_INTERVAL_S)
-        if maker.pending_trades or maker.duplicates:
+        if state.pending_trades or state.duplicates:
             due_s = min(due_s, self._first_pending_s + self._policy.interval_s)
         return max(1, int((due_s - now_s) * 1000))
 
-    def _due(self, maker: PartitionState) -> bool:
+    def _due(self, state: PartitionState) -> bool:
         if self._commit is not None:
             # One commit at a time; while it is under way the next batch grows, to twice its size at most.
-            return maker.pending_trades >= 2 * self._policy.trades
-        if maker.closing or maker.pending_trades >= self._policy.trades:
+            return state.pending_trades >= 2 * self._policy.trades
+        if state.closing or state.pending_trades >= self._policy.trades:
             return True
-        if maker.pending_trades or maker.duplicates:
+        if state.pending_trades or state.duplicates:
             return self._clock() - self._first_pending_s >= self._policy.interval_s
         return self._clock() - self._last_commit_s >= self._policy.idle_s
 
-    async def _begin_commit(self, maker: PartitionState) -> None:
+    async def _start_commit(self, state: PartitionState) -> None:
         if self._commit is not None:
             await self._commit
-        self._commit = asyncio.create_task(self._write(maker, maker.take_batch()))
-        for failure in maker.take_failures():
-            await self._put_aside(failure)
+        self._commit = asyncio.create_task(self._write(state, state.take_batch()))
+        for failure in state.take_failures():
+            await self._report_failure(failure)
 
-    async def _put_aside(self, failure: StrategyFailure) -> None:
-        """Tell of a strategy that has gone wrong, and keep what it said."""
+    async def _report_failure(self, failure: StrategyFailure) -> None:
+        """Log a failed strategy, and keep its traceback as a dead letter."""
         metrics.WORKER_STRATEGY_FAILURES.labels(failure.strategy).inc()
         _log.error(
-            "strategy %s put aside for %s:%s: %s\n%s",
+            "strategy %s stopped for %s:%s: %s\n%s",
             *(failure.strategy, failure.venue, failure.symbol, failure.reason, failure.traceback),
             extra={"venue": failure.venue, "symbol": failure.symbol},
         )
         await self._streams.keep_failure(failure)
 
-    async def _write(self, maker: PartitionState, batch: CommitBatch) -> None:
+    async def _write(self, state: PartitionState, batch: CommitBatch) -> None:
         with self._metrics.committing():
             committed = await commit(self._pool, self._lease, self._committed, batch)
         self._committed = batch.entry_id
         self._last_commit_s = self._clock()
         self._metrics.note_committed(batch, committed)
-        await self._after_commit(maker, committed, batch)
+        await self._after_commit(state, committed, batch)
 
-    async def _after_commit(self, maker: PartitionState, committed: CommitResult, batch: CommitBatch) -> None:
+    async def _after_commit(self, state: PartitionState, committed: CommitResult, batch: CommitBatch) -> None:
         update = replace(batch.to_publish, candles=tuple(committed.candles), gaps=tuple(committed.gaps))
         if update != LiveUpdate():
             self._metrics.note_update(update)
-            await self._streams.tell(update, batch.entry_id)
+            await self._streams.publish_results(update, batch.entry_id)
         if committed.open_gaps:
-            await self._streams.write_open_gaps(maker.gaps_for_ingest(committed.open_gaps))
+            await self._streams.write_open_gaps(state.gaps_for_ingest(committed.open_gaps))
         for outlier in batch.outliers:
-            trade, state = outlier.trade, "confirmed" if outlier.confirmed else "not confirmed yet"
+            trade, confirmation = outlier.trade, "confirmed" if outlier.confirmed else "not confirmed yet"
             where = f"{trade.venue}:{trade.symbol} trade {trade.trade_id}"
-            _log.warning("%s: price %s after %s, %s", where, trade.price, outlier.last_price, state)
+            _log.warning("%s: price %s after %s, %s", where, trade.price, outlier.last_price, confirmation)
         reason = contradiction_of(None)
         await self._keep_rejections(
             [
@@ -333,16 +331,16 @@ class Partition:
             self._last_lag_s = self._last_commit_s
             self._metrics.note_unread(await self._streams.lag())
 
-    async def _finish(self, maker: PartitionState) -> None:
-        update = maker.take_live(candles=True)
+    async def _finish(self, state: PartitionState) -> None:
+        update = state.take_live(candles=True)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
-        await self._commit_all(maker)
+        await self._commit_all(state)
 
-    async def _commit_all(self, maker: PartitionState) -> None:
+    async def _commit_all(self, state: PartitionState) -> None:
         """Commit what has been absorbed, and wait until it is."""
-        if maker.pending:
-            await self._begin_commit(maker)
+        if state.pending:
+            await self._start_commit(state)
         if self._commit is not None:
             await self._commit
             self._commit = None

@@ -25,11 +25,11 @@ class PartitionMetrics:
     """What this process exposes of a partition, while it owns it."""
 
     def __init__(self, lease: Lease, strategies: Sequence[str]) -> None:
-        """Begin.
+        """Create the series.
 
         Args:
-            lease: whose role and partition it is.
-            strategies: names of those that may say signals.
+            lease: of the partition.
+            strategies: names of those that may give signals.
         """
         self.symbols = SymbolMetrics()
         """Of the partition's symbols."""
@@ -107,15 +107,15 @@ class PartitionMetrics:
         self._commit_trades.observe(batch.trade_count)
         metrics.WORKER_BYTES.inc(len(batch.trade_rows))
         metrics.WORKER_OUTLIERS.inc(sum(not it.confirmed for it in batch.outliers))
-        told = batch.to_publish
-        counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(told.signals)
+        published = batch.to_publish
+        counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(published.signals)
         for table, count in zip(_TABLES, counts, strict=True):
             self._rows[table].inc(count)
         for candle in committed.candles:
             (self._revised if candle.revision else self._closed)[candle.interval].inc()
-        for signal in told.signals:
+        for signal in published.signals:
             metrics.WORKER_SIGNALS.labels(signal.strategy).inc()
-        for firing in told.firings:
+        for firing in published.firings:
             self._firings[firing.kind].inc()
         self.symbols.note_ledger(batch.ledger)
         self._prices = self.symbols.note_prices(self._prices)
@@ -126,9 +126,9 @@ class PartitionMetrics:
         """Note how many entries of the stream have not been read."""
         self._lag.set(entries + self._read_entries + self._batch_entries)
 
-    def forget(self) -> None:
-        """Leave the partition to the next owner, who may be another process."""
-        self.symbols.forget()
+    def remove(self) -> None:
+        """Remove the series: the next owner may be another process."""
+        self.symbols.remove()
         metrics.WORKER_LAG.remove(*self._labels)
         metrics.WORKER_LAG_S.remove(*self._labels)
 

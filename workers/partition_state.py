@@ -41,17 +41,17 @@ class PartitionState:
         ledger: Iterable[LedgerRow],
         open_candles: Iterable[Candle],
         roles: PartitionRoles,
-        doubts: Mapping[SymbolId, AdmissionState] = MappingProxyType({}),
+        admissions: Mapping[SymbolId, AdmissionState] = MappingProxyType({}),
     ) -> None:
-        """Begin with what the database holds.
+        """Start from what the database holds.
 
         Args:
             partition: the one owned.
             partitions: how many there are.
             ledger: the rows of the partition's symbols.
             open_candles: their candles that have not closed.
-            roles: are told of all that is new.
-            doubts: what is not believed yet of their trades.
+            roles: receive all new trades.
+            admissions: the stored state of admission, by symbol.
         """
         self._roles = roles
         self._partition = partition
@@ -77,7 +77,7 @@ class PartitionState:
             state.load(ids, row.watermark_us, row.last_event_time_us)
         for candle in open_candles:
             self._state((candle.venue, candle.symbol)).load_open(candle)
-        for key, kept in doubts.items():
+        for key, kept in admissions.items():
             self._state(key).admission = Admission(kept)
 
     @property
@@ -92,7 +92,7 @@ class PartitionState:
 
     @property
     def closing(self) -> bool:
-        """Whether candles may have closed, or something is to be told, so that a commit should not wait."""
+        """Whether candles may have closed or there are results to publish: a commit should not wait."""
         return self._roles.urgent or any(state.needs_close for state in self._touched)
 
     def missing_of(self, symbol: SymbolId) -> Ranges | None:
@@ -157,8 +157,8 @@ class PartitionState:
         derived = self._roles.take(traded)
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.
         rows = [row for state in touched for row in self._rows.pop(state, ())]
-        doubtful = {state for state in touched if state.admission.changed}
-        suspects = self._take_suspects(doubtful)
+        changed_admissions = {state for state in touched if state.admission.changed}
+        suspects = self._take_suspects(changed_admissions)
         duplicates, self.duplicates = self.duplicates, 0
         self.pending_trades = 0
         verdicts, self._verdicts = self._verdicts, []
@@ -166,7 +166,8 @@ class PartitionState:
         gaps = [
             (state.venue, state.symbol, state.last_us if state.gaps_after_us is None else state.gaps_after_us)
             for state in touched
-            if state.gaps_after_us is not None or state in doubtful  # what is suspected is told with the gaps
+            if state.gaps_after_us is not None
+            or state in changed_admissions  # suspects are reported with the gaps
         ]
         entry_id, self._entry_id = self._entry_id, None
         return CommitBatch(
@@ -181,12 +182,12 @@ class PartitionState:
             duplicates,
             self._rejections.take_unknown(),
             [*derived.rows, *suspects],
-            derived.told,
+            derived.to_publish,
             derived.outliers,
         )
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return the strategies that were put aside, as of the last batch taken."""
+        """Return the strategies that failed, as of the last batch taken."""
         return self._roles.take_failures()
 
     def take_rejections(self) -> list[Rejection]:
@@ -303,11 +304,11 @@ class PartitionState:
         series, self._series = self._series, []
         if not changed and not series:
             return []
-        doubts = {}
+        admissions = {}
         for state in changed:
             state.admission.changed = False
-            doubts[state.key] = msgspec.msgpack.encode(state.admission.doubts)
-        return [SuspectRows(self._partition, doubts, series)]
+            admissions[state.key] = msgspec.msgpack.encode(state.admission.state)
+        return [SuspectRows(self._partition, admissions, series)]
 
     def _absorb_clock(self, clock: wire.Clock) -> None:
         if fault := fault_of_time(clock.time_us):

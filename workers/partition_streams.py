@@ -38,12 +38,12 @@ from workers.strategies.runner import StrategyFailure
 from workers.trimming import Entry, Trimmer
 
 _LIVE_BYTES: Final = 16 * 1024 * 1024
-"""About how much of what was live a partition keeps for clients that come back."""
+"""About how many bytes of live updates a partition keeps for clients that reconnect."""
 _LIVE_ENTRIES: Final = (64, 10_000)
 
 # KEYS: owner hash, input stream. ARGV: epoch, group, committed entry, prefix of the role's groups.
-# Destroys the groups of former owners, so that one that wakes up reads nothing, and begins a group at the
-# committed entry. Where Redis has come back with less than was committed, new entries still get greater ids.
+# Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at the
+# committed entry. Where Redis was restored with less than was committed, new entries still get greater ids.
 _TAKE: Final = """
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
@@ -81,7 +81,7 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 # KEYS: owner hash, live stream, signals, unified stream, unified hash; where there is something to mirror to
 # Kafka also results and their mirror's owner hash. ARGV: epoch, committed entry, live updates kept, update,
 # entries kept of the other streams, number of signals, these, then symbols, each with its unified state.
-_TELL: Final = """
+_PUBLISH_RESULTS: Final = """
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 local first = 7 + tonumber(ARGV[6])
@@ -107,7 +107,7 @@ for i = 2, #ARGV, 2 do
     end
 end
 """
-_TOLD_ENTRIES: Final = 10_000
+_RESULT_ENTRIES: Final = 10_000
 """About how many signals, unified updates, and updates to be mirrored, a partition keeps for consumers."""
 
 
@@ -116,12 +116,12 @@ _LETTER_TRADES: Final = 100
 
 
 class PublishedPosition(NamedTuple):
-    """How far former owners have come in telling others."""
+    """How far former owners have published."""
 
     published: str
     """The entry up to which trades have been published; later than the committed one after a crash."""
     told: str
-    """The committed entry whose results have been told last."""
+    """The last committed entry whose results have been published."""
 
 
 class PartitionStreams:
@@ -172,7 +172,7 @@ class PartitionStreams:
         """Publish what has changed, and wait for the next entries, in one exchange with Redis.
 
         Entries are not kept pending in the group: what is not committed is read again by the next owner,
-        whose group begins at the committed entry.
+        whose group starts at the committed entry.
 
         Args:
             update: the change; it is published at once, before the wait.
@@ -230,11 +230,11 @@ class PartitionStreams:
         self._mean_bytes += (len(payload) - self._mean_bytes) / 32
         return min(max(int(_LIVE_BYTES / self._mean_bytes), _LIVE_ENTRIES[0]), _LIVE_ENTRIES[1])
 
-    async def tell(self, update: wire.LiveUpdate, committed: str) -> None:
+    async def publish_results(self, update: wire.LiveUpdate, committed: str) -> None:
         """Publish what has been committed: live, and in the streams of signals, unified updates and results.
 
         Args:
-            update: what there is to tell.
+            update: the results.
             committed: the entry up to which it goes.
 
         Raises:
@@ -247,16 +247,16 @@ class PartitionStreams:
         payload = wire.encode_update(update)
         signals = [msgspec.json.encode(signal_view(signal)) for signal in update.signals]
         arguments: list[Any] = [self._lease.epoch, committed, self._kept(payload), payload]
-        arguments += _TOLD_ENTRIES, len(signals), *signals
+        arguments += _RESULT_ENTRIES, len(signals), *signals
         for unified in update.unified:
             arguments += unified.symbol, msgspec.json.encode(unified)
         try:
-            await self._redis.eval(_TELL, len(keys), *keys, *arguments)
+            await self._redis.eval(_PUBLISH_RESULTS, len(keys), *keys, *arguments)
         except ResponseError as error:
             raise _fenced(error) from error
 
     async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
-        """Tell ingest what is missing; nothing, where a symbol has no gaps.
+        """Publish open gaps to ingest; an empty list removes those of a symbol.
 
         Raises:
             LeaseLostError: a later owner has taken the partition; nothing was written.
@@ -270,7 +270,7 @@ class PartitionStreams:
             raise _fenced(error) from error
 
     async def trim(self, entry_id: str) -> None:
-        """Let Redis forget entries before a committed one, unless a mirror to Kafka needs them still."""
+        """Trim entries before a committed one, unless a mirror to Kafka still needs them."""
         await self._trimmer.trim(entry_id)
 
     async def keep_dead_letter(self, entry: Entry, reason: str) -> None:
@@ -303,7 +303,7 @@ class PartitionStreams:
             await self.keep_dead_letter((entry_id, {wire.TRADES: payload}), f"not storable: {reason}")
 
     async def keep_failure(self, failure: StrategyFailure) -> None:
-        """Keep what a strategy that went wrong said, for inspection."""
+        """Keep the traceback of a failed strategy, for inspection."""
         source = f"strategy {failure.strategy} of {failure.venue}:{failure.symbol}"
         payload = {b"payload.traceback": failure.traceback.encode()}
         await keep_dead_letter(self._redis, source=source, reason=failure.reason, payload=payload)

@@ -48,11 +48,11 @@ class Ranges:
         return max(self._lows[position], number), self._highs[position]
 
     def reaches(self, number: int) -> bool:
-        """Say whether a member is as great as a number, or greater."""
+        """Return whether a member is as great as a number, or greater."""
         return bool(self._highs) and self._highs[-1] >= number
 
     def beyond(self, number: int) -> list[Range]:
-        """Return the ranges that begin after a number, ascending."""
+        """Return the ranges that start after a number, ascending."""
         position = bisect_right(self._lows, number)
         return list(zip(self._lows[position:], self._highs[position:], strict=True))
 

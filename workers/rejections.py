@@ -55,7 +55,7 @@ def contradiction_of(known: Trade | None) -> str:
 
 
 def is_same(known: Trade, trade: Trade) -> bool:
-    """Say whether two trades of one id are the same."""
+    """Return whether two trades of one id are the same."""
     return (
         abs(known.event_time_us - trade.event_time_us) <= _SAME_TIME_US
         and (known.price == trade.price or Decimal(known.price) == Decimal(trade.price))
@@ -95,12 +95,12 @@ class Rejections:
         self._recent.add(key, new)
 
     def is_stored(self, key: SymbolId, trade: Trade) -> bool:
-        """Say whether the very same trade has been stored lately."""
+        """Return whether the very same trade has been stored lately."""
         known = self._recent.find(key, trade.trade_id)
         return known is not None and is_same(known, trade)
 
     def compare(self, key: SymbolId, repeated: Iterable[Trade]) -> None:
-        """Compare trades whose ids are taken with those that are stored; of most, those are at hand."""
+        """Compare repeated trades with the stored ones, most of which are in memory."""
         for trade in repeated:
             known = self._recent.find(key, trade.trade_id)
             if known is None:

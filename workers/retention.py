@@ -1,4 +1,4 @@
-"""The removal of old rows, now and then, by whichever worker comes first."""
+"""Periodic removal of old rows, by whichever worker is first."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ _EVERY_S: Final = 3600.0
 async def removing_expired(
     pool: Pool, *, first_s: float = _FIRST_S, every_s: float = _EVERY_S
 ) -> AsyncIterator[None]:
-    """Remove old rows meanwhile; nothing that goes wrong with that ends a worker.
+    """Remove old rows periodically in the background; errors do not end the worker.
 
     Args:
         pool: connections.
@@ -42,4 +42,4 @@ async def _remove(pool: Pool, first_s: float, every_s: float) -> None:
         try:
             await remove_expired(pool)
         except (*OUTAGE, *REFUSED) as error:
-            _log.warning("old rows are not removed, next try later: %s", error or type(error).__name__)
+            _log.warning("old rows could not be removed, will retry: %s", error or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Which partitions a worker owns: leases taken, kept, handed over and given back."""
+"""Ownership of partitions: leases are taken, renewed and released."""
 
 import asyncio
 import logging
@@ -27,11 +27,11 @@ _log = logging.getLogger(__name__)
 OUTAGE: Final = (*DATABASE_OUTAGE, *REDIS_OUTAGE)
 _TICKS_PER_LEASE: Final = 10
 _SIGN_OFF_S: Final = 5.0
-"""The longest wait for that where a server is away."""
+"""The longest wait for signing off while a server is unavailable."""
 
 
 class PartitionWork(Protocol):
-    """What the owner of a partition does."""
+    """The work of a partition's owner."""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, and commit."""
@@ -89,7 +89,7 @@ class Runtime:
             partitions: how many there are.
             lease_s: how long a lease lasts unless renewed.
             pool: connections to the database.
-            probe: raises where Redis is away; while it does, no lease is taken or kept.
+            probe: raises while Redis is unavailable; while it does, no lease is taken or kept.
             make: builds the work on one partition.
         """
         self._role = role
@@ -106,45 +106,43 @@ class Runtime:
             metrics.WORKER_LEASE_CHANGES.labels(role, what)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Own partitions until `stop` is set; then commit, and give all leases back."""
+        """Own partitions until `stop` is set; then commit, and release all leases."""
         add_fields(role=self._role)
-        away = False
+        unavailable = False
         try:
             while not stop.is_set():
                 wait_s = self._lease_s / _TICKS_PER_LEASE
                 try:
                     await self._tick()
-                    if away:
-                        _log.info("servers are back")
-                    away = False
+                    if unavailable:
+                        _log.info("servers are available again")
+                    unavailable = False
                     self._backoff.reset()
                 except OUTAGE as error:
-                    if not away:
-                        _log.warning(
-                            "a server is away, trying until it is back: %s", error or type(error).__name__
-                        )
-                    away = True
+                    if not unavailable:
+                        _log.warning("a server is unavailable, retrying: %s", error or type(error).__name__)
+                    unavailable = True
                     wait_s = self._backoff.next_s()
                 await _wait(stop, wait_s)
         finally:
             try:
-                await self._give_back(set(self._working))
-                async with asyncio.timeout(_SIGN_OFF_S if away else None):
+                await self._release(set(self._working))
+                async with asyncio.timeout(_SIGN_OFF_S if unavailable else None):
                     await remove_worker(self._pool, self._role, self._owner)
             except OUTAGE as error:
-                _log.warning("could not sign off: %s", error or type(error).__name__)
+                _log.warning("could not release all leases: %s", error or type(error).__name__)
 
     async def _tick(self) -> None:
         await self._probe()
         alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
         for partition, (lease, _, task) in list(self._working.items()):
             if task.done():
-                await self._bury(partition)
+                await self._end_failed(partition)
             elif held.get(partition) != lease.epoch:
                 task.cancel()
-                await self._bury(partition, cancelled="the lease is another's")
+                await self._end_failed(partition, cancelled="another worker has the lease")
         wanted = fair_share(self._owner, alive, self._partitions)
-        await self._give_back(set(self._working) - wanted)
+        await self._release(set(self._working) - wanted)
         for partition in set(held) - set(self._working) - wanted:  # of work that failed; a heartbeat keeps it
             await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))
         for partition in sorted(wanted - set(self._working)):
@@ -158,7 +156,7 @@ class Runtime:
 
     def _start(self, lease: Lease) -> None:
         _log.info(
-            "partition %d taken for %s, epoch %d, from entry %s",
+            "partition %d taken (role %s), epoch %d, from entry %s",
             lease.partition,
             lease.role,
             lease.epoch,
@@ -174,12 +172,12 @@ class Runtime:
         add_fields(partition=lease.partition)
         await self._make(lease).run(stop)
 
-    async def _bury(self, partition: int, *, cancelled: str = "its work was cancelled") -> None:
-        """Forget a partition whose work has ended by an error, which is told.
+    async def _end_failed(self, partition: int, *, cancelled: str = "its work was cancelled") -> None:
+        """Remove a partition whose work has ended by an error, and log the error.
 
         Args:
             partition: which.
-            cancelled: why it was, where it was cancelled.
+            cancelled: the reason, if it was cancelled.
         """
         _, _, task = self._working.pop(partition)
         try:
@@ -187,13 +185,13 @@ class Runtime:
         except asyncio.CancelledError:
             if not task.cancelled():
                 raise
-            self._say_lost(partition, cancelled)
+            self._log_lost(partition, cancelled)
         except LeaseLostError as error:
-            self._say_lost(partition, str(error))
+            self._log_lost(partition, str(error))
         except OUTAGE as error:
             reason = error or type(error).__name__
             _log.warning(
-                "partition %d: a server is away: %s", partition, reason, extra={"partition": partition}
+                "partition %d: a server is unavailable: %s", partition, reason, extra={"partition": partition}
             )
         except RedisError as error:
             if not is_passing(error):
@@ -202,11 +200,11 @@ class Runtime:
                 "partition %d: Redis can't answer: %s", partition, error, extra={"partition": partition}
             )
 
-    def _say_lost(self, partition: int, why: str) -> None:
+    def _log_lost(self, partition: int, why: str) -> None:
         _log.warning("partition %d lost: %s", partition, why, extra={"partition": partition})
         metrics.WORKER_LEASE_CHANGES.labels(self._role, "lost").inc()
 
-    async def _give_back(self, partitions: set[int]) -> None:
+    async def _release(self, partitions: set[int]) -> None:
         """Stop work gracefully and release the leases."""
         for partition in partitions:
             self._working[partition][1].set()
@@ -215,11 +213,13 @@ class Runtime:
             await asyncio.wait([task])
             failed = task.cancelled() or task.exception() is not None
             if failed:
-                await self._bury(partition)
+                await self._end_failed(partition)
                 continue
             del self._working[partition]
             await release_lease(self._pool, lease)
-            _log.info("partition %d given back by %s", partition, lease.role, extra={"partition": partition})
+            _log.info(
+                "partition %d released (role %s)", partition, lease.role, extra={"partition": partition}
+            )
             metrics.WORKER_LEASE_CHANGES.labels(self._role, "given back").inc()
 
 

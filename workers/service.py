@@ -1,4 +1,4 @@
-"""The worker service: owns partitions and works on them until told to stop."""
+"""The worker service: owns partitions and processes them until it is stopped."""
 
 import asyncio
 import os
@@ -72,7 +72,7 @@ async def run(
 
 @asynccontextmanager
 async def _delivering(pool: Pool, webhooks: WebhookSettings, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Deliver webhooks meanwhile; if that fails, `stop` is set, and the error raised at the end."""
+    """Deliver webhooks in the background; if that fails, `stop` is set, and the error raised at the end."""
     task = asyncio.create_task(deliver(pool, webhooks, stop))
     task.add_done_callback(lambda _: stop.set() if not task.cancelled() and task.exception() else None)
     try:

@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 class _Series:
-    """One symbol's own."""
+    """The series of one symbol."""
 
     def __init__(self, key: Key, *, numbered: bool) -> None:
         self._key = key
@@ -95,8 +95,8 @@ class SymbolMetrics:
                 metrics.WORKER_HEALED.labels(gap.venue).inc(gap.last_id - gap.first_id + 1)
                 metrics.WORKER_HEAL_S.labels(gap.venue).observe(max(0, now_us - gap.detected_at_us) / 1e6)
 
-    def forget(self) -> None:
-        """Leave the symbols to the next owner, who may be another process."""
+    def remove(self) -> None:
+        """Remove the series: the next owner may be another process."""
         for key, series in self._known.items():
             if series is not None:
                 series.remove()

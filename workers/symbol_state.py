@@ -209,7 +209,7 @@ class SymbolState:
         self.gaps_after_us = min(it for it in times_us if it is not None)
 
     def _advance_watermark(self, time_us: int) -> bool:
-        """Raise the watermark; say whether it entered another minute."""
+        """Raise the watermark; return whether it entered another minute."""
         crossed = floor(time_us, MINUTE_US) > floor(self.watermark_us, MINUTE_US)
         self.watermark_us = max(self.watermark_us, time_us)
         self.needs_close |= crossed

@@ -1,7 +1,7 @@
 """Trimming an input stream to what is committed, holding back for a mirror to Kafka up to its budget.
 
 The mirror writes into its owner hash in Redis how far Kafka has confirmed, and how much may be held for it.
-So whoever trims needs to know nothing else of it, and where there is no mirror nothing is held.
+Trimming needs to know nothing else of the mirror; without a mirror nothing is held.
 """
 
 import logging
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 # KEYS: input stream, the mirror's owner hash. ARGV: committed entry; entries and bytes committed since the
 # last call. What is held is counted, so that ingest can leave it out. Over the budget its older half by time
-# is given up; nothing uncommitted is ever trimmed, so a count that is off after a crash does no harm.
+# is given up; nothing uncommitted is ever trimmed, so a wrong count after a crash does not matter.
 _TRIM: Final = """
 local function parts(id)
     local ms, seq = string.match(id, '(%d+)-(%d+)')
@@ -79,22 +79,22 @@ class Trimmer:
         self._read.append((entries[-1][0], len(entries), size_bytes))
 
     async def trim(self, committed: str) -> None:
-        """Let Redis forget entries before a committed one, unless they are held for the mirror."""
+        """Trim entries before a committed one, unless they are held for the mirror."""
         entries = size_bytes = 0
         while self._read and entry_order(self._read[0][0]) <= entry_order(committed):
             _, more_entries, more_bytes = self._read.popleft()
             entries += more_entries
             size_bytes += more_bytes
         held, skipped = await self._script(keys=self._keys, args=[committed, entries, size_bytes])
-        self._say(held=bool(held), skipped=int(skipped), committed=committed)
+        self._log_skipped(held=bool(held), skipped=int(skipped), committed=committed)
 
-    def _say(self, *, held: bool, skipped: int, committed: str) -> None:
+    def _log_skipped(self, *, held: bool, skipped: int, committed: str) -> None:
         if skipped:
             metrics.WORKER_SKIPPED.labels(self._partition).inc(skipped)
             if not self._skipped:
                 _log.warning(
                     "partition %d: the mirror to Kafka is behind by more than its budget: at entry %s its"
-                    " oldest entries begin to be trimmed without it",
+                    " oldest entries are being trimmed before they are mirrored",
                     self._partition,
                     committed,
                     extra={"entry": committed},
@@ -102,7 +102,7 @@ class Trimmer:
             self._skipped += skipped
         elif self._skipped and not held:
             _log.warning(
-                "partition %d: the mirror to Kafka has caught up; %d entries went by without it",
+                "partition %d: the mirror to Kafka has caught up; %d entries were not mirrored",
                 self._partition,
                 self._skipped,
             )

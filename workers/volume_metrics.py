@@ -1,4 +1,4 @@
-"""The volume of the last 24 hours of this process's symbols, measured now and then."""
+"""Periodic measurement of the 24-hour volume of this process's symbols."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _TIMEOUT_S: Final = 10.0
 
 @asynccontextmanager
 async def exposing_volumes(pool: Pool, *, every_s: float = _EVERY_S) -> AsyncIterator[None]:
-    """Measure meanwhile; nothing that goes wrong with that ends a worker.
+    """Measure periodically in the background; errors do not end the worker.
 
     Args:
         pool: connections.
@@ -39,4 +39,4 @@ async def _measure(pool: Pool, every_s: float) -> None:
             async with snapshot(pool, timeout_s=_TIMEOUT_S) as connection:
                 SymbolMetrics.note_changes(await read_changes_24h(connection, SymbolMetrics.exposed()))
         except (*OUTAGE, *REFUSED) as error:
-            _log.debug("volumes are not measured: %s", error or type(error).__name__)
+            _log.debug("volumes could not be measured: %s", error or type(error).__name__)

@@ -26,7 +26,7 @@ from tickplant.errors import PoisonError
 from tickplant.intervals import SECOND_US
 from tickplant.market import Trade
 from tickplant.streams import CANDLES_ROLE
-from workers.loading import RoleSettings, load_doubts, load_roles
+from workers.loading import RoleSettings, load_admissions, load_roles
 from workers.partition_state import Fields, PartitionState
 from workers.roles.events import Closed
 from workers.strategies import NEITHER, Opinion, Strategy
@@ -252,30 +252,30 @@ async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Rando
     await pool.execute(f"delete from lease; {';'.join(f'delete from {it}' for it in TABLES)}")
     lease = await take_lease(pool, CANDLES_ROLE, 0, "test", 600)
     assert lease is not None
-    maker = await load(pool)
+    state = await load(pool)
     committed, place, after = lease.entry_id, 0, 0
     commits = 0.35 if crashes else 0.05
     while place < len(entries):
         entry_id, fields = entries[place]
         place += 1
         try:
-            maker.absorb(entry_id, fields, published="0-0")
+            state.absorb(entry_id, fields, published="0-0")
         except PoisonError:
             assert wire.VERDICT in fields
         if rng.random() < commits or place == len(entries):
-            batch = maker.take_batch()
+            batch = state.take_batch()
             await commit(pool, lease, committed, batch)
             committed, after = batch.entry_id, place
-            assert not maker.take_failures()
+            assert not state.take_failures()
         if rng.random() < crashes and place < len(entries):
-            maker, place = await load(pool), after
+            state, place = await load(pool), after
 
 
 async def load(pool: asyncpg.Pool) -> PartitionState:
     ledger = await read_ledger(pool, 0)
     candles = await read_open_candles(pool, 0)
     roles = await load_roles(pool, 0, ROLES, ledger, candles)
-    return PartitionState(0, 1, ledger, candles, roles, await load_doubts(pool, 0))
+    return PartitionState(0, 1, ledger, candles, roles, await load_admissions(pool, 0))
 
 
 TABLES = {

@@ -47,9 +47,9 @@ async def take(pool: asyncpg.Pool, owner: str, ttl_s: float = 60) -> Lease:
 
 
 def batch_of_one(entry_id: str) -> CommitBatch:
-    maker = PartitionState(0, 1, [], [], PartitionRoles(0))
-    maker.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
-    return maker.take_batch()
+    state = PartitionState(0, 1, [], [], PartitionRoles(0))
+    state.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
+    return state.take_batch()
 
 
 async def test_a_lease_is_one_owners_until_it_expires_or_is_given_back(pool: asyncpg.Pool) -> None:

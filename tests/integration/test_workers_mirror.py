@@ -20,7 +20,7 @@ from tickplant.errors import FatalError
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream, trades_stream
-from workers.mirror.forgetting import forget
+from workers.mirror.forgetting import forget_mirror
 from workers.mirror.kafka import KafkaProducer, RecordDelivery
 from workers.mirror.records import Record
 
@@ -205,11 +205,11 @@ async def test_a_mirror_that_is_forgotten_holds_nothing(
     async with mirroring(redis_url, database_url, kafka, partitions=PARTITIONS):
         await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
         with pytest.raises(FatalError, match="a mirror is running"):
-            await forget(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
+            await forget_mirror(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
         assert await has_begun(redis_url, PARTITIONS)
     redis: Any = open_redis(redis_url)
     await redis.xadd(results_stream(0), {"u": b""})
-    await forget(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
+    await forget_mirror(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
     keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(PARTITIONS)]
     assert await redis.exists(*keys, results_stream(0)) == 0
     assert await stored.fetch_value(database_url, "select count(*) from lease") == 0

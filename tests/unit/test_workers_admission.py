@@ -37,7 +37,7 @@ class Worker:
 
     def __init__(self) -> None:
         roles = PartitionRoles(0, signals=PartitionSignals(0, [Echo], {}), gap_wait_ms=10_000)
-        self.maker = PartitionState(0, 1, [], [], roles)
+        self.state = PartitionState(0, 1, [], [], roles)
         self.entries = 0
         self.told: list[int] = []
         """Ids of the trades that roles were told of."""
@@ -51,15 +51,15 @@ class Worker:
 
     def entry(self, fields: dict[bytes, bytes], at_us: int) -> None:
         self.entries += 1
-        self.maker.absorb(f"{at_us // 1000}-{self.entries}", fields, published="0-0")
-        update = self.maker.take_live(candles=True)
+        self.state.absorb(f"{at_us // 1000}-{self.entries}", fields, published="0-0")
+        update = self.state.take_live(candles=True)
         if update is not None:
             self.stored += [
                 it.trade_id for entry in update.entries for it in wire.decode_trades(entry.trades)
             ]
             self.prices += [it.trade_id for it in update.prices]
-        self.rejections += self.maker.take_rejections()
-        self.batch = self.maker.take_batch()
+        self.rejections += self.state.take_rejections()
+        self.batch = self.state.take_batch()
         self.outliers += self.batch.outliers
         self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
         self.told += [signal.trade_id for signal in self.batch.to_publish.signals]
@@ -129,13 +129,13 @@ def test_a_jump_that_trades_confirm_is_a_gap_and_nothing_is_lost() -> None:
     for it in beyond[:-1]:
         worker.take(it)
     assert worker.stored == [1, 2, 3, 4]
-    (asked,) = worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): []}).values()
+    (asked,) = worker.state.gaps_for_ingest({("binance", "AAAUSDT"): []}).values()
     assert [(gap.first_id, gap.last_id, gap.state) for gap in asked] == [(5, 7_999, "suspected")]
     worker.take(beyond[-1])
     assert worker.stored == [1, 2, 3, 4, *range(8_000, 8_000 + CONFIRMING)]
     assert worker.missing == [(5, 7_999)]
     assert worker.rejections == []
-    assert worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): []}) == {("binance", "AAAUSDT"): []}
+    assert worker.state.gaps_for_ingest({("binance", "AAAUSDT"): []}) == {("binance", "AAAUSDT"): []}
 
 
 def test_after_a_long_outage_the_second_trade_confirms_the_first() -> None:
@@ -199,7 +199,7 @@ def test_ids_that_begin_anew_begin_a_new_series(first: int, size: int) -> None:
     gap = (first + 41, first + 41)
     stored = Gap("binance", "AAAUSDT", 1082, 1082, 0, 0, "open", "ours", None, 1)
     before = Gap("binance", "AAAUSDT", 1040, 1040, 0, 0, "unrecoverable", "ours", None, 1)
-    (asked,) = worker.maker.gaps_for_ingest({("binance", "AAAUSDT"): [before, stored]}).values()
+    (asked,) = worker.state.gaps_for_ingest({("binance", "AAAUSDT"): [before, stored]}).values()
     assert [(it.first_id, it.last_id) for it in asked] == [gap]
     worker.entry(
         {wire.VERDICT: wire.encode_verdict(wire.Verdict("binance", "AAAUSDT", *gap, "void"))}, START_US
@@ -241,7 +241,7 @@ def test_the_clock_of_a_venue_that_is_ahead_moves_nothing() -> None:
     for ahead_us in (DAY_US, 10 * MINUTE_US):
         clock = wire.Clock("binance", ("AAAUSDT",), START_US + ahead_us)
         worker.entry({wire.CLOCK: wire.encode_clock(clock)}, START_US)
-    assert worker.maker.clocks_ignored == 2
+    assert worker.state.clocks_ignored == 2
     worker.take(second(2))
     assert worker.batch.ledger[0].watermark_us == START_US + 2 * SECOND_US
 

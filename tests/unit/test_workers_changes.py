@@ -36,8 +36,8 @@ def alert(**fields: Any) -> Alert:
     return Alert(**(usual | {"kind": "above", "price": "10.5"} | fields))
 
 
-def absorb(maker: PartitionState, change: Change) -> None:
-    maker.absorb("1-1", {wire.CHANGE: wire.encode_change(change)}, published="0-0")
+def absorb(state: PartitionState, change: Change) -> None:
+    state.absorb("1-1", {wire.CHANGE: wire.encode_change(change)}, published="0-0")
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def absorb(maker: PartitionState, change: Change) -> None:
     ],
 )
 def test_what_can_not_be_applied_is_poison_and_changes_nothing(change: Change) -> None:
-    maker = make()
+    state = make()
     with pytest.raises(PoisonError):
-        absorb(maker, change)
-    assert list(maker.take_batch().derived) == []
+        absorb(state, change)
+    assert list(state.take_batch().derived) == []
 
 
 def test_what_fits_is_applied_and_stored() -> None:
-    maker = make()
-    absorb(maker, AlertChange(alert()))
+    state = make()
+    absorb(state, AlertChange(alert()))
     absorb(
-        maker,
+        state,
         AlertChange(alert(alert_id="b", kind="percent_change", price=None, percent="-2.5", window_s=60)),
     )
-    absorb(maker, BotSwitch(enabled=False, version=1))
-    assert len(maker.take_batch().derived) == 2
+    absorb(state, BotSwitch(enabled=False, version=1))
+    assert len(state.take_batch().derived) == 2

@@ -91,7 +91,7 @@ def test_refused_ids_are_told_once_they_are_missing_and_again_where_that_was_not
     assert told() == []
     missing.add(8, 20)
     assert told() == [(9, 9)]
-    isolation.begin_anew()
+    isolation.reset()
     missing.discard(6, 6)
     assert told() == [(5, 5), (9, 9)]
 

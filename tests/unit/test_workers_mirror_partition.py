@@ -23,7 +23,7 @@ class Stream:
         self.stop = stop
         self.position = 0
 
-    async def begin(self, entry_id: str) -> None:
+    async def seek(self, entry_id: str) -> None:
         self.position = int(entry_id.partition("-")[0])
 
     async def read(self, *, count: int, block_ms: int) -> Sequence[Any]:
@@ -34,7 +34,7 @@ class Stream:
             self.stop.set()
         return entries
 
-    async def tell(self, confirmed: str) -> None:
+    async def report_confirmed(self, confirmed: str) -> None:
         pass
 
 
@@ -58,7 +58,7 @@ class Fussy:
 class Present:
     """Topics that are there."""
 
-    def doubt(self) -> None:
+    def recheck(self) -> None:
         pass
 
     async def ensure(self, stop: asyncio.Event) -> bool:

@@ -41,7 +41,7 @@ def test_lag_is_the_age_of_the_oldest_entry_that_is_not_committed(exposed: Parti
     assert sample("lag_seconds") == 0
     exposed.note_unread(0)
     assert sample("lag_entries") == 0
-    exposed.forget()
+    exposed.remove()
     assert sample("lag_seconds") is None
 
 
@@ -57,4 +57,4 @@ def test_only_what_goes_wrong_is_a_failed_commit(
         raise error
     assert sample("commit_failures_total", role="made_up") == before + failures
     assert sample("lag_seconds") == pytest.approx(30, abs=5), "it is still not committed"
-    exposed.forget()
+    exposed.remove()

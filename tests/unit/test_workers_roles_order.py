@@ -45,15 +45,15 @@ def market(rng: random.Random, count: int) -> list[Trade]:
 
 def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
     """Return all that roles say of batches, which are committed now and then."""
-    maker = make()
+    state = make()
     signals: list[Signal] = []
     averages: list[Average] = []
     fills: list[Fill] = []
     accounts: tuple[PaperAccount, ...] = ()
     for number, batch in enumerate(batches):
-        maker.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
+        state.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
         if rng is None or rng.random() < 0.3 or number == len(batches) - 1:
-            taken = maker.take_batch()
+            taken = state.take_batch()
             signals += taken.to_publish.signals
             accounts = taken.to_publish.accounts or accounts
             for rows in taken.derived:

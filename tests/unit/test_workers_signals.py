@@ -129,7 +129,7 @@ def test_a_strategy_that_raises_is_put_aside_until_a_restart_and_the_others_go_o
     ]
     (failure,) = plant.failures
     assert failure[:3] == ("fragile", *SYMBOL)
-    assert failure.reason == "ZeroDivisionError: nine; it is put aside until a restart"
+    assert failure.reason == "ZeroDivisionError: nine; it is stopped until a restart"
     assert 'raise ZeroDivisionError("nine")' in failure.traceback
 
     assert own(plant.states["fragile"]) == own(before) == {"seen": 2}
@@ -395,7 +395,7 @@ def test_a_strategy_of_candles_that_raises_is_put_aside_too() -> None:
     plant = Storing(Candles)
     assert plant.close(closed(1), closed(2)) == []
     assert [it.reason for it in plant.failures] == [
-        f"LookupError: {closed(1).time_us}; it is put aside until a restart"
+        f"LookupError: {closed(1).time_us}; it is stopped until a restart"
     ]
 
 
@@ -413,7 +413,7 @@ def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -
     plant.begin()
     assert [it.number for it in plant.run(told("3333333331", first=4))] == [3]
     (failure,) = plant.failures
-    assert failure.reason.endswith("its state can't be read any more, so it begins anew")
+    assert failure.reason.endswith("its state can't be read, so it starts without")
 
 
 def test_a_strategy_that_was_switched_off_begins_anew_and_numbers_go_on() -> None:

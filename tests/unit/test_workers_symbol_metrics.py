@@ -33,7 +33,7 @@ def test_missing_trades_are_those_of_the_symbols_owned_now() -> None:
     assert exposed_of("C", "watermark_seconds") == 1_700_000_000.5
     exposed.note_ledger([row("A", [(3, 3)])])
     assert missing("A") == 1
-    exposed.forget()
+    exposed.remove()
     assert (missing("A"), missing("B")) == (None, None)
 
 
@@ -54,7 +54,7 @@ def test_gaps_that_may_heal_are_told_from_those_that_will_not() -> None:
     assert (exposed_of("A", "open_gaps"), exposed_of("A", "unrecoverable_gaps")) == (2, 1)
     exposed.note_open_gaps({("nowhere", "A"): []})
     assert (exposed_of("A", "open_gaps"), exposed_of("A", "unrecoverable_gaps")) == (0, 0)
-    exposed.forget()
+    exposed.remove()
 
 
 def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.Monke
     exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
     others.note_ledger([row("D", [])])
     assert [missing(symbol) for symbol in "ABCD"] == [0, 0, None, None]
-    exposed.forget()
+    exposed.remove()
     others.note_ledger([row("E", [])])
     assert missing("E") == 0
-    others.forget()
+    others.remove()

@@ -61,9 +61,9 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     redis_url, database_url = running_redis(settings), running_database(settings)
     if args.forget:
-        from workers.mirror.forgetting import forget
-
-        interrupts.run(forget(redis_url=redis_url, database_url=database_url, partitions=settings.partitions))
+        interrupts.run(
+            forget_mirror(redis_url=redis_url, database_url=database_url, partitions=settings.partitions)
+        )
         return 0
     require_kafka(settings)
     from workers.mirror import service

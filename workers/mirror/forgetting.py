@@ -1,4 +1,4 @@
-"""The end of a mirror that is not to come back; needs no client of Kafka."""
+"""Removal of a mirror's leases and state; needs no Kafka client."""
 
 from db.leases import delete_leases
 from db.pool import REFUSED, database_error, open_pool
@@ -7,8 +7,8 @@ from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
 
 
-async def forget(*, redis_url: str, database_url: str, partitions: int) -> None:
-    """Give up what is still to be mirrored, and how far the mirror had come: nothing is held for it any more.
+async def forget_mirror(*, redis_url: str, database_url: str, partitions: int) -> None:
+    """Delete the mirror's leases, positions and results streams, so that nothing is held for it any more.
 
     Raises:
         FatalError: a mirror is running.

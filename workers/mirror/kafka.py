@@ -1,4 +1,4 @@
-"""The producer: records on their way to Kafka, and what is said of Kafka's state."""
+"""The Kafka producer: records in flight, and log lines on Kafka's state."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "queue.buffering.max.messages": 1_000_000,
     "queue.buffering.max.kbytes": 131_072,
     "reconnect.backoff.max.ms": 5_000,
-    "log_level": 2,  # the mirror says itself, and once, that Kafka is away
+    "log_level": 2,  # the mirror logs once that Kafka is unavailable
 }
 _PROMISES: Final[Mapping[str, Any]] = {
     "enable.idempotence": True,
@@ -44,7 +44,7 @@ _POISON: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, Kafk
 
 
 class RecordDelivery:
-    """The records of one entry on their way.
+    """The records of one entry in flight.
 
     Attributes:
         left: records that Kafka has not answered for.
@@ -87,9 +87,9 @@ class KafkaProducer:
         self._renew = False
         self._down = False
         self._reason = ""
-        self._said = False
+        self._logged = False
         self._clock = asyncio.get_running_loop().time
-        self._moved_s = self._clock()
+        self._progress_s = self._clock()
 
     @asynccontextmanager
     async def polling(self) -> AsyncIterator[None]:
@@ -108,7 +108,7 @@ class KafkaProducer:
         """
         headers: list[tuple[str, str | bytes | None]] = [("entry", delivery.entry_id.encode())]
         if not len(self._producer):
-            self._moved_s = self._clock()
+            self._progress_s = self._clock()
         for record in delivery.records:
             while not self._produce(record, headers, delivery):
                 if is_over():
@@ -130,11 +130,11 @@ class KafkaProducer:
         """Note that Kafka has records."""
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MIRROR_RECORDS.labels(topic).inc(count)
-        self._moved_s = self._clock()
+        self._progress_s = self._clock()
         self._down, self._reason = False, ""
-        if self._said:
-            self._said = False
-            _log.info("Kafka takes records again")
+        if self._logged:
+            self._logged = False
+            _log.info("Kafka accepts records again")
 
     async def _poll(self) -> None:
         while True:
@@ -144,16 +144,14 @@ class KafkaProducer:
             metrics.MIRROR_UNCONFIRMED.set(waiting)
             if self._renew:
                 self._replace()
-            elif waiting and not self._said:
-                self._say_slow()
+            elif waiting and not self._logged:
+                self._log_slow()
             await asyncio.sleep(0 if answers else _POLL_S)
 
-    def _say_slow(self) -> None:
-        if self._clock() - self._moved_s > (_DOWN_S if self._down else _SLOW_S):
-            self._said = True
-            _log.warning(
-                "Kafka takes no records, trying until it does: %s", self._reason or "it does not answer"
-            )
+    def _log_slow(self) -> None:
+        if self._clock() - self._progress_s > (_DOWN_S if self._down else _SLOW_S):
+            self._logged = True
+            _log.warning("Kafka accepts no records, retrying: %s", self._reason or "it does not answer")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -164,8 +162,8 @@ class KafkaProducer:
             self._renew = True
 
     def _replace(self) -> None:
-        """Take a new producer for one that can't go on; what is on its way is refused, and sent again."""
-        _log.warning("the producer can't go on and is replaced: %s", self._reason)
+        """Replace a producer that failed; its records in flight are refused, and sent again."""
+        _log.warning("the producer failed and is replaced: %s", self._reason)
         self._producer.purge()
         self._retired.append(self._producer)
         self._producer = self._open()

@@ -25,11 +25,11 @@ _READ_ENTRIES: Final = 32
 _IDLE_READ_S: Final = 0.2
 _POLL_S: Final = 0.02
 _MOST_RECORDS: Final = 10_000
-"""Records on their way at once; while there are more, nothing is read."""
+"""Records in flight at once; while there are more, nothing is read."""
 _COMMIT_S: Final = 0.5
 """The least time between two commits."""
 _LAST_S: Final = 5.0
-"""How long the mirror goes on when it is told to stop, if there is so much, or Kafka is so slow."""
+"""How long the mirror continues after `stop` is set, at most."""
 
 
 class RecordRefusedError(Exception):
@@ -69,7 +69,7 @@ class MirrorPartition:
         self._kafka = kafka
         self._topics = topics
         self._committed = self._confirmed = lease.entry_id
-        self._on_way: deque[RecordDelivery] = deque()
+        self._in_flight: deque[RecordDelivery] = deque()
         self._records = 0
         self._clock = asyncio.get_running_loop().time
         self._last_commit_s = 0.0
@@ -88,16 +88,16 @@ class MirrorPartition:
                 await self._mirror(stop)
             except RecordRefusedError as error:
                 await self._commit()  # what was taken before it is not sent again
-                self._say_refused(error)
-                self._topics.doubt()
+                self._log_refused(error)
+                self._topics.recheck()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._backoff.next_s())
 
-    def _say_refused(self, error: RecordRefusedError) -> None:
-        """Say it once, until Kafka takes something again."""
+    def _log_refused(self, error: RecordRefusedError) -> None:
+        """Log a refusal once, until Kafka accepts a record again."""
         if not self._refused:
             _log.warning(
-                "partition %d, %s: Kafka refuses a record; all after entry %s is sent until it is taken: %s",
+                "partition %d, %s: Kafka refuses a record; retrying everything after entry %s: %s",
                 self._lease.partition,
                 self._lease.role,
                 self._committed,
@@ -108,10 +108,10 @@ class MirrorPartition:
 
     async def _mirror(self, stop: asyncio.Event) -> None:
         """Begin at the committed entry, and go on until `stop`, or until Kafka refuses a record."""
-        self._on_way.clear()
+        self._in_flight.clear()
         self._records = 0
         self._confirmed = self._committed
-        await self._source.begin(self._committed)
+        await self._source.seek(self._committed)
         if not await self._topics.ensure(stop):
             return
         done = False
@@ -122,19 +122,19 @@ class MirrorPartition:
                 if self._is_over(stop):
                     break
             await self._confirm()
-            done = stop.is_set() and not entries and not self._on_way
+            done = stop.is_set() and not entries and not self._in_flight
         await self._commit()
 
     async def _read(self, stop: asyncio.Event) -> list[Entry]:
-        """Return the next entries; none while too much is on its way."""
+        """Return the next entries; none while too much is in flight."""
         if self._records >= _MOST_RECORDS:
             await asyncio.sleep(_POLL_S)
             return []
-        wait_s = _POLL_S if self._on_way or stop.is_set() else _IDLE_READ_S
+        wait_s = _POLL_S if self._in_flight or stop.is_set() else _IDLE_READ_S
         return await self._source.read(count=_READ_ENTRIES, block_ms=int(wait_s * 1000))
 
     def _is_over(self, stop: asyncio.Event) -> bool:
-        """Say whether the time after `stop` has passed, too."""
+        """Return whether the time after `stop` has passed, too."""
         if stop.is_set() and self._stopped_s is None:
             self._stopped_s = self._clock()
         return self._stopped_s is not None and self._clock() - self._stopped_s > _LAST_S
@@ -147,14 +147,14 @@ class MirrorPartition:
             self._leave_out(entry_id, str(error))
             records = []
         delivery = RecordDelivery(entry_id, records)
-        self._on_way.append(delivery)
+        self._in_flight.append(delivery)
         self._records += len(records)
         await self._kafka.send(delivery, lambda: self._is_over(stop))
 
     def _leave_out(self, entry_id: str, why: str) -> None:
         metrics.WORKER_POISON.labels(self._lease.role).inc()
         _log.warning(
-            "partition %d: of entry %s something is left out: %s",
+            "partition %d: part of entry %s is not mirrored: %s",
             self._lease.partition,
             entry_id,
             why,
@@ -162,9 +162,9 @@ class MirrorPartition:
         )
 
     async def _confirm(self) -> None:
-        """Take from what is on its way the entries, in order, that Kafka has; commit now and then."""
-        while self._on_way and not self._on_way[0].left:
-            delivery = self._on_way.popleft()
+        """Take confirmed entries, in order, from those in flight; commit periodically."""
+        while self._in_flight and not self._in_flight[0].left:
+            delivery = self._in_flight.popleft()
             self._records -= len(delivery.records)
             if delivery.poison is not None:
                 self._leave_out(delivery.entry_id, delivery.poison.str())
@@ -177,8 +177,8 @@ class MirrorPartition:
                 self._backoff.reset()
             self._confirmed = delivery.entry_id
         behind_us = 0
-        if self._on_way:
-            behind_us = now_us() - 1000 * entry_order(self._on_way[0].entry_id)[0]
+        if self._in_flight:
+            behind_us = now_us() - 1000 * entry_order(self._in_flight[0].entry_id)[0]
         metrics.MIRROR_LAG_S.labels(self._lease.role, self._lease.partition).set(max(0, behind_us) / 1e6)
         if self._clock() - self._last_commit_s >= _COMMIT_S:
             await self._commit()
@@ -189,4 +189,4 @@ class MirrorPartition:
         await advance(self._pool, self._lease, self._committed, self._confirmed)
         self._committed = self._confirmed
         self._last_commit_s = self._clock()
-        await self._source.tell(self._committed)
+        await self._source.report_confirmed(self._committed)

@@ -1,4 +1,4 @@
-"""What is mirrored, and in which form. Pure.
+"""Kafka records: which kinds are mirrored, and their JSON and Protobuf forms. Pure.
 
 `KINDS` is the schema of both formats: JSON has these names, and Protobuf numbers them from 1 in this order,
 as schema/tickplant.proto says. Whoever reads the topics relies on it, so fields are added at the end only.
@@ -30,7 +30,7 @@ class Kind(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What Kafka is to keep."""
+    """A Kafka record."""
 
     topic: str
     key: bytes

@@ -1,4 +1,4 @@
-"""The mirror service: owns partitions in its two roles, and mirrors them until told to stop."""
+"""The mirror service: owns partitions under two kinds of leases, and mirrors them until it is stopped."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""A partition's stream as the mirror reads it: in order, and with no hole left unsaid."""
+"""Reads a partition's stream for the mirror, in order; reports entries that were trimmed before."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ return first and first[1]
 
 
 class MirrorStream:
-    """Reads one stream from a place on, and says what was trimmed before it could be read."""
+    """Reads one stream from a position, and logs what was trimmed before it could be read."""
 
     def __init__(self, redis: RedisClient, lease: Lease, *, budget_bytes: int) -> None:
         """Take what is needed.
@@ -40,10 +40,10 @@ class MirrorStream:
         self._budget_bytes = budget_bytes
         self._position = lease.entry_id
 
-    async def begin(self, entry_id: str) -> None:
+    async def seek(self, entry_id: str) -> None:
         """Go on after an entry, which Kafka has confirmed."""
         self._position = entry_id
-        await self.tell(entry_id)
+        await self.report_confirmed(entry_id)
 
     async def read(self, *, count: int, block_ms: int) -> list[Entry]:
         """Return the next entries, in order; none if none came in time.
@@ -61,12 +61,12 @@ class MirrorStream:
         ((_, found),) = answer
         entries = [(entry_id.decode(), fields) for entry_id, fields in found]
         if first:
-            self._look_for_hole(first.decode(), entries)
+            self._check_for_gap(first.decode(), entries)
         self._position = entries[-1][0]
         return entries
 
-    async def tell(self, confirmed: str) -> None:
-        """Say up to which entry Kafka has confirmed, so that trimming need hold no more than what follows."""
+    async def report_confirmed(self, confirmed: str) -> None:
+        """Write the last entry confirmed by Kafka, so that trimming holds only what follows."""
         pipeline = self._redis.pipeline(transaction=False)
         fields: dict[Any, Any] = {"confirmed": confirmed, "budget_bytes": self._budget_bytes}
         pipeline.hset(self._owner, mapping=fields)
@@ -74,8 +74,8 @@ class MirrorStream:
             pipeline.xtrim(self._stream, minid=confirmed, approximate=True)
         await pipeline.execute()
 
-    def _look_for_hole(self, first: str, entries: Sequence[Entry]) -> None:
-        """Say so where entries between the last read and the next ones are no longer there.
+    def _check_for_gap(self, first: str, entries: Sequence[Entry]) -> None:
+        """Log a gap between the last entry read and the next ones.
 
         While the last one read, or one before it, is still in the stream, nothing after it was trimmed.
         """
@@ -84,7 +84,7 @@ class MirrorStream:
         if trimmed and self._position != START:
             metrics.MIRROR_SKIPS.labels(self._role).inc()
             _log.warning(
-                "%s was trimmed before Kafka had taken it: entries after %s (%s) and before %s (%s) are not"
+                "%s was trimmed before it was mirrored: entries after %s (%s) and before %s (%s) are not"
                 " mirrored; what they held is in the database",
                 self._stream,
                 self._position,

@@ -1,4 +1,4 @@
-"""The topics: created where they are missing, or a message that says what to create."""
+"""Kafka topics: created if missing, else an error that lists what to create."""
 
 import asyncio
 import logging
@@ -28,13 +28,13 @@ SETTINGS: Final[Mapping[str, str]] = {
     # What is older is in the database. Records of a symbol share their key, so compaction would keep but one.
     "cleanup.policy": "delete",
     "retention.ms": str(7 * 24 * 3600 * 1000),
-    "compression.type": "zstd",  # as they are sent, so that the broker need not compress anew
+    "compression.type": "zstd",  # as they are sent, so that the broker need not recompress
 }
 """Of the topics that are created; whoever wants others creates or alters them, they are left alone."""
 
 
 class Topics:
-    """Sees to it that the topics are there."""
+    """Ensures that the topics exist."""
 
     def __init__(self, properties: Mapping[str, Any], names: Sequence[str], *, partitions: int) -> None:
         """Take what is needed.
@@ -51,12 +51,12 @@ class Topics:
         self._lock = asyncio.Lock()
         self._ready = False
 
-    def doubt(self) -> None:
-        """Look anew the next time: Kafka has refused a record."""
+    def recheck(self) -> None:
+        """Check again the next time: Kafka has refused a record."""
         self._ready = False
 
     async def ensure(self, stop: asyncio.Event) -> bool:
-        """Create the topics that are missing, waiting for Kafka as long as it is away, or until `stop`.
+        """Create the topics that are missing, waiting while Kafka is unavailable, or until `stop`.
 
         Returns:
             Whether they are there.
@@ -66,22 +66,22 @@ class Topics:
         """
         async with self._lock:
             backoff = Backoff(first_s=0.5, cap_s=5.0)
-            said = False
+            logged = False
             while not (self._ready or stop.is_set()):
                 try:
                     missing = await asyncio.to_thread(missing_topics, self._client, self._names)
                     await asyncio.to_thread(_create, self._client, missing, self._partitions)
                 except KafkaException as error:
-                    if not said:
+                    if not logged:
                         why = error.args[0].str()
-                        _log.warning("%s can't be reached, trying until it can: %s", self._bootstrap, why)
-                    said = True
+                        _log.warning("%s can't be reached, retrying: %s", self._bootstrap, why)
+                    logged = True
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), backoff.next_s())
                 else:
                     self._ready = True
-                    if said:
-                        _log.info("%s can be reached", self._bootstrap)
+                    if logged:
+                        _log.info("%s can be reached again", self._bootstrap)
             return self._ready
 
 

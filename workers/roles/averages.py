@@ -144,7 +144,7 @@ class CandleCloses:
         self._closes.insert(index, float(part.close))
         self._last_times_us.insert(index, part.last_event_time_us)
         self._last_ids.insert(index, part.last_trade_id)
-        if len(self._closes) >= 2 * self._window:  # seldom, so that each time it is much
+        if len(self._closes) >= 2 * self._window:  # rarely, and many at once
             self._forget(len(self._closes) - self._window)
         return True
 

@@ -165,13 +165,13 @@ class SymbolBot:
         self._value(trade.event_time_us, Decimal(trade.price))
 
     def _stop(self) -> str | None:
-        """Say why there are no orders now; None if there may be."""
+        """Return why there are no orders now; None if there may be."""
         if not self._account.enabled:
             return SWITCHED_OFF
         return HALTED if self._account.halted else None
 
     def _deal(self, order: PaperOrder, trade: Trade) -> Fill | str:
-        """Buy or sell; say why if not."""
+        """Buy or sell; return the reason if not."""
         price = EXACT.multiply(Decimal(trade.price), self._factors[order.side])
         if not price:
             return NO_PRICE
@@ -219,7 +219,7 @@ class SymbolBot:
         return _fill_of(order, trade, price, size, quote, fee, profit)
 
     def _value(self, time_us: int, price: Decimal) -> None:
-        """Value the account at a price; a new day begins with its equity, and ends a halt."""
+        """Value the account at a price; a new day starts with its equity, and ends a halt."""
         account = self._account
         equity = EXACT.add(account.cash, round_down(EXACT.multiply(account.position, price)))
         day_us, day_equity, halted = account.day_us, account.day_equity, account.halted
@@ -257,7 +257,7 @@ class PartitionBots:
         self._switched = False
 
     def of(self, venue: str, symbol: str) -> SymbolBot:
-        """Return the bot of a symbol; a new one begins switched as the others are."""
+        """Return the bot of a symbol; a new one starts with the same switch as the others."""
         key = SymbolId(venue, symbol)
         bot = self._bots.get(key)
         if bot is None:

@@ -1,10 +1,10 @@
-"""What the roles of one symbol are told.
+"""The events that the roles of one symbol receive.
 
-Roles (averages, signals, alerts, the paper bot) are told of a symbol's trades in order of id, each once:
-where one is missing, they wait for it a while (`workers/roles/order.py`). So what they say depends neither on
-batches nor on the way by which trades came. They are pure: no I/O, no clock but the venue's. What they have
-to store is taken from them for the transaction that also moves the offset; after any error they are built
-anew from what is there.
+Roles (averages, signals, alerts, the paper bot) receive a symbol's trades in order of id, each once:
+if one is missing, they wait for it for a limited time (`workers/roles/order.py`). So their results depend
+neither on batches nor on the way by which trades arrived. They are pure: no I/O, no clock but the venue's. What they have
+to store is taken from them for the transaction that also moves the offset; after any error they are loaded
+again from the database.
 """
 
 from collections.abc import Sequence

@@ -19,12 +19,12 @@ class OpenCandles:
 
         Args:
             candles: the open ones.
-            minute_us: the begin of the minute that the symbol's time has come to.
+            minute_us: the start of the minute that the symbol's time has come to.
         """
         self._open = {candle.interval: candle for candle in candles}
         self._part: Candle | None = None  # of the present minute, not yet in the candles
         self.minute_us = minute_us
-        """The begin of the present minute: candles that end by then have closed."""
+        """The start of the present minute: candles that end by then have closed."""
 
     @property
     def candles(self) -> list[Candle]:
@@ -54,7 +54,7 @@ class OpenCandles:
         return late
 
     def close_until(self, minute_us: int) -> Iterator[tuple[int, list[Candle]]]:
-        """Close what ends at a minute's begin or before; the minute becomes the present one.
+        """Close what ends at a minute's start or before; the minute becomes the present one.
 
         Yields:
             Each moment at which candles close, in order, and these, shortest interval first.
@@ -80,5 +80,5 @@ class OpenCandles:
 
 
 def minute_of(time_us: int) -> int:
-    """Return the begin of a moment's minute."""
+    """Return the start of a moment's minute."""
     return floor(time_us, MINUTE_US)

@@ -1,8 +1,8 @@
-"""Handing a symbol's trades on in order of id: what follows a missing trade waits for it. Pure.
+"""Passes a symbol's trades on in order of id: what follows a missing trade waits for it. Pure.
 
 Candles merge in any order, but a signal or an alert that has been given can't be taken back. So where a
-trade is missing, those after it are held until it has come, until the venue has said that it won't, or
-until the wait is over, which begins when the gap is found. How long it has lasted is told by the stream's own
+trade is missing, those after it are held until it has come, until the venue has no such trade, or
+until the wait is over, which starts when the gap is found. Its length is measured by the stream's own
 entries (`workers/roles/wait_clock.py`): so a worker that lags, or reads an entry again, decides the same.
 """
 
@@ -35,7 +35,7 @@ class HeldOrder(Struct, frozen=True, array_like=True):
     given_up: list[Range]
     """Missing ids that are waited for no longer."""
     clock: WaitClock | None = None
-    """None: it was saved when gaps were found by entry times; they are waited for anew."""
+    """None: it was saved when gaps were found by entry times; the wait starts again."""
 
 
 class IdOrder:
@@ -57,7 +57,7 @@ class IdOrder:
         """Begin after a trade.
 
         Args:
-            cursor: its id; None where none has come yet, so that the first one begins.
+            cursor: its id; None where none has come yet, so that the first one starts.
             wait_ms: how long a missing trade is waited for.
             most_step_ms: how much of that one entry adds at the most.
         """
@@ -111,7 +111,7 @@ class IdOrder:
 
         Args:
             trades: in order of arrival; the ledger has admitted them.
-            ledger: says what is missing.
+            ledger: has the missing ids.
             entry_ms: the time of their entry.
 
         Returns:
@@ -143,7 +143,7 @@ class IdOrder:
         """Return those that need not wait any longer, in order of id.
 
         Args:
-            ledger: says what is missing.
+            ledger: has the missing ids.
             entry_ms: the time of the entry that may have changed that.
             clock: whether it is a clock entry.
         """

@@ -1,4 +1,4 @@
-"""The roles of one partition: told of what is new, asked for what to store and to tell. Pure."""
+"""The roles of all symbols of a partition, and what they have to store and publish. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -32,7 +32,7 @@ class StoredState(NamedTuple):
     waiting: Mapping[SymbolId, WaitingRoles] = MappingProxyType({})
     """Of symbols whose roles wait for a missing trade."""
     held: Mapping[SymbolId, Sequence[Trade]] = MappingProxyType({})
-    """Of these, the trades after the last one that the roles were told."""
+    """Of these, the trades after the last one that the roles processed."""
 
 
 class Derived(NamedTuple):
@@ -40,10 +40,10 @@ class Derived(NamedTuple):
 
     rows: Sequence[DerivedRows]
     """To be stored."""
-    told: LiveUpdate
-    """To be told to whoever watches, once it is stored."""
+    to_publish: LiveUpdate
+    """To be published once it is stored."""
     outliers: Sequence[Outlier]
-    """Prices that the roles were not told of, or are since the next trade has confirmed them."""
+    """Prices withheld from the roles, or released since the next trade confirmed them."""
 
 
 class PartitionRoles:
@@ -104,8 +104,8 @@ class PartitionRoles:
 
     @property
     def urgent(self) -> bool:
-        """Whether there is something to tell that should not wait for the next commit."""
-        return any(roles.eventful for roles in self._touched.values())
+        """Whether there are results that should be committed and published at once."""
+        return any(roles.has_events for roles in self._touched.values())
 
     def touch(self, key: SymbolId) -> SymbolRoles:
         """Return the roles of a symbol; their results are in the next `take`."""
@@ -131,16 +131,16 @@ class PartitionRoles:
             traded: the last trade of each symbol that traded since then.
         """
         touched, self._touched = self._touched, {}
-        news = [roles.take() for roles in touched.values()]
-        averages = [it for each in news for it in each.averages]
-        signals = [it for each in news for it in each.signals]
+        results = [roles.take() for roles in touched.values()]
+        averages = [row for symbol in results for row in symbol.averages]
+        signals = [row for symbol in results for row in symbol.signals]
         self._unifier.add(averages, signals)
         bots = self._bots.take() if self._bots else None
         taken = [
             self._averages.take(
                 averages,
-                [it for each in news for it in each.statistics],
-                [it for each in news for it in each.corrected],
+                [row for symbol in results for row in symbol.statistics],
+                [row for symbol in results for row in symbol.corrected],
             )
             if self._averages
             else None,
@@ -149,17 +149,17 @@ class PartitionRoles:
             bots,
             self._take_waiting(touched),
         ]
-        told = LiveUpdate(
+        to_publish = LiveUpdate(
             signals=tuple(signals),
-            firings=tuple(it for each in news for it in each.firings),
+            firings=tuple(row for symbol in results for row in symbol.firings),
             accounts=bots.accounts if bots else (),
             unified=tuple(self._unifier.join(trade) for trade in traded),
         )
-        outliers = [it for roles in touched.values() for it in roles.take_outliers()]
-        return Derived([rows for rows in taken if rows is not None], told, outliers)
+        outliers = [outlier for roles in touched.values() for outlier in roles.take_outliers()]
+        return Derived([rows for rows in taken if rows is not None], to_publish, outliers)
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return the strategies that have been put aside since the last call, as of the last `take`."""
+        """Return the strategies that have failed since the last call, as of the last `take`."""
         return self._signals.take_failures() if self._signals else []
 
     def _take_waiting(self, touched: Mapping[SymbolId, SymbolRoles]) -> WaitingRows | None:
@@ -185,6 +185,6 @@ class PartitionRoles:
 
 def _place_of(row: LedgerRow, candles: list[Candle]) -> RolePosition:
     """Return how far roles have come that wait for nothing: as far as the ledger."""
-    # Where all candles have closed the trade says it, unless it was removed by age.
+    # If all candles have closed, it is the last trade's time, unless it was removed by age.
     last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)
     return RolePosition(row.watermark_us, row.watermark_us, last_us, candles)

@@ -1,4 +1,4 @@
-"""Prices that strategies, alerts and the bot are not told of until the next trade confirms them. Pure.
+"""Withholds outlier prices from strategies, alerts and the bot until the next trade confirms them. Pure.
 
 A trade at a thousand times the last price, or a thousandth, is mostly a mistake; where it is not (a split, a
 redenomination), the next trade is near it. Candles hold such trades like any other.
@@ -21,7 +21,7 @@ class Guarded(Struct, frozen=True, array_like=True):
     """What is kept of a guard."""
 
     last: str | None = None
-    """The last price that was told."""
+    """The last price passed on."""
     pending: Trade | None = None
     """An outlier that waits for the next trade."""
     withheld: list[Trade] = []
@@ -52,7 +52,7 @@ class PriceGuard:
         return Guarded(None if self._last is None else f"{self._last:f}", self._pending, list(self._withheld))
 
     def passes(self, run: Candle, last: Trade) -> bool:
-        """Say in little time whether all trades of a run are to be told, and note its last one."""
+        """Return whether all trades of a run can be passed on, by a quick check, and note its last price."""
         if self._last is None or self._pending is not None:
             return False
         if not (near(self._last, run.low) and near(self._last, run.high) and near(run.low, run.high)):
@@ -61,8 +61,8 @@ class PriceGuard:
         return True
 
     def filter(self, trades: Sequence[Trade]) -> list[Trade]:
-        """Return those to be told, an outlier before among them that is confirmed."""
-        told: list[Trade] = []
+        """Return the trades to pass on, with an earlier outlier that is now confirmed."""
+        passed: list[Trade] = []
         for trade in trades:
             price, pending = Decimal(trade.price), self._pending
             if self._last is None or near(self._last, price):
@@ -70,15 +70,15 @@ class PriceGuard:
             elif pending is not None and near(Decimal(pending.price), price):
                 self._outliers.append(Outlier(pending, self._last, confirmed=True))
                 self._pending = None
-                told.append(pending)
+                passed.append(pending)
             else:
                 self._withhold()
                 self._pending = trade
                 self._outliers.append(Outlier(trade, self._last, confirmed=False))
                 continue
-            told.append(trade)
+            passed.append(trade)
             self._last = price
-        return told
+        return passed
 
     def take_withheld(self, minute_us: int) -> list[Trade]:
         """Return the outliers that were not confirmed and whose minute has ended, once each."""
@@ -100,5 +100,5 @@ class PriceGuard:
 
 
 def near(a: Decimal, b: Decimal) -> bool:
-    """Say whether neither of two prices is a thousand times the other."""
+    """Return whether neither of two prices is a thousand times the other."""
     return b < _multiply(a, _FACTOR) and a < _multiply(b, _FACTOR)

@@ -1,7 +1,7 @@
 """The role `signals`: runs the strategies. Pure.
 
-A strategy that raises is put aside for its symbol, and all else goes on; a restart tries it again from its
-last state that was stored.
+A strategy that raises is stopped for its symbol, and everything else continues; a restart tries it again from
+its last stored state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -108,7 +108,7 @@ class PartitionSignals:
         self._strategies = strategies
         self._states = states
         running = {strategy.name for strategy in strategies}
-        # What is switched off misses trades from now on: switched on again, it begins anew.
+        # A strategy that is switched off misses trades: switched on again, it starts from no state.
         self._void = [
             state._replace(state=NO_STATE)
             for each in states.values()
@@ -136,6 +136,6 @@ class PartitionSignals:
         return SignalRows(self._partition, signals, states) if signals or states else None
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return the strategies that have been put aside since the last call, as of the last `take`."""
+        """Return the strategies that have failed since the last call, as of the last `take`."""
         failures, self._failures = self._failures, []
         return failures

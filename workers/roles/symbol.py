@@ -29,7 +29,7 @@ class RolePosition(Struct, frozen=True, array_like=True):
     clock_us: int = 0
     """The venue's time that they come to when they wait no longer."""
     last_us: int | None = None
-    """Event time of the last trade handed to them; None where there was none."""
+    """Event time of the last trade released to them; None where there was none."""
     candles: list[Candle] = []
     """The open candles as they know them."""
 
@@ -43,7 +43,7 @@ class WaitingRoles(Struct, frozen=True, array_like=True):
 
 
 class RoleResults(NamedTuple):
-    """What a symbol's roles have said."""
+    """What a symbol's roles have produced."""
 
     averages: list[Average]
     statistics: list[Statistics]
@@ -54,7 +54,7 @@ class RoleResults(NamedTuple):
 
 
 class SymbolRoles:
-    """One symbol's roles: fed in order of id, whatever the order of arrival."""
+    """One symbol's roles: they process trades in order of id, whatever the order of arrival."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class SymbolRoles:
         Args:
             order: up to which trade the roles have been fed.
             place: how far they have come there.
-            guard: which prices they are told of.
+            guard: withholds outlier prices.
             averages: of closed candles.
             signals: of the strategies.
             alerts: of the users.
@@ -88,17 +88,17 @@ class SymbolRoles:
         self._signals = signals
         self._bot = bot
         self._alerts = alerts
-        self._news = RoleResults([], [], [], [], [])
+        self._results = RoleResults([], [], [], [], [])
 
     @property
-    def eventful(self) -> bool:
-        """Whether there are signals or firings to tell."""
-        return bool(self._news.signals or self._news.firings)
+    def has_events(self) -> bool:
+        """Whether there are signals or firings to publish."""
+        return bool(self._results.signals or self._results.firings)
 
     def take(self) -> RoleResults:
-        """Return what has been said since the last call."""
-        news, self._news = self._news, RoleResults([], [], [], [], [])
-        return news
+        """Return what has been produced since the last call."""
+        results, self._results = self._results, RoleResults([], [], [], [], [])
+        return results
 
     @property
     def waiting(self) -> WaitingRoles | None:
@@ -126,15 +126,15 @@ class SymbolRoles:
             now_ms: the time of their entry.
         """
         cursor = self._order.cursor
-        handed = self._order.push(new, ledger, now_ms)
-        if handed is new:
-            self._process(handed, runs)
+        released = self._order.push(new, ledger, now_ms)
+        if released is new:
+            self._process(released, runs)
             return
         if cursor is not None:
             for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
                 self._advance(run.last_event_time_us)
                 self._merge(run)
-        self._process(handed, fold_runs(handed))
+        self._process(released, fold_runs(released))
         self._report_gaps()
         self._catch_up()
 
@@ -151,16 +151,16 @@ class SymbolRoles:
 
     def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
         if self._order.waiting:
-            handed = self._order.release(ledger, now_ms, clock=clock)
-            self._process(handed, fold_runs(handed))
+            released = self._order.release(ledger, now_ms, clock=clock)
+            self._process(released, fold_runs(released))
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Come to the venue's time, which was not told while trades before it were missing."""
+        """Advance to the venue's time, once no trade before it is missing."""
         if self._clock_us > self._time_us and not self._order.waiting:
             self._advance(self._clock_us)
             if self._alerts is not None:
-                self._news.firings.extend(self._alerts.time(self._clock_us))
+                self._results.firings.extend(self._alerts.pass_time(self._clock_us))
 
     def _process(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
         start = 0
@@ -174,11 +174,11 @@ class SymbolRoles:
             start = end
 
     def _process_guarded(self, trades: Sequence[Trade]) -> None:
-        """Tell the roles of trades but those whose price no other has confirmed."""
-        start, told = 0, self._guard.filter(trades)
-        for candle in fold_runs(told):
+        """Process trades without those whose price no other has confirmed."""
+        start, passed = 0, self._guard.filter(trades)
+        for candle in fold_runs(passed):
             end = start + candle.trade_count
-            self._process_run(Run(told[start:end], candle))
+            self._process_run(Run(passed[start:end], candle))
             start = end
         self._merge_withheld()
 
@@ -188,14 +188,14 @@ class SymbolRoles:
         self._advance(last_us)
         self._merge(run.candle)
         if self._alerts is not None:
-            self._news.firings.extend(self._alerts.run(run))
+            self._results.firings.extend(self._alerts.run(run))
         signals = [] if self._signals is None else self._signals.run(run)
         if self._bot is not None:
             self._bot.run(run, signals)
-        self._news.signals.extend(signals)
+        self._results.signals.extend(signals)
 
     def _advance(self, time_us: int) -> None:
-        """Come to a moment: candles that have ended by then close."""
+        """Advance to a moment: candles that have ended by then close."""
         if time_us <= self._time_us:
             return
         self._time_us = time_us
@@ -204,7 +204,7 @@ class SymbolRoles:
         self._merge_withheld()
 
     def _merge_withheld(self) -> None:
-        """Merge trades that the roles are not told of, once their minute has closed, as if they were late."""
+        """Merge withheld trades once their minute has closed, as if they were late."""
         for run in fold_runs(self._guard.take_withheld(minute_of(self._time_us))):
             self._merge(run)
 
@@ -216,28 +216,28 @@ class SymbolRoles:
                 averages += self._averages.close(candle)
                 if candle.interval == BASE:
                     statistics = self._averages.statistics(candle)
-            self._news.averages.extend(averages)
+            self._results.averages.extend(averages)
             if statistics is not None:
-                self._news.statistics.append(statistics)
+                self._results.statistics.append(statistics)
         shortest = candles[0]
         last = Last(shortest.last_trade_id, f"{shortest.close:f}", shortest.last_event_time_us)
         closed = Closed(time_us, candles, averages, statistics, last)
         if self._alerts is not None:
-            self._news.firings.extend(self._alerts.closed(closed))
+            self._results.firings.extend(self._alerts.closed(closed))
         signals = [] if self._signals is None else self._signals.closed(closed)
         if self._bot is not None:
             self._bot.closed(closed, signals)
-        self._news.signals.extend(signals)
+        self._results.signals.extend(signals)
 
     def _merge(self, run: Candle) -> None:
         for part in self._candles.add(run):
             if self._alerts is not None:
                 self._alerts.correct(part)
             if self._averages is not None and self._averages.correct(part):
-                self._news.corrected.append(part)
+                self._results.corrected.append(part)
 
     def _report_gaps(self) -> None:
-        """Tell of missing trades when they are found, as of the last one before them."""
+        """Report gaps to alerts when they are found, as of the last trade before them."""
         for low, high in self._order.take_new_gaps():
             if self._alerts is not None:
-                self._news.firings.extend(self._alerts.gap(low, high, self._last_us or self._time_us))
+                self._results.firings.extend(self._alerts.gap(low, high, self._last_us or self._time_us))

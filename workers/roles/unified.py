@@ -1,4 +1,4 @@
-"""Each symbol's price, joined with its latest averages and signals: JSON for whoever acts on them. Pure."""
+"""Each symbol's price, joined with its latest averages and signals: JSON for consumers. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from tickplant.times import format_time
 
 
 class Unifier:
-    """What is latest of each symbol."""
+    """The latest averages and signals of each symbol."""
 
     def __init__(self, averages: Iterable[Average] = (), signals: Iterable[Signal] = ()) -> None:
         """Begin with what is known, older before newer."""

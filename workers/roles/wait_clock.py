@@ -1,4 +1,4 @@
-"""How long a symbol has waited, told by the entries of its stream alone. Pure.
+"""A clock for waiting symbols, driven by the entries of their stream alone. Pure.
 
 Entry ids carry Redis's clock, which can step: forwards; or back, and then all entries have one time until
 it has come there again. So a step counts for a few seconds at the most. While the ids stand still, each clock

@@ -13,10 +13,10 @@ _DEFAULT: Final = AnomalyThresholds()
 
 
 class Anomaly(Strategy):
-    """Buy after a minute's unusual fall, sell after an unusual rise: it expects the price to come back.
+    """Buy after a minute's unusual fall, sell after an unusual rise: it expects the price to return.
 
     A return is unusual where it lies `zscore` standard deviations or more from the mean of the returns before
-    it, or `iqr` interquartile ranges or more outside of their quartiles. What has no spread says nothing.
+    it, or `iqr` interquartile ranges or more beyond their quartiles. Without any spread there is no opinion.
     """
 
     name = "anomaly"

@@ -1,6 +1,6 @@
 """What a strategy is: a small class that reads one symbol's events in order and holds an opinion.
 
-A strategy says what it holds at each event, as often as it likes. What becomes of that (a signal where the
+A strategy returns its opinion at each event, as often as it likes. What becomes of that (a signal where the
 opinion turns to buy or sell, unless one was given a moment ago) is `workers/roles/signals.py`'s to decide.
 """
 
@@ -14,7 +14,7 @@ from tickplant.market import Side, Trade
 from workers.roles.events import Closed, Run
 
 MOST_VALUES: Final = 64
-"""How many an opinion may name; they are stored and told with each signal."""
+"""How many an opinion may name; they are stored and published with each signal."""
 MOST_NAME_CHARS: Final = 64
 
 
@@ -61,8 +61,8 @@ class Held(NamedTuple):
 class Strategy(Struct):
     """The base of strategies.
 
-    A class says what it reads, and its parameters, by class variables; they may be overridden by a subclass
-    or in settings. Its fields are its state, one object a symbol: they must have defaults and be of types
+    A class declares what it reads, and its parameters, by class variables; a subclass or settings may
+    override them. Its fields are its state, one object a symbol: they must have defaults and be of types
     that msgspec encodes. They are stored with the trades that led to them, and restored after a restart.
 
     A strategy must not look at a clock, at chance, or at anything else but what it is given: the same trades
@@ -100,7 +100,7 @@ class Strategy(Struct):
         """Read one trade.
 
         Returns:
-            What is held now; None where it can't be told yet, or is as before.
+            What is held now; None where it is unknown yet, or is as before.
         """
         raise NotImplementedError("a strategy that reads trades has a method trade, or run")
 

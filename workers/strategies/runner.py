@@ -1,7 +1,7 @@
 """One strategy of one symbol: makes signals of the opinions that it holds. Pure.
 
 A signal is the turn of an opinion: where it becomes buy or sell, and was known to be something else. Within
-the strategy's cooldown there is no second one to the same side: the turn is passed over, not made up for.
+the strategy's cooldown there is no second one to the same side: the turn is ignored, not made up for.
 Nothing that a strategy hands over is trusted: it is checked and copied before anything else sees it.
 """
 
@@ -55,7 +55,7 @@ class _Saved(Struct, frozen=True, array_like=True):
 
 
 class Runner:
-    """Runs one strategy; puts it aside, for good, when it raises."""
+    """Runs one strategy; stops it, for good, when it raises."""
 
     def __init__(self, venue: str, symbol: str, kind: type[Strategy], stored: StrategyState | None) -> None:
         """Begin with what the database holds; None for nothing yet."""
@@ -70,7 +70,7 @@ class Runner:
         self._failures: list[StrategyFailure] = []
         self._caller = Caller()
         self._strategy: Strategy | None = None
-        """None once it has been put aside."""
+        """None once it has been stopped."""
         self._own: bytes | None = None
         """Its state as it was last encoded; None before it has been once."""
         state = NO_STATE
@@ -82,7 +82,7 @@ class Runner:
             try:
                 self._strategy = self._caller.call(kind)
             except UserCodeError as error:
-                self._put_aside(error)
+                self._stop(error)
         self._encode()
 
     def run(self, run: Run) -> list[Signal]:
@@ -92,7 +92,7 @@ class Runner:
             try:
                 self._caller.call(self._take_run, self._strategy, run, signals)
             except UserCodeError as error:
-                self._put_aside(error)
+                self._stop(error)
         return signals
 
     def closed(self, closed: Closed) -> Sequence[Signal]:
@@ -103,7 +103,7 @@ class Runner:
         try:
             self._caller.call(self._take_closed, self._strategy, closed, signals)
         except UserCodeError as error:
-            self._put_aside(error)
+            self._stop(error)
         return signals
 
     def take(self) -> StrategyState | None:
@@ -143,7 +143,7 @@ class Runner:
             signals.append(self._signal(opinion, closed.trade, closed.time_us))
 
     def _turn(self, opinion: Opinion, time_us: int) -> bool:
-        """Take an opinion; say whether it is a signal."""
+        """Take an opinion; return whether it is a signal."""
         if not isinstance(opinion, Opinion):
             raise TypeError(f"an opinion is of the class Opinion, not {type(opinion).__name__}")
         memory, held = self._memory, _HELD[opinion.side]
@@ -155,7 +155,7 @@ class Runner:
 
     def _signal(self, opinion: Opinion, trade: Trade | Last, time_us: int) -> Signal:
         side = _HELD[opinion.side]
-        # Made anew of plain values: a user's class may hold others, and what it holds may change later.
+        # Copied as plain values: a user's class may hold others, and what it holds may change later.
         values = {str.__str__(name): float(value) for name, value in opinion.values.items()}
         checked = Opinion(None if side == "neither" else side, float(opinion.strength), values)
         assert checked.side is not None
@@ -181,19 +181,19 @@ class Runner:
             try:
                 self._own = self._caller.call(_encode, self._strategy)
             except UserCodeError as error:
-                self._put_aside(error)
+                self._stop(error)
 
     def _restore(self, state: bytes) -> None:
         try:
             saved, self._strategy = self._caller.call(_decode, state, self._kind)
         except UserCodeError as error:
-            self._fail(error, "its state can't be read any more, so it begins anew")
+            self._fail(error, "its state can't be read, so it starts without")
         else:
             self._memory = saved.memory
 
-    def _put_aside(self, error: UserCodeError) -> None:
+    def _stop(self, error: UserCodeError) -> None:
         self._strategy = None
-        self._fail(error, "it is put aside until a restart")
+        self._fail(error, "it is stopped until a restart")
 
     def _fail(self, error: UserCodeError, consequence: str) -> None:
         self._failures.append(StrategyFailure(*self._id, f"{error.reason}; {consequence}", error.traceback))

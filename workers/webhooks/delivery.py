@@ -1,7 +1,7 @@
-"""The loop that delivers webhooks: any number of processes at once, none in another's way.
+"""Webhook delivery: a loop that any number of processes can run at once.
 
-At least once: an attempt is repeated where its outcome is unknown. The receiver tells repetitions by their
-idempotency key.
+At least once: an attempt is repeated where its outcome is unknown. Receivers recognise repetitions by
+the idempotency key.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ async def deliver(
     Args:
         pool: connections.
         settings: how.
-        stop: ends it; attempts under way are given a moment, and else made again by whoever is next.
+        stop: ends it; attempts under way get a moment to end; others are made again by another process.
         resolve: asks the DNS; None asks the system.
     """
     if settings.secret is None:
-        _log.info("no webhooks are delivered: TICKPLANT_WEBHOOK_SECRET is not set")
+        _log.info("webhooks are not delivered: TICKPLANT_WEBHOOK_SECRET is not set")
         return
     threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook dns")
     sender = Sender(
@@ -71,7 +71,7 @@ class _Loop:
         self._secret = secret
         self._sender = sender
         self._hosts: dict[asyncio.Task[None], str] = {}
-        self._away = False
+        self._unavailable = False
 
     async def run(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
@@ -80,14 +80,14 @@ class _Loop:
             while not stop.is_set():
                 wait_s = self._settings.poll_s
                 try:
-                    if await self._begin():
+                    if await self._start_due():
                         wait_s = 0.0
                     backoff.reset()
                 except OUTAGE as error:
                     wait_s = backoff.next_s()
                     self._note_outage(error)
                 else:
-                    self._away = False
+                    self._unavailable = False
                 await self._until({stopping}, wait_s)
             if self._hosts:
                 await asyncio.wait(self._hosts, timeout=_STOP_S)
@@ -97,8 +97,8 @@ class _Loop:
                 task.cancel()
             await asyncio.gather(*self._hosts, return_exceptions=True)
 
-    async def _begin(self) -> bool:
-        """Begin what is due, as far as there is room; say whether there may be more."""
+    async def _start_due(self) -> bool:
+        """Start attempts that are due, as far as there is room; return whether there may be more."""
         room = _AT_ONCE - len(self._hosts)
         if room <= 0:
             return False
@@ -125,7 +125,7 @@ class _Loop:
             task.result()
 
     async def _attempt(self, delivery: WebhookAttempt) -> None:
-        """Make one attempt, and note what became of it; if that fails, it counts as lost in time."""
+        """Make one attempt, and store its outcome; if that fails, the attempt counts as lost after a time."""
         try:
             state, reason = await self._send(delivery)
             if state == "waiting":
@@ -177,6 +177,6 @@ class _Loop:
         return random.uniform(0, bound)  # noqa: S311 - spreads load, guards no secret
 
     def _note_outage(self, error: BaseException) -> None:
-        if not self._away:
-            _log.warning("webhooks: the database is away: %s", error or type(error).__name__)
-        self._away = True
+        if not self._unavailable:
+            _log.warning("webhooks: the database is unavailable: %s", error or type(error).__name__)
+        self._unavailable = True

@@ -1,4 +1,4 @@
-"""One attempt to deliver: a request to an address that has been checked, and to no other.
+"""Sends one webhook request, to an address that has been checked and to no other.
 
 No redirect is followed, no proxy of the environment used, nothing of the answer read but its status.
 """
@@ -16,11 +16,11 @@ _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before
 
 
 class FailedError(Exception):
-    """An attempt has failed; the message says why, and holds nothing secret."""
+    """An attempt has failed; the message has the reason, and no secrets."""
 
 
 class GoneError(FailedError):
-    """The receiver wants no more."""
+    """The receiver has gone: no further attempts."""
 
 
 class Sender:
@@ -32,12 +32,12 @@ class Sender:
         """Take the rules.
 
         Args:
-            guard: says where requests may go.
+            guard: decides where requests may go.
             timeout_s: how long an attempt may take, the DNS included.
             tls: whom to trust; None: whom this machine does.
         """
         self._timeout_s = timeout_s
-        # No connection is kept: the next delivery asks anew where its host is, and whether it may go there.
+        # No connection is kept: each delivery resolves its host and checks the address again.
         self._pool = httpcore.AsyncConnectionPool(
             tls, network_backend=_CheckedBackend(guard), max_connections=None, max_keepalive_connections=0
         )

@@ -1,1 +1,1 @@
-"""Alerts: what users want to be told of a symbol's trades."""
+"""The role `alerts`: conditions of users on a symbol's trades."""

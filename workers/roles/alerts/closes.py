@@ -1,4 +1,4 @@
-"""A symbol's price as of any minute of the last day. Pure."""
+"""The closes of a symbol's minutes over the last day. Pure."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 MOST: Final = 24 * 60 + 1
-"""Closes kept: enough to say what the price was a day ago, and no more: a new owner reads as many."""
+"""Closes kept: enough for the price a day ago; a new owner loads as many."""
 
 
 class MinuteClose(NamedTuple):

@@ -50,33 +50,33 @@ class PriceLadder:
             self._side(rises).append(_rung(it, rises, value))
         self._rises.sort()
         self._falls.sort()
-        self.look()
+        self.update_next()
 
     def add(self, watched: WatchedAlert) -> None:
         """Add one, by what it waits for now."""
         rises, value = watched.next
         insort(self._side(rises), _rung(watched, rises, value))
-        self.look()
+        self.update_next()
 
     def remove(self, watched: WatchedAlert) -> None:
         """Take one out, which must not have changed since it was added."""
         rises, value = watched.next
         side = self._side(rises)
         del side[bisect_left(side, _rung(watched, rises, value)[:2])]
-        self.look()
+        self.update_next()
 
     def take(self, price: Decimal) -> list[WatchedAlert]:
         """Take out those that a price reaches, in the order in which it does."""
         taken = []
         while price > self.next_rise:
             taken.append(self._rises.pop()[2])
-            self.look()
+            self.update_next()
         while price < self.next_fall:
             taken.append(self._falls.pop()[2])
-            self.look()
+            self.update_next()
         return taken
 
-    def look(self) -> None:
+    def update_next(self) -> None:
         """Find what comes next: after any change, here or in what `price_of` gives."""
         rise = self._price_of(self._rises[-1][0].copy_negate()) if self._rises else None
         fall = self._price_of(self._falls[-1][0]) if self._falls else None

@@ -20,34 +20,34 @@ _Wait = tuple[int, str, WatchedAlert]
 class SilenceAlerts:
     """The alerts that wait for a silence, the shortest first, and those that wait for its end."""
 
-    __slots__ = ("_told", "_waiting", "due_us", "last_us")
+    __slots__ = ("_fired", "_waiting", "due_us", "last_us")
 
     def __init__(self, last_us: int | None) -> None:
         """Begin after a trade, by its event time; None where there was none."""
         self.last_us = last_us
         self._waiting: list[_Wait] = []
-        self._told: dict[str, WatchedAlert] = {}
+        self._fired: dict[str, WatchedAlert] = {}
         self.due_us = NEVER
         """The venue time at which the next one fires, if no trade comes before."""
 
     @property
     def turning(self) -> bool:
         """Whether the next trade begins a silence to be watched."""
-        return bool(self._told) or (self.last_us is None and bool(self._waiting))
+        return bool(self._fired) or (self.last_us is None and bool(self._waiting))
 
     def add(self, watched: WatchedAlert) -> None:
         """Watch one more; the silence that lasts already counts."""
         if watched.armed:
             insort(self._waiting, _wait(watched))
-            self._look()
+            self._update_due()
         else:
-            self._told[watched.alert.alert_id] = watched
+            self._fired[watched.alert.alert_id] = watched
 
     def remove(self, watched: WatchedAlert) -> None:
         """Take one out, which must not have changed since it was added."""
-        if self._told.pop(watched.alert.alert_id, None) is None:
+        if self._fired.pop(watched.alert.alert_id, None) is None:
             del self._waiting[bisect_left(self._waiting, _wait(watched)[:2])]
-            self._look()
+            self._update_due()
 
     def pass_time(self, time_us: int) -> list[tuple[WatchedAlert, Firing | None]]:
         """Take out those whose silence has lasted long enough, each with its firing, if it fires."""
@@ -57,22 +57,22 @@ class SilenceAlerts:
             seconds = str(length_us // SECOND_US)
             due.append((watched, watched.fire(self.due_us, seconds, threshold=seconds)))
             if watched.live:
-                self._told[alert_id] = watched
-            self._look()
+                self._fired[alert_id] = watched
+            self._update_due()
         return due
 
     def end(self, time_us: int) -> Collection[WatchedAlert]:
         """Take a trade's event time; return those that it arms again."""
         if self.last_us is None or time_us > self.last_us:
             self.last_us = time_us
-        told, self._told = self._told, {}
-        for watched in told.values():
+        fired, self._fired = self._fired, {}
+        for watched in fired.values():
             watched.armed = True
             insort(self._waiting, _wait(watched))
-        self._look()
-        return told.values()
+        self._update_due()
+        return fired.values()
 
-    def _look(self) -> None:
+    def _update_due(self) -> None:
         if self._waiting and self.last_us is not None:
             self.due_us = self.last_us + self._waiting[0][0]
         else:

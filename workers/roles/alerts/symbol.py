@@ -49,7 +49,7 @@ class SymbolAlerts:
         Args:
             states: the symbol's alerts.
             closes: of its newest closed minutes, in order of time.
-            last_us: event time of the last trade that its roles have been told; None where there was none.
+            last_us: event time of the last trade that its roles have processed; None where there was none.
         """
         self._closes = MinuteCloses(closes)
         self._minute_us = _NO_MINUTE
@@ -75,20 +75,20 @@ class SymbolAlerts:
                     laddered[ladder].append(watched)
         for ladder, group in laddered.items():
             ladder.fill(group)
-        self._look()
+        self._update_bounds()
 
     def run(self, run: Run) -> list[Firing]:
         """Take trades; return what they fire, in order of the trades."""
         candle = run.candle
         if candle.open_time_us != self._minute_us:
-            self._enter(candle.open_time_us)
+            self._enter_minute(candle.open_time_us)
         silences = self._silences
         last_us = candle.last_event_time_us
         if last_us >= silences.due_us or silences.turning:
-            return self._walk(run.trades, silences=True)
+            return self._check_each(run.trades, silences=True)
         silences.end(last_us)
-        if candle.high > self._rise or candle.low < self._fall:
-            return self._walk(run.trades, silences=False)
+        if candle.high > self._next_rise or candle.low < self._next_fall:
+            return self._check_each(run.trades, silences=False)
         return []
 
     def closed(self, closed: Closed) -> list[Firing]:
@@ -102,40 +102,42 @@ class SymbolAlerts:
         if candle.interval == BASE:
             last = candle.last_event_time_us, candle.last_trade_id
             self._closes.put(MinuteClose(candle.open_time_us + MINUTE_US, candle.close, last))
-            self._enter(self._minute_us)
+            self._enter_minute(self._minute_us)
             self._minute_us = _NO_MINUTE
 
-    def time(self, time_us: int) -> list[Firing]:
+    def pass_time(self, time_us: int) -> list[Firing]:
         """Take the venue's time; return which silences it proves, the shortest first."""
         if time_us < self._silences.due_us:
             return []
-        return self._tell(self._silences.pass_time(time_us))
+        return self._note_fired(self._silences.pass_time(time_us))
 
     def gap(self, first_id: int, last_id: int, time_us: int) -> list[Firing]:
-        """Take word of missing ids.
+        """Take a gap: ids found to be missing.
 
         Args:
             first_id: the first.
             last_id: the last, inclusive.
             time_us: the symbol's venue time when they were found to be missing.
         """
-        told = [(watched, watched.fire(time_us, str(first_id))) for _, watched in sorted(self._gaps.items())]
-        for watched, _ in told:
+        triggered = [
+            (watched, watched.fire(time_us, str(first_id))) for _, watched in sorted(self._gaps.items())
+        ]
+        for watched, _ in triggered:
             watched.armed = True  # a gap is over at once
             if not watched.live:
                 self._unwatch(watched)
-        return self._tell(told)
+        return self._note_fired(triggered)
 
     def change(self, change: AlertChange) -> list[Firing]:
         """Make, change or delete an alert, as of this place among the trades; older versions are passed over.
 
-        What holds already fires at the next trade, or the next time told.
+        A condition that holds already fires at the next trade, or the next venue time.
         """
         alert = change.alert
         watched = self._alerts.get(alert.alert_id)
         if watched is None:
             watched = WatchedAlert(AlertState(alert, change.deleted))
-            watched.begin(alert)
+            watched.restart(alert)
             self._alerts[alert.alert_id] = watched
         elif alert.version <= watched.alert.version:
             return []
@@ -148,7 +150,7 @@ class SymbolAlerts:
         if change.deleted:
             self._note_deleted(alert.alert_id)
         self._change(watched)
-        self._look()
+        self._update_bounds()
         return []
 
     def _note_deleted(self, alert_id: str) -> None:
@@ -166,45 +168,45 @@ class SymbolAlerts:
         self._changed, self._fired, self._deliveries = {}, [], []
         return taken
 
-    def _walk(self, trades: Iterable[Trade], *, silences: bool) -> list[Firing]:
+    def _check_each(self, trades: Iterable[Trade], *, silences: bool) -> list[Firing]:
         """Take trades one by one; `silences` says whether one may end among them."""
         fired: list[Firing] = []
         for trade in trades:
             if silences:
-                fired += self.time(trade.event_time_us)
+                fired += self.pass_time(trade.event_time_us)
                 for watched in self._silences.end(trade.event_time_us):
                     self._change(watched)
             price = Decimal(trade.price)
-            if price > self._rise or price < self._fall:
+            if price > self._next_rise or price < self._next_fall:
                 fired += self._reach(price, trade)
         return fired
 
     def _reach(self, price: Decimal, trade: Trade) -> list[Firing]:
         """Turn every alert that a trade's price reaches: fire those that are armed, arm the others."""
-        fired = self._turn(self._prices, trade.price, price, trade)
+        fired = self._trigger(self._prices, trade.price, price, trade)
         for _, window in sorted(self._windows.items()):
             if price > window.ladder.next_rise or price < window.ladder.next_fall:
-                fired += self._turn(window.ladder, window.percent(price), price, trade)
-        self._look()
+                fired += self._trigger(window.ladder, window.percent(price), price, trade)
+        self._update_bounds()
         return fired
 
-    def _turn(self, ladder: PriceLadder, value: str, price: Decimal, trade: Trade) -> list[Firing]:
-        told = []
+    def _trigger(self, ladder: PriceLadder, value: str, price: Decimal, trade: Trade) -> list[Firing]:
+        triggered = []
         for watched in ladder.take(price):
             if watched.armed:
                 threshold = watched.alert.price or watched.alert.percent
-                told.append((watched, watched.fire(trade.event_time_us, value, trade, threshold)))
+                triggered.append((watched, watched.fire(trade.event_time_us, value, trade, threshold)))
             else:
                 watched.armed = True
                 self._change(watched)
             if watched.live:
                 ladder.add(watched)
-        return self._tell(told)
+        return self._note_fired(triggered)
 
-    def _tell(self, told: Iterable[tuple[WatchedAlert, Firing | None]]) -> list[Firing]:
+    def _note_fired(self, triggered: Iterable[tuple[WatchedAlert, Firing | None]]) -> list[Firing]:
         """Note alerts that have fired, or were kept from it by their cooldown."""
         fired = []
-        for watched, firing in told:
+        for watched, firing in triggered:
             self._change(watched)
             if firing is not None:
                 fired.append(firing)
@@ -216,13 +218,13 @@ class SymbolAlerts:
     def _change(self, watched: WatchedAlert) -> None:
         self._changed[watched.alert.alert_id] = watched
 
-    def _enter(self, minute_us: int) -> None:
+    def _enter_minute(self, minute_us: int) -> None:
         """Compare with the prices of other minutes from now on."""
         self._minute_us = minute_us
         if self._windows:
             for window in self._windows.values():
                 window.enter(minute_us, self._closes)
-            self._look()
+            self._update_bounds()
 
     def _ladder(self, alert: Alert) -> PriceLadder | None:
         """Return the ladder that an alert belongs to; None where it waits for neither price nor change."""
@@ -261,8 +263,8 @@ class SymbolAlerts:
         else:
             self._prices.remove(watched)
 
-    def _look(self) -> None:
+    def _update_bounds(self) -> None:
         """Find the prices that reach something next."""
         ladders = [self._prices, *(window.ladder for window in self._windows.values())]
-        self._rise = min(ladder.next_rise for ladder in ladders)
-        self._fall = max(ladder.next_fall for ladder in ladders)
+        self._next_rise = min(ladder.next_rise for ladder in ladders)
+        self._next_fall = max(ladder.next_fall for ladder in ladders)

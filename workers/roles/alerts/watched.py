@@ -2,9 +2,9 @@
 
 An alert on a price or a percentage waits for one thing at a time. While it is armed, for the value to pass
 its threshold; having fired, for the value to go back as far as its hysteresis asks, which arms it again. A
-crossing is the same, but begins unarmed: the value must have been on the other side since the alert was
-made. A value equal to the threshold is on neither side. What comes true within the cooldown counts as seen,
-and is not told.
+crossing is the same, but starts unarmed: the value must have been on the other side since the alert was
+made. A value equal to the threshold is on neither side. Triggers within the cooldown are
+suppressed.
 """
 
 from decimal import Decimal
@@ -44,15 +44,15 @@ class WatchedAlert:
             self.back = EXACT.subtract(self.threshold, way) if self.rising else EXACT.add(self.threshold, way)
 
     def change(self, alert: Alert, *, deleted: bool) -> None:
-        """Take a later version: armed and done stay as they are, unless the alert begins anew."""
+        """Take a later version: armed and done stay as they are, unless the alert restarts."""
         if alert.begun > self.alert.begun:
-            self.begin(alert)
+            self.restart(alert)
         else:
             self._define(alert)
         self.deleted = deleted
 
-    def begin(self, alert: Alert) -> None:
-        """Begin anew; firings are counted on, and the cooldown since the last one holds."""
+    def restart(self, alert: Alert) -> None:
+        """Restart; the count of firings continues, and so does the cooldown since the last one."""
         self._define(alert)
         self.armed = alert.kind not in _CROSSING
         self.done = False

@@ -1,6 +1,6 @@
 """Alerts on the change of a price over one window. Pure.
 
-The change is that from the price one window ago: the last close at or before the begin of the trade's minute,
+The change is that from the price one window ago: the last close at or before the start of the trade's minute,
 less the window. So it spans the window and up to a minute more, and a minute's trades share the price that
 they are compared with. The thresholds are prices, then: exact products, where a percentage is a quotient.
 """
@@ -29,9 +29,9 @@ class ChangeWindow:
         self.ladder = PriceLadder(self._price_of)
 
     def enter(self, minute_us: int, closes: MinuteCloses) -> None:
-        """Compare with the price one window before a minute's begin; with nothing, where that isn't known."""
+        """Compare with the price one window before a minute's start; with nothing, if it is unknown."""
         self._reference = closes.as_of(minute_us - self._length_us) or None
-        self.ladder.look()
+        self.ladder.update_next()
 
     def percent(self, price: Decimal) -> str:
         """Return the change to a price in percent, to six places, away from 0."""
