@@ -77,7 +77,7 @@ async def test_over_the_budget_the_older_half_goes_and_nothing_uncommitted(
     await trimmer.trim("400-0")
     assert await kept(redis) == list(range(200, 501))
     assert int(await redis.hget(MIRROR, HELD)) == 201
-    assert caplog.text.count("trimmed without it") == 1
+    assert caplog.text.count("being trimmed before they are mirrored") == 1
     await redis.hset(MIRROR, "confirmed", "500-0")
     await trimmer.trim("500-0")
     assert "199 entries were not mirrored" in caplog.text

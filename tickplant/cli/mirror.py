@@ -61,6 +61,8 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     redis_url, database_url = running_redis(settings), running_database(settings)
     if args.forget:
+        from workers.mirror.forgetting import forget_mirror
+
         interrupts.run(
             forget_mirror(redis_url=redis_url, database_url=database_url, partitions=settings.partitions)
         )
