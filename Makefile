@@ -29,7 +29,7 @@ demo: ## run the whole plant on live trades, or made-up ones where the venue can
 	@$(HOLD_CTRL_C) $(RUN) -P -m tickplant up --demo
 
 test: setup ## run every test against real servers
-	@$(RUN) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
+	@env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
 
 check: setup ## lint, check the format, the types and the import rules
 	@$(RUN) -m ruff check .

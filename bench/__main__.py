@@ -55,9 +55,11 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument("--quick", action="store_true", help="see that it works; the numbers mean little")
     parser.add_argument("--trades", type=int, metavar="N", help="of each throughput stage (1,000,000)")
     args = parser.parse_args(arguments)
-    args.trades = args.trades or (20_000 if args.quick else 1_000_000)
+    args.trades = args.trades or (10_000 if args.quick else 1_000_000)
+    args.roles_trades = max(args.trades, 25_000 if args.quick else 60_000)  # several commits
     args.alerts = 1_000 if args.quick else 100_000
-    args.seconds = 1.0 if args.quick else 10.0
+    args.seconds = 0.5 if args.quick else 10.0
+    args.warm_up_s = 0.5 if args.quick else 2.0
     args.stage = args.stage or STAGES
     return args
 
@@ -83,13 +85,13 @@ async def _measure_plant(args: Namespace, plant: Plant, results: list[Result]) -
         results += await measure_commit(plant, args.trades)
     if "roles" in args.stage:
         _tell("roles")
-        results += await measure_roles(plant, max(args.trades, 60_000), args.alerts)
+        results += await measure_roles(plant, args.roles_trades, args.alerts)
     if "whole" in args.stage:
         _tell("whole")
         results += await measure_whole(plant, args.trades, _bare(results))
     if "latency" in args.stage:
         _tell("latency")
-        results += await measure_latency(plant, args.seconds)
+        results += await measure_latency(plant, args.seconds, args.warm_up_s)
 
 
 def _bare(results: Sequence[Result]) -> tuple[Rate, ...]:

@@ -18,10 +18,9 @@ from tickplant.local.folder import free_port
 
 AIM_P50_MS: Final = 2.0
 AIM_P99_MS: Final = 10.0
-_WARM_UP_S: Final = 2.0
 
 
-async def measure_latency(plant: Plant, seconds: float) -> list[Result]:
+async def measure_latency(plant: Plant, seconds: float, warm_up_s: float) -> list[Result]:
     """Measure trades, and then prices, of all symbols at one client."""
     await plant.empty()
     port = free_port()
@@ -34,7 +33,10 @@ async def measure_latency(plant: Plant, seconds: float) -> list[Result]:
         await wait_for_worker(plant, pool)
         await plant.until(lambda: _accepts(port), "the API to listen")
         async with plant.roles("ingest", venue=venue):
-            return [await _measure(port, kind, venue["symbols"], seconds) for kind in ("trades", "price")]
+            return [
+                await _measure(port, kind, venue["symbols"], seconds, warm_up_s)
+                for kind in ("trades", "price")
+            ]
 
 
 async def _accepts(port: int) -> bool:
@@ -46,11 +48,11 @@ async def _accepts(port: int) -> bool:
     return True
 
 
-async def _measure(port: int, kind: str, symbols: list[str], seconds: float) -> Latency:
+async def _measure(port: int, kind: str, symbols: list[str], seconds: float, warm_up_s: float) -> Latency:
     channels = [f"{kind}:{symbol}" for symbol in symbols]
     meter = CpuMeter()
-    answer = await _run_client(Order(f"ws://127.0.0.1:{port}/ws", channels, _WARM_UP_S, seconds))
-    costs = meter.read(int(RATE * (seconds + _WARM_UP_S)))
+    answer = await _run_client(Order(f"ws://127.0.0.1:{port}/ws", channels, warm_up_s, seconds))
+    costs = meter.read(int(RATE * (seconds + warm_up_s)))
     ages, earlier = answer.at_client_us, answer.at_ingest_us
     return Latency(
         f"frame to websocket client, {kind} of {len(symbols)} symbols",

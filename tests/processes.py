@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
+
+from forked import Command
+from working import until
 
 
 def obey_interrupts() -> None:
@@ -22,16 +23,19 @@ class Processes:
     """The processes of one test; all are killed at its end."""
 
     def __init__(self, environment: Mapping[str, str], log_folder: Path) -> None:
-        """Take what is added to the environment, and where the processes' output goes."""
-        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("TICKPLANT_")}
-        self._environment |= environment
+        """Take the variables TICKPLANT_*, and where the processes' output goes."""
+        self._environment = dict(environment)
         self._log_folder = log_folder
-        self._running: list[Process] = []
+        self._running: list[Command] = []
 
     async def __aenter__(self) -> "Processes":
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.end()
+
+    async def end(self) -> None:
+        """Kill all of them."""
         for process in self._running:
             await kill(process)
 
@@ -39,41 +43,53 @@ class Processes:
         """Change the environment of the processes that are started from now on."""
         self._environment |= environment
 
-    async def start(self, *command: str, piped: bool = False) -> Process:
-        """Start `tickplant COMMAND`; its errors go to a file of the log folder."""
-        with (self._log_folder / f"{len(self._running)}-{command[0]}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "tickplant",
-                *command,
-                env=self._environment,
-                cwd=self._log_folder,
-                stdout=PIPE if piped else log,
-                stderr=log,
-                preexec_fn=obey_interrupts,
-            )
-        self._running.append(process)
-        return process
+    async def start(self, *words: str) -> Command:
+        """Start `tickplant WORDS`; what it writes goes to files of the log folder."""
+        command = Command(
+            words,
+            environment=self._environment,
+            folder=self._log_folder,
+            output=self._log_folder / f"{len(self._running)}-{words[0]}.out",
+            errors=self._log_folder / f"{len(self._running)}-{words[0]}.log",
+        )
+        self._running.append(command)
+        return command
+
+    async def run(self, *words: str) -> tuple[int, str]:
+        """Run `tickplant WORDS` to its end, and return its exit code and what it printed."""
+        output = self._log_folder / f"{len(self._running)}-{words[0]}.out"
+        command = await self.start(*words)
+        code = await asyncio.wait_for(command.wait(), 60)
+        return code, output.read_text()
 
     async def start_sandbox(self, *options: str) -> dict[str, Any]:
-        """Start a sandbox venue, point later processes at it, and return what it says of itself."""
-        process = await self.start("sandbox", *options, piped=True)
-        assert process.stdout is not None
-        ready: dict[str, Any] = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))
+        """Start a sandbox venue, point later processes at it, and return its description of itself."""
+        output = self._log_folder / f"{len(self._running)}-sandbox.out"
+        command = await self.start("sandbox", *options)
+
+        async def is_ready() -> bool:
+            assert command.returncode is None, self.logs()
+            return output.exists() and output.read_bytes().endswith(b"\n")
+
+        await until(is_ready, "the sandbox is ready")
+        ready: dict[str, Any] = json.loads(output.read_text().partition("\n")[0])
+        self.use_sandbox(ready)
+        return ready
+
+    def use_sandbox(self, ready: Mapping[str, Any]) -> None:
+        """Point later processes at a sandbox venue that describes itself so."""
         for venue, addresses in ready["venues"].items():
             urls = {"WS_URL": addresses["ws_url"], "REST_URL": addresses["rest_url"]}
             if venue == "finnhub":
                 del urls["REST_URL"]
             self.set(**{f"TICKPLANT_{venue.upper()}_{what}": url for what, url in urls.items()})
         self.set(TICKPLANT_SYMBOLS=" ".join(ready["symbols"]), TICKPLANT_FINNHUB_API_KEY="sandbox")
-        return ready
 
     def logs(self) -> str:
         """Return what all processes have written, for a failure's message."""
         return "\n".join(
             f"== {path.name}\n{path.read_text(errors='replace')[-3_000:]}"
-            for path in sorted(self._log_folder.glob("*.log"))
+            for path in sorted([*self._log_folder.glob("*.log"), *self._log_folder.glob("*.out")])
         )
 
 
@@ -88,7 +104,7 @@ async def sandbox_status(rest_url: str) -> dict[str, Any]:
     return await asyncio.to_thread(read)
 
 
-async def kill(process: Process) -> None:
+async def kill(process: Process | Command) -> None:
     """SIGKILL a process, also a paused one, and wait for its end."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGKILL)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,20 +31,33 @@ SYMBOL = "BTCUSDT"
 FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
 
 
+@pytest.fixture(scope="module")
+def venue(marketdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """A venue whose tape has been played to its end."""
+    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
+    processes = Processes({}, tmp_path_factory.mktemp("venue"))
+
+    async def start() -> dict[str, Any]:
+        ready = await processes.start_sandbox("--capture", *captures, "--speed", "max")
+        await play_to_the_end(ready["ws_url"], ready["rest_url"])
+        return ready
+
+    yield asyncio.run(start())
+    asyncio.run(processes.end())
+
+
 @pytest.fixture
 async def plant(
-    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+    redis_url: str, database_url: str, venue: dict[str, Any], tmp_path: Path
 ) -> AsyncIterator[Processes]:
-    """Workers, and a venue whose tape has been played to its end."""
+    """Workers, and a venue that serves its history."""
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
     async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
-        ready = await processes.start_sandbox("--capture", *captures, "--speed", "max")
-        await play_to_the_end(ready["ws_url"], ready["rest_url"])
+        processes.use_sandbox(venue)
         yield processes
 
 
@@ -66,13 +79,6 @@ async def _drain(client: ClientConnection) -> None:
 
 def recorded_trades(marketdata: Path) -> list[dict[str, Any]]:
     return offline.binance_trades(offline.binance_frames(marketdata, SYMBOL))
-
-
-async def run(plant: Processes, *command: str) -> tuple[int | None, str]:
-    """Run a command and return its exit code and what it printed."""
-    process = await plant.start(*command, piped=True)
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    return process.returncode, output.decode()
 
 
 async def expect_exactly(url: str, trades: list[dict[str, Any]]) -> None:
@@ -113,7 +119,7 @@ async def test_history_before_and_between_live_trades_is_filled(
 ) -> None:
     recorded = recorded_trades(marketdata)
     await publish(redis_url, [*recorded[12_000:14_000], *recorded[14_100:15_000]])
-    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     assert code == 0, output + plant.logs()
     assert "0 missing" in output
     shown = [
@@ -123,7 +129,7 @@ async def test_history_before_and_between_live_trades_is_filled(
     await expect_exactly(database_url, recorded)
     assert {row[2] for row in await stored.read_gaps(database_url)} == {"healed"}  # the one that was planted
     assert len(await stored.read_gaps(database_url)) == 1
-    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     assert (code, "all are stored" in output) == (0, True), output
 
 
@@ -145,7 +151,7 @@ async def test_history_is_filled_while_ingest_runs(
         await until(half_played, "half of the tape")
         await processes.start("ingest")
         await until_some_stored(database_url, 100)
-        code, output = await run(processes, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+        code, output = await processes.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
         assert code == 0, output + processes.logs()
         await until_stored(database_url, 19_904)
         await expect_exactly(database_url, recorded_trades(marketdata))
@@ -163,7 +169,7 @@ async def test_a_time_range_of_an_empty_plant_is_filled_and_no_more(
     plant: Processes, database_url: str, marketdata: Path
 ) -> None:
     start, end = "2024-08-08T23:56:00Z", "2024-08-08T23:58:30Z"
-    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", start, "--to", end)
+    code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", start, "--to", end)
     assert code == 0, output + plant.logs()
     start_ms, end_ms = 1723161360000, 1723161510000
     await expect_exactly(
@@ -181,7 +187,7 @@ async def test_a_stopped_backfill_resumes(
     process.send_signal(with_signal)
     assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
     before: int = await stored.fetch_value(database_url, "select count(*) from trades")
-    code, output = await run(plant, *command)
+    code, output = await plant.run(*command)
     assert code == 0, output + plant.logs()
     assert before < 19_904
     await expect_exactly(database_url, recorded_trades(marketdata))
@@ -189,10 +195,10 @@ async def test_a_stopped_backfill_resumes(
 
 
 async def test_ids_that_cannot_be_fetched_are_reported(plant: Processes) -> None:
-    code, _ = await run(plant, "backfill", "binance:NOSUCH", "--from", FROM)
+    code, _ = await plant.run("backfill", "binance:NOSUCH", "--from", FROM)
     assert code == 1
     assert "Invalid symbol" in plant.logs()
-    code, _ = await run(plant, "backfill", "finnhub:IBM", "--from", FROM)
+    code, _ = await plant.run("backfill", "finnhub:IBM", "--from", FROM)
     assert code == 1
 
 
@@ -221,13 +227,13 @@ async def test_damaged_rows_are_repaired(
     recorded = recorded_trades(marketdata)
     await publish(redis_url, recorded)
     await until_stored(database_url, len(recorded))
-    code, output = await run(plant, "verify", "binance:BTCUSDT")
+    code, output = await plant.run("verify", "binance:BTCUSDT")
     assert (code, "11 matched, 0 differing, 0 uncovered" in output) == (0, True), output + plant.logs()
     # The workers go on with what they hold in memory, as they would after a disk has lost a page.
     connection = await asyncpg.connect(database_url)
     await connection.execute(DAMAGE[damage])
     await connection.close()
-    code, output = await run(plant, "verify", "binance:BTCUSDT", "--dry-run")
+    code, output = await plant.run("verify", "binance:BTCUSDT", "--dry-run")
     assert code == 1, output
     await expect_mended(plant, database_url, recorded)
 
@@ -251,7 +257,7 @@ async def until_stored(url: str, expected: int) -> None:
 
 
 async def expect_mended(plant: Processes, database_url: str, recorded: list[dict[str, Any]]) -> None:
-    code, output = await run(plant, "verify", "binance:BTCUSDT")
+    code, output = await plant.run("verify", "binance:BTCUSDT")
     assert code == 0, output + plant.logs()
     assert "0 differing, 0 uncovered" in output
     await expect_exactly(database_url, recorded)
@@ -280,7 +286,7 @@ async def test_history_of_other_venues_is_filled_and_verified(
         middle = sorted(sent)[1_500]
         start = datetime.fromtimestamp(sent[middle].event_time_us / 1e6, UTC).isoformat()
         for begin in (start, "2000-01-01"):
-            code, output = await run(processes, "backfill", name, "--from", begin, "--to", "2099-01-01")
+            code, output = await processes.run("backfill", name, "--from", begin, "--to", "2099-01-01")
             assert code == 0, output + processes.logs()
         rows = await stored.read_trades(database_url)
         assert [(row[1], row[2], row[3], row[5]) for row in rows] == [
@@ -288,7 +294,7 @@ async def test_history_of_other_venues_is_filled_and_verified(
             for _, trade in sorted(sent.items())
         ]
         assert await stored.read_gaps(database_url) == []
-        code, output = await run(processes, "verify", name)
+        code, output = await processes.run("verify", name)
         assert (code, " 0 differing, 0 uncovered" in output) == (0, True), output + processes.logs()
 
 
@@ -326,9 +332,9 @@ async def test_rows_removed_by_age_are_neither_fetched_again_nor_repaired(
     )
     candles = await stored.read_candles(database_url)
 
-    code, output = await run(plant, "backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
+    code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     assert (code, "0 missing" in output) == (0, True), output
-    code, output = await run(plant, "verify", "binance:BTCUSDT", "--from", FROM)
+    code, output = await plant.run("verify", "binance:BTCUSDT", "--from", FROM)
     assert code == 1
     assert "minutes before 2024-08-09T00:00:00Z are not repaired" in output
     assert await stored.read_candles(database_url) == candles

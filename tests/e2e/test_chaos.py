@@ -9,7 +9,6 @@ import asyncio
 import os
 import random
 import signal
-from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -23,6 +22,7 @@ import pytest
 import stored
 from conftest import VARIANTS, OwnPostgres, OwnRedis
 from derived import clean_run, read_derived, send_alerts
+from forked import Command
 from processes import Processes, kill
 from receiving import Receiver, receiving
 from working import START_US, parse_binance, until
@@ -109,10 +109,18 @@ class Chaos:
         self._random = random.Random(seed)
         self._postgres = postgres
         self._redis = redis
-        self._workers: list[Process] = []
+        self._workers: list[Command] = []
+        self._connection: asyncpg.Connection | None = None
         self.kills = 0
         self.pauses = 0
         self.in_mid_commit = 0
+
+    async def __aenter__(self) -> "Chaos":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            await self._connection.close()
 
     async def start_workers(self) -> None:
         for _ in range(WORKERS):
@@ -137,7 +145,7 @@ class Chaos:
             else:
                 await self.pause(worker, self._random.choice([0.2, 2 * LEASE_S]))
 
-    async def pause(self, worker: Process, seconds: float) -> None:
+    async def pause(self, worker: Command, seconds: float) -> None:
         """Stop a worker, and let it continue."""
         self.pauses += 1
         worker.send_signal(signal.SIGSTOP)
@@ -148,7 +156,7 @@ class Chaos:
         """Stop a worker in the middle of a commit, until another has taken over and committed."""
         await self.pause(await self._choose(mid_commit=True), 3.5 * LEASE_S)
 
-    async def _choose(self, *, mid_commit: bool) -> Process:
+    async def _choose(self, *, mid_commit: bool) -> Command:
         if mid_commit:
             deadline = asyncio.get_running_loop().time() + 3
             while asyncio.get_running_loop().time() < deadline:
@@ -163,16 +171,14 @@ class Chaos:
     async def _committing(self) -> list[int]:
         """Return the ids of worker processes with a transaction that has written something."""
         try:
-            connection = await asyncpg.connect(self.url, timeout=5)
-        except (OSError, asyncpg.PostgresError, TimeoutError):
-            return []
-        try:
-            rows = await connection.fetch(
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(self.url, timeout=5)
+            rows = await self._connection.fetch(
                 "select application_name from pg_stat_activity"
                 " where application_name like 'tickplant worker %' and backend_xid is not null"
             )
-        finally:
-            await connection.close()
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return []
         return [int(row["application_name"].rsplit(" ", 1)[1]) for row in rows]
 
 
@@ -205,10 +211,10 @@ async def replay(
     }
     async with Processes(environment, logs) as processes:
         await processes.start_sandbox("--capture", str(captures), "--speed", str(speed), "--hold")
-        chaos = Chaos(SEED, processes, postgres, redis)
-        await chaos.start_workers()
-        await processes.start("ingest")
-        yield chaos
+        async with Chaos(SEED, processes, postgres, redis) as chaos:
+            await chaos.start_workers()
+            await processes.start("ingest")
+            yield chaos
 
 
 async def all_committed(url: str, last_ids: list[int], processes: Processes) -> None:

@@ -6,6 +6,8 @@ The sandbox injects faults by seed, and ingest is killed along the way. `TICKPLA
 import asyncio
 import os
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -36,37 +38,38 @@ def made_up(venue: str, seed: int) -> list[Trade]:
     return Past(history, len(history)).latest(COUNT)
 
 
+@asynccontextmanager
 async def replay(
     seed: int, redis_url: str, database_url: str, logs: Path, *options: str
-) -> tuple[Processes, str]:
-    """Play the tapes through with faults and kills; ingest runs on at the end."""
+) -> AsyncIterator[tuple[Processes, str]]:
+    """Play the tapes through with faults and kills; ingest runs on until the end of the block."""
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
     rng = random.Random(seed)
-    processes = Processes(environment, logs)
     symbols = [f"{venue}:{symbol}" for venue, symbol in SYMBOLS.items()]
     made = ["--count", str(COUNT), "--rate", str(RATE), "--seed", str(seed), "--speed", str(SPEED)]
-    ready = await processes.start_sandbox(
-        "--symbols", *symbols, *made, "--hold", "--faults", str(seed), *options
-    )
-    rest_url = str(ready["rest_url"])
-    ingest = await processes.start("ingest")
+    async with Processes(environment, logs) as processes:
+        ready = await processes.start_sandbox(
+            "--symbols", *symbols, *made, "--hold", "--faults", str(seed), *options
+        )
+        rest_url = str(ready["rest_url"])
+        ingest = await processes.start("ingest")
 
-    async def begun() -> bool:
-        return set(await first_ids(database_url)) == set(SYMBOLS)
+        async def begun() -> bool:
+            return set(await first_ids(database_url)) == set(SYMBOLS)
 
-    await until(begun, "a trade of each venue stored")
-    while (await sandbox_status(rest_url))["state"] != "finished":
-        await asyncio.sleep(rng.uniform(0.5, 3))
-        if rng.random() < 0.5:
-            await kill(ingest)
-            ingest = await processes.start("ingest")
-    await kill(ingest)  # so that the last trades are asked for, which no later one would betray as lost
-    await processes.start("ingest")
-    return processes, rest_url
+        await until(begun, "a trade of each venue stored")
+        while (await sandbox_status(rest_url))["state"] != "finished":
+            await asyncio.sleep(rng.uniform(0.5, 3))
+            if rng.random() < 0.5:
+                await kill(ingest)
+                ingest = await processes.start("ingest")
+        await kill(ingest)  # so that the last trades are asked for, which no later one would betray as lost
+        await processes.start("ingest")
+        yield processes, rest_url
 
 
 async def first_ids(url: str) -> dict[str, int]:
@@ -80,25 +83,24 @@ async def test_no_fault_loses_or_doubles_a_trade(
     seed: int, redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     truth = {venue: made_up(venue, seed) for venue in SYMBOLS}
-    async with working(redis_url, database_url):
-        processes, rest_url = await replay(seed, redis_url, database_url, tmp_path)
-        async with processes:
+    async with (
+        working(redis_url, database_url),
+        replay(seed, redis_url, database_url, tmp_path) as (processes, rest_url),
+    ):
 
-            async def healed() -> bool:
-                rows = await stored.fetch_rows(
-                    database_url, "select venue, last_trade_id, missing from ledger"
-                )
-                ends = {row["venue"]: row["last_trade_id"] for row in rows if not row["missing"]}
-                return ends == {venue: trades[-1].trade_id for venue, trades in truth.items()}
+        async def healed() -> bool:
+            rows = await stored.fetch_rows(database_url, "select venue, last_trade_id, missing from ledger")
+            ends = {row["venue"]: row["last_trade_id"] for row in rows if not row["missing"]}
+            return ends == {venue: trades[-1].trade_id for venue, trades in truth.items()}
 
-            try:
-                await until(healed, "everything healed", timeout_s=90)
-            except AssertionError:
-                rows = await stored.fetch_rows(database_url, "select * from ledger")
-                ends = {venue: trades[-1].trade_id for venue, trades in truth.items()}
-                status = await sandbox_status(rest_url)
-                pytest.fail(f"not healed: {rows}\n{ends}\n{status}\n{processes.logs()}")
-            assert sum((await sandbox_status(rest_url))["faults"].values()) > 3
+        try:
+            await until(healed, "everything healed", timeout_s=90)
+        except AssertionError:
+            rows = await stored.fetch_rows(database_url, "select * from ledger")
+            ends = {venue: trades[-1].trade_id for venue, trades in truth.items()}
+            status = await sandbox_status(rest_url)
+            pytest.fail(f"not healed: {rows}\n{ends}\n{status}\n{processes.logs()}")
+        assert sum((await sandbox_status(rest_url))["faults"].values()) > 3
     begun = await first_ids(database_url)
     for venue, trades in truth.items():
         received = [trade for trade in trades if trade.trade_id >= begun[venue]]
@@ -144,15 +146,16 @@ async def test_without_history_the_ledger_names_exactly_what_is_missing(
 ) -> None:
     seed = 7
     truth = {venue: made_up(venue, seed) for venue in SYMBOLS}
-    async with working(redis_url, database_url):
-        processes, _ = await replay(seed, redis_url, database_url, tmp_path, "--no-history", "404")
-        async with processes:
+    async with (
+        working(redis_url, database_url),
+        replay(seed, redis_url, database_url, tmp_path, "--no-history", "404"),
+    ):
 
-            async def settled() -> bool:
-                query = "select count(*) from gaps where state in ('open', 'backfilling')"
-                return bool(await stored.fetch_value(database_url, query) == 0)
+        async def settled() -> bool:
+            query = "select count(*) from gaps where state in ('open', 'backfilling')"
+            return bool(await stored.fetch_value(database_url, query) == 0)
 
-            await until(settled, "every gap has the venue's answer", timeout_s=90)
+        await until(settled, "every gap has the venue's answer", timeout_s=90)
     lost = 0
     for venue, trades in truth.items():
         rows = await stored.fetch_rows(database_url, "select trade_id from trades where venue = $1", venue)

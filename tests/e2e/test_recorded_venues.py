@@ -1,4 +1,7 @@
-"""What other venues have really sent: every trade is stored, as they wrote it."""
+"""What other venues have really sent: every trade is stored, as they wrote it.
+
+Of the stocks' days only the first frames are played; tests/contract/test_venues.py parses the whole.
+"""
 
 import gzip
 import json
@@ -6,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +18,15 @@ from conftest import PARTITIONS, on_last_variant
 from processes import Processes
 from working import stored_count, until, working
 
+LINES = 4_000
+
 _TAKER = {"buy": "sell", "sell": "buy"}
 
 
 def frames(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the recorded frames, numbers as decimals."""
-    for path in sorted(folder.glob("*.gz")):
-        with gzip.open(path, "rt") as lines:
+    for path in sorted(folder.glob("*json*")):
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as lines:
             yield from (json.loads(line, parse_float=Decimal, parse_int=Decimal) for line in lines)
 
 
@@ -51,19 +57,24 @@ def finnhub(folder: Path) -> Counter[tuple[Any, ...]]:
 
 
 @on_last_variant
-async def test_every_recorded_trade_is_stored_as_the_venue_wrote_it(
+async def test_recorded_trades_are_stored_as_the_venue_wrote_them(
     redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
 ) -> None:
     matches = coinbase(marketdata / "coinbase-exchange")
-    rows = finnhub(marketdata / "stocks")
+    stocks = tmp_path / "stocks"
+    stocks.mkdir()
+    for path in (marketdata / "stocks").glob("*.gz"):
+        with gzip.open(path) as lines:
+            (stocks / path.stem).write_bytes(b"".join(islice(lines, LINES)))
+    rows = finnhub(stocks)
     assert matches.total() == 437
-    assert rows.total() == 33_381 + 451_545
+    assert rows.total() > 30_000
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    folders = [str(marketdata / name) for name in ("coinbase-exchange", "stocks")]
+    folders = [str(marketdata / "coinbase-exchange"), str(stocks)]
     async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
         await processes.start_sandbox("--capture", *folders, "--speed", "max", "--hold")
         await processes.start("ingest")

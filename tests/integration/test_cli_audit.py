@@ -3,9 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import asyncpg
 import pytest
 from conftest import on_one_variant
 from correct import SYMBOL, random_trades, store
+from forked import run_apart
 from offline import binance_frames
 from working import parse_binance
 
@@ -33,16 +31,12 @@ def run(database_url: str, tmp_path: Path) -> Run:
     """Run `tickplant audit` with arguments; returns its exit code, output and errors."""
 
     async def run(*arguments: str) -> tuple[int, str, str]:
-        environment = {**os.environ, "TICKPLANT_DATABASE_URL": database_url}
-        command = [sys.executable, "-m", "tickplant", "audit", *arguments]
         ended = await asyncio.to_thread(
-            subprocess.run,
-            command,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+            run_apart,
+            "audit",
+            *arguments,
+            environment={"TICKPLANT_DATABASE_URL": database_url},
+            folder=tmp_path,
         )
         return ended.returncode, ended.stdout, ended.stderr
 

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 from correct import random_trades, store
+from forked import run_apart
 from working import until
 
 from db.migrate import migrate
@@ -32,13 +33,7 @@ def run(database_url: str, tmp_path: Path) -> Run:
     async def run(*arguments: str, redis_url: str = NOWHERE) -> tuple[int, str]:
         settings = {"TICKPLANT_DATABASE_URL": database_url, "TICKPLANT_REDIS_URL": redis_url}
         ended = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "tickplant", "db", "status", *arguments],
-            env={**os.environ, **settings},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
+            run_apart, "db", "status", *arguments, environment=settings, folder=tmp_path
         )
         assert ended.stderr == ""
         return ended.returncode, ended.stdout

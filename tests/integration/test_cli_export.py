@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from conftest import PARTITIONS, SOURCE, on_one_variant
 from correct import SYMBOL, random_trades, store
+from forked import run_apart
 
 from db.migrate import migrate
 from db.pool import open_pool
@@ -26,11 +27,8 @@ def files_in(folder: Path) -> list[str]:
 
 
 async def run_in(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TICKPLANT_DATABASE_URL": url}
-    command = [sys.executable, "-m", "tickplant", "export", *arguments]
-    return await asyncio.to_thread(
-        subprocess.run, command, env=environment, cwd=folder, capture_output=True, text=True, check=False
-    )
+    environment = {"TICKPLANT_DATABASE_URL": url}
+    return await asyncio.to_thread(run_apart, "export", *arguments, environment=environment, folder=folder)
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """Single checks of `tickplant doctor`: they pass what the roles can work with, and nothing else."""
 
 import asyncio
-import os
 import re
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import forked
 import msgspec
 import pytest
 import redis.asyncio
@@ -61,21 +60,17 @@ async def test_symbols_that_the_venue_does_not_list_fail(sandbox: dict[str, Any]
     ]
 
 
-async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any]) -> None:
+async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any], tmp_path: Path) -> None:
     addresses = {
         f"TICKPLANT_{name.upper()}_REST_URL": sandbox[f"{name}_rest_url"]
         for name in ("binance", "coinbase", "kraken")
     }
 
     async def listed(*words: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tickplant", "symbols", *words),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=os.environ | addresses,
-        )
-        output, _ = await process.communicate()
-        return process.returncode, output.decode()
+        folder = tmp_path / "_".join(words).replace("/", "_")
+        folder.mkdir()
+        ended = await asyncio.to_thread(forked.run, "symbols", *words, environment=addresses, folder=folder)
+        return ended.code, ended.output
 
     answers = await asyncio.gather(
         listed("binance", "btc"),

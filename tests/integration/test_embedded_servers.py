@@ -60,11 +60,15 @@ async def test_redis_keeps_its_data_and_port_over_restart_and_kill(
     assert await _read_redis(url) == b"yes"
 
 
-async def test_postgres_keeps_its_data_and_port_over_restart_and_kill(
+async def test_postgres_is_durable_and_keeps_its_data_port_and_password_over_restart_and_kill(
     own_postgres: Callable[[], Awaitable[PostgresServer]],
 ) -> None:
     server = await own_postgres()
     url = server.url
+    for name, value in {"fsync": "on", "synchronous_commit": "on", "timezone": "UTC"}.items():
+        assert await _query(url, f"show {name}") == value
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(url, password="guessed")
     await _query(url, "create table kept as select 1")
     await server.restart()
     assert await _query(url, "select count(*) from kept") == 1
@@ -93,15 +97,6 @@ async def test_redis_is_durable_bounded_to_loopback_and_closed_without_password(
     with pytest.raises(redis.exceptions.AuthenticationError):
         await stranger.get("kept")
     await stranger.aclose()
-
-
-async def test_postgres_is_durable_in_utc_and_closed_without_password(
-    postgres_server: PostgresServer,
-) -> None:
-    for name, value in {"fsync": "on", "synchronous_commit": "on", "timezone": "UTC"}.items():
-        assert await _query(postgres_server.url, f"show {name}") == value
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await asyncpg.connect(postgres_server.url, password="guessed")
 
 
 @pytest.mark.parametrize("kind", [RedisServer, PostgresServer])

@@ -1,13 +1,14 @@
 """`tickplant doctor` on real servers: what it passes, and what it tells to mend."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 import redis.asyncio
 from conftest import on_one_variant
+from forked import run_apart
 from kafka import mock_cluster
 
 from tickplant.local import RedisServer
@@ -18,7 +19,7 @@ Doctor = Callable[..., Awaitable[tuple[int, str]]]
 
 
 @pytest.fixture
-async def doctor(redis_url: str, database_url: str) -> AsyncIterator[Doctor]:
+async def doctor(redis_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Doctor]:
     """Run `tickplant doctor` on good servers and a venue, except for the settings given."""
     role = ManagedProcess("sandbox", ("sandbox", "--port", "0"), {})
     async with Supervisor(lambda name, line: None).announced(role) as line:
@@ -33,15 +34,8 @@ async def doctor(redis_url: str, database_url: str) -> AsyncIterator[Doctor]:
         }
 
         async def run(**settings: str) -> tuple[int, str]:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "tickplant", "doctor"),
-                stdout=asyncio.subprocess.PIPE,
-                env=good | settings,
-                cwd="/",
-            )
-            output, _ = await process.communicate()
-            assert process.returncode is not None
-            return process.returncode, output.decode()
+            ended = await asyncio.to_thread(run_apart, "doctor", environment=good | settings, folder=tmp_path)
+            return ended.returncode, ended.stdout
 
         yield run
 
