@@ -13,8 +13,8 @@ from bench.entries import measure_ingest
 from bench.fold import measure_fold
 from bench.latency import measure_latency
 from bench.machine import describe_machine
-from bench.plant import Plant, forget_settings, open_plant, prepared_folder
-from bench.result import Rate, Result, Throughput, print_results
+from bench.plant import BenchPlant, forget_settings, open_plant, prepared_folder
+from bench.result import MeasuredRate, Result, Throughput, print_results
 from bench.roles import measure_roles
 from bench.whole import measure_whole
 
@@ -67,7 +67,7 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
 async def _measure(args: Namespace, folder: Path) -> list[Result]:
     results: list[Result] = []
     if "fold" in args.stage:
-        _tell("fold")
+        _log_stage("fold")
         results += measure_fold(min(args.trades, 300_000))
     if set(args.stage) - {"fold"}:
         async with open_plant(folder) as plant:
@@ -76,31 +76,31 @@ async def _measure(args: Namespace, folder: Path) -> list[Result]:
     return results
 
 
-async def _measure_plant(args: Namespace, plant: Plant, results: list[Result]) -> None:
+async def _measure_plant(args: Namespace, plant: BenchPlant, results: list[Result]) -> None:
     if "ingest" in args.stage:
-        _tell("ingest")
+        _log_stage("ingest")
         results += await measure_ingest(plant, args.trades)
     if "commit" in args.stage:
-        _tell("commit")
+        _log_stage("commit")
         results += await measure_commit(plant, args.trades)
     if "roles" in args.stage:
-        _tell("roles")
+        _log_stage("roles")
         results += await measure_roles(plant, args.roles_trades, args.alerts)
     if "whole" in args.stage:
-        _tell("whole")
+        _log_stage("whole")
         results += await measure_whole(plant, args.trades, _bare(results))
     if "latency" in args.stage:
-        _tell("latency")
+        _log_stage("latency")
         results += await measure_latency(plant, args.seconds, args.warm_up_s)
 
 
-def _bare(results: Sequence[Result]) -> tuple[Rate, ...]:
+def _bare(results: Sequence[Result]) -> tuple[MeasuredRate, ...]:
     """Return the slowest bare stage of each stage measured so far."""
     limits = [result.limit for result in results if isinstance(result, Throughput)]
     return tuple(limit for limit in limits if limit)
 
 
-def _tell(stage: str) -> None:
+def _log_stage(stage: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {stage}", file=sys.stderr, flush=True)
 
 

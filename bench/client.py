@@ -18,7 +18,7 @@ from tickplant.times import to_us
 _UPDATES: Final = (b'"type":"trades"', b'"type":"price"')
 
 
-class Order(Struct, frozen=True):
+class LatencyRequest(Struct, frozen=True):
     """What to measure."""
 
     url: str
@@ -46,12 +46,12 @@ class _Message(Struct, gc=False):
 
 def main() -> None:
     """Run the client."""
-    order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
+    order = msgspec.json.decode(sys.stdin.buffer.read(), type=LatencyRequest)
     reads = asyncio.run(_receive(order))
     sys.stdout.buffer.write(msgspec.json.encode(_ages(reads)))
 
 
-async def _receive(order: Order) -> list[SocketRead]:
+async def _receive(order: LatencyRequest) -> list[SocketRead]:
     """Subscribe, and keep what comes after the warm-up with the times of its arrival."""
     async with open_connection(order.url, timeout_s=10) as connection:
         assert isinstance(connection, VenueConnection)

@@ -9,8 +9,8 @@ import asyncpg
 
 from bench.cpu import CpuMeter
 from bench.market import make_frames
-from bench.plant import SETTINGS, Plant
-from bench.result import Rate, Result, Throughput
+from bench.plant import SETTINGS, BenchPlant
+from bench.result import MeasuredRate, Result, Throughput
 from db.commit import TRADE_COLUMNS
 from db.pool import Pool, open_pool
 from db.progress import count_trades
@@ -23,7 +23,7 @@ _COPIES: Final = 2
 """COPYs side by side: one a core, so that it is the server that limits."""
 
 
-async def measure_commit(plant: Plant, count: int) -> list[Result]:
+async def measure_commit(plant: BenchPlant, count: int) -> list[Result]:
     """Measure one worker process beside COPY."""
     await plant.empty()
     publisher = Publisher(plant.redis, partitions=SETTINGS.partitions, budget_trades=10**12)
@@ -39,14 +39,14 @@ async def measure_commit(plant: Plant, count: int) -> list[Result]:
     return [
         Throughput(
             "stream to committed rows",
-            Rate("stream, one worker, PostgreSQL", per_s),
+            MeasuredRate("stream, one worker, PostgreSQL", per_s),
             (await _copy_in(plant, rows, 1), await _copy_in(plant, rows, _COPIES)),
             notes=(costs,),
         )
     ]
 
 
-async def rate_of_commits(plant: Plant, pool: Pool, count: int) -> float:
+async def rate_of_commits(plant: BenchPlant, pool: Pool, count: int) -> float:
     """Return the trades committed a second, from the first lease taken to the last commit."""
 
     async def is_done() -> bool:
@@ -58,7 +58,7 @@ async def rate_of_commits(plant: Plant, pool: Pool, count: int) -> float:
     return count / (time.perf_counter() - started_s)
 
 
-async def wait_for_worker(plant: Plant, pool: Pool) -> None:
+async def wait_for_worker(plant: BenchPlant, pool: Pool) -> None:
     """Wait until a worker has taken a partition."""
 
     async def is_taken() -> bool:
@@ -67,7 +67,7 @@ async def wait_for_worker(plant: Plant, pool: Pool) -> None:
     await plant.until(is_taken, "a worker to take a partition", poll_s=0.005)
 
 
-async def _copy_out(plant: Plant) -> list[bytes]:
+async def _copy_out(plant: BenchPlant) -> list[bytes]:
     """Return the stored rows as COPY text, cut where a worker would commit."""
     blocks: list[bytes] = []
 
@@ -83,7 +83,7 @@ async def _copy_out(plant: Plant) -> list[bytes]:
     return [b"".join(lines[start : start + size]) for start in range(0, len(lines), size)]
 
 
-async def _copy_in(plant: Plant, rows: list[bytes], connections: int) -> Rate:
+async def _copy_in(plant: BenchPlant, rows: list[bytes], connections: int) -> MeasuredRate:
     """Measure COPY of rows into the empty table, a transaction a block."""
     await plant.empty()
     pending = iter(rows)
@@ -100,4 +100,4 @@ async def _copy_in(plant: Plant, rows: list[bytes], connections: int) -> Rate:
     await asyncio.gather(*(copy() for _ in range(connections)))
     count = sum(block.count(b"\n") for block in rows)
     name = f"bare COPY of the same rows, {connections} connection{'s' if connections > 1 else ''}"
-    return Rate(name, count / (time.perf_counter() - started_s))
+    return MeasuredRate(name, count / (time.perf_counter() - started_s))

@@ -9,8 +9,8 @@ from websockets.asyncio.client import connect
 from bench.cpu import CpuMeter
 from bench.fold import best_rate, decode_frames
 from bench.market import make_frames, tape_arguments
-from bench.plant import STREAMS, Plant
-from bench.result import Rate, Result, Throughput
+from bench.plant import STREAMS, BenchPlant
+from bench.result import MeasuredRate, Result, Throughput
 from ingest.connection import VenueConnection, open_connection
 from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     payload: bytes
 
 
-async def measure_ingest(plant: Plant, count: int) -> list[Result]:
+async def measure_ingest(plant: BenchPlant, count: int) -> list[Result]:
     """Measure an ingest process beside its bare stages."""
     await plant.empty()
     async with plant.sandbox(*tape_arguments(count)) as venue:
@@ -42,20 +42,20 @@ async def measure_ingest(plant: Plant, count: int) -> list[Result]:
     bare = (
         await _receive(plant, count, "bare websocket, a message at a time", _take_messages),
         await _receive(plant, count, "bare websocket, batches as ingest takes them", _take_batches),
-        Rate("bare decode (msgspec)", best_rate(count, lambda: decode_frames(frames)), "frames"),
+        MeasuredRate("bare decode (msgspec)", best_rate(count, lambda: decode_frames(frames)), "frames"),
         await _write(plant.redis, entries, count),
     )
     return [
         Throughput(
             "frames into Redis",
-            Rate("websocket, ingest, XADD", 1000 * count / (max(times_ms) - min(times_ms)), "frames"),
+            MeasuredRate("websocket, ingest, XADD", 1000 * count / (max(times_ms) - min(times_ms)), "frames"),
             bare,
             notes=(f"{count / len(entries):.0f} trades an entry; {costs}",),
         )
     ]
 
 
-async def _read_when_settled(plant: Plant, count: int) -> list[Entry]:
+async def _read_when_settled(plant: BenchPlant, count: int) -> list[Entry]:
     """Return all entries with trades, once all trades are there."""
     entries: list[Entry] = []
     length = 0
@@ -81,11 +81,13 @@ async def _read(redis: RedisClient, stream: str) -> list[Entry]:
     ]
 
 
-async def _receive(plant: Plant, count: int, name: str, take: Callable[[str, int], Awaitable[float]]) -> Rate:
+async def _receive(
+    plant: BenchPlant, count: int, name: str, take: Callable[[str, int], Awaitable[float]]
+) -> MeasuredRate:
     """Measure a client that only counts."""
     async with plant.sandbox(*tape_arguments(count)) as venue:
         symbols = [SymbolId.parse(symbol).symbol for symbol in venue["symbols"]]
-        return Rate(
+        return MeasuredRate(
             name, count / await take(BinanceAdapter().stream_url(venue["ws_url"], symbols), count), "frames"
         )
 
@@ -115,7 +117,7 @@ def _count(reads: Sequence[Any]) -> int:
     return sum(len(read.frames) for read in reads)
 
 
-async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> Rate:
+async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> MeasuredRate:
     """Write the same entries again, in the order in which Redis took them, and do nothing else."""
     await redis.flushall()
     in_order = sorted(entries, key=lambda entry: entry.time_ms)
@@ -125,4 +127,4 @@ async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> Ra
         for entry in in_order[start : start + _PIPELINED]:
             pipeline.execute_command("XADD", entry.stream, "*", wire.TRADES, entry.payload)
         await pipeline.execute()
-    return Rate("bare XADD of the same entries", count / (time.perf_counter() - started_s))
+    return MeasuredRate("bare XADD of the same entries", count / (time.perf_counter() - started_s))

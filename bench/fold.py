@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.market import make_frames
-from bench.result import Rate, Result, Throughput
+from bench.result import MeasuredRate, Result, Throughput
 from ingest.venues.binance import BinanceAdapter
 from tickplant.market import Candle, Trade, fold_runs, merge
 
@@ -42,8 +42,8 @@ def _measure(count: int, symbols: int, what: str) -> Throughput:
     folded = best_rate(count, lambda: fold_frames(frames))
     return Throughput(
         f"frame to exact candle, {what}, one core",
-        Rate("parse and fold", folded),
-        (Rate("bare decode (msgspec)", best_rate(count, lambda: decode_frames(frames))),),
+        MeasuredRate("parse and fold", folded),
+        (MeasuredRate("bare decode (msgspec)", best_rate(count, lambda: decode_frames(frames))),),
         aim_per_s=AIM_PER_S,
     )
 

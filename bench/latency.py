@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from bench.client import Ages, Order
+from bench.client import Ages, LatencyRequest
 from bench.commits import wait_for_worker
 from bench.cpu import CpuMeter
 from bench.market import RATE, SEED, SYMBOLS
-from bench.plant import Plant
+from bench.plant import BenchPlant
 from bench.result import Latency, Result
 from db.pool import open_pool
 from tickplant.local.folder import free_port
@@ -20,7 +20,7 @@ AIM_P50_MS: Final = 2.0
 AIM_P99_MS: Final = 10.0
 
 
-async def measure_latency(plant: Plant, seconds: float, warm_up_s: float) -> list[Result]:
+async def measure_latency(plant: BenchPlant, seconds: float, warm_up_s: float) -> list[Result]:
     """Measure trades, and then prices, of all symbols at one client."""
     await plant.empty()
     port = free_port()
@@ -51,7 +51,7 @@ async def _accepts(port: int) -> bool:
 async def _measure(port: int, kind: str, symbols: list[str], seconds: float, warm_up_s: float) -> Latency:
     channels = [f"{kind}:{symbol}" for symbol in symbols]
     meter = CpuMeter()
-    answer = await _run_client(Order(f"ws://127.0.0.1:{port}/ws", channels, warm_up_s, seconds))
+    answer = await _run_client(LatencyRequest(f"ws://127.0.0.1:{port}/ws", channels, warm_up_s, seconds))
     costs = meter.read(int(RATE * (seconds + warm_up_s)))
     ages, earlier = answer.at_client_us, answer.at_ingest_us
     return Latency(
@@ -75,7 +75,7 @@ def _percentile_ms(ascending_us: list[int], percent: int) -> float:
     return ascending_us[len(ascending_us) * percent // 100] / 1000
 
 
-async def _run_client(order: Order) -> Ages:
+async def _run_client(order: LatencyRequest) -> Ages:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bench.client", stdin=PIPE, stdout=PIPE
     )

@@ -28,10 +28,10 @@ STREAMS: Final = [trades_stream(partition) for partition in range(SETTINGS.parti
 _DATABASE: Final = "bench"
 _WAIT_S: Final = 120.0
 _DIED: Final = ("ended with", "was ended by")
-"""How the supervisor tells that a process has died by itself."""
+"""How the supervisor's line starts when a process has died by itself."""
 
 
-class Plant:
+class BenchPlant:
     """Servers, and processes started on them."""
 
     def __init__(self, supervisor: Supervisor, redis: RedisServer, postgres: PostgresServer) -> None:
@@ -39,7 +39,7 @@ class Plant:
 
         Attributes:
             redis: an open client.
-            broken: what a process said that died; what was measured then means nothing.
+            broken: the last line of a process that died; what was measured then is void.
         """
         self.redis = open_redis(redis.url)
         self.redis_url = redis.url
@@ -50,7 +50,7 @@ class Plant:
         self.servers = f"{redis.description}; {postgres.description}"
 
     async def empty(self) -> None:
-        """Begin anew: nothing in Redis, and a new database."""
+        """Empty Redis and create a new database."""
         await self.redis.flushall()
         connection = await asyncpg.connect(self._postgres.url)
         await connection.execute(f"drop database if exists {_DATABASE} with (force)")
@@ -61,7 +61,7 @@ class Plant:
 
     @asynccontextmanager
     async def sandbox(self, *arguments: str) -> AsyncIterator[dict[str, Any]]:
-        """Run a sandbox venue; yields what it says of itself."""
+        """Run a sandbox venue; yields its description of itself."""
         role = ManagedProcess("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
         async with self._supervisor.announced(role) as line:
             yield msgspec.json.decode(line)
@@ -74,7 +74,7 @@ class Plant:
 
         Args:
             names: commands of `tickplant`.
-            venue: what the sandbox says of itself, for ingest.
+            venue: the sandbox's description of itself, for ingest.
             settings: variables besides the addresses of the servers.
         """
         shared = {
@@ -113,19 +113,19 @@ class Plant:
 
 
 @asynccontextmanager
-async def open_plant(folder: Path) -> AsyncIterator[Plant]:
+async def open_plant(folder: Path) -> AsyncIterator[BenchPlant]:
     """Start servers on data in a folder."""
-    plant: Plant | None = None
+    plant: BenchPlant | None = None
 
-    def say(name: str, line: str) -> None:
+    def on_line(name: str, line: str) -> None:
         print(f"{name}: {line}", file=sys.stderr)
         if plant is not None and line.startswith(_DIED):
             plant.broken = f"{name} {line}"
 
-    supervisor = Supervisor(say)
+    supervisor = Supervisor(on_line)
     redis, postgres = RedisServer(folder / "redis"), PostgresServer(folder / "postgres")
     async with supervisor.server("redis", redis), supervisor.server("postgres", postgres):
-        plant = Plant(supervisor, redis, postgres)
+        plant = BenchPlant(supervisor, redis, postgres)
         try:
             yield plant
         finally:

@@ -10,7 +10,7 @@ SHARE_AIM: Final = 0.6
 """How much of its slowest bare stage a stage should reach."""
 
 
-class Rate(Struct, frozen=True):
+class MeasuredRate(Struct, frozen=True):
     """How fast something went."""
 
     name: str
@@ -22,14 +22,14 @@ class Throughput(Struct, frozen=True):
     """A stage's rate beside the bare stages that bound it."""
 
     stage: str
-    measured: Rate
-    bare: tuple[Rate, ...]
+    measured: MeasuredRate
+    bare: tuple[MeasuredRate, ...]
     aim_per_s: float | None = None
     """None: a share of the slowest bare stage is the aim."""
     notes: tuple[str, ...] = ()
 
     @property
-    def limit(self) -> Rate | None:
+    def limit(self) -> MeasuredRate | None:
         """The slowest bare stage; None where none was measured in this run."""
         return min(self.bare, key=lambda rate: rate.per_s, default=None)
 

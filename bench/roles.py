@@ -9,7 +9,7 @@ from typing import Final
 
 from bench.cpu import CpuMeter
 from bench.market import make_frames
-from bench.plant import SETTINGS, Plant
+from bench.plant import SETTINGS, BenchPlant
 from bench.result import Cost, Costs, Result
 from db.alerts.states import AlertRows
 from db.pool import Pool, open_pool, transaction
@@ -26,7 +26,7 @@ _ENTRY: Final = "0-0"
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-async def measure_roles(plant: Plant, count: int, alerts: int) -> list[Result]:
+async def measure_roles(plant: BenchPlant, count: int, alerts: int) -> list[Result]:
     """Measure one worker process on the same full stream, with more and more to do."""
     parsed = [BinanceAdapter.parse_frame(frame, time.time_ns() // 1000) for frame in make_frames(count)]
     trades = [trade for trades in parsed if isinstance(trades, tuple) for trade in trades]
@@ -45,7 +45,12 @@ async def measure_roles(plant: Plant, count: int, alerts: int) -> list[Result]:
 
 
 async def _measure(
-    plant: Plant, trades: list[Trade], name: str, *, alerts: int = 0, settings: Mapping[str, str] = NOTHING
+    plant: BenchPlant,
+    trades: list[Trade],
+    name: str,
+    *,
+    alerts: int = 0,
+    settings: Mapping[str, str] = NOTHING,
 ) -> Cost:
     await plant.empty()
     await _set_alerts(plant, trades, alerts)
@@ -56,8 +61,8 @@ async def _measure(
         plant.roles("worker", venue=None, **settings),
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
-        # From the first commit on: starting a process, and loading what it begins with, is no trade's cost.
-        await plant.until(partial(_has_begun, pool), "the first commit", poll_s=0.005)
+        # From the first commit on: starting a process, and loading its initial state, is no trade's cost.
+        await plant.until(partial(_has_started, pool), "the first commit", poll_s=0.005)
         meter = CpuMeter()
         left = len(trades) - await count_trades(pool)
         started_s = time.perf_counter()
@@ -66,7 +71,7 @@ async def _measure(
         return Cost(name, meter.spent_us(left)["worker"], per_s, meter.read(left))
 
 
-async def _has_begun(pool: Pool) -> bool:
+async def _has_started(pool: Pool) -> bool:
     return await count_trades(pool) > 0
 
 
@@ -74,7 +79,7 @@ async def _is_done(pool: Pool, count: int) -> bool:
     return await count_trades(pool) >= count
 
 
-async def _set_alerts(plant: Plant, trades: list[Trade], count: int) -> None:
+async def _set_alerts(plant: BenchPlant, trades: list[Trade], count: int) -> None:
     """Store alerts as workers know them: on all symbols alike, from half to twice their first price."""
     first: dict[str, Trade] = {}
     for trade in trades:

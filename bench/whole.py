@@ -5,8 +5,8 @@ import time
 from bench.commits import wait_for_worker
 from bench.cpu import CpuMeter
 from bench.market import tape_arguments
-from bench.plant import Plant
-from bench.result import Rate, Result, Throughput
+from bench.plant import BenchPlant
+from bench.result import MeasuredRate, Result, Throughput
 from db.pool import open_pool
 from db.progress import count_trades
 from tickplant.local.folder import free_port
@@ -14,7 +14,7 @@ from tickplant.local.folder import free_port
 AIM_PER_S = 200_000
 
 
-async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> list[Result]:
+async def measure_whole(plant: BenchPlant, count: int, bare: tuple[MeasuredRate, ...]) -> list[Result]:
     """Measure from the first entry in Redis to the last commit.
 
     Args:
@@ -24,7 +24,7 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
     """
     await plant.empty()
 
-    async def has_begun() -> bool:
+    async def has_started() -> bool:
         return await plant.entries() > 0
 
     async def is_done() -> bool:
@@ -38,7 +38,7 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
         await wait_for_worker(plant, pool)
         meter = CpuMeter()
         async with plant.roles("ingest", venue=venue):
-            await plant.until(has_begun, "the first entry", poll_s=0.005)
+            await plant.until(has_started, "the first entry", poll_s=0.005)
             started_s = time.perf_counter()
             await plant.until(is_done, f"{count:,} trades committed")
             per_s = count / (time.perf_counter() - started_s)
@@ -46,7 +46,7 @@ async def measure_whole(plant: Plant, count: int, bare: tuple[Rate, ...]) -> lis
     return [
         Throughput(
             "end to end, websocket to committed rows",
-            Rate("sandbox, ingest, Redis, worker, PostgreSQL, API", per_s),
+            MeasuredRate("sandbox, ingest, Redis, worker, PostgreSQL, API", per_s),
             bare,
             aim_per_s=AIM_PER_S,
             notes=(costs,),

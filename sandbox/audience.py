@@ -18,22 +18,22 @@ class Listener(Protocol):
     def backlog_bytes(self) -> int:
         """What was written and the network hasn't taken yet."""
 
-    def write(self, data: bytes | memoryview, *, calm: bool = False) -> None:
+    def write(self, data: bytes | memoryview, *, exempt: bool = False) -> None:
         """Send whole frames; never blocks.
 
         Args:
             data: the frames.
-            calm: where things go wrong on the way, nothing does with these.
+            exempt: whether they are spared the faults of the connection.
         """
 
     async def drained(self) -> None:
         """Wait until the backlog is short; return at once when the connection has ended."""
 
-    def give_up(self, reason: str) -> None:
+    def disconnect(self, reason: str) -> None:
         """End the connection at once."""
 
 
-class Audience:
+class SandboxAudience:
     """All connections.
 
     Args:
@@ -70,17 +70,17 @@ class Audience:
         self._groups = None
         self._changed.set()
 
-    def send(self, view: View, frames: bytes | memoryview, *, calm: bool = False) -> None:
+    def send(self, view: View, frames: bytes | memoryview, *, exempt: bool = False) -> None:
         """Send whole frames to every connection of a view; see `Listener.write`."""
         if frames:
             for listener in self.groups.get(view, ()):
-                listener.write(frames, calm=calm)
+                listener.write(frames, exempt=exempt)
 
     def drop_laggards(self) -> None:
         """End the connections that don't keep up."""
         for listener in tuple(self._listeners):
             if listener.backlog_bytes > self._max_backlog_bytes:
-                listener.give_up(f"is {listener.backlog_bytes:,} bytes behind")
+                listener.disconnect(f"is {listener.backlog_bytes:,} bytes behind")
                 self.remove(listener)
 
     async def drained(self) -> None:
@@ -89,11 +89,11 @@ class Audience:
             await listener.drained()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition on the connections' wishes holds."""
+        """Wait until a condition on the connections' subscriptions holds."""
         while not condition():
             self._changed.clear()
             await self._changed.wait()
 
-    def hears(self, streams: Collection[str]) -> bool:
-        """Say whether each of the streams has a listener."""
+    def covers(self, streams: Collection[str]) -> bool:
+        """Return whether each of the streams has a listener."""
         return set(streams) <= frozenset().union(*(view.streams for view in self.groups))

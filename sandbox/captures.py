@@ -1,7 +1,7 @@
 """Captures: what a venue's socket sent, one frame a line, read and merged in time order.
 
 A line is a frame, or `<receive time, nanoseconds since the epoch> <frame>`. Files may be plain, gzip or zstd,
-told by their first bytes. A file's venue is recognised by its frames.
+recognised by their first bytes. A file's venue is recognised by its frames.
 """
 
 import gzip
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final, NamedTuple
 import msgspec
 import zstandard
 
-from sandbox.venue import ParsedFrame, Venue
+from sandbox.venue import ParsedFrame, SandboxVenue
 from sandbox.venues import VENUES
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
@@ -29,20 +29,20 @@ _decode = msgspec.json.Decoder().decode
 
 
 class CaptureError(FatalError):
-    """A file can't be played; the message names it and says why."""
+    """A file can't be played; the message names it and gives the reason."""
 
 
 class CapturedFrame(NamedTuple):
     """One frame, with the moment at which a tape plays it."""
 
     time_ns: int
-    """Of receiving, or the venue's where the capture doesn't say; never falls within a file."""
-    venue: Venue
+    """Of receiving, or the venue's where the capture has none; never falls within a file."""
+    venue: SandboxVenue
     frame: ParsedFrame
 
 
-class Problem(NamedTuple):
-    """A line that could not be understood and was left out."""
+class CaptureProblem(NamedTuple):
+    """A line that could not be parsed and was skipped."""
 
     path: Path
     line: int
@@ -53,7 +53,7 @@ class Problem(NamedTuple):
         return f"{self.path}, line {self.line}: {self.reason}"
 
 
-OnProblem = Callable[[Problem], None]
+OnProblem = Callable[[CaptureProblem], None]
 
 
 def read_frames(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[CapturedFrame]:
@@ -61,7 +61,7 @@ def read_frames(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -
 
     Args:
         paths: files, and directories, of which every capture in them is taken.
-        on_problem: told of each line that could not be understood.
+        on_problem: called with each line that could not be parsed.
 
     Raises:
         CaptureError: a file is not there, or holds no frames of a known venue.
@@ -72,22 +72,22 @@ def read_frames(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -
     )
 
 
-def read_trades(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[Trade]:
+def read_captured_trades(paths: Iterable[Path], on_problem: OnProblem = lambda _: None) -> Iterator[Trade]:
     """Read the trades that captures saw happen, in the order in which tapes play them; see `read_frames`.
 
     Where the venue doesn't number its trades, their `trade_id` is 0.
     """
     frames = (captured.frame for captured in read_frames(paths, on_problem))
-    return (trade for frame in frames if not frame.past for trade in frame.trades)
+    return (trade for frame in frames if not frame.historical for trade in frame.trades)
 
 
-def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
+def find_captures(paths: Iterable[Path]) -> list[tuple[Path, SandboxVenue]]:
     """Return the capture files and their venues, directories expanded in the order of names, each file once.
 
     Raises:
         CaptureError: see `read_frames`. Files that are no captures are passed over within directories only.
     """
-    found: list[tuple[Path, Venue]] = []
+    found: list[tuple[Path, SandboxVenue]] = []
     for path in paths:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise CaptureError(f"{path}: neither a file nor a directory")  # a pipe would be waited for
@@ -107,7 +107,7 @@ def find_captures(paths: Iterable[Path]) -> list[tuple[Path, Venue]]:
     return found
 
 
-def _recognise(path: Path) -> Venue | None:
+def _recognise(path: Path) -> SandboxVenue | None:
     """Return the venue whose frames a file holds."""
     try:
         for number, line in _read_lines(path, lambda _: None):
@@ -130,7 +130,7 @@ def _object_of(line: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _read_file(path: Path, venue: Venue, on_problem: OnProblem) -> Iterator[CapturedFrame]:
+def _read_file(path: Path, venue: SandboxVenue, on_problem: OnProblem) -> Iterator[CapturedFrame]:
     latest_ns = 0
     untimed: list[ParsedFrame] = []
     for number, line in _read_lines(path, on_problem):
@@ -138,17 +138,17 @@ def _read_file(path: Path, venue: Venue, on_problem: OnProblem) -> Iterator[Capt
             receive_ns, frame = _split(line)
             parsed = venue.parse_frame(frame, receive_ns // 1000)
         except (PoisonError, ValueError) as error:
-            on_problem(Problem(path, number, str(error)))
+            on_problem(CaptureProblem(path, number, str(error)))
             continue
         if parsed is None:
             continue
         latest_ns = max(latest_ns, receive_ns or parsed.event_time_us * 1000)
         untimed.append(parsed)
-        if latest_ns:  # frames that don't say when they were sent go with the first that does
+        if latest_ns:  # frames without a time go with the first that has one
             yield from (CapturedFrame(latest_ns, venue, each) for each in untimed)
             untimed.clear()
     if untimed:
-        on_problem(Problem(path, 1, "no line says when it was received or sent"))
+        on_problem(CaptureProblem(path, 1, "no line has a time of receiving or sending"))
 
 
 def _read_lines(path: Path, on_problem: OnProblem) -> Iterator[tuple[int, bytes]]:
@@ -161,7 +161,7 @@ def _read_lines(path: Path, on_problem: OnProblem) -> Iterator[tuple[int, bytes]
                 if stripped:
                     yield number, stripped
         except (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError) as error:
-            on_problem(Problem(path, number + 1, f"the file breaks off here: {error}"))
+            on_problem(CaptureProblem(path, number + 1, f"the file breaks off here: {error}"))
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""A client's websocket: what it asked for and how frames get to it."""
+"""A client's websocket: its subscriptions and its way of sending frames."""
 
 import asyncio
 import contextlib
@@ -10,28 +10,28 @@ from websockets.asyncio.server import ServerConnection
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import State
 
+from sandbox.faulty_line import FaultyLine
 from sandbox.frames import View, encode_frame
-from sandbox.limits import Limits, Pace
-from sandbox.line import TroubledLine
-from sandbox.venue import Session
+from sandbox.limits import Pace, SandboxLimits
+from sandbox.venue import SandboxSession
 
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG})
 
 logger = logging.getLogger(__name__)
 
 
-class Connection(ServerConnection):
-    """A client."""
+class SandboxConnection(ServerConnection):
+    """A client of the sandbox."""
 
-    session: Session
-    converse: Callable[["Connection"], Awaitable[None]]
+    session: SandboxSession
+    converse: Callable[["SandboxConnection"], Awaitable[None]]
     """Serves it until it ends."""
-    line: TroubledLine | None = None
-    """What goes wrong on it; None: nothing does."""
+    line: FaultyLine | None = None
+    """Injects its faults; None: it has none."""
     has_subscribed: bool = False
-    """It has asked for something since it is open."""
+    """Whether it has subscribed to anything."""
     quiet: bool = True
-    """Nothing was sent since this was last set."""
+    """Whether nothing was sent since this was last set."""
     _pace: Pace | None = None
     _counts_control_frames = False
     _on_excess: Callable[[], None]
@@ -55,18 +55,18 @@ class Connection(ServerConnection):
         """What was written and the network hasn't taken yet."""
         return self.transport.get_write_buffer_size() + (self.line.backlog_bytes if self.line else 0)
 
-    def write(self, data: bytes | memoryview, *, calm: bool = False) -> None:
+    def write(self, data: bytes | memoryview, *, exempt: bool = False) -> None:
         """Send frames of the source; see `Listener.write`."""
         if self.line is None:
             self.put(data)
         else:
-            self.line.write(data, calm=calm)
+            self.line.write(data, exempt=exempt)
 
-    def say(self, texts: Iterable[str]) -> None:
+    def send_messages(self, texts: Iterable[str]) -> None:
         """Send messages of the venue's own."""
         data = b"".join([encode_frame(text.encode()) for text in texts])
         if data:
-            (self.line.say if self.line else self.put)(data)
+            (self.line.write_exempt if self.line else self.put)(data)
 
     def put(self, data: bytes | memoryview) -> None:
         """Send encoded frames as they are; nothing once the connection is closing."""
@@ -81,17 +81,17 @@ class Connection(ServerConnection):
         with contextlib.suppress(OSError):
             await self.drain()
 
-    def give_up(self, reason: str) -> None:
+    def disconnect(self, reason: str) -> None:
         """End the connection at once."""
         logger.warning("client %s %s: disconnected", self.remote_address, reason)
         self.transport.abort()
 
-    def break_off(self) -> None:
-        """End the connection without a word."""
+    def abort(self) -> None:
+        """End the connection without a closing handshake."""
         self.transport.abort()
 
     def fail(self, reason: str, code: CloseCode = CloseCode.POLICY_VIOLATION) -> None:
-        """Close the connection; unless another code says so, for what its client did."""
+        """Close the connection; by default for a violation of its client."""
         if self.protocol.state is State.OPEN:
             self.protocol.fail(code, reason)
             self.send_data()
@@ -110,14 +110,14 @@ class Connection(ServerConnection):
         self._timers.append(self.loop.call_later(within_s, check))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was on its way."""
+        """Cancel timers and discard what was on its way."""
         super().connection_lost(exc)
         for timer in self._timers:
             timer.cancel()
         if self.line is not None:
             self.line.close()
 
-    def pace(self, limits: Limits, on_excess: Callable[[], None]) -> None:
+    def pace(self, limits: SandboxLimits, on_excess: Callable[[], None]) -> None:
         """Count what comes in from now on; call back, once, and close, when it is too much."""
         self._pace = Pace(limits.messages_per_s, 1)
         self._counts_control_frames = limits.counts_control_frames

@@ -1,7 +1,7 @@
-"""What goes wrong on the way from a tape to its clients, decided by a seed alone.
+"""Faults on the way from a tape to its clients, decided by a seed alone.
 
-A `Plan` says it of each connection and each REST request by their number: the same seed does the same to the
-n-th of them, whatever happens in between. Trades that don't get through a connection stay in REST history.
+A `FaultPlan` decides them for each connection and each REST request by number: the same seed gives the n-th
+of them the same faults, whatever happens in between. Trades lost on a connection stay in REST history.
 """
 
 import math
@@ -12,8 +12,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from sandbox.frame_faults import garble, mistype, oversized
 from sandbox.frames import encode_frame, payload_of
-from sandbox.harm import garble, mistype, oversized
 
 MAX_DISTANCE: Final = 8
 """Frames by which one comes too late at most."""
@@ -25,12 +25,12 @@ RETRY_AFTERS: Final = (
     *("0", "1", "0.5", "-1", "inf", "nan", "1e300", "soon", "", "Fri, 01 Jan 2100 00:00:00 GMT"),
     *("4102444800", "4102444800000", "4102444800000000"),
 )
-"""What `REST_RETRY_AFTER` sends; the last ones are the begin of the year 2100."""
+"""What `REST_RETRY_AFTER` sends; the last ones are the start of the year 2100."""
 _SERVER_ERRORS: Final = (500, 502, 503, 504)
 
 
 class Fault(StrEnum):
-    """What may go wrong, by the name that counts it."""
+    """What may go wrong; the value is the name under which it is counted."""
 
     LOST = "lost"
     """A frame is left out."""
@@ -55,9 +55,9 @@ class Fault(StrEnum):
     REFUSED = "refused"
     """The connection's first subscription is refused, or the connection that is one by its address."""
     IGNORED = "ignored"
-    """The connection's first subscription is neither obeyed nor answered, where the venue answers at all."""
+    """The connection's first subscription is neither obeyed nor answered; only at venues that acknowledge."""
     SKEWED = "skewed"
-    """The venue's clock is off by seconds, as heartbeats or one REST request tell it."""
+    """The venue's clock is off by seconds, in heartbeats or in one REST response."""
     REST_429 = "rest-429"
     REST_418 = "rest-418"
     """Where the venue has it."""
@@ -104,7 +104,7 @@ OF_REQUESTS: Final = (
     Fault.REST_RETRY_AFTER,
 )
 
-USUAL: Final[Mapping[Fault, float]] = {
+DEFAULT_CHANCES: Final[Mapping[Fault, float]] = {
     Fault.LOST: 0.004,
     Fault.DUPLICATED: 0.004,
     Fault.REORDERED: 0.004,
@@ -127,11 +127,11 @@ USUAL: Final[Mapping[Fault, float]] = {
     Fault.HISTORY_BROKEN: 0.05,
     Fault.HISTORY_UNREADABLE: 0.02,
 }
-"""The chance of each that is usual, for a frame, a connection, or a request."""
+"""The default probability of each, for a frame, a connection, or a request."""
 
 
-class Passage(NamedTuple):
-    """What becomes of some frames."""
+class PassedFrames(NamedTuple):
+    """What a connection sends for some frames."""
 
     frames: list[bytes]
     """To be sent, in this order."""
@@ -141,7 +141,7 @@ class Passage(NamedTuple):
 
 
 class RequestFault(NamedTuple):
-    """What becomes of a REST request."""
+    """The fault of a REST request."""
 
     fault: Fault
     status: int | None = None
@@ -154,15 +154,15 @@ class RequestFault(NamedTuple):
     """Of what is done to a page."""
 
 
-class Plan(Struct, frozen=True):
-    """What is going to go wrong."""
+class FaultPlan(Struct, frozen=True):
+    """The faults of one run."""
 
     seed: int
     chances: Mapping[Fault, float]
 
-    def connection(self, venue: str, number: int) -> "Mishaps":
+    def connection(self, venue: str, number: int) -> "ConnectionFaults":
         """Return what happens to a venue's n-th connection."""
-        return Mishaps(random.Random(f"{self.seed}:{venue}:socket:{number}"), self.chances)  # noqa: S311
+        return ConnectionFaults(random.Random(f"{self.seed}:{venue}:socket:{number}"), self.chances)  # noqa: S311
 
     def request(self, venue: str, number: int) -> RequestFault | None:
         """Return what happens to a venue's n-th REST request; None if nothing does."""
@@ -173,11 +173,11 @@ class Plan(Struct, frozen=True):
         return None
 
 
-class Mishaps:
-    """What happens to one connection.
+class ConnectionFaults:
+    """The faults of one connection.
 
     Args:
-        draw: decides.
+        draw: the random numbers that decide.
         chances: of each fault.
     """
 
@@ -191,12 +191,12 @@ class Mishaps:
         ]
         skewed = draw.random() < chances.get(Fault.SKEWED, 0)
         self.skew_us = _draw_skew_us(draw) if skewed else 0
-        """How far the venue's clock is off, as this connection is told it."""
+        """How far the venue's clock is off, as this connection sees it."""
         self.silent = False
         """Nothing goes out any more."""
         self._held: list[tuple[int, bytes]] = []
         self._passed = 0
-        self._unharmed = self._draw_unharmed()
+        self._until_fault = self._draw_until_fault()
 
     def subscribe(self, *, acknowledges: bool) -> Fault | None:
         """Return what becomes of the next subscription; None: it is obeyed.
@@ -210,22 +210,22 @@ class Mishaps:
                 return fault
         return None
 
-    def pass_on(self, frames: Iterable[bytes | memoryview]) -> Passage:
+    def pass_on(self, frames: Iterable[bytes | memoryview]) -> PassedFrames:
         """Return what becomes of frames."""
-        passage = Passage([], [])
+        passage = PassedFrames([], [])
         slow_s = 0.0
         for frame in frames:
             if self.silent:
                 break
-            if self._unharmed:
-                self._unharmed -= 1
+            if self._until_fault:
+                self._until_fault -= 1
                 passage.frames.append(bytes(frame))
             else:
                 (fault,) = self._draw.choices(self._kinds, self._weights)
                 passage.faults.append(fault)
-                passage.frames.extend(self._harm(bytes(frame), fault))
+                passage.frames.extend(self._apply(bytes(frame), fault))
                 slow_s = self._draw.uniform(*_SLOW_S) if fault is Fault.SLOW else slow_s
-                self._unharmed = self._draw_unharmed()
+                self._until_fault = self._draw_until_fault()
             self._passed += 1
             if self._held:
                 passage.frames.extend(self._release(self._passed))
@@ -240,7 +240,7 @@ class Mishaps:
         """Return the frames that are held back, since none come that they could be behind."""
         return [] if self.silent else self._release(self._passed + MAX_DISTANCE)
 
-    def _harm(self, frame: bytes, fault: Fault) -> list[bytes]:
+    def _apply(self, frame: bytes, fault: Fault) -> list[bytes]:
         """Return what is sent instead of a frame."""
         if fault is Fault.REORDERED:
             self._held.append((self._passed + 1 + self._draw.randint(1, MAX_DISTANCE), frame))
@@ -252,8 +252,8 @@ class Mishaps:
         if fault is Fault.OVERSIZED:
             return [oversized(), frame]
         if fault in (Fault.MALFORMED, Fault.MISTYPED):
-            harm = garble if fault is Fault.MALFORMED else mistype
-            return [encode_frame(harm(bytes(payload_of(frame)), self._draw))]
+            corrupt = garble if fault is Fault.MALFORMED else mistype
+            return [encode_frame(corrupt(bytes(payload_of(frame)), self._draw))]
         return [frame]
 
     def _release(self, passed: int) -> list[bytes]:
@@ -261,8 +261,8 @@ class Mishaps:
         self._held = [(at, frame) for at, frame in self._held if at > passed]
         return due
 
-    def _draw_unharmed(self) -> int:
-        """Draw how many frames pass before the next that doesn't."""
+    def _draw_until_fault(self) -> int:
+        """Draw how many frames pass before the next fault."""
         if not self._rate:
             return 2**62
         return int(math.log(1 - self._draw.random()) / math.log(1 - self._rate)) if self._rate < 1 else 0

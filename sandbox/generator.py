@@ -1,4 +1,4 @@
-"""Makes up markets: deterministic by seed, with plausible prices, sizes and bursts, and ids that count up.
+"""Generates synthetic markets: deterministic by seed, with plausible prices, sizes, bursts and rising ids.
 
 Nothing here is a claim about real markets. A taker's order makes one trade or several at one moment, each at
 the same price or a tick worse; prices wander and are drawn back, so that they stay plausible for ever.
@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Final
 
-from sandbox.binance.venue import KNOWN, Binance
+from sandbox.binance.venue import KNOWN, SandboxBinance
 from sandbox.journal import MarketState
 from sandbox.tape import Tape
-from sandbox.venue import MadeTrade, ParsedFrame, Usual, Venue
+from sandbox.venue import ParsedFrame, SandboxVenue, SyntheticTrade, TypicalTrade
 from tickplant.market import Side, SymbolId, Trade
 
 START_US: Final = 1_767_225_600_000_000
-"""When a generated tape begins: 2026-01-01."""
+"""When a generated tape starts: 2026-01-01."""
 
 _ORDER_VALUE: Final = 400
 """Of a usual trade, in units of the quote currency."""
@@ -28,7 +28,7 @@ _LEASH: Final = 0.05
 """How far the price may wander from where it began before it is surely drawn back."""
 
 
-class Market:
+class SyntheticMarket:
     """One symbol's order flow.
 
     Args:
@@ -37,7 +37,7 @@ class Market:
         seed: the same seed gives the same trades, whichever other symbols there are.
     """
 
-    def __init__(self, venue: Venue, symbol: str, seed: int) -> None:
+    def __init__(self, venue: SandboxVenue, symbol: str, seed: int) -> None:
         self._random = random.Random(f"{seed}:{symbol}").random  # noqa: S311  not for secrets
         price, self.price_decimals, self.size_decimals = venue.usual(symbol) or self._invent()
         self._places = venue.places
@@ -57,20 +57,20 @@ class Market:
 
     @property
     def state(self) -> MarketState:
-        """Where it stands between two orders."""
+        """Its state between two orders."""
         return MarketState(self._ticks, self._next_id)
 
-    def unmake(self, count: int) -> None:
-        """Give the last ids back, of trades that were generated and not used."""
+    def take_back(self, count: int) -> None:
+        """Release the last ids, of trades that were generated and not used."""
         self._next_id -= count
 
     def resume(self, state: MarketState, seed: str) -> None:
-        """Go on from where a market stood; what follows depends on the seed alone."""
+        """Continue from a saved state; what follows depends on the seed alone."""
         self._ticks, self._next_id = state.ticks, state.next_id
         self._selling = False
         self._random = random.Random(f"{seed}:{self.symbol}").random  # noqa: S311  not for secrets
 
-    def order(self, market: int) -> list[MadeTrade]:
+    def order(self, market: int) -> list[SyntheticTrade]:
         """Return the trades that the next taker's order makes.
 
         Args:
@@ -89,26 +89,26 @@ class Market:
             if draw() < 0.3:
                 self._ticks = max(1, self._ticks + (-1 if self._selling else 1))
 
-    def _trade(self, market: int) -> MadeTrade:
+    def _trade(self, market: int) -> SyntheticTrade:
         self._next_id += 1
         draw = self._random
         lots = 1 - int(self._lots * math.log(1 - draw()) * (15 if draw() < 0.02 else 1))
         price = decimal_text(self._ticks, self.price_decimals, self._places)
         size = decimal_text(lots, self.size_decimals, self._places)
         side: Side = "sell" if self._selling else "buy"
-        return MadeTrade(market, self._next_id, price, size, side)
+        return SyntheticTrade(market, self._next_id, price, size, side)
 
     def _move(self) -> None:
         away = (self._ticks - self._usual) / self._usual / _LEASH
         steps = 1 - int(self._move_ticks * math.log(1 - self._random()))
         self._ticks = max(1, self._ticks + (steps if self._random() > 0.5 + away / 2 else -steps))
 
-    def _invent(self) -> Usual:
+    def _invent(self) -> TypicalTrade:
         price = 10 ** (self._random() * 6 - 2)
-        return Usual(price, 2 if price > 10 else 4, 1 if price > 10 else 0)
+        return TypicalTrade(price, 2 if price > 10 else 4, 1 if price > 10 else 0)
 
 
-class Flow:
+class OrderFlow:
     """The trades of many markets, as they follow each other, without end.
 
     Args:
@@ -117,13 +117,13 @@ class Flow:
         seed: the same symbols and seed give the same trades.
     """
 
-    def __init__(self, venue: Venue, symbols: Sequence[str], seed: int) -> None:
-        self.markets = [Market(venue, symbol, seed) for symbol in symbols]
+    def __init__(self, venue: SandboxVenue, symbols: Sequence[str], seed: int) -> None:
+        self.markets = [SyntheticMarket(venue, symbol, seed) for symbol in symbols]
         self._random = random.Random(seed).random  # noqa: S311  not for secrets
         self._shares = list(accumulate((rank + 3) ** -0.5 for rank in range(len(symbols))))
 
     def resume(self, states: Mapping[str, MarketState], seed: str) -> None:
-        """Go on from where the markets stood; what follows depends on the seed alone."""
+        """Continue from a saved state; what follows depends on the seed alone."""
         self._random = random.Random(seed).random  # noqa: S311  not for secrets
         for market in self.markets:
             market.resume(states.get(market.symbol, market.state), seed)
@@ -133,7 +133,7 @@ class Flow:
         for market, (low, high) in zip(self.markets, pairwise([0.0, *self._shares]), strict=True):
             market.skip(int(count * (high - low) / self._shares[-1]))
 
-    def orders(self) -> Iterator[list[MadeTrade]]:
+    def orders(self) -> Iterator[list[SyntheticTrade]]:
         """Yield the trades of one order after the other."""
         markets, shares, draw = self.markets, self._shares, self._random
         total, last = shares[-1], len(markets) - 1
@@ -154,7 +154,7 @@ def generate(
     *,
     rate: float,
     seed: int,
-    venue: Venue | None = None,
+    venue: SandboxVenue | None = None,
     start_us: int = START_US,
 ) -> Tape:
     """Return a tape of generated trades.
@@ -164,12 +164,12 @@ def generate(
         count: how many trades.
         rate: trades a second, on average, by the tape's time; orders come at random moments.
         seed: the same arguments give the same tape.
-        venue: where they trade; Binance unless said otherwise.
-        start_us: when the tape begins, microseconds since the epoch; times are whole milliseconds.
+        venue: where they trade; by default Binance.
+        start_us: when the tape starts, microseconds since the epoch; times are whole milliseconds.
     """
-    venue = venue or Binance()
+    venue = venue or SandboxBinance()
     tape = Tape(venue, provenance="synthetic")
-    flow = Flow(venue, symbols, seed)
+    flow = OrderFlow(venue, symbols, seed)
     wait = random.Random(seed + 1).expovariate  # noqa: S311  not for secrets
     time_us = float(start_us)
     left = count
@@ -182,13 +182,15 @@ def generate(
             break
         time_us += wait(rate / 1e6) * len(order)
     for market in flow.markets:
-        history = tape.histories.get(SymbolId(venue.name, market.symbol))
-        if history is not None:
-            history.price_decimals, history.size_decimals = market.price_decimals, market.size_decimals
+        columns = tape.columns.get(SymbolId(venue.name, market.symbol))
+        if columns is not None:
+            columns.price_decimals, columns.size_decimals = market.price_decimals, market.size_decimals
     return tape
 
 
-def _frames(venue: Venue, symbol: str, order: Sequence[MadeTrade], time_us: int) -> Iterator[ParsedFrame]:
+def _frames(
+    venue: SandboxVenue, symbol: str, order: Sequence[SyntheticTrade], time_us: int
+) -> Iterator[ParsedFrame]:
     """Yield the frames of one order: a venue sends its trades one by one, or all in one."""
     texts = venue.encode_order(symbol, order, time_us)
     stream = venue.stream_of(symbol)

@@ -1,4 +1,4 @@
-"""The trades that a venue has sent so far, found by id and by time: what its REST interface tells of."""
+"""The trades that a venue has sent so far, found by id and by time, for its REST interface."""
 
 from array import array
 from bisect import bisect_left
@@ -16,7 +16,7 @@ class Aggregate(NamedTuple):
     trades: list[Trade]
 
 
-class History:
+class TradeColumns:
     """The columns of one symbol's trades, in the order of sending.
 
     Args:
@@ -74,18 +74,18 @@ class History:
         return ranges
 
 
-class Past:
+class SandboxHistory:
     """The first trades of a history, up to the venue's present, each id once and in order.
 
     Args:
-        history: all trades.
-        count: how many of them lie in the past.
+        columns: all trades.
+        count: how many of them have been sent.
     """
 
-    def __init__(self, history: History, count: int) -> None:
-        if not history.ids_ordered:
-            history, count = _sorted_by_id(history, count)
-        self._history = history
+    def __init__(self, columns: TradeColumns, count: int) -> None:
+        if not columns.ids_ordered:
+            columns, count = _sorted_by_id(columns, count)
+        self._columns = columns
         self._count = count
 
     def __len__(self) -> int:
@@ -94,25 +94,25 @@ class Past:
     @property
     def symbol(self) -> SymbolId:
         """Whose trades these are."""
-        return self._history.symbol
+        return self._columns.symbol
 
     @property
     def decimals(self) -> tuple[int, int]:
         """Decimal places of prices and of sizes."""
-        return self._history.price_decimals, self._history.size_decimals
+        return self._columns.price_decimals, self._columns.size_decimals
 
-    def until(self, time_us: int) -> "Past":
+    def until(self, time_us: int) -> "SandboxHistory":
         """Return the trades before a time, as a venue knows them whose history lags."""
-        return Past(self._history, len(self._indexes_between(-(2**62), time_us)))
+        return SandboxHistory(self._columns, len(self._indexes_between(-(2**62), time_us)))
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return the first trades at or after an id."""
-        start = bisect_left(self._history.ids, trade_id, 0, self._count)
+        start = bisect_left(self._columns.ids, trade_id, 0, self._count)
         return self._read(range(start, min(start + limit, self._count)))
 
     def before_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return the last trades before an id, oldest first."""
-        end = bisect_left(self._history.ids, trade_id, 0, self._count)
+        end = bisect_left(self._columns.ids, trade_id, 0, self._count)
         return self._read(range(max(0, end - limit), end))
 
     def latest(self, limit: int) -> list[Trade]:
@@ -121,20 +121,20 @@ class Past:
 
     def between(self, start_us: int, end_us: int) -> Iterator[Trade]:
         """Yield the trades from a time, inclusive, to another, exclusive."""
-        return map(self._history.read, self._indexes_between(start_us, end_us))
+        return map(self._columns.read, self._indexes_between(start_us, end_us))
 
     def last_before(self, time_us: int) -> Trade | None:
         """Return the last trade before a time."""
         indexes = self._indexes_between(-(2**62), time_us)
-        return self._history.read(indexes[-1]) if indexes else None
+        return self._columns.read(indexes[-1]) if indexes else None
 
     def first(self) -> Trade | None:
         """Return the first trade."""
-        return self._history.read(0) if self._count else None
+        return self._columns.read(0) if self._count else None
 
     def aggregates_from(self, number: int, limit: int) -> list[Aggregate]:
         """Return the first aggregates at or after a number."""
-        numbers = self._history.aggregates
+        numbers = self._columns.aggregates
         start = bisect_left(numbers, number, 0, self._count)
         end = bisect_left(numbers, number + limit, start, self._count)
         return self._group(range(start, end))
@@ -143,36 +143,36 @@ class Past:
         """Return the last aggregates, oldest first."""
         if not self._count:
             return []
-        return self.aggregates_from(self._history.aggregates[self._count - 1] - limit + 1, limit)
+        return self.aggregates_from(self._columns.aggregates[self._count - 1] - limit + 1, limit)
 
     def aggregates_between(self, start_us: int, end_us: int) -> list[Aggregate]:
         """Return the aggregates from a time, inclusive, to another, exclusive."""
         return self._group(self._indexes_between(start_us, end_us))
 
     def _indexes_between(self, start_us: int, end_us: int) -> Sequence[int]:
-        times = self._history.times_us
-        if not self._history.times_ordered:
+        times = self._columns.times_us
+        if not self._columns.times_ordered:
             return [index for index in range(self._count) if start_us <= times[index] < end_us]
         start = bisect_left(times, start_us, 0, self._count)
         return range(start, bisect_left(times, end_us, start, self._count))
 
     def _read(self, indexes: Iterable[int]) -> list[Trade]:
-        return [self._history.read(index) for index in indexes]
+        return [self._columns.read(index) for index in indexes]
 
     def _group(self, indexes: Iterable[int]) -> list[Aggregate]:
-        groups = groupby(indexes, self._history.aggregates.__getitem__)
+        groups = groupby(indexes, self._columns.aggregates.__getitem__)
         return [Aggregate(number, self._read(group)) for number, group in groups]
 
 
-def _sorted_by_id(history: History, count: int) -> tuple[History, int]:
+def _sorted_by_id(columns: TradeColumns, count: int) -> tuple[TradeColumns, int]:
     """Return a copy of the first trades in order of ids, each id once, and their number."""
-    order = sorted(range(count), key=history.ids.__getitem__)
+    order = sorted(range(count), key=columns.ids.__getitem__)
     chosen: list[int] = []
-    copy = History(history.symbol, lambda index: history.read(chosen[index]))
-    copy.price_decimals, copy.size_decimals = history.price_decimals, history.size_decimals
+    copy = TradeColumns(columns.symbol, lambda index: columns.read(chosen[index]))
+    copy.price_decimals, copy.size_decimals = columns.price_decimals, columns.size_decimals
     for index in order:
-        if not copy.ids or history.ids[index] != copy.ids[-1]:
+        if not copy.ids or columns.ids[index] != copy.ids[-1]:
             chosen.append(index)
-            trade = history.read(index)
+            trade = columns.read(index)
             copy.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
     return copy, len(copy)

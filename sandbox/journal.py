@@ -1,7 +1,7 @@
-"""A generated market's journal on disk: what lets it go on after any end, with the past that it had.
+"""A generated market's journal on disk, from which it continues after a restart, with its history.
 
-Trading is cut into stretches. A line is written, and is on the disk, before the first trade of its stretch is
-sent: it holds all that the stretch follows from, so that it can be generated again after a kill, sent or not.
+Trading is divided into runs. A line is written, and is on the disk, before the first trade of its run is
+sent: it holds all that the run follows from, so that it can be generated again after a kill, sent or not.
 """
 
 import os
@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 
 class MarketState(Struct, frozen=True, array_like=True):
-    """Where a symbol's market stands."""
+    """The state of a symbol's market."""
 
     ticks: int
     """Its price, in units of the last decimal place."""
     next_id: int
 
 
-class Stretch(Struct, frozen=True, kw_only=True):
+class TradingRun(Struct, frozen=True, kw_only=True):
     """A run of trades, due at even intervals."""
 
     seed: str
@@ -34,7 +34,7 @@ class Stretch(Struct, frozen=True, kw_only=True):
     count: int | None
     """How many trades; None: without end."""
     markets: dict[str, MarketState]
-    """Where each symbol that ever traded stands before the first of them."""
+    """The state of each symbol that ever traded, before the first of them."""
 
     @property
     def end_us(self) -> int:
@@ -47,22 +47,22 @@ class Stretch(Struct, frozen=True, kw_only=True):
 
 
 class _Cut(Struct, frozen=True):
-    """The stretch before it ended early, after so many trades."""
+    """The run before it ended early, after so many trades."""
 
     cut: int
 
 
 _encode = msgspec.json.encode
 _decode_cut = msgspec.json.Decoder(_Cut).decode
-_decode_stretch = msgspec.json.Decoder(Stretch).decode
+_decode_run = msgspec.json.Decoder(TradingRun).decode
 
 
 class Journal:
-    """The stretches of one venue.
+    """The runs of one venue.
 
     Args:
         path: its file.
-        kept: how many trades, at least, the stretches that are kept hold.
+        kept: how many trades, at least, the runs that are kept hold.
     """
 
     def __init__(self, path: Path, *, kept: int) -> None:
@@ -70,44 +70,46 @@ class Journal:
         self._kept = kept
         self._written = 0
 
-    def read(self) -> list[Stretch]:
-        """Return the newest stretches, oldest first, and forget the others."""
-        stretches: list[Stretch] = []
+    def read(self) -> list[TradingRun]:
+        """Return the newest runs, oldest first, and drop the others from the file."""
+        runs: list[TradingRun] = []
         lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
-        for line in lines[:-1]:  # what follows the last end of a line was not written whole, so never begun
+        for line in lines[
+            :-1
+        ]:  # what follows the last end of a line was not written whole, so its run never started
             try:
                 if line.startswith(b'{"cut"'):
-                    stretches[-1] = replace(stretches[-1], count=_decode_cut(line).cut)
+                    runs[-1] = replace(runs[-1], count=_decode_cut(line).cut)
                 else:
-                    stretches.append(_decode_stretch(line))
+                    runs.append(_decode_run(line))
             except (msgspec.DecodeError, IndexError):
                 continue
-        stretches = self._newest(stretches)
+        runs = self._newest(runs)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         new = self._path.with_name(self._path.name + ".new")
-        new.write_bytes(b"".join(_encode(stretch) + b"\n" for stretch in stretches))
+        new.write_bytes(b"".join(_encode(run) + b"\n" for run in runs))
         new.replace(self._path)
-        self._written = sum(stretch.count or 0 for stretch in stretches)
-        return stretches
+        self._written = sum(run.count or 0 for run in runs)
+        return runs
 
-    def begin(self, stretch: Stretch) -> None:
-        """Write a stretch down; afterwards its trades may be sent."""
+    def write_start(self, run: TradingRun) -> None:
+        """Write a run to disk; afterwards its trades may be sent."""
         if self._written > 2 * self._kept:
             self.read()
-        self._written += stretch.count or 0
-        self._append(_encode(stretch))
+        self._written += run.count or 0
+        self._append(_encode(run))
 
-    def end(self, count: int) -> None:
-        """Note that the last stretch has ended after so many trades."""
+    def write_end(self, count: int) -> None:
+        """Note that the last run has ended after so many trades."""
         self._append(_encode(_Cut(count)))
 
-    def _newest(self, stretches: Sequence[Stretch]) -> list[Stretch]:
+    def _newest(self, runs: Sequence[TradingRun]) -> list[TradingRun]:
         trades = 0
-        for first in range(len(stretches) - 1, -1, -1):
-            trades += stretches[first].count or 0
+        for first in range(len(runs) - 1, -1, -1):
+            trades += runs[first].count or 0
             if trades >= self._kept:
-                return list(stretches[first:])
-        return list(stretches)
+                return list(runs[first:])
+        return list(runs)
 
     def _append(self, line: bytes) -> None:
         with self._path.open("ab") as file:

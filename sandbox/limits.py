@@ -1,4 +1,4 @@
-"""What a venue allows its clients, and how it counts."""
+"""A venue's limits on its clients, and the counters that enforce them."""
 
 from collections import deque
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from typing import Final
 from msgspec import Struct
 
 _TOLERANCE: Final = 0.9
-"""Windows are so much shorter than they say: the network may move what kept exactly to a limit together."""
+"""Windows are shorter than configured by this factor: the network may bunch what kept exactly to a limit."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """What a venue allows one address. Who goes beyond a limit of websockets is banned."""
+class SandboxLimits(Struct, frozen=True, kw_only=True):
+    """What a venue allows one address. An address that exceeds a websocket limit is banned."""
 
     messages_per_s: float
     """Incoming on one connection."""
@@ -47,29 +47,29 @@ class Pace:
         self._window_s = window_s * scale * _TOLERANCE
 
     def allows(self, now_s: float) -> bool:
-        """Count an event; say whether it keeps to the limit."""
+        """Count an event; return whether it keeps to the limit."""
         times_s = self._times_s
         kept = len(times_s) < (times_s.maxlen or 0) or now_s - times_s[0] >= self._window_s
         times_s.append(now_s)
         return kept
 
 
-class Door:
-    """Which addresses may connect.
+class SandboxAdmission:
+    """Admission of addresses: attempts and bans.
 
     Args:
         limits: the venue's.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
         self._attempts: dict[str, Pace] = {}
         self._banned_until_s: dict[str, float] = {}
         self.bans = 0
-        """How many were pronounced."""
+        """How many bans there have been."""
 
     def admit(self, address: str, now_s: float) -> float | None:
-        """Count an attempt; return how many seconds longer the address is banned, None if it may come in."""
+        """Count an attempt; return how many seconds longer the address is banned, None if it may connect."""
         left_s = self._banned_until_s.get(address, 0) - now_s
         if left_s > 0:
             return left_s
@@ -95,7 +95,7 @@ class Budget:
         clock_us: this machine's time.
     """
 
-    def __init__(self, limits: Limits, clock_us: Callable[[], int]) -> None:
+    def __init__(self, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._limit = limits.requests
         self._window_us = int(limits.requests_window_s * 1e6)
         self._clock_us = clock_us
@@ -109,7 +109,7 @@ class Budget:
         return self._limit
 
     def charge(self, weight: int = 1) -> bool:
-        """Count a request; say whether it keeps to the budget."""
+        """Count a request; return whether it keeps to the budget."""
         window = self._clock_us() // self._window_us
         if window != self._window:
             self._window, self.used = window, 0

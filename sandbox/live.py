@@ -4,75 +4,75 @@ import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
-from sandbox.audience import Audience
+from sandbox.audience import SandboxAudience
 from sandbox.frames import View, encode_frame
-from sandbox.generator import START_US, Flow
-from sandbox.history import History, Past
-from sandbox.journal import Journal, Stretch
-from sandbox.source import Provenance, State, Status, SymbolStatus, SymbolTape
-from sandbox.venue import Fit, MadeTrade, Venue, streams_of
+from sandbox.generator import START_US, OrderFlow
+from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.journal import Journal, TradingRun
+from sandbox.source import Provenance, SourceStatus, State, SymbolStatus, SymbolTape
+from sandbox.venue import Fit, SandboxVenue, SyntheticTrade, streams_of
 from tickplant.market import SymbolId, Trade
 
 _TICK_S: Final = 0.001
 _MAX_BURST: Final = 2_000
 """Trades sent together at most, when the process was kept from running for a while."""
 _REMEMBERED: Final = 400_000
-"""Trades of all symbols together that REST can tell of."""
+"""Trades of all symbols together that REST can serve."""
 _AHEAD: Final = 1.25
 """How much faster the first ids rise with the clock than trades come: more than chance makes up for."""
-_STRETCH_S: Final = 10
-"""How long a stretch in the journal lasts."""
+_RUN_S: Final = 10
+"""How long a run in the journal lasts."""
 _PAUSE_US: Final = 1_000_000
 """A process that was kept from running for longer goes on in the present, rather than catching up."""
 JOURNALED: Final = _REMEMBERED // 4
 """How many trades a journal has to keep."""
 
-_Order = tuple[int, SymbolId, list[MadeTrade]]
+_Order = tuple[int, SymbolId, list[SyntheticTrade]]
 """When it is due, of which symbol, and its trades."""
 
 
-class _Market:
+class _LiveSymbol:
     """One symbol: its name, and the trades sent so far that are remembered."""
 
     def __init__(self, symbol: SymbolId, remembered: int, decimals: tuple[int, int]) -> None:
         self.id = symbol
-        self.history = History(symbol, self._read)
-        self.history.price_decimals, self.history.size_decimals = decimals
+        self.columns = TradeColumns(symbol, self._read)
+        self.columns.price_decimals, self.columns.size_decimals = decimals
         self.sent = 0
-        self._rows: list[MadeTrade] = []
+        self._rows: list[SyntheticTrade] = []
         self._remembered = remembered
 
-    def note(self, made: MadeTrade, time_us: int) -> None:
+    def note(self, made: SyntheticTrade, time_us: int) -> None:
         """Remember a trade that happens."""
-        self.history.append(made.trade_id, time_us, made.price, made.side)
+        self.columns.append(made.trade_id, time_us, made.price, made.side)
         self._rows.append(made)
         if len(self._rows) >= 2 * self._remembered:
-            self.history.trim(self._remembered)
+            self.columns.trim(self._remembered)
             del self._rows[: self._remembered]
 
     def _read(self, index: int) -> Trade:
-        made, time_us = self._rows[index], self.history.times_us[index]
+        made, time_us = self._rows[index], self.columns.times_us[index]
         return Trade(*self.id, made.trade_id, made.price, made.size, made.side, time_us, time_us)
 
 
-class Live:
+class LiveSource:
     """Markets that trade for as long as they are served.
 
     Args:
         venue: where they are.
         symbols: as it writes them.
         rate: trades a second, all symbols together, evenly.
-        seed: the same symbols and seed give the same trades, but for their times and ids. Ids begin beyond
+        seed: the same symbols and seed give the same trades, but for their times and ids. Ids start beyond
             those of an earlier start with the same symbols and rate, as if trading had gone on meanwhile.
         hold: wait until each symbol has a listener.
         clock_us: the venue's time.
         journal: where an earlier start has left its markets: they go on with the next id at the last price,
-            and REST tells of their past. None: nothing is kept.
+            and REST serves their history. None: nothing is kept.
     """
 
     def __init__(
         self,
-        venue: Venue,
+        venue: SandboxVenue,
         symbols: Sequence[str],
         *,
         rate: float,
@@ -81,12 +81,14 @@ class Live:
         hold: bool = False,
         journal: Journal | None = None,
     ) -> None:
-        flow = Flow(venue, symbols, seed)
+        flow = OrderFlow(venue, symbols, seed)
         flow.skip(max(0, clock_us() - START_US) / 1e6 * rate * _AHEAD)
         self.venue = venue
         share = max(1000, _REMEMBERED // 2 // len(symbols))
         self._markets = [
-            _Market(SymbolId(venue.name, market.symbol), share, (market.price_decimals, market.size_decimals))
+            _LiveSymbol(
+                SymbolId(venue.name, market.symbol), share, (market.price_decimals, market.size_decimals)
+            )
             for market in flow.markets
         ]
         self._by_symbol = {market.id: market for market in self._markets}
@@ -97,13 +99,13 @@ class Live:
         self._journal = journal
         self._states = {market.symbol: market.state for market in flow.markets}
         self._end_us = 0
-        """When the last stretch has ended."""
+        """When the last run has ended."""
         self._state: State = "waiting"
         self.now_us = clock_us
 
     @property
     def provenance(self) -> Provenance:
-        """Say that all trades are generated."""
+        """Return `synthetic`: all trades are generated."""
         return "synthetic"
 
     @property
@@ -111,97 +113,97 @@ class Live:
         """The symbols that trade."""
         return self._by_symbol.keys()
 
-    def past(self, symbol: SymbolId) -> Past:
+    def history(self, symbol: SymbolId) -> SandboxHistory:
         """Return a symbol's trades that are remembered."""
-        history = self._by_symbol[symbol].history
-        return Past(history, len(history))
+        columns = self._by_symbol[symbol].columns
+        return SandboxHistory(columns, len(columns))
 
-    def status(self) -> Status:
-        """Say how many trades were sent."""
+    def status(self) -> SourceStatus:
+        """Return how many trades were sent."""
         symbols = {
             str(market.id): SymbolStatus(
-                market.sent, market.history.highest_id if self.venue.numbered else None, market.sent
+                market.sent, market.columns.highest_id if self.venue.numbered else None, market.sent
             )
             for market in self._markets
         }
-        return Status(self._state, sum(market.sent for market in self._markets), None, symbols)
+        return SourceStatus(self._state, sum(market.sent for market in self._markets), None, symbols)
 
     def tape(self) -> dict[str, SymbolTape]:
         """Return nothing: there is no end."""
         return {}
 
-    async def run(self, audience: Audience) -> None:
+    async def run(self, audience: SandboxAudience) -> None:
         """Trade, without end."""
         remembered_us = self.now_us()
-        stretch = await self._remember(remembered_us)
+        run = await self._remember(remembered_us)
         if self._hold:
-            await audience.until(lambda: audience.hears(streams_of(self.venue, self.symbols)))
+            await audience.until(lambda: audience.covers(streams_of(self.venue, self.symbols)))
         self._state = "playing"
-        if stretch is not None:
-            await self._play(audience, stretch, after_us=remembered_us)
+        if run is not None:
+            await self._play(audience, run, after_us=remembered_us)
         while True:
-            await self._play(audience, self._begin())
+            await self._play(audience, self._start_run())
 
-    async def _remember(self, now_us: int) -> Stretch | None:
-        """Generate the trades of an earlier start again that were due by now: the past of the markets.
+    async def _remember(self, now_us: int) -> TradingRun | None:
+        """Generate the trades of an earlier start again that were due by now: the markets' history.
 
         Returns:
-            The last stretch, if some of its trades are still to come.
+            The last run, if some of its trades are still to come.
         """
-        for stretch in self._journal.read() if self._journal is not None else ():
-            for due_us, symbol, order in self._orders(stretch):
-                if due_us > now_us >= stretch.start_us:
-                    return stretch
+        for run in self._journal.read() if self._journal is not None else ():
+            for due_us, symbol, order in self._orders(run):
+                if due_us > now_us >= run.start_us:
+                    return run
                 self._note(symbol, order, due_us)
-            if stretch.start_us > now_us:
+            if run.start_us > now_us:
                 self._end_us = 0  # the clock went back: don't wait for that time to come again
             await asyncio.sleep(0)
         return None
 
-    def _begin(self) -> Stretch:
-        """Begin the next stretch, where the last one has ended or, after a pause, now."""
+    def _start_run(self) -> TradingRun:
+        """Start the next run, where the last one has ended or, after a pause, now."""
         now_us = self.now_us()
         start_us = self._end_us if now_us - self._end_us < _PAUSE_US else now_us
         endless = self._journal is None
-        stretch = Stretch(
+        run = TradingRun(
             seed=str(self._seed) if endless else f"{self._seed}:{start_us}",
             symbols=self._symbols,
             rate=self._rate,
             start_us=start_us,
-            count=None if endless else max(1, int(self._rate * _STRETCH_S)),
+            count=None if endless else max(1, int(self._rate * _RUN_S)),
             markets=dict(self._states),
         )
         if self._journal is not None:
-            self._journal.begin(stretch)
-        return stretch
+            self._journal.write_start(run)
+        return run
 
-    def _orders(self, stretch: Stretch) -> Iterator[_Order]:
-        """Yield a stretch's orders with the times at which they are due; at the end note where it has led."""
-        flow = Flow(self.venue, stretch.symbols, self._seed)
-        flow.resume(stretch.markets, stretch.seed)
+    def _orders(self, run: TradingRun) -> Iterator[_Order]:
+        """Yield a run's orders with the times at which they are due; at the end note where it has led."""
+        flow = OrderFlow(self.venue, run.symbols, self._seed)
+        flow.resume(run.markets, run.seed)
         number = 0
         for order in flow.orders():
-            due_us = stretch.due_us(number)
-            taken = order if stretch.count is None else order[: stretch.count - number]
+            due_us = run.due_us(number)
+            taken = order if run.count is None else order[: run.count - number]
             if taken:
-                yield due_us, SymbolId(self.venue.name, stretch.symbols[order[0].market]), taken
+                yield due_us, SymbolId(self.venue.name, run.symbols[order[0].market]), taken
             number += len(taken)
-            if number == stretch.count:
+            if number == run.count:
                 # Of an order that was cut short, the other trades never were.
-                flow.markets[order[0].market].unmake(len(order) - len(taken))
+                flow.markets[order[0].market].take_back(len(order) - len(taken))
                 break
-        self._end_us = stretch.end_us
-        self._states |= stretch.markets
+        self._end_us = run.end_us
+        self._states |= run.markets
         self._states |= {market.symbol: market.state for market in flow.markets}
 
-    async def _play(self, audience: Audience, stretch: Stretch, *, after_us: int = 0) -> None:
-        """Send the trades of a stretch when they are due, but for those that were due up to some time."""
+    async def _play(self, audience: SandboxAudience, run: TradingRun, *, after_us: int = 0) -> None:
+        """Send the trades of a run when they are due, but for those that were due up to some time."""
         loop_s = asyncio.get_running_loop().time
         base_us, base_s = self.now_us(), loop_s()
         sent, together = 0, 0
         orders: list[_Order] = []
         try:
-            for order in self._orders(stretch):
+            for order in self._orders(run):
                 due_us, _, trades = order
                 if due_us > after_us:
                     ahead_s = (due_us - base_us) / 1e6 - (loop_s() - base_s)
@@ -215,10 +217,10 @@ class Live:
             self._send(audience, orders)
         except asyncio.CancelledError:
             if self._journal is not None:
-                self._journal.end(sent)
+                self._journal.write_end(sent)
             raise
 
-    def _send(self, audience: Audience, orders: Sequence[_Order]) -> None:
+    def _send(self, audience: SandboxAudience, orders: Sequence[_Order]) -> None:
         """Send each order's trades as the venue does: in one frame, or in one each."""
         frames: list[tuple[str, bytes]] = []
         for due_us, symbol, order in orders:
@@ -233,7 +235,7 @@ class Live:
             audience.send(view, b"".join(self._encode(frames, view)))
         audience.drop_laggards()
 
-    def _note(self, symbol: SymbolId, order: Sequence[MadeTrade], due_us: int) -> None:
+    def _note(self, symbol: SymbolId, order: Sequence[SyntheticTrade], due_us: int) -> None:
         """Remember trades that have happened."""
         market = self._by_symbol.get(symbol)
         if market is not None:  # else it was traded by an earlier start only

@@ -1,4 +1,4 @@
-"""A venue that is open: its source, its connections, its REST interface, and whom it lets in."""
+"""An open venue: its source, connections, REST interface and admission control."""
 
 import asyncio
 import logging
@@ -11,16 +11,16 @@ from msgspec import Struct
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
-from sandbox.audience import Audience
-from sandbox.connection import Connection
-from sandbox.faults import OF_PAGES, Fault, Plan
-from sandbox.history import Past
-from sandbox.limits import Door, Limits
-from sandbox.line import TroubledLine
-from sandbox.source import Source, State, Status
-from sandbox.tampering import tamper
-from sandbox.troubles import Troubles
-from sandbox.venue import Answer, BadAddressError, Market, Venue
+from sandbox.audience import SandboxAudience
+from sandbox.connection import SandboxConnection
+from sandbox.faults import OF_PAGES, Fault, FaultPlan
+from sandbox.faulty_line import FaultyLine
+from sandbox.history import SandboxHistory
+from sandbox.limits import SandboxAdmission, SandboxLimits
+from sandbox.page_faults import tamper
+from sandbox.source import SourceStatus, State, TradeSource
+from sandbox.venue import Answer, BadAddressError, SandboxMarket, SandboxVenue
+from sandbox.venue_faults import VenueFaults
 from tickplant.market import SymbolId
 
 _SHUTDOWN_S: Final = 1.0
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 class VenueStatus(Struct, frozen=True):
-    """What one venue has done and seen."""
+    """The counters of one venue."""
 
     state: State
     sent: int
@@ -41,13 +41,13 @@ class VenueStatus(Struct, frozen=True):
     """Websockets so far."""
     bans: int
     faults: dict[str, int]
-    """How often each was seen to."""
+    """How often each was injected."""
 
 
-class _Lagging:
-    """A market of which only what happened before a time is known."""
+class _LaggingMarket:
+    """A market whose history lags: it ends before a time."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: SandboxMarket) -> None:
         self._market = market
         self.until_us: int | None = None
         """None: all is known."""
@@ -56,9 +56,9 @@ class _Lagging:
     def symbols(self) -> Collection[SymbolId]:
         return self._market.symbols
 
-    def past(self, symbol: SymbolId) -> Past:
-        past = self._market.past(symbol)
-        return past if self.until_us is None else past.until(self.until_us)
+    def history(self, symbol: SymbolId) -> SandboxHistory:
+        history = self._market.history(symbol)
+        return history if self.until_us is None else history.until(self.until_us)
 
 
 class OpenVenue:
@@ -70,48 +70,48 @@ class OpenVenue:
         clock_us: this machine's time, for what has nothing to do with the venue's.
         backlog_bytes: what may lie unsent for a slow client of a source that doesn't wait.
         history_status: REST history is off, and answered with this; None: it is on.
-        plan: what goes wrong; None: nothing does.
+        plan: the faults; None: there are none.
     """
 
     def __init__(
         self,
-        source: Source,
-        limits: Limits,
+        source: TradeSource,
+        limits: SandboxLimits,
         *,
         clock_us: Callable[[], int],
         backlog_bytes: int,
         history_status: int | None,
-        plan: Plan | None,
+        plan: FaultPlan | None,
     ) -> None:
         self.source = source
-        self.audience = Audience(backlog_bytes)
+        self.audience = SandboxAudience(backlog_bytes)
         self._limits = limits
-        self._door = Door(limits)
-        self._lagging = _Lagging(source)
+        self._admission = SandboxAdmission(limits)
+        self._lagging = _LaggingMarket(source)
         self._rest = source.venue.open_rest(self._lagging, limits, clock_us)
         self._history_status = history_status
-        self._troubles = Troubles(plan, source.venue)
-        self._connections: set[Connection] = set()
+        self._faults = VenueFaults(plan, source.venue)
+        self._connections: set[SandboxConnection] = set()
         self._accepted = 0
 
     @property
-    def venue(self) -> Venue:
+    def venue(self) -> SandboxVenue:
         """Its protocol."""
         return self.source.venue
 
-    def status(self, played: Status) -> VenueStatus:
-        """Say what has happened; `played` is the source's own status."""
+    def status(self, played: SourceStatus) -> VenueStatus:
+        """Return the venue's status; `played` is that of its source."""
         return VenueStatus(
             played.state,
             played.sent,
             played.total,
             len(self._connections),
             self._accepted,
-            self._door.bans,
-            self._troubles.counts,
+            self._admission.bans,
+            self._faults.counts,
         )
 
-    def respond(self, connection: Connection, path: str, headers: Mapping[str, str]) -> Answer | None:
+    def respond(self, connection: SandboxConnection, path: str, headers: Mapping[str, str]) -> Answer | None:
         """Answer a request that is not for a websocket; None lets a websocket open.
 
         Args:
@@ -123,7 +123,7 @@ class OpenVenue:
             return self._admit(connection, path)
         return self._read(path, headers)
 
-    async def converse(self, connection: Connection) -> None:
+    async def converse(self, connection: SandboxConnection) -> None:
         """Serve a websocket until it ends."""
         self._accepted += 1
         self._connections.add(connection)
@@ -131,7 +131,7 @@ class OpenVenue:
         if self._limits.subscribe_within_s is not None:
             connection.expect_subscription(self._limits.subscribe_within_s)
         try:
-            connection.say(connection.session.greet())
+            connection.send_messages(connection.session.greet())
             async with asyncio.timeout(self._limits.connection_age_s):
                 async for message in connection:
                     self._receive(connection, message)
@@ -146,20 +146,20 @@ class OpenVenue:
     def beat(self) -> None:
         """Send what is sent once a second."""
         for connection in tuple(self._connections):
-            connection.say(connection.session.beat(quiet=connection.quiet))
+            connection.send_messages(connection.session.beat(quiet=connection.quiet))
             connection.quiet = True
 
     def announce_end(self) -> None:
-        """Tell the connections that the venue closes, as far as it does tell."""
+        """Announce to the connections that the venue closes, if the venue announces it."""
         for connection in tuple(self._connections):
             if connection.backlog_bytes == 0:
-                connection.say(self._notices(connection))
+                connection.send_messages(self._notices(connection))
 
     def _read(self, path: str, headers: Mapping[str, str]) -> Answer:
-        """Answer a REST request, unless that goes wrong."""
-        planned = self._troubles.next_request()
+        """Answer a REST request, with its fault if it has one."""
+        planned = self._faults.next_request()
         if planned is not None and planned.status is not None:
-            return self._troubles.fail(planned.status, planned.retry_after)
+            return self._faults.fail(planned.status, planned.retry_after)
         is_history = self.venue.is_history(path.partition("?")[0])
         if self._history_status is not None and is_history:
             return self.venue.refusal(self._history_status, "history is switched off")
@@ -168,17 +168,17 @@ class OpenVenue:
         self._lagging.until_us = now_us - lag_us if lag_us else None
         answer = self._rest.get(path, headers, now_us)
         if answer is not None and is_history and planned is not None and planned.fault in OF_PAGES:
-            harmed = tamper(answer.body, planned.fault, random.Random(planned.seed))  # noqa: S311
-            answer = answer._replace(body=harmed)
+            corrupted = tamper(answer.body, planned.fault, random.Random(planned.seed))  # noqa: S311
+            answer = answer._replace(body=corrupted)
         return answer or self.venue.refusal(404, "there is no such endpoint")
 
-    def _admit(self, connection: Connection, path: str) -> Answer | None:
-        """Let a websocket in, or say why not."""
-        left_s = self._door.admit(connection.address, asyncio.get_running_loop().time())
+    def _admit(self, connection: SandboxConnection, path: str) -> Answer | None:
+        """Admit a websocket, or return the refusal."""
+        left_s = self._admission.admit(connection.address, asyncio.get_running_loop().time())
         if left_s is not None:
             return self._banned(left_s)
-        mishaps = self._troubles.next_connection()
-        skew_us = mishaps.skew_us if mishaps else 0
+        faults = self._faults.next_connection()
+        skew_us = faults.skew_us if faults else 0
         try:
             connection.session = self.venue.open_session(
                 path, self.source, lambda: self.source.now_us() + skew_us
@@ -187,24 +187,24 @@ class OpenVenue:
             return self.venue.refusal(error.status, str(error))
         if self._asks_too_much(connection):
             return self._banned(self._limits.ban_s)
-        if connection.view.streams and self._troubles.next_subscription(mishaps):
+        if connection.view.streams and self._faults.next_subscription(faults):
             return self.venue.refusal(503, "please try again later")
-        if mishaps is not None:
-            connection.line = TroubledLine(mishaps, connection, partial(self._on_fault, connection))
+        if faults is not None:
+            connection.line = FaultyLine(faults, connection, partial(self._on_fault, connection))
         connection.pace(self._limits, lambda: self._ban(connection, "sent too many messages a second"))
         connection.converse = self.converse
         return None
 
-    def _receive(self, connection: Connection, message: str | bytes) -> None:
-        connection.say(self._obey(connection, message))
+    def _receive(self, connection: SandboxConnection, message: str | bytes) -> None:
+        connection.send_messages(self._obey(connection, message))
         if self._asks_too_much(connection):
             connection.fail("Too many streams")
 
-    def _obey(self, connection: Connection, message: str | bytes) -> Sequence[str]:
-        """Do what a message asks for, unless that goes wrong, and return what is sent back."""
+    def _obey(self, connection: SandboxConnection, message: str | bytes) -> Sequence[str]:
+        """Obey a message unless its fault prevents it, and return what is sent back."""
         refusal = connection.session.refuse(message)
         if refusal is not None and connection.line is not None:
-            fault = self._troubles.next_subscription(connection.line.mishaps)
+            fault = self._faults.next_subscription(connection.line.faults)
             if fault is not None:
                 return refusal if fault is Fault.REFUSED else ()
         connection.has_subscribed |= refusal is not None
@@ -212,27 +212,27 @@ class OpenVenue:
         self.audience.regroup()
         return answers
 
-    def _on_fault(self, connection: Connection, fault: Fault) -> None:
-        self._troubles.count(fault)
+    def _on_fault(self, connection: SandboxConnection, fault: Fault) -> None:
+        self._faults.count(fault)
         if fault is Fault.SHUTDOWN:
-            connection.say(self._notices(connection))
+            connection.send_messages(self._notices(connection))
             connection.fail_later(_SHUTDOWN_S, "server shutdown", CloseCode.GOING_AWAY)
 
-    def _notices(self, connection: Connection) -> list[str]:
-        """Return what announces a connection's end, as far as the venue does."""
+    def _notices(self, connection: SandboxConnection) -> list[str]:
+        """Return the notices of a connection's end, if the venue sends any."""
         notice = self.venue.shutdown_notice(connection.view, self.source.now_us())
         return [] if notice is None else [notice]
 
-    def _asks_too_much(self, connection: Connection) -> bool:
-        """Say whether a connection goes beyond its number of streams, and ban it then."""
+    def _asks_too_much(self, connection: SandboxConnection) -> bool:
+        """Return whether a connection goes beyond its number of streams, and ban it then."""
         too_much = len(connection.view.streams) > self._limits.streams_per_connection
         if too_much:
             self._ban(connection, "asked for too many streams")
         return too_much
 
-    def _ban(self, connection: Connection, reason: str) -> None:
+    def _ban(self, connection: SandboxConnection, reason: str) -> None:
         logger.warning("%s: client %s %s: banned", self.venue.name, connection.remote_address, reason)
-        self._door.ban(connection.address, asyncio.get_running_loop().time())
+        self._admission.ban(connection.address, asyncio.get_running_loop().time())
 
     def _banned(self, left_s: float) -> Answer:
         answer = self.venue.refusal(self._limits.ban_status, "banned for going beyond a limit")

@@ -5,12 +5,12 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from sandbox.audience import Audience
+from sandbox.audience import SandboxAudience
 from sandbox.frames import View
-from sandbox.history import Past
-from sandbox.source import Provenance, State, Status, SymbolStatus, SymbolTape
+from sandbox.history import SandboxHistory
+from sandbox.source import Provenance, SourceStatus, State, SymbolStatus, SymbolTape
 from sandbox.tape import CHUNK, Rendering, Tape
-from sandbox.venue import Venue, streams_of
+from sandbox.venue import SandboxVenue, streams_of
 from tickplant.market import SymbolId
 
 _MAX_STEP: Final = 4 * CHUNK
@@ -18,7 +18,7 @@ _RENDERINGS_KEPT: Final = 16
 """Of views that nobody has any more."""
 
 
-class Player:
+class TapePlayer:
     """A tape with a position.
 
     Args:
@@ -42,10 +42,10 @@ class Player:
         self._tape = tape
         self._speed = speed
         self._hold = hold
-        self._unwanted = wanted is not None and not set(wanted) & tape.histories.keys()
+        self._unwanted = wanted is not None and not set(wanted) & tape.columns.keys()
         self._ends = tape.ends()
         self._awaited = streams_of(
-            tape.venue, (symbol for symbol in tape.histories if wanted is None or symbol in wanted)
+            tape.venue, (symbol for symbol in tape.columns if wanted is None or symbol in wanted)
         )
         self._holdings = tape.holdings()
         self._position = 0
@@ -54,7 +54,7 @@ class Player:
         self._started_s = 0.0
 
     @property
-    def venue(self) -> Venue:
+    def venue(self) -> SandboxVenue:
         """Whose tape it is."""
         return self._tape.venue
 
@@ -66,11 +66,11 @@ class Player:
     @property
     def symbols(self) -> Collection[SymbolId]:
         """The symbols on the tape."""
-        return self._tape.histories.keys()
+        return self._tape.columns.keys()
 
-    def past(self, symbol: SymbolId) -> Past:
+    def history(self, symbol: SymbolId) -> SandboxHistory:
         """Return a symbol's trades before the tape's position."""
-        return self._tape.past(symbol, self._position)
+        return self._tape.history(symbol, self._position)
 
     def now_us(self) -> int:
         """Return the tape's time: the venue's clock at the last frame sent, moving on where it is paced."""
@@ -81,31 +81,31 @@ class Player:
         since_us = (self._due_ns(self._speed) - self._tape.times_ns[self._position - 1]) // 1000
         return max(last_us, min(last_us + since_us, times_us[self._position]))
 
-    def status(self) -> Status:
-        """Say how far the tape has come."""
+    def status(self) -> SourceStatus:
+        """Return how far the tape has come."""
         tape = self._tape
         symbols = {
             str(symbol): SymbolStatus(
                 tape.count(symbol),
-                history.highest_id if tape.venue.numbered else None,
+                columns.highest_id if tape.venue.numbered else None,
                 tape.sent(symbol, self._position),
             )
-            for symbol, history in tape.histories.items()
+            for symbol, columns in tape.columns.items()
         }
         sent = sum(symbol.sent for symbol in symbols.values())
-        return Status(self._state, sent, tape.trades, symbols)
+        return SourceStatus(self._state, sent, tape.trades, symbols)
 
     def tape(self) -> dict[str, SymbolTape]:
         """Return what the tape holds of each symbol."""
         return self._holdings
 
-    async def run(self, audience: Audience) -> None:
+    async def run(self, audience: SandboxAudience) -> None:
         """Play the tape to its end."""
         if self._unwanted:
             self._state = "finished"
             return
         if self._hold:
-            await audience.until(lambda: audience.hears(self._awaited))
+            await audience.until(lambda: audience.covers(self._awaited))
         if self._speed is None:
             if self._hold:
                 await self._prepare(audience)
@@ -114,14 +114,14 @@ class Player:
             await self._run_paced(audience, self._speed)
         self._state = "finished"
 
-    async def _prepare(self, audience: Audience) -> None:
+    async def _prepare(self, audience: SandboxAudience) -> None:
         """Encode for those who wait, so that encoding takes no time while the tape runs."""
         for view in tuple(audience.groups):
             for start in range(0, len(self._tape), CHUNK):
                 self._rendering(view).prepare(start, min(start + CHUNK, len(self._tape)))
                 await asyncio.sleep(0)
 
-    async def _run_freely(self, audience: Audience) -> None:
+    async def _run_freely(self, audience: SandboxAudience) -> None:
         while self._position < len(self._tape):
             await audience.until(lambda: any(not self._rendering(view).empty for view in audience.groups))
             self._state = "playing"
@@ -129,7 +129,7 @@ class Player:
             await audience.drained()
             await asyncio.sleep(0)
 
-    async def _run_paced(self, audience: Audience, speed: float) -> None:
+    async def _run_paced(self, audience: SandboxAudience, speed: float) -> None:
         times_ns = self._tape.times_ns
         self._started_s = asyncio.get_running_loop().time()
         self._state = "playing"
@@ -146,18 +146,18 @@ class Player:
         elapsed_s = asyncio.get_running_loop().time() - self._started_s
         return self._tape.times_ns[0] + int(elapsed_s * speed * 1e9)
 
-    def _send(self, audience: Audience, end: int) -> None:
+    def _send(self, audience: SandboxAudience, end: int) -> None:
         start, self._position = self._position, end
         if len(self._renderings) > len(audience.groups) + _RENDERINGS_KEPT:
             self._renderings = {view: self._rendering(view) for view in audience.groups}
-        for begin, stop, calm in self._parts(start, end):
+        for first, stop, exempt in self._parts(start, end):
             for view in audience.groups:
-                audience.send(view, self._rendering(view).between(begin, stop), calm=calm)
+                audience.send(view, self._rendering(view).between(first, stop), exempt=exempt)
 
     def _parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-        """Split a stretch of the tape around the first and last trades of symbols.
+        """Split a range of the tape around the first and last trades of symbols.
 
-        They are calm: no other trades would show that they are missing.
+        They are exempt from faults: no later trade would reveal their loss.
         """
         for position in self._ends[bisect_left(self._ends, start) : bisect_left(self._ends, end)]:
             if start < position:

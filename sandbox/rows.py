@@ -21,7 +21,7 @@ def stream_name(symbols: list[str]) -> str:
 
 
 def fit_symbols(stream: str, view: View) -> Fit:
-    """Say what becomes of a frame for a view that asks for symbols."""
+    """Return what becomes of a frame for a view that asks for symbols."""
     symbols = stream.split(" ")
     wanted = sum(symbol in view.streams for symbol in symbols)
     if not wanted:
@@ -36,7 +36,7 @@ def keep_rows(text: bytes, key: str, view: View) -> bytes:
     return msgspec.json.encode({**message, "data": rows})
 
 
-def plain(number: object) -> str:
+def plain_decimal(number: object) -> str:
     """Return a JSON number as a plain decimal: venues write very small ones with an exponent.
 
     Args:

@@ -1,7 +1,7 @@
-"""Serves venues over one port: websockets as each speaks them, and their REST interfaces.
+"""Serves venues over one port: their websockets and their REST interfaces.
 
 The first part of a path names the venue: `/coinbase/products/BTC-USD/trades`; a path without is Binance's.
-`/sandbox/status` and `/sandbox/tape` are the sandbox's own, for whoever drives it: `Overall` as JSON, and a
+`/sandbox/status` and `/sandbox/tape` are the sandbox's own: `SandboxStatus` as JSON, and a
 `SymbolTape` by symbol.
 """
 
@@ -19,11 +19,11 @@ from websockets.asyncio.server import serve as serve_websockets
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from sandbox.connection import Connection
-from sandbox.faults import Plan
-from sandbox.limits import Limits
+from sandbox.connection import SandboxConnection
+from sandbox.faults import FaultPlan
+from sandbox.limits import SandboxLimits
 from sandbox.open_venue import OpenVenue, VenueStatus
-from sandbox.source import Source, State, SymbolStatus
+from sandbox.source import State, SymbolStatus, TradeSource
 from sandbox.venue import Answer
 from tickplant.clock import now_us
 from tickplant.provenance import HEADER
@@ -35,15 +35,15 @@ ROOT_VENUE: Final = "binance"
 _WRITE_LIMIT_BYTES: Final = 256 * 1024
 
 
-class Options(Struct, frozen=True, kw_only=True):
+class SandboxOptions(Struct, frozen=True, kw_only=True):
     """How venues are served."""
 
-    limits: Mapping[str, Limits] = {}
-    """By venue; the venue's own where nothing is said."""
+    limits: Mapping[str, SandboxLimits] = {}
+    """By venue; by default the venue's own."""
     history_status: int | None = None
     """REST history is off, and answered with this; None: it is on."""
-    plan: Plan | None = None
-    """What goes wrong; None: nothing does."""
+    plan: FaultPlan | None = None
+    """The faults; None: there are none."""
     ping_interval_s: float = 20
     ping_timeout_s: float | None = 60
     """None: a ping may stay unanswered."""
@@ -53,15 +53,15 @@ class Options(Struct, frozen=True, kw_only=True):
     """What may lie unsent for a slow client of a source that doesn't wait."""
 
 
-class Address(Struct, frozen=True):
+class SandboxAddress(Struct, frozen=True):
     """Where a venue is."""
 
     ws_url: str
     rest_url: str
 
 
-class Overall(Struct, frozen=True):
-    """How far all venues have come, together and one by one."""
+class SandboxStatus(Struct, frozen=True):
+    """The progress of all venues, together and one by one."""
 
     state: State
     sent: int
@@ -70,11 +70,11 @@ class Overall(Struct, frozen=True):
     symbols: dict[str, SymbolStatus]
     bans: int
     faults: dict[str, int]
-    """How often each was seen to."""
+    """How often each was injected."""
     venues: dict[str, VenueStatus]
 
 
-class Running:
+class RunningSandbox:
     """Venues that are being served.
 
     Args:
@@ -90,24 +90,26 @@ class Running:
         self.playing = playing
 
     @property
-    def addresses(self) -> dict[str, Address]:
+    def addresses(self) -> dict[str, SandboxAddress]:
         """Where each venue is."""
-        return {name: Address(f"{self.ws_url}/{name}", f"{self.rest_url}/{name}") for name in self._venues}
+        return {
+            name: SandboxAddress(f"{self.ws_url}/{name}", f"{self.rest_url}/{name}") for name in self._venues
+        }
 
-    def status(self) -> Overall:
-        """Say how far the venues have come."""
+    def status(self) -> SandboxStatus:
+        """Return how far the venues have come."""
         return _sum_up(self._venues)
 
 
 @contextlib.asynccontextmanager
 async def serve(
-    sources: Iterable[Source],
+    sources: Iterable[TradeSource],
     host: str = "127.0.0.1",
     port: int = 0,
     *,
-    options: Options | None = None,
+    options: SandboxOptions | None = None,
     clock_us: Callable[[], int] = now_us,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[RunningSandbox]:
     """Serve venues for as long as the context lasts.
 
     Args:
@@ -121,20 +123,20 @@ async def serve(
         OSError: the port can't be had.
         Exception: whatever ended a source before its time, when the context is left.
     """
-    options = options or Options()
+    options = options or SandboxOptions()
     venues = {source.venue.name: _open(source, options, clock_us) for source in sources}
 
     async def handle(connection: ServerConnection) -> None:
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, SandboxConnection)
         await connection.converse(connection)
 
     def respond(connection: ServerConnection, request: Request) -> Response | None:
-        assert isinstance(connection, Connection)
+        assert isinstance(connection, SandboxConnection)
         answer = _respond(connection, request, venues)
         return None if answer is None else _http(answer)
 
     def mark(connection: ServerConnection, request: Request, response: Response) -> None:
-        """Say in every answer of a venue where its trades come from."""
+        """Set the header with the provenance of the venue's trades on every response."""
         venue = venues.get(_split(request.path, venues)[0])
         if venue is not None:
             response.headers[HEADER] = venue.source.provenance
@@ -145,7 +147,7 @@ async def serve(
         port,
         process_request=respond,
         process_response=mark,
-        create_connection=Connection,
+        create_connection=SandboxConnection,
         compression=None,
         server_header=None,
         ping_interval=options.ping_interval_s,
@@ -156,7 +158,7 @@ async def serve(
         playing = asyncio.create_task(_play(venues.values()), name="sandbox sources")
         beating = asyncio.create_task(_beat(venues.values(), options.beat_s), name="sandbox heartbeats")
         try:
-            yield Running(venues, _address(server), playing)
+            yield RunningSandbox(venues, _address(server), playing)
         finally:
             playing.cancel()
             beating.cancel()
@@ -167,7 +169,7 @@ async def serve(
         playing.result()
 
 
-def _open(source: Source, options: Options, clock_us: Callable[[], int]) -> OpenVenue:
+def _open(source: TradeSource, options: SandboxOptions, clock_us: Callable[[], int]) -> OpenVenue:
     return OpenVenue(
         source,
         options.limits.get(source.venue.name, source.venue.limits),
@@ -194,7 +196,9 @@ async def _beat(venues: Iterable[OpenVenue], interval_s: float) -> None:
             venue.beat()
 
 
-def _respond(connection: Connection, request: Request, venues: Mapping[str, OpenVenue]) -> Answer | None:
+def _respond(
+    connection: SandboxConnection, request: Request, venues: Mapping[str, OpenVenue]
+) -> Answer | None:
     """Answer a request that is not for a websocket; None lets a websocket open."""
     if request.path.partition("?")[0] == STATUS_PATH:
         return _json(_sum_up(venues))
@@ -223,15 +227,15 @@ def _split(path: str, venues: Mapping[str, OpenVenue]) -> tuple[str, str]:
 def _http(answer: Answer) -> Response:
     headers = Headers(answer.headers)
     headers["Content-Length"] = str(len(answer.body))
-    headers["Connection"] = "close"
+    headers["SandboxConnection"] = "close"
     return Response(answer.status, HTTPStatus(answer.status).phrase, headers, answer.body)
 
 
-def _sum_up(venues: Mapping[str, OpenVenue]) -> Overall:
+def _sum_up(venues: Mapping[str, OpenVenue]) -> SandboxStatus:
     played = [venue.source.status() for venue in venues.values()]
     statuses = [venue.status(status) for venue, status in zip(venues.values(), played, strict=True)]
     totals = [status.total for status in played]
-    return Overall(
+    return SandboxStatus(
         _state([status.state for status in played]),
         sum(status.sent for status in played),
         None if None in totals else sum(total or 0 for total in totals),

@@ -4,12 +4,12 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from sandbox.audience import Audience
-from sandbox.venue import Market, Venue
+from sandbox.audience import SandboxAudience
+from sandbox.venue import SandboxMarket, SandboxVenue
 
 State = Literal["waiting", "playing", "finished"]
 Provenance = Literal["replay", "synthetic"]
-"""Recorded, or generated; what the sandbox's answers say, under `tickplant.provenance.HEADER`."""
+"""Recorded, or generated; the value of the header `tickplant.provenance.HEADER`."""
 
 
 class SymbolStatus(Struct, frozen=True):
@@ -22,7 +22,7 @@ class SymbolStatus(Struct, frozen=True):
     sent: int
 
 
-class Status(Struct, frozen=True):
+class SourceStatus(Struct, frozen=True):
     """How far the venue has come."""
 
     state: State
@@ -44,11 +44,11 @@ class SymbolTape(Struct, frozen=True):
     """The venue's times between which they happened, inclusive."""
 
 
-class Source(Market, Protocol):
+class TradeSource(SandboxMarket, Protocol):
     """Trades of one venue, as they are sent and as they have been."""
 
     @property
-    def venue(self) -> Venue:
+    def venue(self) -> SandboxVenue:
         """Whose trades they are."""
 
     @property
@@ -58,11 +58,11 @@ class Source(Market, Protocol):
     def now_us(self) -> int:
         """Return the venue's time."""
 
-    def status(self) -> Status:
-        """Say how far it has come."""
+    def status(self) -> SourceStatus:
+        """Return how far it has come."""
 
     def tape(self) -> dict[str, SymbolTape]:
         """Return what it will have sent of each symbol at its end; nothing where it has no end."""
 
-    async def run(self, audience: Audience) -> None:
+    async def run(self, audience: SandboxAudience) -> None:
         """Send everything; return at the end, if there is one."""

@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from sandbox.captures import CapturedFrame
 from sandbox.frames import View, encode_frame, payload_of
-from sandbox.history import History, Past
+from sandbox.history import SandboxHistory, TradeColumns
 from sandbox.source import Provenance, SymbolTape
-from sandbox.venue import Fit, MadeTrade, ParsedFrame, Venue
+from sandbox.venue import Fit, ParsedFrame, SandboxVenue, SyntheticTrade
 from tickplant.market import SymbolId, Trade
 
 CHUNK: Final = 1024
@@ -31,14 +31,14 @@ class Tape:
         provenance: whether they were recorded or generated.
     """
 
-    def __init__(self, venue: Venue, *, provenance: Provenance = "replay") -> None:
+    def __init__(self, venue: SandboxVenue, *, provenance: Provenance = "replay") -> None:
         self.venue = venue
         self.provenance = provenance
         self.times_ns = array("q")
         """When each frame is due; never falls."""
         self.event_times_us = array("q")
         """The venue's clock after each frame; never falls."""
-        self.histories: dict[SymbolId, History] = {}
+        self.columns: dict[SymbolId, TradeColumns] = {}
         self.streams: list[str] = []
         self._numbers: dict[str, int] = {}
         self._block = bytearray()
@@ -54,13 +54,13 @@ class Tape:
     @property
     def trades(self) -> int:
         """The number of trades that are sent."""
-        return sum(map(self.count, self.histories))
+        return sum(map(self.count, self.columns))
 
     @property
     def bytes_used(self) -> int:
         """Bytes that the frames and their columns take."""
-        columns = len(self) * (8 * 3 + 4)
-        return len(self._block) + columns + sum(map(len, self.histories.values())) * 8 * 4
+        fixed = len(self) * (8 * 3 + 4)
+        return len(self._block) + fixed + sum(map(len, self.columns.values())) * 8 * 4
 
     def add(self, frame: ParsedFrame, time_ns: int) -> None:
         """Add the next frame with its trades.
@@ -70,9 +70,9 @@ class Tape:
                 go into its history alone; later ones that the tape lacks are sent like any other.
             time_ns: when it is due, not before the frame before it.
         """
-        if frame.past:
+        if frame.historical:
             for trade in frame.trades:
-                self._add_past(trade, time_ns)
+                self._add_historical(trade, time_ns)
             return
         self._block += encode_frame(frame.text)
         self._ends.append(len(self._block))
@@ -86,16 +86,16 @@ class Tape:
 
     def count(self, symbol: SymbolId) -> int:
         """Return how many of a symbol's trades are sent."""
-        return len(self.histories[symbol]) - len(self._earlier[symbol])
+        return len(self.columns[symbol]) - len(self._earlier[symbol])
 
     def holdings(self) -> dict[str, SymbolTape]:
         """Return what the tape holds of each symbol, with the trades that had happened before it began."""
-        return {str(symbol): self._holding(history) for symbol, history in self.histories.items()}
+        return {str(symbol): self._holding(columns) for symbol, columns in self.columns.items()}
 
-    def _holding(self, history: History) -> SymbolTape:
-        ids = history.id_ranges() if self.venue.numbered else None
-        trades = len(history) if ids is None else sum(last - first + 1 for first, last in ids)
-        return SymbolTape(trades, ids, min(history.times_us), max(history.times_us))
+    def _holding(self, columns: TradeColumns) -> SymbolTape:
+        ids = columns.id_ranges() if self.venue.numbered else None
+        trades = len(columns) if ids is None else sum(last - first + 1 for first, last in ids)
+        return SymbolTape(trades, ids, min(columns.times_us), max(columns.times_us))
 
     def ends(self) -> list[int]:
         """Return the positions of the symbols' first and last trades, in order."""
@@ -108,9 +108,9 @@ class Tape:
         """Return the position of the first frame, from `start` on, that is due later than a time."""
         return bisect_left(self.times_ns, time_ns + 1, start)
 
-    def past(self, symbol: SymbolId, position: int) -> Past:
+    def history(self, symbol: SymbolId, position: int) -> SandboxHistory:
         """Return a symbol's trades before a position, and those that had happened before the tape began."""
-        return Past(self.histories[symbol], bisect_left(self._positions[symbol], position + 1))
+        return SandboxHistory(self.columns[symbol], bisect_left(self._positions[symbol], position + 1))
 
     def sent(self, symbol: SymbolId, position: int) -> int:
         """Return how many of a symbol's trades are sent before a position."""
@@ -131,23 +131,23 @@ class Tape:
 
     def _note(self, trade: Trade, position: int) -> None:
         symbol = SymbolId(trade.venue, trade.symbol)
-        history = self._history(symbol)
-        trade_id = trade.trade_id if self.venue.numbered else len(history) + 1
-        history.append(trade_id, trade.event_time_us, trade.price, trade.side)
-        history.price_decimals = max(history.price_decimals, _decimals(trade.price))
-        history.size_decimals = max(history.size_decimals, _decimals(trade.size))
+        columns = self._columns_of(symbol)
+        trade_id = trade.trade_id if self.venue.numbered else len(columns) + 1
+        columns.append(trade_id, trade.event_time_us, trade.price, trade.side)
+        columns.price_decimals = max(columns.price_decimals, _decimals(trade.price))
+        columns.size_decimals = max(columns.size_decimals, _decimals(trade.size))
         self._positions[symbol].append(position)
 
-    def _add_past(self, trade: Trade, time_ns: int) -> None:
+    def _add_historical(self, trade: Trade, time_ns: int) -> None:
         symbol = SymbolId(trade.venue, trade.symbol)
-        history = self._history(symbol)
-        if history.highest_id is not None and trade.trade_id <= history.highest_id:
+        columns = self._columns_of(symbol)
+        if columns.highest_id is not None and trade.trade_id <= columns.highest_id:
             return
-        if len(history) == len(self._earlier[symbol]):
+        if len(columns) == len(self._earlier[symbol]):
             self._earlier[symbol].append(trade)
             self._note(trade, 0)
             return
-        made = MadeTrade(0, trade.trade_id, trade.price, trade.size, trade.side or "buy")
+        made = SyntheticTrade(0, trade.trade_id, trade.price, trade.size, trade.side or "buy")
         (text,) = self.venue.encode_order(trade.symbol, [made], trade.event_time_us)
         self.add(ParsedFrame(trade.symbol, text, trade.event_time_us, (trade,)), time_ns)
 
@@ -158,14 +158,14 @@ class Tape:
             self.streams.append(stream)
         return number
 
-    def _history(self, symbol: SymbolId) -> History:
-        history = self.histories.get(symbol)
-        if history is None:
+    def _columns_of(self, symbol: SymbolId) -> TradeColumns:
+        columns = self.columns.get(symbol)
+        if columns is None:
             self._positions[symbol] = array("Q")
             self._earlier[symbol] = []
-            history = self.histories[symbol] = History(symbol, partial(self._read, symbol))
-            history.price_decimals = history.size_decimals = 0
-        return history
+            columns = self.columns[symbol] = TradeColumns(symbol, partial(self._read, symbol))
+            columns.price_decimals = columns.size_decimals = 0
+        return columns
 
     def _read(self, symbol: SymbolId, index: int) -> Trade:
         earlier, positions = self._earlier[symbol], self._positions[symbol]
@@ -174,7 +174,7 @@ class Tape:
         position = positions[index]
         trades = [it for it in self.venue.read_trades(self.text(position - 1)) if it.symbol == symbol.symbol]
         trade = trades[index - bisect_left(positions, position)]
-        return trade if self.venue.numbered else replace(trade, trade_id=self.histories[symbol].ids[index])
+        return trade if self.venue.numbered else replace(trade, trade_id=self.columns[symbol].ids[index])
 
 
 class Rendering:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, Protocol
 from msgspec import Struct
 
 from sandbox.frames import View
-from sandbox.history import Past
-from sandbox.limits import Limits
+from sandbox.history import SandboxHistory
+from sandbox.limits import SandboxLimits
 from tickplant.market import Side, SymbolId, Trade
 
 
@@ -25,13 +25,13 @@ class ParsedFrame(NamedTuple):
     text: bytes
     """As it lies on a tape."""
     event_time_us: int
-    """The venue's time of sending; 0 where the frame doesn't say."""
+    """The venue's time of sending; 0 where the frame has none."""
     trades: tuple[Trade, ...] = ()
-    past: bool = False
+    historical: bool = False
     """Its trades had happened before: they belong to the venue's history, but aren't sent."""
 
 
-class MadeTrade(Struct, frozen=True, gc=False):
+class SyntheticTrade(Struct, frozen=True, gc=False):
     """One generated trade, yet without a time."""
 
     market: int
@@ -42,7 +42,7 @@ class MadeTrade(Struct, frozen=True, gc=False):
     side: Side
 
 
-class Usual(NamedTuple):
+class TypicalTrade(NamedTuple):
     """What a symbol's trades are usually like."""
 
     price: float
@@ -70,25 +70,25 @@ class Answer(NamedTuple):
 
 
 class BadAddressError(ValueError):
-    """The path of a websocket leads nowhere; the message says why, `status` how over HTTP."""
+    """The path of a websocket leads nowhere; the message is the reason, `status` the HTTP code."""
 
     def __init__(self, message: str, status: int = 404) -> None:
         super().__init__(message)
         self.status = status
 
 
-class Market(Protocol):
+class SandboxMarket(Protocol):
     """Trades as they have been so far."""
 
     @property
     def symbols(self) -> Collection[SymbolId]:
         """The symbols that the venue has."""
 
-    def past(self, symbol: SymbolId) -> Past:
+    def history(self, symbol: SymbolId) -> SandboxHistory:
         """Return a symbol's trades sent so far."""
 
 
-class Session(Protocol):
+class SandboxSession(Protocol):
     """One websocket connection: what it has asked for."""
 
     @property
@@ -112,7 +112,7 @@ class Session(Protocol):
         """
 
 
-class Rest(Protocol):
+class SandboxRest(Protocol):
     """A venue's REST interface."""
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
@@ -125,7 +125,7 @@ class Rest(Protocol):
         """
 
 
-class Venue(Protocol):
+class SandboxVenue(Protocol):
     """One venue's protocol."""
 
     @property
@@ -141,7 +141,7 @@ class Venue(Protocol):
         """Whether it answers subscriptions."""
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> SandboxLimits:
         """What it allows a client."""
 
     @property
@@ -153,21 +153,21 @@ class Venue(Protocol):
         """How many decimal places its prices and sizes have at least."""
 
     def is_symbol(self, name: str) -> bool:
-        """Say whether a name has the form of its symbols."""
+        """Return whether a name has the form of its symbols."""
 
-    def usual(self, symbol: str) -> Usual | None:
-        """Say what a symbol's trades are usually like; None if nobody knows."""
+    def usual(self, symbol: str) -> TypicalTrade | None:
+        """Return the typical trade of a symbol; None if it is unknown."""
 
     def recognises(self, message: dict[str, Any]) -> bool:
-        """Say whether a decoded frame is this venue's."""
+        """Return whether a decoded frame is this venue's."""
 
     def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame | None:
         """Parse one recorded frame; None for one that belonged to the recording client's connection alone.
 
         Args:
             frame: the text.
-            receive_time_us: when it was received; 0 where the capture doesn't say: then the venue's time of
-                sending stands in for a trade's `ingest_time_us`.
+            receive_time_us: when it was received; 0 where the capture has none: then the venue's time of
+        sending stands in for a trade's `ingest_time_us`.
 
         Raises:
             PoisonError: it is not JSON, or a trade that lacks something.
@@ -176,31 +176,33 @@ class Venue(Protocol):
     def read_trades(self, text: bytes) -> Sequence[Trade]:
         """Read the trades in a text that lies on a tape; `trade_id` is 0 where the venue has none."""
 
-    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+    def encode_order(self, symbol: str, order: Sequence[SyntheticTrade], time_us: int) -> list[bytes]:
         """Return the texts, as they lie on a tape, of the trades that one order made."""
 
     def stream_of(self, symbol: str) -> str:
         """Return the name of the stream of a symbol's trades."""
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Say what becomes of a stream's frames for a view."""
+        """Return what becomes of a stream's frames for a view."""
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:
         """Return a text as a view wants it that `Fit.STYLED` goes for."""
 
-    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> Session:
+    def open_session(self, path: str, market: SandboxMarket, now_us: Callable[[], int]) -> SandboxSession:
         """Return the session that a websocket's address asks for.
 
         Args:
             path: with its query.
             market: what can be asked for.
-            now_us: the venue's time, as this connection is told it.
+            now_us: the venue's time, as this connection sees it.
 
         Raises:
             BadAddressError: the address leads nowhere.
         """
 
-    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> Rest:
+    def open_rest(
+        self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]
+    ) -> SandboxRest:
         """Return the REST interface.
 
         Args:
@@ -210,7 +212,7 @@ class Venue(Protocol):
         """
 
     def is_history(self, path: str) -> bool:
-        """Say whether a path leads to trades of the past, or what is made of them."""
+        """Return whether a path is one of history: trades, or candles made of them."""
 
     def refusal(self, status: int, message: str) -> Answer:
         """Return a refusal over HTTP in the venue's form."""
@@ -219,6 +221,6 @@ class Venue(Protocol):
         """Return what announces the connection's end; None where the venue doesn't announce it."""
 
 
-def streams_of(venue: Venue, symbols: Iterable[SymbolId]) -> frozenset[str]:
+def streams_of(venue: SandboxVenue, symbols: Iterable[SymbolId]) -> frozenset[str]:
     """Return the names of the streams of symbols' trades."""
     return frozenset(venue.stream_of(symbol.symbol) for symbol in symbols)

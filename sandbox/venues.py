@@ -2,17 +2,17 @@
 
 from typing import Final
 
-from sandbox.binance.venue import Binance
-from sandbox.coinbase.venue import Coinbase
-from sandbox.finnhub.venue import Finnhub
-from sandbox.kraken.venue import Kraken
-from sandbox.venue import Venue
+from sandbox.binance.venue import SandboxBinance
+from sandbox.coinbase.venue import SandboxCoinbase
+from sandbox.finnhub.venue import SandboxFinnhub
+from sandbox.kraken.venue import SandboxKraken
+from sandbox.venue import SandboxVenue
 
-_ALL: Final[tuple[Venue, ...]] = (
-    Binance(),
-    Coinbase(),
-    Finnhub(),
-    Kraken(),
+_ALL: Final[tuple[SandboxVenue, ...]] = (
+    SandboxBinance(),
+    SandboxCoinbase(),
+    SandboxFinnhub(),
+    SandboxKraken(),
 )
 
 VENUES: Final = {venue.name: venue for venue in _ALL}

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from sandbox.binance.frames import VENUE
 from sandbox.binance.klines import INTERVALS, build_klines, eight_places
 from sandbox.binance.query import Query, RefusalError, known_symbol, read_names
-from sandbox.history import Aggregate, Past
+from sandbox.history import Aggregate, SandboxHistory
 from tickplant.market import EXACT, Trade
 
 _FOREVER_US: Final = 2**62
@@ -28,41 +28,41 @@ def _ping(_: Query) -> Any:
 
 
 def _time(query: Query) -> Any:
-    return {"serverTime": query.told(query.now_us)}
+    return {"serverTime": query.in_unit(query.now_us)}
 
 
 def _trades(query: Query) -> Any:
-    return [_tell_trade(trade, query) for trade in query.past.latest(query.limit)]
+    return [_trade_row(trade, query) for trade in query.history.latest(query.limit)]
 
 
 def _historical_trades(query: Query) -> Any:
     first = query.number("fromId")
-    found = query.past.latest(query.limit) if first is None else query.past.from_id(first, query.limit)
-    return [_tell_trade(trade, query) for trade in found]
+    found = query.history.latest(query.limit) if first is None else query.history.from_id(first, query.limit)
+    return [_trade_row(trade, query) for trade in found]
 
 
 def _aggregate_trades(query: Query) -> Any:
-    past, limit = query.past, query.limit
+    history, limit = query.history, query.limit
     first, start_us, end_us = query.number("fromId"), query.time_us("startTime"), query.until_us("endTime")
     if first is not None and (start_us is not None or end_us is not None):
         raise RefusalError(-1128, "Combination of optional parameters invalid.")
     if first is not None:
-        found = past.aggregates_from(first, limit)
+        found = history.aggregates_from(first, limit)
     elif start_us is None and end_us is None:
-        found = past.latest_aggregates(limit)
+        found = history.latest_aggregates(limit)
     else:
-        found = past.aggregates_between(start_us or 0, _FOREVER_US if end_us is None else end_us)
+        found = history.aggregates_between(start_us or 0, _FOREVER_US if end_us is None else end_us)
         found = found[-limit:] if start_us is None else found[:limit]
-    return [_tell_aggregate(aggregate, query) for aggregate in found]
+    return [_aggregate_row(aggregate, query) for aggregate in found]
 
 
 def _klines(query: Query) -> Any:
-    past = query.past
+    history = query.history
     name = query.mandatory("interval")
     if name not in INTERVALS:
         raise RefusalError(-1120, "Invalid interval.")
     return build_klines(
-        past,
+        history,
         INTERVALS[name],
         query.now_us,
         start_us=query.time_us("startTime"),
@@ -90,27 +90,27 @@ def _exchange_info(query: Query) -> Any:
     }
     return {
         "timezone": "UTC",
-        "serverTime": query.told(query.now_us),
+        "serverTime": query.in_unit(query.now_us),
         "rateLimits": [limit],
         "exchangeFilters": [],
-        "symbols": [_tell_symbol(market.past(symbol)) for symbol in symbols],
+        "symbols": [_tell_symbol(market.history(symbol)) for symbol in symbols],
     }
 
 
-def _tell_trade(trade: Trade, query: Query) -> dict[str, Any]:
+def _trade_row(trade: Trade, query: Query) -> dict[str, Any]:
     quote = EXACT.multiply(Decimal(trade.price), Decimal(trade.size))
     return {
         "id": trade.trade_id,
         "price": trade.price,
         "qty": trade.size,
         "quoteQty": eight_places(quote),
-        "time": query.told(trade.event_time_us),
+        "time": query.in_unit(trade.event_time_us),
         "isBuyerMaker": trade.side == "sell",
         "isBestMatch": True,
     }
 
 
-def _tell_aggregate(aggregate: Aggregate, query: Query) -> dict[str, Any]:
+def _aggregate_row(aggregate: Aggregate, query: Query) -> dict[str, Any]:
     first, last = aggregate.trades[0], aggregate.trades[-1]
     size = Decimal(0)
     for trade in aggregate.trades:
@@ -121,16 +121,16 @@ def _tell_aggregate(aggregate: Aggregate, query: Query) -> dict[str, Any]:
         "q": eight_places(size),
         "f": first.trade_id,
         "l": last.trade_id,
-        "T": query.told(first.event_time_us),
+        "T": query.in_unit(first.event_time_us),
         "m": first.side == "sell",
         "M": True,
     }
 
 
-def _tell_symbol(past: Past) -> dict[str, Any]:
-    name = past.symbol.symbol
+def _tell_symbol(history: SandboxHistory) -> dict[str, Any]:
+    name = history.symbol.symbol
     quote = next((quote for quote in _QUOTES if name.endswith(quote) and name != quote), "USDT")
-    tick, step = (eight_places(Decimal(1).scaleb(-places)) for places in past.decimals)
+    tick, step = (eight_places(Decimal(1).scaleb(-places)) for places in history.decimals)
     most = "922327.00000000"
     return {
         "symbol": name,

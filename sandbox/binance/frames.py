@@ -1,4 +1,4 @@
-"""Frames of Binance streams: recognised and parsed from captures, encoded, and told in either time unit.
+"""Frames of Binance streams: recognised and parsed from captures, encoded, and written in either time unit.
 
 A frame of a combined stream:
 
@@ -9,7 +9,7 @@ A raw stream sends what is under `data` alone. Best bid and ask have no `e`, `E`
 
     {"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000","a":"61837.64000000","A":"1.54698000"}
 
-Frames lie on a tape with their envelope and in microseconds, the finer unit; they are told without, and in
+Frames lie on a tape with their envelope and in microseconds, the finer unit; they are sent without, and in
 milliseconds, where a client doesn't ask for more.
 """
 
@@ -62,7 +62,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 def recognises(message: dict[str, Any]) -> bool:
-    """Say whether a decoded frame is Binance's."""
+    """Return whether a decoded frame is Binance's."""
     if "stream" in message and "data" in message:
         return True
     event = message.get("e")
@@ -76,8 +76,8 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame:
 
     Args:
         frame: the text, with or without a combined stream's envelope.
-        receive_time_us: when it was received; 0 where the capture doesn't say: then the venue's time of
-            sending stands in for a trade's `ingest_time_us`.
+        receive_time_us: when it was received; 0 where the capture has none: then the venue's time of
+    sending stands in for a trade's `ingest_time_us`.
 
     Raises:
         PoisonError: it is not JSON, or a trade that lacks something.
@@ -110,7 +110,7 @@ def trade_stream(symbol: str) -> str:
 
 
 def is_of_symbol(stream: str, trades: str) -> bool:
-    """Say whether a stream carries the same symbol as a stream of trades."""
+    """Return whether a stream carries the same symbol as a stream of trades."""
     return stream.partition("@")[0] == trades.partition("@")[0]
 
 
@@ -119,7 +119,7 @@ def wrap(stream: str, payload: bytes) -> bytes:
     return b'{"stream":"%b","data":%b}' % (stream.encode(), payload) if stream else payload
 
 
-def encode_trade(
+def encode_payload(
     symbol: str, trade_id: int, price: str, size: str, sent: int, traded: int, *, buyer_is_maker: bool
 ) -> str:
     """Return a trade's payload; the times go in as they are, in either unit."""

@@ -9,7 +9,7 @@ One, with open time, open, high, low, close, volume, close time, quote volume, c
 from decimal import Decimal
 from typing import Any, Final
 
-from sandbox.history import Past
+from sandbox.history import SandboxHistory
 from tickplant.intervals import DAY_US, HOUR_US, MINUTE_US, SECOND_US, WEEK_US, floor
 from tickplant.market import Candle, fold
 
@@ -26,7 +26,7 @@ _ZERO: Final = Decimal(0)
 
 
 def build_klines(
-    past: Past,
+    history: SandboxHistory,
     length_us: int,
     now_us: int,
     *,
@@ -38,7 +38,7 @@ def build_klines(
     """Return candles, oldest first; intervals without trades repeat the close before them.
 
     Args:
-        past: the trades.
+        history: the trades.
         length_us: the interval's length.
         now_us: the venue's time; the interval that holds it is the last.
         start_us: the earliest open time, inclusive: then the first candles after it are given, else the last.
@@ -46,7 +46,7 @@ def build_klines(
         limit: how many at most.
         micro: give times in microseconds.
     """
-    first = past.first()
+    first = history.first()
     if first is None:
         return []
     low = floor(first.event_time_us, length_us)
@@ -55,15 +55,15 @@ def build_klines(
         low = max(low, floor(start_us + length_us - 1, length_us))
         high = min(high, low + (limit - 1) * length_us)
     low = max(low, high - (limit - 1) * length_us)
-    return _rows(past, low, high, length_us, micro=micro)
+    return _rows(history, low, high, length_us, micro=micro)
 
 
-def _rows(past: Past, low: int, high: int, length_us: int, *, micro: bool) -> list[list[Any]]:
-    trades = list(past.between(low, high + length_us))
+def _rows(history: SandboxHistory, low: int, high: int, length_us: int, *, micro: bool) -> list[list[Any]]:
+    trades = list(history.between(low, high + length_us))
     candles = {candle.open_time_us: candle for candle in fold(trades, length_us=length_us)}
     bought = (trade for trade in trades if trade.side == "buy")
     taken = {candle.open_time_us: candle for candle in fold(bought, length_us=length_us)}
-    before = past.last_before(low)
+    before = history.last_before(low)
     close = Decimal(before.price) if before else _ZERO
     rows = []
     for open_us in range(low, high + 1, length_us):

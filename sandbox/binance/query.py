@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from sandbox.binance.frames import VENUE
-from sandbox.history import Past
-from sandbox.venue import Market
+from sandbox.history import SandboxHistory
+from sandbox.venue import SandboxMarket
 from tickplant.market import SymbolId
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9_.-]{1,20}")
@@ -30,7 +30,7 @@ class RefusalError(Exception):
 class Query(NamedTuple):
     """A request's parameters and what they are asked of."""
 
-    market: Market
+    market: SandboxMarket
     values: Mapping[str, str]
     micro: bool
     now_us: int
@@ -38,9 +38,9 @@ class Query(NamedTuple):
     weight_per_minute: int
 
     @property
-    def past(self) -> Past:
+    def history(self) -> SandboxHistory:
         """The trades of the mandatory `symbol`."""
-        return self.market.past(known_symbol(self.market, self.mandatory("symbol")))
+        return self.market.history(known_symbol(self.market, self.mandatory("symbol")))
 
     @property
     def limit(self) -> int:
@@ -79,7 +79,7 @@ class Query(NamedTuple):
         time = self.number(name)
         return None if time is None else (time + 1) * 1000 if time < _LAST_MILLISECOND else time + 1
 
-    def told(self, time_us: int) -> int:
+    def in_unit(self, time_us: int) -> int:
         """Return a time in the unit that the client asked for."""
         return time_us if self.micro else time_us // 1000
 
@@ -104,7 +104,7 @@ def read_values(query: str, known: frozenset[str]) -> dict[str, str]:
     return values
 
 
-def known_symbol(market: Market, name: str) -> SymbolId:
+def known_symbol(market: SandboxMarket, name: str) -> SymbolId:
     """Return the symbol of a name."""
     if not _SYMBOL.fullmatch(name):
         raise RefusalError(

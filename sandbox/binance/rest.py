@@ -13,8 +13,8 @@ import msgspec
 
 from sandbox.binance.endpoints import ENDPOINTS
 from sandbox.binance.query import Query, RefusalError, read_values
-from sandbox.limits import Budget, Limits
-from sandbox.venue import Answer, Market
+from sandbox.limits import Budget, SandboxLimits
+from sandbox.venue import Answer, SandboxMarket
 
 
 class BinanceRest:
@@ -26,7 +26,7 @@ class BinanceRest:
         clock_us: this machine's time, by which minutes are counted.
     """
 
-    def __init__(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> None:
+    def __init__(self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._market = market
         self._budget = Budget(limits, clock_us)
 
@@ -59,10 +59,10 @@ class BinanceRest:
         extra = {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
         if status == 429:
             extra["Retry-After"] = str(self._budget.retry_after_s)
-        return answer(status, content, extra)
+        return json_answer(status, content, extra)
 
 
-def answer(status: int, content: Any, extra: Mapping[str, str] | None = None) -> Answer:
+def json_answer(status: int, content: Any, extra: Mapping[str, str] | None = None) -> Answer:
     """Return an answer in JSON."""
     headers = {"Content-Type": "application/json;charset=UTF-8", **(extra or {})}
     return Answer(status, headers, msgspec.json.encode(content))

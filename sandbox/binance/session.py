@@ -142,7 +142,7 @@ def open_session(path: str) -> BinanceSession:
 
 
 def shutdown_notice(view: View, now_us: int) -> str:
-    """Return the event that tells a connection of the server's end."""
+    """Return the event that announces the server's end to a connection."""
     style = view.style
     assert isinstance(style, Style)
     event = {"e": "serverShutdown", "E": now_us if style.micro else now_us // 1000}

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from sandbox.binance import frames
 from sandbox.binance.endpoints import HISTORY
-from sandbox.binance.rest import BinanceRest, answer
+from sandbox.binance.rest import BinanceRest, json_answer
 from sandbox.binance.session import BinanceSession, Style, open_session, shutdown_notice
 from sandbox.frames import View
-from sandbox.limits import Limits
-from sandbox.usual import COINS
-from sandbox.venue import Answer, Fit, MadeTrade, Market, ParsedFrame, Usual
+from sandbox.limits import SandboxLimits
+from sandbox.typical_trades import COINS
+from sandbox.venue import Answer, Fit, ParsedFrame, SandboxMarket, SyntheticTrade, TypicalTrade
 from tickplant.market import Trade
 
 KNOWN: Final = {f"{coin}USDT": usual for coin, usual in COINS.items()}
@@ -20,7 +20,7 @@ _SYMBOL: Final = re.compile(r"[A-Z0-9]+")
 _ERROR_CODES: Final = {418: -1003, 429: -1003}
 
 
-class Binance:
+class SandboxBinance:
     """Binance spot."""
 
     name = frames.VENUE
@@ -28,7 +28,7 @@ class Binance:
     acknowledges = True
     example = "BTCUSDT"
     places = 8
-    limits = Limits(
+    limits = SandboxLimits(
         messages_per_s=5,
         counts_control_frames=True,
         streams_per_connection=1024,
@@ -40,15 +40,15 @@ class Binance:
     )
 
     def is_symbol(self, name: str) -> bool:
-        """Say whether a name has the form of its symbols."""
+        """Return whether a name has the form of its symbols."""
         return _SYMBOL.fullmatch(name) is not None
 
-    def usual(self, symbol: str) -> Usual | None:
-        """Say what a symbol's trades are usually like."""
+    def usual(self, symbol: str) -> TypicalTrade | None:
+        """Return the typical trade of a symbol."""
         return KNOWN.get(symbol)
 
     def recognises(self, message: dict[str, Any]) -> bool:
-        """Say whether a decoded frame is Binance's."""
+        """Return whether a decoded frame is Binance's."""
         return frames.recognises(message)
 
     def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame:
@@ -59,13 +59,13 @@ class Binance:
         """Read the trade in a text."""
         return (frames.read_trade(text),)
 
-    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+    def encode_order(self, symbol: str, order: Sequence[SyntheticTrade], time_us: int) -> list[bytes]:
         """Return one text a trade, in its envelope and in microseconds."""
         stream = frames.trade_stream(symbol)
         return [
             frames.wrap(
                 stream,
-                frames.encode_trade(
+                frames.encode_payload(
                     symbol,
                     made.trade_id,
                     made.price,
@@ -83,7 +83,7 @@ class Binance:
         return frames.trade_stream(symbol)
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Say what becomes of a stream: whoever listens to a symbol's trades gets its other frames, too."""
+        """Return what becomes of a stream: whoever listens to a symbol's trades gets its other frames, too."""
         trades = [name for name in view.streams if name.endswith("@trade")]
         wanted = stream in view.streams or any(
             not stream or frames.is_of_symbol(stream, name) for name in trades
@@ -97,22 +97,24 @@ class Binance:
         assert isinstance(view.style, Style)
         return frames.style(text, stream, combined=view.style.combined, micro=view.style.micro)
 
-    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> BinanceSession:
+    def open_session(self, path: str, market: SandboxMarket, now_us: Callable[[], int]) -> BinanceSession:
         """Return the session that an address asks for; anything of the right form can be subscribed to."""
         return open_session(path)
 
-    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> BinanceRest:
+    def open_rest(
+        self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]
+    ) -> BinanceRest:
         """Return the REST interface."""
         return BinanceRest(market, limits, clock_us)
 
     def is_history(self, path: str) -> bool:
-        """Say whether a path leads to trades of the past, or what is made of them."""
+        """Return whether a path is one of history: trades, or candles made of them."""
         return path in HISTORY
 
     def refusal(self, status: int, message: str) -> Answer:
         """Return an error object."""
-        return answer(status, {"code": _ERROR_CODES.get(status, -1000), "msg": message})
+        return json_answer(status, {"code": _ERROR_CODES.get(status, -1000), "msg": message})
 
     def shutdown_notice(self, view: View, now_us: int) -> str:
-        """Return the event that tells a connection of the server's end."""
+        """Return the event that announces the server's end to a connection."""
         return shutdown_notice(view, now_us)

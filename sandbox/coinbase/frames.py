@@ -49,7 +49,7 @@ _decode_match = msgspec.json.Decoder(_Match).decode
 
 
 def recognises(message: dict[str, Any]) -> bool:
-    """Say whether a decoded frame is Coinbase's."""
+    """Return whether a decoded frame is Coinbase's."""
     return message.get("type") in _TYPES and ("product_id" in message or "channels" in message)
 
 
@@ -67,7 +67,7 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame | None:
         raise PoisonError(f"a broken frame: {error}") from error
     check_decimal(trade.price, "the price")
     check_decimal(trade.size, "the size")
-    return ParsedFrame(trade.symbol, frame, sent_us, (trade,), past=event.type == "last_match")
+    return ParsedFrame(trade.symbol, frame, sent_us, (trade,), historical=event.type == "last_match")
 
 
 def read_trade(frame: bytes, receive_time_us: int = 0) -> Trade:

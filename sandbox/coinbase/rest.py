@@ -23,10 +23,10 @@ import msgspec
 from msgspec import Raw
 
 from sandbox.coinbase.frames import VENUE, maker_side
-from sandbox.history import Past
-from sandbox.limits import Budget, Limits
+from sandbox.history import SandboxHistory
+from sandbox.limits import Budget, SandboxLimits
 from sandbox.times import epoch_seconds, rfc3339
-from sandbox.venue import Answer, Market
+from sandbox.venue import Answer, SandboxMarket
 from tickplant.intervals import SECOND_US, floor
 from tickplant.market import Candle, SymbolId, Trade, fold
 from tickplant.times import to_us
@@ -51,7 +51,7 @@ class CoinbaseRest:
         clock_us: this machine's time, by which they are counted.
     """
 
-    def __init__(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> None:
+    def __init__(self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._market = market
         self._budget = Budget(limits, clock_us)
 
@@ -76,21 +76,21 @@ class CoinbaseRest:
         if steps == ["time"]:
             return _answer({"iso": rfc3339(now_us), "epoch": Raw(epoch_seconds(now_us).encode())})
         if steps == ["products"]:
-            return _answer([_product(self._market.past(symbol)) for symbol in self._market.symbols])
-        past = self._past(steps[1])
+            return _answer([_product(self._market.history(symbol)) for symbol in self._market.symbols])
+        history = self._history(steps[1])
         if len(steps) == 2:
-            return _answer(_product(past))
+            return _answer(_product(history))
         if steps[2] == "trades":
-            return _trades(past, query)
+            return _trades(history, query)
         if steps[2] == "candles":
-            return _answer(_candles(past, query, now_us))
+            return _answer(_candles(history, query, now_us))
         raise _RefusalError("NotFound", 404)
 
-    def _past(self, product: str) -> Past:
+    def _history(self, product: str) -> SandboxHistory:
         symbol = SymbolId(VENUE, product)
         if symbol not in self._market.symbols:
             raise _RefusalError("NotFound", 404)
-        return self._market.past(symbol)
+        return self._market.history(symbol)
 
 
 def refuse(status: int, message: str) -> Answer:
@@ -103,10 +103,10 @@ def _answer(content: Any, extra: Mapping[str, str] | None = None) -> Answer:
     return Answer(200, headers, msgspec.json.encode(content))
 
 
-def _trades(past: Past, query: dict[str, str]) -> Answer:
+def _trades(history: SandboxHistory, query: dict[str, str]) -> Answer:
     limit = min(_number(query, "limit") or _MAX_TRADES, _MAX_TRADES)
     before, after = _number(query, "before"), _number(query, "after")
-    found = past.latest(limit) if after is None else past.before_id(after, limit)
+    found = history.latest(limit) if after is None else history.before_id(after, limit)
     newest = [trade for trade in reversed(found) if before is None or trade.trade_id > before]
     cursors = {}
     if newest:
@@ -124,7 +124,7 @@ def _trade(trade: Trade) -> dict[str, Any]:
     }
 
 
-def _candles(past: Past, query: dict[str, str], now_us: int) -> list[list[Any]]:
+def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> list[list[Any]]:
     """Return the candles of intervals with trades, newest first."""
     seconds = _number(query, "granularity") or 60
     if seconds not in _GRANULARITIES:
@@ -140,7 +140,7 @@ def _candles(past: Past, query: dict[str, str], now_us: int) -> list[list[Any]]:
         raise _RefusalError(
             "granularity too small for the requested time range. Count of aggregations exceeds 300"
         )
-    candles = fold(past.between(low, high + length_us), length_us=length_us)
+    candles = fold(history.between(low, high + length_us), length_us=length_us)
     return [_candle(candle) for candle in sorted(candles, key=lambda it: it.open_time_us, reverse=True)]
 
 
@@ -149,10 +149,10 @@ def _candle(candle: Candle) -> list[Any]:
     return [candle.open_time_us // SECOND_US, *(Raw(format(number, "f").encode()) for number in numbers)]
 
 
-def _product(past: Past) -> dict[str, Any]:
-    name = past.symbol.symbol
+def _product(history: SandboxHistory) -> dict[str, Any]:
+    name = history.symbol.symbol
     base, _, quote = name.partition("-")
-    quote_increment, base_increment = (format(Decimal(1).scaleb(-places), "f") for places in past.decimals)
+    quote_increment, base_increment = (format(Decimal(1).scaleb(-places), "f") for places in history.decimals)
     return {
         "id": name,
         "base_currency": base,

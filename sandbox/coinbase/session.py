@@ -1,4 +1,4 @@
-"""What one websocket connection of Coinbase Exchange asks for, and what it is told about itself.
+"""What one websocket connection of Coinbase Exchange asks for, and what it is sent besides frames.
 
     {"type":"subscribe","product_ids":["BTC-USD"],
      "channels":["matches",{"name":"heartbeat","product_ids":["BTC-USD"]}]}
@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from sandbox.coinbase.frames import VENUE, encode_heartbeat, encode_match
 from sandbox.frames import View
-from sandbox.venue import Market
+from sandbox.venue import SandboxMarket
 from tickplant.market import SymbolId
 
 CHANNELS: Final = frozenset(
@@ -51,10 +51,10 @@ class CoinbaseSession:
 
     Args:
         market: what can be asked for.
-        now_us: the venue's time, as this connection is told it.
+        now_us: the venue's time, as this connection sees it.
     """
 
-    def __init__(self, market: Market, now_us: Callable[[], int]) -> None:
+    def __init__(self, market: SandboxMarket, now_us: Callable[[], int]) -> None:
         self._market = market
         self._now_us = now_us
         self._channels: dict[str, dict[str, None]] = {}
@@ -140,11 +140,11 @@ class CoinbaseSession:
                 trade.event_time_us,
                 kind="last_match",
             )
-            for trade in self._market.past(SymbolId(VENUE, product)).latest(1)
+            for trade in self._market.history(SymbolId(VENUE, product)).latest(1)
         ]
 
     def _heartbeat(self, product: str) -> str:
-        latest = self._market.past(SymbolId(VENUE, product)).latest(1)
+        latest = self._market.history(SymbolId(VENUE, product)).latest(1)
         return encode_heartbeat(product, latest[0].trade_id if latest else 0, self._now_us())
 
 

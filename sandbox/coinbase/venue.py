@@ -9,17 +9,25 @@ from sandbox.coinbase import frames
 from sandbox.coinbase.rest import CoinbaseRest, refuse
 from sandbox.coinbase.session import CoinbaseSession
 from sandbox.frames import View
-from sandbox.limits import Limits
+from sandbox.limits import SandboxLimits
 from sandbox.rows import fit_symbols
-from sandbox.usual import usual_of
-from sandbox.venue import Answer, BadAddressError, Fit, MadeTrade, Market, ParsedFrame, Usual
+from sandbox.typical_trades import typical_trade
+from sandbox.venue import (
+    Answer,
+    BadAddressError,
+    Fit,
+    ParsedFrame,
+    SandboxMarket,
+    SyntheticTrade,
+    TypicalTrade,
+)
 from tickplant.market import Trade
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
 _HISTORY: Final = re.compile(r"/products/[^/]+/(trades|candles)")
 
 
-class Coinbase:
+class SandboxCoinbase:
     """Coinbase Exchange."""
 
     name = frames.VENUE
@@ -27,7 +35,7 @@ class Coinbase:
     acknowledges = True
     example = "BTC-USD"
     places = 0
-    limits = Limits(
+    limits = SandboxLimits(
         messages_per_s=100,
         streams_per_connection=1000,
         connects=20,
@@ -38,15 +46,15 @@ class Coinbase:
     )
 
     def is_symbol(self, name: str) -> bool:
-        """Say whether a name has the form of its symbols."""
+        """Return whether a name has the form of its symbols."""
         return _SYMBOL.fullmatch(name) is not None
 
-    def usual(self, symbol: str) -> Usual | None:
-        """Say what a symbol's trades are usually like."""
-        return usual_of(symbol.partition("-")[0])
+    def usual(self, symbol: str) -> TypicalTrade | None:
+        """Return the typical trade of a symbol."""
+        return typical_trade(symbol.partition("-")[0])
 
     def recognises(self, message: dict[str, Any]) -> bool:
-        """Say whether a decoded frame is Coinbase's."""
+        """Return whether a decoded frame is Coinbase's."""
         return frames.recognises(message)
 
     def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame | None:
@@ -57,7 +65,7 @@ class Coinbase:
         """Read the trade in a text."""
         return (frames.read_trade(text),)
 
-    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+    def encode_order(self, symbol: str, order: Sequence[SyntheticTrade], time_us: int) -> list[bytes]:
         """Return one text a trade."""
         return [
             frames.encode_match(symbol, made.trade_id, made.price, made.size, made.side, time_us).encode()
@@ -69,25 +77,27 @@ class Coinbase:
         return symbol
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Say what becomes of a stream's frames for a view."""
+        """Return what becomes of a stream's frames for a view."""
         return fit_symbols(stream, view)
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:
         """Return a text as it is: there is only one form."""
         return text
 
-    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> CoinbaseSession:
+    def open_session(self, path: str, market: SandboxMarket, now_us: Callable[[], int]) -> CoinbaseSession:
         """Return a session; there is one address for all."""
         if urlsplit(path).path != "/":
             raise BadAddressError("the feed is at /")
         return CoinbaseSession(market, now_us)
 
-    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> CoinbaseRest:
+    def open_rest(
+        self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]
+    ) -> CoinbaseRest:
         """Return the REST interface."""
         return CoinbaseRest(market, limits, clock_us)
 
     def is_history(self, path: str) -> bool:
-        """Say whether a path leads to trades of the past, or what is made of them."""
+        """Return whether a path is one of history: trades, or candles made of them."""
         return _HISTORY.fullmatch(path) is not None
 
     def refusal(self, status: int, message: str) -> Answer:

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from sandbox.rows import plain, stream_name
-from sandbox.venue import MadeTrade, ParsedFrame
+from sandbox.rows import plain_decimal, stream_name
+from sandbox.venue import ParsedFrame, SyntheticTrade
 from tickplant.errors import PoisonError
 from tickplant.market import Trade, check_decimal
 
@@ -41,7 +41,7 @@ _decode_frame = msgspec.json.Decoder(_Frame, float_hook=str).decode
 
 
 def recognises(message: dict[str, Any]) -> bool:
-    """Say whether a decoded frame is Finnhub's."""
+    """Return whether a decoded frame is Finnhub's."""
     return message.get("type") == "trade" and isinstance(message.get("data"), list)
 
 
@@ -64,13 +64,20 @@ def read_trades(frame: bytes, receive_time_us: int = 0) -> tuple[Trade, ...]:
     """Read the trades of a frame."""
     return tuple(
         Trade(
-            VENUE, row.s, 0, plain(row.p), plain(row.v), None, row.t * 1000, receive_time_us or row.t * 1000
+            VENUE,
+            row.s,
+            0,
+            plain_decimal(row.p),
+            plain_decimal(row.v),
+            None,
+            row.t * 1000,
+            receive_time_us or row.t * 1000,
         )
         for row in _decode_frame(frame).data
     )
 
 
-def encode_trades(symbol: str, trades: Sequence[MadeTrade], time_us: int) -> bytes:
+def encode_trades(symbol: str, trades: Sequence[SyntheticTrade], time_us: int) -> bytes:
     """Return a frame of trades that happened together."""
     rows = (
         f'{{"c":null,"p":{made.price},"s":"{symbol}","t":{time_us // 1000},"v":{made.size}}}'

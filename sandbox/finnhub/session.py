@@ -1,4 +1,4 @@
-"""What one websocket connection of Finnhub asks for, and what it is told about itself.
+"""What one websocket connection of Finnhub asks for, and what it is sent besides frames.
 
 {"type":"subscribe","symbol":"AAPL"}   -> nothing; or {"msg":"Invalid symbol","type":"error"}
 {"type":"ping"}                        comes by itself where there is nothing else for a while
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from sandbox.finnhub.frames import VENUE
 from sandbox.frames import View
-from sandbox.venue import Market
+from sandbox.venue import SandboxMarket
 from tickplant.market import SymbolId
 
 _PING: Final = '{"type":"ping"}'
@@ -34,7 +34,7 @@ class FinnhubSession:
         market: what can be asked for.
     """
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: SandboxMarket) -> None:
         self._market = market
         self._quiet_beats = 0
         self.view = View(frozenset())

@@ -10,16 +10,24 @@ import msgspec
 from sandbox.finnhub import frames
 from sandbox.finnhub.session import FinnhubSession
 from sandbox.frames import View
-from sandbox.limits import Limits
+from sandbox.limits import SandboxLimits
 from sandbox.rows import fit_symbols, keep_rows
-from sandbox.usual import usual_of
-from sandbox.venue import Answer, BadAddressError, Fit, MadeTrade, Market, ParsedFrame, Usual
+from sandbox.typical_trades import typical_trade
+from sandbox.venue import (
+    Answer,
+    BadAddressError,
+    Fit,
+    ParsedFrame,
+    SandboxMarket,
+    SyntheticTrade,
+    TypicalTrade,
+)
 from tickplant.market import Trade
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9.:_-]+")
 
 
-class Finnhub:
+class SandboxFinnhub:
     """Finnhub."""
 
     name = frames.VENUE
@@ -27,7 +35,7 @@ class Finnhub:
     acknowledges = False
     example = "AAPL"
     places = 0
-    limits = Limits(
+    limits = SandboxLimits(
         messages_per_s=100,
         streams_per_connection=50,
         connects=60,
@@ -37,15 +45,15 @@ class Finnhub:
     )
 
     def is_symbol(self, name: str) -> bool:
-        """Say whether a name has the form of its symbols."""
+        """Return whether a name has the form of its symbols."""
         return _SYMBOL.fullmatch(name) is not None
 
-    def usual(self, symbol: str) -> Usual | None:
-        """Say what a symbol's trades are usually like."""
-        return usual_of(symbol)
+    def usual(self, symbol: str) -> TypicalTrade | None:
+        """Return the typical trade of a symbol."""
+        return typical_trade(symbol)
 
     def recognises(self, message: dict[str, Any]) -> bool:
-        """Say whether a decoded frame is Finnhub's."""
+        """Return whether a decoded frame is Finnhub's."""
         return frames.recognises(message)
 
     def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame | None:
@@ -56,7 +64,7 @@ class Finnhub:
         """Read the trades in a text."""
         return frames.read_trades(text)
 
-    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+    def encode_order(self, symbol: str, order: Sequence[SyntheticTrade], time_us: int) -> list[bytes]:
         """Return one text with all trades."""
         return [frames.encode_trades(symbol, order, time_us)]
 
@@ -65,14 +73,14 @@ class Finnhub:
         return symbol
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Say what becomes of a stream's frames for a view."""
+        """Return what becomes of a stream's frames for a view."""
         return fit_symbols(stream, view)
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:
         """Return a text with only those trades that a view asks for."""
         return keep_rows(text, "s", view)
 
-    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> FinnhubSession:
+    def open_session(self, path: str, market: SandboxMarket, now_us: Callable[[], int]) -> FinnhubSession:
         """Return a session for anybody who has a key."""
         parts = urlsplit(path)
         if parts.path != "/":
@@ -81,12 +89,14 @@ class Finnhub:
             raise BadAddressError("Invalid API key", 401)
         return FinnhubSession(market)
 
-    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> "_NoRest":
+    def open_rest(
+        self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]
+    ) -> "_NoRest":
         """Return an interface that has nothing."""
         return _NoRest()
 
     def is_history(self, path: str) -> bool:
-        """Say that there is no history."""
+        """Return False: there is no history."""
         return False
 
     def refusal(self, status: int, message: str) -> Answer:

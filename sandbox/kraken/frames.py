@@ -12,9 +12,9 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from sandbox.rows import plain, stream_name
+from sandbox.rows import plain_decimal, stream_name
 from sandbox.times import parse_rfc3339, rfc3339
-from sandbox.venue import MadeTrade, ParsedFrame
+from sandbox.venue import ParsedFrame, SyntheticTrade
 from tickplant.errors import PoisonError
 from tickplant.market import Side, Trade, check_decimal
 
@@ -45,7 +45,7 @@ _decode_frame = msgspec.json.Decoder(_Frame, float_hook=str).decode
 
 
 def recognises(message: dict[str, Any]) -> bool:
-    """Say whether a decoded frame is Kraken's."""
+    """Return whether a decoded frame is Kraken's."""
     return (isinstance(message.get("channel"), str) and "product_id" not in message) or (
         "method" in message and "success" in message
     )
@@ -65,7 +65,7 @@ def parse_frame(frame: bytes, receive_time_us: int) -> ParsedFrame | None:
         check_decimal(trade.size, "the quantity")
     latest_us = max((trade.event_time_us for trade in trades), default=0)
     stream = stream_name([trade.symbol for trade in trades])
-    return ParsedFrame(stream, frame, latest_us, trades, past=event.type == "snapshot")
+    return ParsedFrame(stream, frame, latest_us, trades, historical=event.type == "snapshot")
 
 
 def read_trades(frame: bytes, receive_time_us: int = 0) -> tuple[Trade, ...]:
@@ -73,7 +73,7 @@ def read_trades(frame: bytes, receive_time_us: int = 0) -> tuple[Trade, ...]:
     return tuple(_trade(row, receive_time_us) for row in _decode_frame(frame).data)
 
 
-def encode_trades(symbol: str, trades: Iterable[MadeTrade], time_us: int, kind: str = "update") -> bytes:
+def encode_trades(symbol: str, trades: Iterable[SyntheticTrade], time_us: int, kind: str = "update") -> bytes:
     """Return a frame of trades that happened together."""
     time = rfc3339(time_us)
     rows = (encode_row(symbol, made.trade_id, made.price, made.size, made.side, time) for made in trades)
@@ -110,8 +110,8 @@ def _trade(row: _Row, receive_time_us: int) -> Trade:
         VENUE,
         row.symbol,
         row.trade_id,
-        plain(row.price),
-        plain(row.qty),
+        plain_decimal(row.price),
+        plain_decimal(row.qty),
         row.side,
         time_us,
         receive_time_us or time_us,

@@ -25,10 +25,10 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 from msgspec import Raw
 
-from sandbox.history import Past
-from sandbox.limits import Budget, Limits
+from sandbox.history import SandboxHistory
+from sandbox.limits import Budget, SandboxLimits
 from sandbox.times import epoch_seconds
-from sandbox.venue import Answer, Market
+from sandbox.venue import Answer, SandboxMarket
 from tickplant.intervals import MINUTE_US, SECOND_US, WEEK_US, floor
 from tickplant.market import Candle, SymbolId, Trade, fold
 
@@ -57,7 +57,7 @@ class KrakenRest:
         clock_us: this machine's time, by which they are counted.
     """
 
-    def __init__(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> None:
+    def __init__(self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._market = market
         self._limits = limits
         self._clock_us = clock_us
@@ -94,8 +94,8 @@ class KrakenRest:
             return {"status": "online", "timestamp": moment.strftime("%Y-%m-%dT%H:%M:%SZ")}
         if name == "AssetPairs":
             return self._pairs(query.get("pair"))
-        past = self._market.past(self._symbol(query.get("pair", "")))
-        return _trades(past, query, now_us) if name == "Trades" else _candles(past, query, now_us)
+        history = self._market.history(self._symbol(query.get("pair", "")))
+        return _trades(history, query, now_us) if name == "Trades" else _candles(history, query, now_us)
 
     def _symbol(self, pair: str) -> SymbolId:
         symbol = self._names.get(pair.upper())
@@ -105,7 +105,7 @@ class KrakenRest:
 
     def _pairs(self, pairs: str | None) -> dict[str, Any]:
         symbols = [self._symbol(pair) for pair in pairs.split(",")] if pairs else self._market.symbols
-        return {rest_name(symbol.symbol): _pair(self._market.past(symbol)) for symbol in symbols}
+        return {rest_name(symbol.symbol): _pair(self._market.history(symbol)) for symbol in symbols}
 
 
 def rest_name(symbol: str) -> str:
@@ -126,17 +126,17 @@ def _answer(result: dict[str, Any]) -> Answer:
     return Answer(200, {"Content-Type": "application/json; charset=utf-8"}, body)
 
 
-def _trades(past: Past, query: dict[str, str], now_us: int) -> dict[str, Any]:
+def _trades(history: SandboxHistory, query: dict[str, str], now_us: int) -> dict[str, Any]:
     count, since_ns = _number(query, "count", _MAX_TRADES), _since_ns(query)
     if not 1 <= count <= _MAX_TRADES:
         raise _RefusalError("EGeneral:Invalid arguments:count")
-    found = past.latest(count) if since_ns is None else _take(past, since_ns, count)
+    found = history.latest(count) if since_ns is None else _take(history, since_ns, count)
     last_ns = found[-1].event_time_us * 1000 if found else since_ns or now_us * 1000
-    return {rest_name(past.symbol.symbol): [_trade(trade) for trade in found], "last": str(last_ns)}
+    return {rest_name(history.symbol.symbol): [_trade(trade) for trade in found], "last": str(last_ns)}
 
 
-def _take(past: Past, since_ns: int, count: int) -> list[Trade]:
-    trades: Iterator[Trade] = past.between(since_ns // 1000 + 1, 2**62)
+def _take(history: SandboxHistory, since_ns: int, count: int) -> list[Trade]:
+    trades: Iterator[Trade] = history.between(since_ns // 1000 + 1, 2**62)
     return [trade for trade, _ in zip(trades, range(count), strict=False)]
 
 
@@ -152,7 +152,7 @@ def _trade(trade: Trade) -> list[Any]:
     ]
 
 
-def _candles(past: Past, query: dict[str, str], now_us: int) -> dict[str, Any]:
+def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> dict[str, Any]:
     """Return the latest candles, the last of which may still be open."""
     interval, since_ns = _number(query, "interval", 1), _since_ns(query) or 0
     if interval not in _INTERVALS:
@@ -161,11 +161,11 @@ def _candles(past: Past, query: dict[str, str], now_us: int) -> dict[str, Any]:
     high = floor(now_us, WEEK_US if length_us == WEEK_US else length_us)
     low = max(high - (_MAX_CANDLES - 1) * length_us, since_ns // 1000 + 1)
     candles = sorted(
-        fold(past.between(low, high + length_us), length_us=length_us), key=lambda it: it.open_time_us
+        fold(history.between(low, high + length_us), length_us=length_us), key=lambda it: it.open_time_us
     )
     closed = [candle for candle in candles if candle.open_time_us < high]
     last = closed[-1].open_time_us if closed else high - length_us
-    return {rest_name(past.symbol.symbol): [_candle(it) for it in candles], "last": last // SECOND_US}
+    return {rest_name(history.symbol.symbol): [_candle(it) for it in candles], "last": last // SECOND_US}
 
 
 def _candle(candle: Candle) -> list[Any]:
@@ -180,9 +180,9 @@ def _candle(candle: Candle) -> list[Any]:
     ]
 
 
-def _pair(past: Past) -> dict[str, Any]:
-    base, quote = _old_names(past.symbol.symbol)
-    price_decimals, size_decimals = past.decimals
+def _pair(history: SandboxHistory) -> dict[str, Any]:
+    base, quote = _old_names(history.symbol.symbol)
+    price_decimals, size_decimals = history.decimals
     return {
         "altname": base + quote,
         "wsname": f"{base}/{quote}",

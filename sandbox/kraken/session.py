@@ -1,4 +1,4 @@
-"""What one websocket connection of Kraken's v2 asks for, and what it is told about itself.
+"""What one websocket connection of Kraken's v2 asks for, and what it is sent besides frames.
 
     {"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],"snapshot":true},"req_id":1}
     -> {"method":"subscribe","result":{"channel":"trade","snapshot":true,"symbol":"BTC/USD"},"success":true,
@@ -18,7 +18,7 @@ from msgspec import Struct
 from sandbox.frames import View
 from sandbox.kraken.frames import VENUE, encode_snapshot
 from sandbox.times import rfc3339
-from sandbox.venue import Market
+from sandbox.venue import SandboxMarket
 from tickplant.market import SymbolId
 
 _SNAPSHOT: Final = 50
@@ -51,10 +51,10 @@ class KrakenSession:
 
     Args:
         market: what can be asked for.
-        now_us: the venue's time, as this connection is told it.
+        now_us: the venue's time, as this connection sees it.
     """
 
-    def __init__(self, market: Market, now_us: Callable[[], int]) -> None:
+    def __init__(self, market: SandboxMarket, now_us: Callable[[], int]) -> None:
         self._market = market
         self._now_us = now_us
         self._beats = False
@@ -115,7 +115,7 @@ class KrakenSession:
         return [answer, *self._snapshot(symbol)] if snapshot else [answer]
 
     def _snapshot(self, symbol: str) -> list[str]:
-        trades = self._market.past(SymbolId(VENUE, symbol)).latest(_SNAPSHOT)
+        trades = self._market.history(SymbolId(VENUE, symbol)).latest(_SNAPSHOT)
         return [encode_snapshot(trades)] if trades else []
 
     def _accept(self, request: _Request, result: dict[str, Any]) -> str:

@@ -9,17 +9,25 @@ from sandbox.frames import View
 from sandbox.kraken import frames
 from sandbox.kraken.rest import KrakenRest, refuse
 from sandbox.kraken.session import KrakenSession
-from sandbox.limits import Limits
+from sandbox.limits import SandboxLimits
 from sandbox.rows import fit_symbols, keep_rows
-from sandbox.usual import usual_of
-from sandbox.venue import Answer, BadAddressError, Fit, MadeTrade, Market, ParsedFrame, Usual
+from sandbox.typical_trades import typical_trade
+from sandbox.venue import (
+    Answer,
+    BadAddressError,
+    Fit,
+    ParsedFrame,
+    SandboxMarket,
+    SyntheticTrade,
+    TypicalTrade,
+)
 from tickplant.market import Trade
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9.]+/[A-Z0-9.]+")
 _REASONS: Final = {404: "EGeneral:Unknown method", 429: "EGeneral:Too many requests"}
 
 
-class Kraken:
+class SandboxKraken:
     """Kraken spot."""
 
     name = frames.VENUE
@@ -27,7 +35,7 @@ class Kraken:
     acknowledges = True
     example = "BTC/USD"
     places = 0
-    limits = Limits(
+    limits = SandboxLimits(
         messages_per_s=10,
         streams_per_connection=1000,
         connects=150,
@@ -37,15 +45,15 @@ class Kraken:
     )
 
     def is_symbol(self, name: str) -> bool:
-        """Say whether a name has the form of its symbols."""
+        """Return whether a name has the form of its symbols."""
         return _SYMBOL.fullmatch(name) is not None
 
-    def usual(self, symbol: str) -> Usual | None:
-        """Say what a symbol's trades are usually like."""
-        return usual_of(symbol.partition("/")[0])
+    def usual(self, symbol: str) -> TypicalTrade | None:
+        """Return the typical trade of a symbol."""
+        return typical_trade(symbol.partition("/")[0])
 
     def recognises(self, message: dict[str, Any]) -> bool:
-        """Say whether a decoded frame is Kraken's."""
+        """Return whether a decoded frame is Kraken's."""
         return frames.recognises(message)
 
     def parse_frame(self, frame: bytes, receive_time_us: int) -> ParsedFrame | None:
@@ -56,7 +64,7 @@ class Kraken:
         """Read the trades in a text."""
         return frames.read_trades(text)
 
-    def encode_order(self, symbol: str, order: Sequence[MadeTrade], time_us: int) -> list[bytes]:
+    def encode_order(self, symbol: str, order: Sequence[SyntheticTrade], time_us: int) -> list[bytes]:
         """Return one text with all trades."""
         return [frames.encode_trades(symbol, order, time_us)]
 
@@ -65,25 +73,27 @@ class Kraken:
         return symbol
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Say what becomes of a stream's frames for a view."""
+        """Return what becomes of a stream's frames for a view."""
         return fit_symbols(stream, view)
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:
         """Return a text with only those trades that a view asks for."""
         return keep_rows(text, "symbol", view)
 
-    def open_session(self, path: str, market: Market, now_us: Callable[[], int]) -> KrakenSession:
+    def open_session(self, path: str, market: SandboxMarket, now_us: Callable[[], int]) -> KrakenSession:
         """Return a session; there is one address for all."""
         if urlsplit(path).path not in ("/v2", "/"):
             raise BadAddressError("websocket v2 is at /v2")
         return KrakenSession(market, now_us)
 
-    def open_rest(self, market: Market, limits: Limits, clock_us: Callable[[], int]) -> KrakenRest:
+    def open_rest(
+        self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]
+    ) -> KrakenRest:
         """Return the REST interface."""
         return KrakenRest(market, limits, clock_us)
 
     def is_history(self, path: str) -> bool:
-        """Say whether a path leads to trades of the past, or what is made of them."""
+        """Return whether a path is one of history: trades, or candles made of them."""
         return path in ("/0/public/Trades", "/0/public/OHLC")
 
     def refusal(self, status: int, message: str) -> Answer:

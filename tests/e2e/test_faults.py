@@ -18,7 +18,7 @@ from processes import Processes, kill, sandbox_status
 from working import until, working
 
 from sandbox.generator import generate
-from sandbox.history import Past
+from sandbox.history import SandboxHistory
 from sandbox.venues import VENUES
 from tickplant.intervals import INTERVALS
 from tickplant.market import Trade, fold
@@ -34,8 +34,8 @@ def made_up(venue: str, seed: int) -> list[Trade]:
     """Return the trades of a venue's tape."""
     share = len(SYMBOLS)
     tape = generate([SYMBOLS[venue]], COUNT // share, rate=RATE / share, seed=seed, venue=VENUES[venue])
-    (history,) = tape.histories.values()
-    return Past(history, len(history)).latest(COUNT)
+    (history,) = tape.columns.values()
+    return SandboxHistory(history, len(history)).latest(COUNT)
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from working import START_US, publishing, stored_count, trade, until, working
 
 from maintenance.replay import Replay
 from maintenance.tape import select_symbols
-from sandbox.player import Player
+from sandbox.player import TapePlayer
 from sandbox.server import serve
 from sandbox.venues import VENUES
 from tickplant.cli.replay import finish_replay
@@ -60,7 +60,7 @@ async def test_a_difference_between_tape_and_database_is_an_error_that_names_sym
         for symbol in (AAA, BBB)
     ]
     twice = [trades[0], *trades]  # an id that comes again is one trade
-    player = Player(make_tape(VENUES["binance"], twice), speed=None, hold=True)
+    player = TapePlayer(make_tape(VENUES["binance"], twice), speed=None, hold=True)
     async with (
         serve([player]) as running,
         publishing(redis_url) as publisher,
@@ -94,7 +94,7 @@ async def test_trades_without_ids_are_not_stored_a_second_time(redis_url: str, d
     trades = [
         Trade(*ibm, number, "10.5", "1", None, START_US + number * 1000, START_US) for number in range(1, 6)
     ]
-    player = Player(make_tape(VENUES["finnhub"], trades), speed=None, hold=True)
+    player = TapePlayer(make_tape(VENUES["finnhub"], trades), speed=None, hold=True)
     async with serve([player]) as running, publishing(redis_url) as publisher:
         replay = make_replay(running.rest_url, redis_url, database_url, ibm)
         await replay.open()

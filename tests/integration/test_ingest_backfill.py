@@ -18,12 +18,12 @@ from ingest.history.page import UnavailableCause
 from ingest.rate_limits import RateLimit
 from ingest.venues import make_adapter
 from ingest.venues.base import HistoryAdapter, MissingRange
-from sandbox.audience import Audience
-from sandbox.faults import RETRY_AFTERS, Fault, Plan
-from sandbox.history import History, Past
-from sandbox.server import Options, serve
-from sandbox.source import Status, SymbolTape
-from sandbox.venue import Venue
+from sandbox.audience import SandboxAudience
+from sandbox.faults import RETRY_AFTERS, Fault, FaultPlan
+from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.server import SandboxOptions, serve
+from sandbox.source import SourceStatus, SymbolTape
+from sandbox.venue import SandboxVenue
 from sandbox.venues import VENUES
 from tickplant import market, wire
 from tickplant.clock import now_us
@@ -45,11 +45,11 @@ def time_us(trade_id: int) -> int:
 class PastOnly:
     """A venue whose trades have all happened."""
 
-    def __init__(self, venue: Venue, symbol: SymbolId, ids: Collection[int]) -> None:
+    def __init__(self, venue: SandboxVenue, symbol: SymbolId, ids: Collection[int]) -> None:
         self.venue = venue
         self.provenance = "synthetic"
         self.symbols = [symbol]
-        history = History(symbol, self._read)
+        history = TradeColumns(symbol, self._read)
         for trade_id in sorted(ids):
             history.append(trade_id, time_us(trade_id), "10.5", "buy")
         self._history = history
@@ -57,16 +57,16 @@ class PastOnly:
     def now_us(self) -> int:
         return now_us()
 
-    def status(self) -> Status:
-        return Status("finished", 0, 0, {})
+    def status(self) -> SourceStatus:
+        return SourceStatus("finished", 0, 0, {})
 
     def tape(self) -> dict[str, SymbolTape]:
         return {}
 
-    def past(self, symbol: SymbolId) -> Past:
-        return Past(self._history, len(self._history))
+    def history(self, symbol: SymbolId) -> SandboxHistory:
+        return SandboxHistory(self._history, len(self._history))
 
-    async def run(self, audience: Audience) -> None:
+    async def run(self, audience: SandboxAudience) -> None:
         await asyncio.Event().wait()
 
     def _read(self, index: int) -> Trade:
@@ -79,10 +79,10 @@ class Busy(PastOnly):
 
     requests = 0
 
-    def past(self, symbol: SymbolId) -> Past:
+    def history(self, symbol: SymbolId) -> SandboxHistory:
         self.requests += 1
         self._history.append(self._history.ids[-1] + 1, now_us(), "10.5", "buy")
-        return super().past(symbol)
+        return super().history(symbol)
 
 
 class Clock:
@@ -160,7 +160,7 @@ async def healing(
     newest = Trade(*symbol, last_id, "10.5", "1", "buy", time_us(last_id), time_us(last_id))
     await redis.hset(PRICES, str(symbol), wire.encode_trade(newest))
     limits = {name: replace(VENUES[name].limits, requests=10**6)}
-    options = Options(plan=Plan(seed, faults) if faults else None, limits=limits)
+    options = SandboxOptions(plan=FaultPlan(seed, faults) if faults else None, limits=limits)
     source: Any = make_past(VENUES[name], symbol, ids)
     async with (
         serve([source], options=options) as running,

@@ -16,9 +16,9 @@ from db.provenance import read_database_source as read_database_source
 from ingest import service
 from sandbox.generator import generate
 from sandbox.journal import Journal
-from sandbox.live import Live
-from sandbox.player import Player
-from sandbox.server import Running, serve
+from sandbox.live import LiveSource
+from sandbox.player import TapePlayer
+from sandbox.server import RunningSandbox, serve
 from sandbox.tape import Tape
 from sandbox.venues import VENUES
 from tickplant.cli.sources import expected_source
@@ -32,19 +32,19 @@ from tickplant.settings import Settings
 BTC = SymbolId("binance", "BTCUSDT")
 
 
-def player(provenance: str) -> Player:
+def player(provenance: str) -> TapePlayer:
     made = generate(["BTCUSDT"], 50, rate=1000, seed=4)
     if provenance == "synthetic":
-        return Player(made, speed=None, hold=True)
+        return TapePlayer(made, speed=None, hold=True)
     tape = Tape(VENUES["binance"])
     for position in range(len(made)):
         frame = tape.venue.parse_frame(made.text(position), made.times_ns[position] // 1000)
         assert frame is not None
         tape.add(frame, made.times_ns[position])
-    return Player(tape, speed=None, hold=True)
+    return TapePlayer(tape, speed=None, hold=True)
 
 
-async def ingest(redis_url: str, running: Running, stop: asyncio.Event) -> None:
+async def ingest(redis_url: str, running: RunningSandbox, stop: asyncio.Event) -> None:
     await service.run(
         redis_url=redis_url,
         symbols=[BTC],
@@ -157,7 +157,7 @@ async def test_a_generator_that_is_started_again_leaves_nothing_missing(
     wanted = 0
     for _ in range(2):
         journal = Journal(tmp_path / "binance.jsonl", kept=10_000)
-        source = Live(
+        source = LiveSource(
             VENUES["binance"], [BTC.symbol], rate=300, seed=1, clock_us=now_us, journal=journal, hold=True
         )
         stop = asyncio.Event()
@@ -169,7 +169,7 @@ async def test_a_generator_that_is_started_again_leaves_nothing_missing(
             await task
             sent = source.status().sent
 
-            async def trades_on(sent: int = sent, source: Live = source) -> bool:
+            async def trades_on(sent: int = sent, source: LiveSource = source) -> bool:
                 return source.status().sent > sent + 50
 
             await until(trades_on, "the market trades on while nobody listens")

@@ -14,19 +14,19 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sandbox.captures import read_frames, read_trades
+from sandbox.captures import read_captured_trades, read_frames
 from sandbox.generator import generate
-from sandbox.live import Live
-from sandbox.player import Player
-from sandbox.server import Options, Running, serve
-from sandbox.source import Source
+from sandbox.live import LiveSource
+from sandbox.player import TapePlayer
+from sandbox.server import RunningSandbox, SandboxOptions, serve
+from sandbox.source import TradeSource
 from sandbox.tape import record
 from sandbox.venues import VENUES
 from tickplant.clock import now_us
 from tickplant.market import SymbolId
 
 DEADLINE_S: Final = 20
-PATIENT: Final = Options(ping_timeout_s=None, beat_s=0.05)
+PATIENT: Final = SandboxOptions(ping_timeout_s=None, beat_s=0.05)
 SYMBOLS: Final = {
     "binance": ["BTCUSDT", "ETHUSDT"],
     "coinbase": ["BTC-USD", "ETH-USD"],
@@ -37,16 +37,16 @@ SYMBOLS: Final = {
 Json = dict[str, Any]
 
 
-def players(paths: Sequence[Path]) -> list[Player]:
-    return [Player(tape, speed=None, hold=True) for tape in record(read_frames(paths))]
+def players(paths: Sequence[Path]) -> list[TapePlayer]:
+    return [TapePlayer(tape, speed=None, hold=True) for tape in record(read_frames(paths))]
 
 
-def generated(venue: str, count: int = 2_000) -> Player:
+def generated(venue: str, count: int = 2_000) -> TapePlayer:
     tape = generate(SYMBOLS[venue], count, rate=1000, seed=5, venue=VENUES[venue])
-    return Player(tape, speed=None, hold=True)
+    return TapePlayer(tape, speed=None, hold=True)
 
 
-def listen(running: Running, venue: str, path: str = "/") -> connect:
+def listen(running: RunningSandbox, venue: str, path: str = "/") -> connect:
     url = running.addresses[venue].ws_url + path
     return connect(url, compression=None, ping_interval=None, close_timeout=1)
 
@@ -84,7 +84,7 @@ def read(url: str) -> tuple[Any, dict[str, str]]:
         return json.load(answer), dict(answer.headers)
 
 
-async def get(running: Running, venue: str, path: str) -> Any:
+async def get(running: RunningSandbox, venue: str, path: str) -> Any:
     return (await asyncio.to_thread(read, running.addresses[venue].rest_url + path))[0]
 
 
@@ -104,8 +104,8 @@ async def test_the_recorded_coinbase_minute_comes_whole_between_the_sandboxs_own
     marketdata: Path,
 ) -> None:
     folder = marketdata / "coinbase-exchange"
-    expected = [(trade.symbol, trade.trade_id, trade.price) for trade in read_trades([folder])]
-    latest = {trade.symbol: trade.trade_id for trade in read_trades([folder])}
+    expected = [(trade.symbol, trade.trade_id, trade.price) for trade in read_captured_trades([folder])]
+    latest = {trade.symbol: trade.trade_id for trade in read_captured_trades([folder])}
     async with serve(players([folder]), options=PATIENT) as running, listen(running, "coinbase") as client:
         await subscribe(client, "coinbase", ["BTC-USD", "ETH-USD"])
         messages = await take(
@@ -133,7 +133,7 @@ async def test_the_recorded_coinbase_minute_comes_whole_between_the_sandboxs_own
             assert found == list(range(before[symbol], last + 1))
 
 
-async def _coinbase_history(running: Running, symbol: str) -> list[int]:
+async def _coinbase_history(running: RunningSandbox, symbol: str) -> list[int]:
     """Read a product's trades page by page, from the newest to the oldest; return them in order."""
     found: list[int] = []
     path = f"/products/{symbol}/trades?limit=100"
@@ -229,7 +229,9 @@ async def test_venues_play_side_by_side_each_to_its_own_clients() -> None:
 
 @pytest.mark.parametrize("venue", SYMBOLS)
 async def test_markets_without_end_are_made_up_for_every_venue(venue: str) -> None:
-    source: Source = Live(VENUES[venue], SYMBOLS[venue], rate=2_000, seed=1, clock_us=now_us, hold=True)
+    source: TradeSource = LiveSource(
+        VENUES[venue], SYMBOLS[venue], rate=2_000, seed=1, clock_us=now_us, hold=True
+    )
     streams = "/".join(f"{symbol.lower()}@trade" for symbol in SYMBOLS[venue])
     path = {"binance": f"/stream?streams={streams}", "finnhub": "/?token=x"}.get(venue, "/")
     async with serve([source], options=PATIENT) as running, listen(running, venue, path) as client:
@@ -239,11 +241,11 @@ async def test_markets_without_end_are_made_up_for_every_venue(venue: str) -> No
         async with asyncio.timeout(DEADLINE_S):
             while found < 500:
                 frame = VENUES[venue].parse_frame(await client.recv(decode=False), 0)
-                if frame is not None and not frame.past:
+                if frame is not None and not frame.historical:
                     found += len(frame.trades)
         assert running.status().sent >= 500
-        past = source.past(SymbolId(venue, SYMBOLS[venue][0]))
-        assert len(past.latest(10)) == 10
+        history = source.history(SymbolId(venue, SYMBOLS[venue][0]))
+        assert len(history.latest(10)) == 10
 
 
 async def test_a_path_names_the_venue_and_binance_is_at_the_root() -> None:
@@ -264,7 +266,7 @@ async def test_a_path_names_the_venue_and_binance_is_at_the_root() -> None:
 
 @pytest.mark.parametrize("status", [404, 503])
 async def test_history_can_be_switched_off(status: int) -> None:
-    options = Options(history_status=status)
+    options = SandboxOptions(history_status=status)
     paths = {
         "binance": ("/api/v3/historicalTrades?symbol=BTCUSDT", "/api/v3/time"),
         "coinbase": ("/products/BTC-USD/trades", "/time"),
@@ -278,8 +280,8 @@ async def test_history_can_be_switched_off(status: int) -> None:
             assert await get(running, venue, time)
 
 
-def limited(venue: str, **limits: Any) -> Options:
-    return Options(limits={venue: replace(VENUES[venue].limits, **limits)})
+def limited(venue: str, **limits: Any) -> SandboxOptions:
+    return SandboxOptions(limits={venue: replace(VENUES[venue].limits, **limits)})
 
 
 async def test_who_asks_for_too_many_streams_is_banned_for_a_while() -> None:

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from sandbox.binance.frames import encode_trade
+from sandbox.binance.frames import encode_payload
 from sandbox.faults import Fault
 
 COMMAND = (sys.executable, "-m", "tickplant", "sandbox")
@@ -51,7 +51,7 @@ def get(url: str) -> Any:
 
 def capture(folder: Path, *extra: str) -> Path:
     lines = [
-        encode_trade(
+        encode_payload(
             "BTCUSDT", number, "1.0", "2.0", 1_723_161_255_000, 1_723_161_255_000, buyer_is_maker=True
         )
         for number in (5, 6, 9)
@@ -128,7 +128,7 @@ def test_it_lets_things_go_wrong_switches_history_off_and_bans(tmp_path: Path) -
     ("arguments", "message"),
     [
         (("--capture", "nowhere"), "nowhere: No such file"),
-        (("--capture", "x", "--rate", "5"), "--rate says how to generate"),
+        (("--capture", "x", "--rate", "5"), "--rate configures generated trades"),
         (("--all-frames",), "--all-frames needs --capture"),
         (("--speed", "2"), "--speed needs a tape"),
         (("--speed", "fast", "--count", "5"), "'fast' is not a number"),

@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from sandbox.faults import USUAL, Fault, Plan
+from sandbox.faults import DEFAULT_CHANCES, Fault, FaultPlan
 from sandbox.generator import generate
-from sandbox.player import Player
-from sandbox.server import Options, Running, serve
+from sandbox.player import TapePlayer
+from sandbox.server import RunningSandbox, SandboxOptions, serve
 from sandbox.tape import Tape
 from sandbox.venues import VENUES
 
@@ -36,20 +36,20 @@ def made(venue: str = "binance", count: int = 3_000) -> Tape:
     return generate([SYMBOLS[venue]], count, rate=1000, seed=7, venue=VENUES[venue])
 
 
-def troubled(seed: int = 1, /, **chances: float) -> Options:
+def troubled(seed: int = 1, /, **chances: float) -> SandboxOptions:
     named = {Fault(name.replace("_", "-")): chance for name, chance in chances.items()}
-    return Options(ping_timeout_s=None, beat_s=0.05, plan=Plan(seed, named))
+    return SandboxOptions(ping_timeout_s=None, beat_s=0.05, plan=FaultPlan(seed, named))
 
 
-def listen(running: Running, venue: str = "binance") -> connect:
+def listen(running: RunningSandbox, venue: str = "binance") -> connect:
     path = {"binance": "/stream?streams=btcusdt@trade", "finnhub": "/?token=x"}.get(venue, "/")
     return connect(
         running.addresses[venue].ws_url + path, compression=None, ping_interval=None, close_timeout=1
     )
 
 
-def hold(tape: Tape) -> list[Player]:
-    return [Player(tape, speed=None, hold=True)]
+def hold(tape: Tape) -> list[TapePlayer]:
+    return [TapePlayer(tape, speed=None, hold=True)]
 
 
 def within(seconds: float) -> Iterator[None]:
@@ -60,7 +60,7 @@ def within(seconds: float) -> Iterator[None]:
         yield
 
 
-async def take_all(client: ClientConnection, running: Running) -> list[str]:
+async def take_all(client: ClientConnection, running: RunningSandbox) -> list[str]:
     """Return what comes until the end, of the connection or of the tape and what follows it."""
     texts: list[str] = []
     with suppress(ConnectionClosed):
@@ -80,7 +80,7 @@ def trade_ids(texts: list[str]) -> list[int]:
     return [json.loads(text)["data"]["t"] for text in texts]
 
 
-def history(running: Running, first_id: int) -> list[int]:
+def history(running: RunningSandbox, first_id: int) -> list[int]:
     found: list[int] = []
     while True:
         url = f"{running.rest_url}/api/v3/historicalTrades?symbol=BTCUSDT&limit=1000&fromId={first_id}"
@@ -155,7 +155,7 @@ async def test_a_dropped_connection_breaks_off_and_the_next_goes_on() -> None:
 
 async def test_a_mute_connection_answers_pings_and_nothing_else() -> None:
     tape = made("coinbase", 500)
-    players = [Player(tape, speed=20, hold=True)]
+    players = [TapePlayer(tape, speed=20, hold=True)]
     async with (
         serve(players, options=troubled(mute=0.05)) as running,
         listen(running, "coinbase") as client,
@@ -208,7 +208,7 @@ async def test_a_slow_connection_loses_nothing() -> None:
 
 @pytest.mark.parametrize("venue", ["binance", "kraken", "coinbase"])
 async def test_a_shutdown_is_announced_where_the_venue_does(venue: str) -> None:
-    players = [Player(made(venue), speed=1, hold=True)]
+    players = [TapePlayer(made(venue), speed=1, hold=True)]
     async with (
         serve(players, options=troubled(shutdown=0.2)) as running,
         listen(running, venue) as client,
@@ -304,7 +304,7 @@ async def test_requests_fail_as_venues_let_them_fail() -> None:
     chances = {"rest_429": 0.2, "rest_418": 0.2, "rest_5xx": 0.2, "skewed": 0.2}
     patient = replace(VENUES["coinbase"].limits, requests=1_000)
     options = replace(troubled(**chances), limits={"coinbase": patient})
-    async with serve([Player(tape, hold=True) for tape in tapes], options=options) as running:
+    async with serve([TapePlayer(tape, hold=True) for tape in tapes], options=options) as running:
         binance = await asyncio.to_thread(ask_often, f"{running.addresses['binance'].rest_url}/api/v3/time")
         coinbase = await asyncio.to_thread(ask_often, f"{running.addresses['coinbase'].rest_url}/time")
         assert {200, 418, 429} < binance.keys() <= {200, 418, 429, 500, 502, 503, 504}
@@ -329,8 +329,10 @@ def ask_often(url: str) -> Counter[int]:
 @pytest.mark.parametrize("venue", SYMBOLS)
 async def test_the_same_seed_sends_a_client_the_same_bytes(venue: str) -> None:
     async def play(seed: int) -> tuple[list[str], dict[str, int]]:
-        chances: dict[Fault, float] = {fault: chance for fault, chance in USUAL.items() if fault not in TIMED}
-        options = Options(ping_timeout_s=None, beat_s=1000, plan=Plan(seed, chances))
+        chances: dict[Fault, float] = {
+            fault: chance for fault, chance in DEFAULT_CHANCES.items() if fault not in TIMED
+        }
+        options = SandboxOptions(ping_timeout_s=None, beat_s=1000, plan=FaultPlan(seed, chances))
         async with serve(hold(made(venue, 2_000)), options=options) as running:
             async with listen(running, venue) as client:
                 if venue in REQUESTS:
@@ -348,7 +350,7 @@ TIMED: Final = (Fault.SHUTDOWN, Fault.REFUSED, Fault.IGNORED, Fault.OVERSIZED, F
 
 
 async def test_nothing_goes_wrong_without_a_plan() -> None:
-    async with serve(hold(made()), options=Options(ping_timeout_s=None)) as running:
+    async with serve(hold(made()), options=SandboxOptions(ping_timeout_s=None)) as running:
         async with listen(running) as client:
             ids = trade_ids(await take_all(client, running))
         assert ids == list(range(ids[0], ids[0] + 3_000))

@@ -21,19 +21,19 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sandbox.binance.session import Style
-from sandbox.binance.venue import Binance
-from sandbox.captures import read_frames, read_trades
+from sandbox.binance.venue import SandboxBinance
+from sandbox.captures import read_captured_trades, read_frames
 from sandbox.frames import View
 from sandbox.generator import generate, name_symbols
-from sandbox.live import Live
-from sandbox.player import Player
-from sandbox.server import Options, Running, serve
+from sandbox.live import LiveSource
+from sandbox.player import TapePlayer
+from sandbox.server import RunningSandbox, SandboxOptions, serve
 from sandbox.tape import Rendering, Tape, record
 from tickplant.clock import now_us
 from tickplant.market import SymbolId
 
 DEADLINE_S: Final = 20
-PATIENT: Final = Options(ping_timeout_s=None)
+PATIENT: Final = SandboxOptions(ping_timeout_s=None)
 
 Get = Callable[[str], Awaitable[Any]]
 
@@ -42,17 +42,17 @@ def made(count: int = 5_000, symbols: int = 3, rate: float = 1000) -> Tape:
     return generate(name_symbols(symbols), count, rate=rate, seed=11)
 
 
-def address(running: Running, *names: str, micro: bool = True) -> str:
+def address(running: RunningSandbox, *names: str, micro: bool = True) -> str:
     streams = "/".join(f"{name.lower()}@trade" for name in names)
     return f"{running.ws_url}/stream?streams={streams}" + ("&timeUnit=MICROSECOND" if micro else "")
 
 
-def players(paths: list[Path], *, speed: float | None, hold: bool = False) -> list[Player]:
-    return [Player(tape, speed=speed, hold=hold) for tape in record(read_frames(paths))]
+def players(paths: list[Path], *, speed: float | None, hold: bool = False) -> list[TapePlayer]:
+    return [TapePlayer(tape, speed=speed, hold=hold) for tape in record(read_frames(paths))]
 
 
-def limited(**limits: Any) -> Options:
-    return Options(limits={"binance": replace(Binance.limits, **limits)})
+def limited(**limits: Any) -> SandboxOptions:
+    return SandboxOptions(limits={"binance": replace(SandboxBinance.limits, **limits)})
 
 
 def listen(url: str) -> connect:
@@ -82,13 +82,13 @@ def read(url: str, headers: dict[str, str] | None = None) -> Any:
         return json.load(answer)
 
 
-async def get(running: Running, path: str) -> Any:
+async def get(running: RunningSandbox, path: str) -> Any:
     return await asyncio.to_thread(read, running.rest_url + path)
 
 
 async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path) -> None:
     folder = marketdata / "binance-spot"
-    expected = list(read_trades([folder]))
+    expected = list(read_captured_trades([folder]))
     async with (
         serve(players([folder], speed=None, hold=True), options=PATIENT) as running,
         listen(address(running, "BTCUSDT", "ETHUSDT", micro=False)) as client,
@@ -120,7 +120,7 @@ async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path
 
 async def test_streams_are_subscribed_listed_and_unsubscribed() -> None:
     async with (
-        serve([Player(made(), speed=None)], options=PATIENT) as running,
+        serve([TapePlayer(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         assert await quiet(client)
@@ -146,7 +146,7 @@ async def _answers(client: ClientConnection, count: int) -> AsyncIterator[dict[s
 
 async def test_nothing_plays_before_somebody_listens_at_full_speed() -> None:
     async with (
-        serve([Player(made(), speed=None)], options=PATIENT) as running,
+        serve([TapePlayer(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws/nosuch@trade") as client,
     ):
         assert await quiet(client)
@@ -156,7 +156,7 @@ async def test_nothing_plays_before_somebody_listens_at_full_speed() -> None:
 async def test_a_held_tape_waits_for_every_symbol() -> None:
     tape = made()
     async with (
-        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
+        serve([TapePlayer(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "BTCUSDT", "PEPEUSDT")) as client,
         listen(address(running)) as other,
     ):
@@ -165,7 +165,7 @@ async def test_a_held_tape_waits_for_every_symbol() -> None:
         assert running.status().state == "waiting"
         await other.send('{"method":"SUBSCRIBE","params":["ethusdt@trade"],"id":1}')
         assert "id" in json.loads(await other.recv())
-        counts = {str(symbol): len(history) for symbol, history in tape.histories.items()}
+        counts = {str(symbol): len(history) for symbol, history in tape.columns.items()}
         mine = await take(client, counts["binance:BTCUSDT"] + counts["binance:PEPEUSDT"])
         theirs = await take(other, counts["binance:ETHUSDT"])
         assert {event["s"] for event in mine} == {"BTCUSDT", "PEPEUSDT"}
@@ -176,7 +176,7 @@ async def test_a_held_tape_waits_for_every_symbol() -> None:
 async def test_clients_get_their_own_streams_forms_and_units() -> None:
     tape = made()
     async with (
-        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
+        serve([TapePlayer(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "ETHUSDT", micro=False)) as one,
         listen(f"{running.ws_url}/ws/ethusdt@trade/btcusdt@trade") as raw,
         listen(address(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT")) as everything,
@@ -192,7 +192,7 @@ async def test_clients_get_their_own_streams_forms_and_units() -> None:
 async def test_a_slow_client_at_full_speed_loses_nothing_and_holds_the_tape_back() -> None:
     tape = made(100_000)
     async with (
-        serve([Player(tape, speed=None)], options=PATIENT) as running,
+        serve([TapePlayer(tape, speed=None)], options=PATIENT) as running,
         stuck_client(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT", receive_buffer=16_384) as reader,
     ):
         await until(lambda: running.status().sent > 0)
@@ -208,7 +208,7 @@ async def test_a_slow_client_at_full_speed_loses_nothing_and_holds_the_tape_back
 
 @asynccontextmanager
 async def stuck_client(
-    running: Running, *symbols: str, receive_buffer: int
+    running: RunningSandbox, *symbols: str, receive_buffer: int
 ) -> AsyncIterator[asyncio.StreamReader]:
     """Open a websocket of which nothing is read nor answered unless asked for."""
     host, port = running.ws_url.removeprefix("ws://").split(":")
@@ -235,23 +235,25 @@ async def test_a_client_that_vanishes_does_not_hold_the_tape_for_ever() -> None:
     tape = made(100_000)
     everything = ("BTCUSDT", "ETHUSDT", "PEPEUSDT")
     async with (
-        serve([Player(tape, speed=None, hold=True)], options=PATIENT) as running,
+        serve([TapePlayer(tape, speed=None, hold=True)], options=PATIENT) as running,
         listen(address(running, "ETHUSDT")) as client,
     ):
         async with stuck_client(running, *everything, receive_buffer=16_384):
             await until(lambda: running.status().sent > 0)
-        expected = len(tape.histories[SymbolId("binance", "ETHUSDT")])
+        expected = len(tape.columns[SymbolId("binance", "ETHUSDT")])
         assert len(await take(client, expected)) == expected
 
 
 async def test_a_slow_client_of_a_paced_tape_is_disconnected_and_others_are_not() -> None:
     tape = made(80_000)  # 80 s
     async with (
-        serve([Player(tape, speed=30, hold=True)], options=Options(backlog_bytes=500_000)) as running,
+        serve(
+            [TapePlayer(tape, speed=30, hold=True)], options=SandboxOptions(backlog_bytes=500_000)
+        ) as running,
         stuck_client(running, "BTCUSDT", "PEPEUSDT", receive_buffer=4096) as reader,
         listen(address(running, "ETHUSDT")) as client,
     ):
-        expected = len(tape.histories[SymbolId("binance", "ETHUSDT")])
+        expected = len(tape.columns[SymbolId("binance", "ETHUSDT")])
         assert len(await take(client, expected)) == expected
         subscribed = View(frozenset({"btcusdt@trade", "pepeusdt@trade"}), Style(combined=True, micro=True))
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
@@ -261,7 +263,7 @@ async def test_a_slow_client_of_a_paced_tape_is_disconnected_and_others_are_not(
 async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() -> None:
     tape = made(20_000)  # 20 s
     symbol = "BTCUSDT"
-    async with serve([Player(tape, speed=2)]) as running:
+    async with serve([TapePlayer(tape, speed=2)]) as running:
         async with listen(address(running, symbol)) as client:
             early = await take(client, 10)
         async with listen(address(running, symbol)) as client:
@@ -279,7 +281,7 @@ async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() 
 async def test_a_tape_begins_when_the_symbols_that_are_wanted_are_subscribed_to_on_any_connection() -> None:
     tape = made(60)
     wanted = [SymbolId("binance", name) for name in ("BTCUSDT", "PEPEUSDT", "ELSEUSDT")]
-    player = Player(tape, speed=None, hold=True, wanted=wanted)
+    player = TapePlayer(tape, speed=None, hold=True, wanted=wanted)
     async with serve([player]) as running, listen(address(running, "BTCUSDT", "ETHUSDT")) as first:
         await asyncio.sleep(0)
         assert running.status().state == "waiting"
@@ -290,7 +292,7 @@ async def test_a_tape_begins_when_the_symbols_that_are_wanted_are_subscribed_to_
 
 
 async def test_a_tape_of_which_nothing_is_wanted_is_over_at_once() -> None:
-    player = Player(made(10), speed=None, hold=True, wanted=[SymbolId("coinbase", "BTC-USD")])
+    player = TapePlayer(made(10), speed=None, hold=True, wanted=[SymbolId("coinbase", "BTC-USD")])
     async with serve([player]) as running:
         await running.playing
         assert (running.status().state, running.status().sent) == ("finished", 0)
@@ -299,7 +301,7 @@ async def test_a_tape_of_which_nothing_is_wanted_is_over_at_once() -> None:
 async def test_a_paced_tape_keeps_its_own_time() -> None:
     tape = made(200, rate=100)  # two seconds
     length_us = tape.event_times_us[-1] - tape.event_times_us[0]
-    player = Player(tape, speed=10, hold=True)
+    player = TapePlayer(tape, speed=10, hold=True)
     async with (
         serve([player]) as running,
         listen(address(running, "BTCUSDT", "ETHUSDT", "PEPEUSDT")) as client,
@@ -316,7 +318,7 @@ async def test_a_paced_tape_keeps_its_own_time() -> None:
 async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
     symbols = name_symbols(100)
     async with (
-        serve([Live(Binance(), symbols, rate=10_000, seed=1, clock_us=now_us)]) as running,
+        serve([LiveSource(SandboxBinance(), symbols, rate=10_000, seed=1, clock_us=now_us)]) as running,
         listen(address(running, *symbols)) as client,
     ):
         connected_us = now_us()
@@ -338,7 +340,7 @@ async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
 
 async def test_a_client_that_sends_too_much_is_disconnected() -> None:
     async with (
-        serve([Player(made(), speed=None)], options=PATIENT) as running,
+        serve([TapePlayer(made(), speed=None)], options=PATIENT) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         with pytest.raises(ConnectionClosed) as closed:
@@ -354,9 +356,9 @@ async def _ask_often(client: ClientConnection) -> None:
 
 
 async def test_an_unanswered_ping_ends_the_connection() -> None:
-    options = Options(ping_interval_s=0.05, ping_timeout_s=0.1)
+    options = SandboxOptions(ping_interval_s=0.05, ping_timeout_s=0.1)
     async with (
-        serve([Player(made(10), speed=1, hold=True)], options=options) as running,
+        serve([TapePlayer(made(10), speed=1, hold=True)], options=options) as running,
         stuck_client(running, "BTCUSDT", receive_buffer=65_536) as reader,
     ):
         head = await asyncio.wait_for(reader.readexactly(2), DEADLINE_S)
@@ -367,7 +369,7 @@ async def test_an_unanswered_ping_ends_the_connection() -> None:
 
 async def test_a_connection_ends_with_its_age() -> None:
     async with (
-        serve([Player(made(10), speed=1, hold=True)], options=limited(connection_age_s=0.05)) as running,
+        serve([TapePlayer(made(10), speed=1, hold=True)], options=limited(connection_age_s=0.05)) as running,
         listen(f"{running.ws_url}/ws") as client,
     ):
         with pytest.raises(ConnectionClosed) as closed:
@@ -377,7 +379,7 @@ async def test_a_connection_ends_with_its_age() -> None:
 
 
 async def test_the_end_is_announced() -> None:
-    async with serve([Player(made(10), speed=1, hold=True)]) as running:
+    async with serve([TapePlayer(made(10), speed=1, hold=True)]) as running:
         client = await listen(address(running, "BTCUSDT"))
     message = json.loads(await client.recv())
     assert (message["stream"], message["data"]["e"]) == ("!serverShutdown", "serverShutdown")
@@ -388,7 +390,7 @@ async def test_the_end_is_announced() -> None:
 
 
 async def test_errors_have_the_venues_status_and_body() -> None:
-    player = Player(made(10), speed=1, hold=True)
+    player = TapePlayer(made(10), speed=1, hold=True)
     async with serve([player]) as running:
         with pytest.raises(HTTPError) as refused:
             await get(running, "/api/v3/trades?symbol=NOSUCH")
@@ -414,7 +416,7 @@ async def test_other_frames_of_a_capture_come_along_when_asked_for(marketdata: P
     frames = list(read_frames([path]))
     (tape,) = record(frames, all_frames=True)
     async with (
-        serve([Player(tape, speed=None)], options=PATIENT) as running,
+        serve([TapePlayer(tape, speed=None)], options=PATIENT) as running,
         listen(address(running, "BTCUSDT")) as client,
     ):
         async with asyncio.timeout(DEADLINE_S):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from sandbox.captures import CaptureError, Problem, find_captures, read_frames, read_trades
+from sandbox.captures import CaptureError, CaptureProblem, find_captures, read_captured_trades, read_frames
 from tickplant.market import Trade
 
 START_MS = 1_723_161_255_000
@@ -37,13 +37,13 @@ def write(path: Path, *lines: str) -> Path:
 
 
 def ids(path: Path) -> list[int]:
-    return [trade.trade_id for trade in read_trades([path])]
+    return [trade.trade_id for trade in read_captured_trades([path])]
 
 
 def test_recorded_captures_hold_what_their_description_says(marketdata: Path) -> None:
-    problems: list[Problem] = []
+    problems: list[CaptureProblem] = []
     frames = list(read_frames([marketdata / "binance-spot"], problems.append))
-    counts = Counter(trade.symbol for trade in read_trades([marketdata / "binance-spot"]))
+    counts = Counter(trade.symbol for trade in read_captured_trades([marketdata / "binance-spot"]))
     assert counts == {"BTCUSDT": 19_904, "ETHUSDT": 14_515}
     assert not problems
     assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
@@ -69,7 +69,7 @@ def test_a_line_with_and_without_envelope_and_receive_time_is_the_same_trade(tmp
         (START_MS + 1) * 1000,
     )
     for line in (frame, combined(frame)):
-        assert list(read_trades([write(tmp_path / "a", line)])) == [expected]
+        assert list(read_captured_trades([write(tmp_path / "a", line)])) == [expected]
     with_time = Trade(
         "binance",
         "BTCUSDT",
@@ -81,12 +81,12 @@ def test_a_line_with_and_without_envelope_and_receive_time_is_the_same_trade(tmp
         START_MS * 1000 + 5000,
     )
     for line in (received(frame, 5), received(combined(frame), 5)):
-        assert list(read_trades([write(tmp_path / "a", line)])) == [with_time]
+        assert list(read_captured_trades([write(tmp_path / "a", line)])) == [with_time]
 
 
 def test_times_in_microseconds_are_taken_as_such(tmp_path: Path) -> None:
     frame = trade_frame(7).replace(f'"T":{START_MS}', f'"T":{START_MS}456')
-    (trade,) = read_trades([write(tmp_path / "a", frame)])
+    (trade,) = read_captured_trades([write(tmp_path / "a", frame)])
     assert trade.event_time_us == START_MS * 1000 + 456
 
 
@@ -102,15 +102,15 @@ def test_plain_gzip_and_zstd_are_told_by_content_not_name(tmp_path: Path) -> Non
 def test_files_are_merged_by_receive_time_and_ties_keep_their_order(tmp_path: Path) -> None:
     one = write(tmp_path / "1", *(received(trade_frame(number), number) for number in (1, 3, 5)))
     two = write(tmp_path / "2", *(received(trade_frame(number + 10), number) for number in (2, 3, 4)))
-    merged = [trade.trade_id for trade in read_trades([one, two])]
+    merged = [trade.trade_id for trade in read_captured_trades([one, two])]
     assert merged == [1, 12, 3, 13, 14, 5]
-    assert [trade.trade_id for trade in read_trades([two, one])] == [1, 12, 13, 3, 14, 5]
+    assert [trade.trade_id for trade in read_captured_trades([two, one])] == [1, 12, 13, 3, 14, 5]
 
 
 def test_without_receive_times_files_are_merged_by_the_venues_time(tmp_path: Path) -> None:
     one = write(tmp_path / "1", trade_frame(1, 10), trade_frame(3, 30))
     two = write(tmp_path / "2", trade_frame(2, 20))
-    assert [trade.trade_id for trade in read_trades([one, two])] == [1, 2, 3]
+    assert [trade.trade_id for trade in read_captured_trades([one, two])] == [1, 2, 3]
 
 
 def test_a_file_keeps_its_order_whatever_its_times_say(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_frames_that_are_no_trades_pass_and_are_no_problem(tmp_path: Path) -> No
         '{"stream":"!miniTicker@arr","data":[{"e":"24hrMiniTicker","E":1723161255343,"s":"BTCUSDT"}]}',
         combined('{"e":"aggTrade","E":1723161255343,"s":"BTCUSDT","a":1,"p":"1.0"}', "btcusdt@aggTrade"),
     )
-    problems: list[Problem] = []
+    problems: list[CaptureProblem] = []
     path = write(tmp_path / "a", *others, "", trade_frame(1))
     frames = list(read_frames([path], problems.append))
     assert [len(captured.frame.trades) for captured in frames] == [0] * 5 + [1]
@@ -163,8 +163,8 @@ def test_frames_that_are_no_trades_pass_and_are_no_problem(tmp_path: Path) -> No
 )
 def test_a_broken_line_is_reported_with_its_place_and_left_out(tmp_path: Path, broken: str) -> None:
     path = write(tmp_path / "a", trade_frame(1), "", broken, trade_frame(3))
-    problems: list[Problem] = []
-    trades = list(read_trades([path], problems.append))
+    problems: list[CaptureProblem] = []
+    trades = list(read_captured_trades([path], problems.append))
     assert [trade.trade_id for trade in trades] == [1, 3]
     assert [(problem.path, problem.line) for problem in problems] == [(path, 3)]
     assert str(problems[0]).startswith(f"{path}, line 3: ")
@@ -175,8 +175,8 @@ def test_a_file_that_breaks_off_gives_what_it_holds(tmp_path: Path, pack: Callab
     text = "".join(f"{trade_frame(number, number)}\n" for number in range(20_000)).encode()
     path = tmp_path / "a"
     path.write_bytes(pack(text)[:-3000])
-    problems: list[Problem] = []
-    found = [trade.trade_id for trade in read_trades([path], problems.append)]
+    problems: list[CaptureProblem] = []
+    found = [trade.trade_id for trade in read_captured_trades([path], problems.append)]
     assert len(found) > 100
     assert found == list(range(len(found)))
     assert problems
@@ -184,11 +184,11 @@ def test_a_file_that_breaks_off_gives_what_it_holds(tmp_path: Path, pack: Callab
 
 
 def test_recorded_captures_of_other_venues_hold_what_their_description_says(marketdata: Path) -> None:
-    problems: list[Problem] = []
-    trades = list(read_trades([marketdata / "coinbase-exchange"], problems.append))
+    problems: list[CaptureProblem] = []
+    trades = list(read_captured_trades([marketdata / "coinbase-exchange"], problems.append))
     assert Counter(trade.symbol for trade in trades) == {"BTC-USD": 344, "ETH-USD": 91}
     assert {trade.venue for trade in trades} == {"coinbase"}
-    counts = Counter(trade.symbol for trade in read_trades([marketdata / "stocks"], problems.append))
+    counts = Counter(trade.symbol for trade in read_captured_trades([marketdata / "stocks"], problems.append))
     assert counts == {"IBM": 33_381, "SPY": 451_545}
     assert not problems
 
@@ -233,7 +233,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_without_any_time_is_reported(tmp_path: Path) -> None:
-    problems: list[Problem] = []
+    problems: list[CaptureProblem] = []
     path = write(tmp_path / "a", '{"u":1,"s":"BTCUSDT","b":"1.0","B":"1.0","a":"2.0","A":"1.0"}')
     assert not list(read_frames([path], problems.append))
     assert "no line says when" in problems[0].reason
@@ -255,10 +255,10 @@ def test_a_file_that_is_named_twice_is_played_once(tmp_path: Path) -> None:
 
 
 def test_the_repositorys_own_capture_holds_whole_synthetic_trades() -> None:
-    problems: list[Problem] = []
+    problems: list[CaptureProblem] = []
     folder = Path(__file__).parents[2] / "docs" / "captures"
     assert sum(file.stat().st_size for file in folder.iterdir()) < 200_000
-    found = list(read_trades([folder], problems.append))
+    found = list(read_captured_trades([folder], problems.append))
     assert problems == []
     assert len(found) == 3_000
     for symbol in ("BTCUSDT", "ETHUSDT"):

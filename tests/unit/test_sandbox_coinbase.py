@@ -9,7 +9,7 @@ from sandbox_tape import Stopped, make_tape
 
 from sandbox.coinbase.frames import encode_match
 from sandbox.coinbase.session import CoinbaseSession
-from sandbox.coinbase.venue import Coinbase
+from sandbox.coinbase.venue import SandboxCoinbase
 from sandbox.tape import Tape
 from sandbox.venue import Answer, BadAddressError
 from tickplant.errors import PoisonError
@@ -17,7 +17,7 @@ from tickplant.intervals import MINUTE_US
 from tickplant.market import Trade
 
 START_US = 1_783_465_080_000_000  # a full minute
-COINBASE = Coinbase()
+COINBASE = SandboxCoinbase()
 
 TRADES = [  # microseconds after the start, price, size, the taker's side
     (0, "63514.6", "0.2", "buy"),
@@ -68,7 +68,12 @@ def test_a_match_tells_the_makers_side_and_a_trade_has_the_takers() -> None:
     parsed = COINBASE.parse_frame(frame, 7)
     assert parsed is not None
     expected = Trade("coinbase", "BTC-USD", 1052119289, "63514.6", "0.2", "buy", 1_783_465_097_164_892, 7)
-    assert (parsed.stream, parsed.text, parsed.trades, parsed.past) == ("BTC-USD", frame, (expected,), False)
+    assert (parsed.stream, parsed.text, parsed.trades, parsed.historical) == (
+        "BTC-USD",
+        frame,
+        (expected,),
+        False,
+    )
     (encoded,) = COINBASE.read_trades(encode_match("BTC-USD", 5, "1.5", "2", "sell", START_US).encode())
     assert encoded == trade(5, side="sell")
     assert json.loads(encode_match("BTC-USD", 5, "1.5", "2", "sell", START_US))["side"] == "buy"
@@ -85,7 +90,7 @@ def test_what_belonged_to_the_recording_connection_is_not_played() -> None:
         encode_match("BTC-USD", 5, "1.5", "2", "buy", START_US, kind="last_match").encode(), 0
     )
     assert last is not None
-    assert last.past
+    assert last.historical
     book = COINBASE.parse_frame(
         b'{"type":"l2update","product_id":"BTC-USD","time":"2026-07-07T22:58:18Z"}', 0
     )
@@ -248,7 +253,7 @@ def test_cursors_lead_to_older_and_newer_trades(query: str, ids: list[int]) -> N
     assert [each["trade_id"] for each in read(f"/products/BTC-USD/trades?{query}")] == ids
 
 
-def test_pages_by_cursor_are_the_whole_past() -> None:
+def test_pages_by_cursor_are_the_whole_history() -> None:
     found: list[int] = []
     query = ""
     while page := read(f"/products/BTC-USD/trades?limit=2{query}"):

@@ -11,33 +11,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.faults import (
+    DEFAULT_CHANCES,
     MAX_DISTANCE,
     OF_FRAMES,
-    USUAL,
+    ConnectionFaults,
     Fault,
-    Mishaps,
-    Passage,
-    Plan,
+    FaultPlan,
+    PassedFrames,
 )
+from sandbox.frame_faults import OVERSIZED_BYTES
 from sandbox.frames import encode_frame, payload_of, split_frames
-from sandbox.harm import OVERSIZED_BYTES
 
 FRAMES = [encode_frame(b'{"e":"trade","t":%d,"p":"1.50","m":true}' % number) for number in range(2000)]
 SEEDS = st.integers(0, 2**32)
 
 
-def plan(seed: int, **chances: float) -> Plan:
-    return Plan(seed, {Fault(name.replace("_", "-")): chance for name, chance in chances.items()})
+def plan(seed: int, **chances: float) -> FaultPlan:
+    return FaultPlan(seed, {Fault(name.replace("_", "-")): chance for name, chance in chances.items()})
 
 
-def pass_all(mishaps: Mishaps, frames: Sequence[bytes] = FRAMES, size: int = 50) -> Passage:
+def pass_all(faults: ConnectionFaults, frames: Sequence[bytes] = FRAMES, size: int = 50) -> PassedFrames:
     """Send frames in batches; return all that comes out and all that was done."""
-    passage = Passage([], [])
+    passage = PassedFrames([], [])
     for start in range(0, len(frames), size):
-        part = mishaps.pass_on(frames[start : start + size])
+        part = faults.pass_on(frames[start : start + size])
         passage.frames.extend(part.frames)
         passage.faults.extend(part.faults)
-    passage.frames.extend(mishaps.release())
+    passage.frames.extend(faults.release())
     return passage
 
 
@@ -57,15 +57,15 @@ def test_frames_are_split_where_they_were_joined() -> None:
 
 @given(SEEDS, st.integers(1, 300))
 def test_the_same_seed_does_the_same_however_frames_are_batched(seed: int, size: int) -> None:
-    whole = Plan(seed, USUAL)
+    whole = FaultPlan(seed, DEFAULT_CHANCES)
     first = pass_all(whole.connection("kraken", 3))
-    again = pass_all(Plan(seed, USUAL).connection("kraken", 3), size=size)
+    again = pass_all(FaultPlan(seed, DEFAULT_CHANCES).connection("kraken", 3), size=size)
     assert again == first
 
 
 def test_connections_venues_and_seeds_differ() -> None:
     outcomes = [
-        tuple(pass_all(Plan(seed, USUAL).connection(venue, number)).faults)
+        tuple(pass_all(FaultPlan(seed, DEFAULT_CHANCES).connection(venue, number)).faults)
         for seed in (1, 2)
         for venue in ("binance", "kraken")
         for number in (1, 2)
@@ -74,17 +74,17 @@ def test_connections_venues_and_seeds_differ() -> None:
 
 
 def test_without_chances_nothing_happens() -> None:
-    mishaps = plan(1).connection("binance", 1)
-    assert pass_all(mishaps) == Passage(FRAMES, [])
-    assert mishaps.subscribe(acknowledges=True) is None
-    assert mishaps.skew_us == 0
+    faults = plan(1).connection("binance", 1)
+    assert pass_all(faults) == PassedFrames(FRAMES, [])
+    assert faults.subscribe(acknowledges=True) is None
+    assert faults.skew_us == 0
     assert plan(1).request("binance", 1) is None
 
 
 @pytest.mark.parametrize("fault", OF_FRAMES)
 def test_a_fault_comes_as_often_as_its_chance(fault: Fault) -> None:
     found = [
-        pass_all(Plan(seed, {fault: 0.01}).connection("binance", 1), FRAMES[:100]).faults
+        pass_all(FaultPlan(seed, {fault: 0.01}).connection("binance", 1), FRAMES[:100]).faults
         for seed in range(300)
     ]
     assert {each for faults in found for each in faults} == {fault}
@@ -148,12 +148,12 @@ def test_an_oversized_frame_comes_in_addition() -> None:
 
 @pytest.mark.parametrize("name", ["dropped", "mute"])
 def test_after_the_end_nothing_comes(name: str) -> None:
-    mishaps = plan(5, **{name: 0.01}).connection("binance", 1)
-    passage = pass_all(mishaps)
+    faults = plan(5, **{name: 0.01}).connection("binance", 1)
+    passage = pass_all(faults)
     assert passage.faults == [Fault(name)]
     assert passage.frames == FRAMES[: len(passage.frames)]
     assert 0 < len(passage.frames) < len(FRAMES)
-    assert mishaps.silent
+    assert faults.silent
 
 
 def test_slow_and_shut_down_connections_lose_nothing() -> None:
@@ -164,8 +164,8 @@ def test_slow_and_shut_down_connections_lose_nothing() -> None:
 
 
 def test_subscriptions_are_refused_or_ignored_once() -> None:
-    mishaps = plan(1, refused=1, ignored=1).connection("kraken", 1)
-    answers = [mishaps.subscribe(acknowledges=True) for _ in range(3)]
+    faults = plan(1, refused=1, ignored=1).connection("kraken", 1)
+    answers = [faults.subscribe(acknowledges=True) for _ in range(3)]
     assert answers == [Fault.REFUSED, Fault.IGNORED, None]
     silent = plan(1, ignored=1).connection("finnhub", 1)
     assert silent.subscribe(acknowledges=False) is None
@@ -193,10 +193,10 @@ def test_requests_fail_by_their_number() -> None:
 
 
 def test_every_fault_has_a_usual_chance() -> None:
-    assert USUAL.keys() == set(Fault) - {Fault.REST_RETRY_AFTER}  # some of those ban for long
-    assert all(0 < chance < 1 for chance in USUAL.values())
+    assert DEFAULT_CHANCES.keys() == set(Fault) - {Fault.REST_RETRY_AFTER}  # some of those ban for long
+    assert all(0 < chance < 1 for chance in DEFAULT_CHANCES.values())
 
 
 def test_a_chance_of_one_harms_every_frame() -> None:
-    mishaps = Mishaps(random.Random(1), {Fault.LOST: 1.0})
-    assert pass_all(mishaps).frames == []
+    faults = ConnectionFaults(random.Random(1), {Fault.LOST: 1.0})
+    assert pass_all(faults).frames == []

@@ -7,15 +7,15 @@ import pytest
 from sandbox_tape import Stopped, make_tape
 
 from sandbox.finnhub.session import FinnhubSession
-from sandbox.finnhub.venue import Finnhub
+from sandbox.finnhub.venue import SandboxFinnhub
 from sandbox.frames import View
 from sandbox.tape import Tape
-from sandbox.venue import BadAddressError, Fit, MadeTrade, Rest
+from sandbox.venue import BadAddressError, Fit, SandboxRest, SyntheticTrade
 from tickplant.errors import PoisonError
 from tickplant.market import SymbolId, Trade
 
 START_US = 1_575_526_691_134_000
-FINNHUB = Finnhub()
+FINNHUB = SandboxFinnhub()
 
 SAMPLE = (
     b'{"data":[{"c":["1","12"],"p":122.10,"s":"AAPL","t":1575526691136,"v":100},'
@@ -67,12 +67,12 @@ def test_pings_are_not_played() -> None:
 
 def test_trades_without_ids_are_numbered_on_a_tape() -> None:
     made = tape()
-    past = made.past(SymbolId("finnhub", "AAPL"), len(made))
-    assert [trade.trade_id for trade in past.latest(5)] == [1, 2]
+    history = made.history(SymbolId("finnhub", "AAPL"), len(made))
+    assert [trade.trade_id for trade in history.latest(5)] == [1, 2]
 
 
 def test_an_orders_trades_are_one_frame() -> None:
-    order = [MadeTrade(0, 1, "1.5", "20", "sell"), MadeTrade(0, 2, "1.5", "20", "sell")]
+    order = [SyntheticTrade(0, 1, "1.5", "20", "sell"), SyntheticTrade(0, 2, "1.5", "20", "sell")]
     (text,) = FINNHUB.encode_order("AAPL", order, START_US)
     assert [(each.price, each.size) for each in FINNHUB.read_trades(text)] == [("1.5", "20")] * 2
 
@@ -106,5 +106,5 @@ def test_an_address_without_a_key_is_refused(path: str, status: int) -> None:
 
 
 def test_there_is_no_history() -> None:
-    rest: Rest = FINNHUB.open_rest(Stopped(tape()), FINNHUB.limits, lambda: 0)
+    rest: SandboxRest = FINNHUB.open_rest(Stopped(tape()), FINNHUB.limits, lambda: 0)
     assert rest.get("/api/v1/stock/tick", {}, 0) is None

@@ -4,8 +4,8 @@ import json
 from decimal import Decimal
 from itertools import groupby, islice, pairwise
 
-from sandbox.binance.venue import KNOWN, Binance
-from sandbox.generator import START_US, Flow, Market, generate, name_symbols
+from sandbox.binance.venue import KNOWN, SandboxBinance
+from sandbox.generator import START_US, OrderFlow, SyntheticMarket, generate, name_symbols
 from sandbox.tape import Tape
 from tickplant.market import SymbolId, Trade, is_decimal
 
@@ -13,7 +13,7 @@ SYMBOLS = ["BTCUSDT", "ETHUSDT", "PEPEUSDT", "NEWUSDT"]
 
 
 def trades(tape: Tape, symbol: str) -> list[Trade]:
-    return tape.past(SymbolId("binance", symbol), len(tape)).latest(len(tape))
+    return tape.history(SymbolId("binance", symbol), len(tape)).latest(len(tape))
 
 
 def made(seed: int = 1) -> Tape:
@@ -29,15 +29,15 @@ def test_the_same_seed_gives_the_same_tape_and_another_another() -> None:
 
 
 def test_a_symbols_trades_do_not_depend_on_the_other_symbols() -> None:
-    def orders(market: Market) -> list[tuple[int, str, str, str]]:
+    def orders(market: SyntheticMarket) -> list[tuple[int, str, str, str]]:
         return [
             (each.trade_id, each.price, each.size, each.side)
             for order in (market.order(0) for _ in range(100))
             for each in order
         ]
 
-    alone = orders(Market(Binance(), "ETHUSDT", 5))
-    assert orders(Flow(Binance(), SYMBOLS, 5).markets[1]) == alone
+    alone = orders(SyntheticMarket(SandboxBinance(), "ETHUSDT", 5))
+    assert orders(OrderFlow(SandboxBinance(), SYMBOLS, 5).markets[1]) == alone
 
 
 def test_there_are_as_many_trades_as_asked_for_with_ids_that_count_up() -> None:
@@ -51,16 +51,16 @@ def test_there_are_as_many_trades_as_asked_for_with_ids_that_count_up() -> None:
 def test_markets_that_are_started_again_go_on_behind_the_ids_of_before() -> None:
     count = 50_000
 
-    def ids(flow: Flow) -> list[list[int]]:
+    def ids(flow: OrderFlow) -> list[list[int]]:
         trades = islice((made for order in flow.orders() for made in order), count)
         found: list[list[int]] = [[] for _ in flow.markets]
         for made in trades:
             found[made.market].append(made.trade_id)
         return found
 
-    again = Flow(Binance(), list(KNOWN), 1)
+    again = OrderFlow(SandboxBinance(), list(KNOWN), 1)
     again.skip(count * 1.25)
-    for before, after in zip(ids(Flow(Binance(), list(KNOWN), 1)), ids(again), strict=True):
+    for before, after in zip(ids(OrderFlow(SandboxBinance(), list(KNOWN), 1)), ids(again), strict=True):
         assert max(before) < min(after) < max(before) + 0.5 * len(before)
 
 
@@ -87,7 +87,7 @@ def test_prices_and_sizes_are_written_as_the_venue_does_on_its_grid() -> None:
 
 def test_prices_stay_plausible_for_long() -> None:
     for symbol in ("PEPEUSDT", "BTCUSDT"):
-        market = Market(Binance(), symbol, 9)
+        market = SyntheticMarket(SandboxBinance(), symbol, 9)
         prices = [Decimal(market.order(0)[-1].price) for _ in range(200_000)]
         assert min(prices) > Decimal(str(KNOWN[symbol][0])) * Decimal("0.8")
         assert max(prices) < Decimal(str(KNOWN[symbol][0])) * Decimal("1.2")
@@ -95,7 +95,7 @@ def test_prices_stay_plausible_for_long() -> None:
 
 
 def test_orders_come_in_bursts_of_one_side() -> None:
-    orders = list(islice(Flow(Binance(), SYMBOLS, 1).orders(), 2000))
+    orders = list(islice(OrderFlow(SandboxBinance(), SYMBOLS, 1).orders(), 2000))
     assert all(len({(trade.market, trade.side) for trade in order}) == 1 for order in orders)
     assert {len(order) for order in orders} >= {1, 2, 3, 4}
     sides = [order[0].side for order in orders if order[0].market == 0]

@@ -10,15 +10,15 @@ from sandbox.frames import View
 from sandbox.kraken.frames import encode_row, wrap
 from sandbox.kraken.rest import rest_name
 from sandbox.kraken.session import KrakenSession
-from sandbox.kraken.venue import Kraken
+from sandbox.kraken.venue import SandboxKraken
 from sandbox.tape import Tape
 from sandbox.times import rfc3339
-from sandbox.venue import BadAddressError, Fit, MadeTrade
+from sandbox.venue import BadAddressError, Fit, SyntheticTrade
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 
 START_US = 1_688_669_580_000_000  # a full minute
-KRAKEN = Kraken()
+KRAKEN = SandboxKraken()
 
 SAMPLE = (
     b'{"channel":"trade","type":"update","data":[{"symbol":"MATIC/USD","side":"sell","price":0.5117,"qty":40.0,'
@@ -60,10 +60,10 @@ def test_a_frame_has_trades_with_their_numbers_own_text() -> None:
     time_us = 1_695_628_177_708_706
     expected = Trade("kraken", "MATIC/USD", 4_665_906, "0.5117", "0.000000400", "sell", time_us, 9)
     assert parsed.trades == (expected,)
-    assert (parsed.stream, parsed.event_time_us, parsed.past) == ("MATIC/USD", time_us, False)
+    assert (parsed.stream, parsed.event_time_us, parsed.historical) == ("MATIC/USD", time_us, False)
     snapshot = KRAKEN.parse_frame(SAMPLE.replace(b'"update"', b'"snapshot"'), 9)
     assert snapshot is not None
-    assert snapshot.past
+    assert snapshot.historical
 
 
 @pytest.mark.parametrize("text", ['{"channel":"heartbeat"}', '{"method":"subscribe","success":true}'])
@@ -80,7 +80,7 @@ def test_a_broken_frame_is_refused(broken: bytes) -> None:
 
 
 def test_an_orders_trades_are_one_frame() -> None:
-    order = [MadeTrade(0, number, "1.5", "0.25", "sell") for number in (5, 6)]
+    order = [SyntheticTrade(0, number, "1.5", "0.25", "sell") for number in (5, 6)]
     (text,) = KRAKEN.encode_order("BTC/USD", order, START_US)
     found = [(each.trade_id, each.price, each.size, each.side) for each in KRAKEN.read_trades(text)]
     assert found == [(5, "1.5", "0.25", "sell"), (6, "1.5", "0.25", "sell")]
@@ -209,7 +209,7 @@ def test_trades_have_the_documented_form() -> None:
     assert (row[3], row[6]) == ("s", 7)
 
 
-def test_pages_since_the_last_are_the_whole_past() -> None:
+def test_pages_since_the_last_are_the_whole_history() -> None:
     found: list[int] = []
     since = "0"
     while True:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from sandbox.coinbase.venue import Coinbase
-from sandbox.limits import Budget, Door, Limits, Pace
+from sandbox.coinbase.venue import SandboxCoinbase
+from sandbox.limits import Budget, Pace, SandboxAdmission, SandboxLimits
 
 
-def limits(**changes: float) -> Limits:
-    fields = {name: getattr(Coinbase.limits, name) for name in Limits.__struct_fields__}
-    return Limits(**{**fields, **changes})
+def limits(**changes: float) -> SandboxLimits:
+    fields = {name: getattr(SandboxCoinbase.limits, name) for name in SandboxLimits.__struct_fields__}
+    return SandboxLimits(**{**fields, **changes})
 
 
 def test_a_pace_allows_so_much_in_any_window() -> None:
@@ -29,7 +29,7 @@ def test_a_client_that_keeps_exactly_to_a_limit_may_be_a_little_early() -> None:
 
 
 def test_too_many_attempts_ban_an_address_for_a_while() -> None:
-    door = Door(limits(connects=2, connects_window_s=10, ban_s=5))
+    door = SandboxAdmission(limits(connects=2, connects_window_s=10, ban_s=5))
     assert [door.admit("a", now_s) for now_s in (0.0, 1.0)] == [None, None]
     assert door.admit("b", 1.0) is None
     assert door.admit("a", 2.0) == 5
@@ -39,7 +39,7 @@ def test_too_many_attempts_ban_an_address_for_a_while() -> None:
 
 
 def test_other_violations_ban_as_well() -> None:
-    door = Door(limits(ban_s=5))
+    door = SandboxAdmission(limits(ban_s=5))
     door.ban("a", 1.0)
     assert door.admit("a", 2.0) == pytest.approx(4.0)
     assert door.admit("a", 6.5) is None

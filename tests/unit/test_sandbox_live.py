@@ -7,24 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.audience import Audience
-from sandbox.binance.venue import Binance
-from sandbox.journal import Journal, MarketState, Stretch
-from sandbox.live import Live
+from sandbox.audience import SandboxAudience
+from sandbox.binance.venue import SandboxBinance
+from sandbox.journal import Journal, MarketState, TradingRun
+from sandbox.live import LiveSource
 from tickplant.clock import now_us
 from tickplant.market import SymbolId, Trade
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
 
 
-def live(folder: Path, *, symbols: list[str] = SYMBOLS, clock_us: Callable[[], int] = now_us) -> Live:
+def live(folder: Path, *, symbols: list[str] = SYMBOLS, clock_us: Callable[[], int] = now_us) -> LiveSource:
     journal = Journal(folder / "binance.jsonl", kept=10_000)
-    return Live(Binance(), symbols, rate=2_000, seed=1, clock_us=clock_us, journal=journal)
+    return LiveSource(SandboxBinance(), symbols, rate=2_000, seed=1, clock_us=clock_us, journal=journal)
 
 
-async def run(source: Live, until: int) -> asyncio.Task[None]:
+async def run(source: LiveSource, until: int) -> asyncio.Task[None]:
     """Let markets trade until so many trades have been sent."""
-    task = asyncio.create_task(source.run(Audience(10**6)))
+    task = asyncio.create_task(source.run(SandboxAudience(10**6)))
     while source.status().sent < until:
         assert not task.done() or task.result()
         await asyncio.sleep(0.005)
@@ -36,8 +36,8 @@ async def stop(task: asyncio.Task[None]) -> None:
     await asyncio.wait([task])
 
 
-def past(source: Live, symbol: str) -> list[Trade]:
-    return source.past(SymbolId("binance", symbol)).latest(10**6)
+def history(source: LiveSource, symbol: str) -> list[Trade]:
+    return source.history(SymbolId("binance", symbol)).latest(10**6)
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -56,7 +56,7 @@ async def test_markets_go_on_behind_the_last_trade_and_tell_what_was_before(
     task = await run(second, 300)
     await stop(task)
     for symbol in SYMBOLS:
-        before, both = past(first, symbol), past(second, symbol)
+        before, both = history(first, symbol), history(second, symbol)
         assert both[: len(before)] == before  # ids, prices, sizes and times
         assert len(both) > len(before)
         ids = [trade.trade_id for trade in both]
@@ -76,8 +76,8 @@ async def test_a_day_later_and_with_other_symbols_ids_and_prices_go_on_all_the_s
     third = live(tmp_path, clock_us=lambda: now_us() + 2 * 86_400_000_000)
     await stop(await run(third, 100))
     for symbol in SYMBOLS:
-        ids = [trade.trade_id for trade in past(third, symbol)]
-        assert ids[0] == past(first, symbol)[0].trade_id
+        ids = [trade.trade_id for trade in history(third, symbol)]
+        assert ids[0] == history(first, symbol)[0].trade_id
         assert ids == list(range(ids[0], ids[0] + len(ids)))
 
 
@@ -85,7 +85,7 @@ async def test_a_clock_that_goes_back_stops_no_market(tmp_path: Path) -> None:
     await stop(await run(live(tmp_path, clock_us=lambda: now_us() + 3_600_000_000), 100))
     again = live(tmp_path)
     await stop(await run(again, 100))
-    assert past(again, "BTCUSDT")[-1].event_time_us <= now_us()
+    assert history(again, "BTCUSDT")[-1].event_time_us <= now_us()
 
 
 def test_a_journal_keeps_the_newest_stretches_and_stays_small(tmp_path: Path) -> None:
@@ -93,9 +93,11 @@ def test_a_journal_keeps_the_newest_stretches_and_stays_small(tmp_path: Path) ->
     assert journal.read() == []
     for number in range(1_000):
         state = {"A": MarketState(1, number)}
-        journal.begin(Stretch(seed="1", symbols=("A",), rate=1.0, start_us=number, count=10, markets=state))
+        journal.write_start(
+            TradingRun(seed="1", symbols=("A",), rate=1.0, start_us=number, count=10, markets=state)
+        )
     assert len((tmp_path / "sub" / "a.jsonl").read_bytes().splitlines()) < 40
     kept = journal.read()
-    assert [stretch.start_us for stretch in kept] == list(range(990, 1_000))
-    journal.end(3)
+    assert [run.start_us for run in kept] == list(range(990, 1_000))
+    journal.write_end(3)
     assert journal.read()[-1].count == 3

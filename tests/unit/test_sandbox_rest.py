@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sandbox_tape import Stopped, make_tape
 
 from sandbox.binance.rest import BinanceRest
-from sandbox.binance.venue import Binance
+from sandbox.binance.venue import SandboxBinance
 from sandbox.venue import Answer
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId, Trade
@@ -30,19 +30,19 @@ TRADES = [  # milliseconds after the start, price, size, buyer is maker
 
 def stopped(position: int = len(TRADES)) -> Stopped:
     tape = make_tape(
-        Binance(),
+        SandboxBinance(),
         (
             Trade("binance", "BTCUSDT", number, price, size, "sell" if maker else "buy", time_us, time_us)
             for number, (ms, price, size, maker) in enumerate(TRADES, 100)
             for time_us in [(START_MS + ms) * 1000]
         ),
     )
-    tape.histories[BTC].price_decimals, tape.histories[BTC].size_decimals = 2, 5
+    tape.columns[BTC].price_decimals, tape.columns[BTC].size_decimals = 2, 5
     return Stopped(tape, position)
 
 
 def open_rest(market: Stopped) -> BinanceRest:
-    return BinanceRest(market, Binance.limits, lambda: 0)
+    return BinanceRest(market, SandboxBinance.limits, lambda: 0)
 
 
 def answer(path: str, *, position: int = len(TRADES), micro: bool = False) -> Answer:
@@ -258,7 +258,7 @@ def test_what_is_not_there_has_no_answer() -> None:
 
 def test_weight_is_counted_by_the_minute_and_refused_above_the_limit() -> None:
     now_us = 30_000_000
-    rest = BinanceRest(stopped(), replace(Binance.limits, requests=51), lambda: now_us)
+    rest = BinanceRest(stopped(), replace(SandboxBinance.limits, requests=51), lambda: now_us)
 
     def status(path: str) -> tuple[int, str]:
         found = rest.get(f"/api/v3/{path}", {}, 0)

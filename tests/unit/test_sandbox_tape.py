@@ -1,4 +1,4 @@
-"""Tapes: encoded frames, the views of them, and the past that REST tells of."""
+"""Tapes: encoded frames, the views of them, and the history that REST serves."""
 
 import gzip
 import json
@@ -16,11 +16,11 @@ from websockets.uri import parse_uri
 
 from sandbox.binance.frames import wrap
 from sandbox.binance.session import Style
-from sandbox.binance.venue import Binance
+from sandbox.binance.venue import SandboxBinance
 from sandbox.captures import CapturedFrame, read_frames
 from sandbox.frames import View, encode_frame
 from sandbox.generator import generate, name_symbols
-from sandbox.history import History, Past
+from sandbox.history import SandboxHistory, TradeColumns
 from sandbox.tape import Rendering, Tape, record
 from sandbox.venue import ParsedFrame
 from tickplant.market import SymbolId, Trade
@@ -117,7 +117,7 @@ def test_what_is_prepared_is_what_would_be_encoded(tape: Tape) -> None:
 
 def test_with_all_frames_a_trade_stream_brings_its_symbols_other_frames() -> None:
     def frame(stream: str) -> CapturedFrame:
-        return CapturedFrame(1, Binance(), ParsedFrame(stream, wrap(stream, b"{}"), 0))
+        return CapturedFrame(1, SandboxBinance(), ParsedFrame(stream, wrap(stream, b"{}"), 0))
 
     (tape,) = record(
         map(frame, ("", "btcusdt@depth", "ethusdt@bookTicker", "btcusdt@bookTicker")), all_frames=True
@@ -134,11 +134,11 @@ def test_a_million_trades_fit() -> None:
     assert tape.bytes_used / tape.trades < 260
 
 
-def past_of(trades: Sequence[Trade]) -> Past:
-    history = History(BTC, lambda index: trades[index])
+def history_of(trades: Sequence[Trade]) -> SandboxHistory:
+    columns = TradeColumns(BTC, lambda index: trades[index])
     for trade in trades:
-        history.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
-    return Past(history, len(trades))
+        columns.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
+    return SandboxHistory(columns, len(trades))
 
 
 def trade(trade_id: int, time_us: int, price: str = "1.0") -> Trade:
@@ -156,54 +156,56 @@ TRADES = st.lists(
 
 
 @given(TRADES, st.integers(-1, 45), st.integers(1, 50))
-def test_the_past_is_found_by_id_whatever_the_order_of_sending(
+def test_history_is_found_by_id_whatever_the_order_of_sending(
     trades: list[Trade], first: int, limit: int
 ) -> None:
-    past = past_of(trades)
+    history = history_of(trades)
     ordered = sorted(ids(trades))
-    assert ids(past.from_id(first, limit)) == [each for each in ordered if each >= first][:limit]
-    assert ids(past.latest(limit)) == ordered[-limit:]
-    aggregates = past.aggregates_from(0, 100)
+    assert ids(history.from_id(first, limit)) == [each for each in ordered if each >= first][:limit]
+    assert ids(history.latest(limit)) == ordered[-limit:]
+    aggregates = history.aggregates_from(0, 100)
     assert [each for aggregate in aggregates for each in ids(aggregate.trades)] == ordered
-    assert past.latest_aggregates(limit) == aggregates[-limit:]
+    assert history.latest_aggregates(limit) == aggregates[-limit:]
 
 
 @given(TRADES, st.integers(-1, 31), st.integers(-1, 31))
-def test_the_past_is_found_by_time_whatever_the_order_of_sending(
+def test_history_is_found_by_time_whatever_the_order_of_sending(
     trades: list[Trade], start: int, end: int
 ) -> None:
-    past = past_of(trades)
+    history = history_of(trades)
     expected = sorted(ids(each for each in trades if start <= each.event_time_us < end))
-    assert ids(past.between(start, end)) == expected
-    assert [each for found in past.aggregates_between(start, end) for each in ids(found.trades)] == expected
+    assert ids(history.between(start, end)) == expected
+    assert [
+        each for found in history.aggregates_between(start, end) for each in ids(found.trades)
+    ] == expected
 
 
-def test_a_trade_that_was_sent_twice_is_told_of_once() -> None:
-    past = past_of([trade(1, 10), trade(2, 11), trade(2, 11), trade(4, 12), trade(3, 11)])
-    assert ids(past.from_id(0, 10)) == [1, 2, 3, 4]
+def test_a_trade_that_was_sent_twice_is_in_history_once() -> None:
+    history = history_of([trade(1, 10), trade(2, 11), trade(2, 11), trade(4, 12), trade(3, 11)])
+    assert ids(history.from_id(0, 10)) == [1, 2, 3, 4]
 
 
 def test_trades_of_one_moment_side_and_price_are_one_aggregate() -> None:
-    past = past_of(
+    history = history_of(
         [trade(1, 10), trade(2, 10), trade(3, 10, "1.1"), trade(4, 11, "1.1"), trade(5, 11, "1.1")]
     )
-    found = [(aggregate.number, ids(aggregate.trades)) for aggregate in past.aggregates_from(0, 10)]
+    found = [(aggregate.number, ids(aggregate.trades)) for aggregate in history.aggregates_from(0, 10)]
     assert found == [(1, [1, 2]), (2, [3]), (3, [4, 5])]
 
 
-def test_the_past_ends_at_the_tapes_position(tape: Tape) -> None:
-    symbol = next(iter(tape.histories))
+def test_history_ends_at_the_tapes_position(tape: Tape) -> None:
+    symbol = next(iter(tape.columns))
     sent = sum(json.loads(text)["data"]["s"] == symbol.symbol for text in render(tape, whole(tape))[:300])
-    assert len(tape.past(symbol, 0)) == 0
-    assert len(tape.past(symbol, 300)) == sent
-    assert len(tape.past(symbol, len(tape))) == len(tape.histories[symbol])
+    assert len(tape.history(symbol, 0)) == 0
+    assert len(tape.history(symbol, 300)) == sent
+    assert len(tape.history(symbol, len(tape))) == len(tape.columns[symbol])
 
 
 @given(st.lists(st.integers(1, 40)))
 def test_ranges_of_ids_hold_each_id_once(ids: list[int]) -> None:
-    history = History(BTC, lambda _: NotImplemented)
+    columns = TradeColumns(BTC, lambda _: NotImplemented)
     for trade_id in ids:
-        history.append(trade_id, 0, "1", "buy")
-    ranges = history.id_ranges()
+        columns.append(trade_id, 0, "1", "buy")
+    ranges = columns.id_ranges()
     assert [it for first, last in ranges for it in range(first, last + 1)] == sorted(set(ids))
     assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))

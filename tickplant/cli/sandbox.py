@@ -7,12 +7,12 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tickplant.cli import sandbox_faults as trouble
+from tickplant.cli import sandbox_faults
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
-    from sandbox.server import Options
-    from sandbox.source import Source
+    from sandbox.server import SandboxOptions
+    from sandbox.source import TradeSource
 
 HELP: Final = "run a local venue that plays captures or generated trades"
 
@@ -31,7 +31,7 @@ of connections: refused ignored skewed; of REST requests: rest-429 rest-418 rest
 of REST history: history-lagging history-omitting history-foreign history-broken history-unreadable.
 
 A capture has one frame a line, which the time of receiving in nanoseconds may precede; plain, gzip or zstd.
-A directory may hold captures of several venues: each venue plays its own from their begin.
+A directory may hold captures of several venues: each venue plays its own from the start.
 """
 
 EXAMPLES: Final = """\
@@ -79,7 +79,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     chosen.add_argument("--symbol-count", type=_positive, metavar="N", help="generate so many symbols (3)")
     parser.add_argument(
         "--rate",
-        type=trouble.above_zero,
+        type=sandbox_faults.above_zero,
         metavar="N",
         help="generated trades a second, all symbols together (50)",
     )
@@ -89,10 +89,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="keep generated markets here: after any end, the next start goes on with their ids and prices,"
-        " and REST tells of their past",
+        " and REST serves their history",
     )
     parser.add_argument("--count", type=_positive, metavar="N", help="generate a tape of so many trades")
-    trouble.add_arguments(parser)
+    sandbox_faults.add_arguments(parser)
 
 
 def run(args: Namespace) -> int:
@@ -102,7 +102,7 @@ def run(args: Namespace) -> int:
     from tickplant.settings import read_settings
 
     _check(args)
-    trouble.check(args)
+    sandbox_faults.check(args)
     options = _options(args)
 
     async def main(stop: asyncio.Event) -> None:
@@ -111,19 +111,21 @@ def run(args: Namespace) -> int:
     return run_service("sandbox", main, read_settings(), metrics=True)
 
 
-def _options(args: Namespace) -> "Options":
-    from sandbox.server import Options
+def _options(args: Namespace) -> "SandboxOptions":
+    from sandbox.server import SandboxOptions
 
     waits = args.speed == math.inf
-    return Options(
-        limits=trouble.read_limits(args),
+    return SandboxOptions(
+        limits=sandbox_faults.read_limits(args),
         history_status=args.no_history,
-        plan=trouble.read_plan(args),
-        ping_timeout_s=None if waits else Options().ping_timeout_s,
+        plan=sandbox_faults.read_plan(args),
+        ping_timeout_s=None if waits else SandboxOptions().ping_timeout_s,
     )
 
 
-async def _serve(sources: "list[Source]", args: Namespace, options: "Options", stop: asyncio.Event) -> None:
+async def _serve(
+    sources: "list[TradeSource]", args: Namespace, options: "SandboxOptions", stop: asyncio.Event
+) -> None:
     import msgspec
 
     from sandbox.server import serve
@@ -164,7 +166,7 @@ def _check(args: Namespace) -> None:
     for name in generating if args.capture else ():
         if getattr(args, name) is not None:
             raise FatalError(
-                f"--{name.replace('_', '-')} says how to generate trades, --capture plays recorded ones:"
+                f"--{name.replace('_', '-')} configures generated trades, --capture plays recorded ones:"
                 " leave out one of the two"
             )
     if args.state and (args.capture or args.count):
@@ -179,7 +181,7 @@ def _speed(text: str) -> float:
     """Parse a speed; infinity stands for `max`."""
     if text == "max":
         return math.inf
-    return trouble.above_zero(text)
+    return sandbox_faults.above_zero(text)
 
 
 def _positive(text: str) -> int:

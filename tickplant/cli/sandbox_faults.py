@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
-    from sandbox.faults import Plan
-    from sandbox.limits import Limits
+    from sandbox.faults import FaultPlan
+    from sandbox.limits import SandboxLimits
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=(404, 503),
         const=404,
         metavar="404|503",
-        help="answer requests for past trades with this status (404)",
+        help="answer requests for history with this status (404)",
     )
     parser.add_argument(
         "--limits",
@@ -53,27 +53,27 @@ def check(args: Namespace) -> None:
             raise FatalError(f"--{name.replace('_', '-')} needs --faults SEED")
 
 
-def read_plan(args: Namespace) -> "Plan | None":
+def read_plan(args: Namespace) -> "FaultPlan | None":
     """Return what is to go wrong.
 
     Raises:
         FatalError: a fault is unknown, or its chance none.
     """
-    from sandbox.faults import USUAL, Fault, Plan
+    from sandbox.faults import DEFAULT_CHANCES, Fault, FaultPlan
 
     if args.faults is None:
         return None
-    chances = {} if args.fault else dict(USUAL)
+    chances = {} if args.fault else dict(DEFAULT_CHANCES)
     for text in args.fault or ():
         name, _, chance = text.partition("=")
         if name not in list(Fault):
             raise FatalError(f"--fault {text}: there is no such fault; there are {', '.join(Fault)}")
-        chances[Fault(name)] = _chance(text, chance) if chance else USUAL.get(Fault(name), 1.0)
+        chances[Fault(name)] = _chance(text, chance) if chance else DEFAULT_CHANCES.get(Fault(name), 1.0)
     rate = args.fault_rate or 1
-    return Plan(args.faults, {fault: min(1.0, chance * rate) for fault, chance in chances.items()})
+    return FaultPlan(args.faults, {fault: min(1.0, chance * rate) for fault, chance in chances.items()})
 
 
-def read_limits(args: Namespace) -> "dict[str, Limits]":
+def read_limits(args: Namespace) -> "dict[str, SandboxLimits]":
     """Return other limits than the venues' own, by venue.
 
     Raises:
@@ -81,10 +81,10 @@ def read_limits(args: Namespace) -> "dict[str, Limits]":
     """
     import msgspec
 
-    from sandbox.limits import Limits
+    from sandbox.limits import SandboxLimits
     from sandbox.venues import VENUES
 
-    limits: dict[str, Limits] = {}
+    limits: dict[str, SandboxLimits] = {}
     for text in args.limits:
         name, _, settings = text.partition(":")
         if name not in VENUES:
@@ -96,7 +96,7 @@ def read_limits(args: Namespace) -> "dict[str, Limits]":
             known = ", ".join(fields)
             raise FatalError(f"--limits {text}: there is no limit {unknown!r}; there are {known}")
         try:
-            limits[name] = msgspec.convert({**fields, **changes}, Limits, strict=False)
+            limits[name] = msgspec.convert({**fields, **changes}, SandboxLimits, strict=False)
         except msgspec.ValidationError as error:
             raise FatalError(f"--limits {text}: {error}") from error
     return limits

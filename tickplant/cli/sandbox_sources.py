@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
-    from sandbox.captures import Problem
-    from sandbox.source import Source
+    from sandbox.captures import CaptureProblem
+    from sandbox.source import TradeSource
     from sandbox.tape import Tape
-    from sandbox.venue import Venue
+    from sandbox.venue import SandboxVenue
     from tickplant.market import SymbolId
 
 logger = logging.getLogger(__name__)
@@ -27,13 +27,13 @@ _SHOWN_PROBLEMS: Final = 20
 class _Share(NamedTuple):
     """What is to be generated for one venue."""
 
-    venue: "Venue"
+    venue: "SandboxVenue"
     symbols: list[str]
     rate: float
     trades: int
 
 
-def open_sources(args: Namespace) -> "list[Source]":
+def open_sources(args: Namespace) -> "list[TradeSource]":
     """Open the sources that arguments ask for, one a venue.
 
     Raises:
@@ -41,14 +41,14 @@ def open_sources(args: Namespace) -> "list[Source]":
     """
     if not (args.capture or args.count):
         return list(_open_markets(args))
-    from sandbox.player import Player
+    from sandbox.player import TapePlayer
 
     speed = None if args.speed == math.inf else args.speed or 1
     tapes = _read_tapes(args) if args.capture else list(_make_tapes(args))
     for tape in tapes:
         _report_tape(tape)
     wanted = _wanted(args, tapes)
-    return [Player(tape, speed=speed, hold=args.hold is not None, wanted=wanted) for tape in tapes]
+    return [TapePlayer(tape, speed=speed, hold=args.hold is not None, wanted=wanted) for tape in tapes]
 
 
 def _wanted(args: Namespace, tapes: "list[Tape]") -> "tuple[SymbolId, ...] | None":
@@ -62,14 +62,14 @@ def _wanted(args: Namespace, tapes: "list[Tape]") -> "tuple[SymbolId, ...] | Non
         asked = [SymbolId.parse(name) for name in args.hold]
     except ValueError as error:
         raise FatalError(f"--hold: {error}") from error
-    return select_symbols((symbol for tape in tapes for symbol in tape.histories), asked).stored
+    return select_symbols((symbol for tape in tapes for symbol in tape.columns), asked).stored
 
 
 def _read_tapes(args: Namespace) -> "list[Tape]":
     from sandbox.captures import read_frames
     from sandbox.tape import record
 
-    problems: list[Problem] = []
+    problems: list[CaptureProblem] = []
     tapes = record(read_frames(args.capture, problems.append), all_frames=args.all_frames)
     _report(problems)
     tapes = [tape for tape in tapes if tape.trades]
@@ -87,14 +87,14 @@ def _make_tapes(args: Namespace) -> "Iterator[Tape]":
             yield generate(symbols, share.trades, rate=share.rate, seed=seed, venue=share.venue)
 
 
-def _open_markets(args: Namespace) -> "Iterator[Source]":
+def _open_markets(args: Namespace) -> "Iterator[TradeSource]":
     from sandbox.journal import Journal
-    from sandbox.live import JOURNALED, Live
+    from sandbox.live import JOURNALED, LiveSource
     from tickplant.clock import now_us
 
     for venue, symbols, rate, _ in _shares(args):
         journal = Journal(args.state / f"{venue.name}.jsonl", kept=JOURNALED) if args.state else None
-        yield Live(
+        yield LiveSource(
             venue,
             symbols,
             rate=rate,
@@ -145,7 +145,7 @@ def _seed(args: Namespace) -> int:
     return _SEED if args.seed is None else int(args.seed)
 
 
-def _report(problems: "list[Problem]") -> None:
+def _report(problems: "list[CaptureProblem]") -> None:
     for problem in problems[:_SHOWN_PROBLEMS]:
         print(f"left out {problem}", file=sys.stderr)
     if len(problems) > _SHOWN_PROBLEMS:
@@ -153,6 +153,6 @@ def _report(problems: "list[Problem]") -> None:
 
 
 def _report_tape(tape: "Tape") -> None:
-    name, symbols = tape.venue.name, len(tape.histories)
+    name, symbols = tape.venue.name, len(tape.columns)
     trades, megabytes = f"{tape.trades:,}", tape.bytes_used / 1e6
     logger.info("%s: the tape has %s trades of %d symbols (%.0f MB)", name, trades, symbols, megabytes)

@@ -1,11 +1,11 @@
-"""A line on which things go wrong: between the source's frames and a client's socket."""
+"""Injects faults between the source's frames and a client's socket."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
-from sandbox.faults import Fault, Mishaps
+from sandbox.faults import ConnectionFaults, Fault
 from sandbox.frames import split_frames
 
 _TICK_S: Final = 0.01
@@ -16,28 +16,30 @@ _RELEASE_S: Final = 0.1
 _MUTE_S: Final = 20.0
 
 
-class Outlet(Protocol):
+class LineOutput(Protocol):
     """A client's socket."""
 
     def put(self, data: bytes | memoryview) -> None:
         """Send bytes; never blocks."""
 
-    def break_off(self) -> None:
-        """End the connection without a word."""
+    def abort(self) -> None:
+        """End the connection without a closing handshake."""
 
 
-class TroubledLine:
+class FaultyLine:
     """Frames on their way to one client.
 
     Args:
-        mishaps: what happens to them.
-        outlet: where they go.
-        on_fault: told of each fault.
+        faults: of this connection.
+        output: the socket.
+        on_fault: called with each injected fault.
     """
 
-    def __init__(self, mishaps: Mishaps, outlet: Outlet, on_fault: Callable[[Fault], None]) -> None:
-        self.mishaps = mishaps
-        self._outlet = outlet
+    def __init__(
+        self, faults: ConnectionFaults, output: LineOutput, on_fault: Callable[[Fault], None]
+    ) -> None:
+        self.faults = faults
+        self._output = output
         self._on_fault = on_fault
         self._loop = asyncio.get_running_loop()
         self._pending = bytearray()
@@ -53,40 +55,40 @@ class TroubledLine:
         """What is still on the line."""
         return len(self._pending)
 
-    def write(self, data: bytes | memoryview, *, calm: bool) -> None:
-        """Send frames; harm some, unless calm."""
-        if calm:
-            self.say(b"".join((*self.mishaps.release(), data)))
+    def write(self, data: bytes | memoryview, *, exempt: bool) -> None:
+        """Send frames, with faults unless they are exempt."""
+        if exempt:
+            self.write_exempt(b"".join((*self.faults.release(), data)))
             return
-        passage = self.mishaps.pass_on(split_frames(data))
+        passage = self.faults.pass_on(split_frames(data))
         if passage.slow_s:
             self._slow_down(passage.slow_s)
         self._put(passage.frames)
         for fault in passage.faults:
             self._on_fault(fault)
         if Fault.DROPPED in passage.faults:
-            self._outlet.break_off()
-        if self.mishaps.holds and self._releasing is None:
+            self._output.abort()
+        if self.faults.holds and self._releasing is None:
             self._releasing = self._loop.call_later(_RELEASE_S, self._release)
 
-    def say(self, data: bytes | memoryview) -> None:
-        """Send what nothing happens to, but that a silent line sends nothing."""
-        if not self.mishaps.silent:
+    def write_exempt(self, data: bytes | memoryview) -> None:
+        """Send data without faults; a silent line sends nothing."""
+        if not self.faults.silent:
             self._put((data,))
 
     async def drained(self) -> None:
         """Wait until the line is no longer slow, and for a while that a mute one is replaced.
 
-        Else a tape at full speed would be over before anybody can notice.
+        Otherwise a tape at full speed would end before a client can notice.
         """
         await self._fast.wait()
-        if self.mishaps.silent and not self._waited_for:
+        if self.faults.silent and not self._waited_for:
             self._waited_for = True
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closed.wait(), _MUTE_S)
 
     def close(self) -> None:
-        """Forget what is on the line."""
+        """Discard what is on the line."""
         self._closed.set()
         self._pending.clear()
         self._fast.set()
@@ -97,7 +99,7 @@ class TroubledLine:
         data = b"".join(frames)
         if self._fast.is_set():
             if data:
-                self._outlet.put(data)
+                self._output.put(data)
         else:
             self._pending += data
 
@@ -112,7 +114,7 @@ class TroubledLine:
             return
         slow = self._loop.time() < self._slow_until_s
         size = _PIECE_BYTES if slow else len(self._pending)
-        self._outlet.put(bytes(self._pending[:size]))
+        self._output.put(bytes(self._pending[:size]))
         del self._pending[:size]
         if slow:
             self._loop.call_later(_TICK_S, self._trickle)
@@ -121,4 +123,4 @@ class TroubledLine:
 
     def _release(self) -> None:
         self._releasing = None
-        self._put(self.mishaps.release())
+        self._put(self.faults.release())

@@ -1,4 +1,4 @@
-"""What can be done to a frame's text, so that it can't be taken for what it was, nor for anything else."""
+"""Corruptions of a frame's text after which it is no valid frame of any kind."""
 
 import random
 import re
@@ -14,7 +14,7 @@ _OTHER_TYPES: Final = (b"[]", b"{}", b"true", b'"?"', b"null")
 
 
 def garble(text: bytes, draw: random.Random) -> bytes:
-    """Return a text that is no JSON: without its end, or without its begin."""
+    """Return a text that is no JSON: without its end, or without its start."""
     cut = draw.randrange(1, max(2, len(text)))
     return text[:-cut] if draw.random() < 0.8 else text[cut:] + b"}"
 

@@ -1,21 +1,21 @@
-"""The faults that have come true at one venue: taken from the plan in turn, and counted."""
+"""The faults of one venue: taken from the plan in turn, and counted."""
 
 from collections import Counter
 from itertools import count
 
-from sandbox.faults import Fault, Mishaps, Plan, RequestFault
-from sandbox.venue import Answer, Venue
+from sandbox.faults import ConnectionFaults, Fault, FaultPlan, RequestFault
+from sandbox.venue import Answer, SandboxVenue
 
 
-class Troubles:
-    """What goes wrong at a venue.
+class VenueFaults:
+    """The faults of a venue.
 
     Args:
-        plan: None: nothing does.
+        plan: None: there are none.
         venue: its protocol.
     """
 
-    def __init__(self, plan: Plan | None, venue: Venue) -> None:
+    def __init__(self, plan: FaultPlan | None, venue: SandboxVenue) -> None:
         self._plan = plan
         self._venue = venue
         self._sockets = count(1)
@@ -24,31 +24,31 @@ class Troubles:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each fault was seen to."""
+        """How often each fault was injected."""
         return dict(sorted(self._counts.items()))
 
     def count(self, fault: Fault) -> None:
-        """Count a fault that was seen to."""
+        """Count an injected fault."""
         self._counts[fault] += 1
 
-    def next_connection(self) -> Mishaps | None:
-        """Return what happens to the next connection."""
+    def next_connection(self) -> ConnectionFaults | None:
+        """Return the faults of the next connection; None: there are none."""
         if self._plan is None:
             return None
-        mishaps = self._plan.connection(self._venue.name, next(self._sockets))
-        if mishaps.skew_us:
+        faults = self._plan.connection(self._venue.name, next(self._sockets))
+        if faults.skew_us:
             self.count(Fault.SKEWED)
-        return mishaps
+        return faults
 
-    def next_subscription(self, mishaps: Mishaps | None) -> Fault | None:
-        """Return what becomes of a connection's next subscription; None: it is obeyed."""
-        fault = mishaps.subscribe(acknowledges=self._venue.acknowledges) if mishaps else None
+    def next_subscription(self, faults: ConnectionFaults | None) -> Fault | None:
+        """Return the fault of a connection's next subscription; None: it is obeyed."""
+        fault = faults.subscribe(acknowledges=self._venue.acknowledges) if faults else None
         if fault is not None:
             self.count(fault)
         return fault
 
     def next_request(self) -> RequestFault | None:
-        """Return what happens to the next REST request."""
+        """Return the fault of the next REST request; None: it is answered."""
         if self._plan is None:
             return None
         planned = self._plan.request(self._venue.name, next(self._requests))

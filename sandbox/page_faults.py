@@ -1,4 +1,4 @@
-"""What can go wrong with a page of history: rows left out, foreign, or broken; or no page at all. Pure.
+"""Faults of a page of history: rows missing, foreign, or broken; or an unreadable page. Pure.
 
 A page is a JSON array of rows, or one within an object's `result`. What holds no trades is left as it is.
 """
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from sandbox.faults import Fault
-from sandbox.harm import mistype
+from sandbox.frame_faults import mistype
 
 FOREIGN_IDS: Final = 5_000_000
 """How far the id of a foreign row is from the trade that it was made of."""
@@ -24,20 +24,20 @@ Rows = list[bytes]
 
 
 def tamper(body: bytes, fault: Fault, draw: random.Random) -> bytes:
-    """Return a page in which something is wrong."""
+    """Return the page with a fault in it."""
     if fault is Fault.HISTORY_UNREADABLE:
         return body[: len(body) // 2] if len(body) > 2 else b"<html>"
-    harm = _HARMS[fault]
+    corrupt = _CORRUPTIONS[fault]
     try:
         page = msgspec.json.decode(body, type=list[Raw] | dict[str, Raw])
         if isinstance(page, list):
-            return _join(harm([bytes(row) for row in page], draw))
+            return _join(corrupt([bytes(row) for row in page], draw))
         result = msgspec.json.decode(page["result"], type=dict[str, Raw])
         (name,) = result.keys() - {"last"}
         rows = [bytes(row) for row in msgspec.json.decode(result[name], type=list[Raw])]
     except (msgspec.DecodeError, LookupError, ValueError):
         return body
-    return msgspec.json.encode(page | {"result": result | {name: Raw(_join(harm(rows, draw)))}})
+    return msgspec.json.encode(page | {"result": result | {name: Raw(_join(corrupt(rows, draw)))}})
 
 
 def _join(rows: Rows) -> bytes:
@@ -73,7 +73,7 @@ def _break(rows: Rows, draw: random.Random) -> Rows:
     return [*rows[:place], broken, *rows[place + 1 :]]
 
 
-_HARMS: Final[Mapping[Fault, Callable[[Rows, random.Random], Rows]]] = {
+_CORRUPTIONS: Final[Mapping[Fault, Callable[[Rows, random.Random], Rows]]] = {
     Fault.HISTORY_OMITTING: _omit,
     Fault.HISTORY_FOREIGN: _add_foreign,
     Fault.HISTORY_BROKEN: _break,
