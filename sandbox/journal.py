@@ -74,9 +74,7 @@ class Journal:
         """Return the newest runs, oldest first, and drop the others from the file."""
         runs: list[TradingRun] = []
         lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
-        for line in lines[
-            :-1
-        ]:  # what follows the last end of a line was not written whole, so its run never started
+        for line in lines[:-1]:  # the last one was not written whole, so its run never started
             try:
                 if line.startswith(b'{"cut"'):
                     runs[-1] = replace(runs[-1], count=_decode_cut(line).cut)

@@ -83,7 +83,7 @@ class SandboxBinance:
         return frames.trade_stream(symbol)
 
     def fit(self, stream: str, view: View) -> Fit:
-        """Return what becomes of a stream: whoever listens to a symbol's trades gets its other frames, too."""
+        """Return what becomes of a stream: a symbol's trades bring its other frames along."""
         trades = [name for name in view.streams if name.endswith("@trade")]
         wanted = stream in view.streams or any(
             not stream or frames.is_of_symbol(stream, name) for name in trades
