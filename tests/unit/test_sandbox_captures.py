@@ -236,7 +236,7 @@ def test_a_file_without_any_time_is_reported(tmp_path: Path) -> None:
     problems: list[CaptureProblem] = []
     path = write(tmp_path / "a", '{"u":1,"s":"BTCUSDT","b":"1.0","B":"1.0","a":"2.0","A":"1.0"}')
     assert not list(read_frames([path], problems.append))
-    assert "no line says when" in problems[0].reason
+    assert "no line has a time" in problems[0].reason
 
 
 def test_a_pipe_is_refused_rather_than_waited_for(tmp_path: Path) -> None:
