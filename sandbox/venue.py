@@ -1,7 +1,8 @@
-"""What a venue is to the sandbox: how it writes its frames, what its clients may ask, what its REST answers.
+"""The protocol of a sandbox venue: its frames, its websocket sessions and its REST interface.
 
 A venue is one package with a class of this shape, and one entry in `venues.VENUES`. It is pure, without
-sockets or clock: what it is asked it answers from a `Market` and a time that are handed in.
+sockets or clock: it answers from a `SandboxMarket` and a time that are handed in. Its module `frames` has
+functions with the names of the class's methods (`recognises`, `parse_frame`, ...), which the class calls.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -1,87 +1,194 @@
-"""What roles say depends neither on batches nor on the order in which trades arrive, as long as all do."""
-
 import random
+import time
+from collections.abc import Sequence
 
-from hypothesis import given, settings
+import msgspec
+from hypothesis import given
 from hypothesis import strategies as st
-from working import ALL_ROLES, MINUTE_US, START_US, trade
+from working import trade
 
-from db.bot.states import BotStates
-from tickplant import wire
-from tickplant.bot import Fill, PaperAccount
-from tickplant.derived import Average, Signal
 from tickplant.market import Trade
-from workers.partition_state import PartitionState
-from workers.roles.alerts.partition import PartitionAlerts
-from workers.roles.averages import PartitionAverages
-from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles
-from workers.roles.signals import PartitionSignals
+from workers.ledger import Ledger
+from workers.roles.order import MOST_HELD, HeldOrder, IdOrder
+
+WAIT_MS = 10_000
 
 
-def make() -> PartitionState:
-    assert ALL_ROLES.averages is not None
-    assert ALL_ROLES.bot is not None
-    roles = PartitionRoles(
-        0,
-        averages=PartitionAverages(ALL_ROLES.averages, {}),
-        signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
-        alerts=PartitionAlerts(0, {}, {}),
-        bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
-        gap_wait_ms=ALL_ROLES.gap_wait_ms,
-    )
-    return PartitionState(0, 1, [], [], roles)
+def trades_of(*ids: int) -> list[Trade]:
+    return [trade(trade_id, at_us=1_700_000_000_000_000 + trade_id) for trade_id in ids]
 
 
-def market(rng: random.Random, count: int) -> list[Trade]:
-    """A walk with dips, an hour or so long."""
-    time_us, price, trades = START_US, 1000, []
-    for number in range(1, count + 1):
-        time_us += rng.choice([0, 1_000, 2_000_000, 15_000_000, MINUTE_US])
-        price = max(100, price + rng.choice([-30, -2, -1, 0, 1, 2, 20]))
-        trades.append(trade(number, at_us=time_us, price=f"{price}.5", size=str(rng.randint(1, 9))))
-    return trades
+class Symbol:
+    """An order and the ledger that admits its trades, as the worker keeps them."""
+
+    def __init__(self, wait_ms: int = WAIT_MS) -> None:
+        self.ledger = Ledger.empty()
+        self.order = IdOrder(None, wait_ms=wait_ms, most_step_ms=10**9)
+
+    def push(self, *ids: int, now_ms: int = 0) -> list[int]:
+        new = [it for it in trades_of(*ids) if self.ledger.admit(it.trade_id)]
+        return ids_of(self.order.push(new, self.ledger, now_ms)) if new else []
+
+    def release(self, now_ms: int = 0) -> list[int]:
+        return ids_of(self.order.release(self.ledger, now_ms))
 
 
-def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
-    """Return all that roles say of batches, which are committed now and then."""
-    state = make()
-    signals: list[Signal] = []
-    averages: list[Average] = []
-    fills: list[Fill] = []
-    accounts: tuple[PaperAccount, ...] = ()
-    for number, batch in enumerate(batches):
-        state.absorb(f"1-{number}", {wire.TRADES: wire.encode_trades(batch)}, published="0-0")
-        if rng is None or rng.random() < 0.3 or number == len(batches) - 1:
-            taken = state.take_batch()
-            signals += taken.to_publish.signals
-            accounts = taken.to_publish.accounts or accounts
-            for rows in taken.derived:
-                averages += getattr(rows, "_averages", [])
-                fills += [fill for changes in getattr(rows, "_changes", []) for fill in changes.fills]
-    return signals, averages, fills, accounts
+def ids_of(trades: Sequence[Trade]) -> list[int]:
+    return [it.trade_id for it in trades]
 
 
-@settings(max_examples=40)
-@given(st.integers(0, 2**32))
-def test_batches_and_disorder_change_nothing(seed: int) -> None:
+def test_trades_in_order_are_handed_on_as_they_are() -> None:
+    symbol = Symbol()
+    symbol.push(1, 2)
+    batch = trades_of(3, 4, 5)
+    assert symbol.ledger.admit_all([3, 4, 5])
+    assert symbol.order.push(batch, symbol.ledger, 0) is batch
+
+
+def test_what_follows_a_missing_trade_waits_for_it() -> None:
+    symbol = Symbol()
+    assert symbol.push(1, 2, 5, 6) == [1, 2]
+    assert symbol.order.take_new_gaps() == [(3, 4)]
+    assert symbol.push(4) == []
+    assert symbol.push(3) == [3, 4, 5, 6]
+    assert not symbol.order.waiting
+    assert symbol.push(7) == [7]
+
+
+def test_after_the_wait_the_missing_trades_are_passed_over_and_come_too_late() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3, now_ms=5)
+    assert symbol.push(4, now_ms=5 + WAIT_MS - 1) == []
+    assert symbol.push(5, now_ms=5 + WAIT_MS) == [3, 4, 5]
+    assert symbol.push(2, now_ms=5 + WAIT_MS) == []
+    assert symbol.push(6) == [6]
+
+
+def test_a_clock_ends_the_wait_where_no_trade_comes() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3)
+    assert symbol.release(WAIT_MS - 1) == []
+    assert symbol.release(WAIT_MS) == [3]
+
+
+def test_a_gap_is_waited_for_from_the_moment_at_which_it_was_found() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3, 5)
+    symbol.push(7, now_ms=4)
+    assert symbol.push(2, now_ms=WAIT_MS - 1) == [2, 3]
+    assert symbol.release(WAIT_MS + 3) == [5]
+    assert symbol.release(WAIT_MS + 4) == [7]
+
+
+def test_many_gaps_at_once_are_waited_for_no_longer_than_one() -> None:
+    symbol = Symbol()
+    symbol.push(*range(1, MOST_HELD, 2))
+    began_s = time.process_time()
+    assert len(symbol.release(WAIT_MS)) == MOST_HELD / 2 - 1
+    assert time.process_time() - began_s < 5  # quadratic it would take minutes
+
+
+def test_what_waits_is_kept_and_goes_on_where_it_was() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3, 6, 9)
+    symbol.order.give_up(4, 5)
+    kept = symbol.order.kept
+    assert kept is not None
+    symbol.order = IdOrder.resume(kept, trades_of(9, 6, 3), wait_ms=WAIT_MS)
+    assert symbol.order.take_new_gaps() == []
+    assert symbol.push(2, now_ms=1) == [2, 3, 6]
+    assert symbol.release(WAIT_MS // 2) == []
+    assert symbol.release(WAIT_MS) == [9]
+    assert symbol.order.kept is None
+
+
+def test_what_the_venue_does_not_give_or_does_not_have_is_not_waited_for() -> None:
+    symbol = Symbol()
+    symbol.push(1, 4, 7)
+    symbol.order.give_up(5, 6)
+    assert symbol.release() == []
+    symbol.ledger.mark_void(2, 3)
+    assert symbol.release() == [4, 7]
+
+
+def test_a_verdict_on_a_part_of_a_gap_leaves_the_rest_to_be_waited_for() -> None:
+    symbol = Symbol()
+    symbol.push(1, 6)
+    symbol.order.give_up(2, 3)
+    assert symbol.push(4) == [4]
+    assert symbol.push(5) == [5, 6]
+
+
+def test_no_more_is_held_than_fits_in_memory() -> None:
+    symbol = Symbol()
+    symbol.push(1)
+    assert symbol.push(*range(3, 3 + MOST_HELD)) == []
+    assert symbol.push(3 + MOST_HELD) == list(range(3, 4 + MOST_HELD))
+
+
+def test_trades_of_before_the_first_one_come_too_late() -> None:
+    symbol = Symbol()
+    assert symbol.push(100) == [100]
+    assert symbol.push(50, 99) == []
+    assert symbol.push(101) == [101]
+
+
+def test_ids_of_our_own_are_never_waited_for() -> None:
+    ledger, order = Ledger.empty(numbered=False), IdOrder(None, wait_ms=WAIT_MS)
+    batch = trades_of(10, 20, 30)
+    for it in batch:
+        ledger.admit(it.trade_id)
+    assert order.push(batch, ledger, 0) is batch
+    assert order.cursor == 30
+
+
+@given(st.integers(0, 2**32), st.integers(1, 60))
+def test_however_trades_arrive_they_are_handed_on_once_and_in_order(seed: int, count: int) -> None:
     rng = random.Random(seed)
-    trades = market(rng, 300)
-    expected = said([trades])
-    rest, batches = list(trades), []
-    while rest:
-        size = rng.choice([1, 2, 7, 60])
-        batches.append(rest[:size])
-        rest = rest[size:]
-    assert said(batches, rng)[:3] == expected[:3]
-    late = [batches.pop(rng.randrange(1, len(batches))) for _ in range(min(3, len(batches) - 1))]
-    for batch in late:  # a part comes from history, after what follows it
-        batches.insert(rng.randrange(1, len(batches) + 1), batch)
-    assert said(batches, rng)[:3] == expected[:3]
+    arrival = [1, *rng.sample(range(2, count + 2), count)]
+    arrival += rng.choices(arrival, k=5)
+    symbol = Symbol(wait_ms=10**9)
+    handed: list[int] = []
+    while arrival:
+        size = rng.randint(1, 8)
+        handed += symbol.push(*arrival[:size])
+        arrival = arrival[size:]
+    assert handed == list(range(1, count + 2))
 
 
-def test_there_is_something_to_compare() -> None:
-    signals, averages, fills, _ = said([market(random.Random(1), 300)])
-    assert signals
-    assert averages
-    assert fills
+def test_what_was_kept_with_times_of_entries_is_waited_for_anew() -> None:
+    symbol = Symbol()
+    symbol.push(1, 3)
+    kept = HeldOrder(1, 0, [(2, 1_700_000_000_000)], [])
+    symbol.order = IdOrder.resume(kept, trades_of(3), wait_ms=WAIT_MS)
+    assert symbol.release(1_700_000_009_000) == []
+    for second in range(1, 10):
+        assert symbol.release(1_700_000_009_000 + second * 1000) == []
+    assert symbol.release(1_700_000_019_000) == [3]
+
+
+@given(st.integers(0, 2**32), st.integers(0, 40), st.sampled_from([0, 3_600_000, 60_000, 7_000]))
+def test_a_wait_ends_in_time_whatever_the_clock_of_redis_does(seed: int, when: int, step_ms: int) -> None:
+    """It steps forwards and back, so that entry ids stand still; a new owner measures the same."""
+    rng = random.Random(seed)
+    symbol, again = Symbol(), Symbol()
+    for it in (symbol, again):
+        it.order = IdOrder(None, wait_ms=WAIT_MS)
+        it.push(1, 3, now_ms=0)
+    last_ms = 0
+    for half_second in range(1, 60):
+        ahead_ms = step_ms if half_second == when else 0
+        last_ms = max(last_ms, half_second * 500 + ahead_ms)  # as Redis gives ids
+        clock = half_second % 2 == 0
+        released = ids_of(symbol.order.release(symbol.ledger, last_ms, clock=clock))
+        if rng.random() < 0.3 and (kept := again.order.kept) is not None:
+            again.order = IdOrder.resume(
+                msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=HeldOrder),
+                trades_of(3),
+                wait_ms=WAIT_MS,
+            )
+        assert ids_of(again.order.release(again.ledger, last_ms, clock=clock)) == released
+        if released:
+            break
+    assert released == [3]
+    assert WAIT_MS / 2 <= half_second * 500 <= WAIT_MS + 1_500

@@ -1,0 +1,89 @@
+"""Names: one word for one thing over the whole project."""
+
+import ast
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from conftest import REPOSITORY
+
+PACKAGES = ("tickplant", "ingest", "workers", "api", "maintenance", "db", "sandbox", "bench")
+
+RETIRED = frozenset(
+    [
+        "AlertWishes",
+        "Apart",
+        "Beat",
+        "CandleMaker",
+        "Closes",
+        "Door",
+        "Doubts",
+        "Joiner",
+        "Lack",
+        "Look",
+        "MadeTrade",
+        "Mishaps",
+        "Moment",
+        "News",
+        "OutletProtocol",
+        "Past",
+        "Pulse",
+        "Reach",
+        "Remembered",
+        "RestOfAlerts",
+        "RestOfGaps",
+        "RestOfNames",
+        "RestOfNumbered",
+        "RestOfSignals",
+        "RestOfTimes",
+        "Seen",
+        "Stretch",
+        "TroubledLine",
+        "Troubles",
+        "Turn",
+        "Usual",
+        "WebhookDoor",
+        "WebsocketOutlet",
+    ]
+)
+"""Names of classes that stood for two things, or for nothing that a reader would search for."""
+
+WIRE_SHAPES = re.compile(
+    r"_(Envelope|Event|Frame|Kline|Message|HistoryTrade|Payload|RefusalError|Request|Rows?|Trade)"
+)
+"""Private classes that each venue's module may have: what that venue sends, or how it refuses a request."""
+
+
+def modules() -> Iterator[Path]:
+    for package in PACKAGES:
+        yield from (REPOSITORY / package).rglob("*.py")
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    places = defaultdict(list)
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not WIRE_SHAPES.fullmatch(node.name):
+                places[node.name].append(str(path.relative_to(REPOSITORY)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_retired_names_do_not_come_back() -> None:
+    found = [
+        f"{path.relative_to(REPOSITORY)}: {name}"
+        for path in modules()
+        for name in identifiers(ast.parse(path.read_text(encoding="utf-8")))
+        if name in RETIRED
+    ]
+    assert found == []
+
+
+def identifiers(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
