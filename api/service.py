@@ -31,6 +31,7 @@ from api.user_changes import UserChangeSender
 from db.alerts.definitions import read_pending_alerts
 from db.bot.switch import read_pending_switch
 from db.pool import Pool, open_pool
+from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.hosts import Hosts
 from tickplant.market import SymbolId
@@ -219,13 +220,10 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def _running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
     """Run a background task; if it fails, `stop` is set, and the error is raised at the end."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda _: stop.set())
     try:
-        yield
+        async with background(work, on_end=lambda _: stop.set()) as task:
+            yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
         if not task.cancelled():
             task.result()
 

@@ -17,9 +17,11 @@ from ingest.silence_timer import SilenceTimer
 from ingest.subscription import RETRY_REFUSED_CAP_S, RETRY_REFUSED_S
 from ingest.venues.base import MissingRange, VenueAdapter
 from tickplant import metrics
+from tickplant.background import background
 from tickplant.backoff import Backoff, bound_s
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
+from tickplant.outage import OutageLog
 from tickplant.proxies import Proxy
 
 _log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ class Feed:
         self.publisher = publisher
         self._backfill = backfill
         self._sessions: list[VenueSession] = []
-        self._down = False
+        self._outage = OutageLog(_log, f"{name}: disconnected, retrying")
         self._refusals = 0
         labels = venue.name, name.rpartition("/")[2]
         self._age, self._silence = (
@@ -104,7 +106,11 @@ class Feed:
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until `stop` is set; publish everything received before returning."""
         add_fields(venue=self.venue.name, connection=self.name)
-        reporting = asyncio.create_task(self.reporter.run())
+        async with background(self.reporter.run()):
+            await self._receive(stop)
+        await self.reporter.forget()
+
+    async def _receive(self, stop: asyncio.Event) -> None:
         try:
             session = self._start_session()
             while not stop.is_set():
@@ -118,9 +124,6 @@ class Feed:
                     session = await self._replace(session, stop)
         finally:
             await self._end_sessions()
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
-        await self.reporter.forget()
 
     async def report_down(self, reason: str) -> None:
         """Publish that there is no connection."""
@@ -146,7 +149,7 @@ class Feed:
 
     def note_live(self, session: VenueSession) -> None:
         """Handle that a session is subscribed."""
-        self._down = False
+        self._outage.note_success()
         self._refusals = 0
         self._connects_by["live"].inc()
         _log.info("%s: connected, %d symbols", self.name, len(session.answers.accepted) or len(self.symbols))
@@ -160,9 +163,7 @@ class Feed:
             _log.warning("%s: the replacement failed, the old connection stays: %s", self.name, reason)
             return
         self._age.set(0)
-        if not self._down:
-            _log.warning("%s: disconnected, retrying: %s", self.name, reason)
-        self._down = True
+        self._outage.note_failure(reason)
 
     def note_refused(self, refused: Mapping[str, str]) -> None:
         """Record the refused symbols with their reasons; log each once."""

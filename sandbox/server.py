@@ -25,6 +25,7 @@ from sandbox.limits import SandboxLimits
 from sandbox.open_venue import OpenVenue, VenueStatus
 from sandbox.source import State, SymbolStatus, TradeSource
 from sandbox.venue import Answer
+from tickplant.background import background
 from tickplant.clock import now_us
 from tickplant.provenance import HEADER
 
@@ -155,14 +156,13 @@ async def serve(
         close_timeout=1,
         write_limit=_WRITE_LIMIT_BYTES,
     ) as server:
-        playing = asyncio.create_task(_play(venues.values()), name="sandbox sources")
-        beating = asyncio.create_task(_beat(venues.values(), options.beat_s), name="sandbox heartbeats")
         try:
-            yield RunningSandbox(venues, _address(server), playing)
+            async with (
+                background(_beat(venues.values(), options.beat_s)),
+                background(_play(venues.values())) as playing,
+            ):
+                yield RunningSandbox(venues, _address(server), playing)
         finally:
-            playing.cancel()
-            beating.cancel()
-            await asyncio.wait([playing, beating])
             for venue in venues.values():
                 venue.announce_end()
     if not playing.cancelled():

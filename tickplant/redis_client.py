@@ -24,6 +24,7 @@ from redis.retry import Retry
 
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
+from tickplant.outage import OutageLog
 from tickplant.provenance import require_same
 from tickplant.streams import PARTITIONS, SOURCE
 
@@ -193,20 +194,17 @@ async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
         RedisError: one that waiting won't mend.
     """
     backoff = Backoff(first_s=0.05, cap_s=2.0)
-    failing = False
+    outage = OutageLog(_log, "Redis is unavailable, retrying", "Redis is available again")
     while True:
         try:
             result = await attempt()
         except (*OUTAGE, RedisError) as error:
             if not is_passing(error):
                 raise
-            if not failing:
-                _log.warning("Redis can't answer, trying until it can: %s", error or type(error).__name__)
-            failing = True
+            outage.note_failure(error)
             await asyncio.sleep(backoff.next_s())
         else:
-            if failing:
-                _log.info("Redis answers again")
+            outage.note_success()
             return result
 
 

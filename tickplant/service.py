@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from signal import SIGINT, SIGTERM, Signals
 from typing import Any
 
+from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.interrupts import kept_sigint
 from tickplant.logs import set_up_logs
@@ -45,14 +46,8 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
 
 async def unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
     """Do something that may wait for a server; say whether it was done, or given up because of `stop`."""
-    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
+    async with background(work) as doing, background(stop.wait()) as stopping:
         await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        if not doing.done():
-            doing.cancel()
-            await asyncio.wait([doing])
     if doing.cancelled():
         return False
     doing.result()

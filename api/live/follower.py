@@ -14,6 +14,7 @@ from api.live.stream_reader import MAX_TAIL_UPDATES, LiveStreamReader, Payload
 from tickplant import metrics, wire
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
+from tickplant.outage import OutageLog
 from tickplant.redis_client import is_passing
 from tickplant.wire import LiveUpdate
 
@@ -55,7 +56,7 @@ class Follower:
         self._staged: Staged = {}
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._started = False
-        self._stalled = False
+        self._outage = OutageLog(_log, "Redis is unavailable, retrying")
         self.live = False
         """Whether updates arrive."""
 
@@ -124,12 +125,12 @@ class Follower:
     def _report_live(self) -> None:
         self._backoff.reset()
         if not self.live:
-            self.live, self._stalled = True, False
+            self.live = True
+            self._outage.note_success()
             _log.info("following the live streams")
             self._listener.publish_status(live=True)
 
     def _report_stalled(self, error: Exception) -> None:
-        if not self._stalled:
-            self.live, self._stalled = False, True
-            _log.warning("Redis is unavailable, retrying: %s", error)
+        if self._outage.note_failure(error):
+            self.live = False
             self._listener.publish_status(live=False)

@@ -14,6 +14,7 @@ from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.klines import Kline
 from tickplant.market import Trade
+from tickplant.outage import OutageLog
 
 _log = logging.getLogger(__name__)
 
@@ -143,16 +144,12 @@ class HistorySearch:
             FatalError: the venue refuses.
         """
         backoff = Backoff(first_s=0.5, cap_s=30.0)
-        failing = False
+        outage = OutageLog(_log, f"{self._venue.name}:{self._symbol}: history unavailable, retrying")
         while True:
             try:
                 return await ask()
             except (HistoryUnavailableError, UnreadableError) as error:
-                if not failing:
-                    _log.warning(
-                        "%s:%s: history unavailable, retrying: %s", self._venue.name, self._symbol, error
-                    )
-                failing = True
+                outage.note_failure(error)
                 await asyncio.sleep(backoff.next_s())
             except HistoryRefusedError as error:
                 raise FatalError(

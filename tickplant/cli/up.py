@@ -3,12 +3,13 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tickplant.background import background
 from tickplant.errors import FatalError
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
             await stack.enter_async_context(supervisor.roles(*roles))
         if not args.once:
             symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
-            await stack.enter_async_context(_background(report_ready(plan.url, symbols, terminal)))
+            await stack.enter_async_context(background(report_ready(plan.url, symbols, terminal)))
         if replay is not None:
             from tickplant.cli.replay import finish_replay, race
 
@@ -169,17 +170,6 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         if not args.once:
             await supervisor.failed()
     return 0
-
-
-@asynccontextmanager
-async def _background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run something meanwhile, and end it."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _open_replay(

@@ -4,13 +4,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from signal import SIGKILL, SIGTERM, Signals
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.local.child import ProcessGuard, command
 from tickplant.logs import is_json_line
@@ -80,7 +81,6 @@ class Supervisor:
             say: shows a line.
         """
         self._say = say
-        self._keepers: set[asyncio.Task[None]] = set()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def failed(self) -> None:
@@ -92,7 +92,7 @@ class Supervisor:
         """Start a server, start it again whenever it dies, and stop it at the end."""
         try:
             await server.start()
-            async with self._kept(self._keep_server(name, server)):
+            async with background(self._keep_server(name, server), on_end=self._on_end):
                 yield
         finally:
             await server.stop()
@@ -103,7 +103,7 @@ class Supervisor:
         processes = [_Process(role, self._say) for role in roles]
         async with AsyncExitStack() as stack:
             for process in processes:
-                await stack.enter_async_context(self._kept(process.keep()))
+                await stack.enter_async_context(background(process.keep(), on_end=self._on_end))
             try:
                 yield
             finally:
@@ -117,21 +117,11 @@ class Supervisor:
             FatalError: it ended before it was ready.
         """
         process = _Process(role, self._say, announces=True)
-        async with self._kept(process.keep()):
+        async with background(process.keep(), on_end=self._on_end):
             try:
                 yield await process.announcement()
             finally:
                 await process.stop()
-
-    @asynccontextmanager
-    async def _kept(self, keeper: Coroutine[None, None, None]) -> AsyncIterator[None]:
-        task = asyncio.create_task(keeper)
-        task.add_done_callback(self._on_end)
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
 
     def _on_end(self, keeper: asyncio.Task[None]) -> None:
         error = None if keeper.cancelled() else keeper.exception()
@@ -170,12 +160,9 @@ class _Process:
             FatalError: it has ended without.
         """
         assert self._announcement is not None
-        ended = asyncio.create_task(self._ended.wait())
-        either: list[asyncio.Future[Any]] = [self._announcement, ended]
-        try:
+        async with background(self._ended.wait()) as ended:
+            either: list[asyncio.Future[Any]] = [self._announcement, ended]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ended.cancel()
         if not self._announcement.done():
             raise FatalError(f"{self._role.name} did not start; see its lines above")
         return self._announcement.result()

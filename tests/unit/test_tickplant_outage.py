@@ -1,0 +1,30 @@
+"""Outages are logged once, when they begin and when they end."""
+
+import logging
+
+import pytest
+
+from tickplant.outage import OutageLog
+
+LOG = logging.getLogger("tests.outage")
+
+
+def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    outage = OutageLog(LOG, "Redis is unavailable, retrying", "Redis is available again")
+    with caplog.at_level(logging.INFO, LOG.name):
+        for _ in range(2):
+            assert not outage.note_success()
+            assert outage.note_failure(ConnectionError("refused"))
+            assert not outage.note_failure("still refused")
+            assert outage.active
+            assert outage.note_success()
+            assert not outage.active
+    once = ["Redis is unavailable, retrying: refused", "Redis is available again"]
+    assert [record.getMessage() for record in caplog.records] == 2 * once
+
+
+def test_an_error_without_a_message_is_logged_by_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    outage = OutageLog(LOG, "the database is unavailable")
+    outage.note_failure(TimeoutError())
+    outage.note_success()
+    assert [record.getMessage() for record in caplog.records] == ["the database is unavailable: TimeoutError"]
