@@ -14,6 +14,7 @@ from db.pool import Pool
 from tickplant import wire
 from tickplant.backoff import Backoff
 from tickplant.derived import Change
+from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import RedisClient
 from tickplant.streams import trades_stream
@@ -43,17 +44,19 @@ class UserChangeSender:
     async def run(self) -> None:
         """Send until cancelled, across outages."""
         backoff = Backoff(first_s=_PAUSE_S, cap_s=30.0)
-        outage = False
+        outage = OutageLog(
+            _log,
+            "changes of users are delayed: a server is unavailable, retrying",
+            "changes of users are sent again",
+        )
         while True:
             try:
                 await self._send()
                 backoff.reset()
-                outage = False
+                outage.note_success()
                 pause_s = _PAUSE_S
             except (*REDIS_OUTAGE, *DATABASE_OUTAGE) as error:
-                if not outage:
-                    _log.warning("changes of users are delayed until the servers are available: %s", error)
-                outage = True
+                outage.note_failure(error)
                 pause_s = backoff.next_s()
             try:
                 async with asyncio.timeout(pause_s):

@@ -195,7 +195,7 @@ def test_a_replay_of_named_symbols_stores_all_of_them_and_nothing_else(
     )
     up = start_up(*arguments, TICKPLANT_SYMBOLS="kraken:BTC/USD")
     assert up.wait() == 1, up.output
-    assert "the captures hold no trades of kraken:BTC/USD, but of coinbase:BTC-USD" in up.output
+    assert "the captures have no trades of kraken:BTC/USD, only of coinbase:BTC-USD" in up.output
 
 
 async def test_a_replay_leaves_the_settings_servers_alone_unless_it_is_told_to_go_there(

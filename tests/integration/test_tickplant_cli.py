@@ -82,8 +82,8 @@ def test_an_unreachable_database_is_told_without_a_traceback() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--once"], "go with --replay"),
-        (["--replay", "/nowhere", "--demo"], "exclude each other"),
+        (["--once"], "require --replay"),
+        (["--replay", "/nowhere", "--demo"], "can't be combined"),
         (["--replay", "/nowhere"], "there is no /nowhere"),
     ],
 )

@@ -28,9 +28,9 @@ COMMANDS: Final[dict[str, str]] = {
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
-    "db": "say what lies in the database and is done to it, and lead other clients to it",
+    "db": "show the status of the database, print its address, or run psql on it",
     "symbols": "list a venue's symbols",
-    "doctor": "check settings and servers, and say how to mend what is wrong",
+    "doctor": "check settings and servers, and show how to fix what is wrong",
 }
 """Every command and what it does."""
 
@@ -48,10 +48,10 @@ examples:
   tickplant up --replay day.gz --once     recorded trades, as fast as possible, and a summary
   tickplant export candles --symbol binance:BTCUSDT --interval 1m
 
-`tickplant COMMAND --help` tells more. Settings are environment variables, or lines of a file .env in the
-working directory, that begin with TICKPLANT_; .env.example lists them all.
+`tickplant COMMAND --help` shows details. Settings are environment variables that begin with TICKPLANT_, or
+lines of a file .env in the working directory; .env.example lists all of them.
 
-exit codes: 0 all is well, 1 something can't go on, 2 wrong settings or arguments
+exit codes: 0 success, 1 failure, 2 wrong settings or arguments
 """
 
 

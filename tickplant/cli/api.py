@@ -7,10 +7,10 @@ from typing import Final
 HELP: Final = "run one API process: REST and websockets"
 
 DESCRIPTION: Final = """\
-Serve prices, trades and candles: history from the database over REST, what is live over websockets.
+Serve prices, trades and candles: history over REST, live updates over websockets.
 
-Start several behind a proxy that balances connections; they share nothing but Redis and the database.
-The page is at /, and the description of the API at /docs.
+Run any number of API processes behind a load balancer; they share only Redis and the database.
+The page is at /, the API documentation at /docs.
 """
 
 EXAMPLES: Final = """\

@@ -1,4 +1,4 @@
-"""`tickplant db`: what lies in the database and is done to it, who works on what, and how to get at it."""
+"""`tickplant db`: the status of the database and its leases, its address, and psql."""
 
 import time
 from argparse import SUPPRESS, ArgumentParser, Namespace
@@ -16,26 +16,25 @@ if TYPE_CHECKING:
     from db.status import DatabaseStatus
     from tickplant.lag import Lag
 
-HELP: Final = "say what lies in the database and is done to it, and lead other clients to it"
+HELP: Final = "show the status of the database, print its address, or run psql on it"
 
 DESCRIPTION: Final = """\
-`db url` prints the database's address for other clients, such as psql or pandas; its password is in it.
-`db psql` runs psql there, with whatever arguments follow.
+`db url` prints the database's address, including its password, for clients such as psql or pandas.
+`db psql` runs psql on the database, with any arguments that follow.
 
-`db status` says how large each table is, from when to when its rows are and how long they are kept; with
-TimescaleDB, how many chunks it has, how many of them are in the columnstore and how much smaller they became
-there, and the jobs that move and remove chunks: when they run next, and what went wrong last. Then, for each
-role and partition, the worker that owns it, how many entries of its stream are not committed yet, and how
-long the oldest has waited.
+`db status` shows the size, time range and retention of each table; with TimescaleDB, also its chunks, how
+many of them are in the columnstore, their compression ratio, and the jobs that move and remove chunks, with
+their next run and last error. Then, for each role and partition, the worker that owns it, the number of
+stream entries not committed yet, and how long the oldest one has waited.
 
-rows      about how many, as the server last counted them; nothing where it counted none, or has not yet
-ratio     size in the row store over that in the columnstore, of the chunks that are there
-kept      days that rows are kept, counted from the newest trade; nothing: for ever
-owner     nobody: no worker has the partition now; start one, or wait for a lease to run out
-lag       entries; exact up to 31, beyond that a few too many
+rows      the server's last estimate; empty if there is none
+ratio     row store size divided by columnstore size, of the chunks in the columnstore
+kept      days that rows are kept, counted from the newest trade; empty: for ever
+owner     nobody: no worker owns the partition now; start one, or wait until a lease expires
+lag       entries; exact up to 31, above that slightly overestimated
 
-It changes nothing, and works beside a running plant, on an embedded server that is started for the time
-being, and where Redis is away: then the lag is unknown.
+It changes nothing. If the embedded server is not running, it is started for the duration of the command. If
+Redis is unavailable, the lag is unknown.
 """
 
 EXAMPLES: Final = """\
@@ -53,10 +52,10 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
     what = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
-    status = what.add_parser("status", help="what lies in the database, and who works on what")
+    status = what.add_parser("status", help="tables, policies, and the owner of each partition")
     status.add_argument("--json", action="store_true", help="print it as one JSON document")
-    url = what.add_parser("url", help="the address of the database, with its password")
-    psql = what.add_parser("psql", help="psql on the database", add_help=False, allow_abbrev=False)
+    url = what.add_parser("url", help="print the address of the database, with its password")
+    psql = what.add_parser("psql", help="run psql on the database", add_help=False, allow_abbrev=False)
     for command in (status, url, psql):
         command.add_argument("--data", metavar="DIR", default=SUPPRESS, help=SUPPRESS)
     psql.set_defaults(takes_rest=True)

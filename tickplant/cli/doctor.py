@@ -1,4 +1,4 @@
-"""`tickplant doctor`: what is wrong, and how to mend it."""
+"""`tickplant doctor`: checks settings and servers, and reports errors and warnings."""
 
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING, Final
@@ -8,19 +8,18 @@ from tickplant import interrupts
 if TYPE_CHECKING:
     from tickplant.cli.finding import Finding
 
-HELP: Final = "check settings and servers, and say how to mend what is wrong"
+HELP: Final = "check settings and servers, and show how to fix what is wrong"
 
 DESCRIPTION: Final = """\
-Check the settings, both servers (the ones at the addresses of the settings, or the embedded ones), the
-database's schema, the free disk, the clocks, the venue, and Kafka where it is set. Nothing is changed or
-started.
+Check the settings, Redis and PostgreSQL (your servers or the embedded ones), the database schema, free disk
+space, clocks, venues, and Kafka if it is configured. Nothing is started or changed.
 
-A line that says `warn` can wait; one that says `fail` keeps tickplant from working as it promises, and makes
-the exit code 1. Below each is how to mend it.
+`fail` marks an error: tickplant can't work correctly until it is fixed, and the exit code is 1. `warn` marks
+something that can wait. The line below each one shows how to fix it.
 """
 
 EXAMPLES: Final = """\
-settings: all of .env.example
+settings: all in .env.example
 
 examples:
   tickplant doctor
@@ -42,10 +41,14 @@ def run(args: Namespace) -> int:
         findings += interrupts.run(check_surroundings(settings)) + check_kafka(settings)
     for finding in findings:
         _print(finding)
-    failures = sum(finding.level == "fail" for finding in findings)
+    errors = sum(finding.level == "fail" for finding in findings)
     warnings = sum(finding.level == "warn" for finding in findings)
-    print(f"\n{failures} to mend, {warnings} to know" if failures or warnings else "\nall is well")
-    return 1 if failures else 0
+    print(f"\n{_count(errors, 'error')}, {_count(warnings, 'warning')}")
+    return 1 if errors else 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _print(finding: "Finding") -> None:

@@ -9,9 +9,9 @@ HELP: Final = "run one ingest process: from the venues' sockets into Redis"
 DESCRIPTION: Final = """\
 Receive the trades of all symbols from their venues and write them to the partition streams in Redis.
 
-It needs Redis only. While Redis is unavailable, frames wait in memory, up to TICKPLANT_INGEST_BUFFER_MB.
-Beyond it, or while workers lag behind by more than TICKPLANT_STREAM_BUDGET_TRADES a partition, it stops
-reading its sockets, so that the venues keep what they can.
+Only Redis is required. While Redis is unavailable, frames are buffered in memory, up to
+TICKPLANT_INGEST_BUFFER_MB. When the buffer is full, or when workers lag by more than
+TICKPLANT_STREAM_BUDGET_TRADES per partition, ingest stops reading its sockets.
 """
 
 EXAMPLES: Final = """\

@@ -1,4 +1,4 @@
-"""`tickplant migrate`: the database's schema."""
+"""`tickplant migrate`: applies schema migrations, policies and roles to the database."""
 
 import logging
 from argparse import ArgumentParser, Namespace
@@ -14,16 +14,16 @@ _log = logging.getLogger(__name__)
 HELP: Final = "bring the database to this version's schema"
 
 DESCRIPTION: Final = """\
-Run the migrations that the database lacks, in order, each once; then bring the views, the policies (how long
-rows are kept, TimescaleDB's columnstore) and the roles in line with the settings. Safe from several processes
-at once, and refused where the database is newer than this version. `tickplant up` does it by itself.
+Apply pending migrations, each once and in order, then update views, policies (retention, TimescaleDB
+columnstore) and roles to match the settings. It is safe to run from several processes at once, and refused if
+the database is newer than this version. `tickplant up` runs it automatically.
 
-The first run fixes the number of partitions and whether TimescaleDB is used. All else can be changed by
-changing the setting and running it again.
+The first run fixes the number of partitions and whether TimescaleDB is used. Everything else can be changed
+later: change the setting and run it again.
 
-Run it as the user that is to own the tables. Workers and the API can do with the group tickplant_writer, and
-dashboards with the group tickplant_reader. Both are made if the user may create roles, and logins in them,
-tickplant_service and tickplant_grafana, if the settings give their passwords.
+Run it as the user that will own the tables. If that user may create roles, it creates the groups
+tickplant_writer, for workers and the API, and tickplant_reader, for dashboards; and the logins
+tickplant_service and tickplant_grafana, if the settings contain their passwords.
 """
 
 EXAMPLES: Final = """\

@@ -11,18 +11,18 @@ HELP: Final = "run one mirror process: from Redis to Kafka"
 DESCRIPTION: Final = """\
 Mirror trades, closed candles, signals and alerts to Kafka (pip install -e '.[kafka]').
 
-Each has a topic, created if it is missing: PREFIXtrades, PREFIXcandles, PREFIXsignals, PREFIXalerts. The key
-is venue:symbol, so a symbol's records are in one partition and in order; the header `entry` names the stream
-entry that a record comes from. Every record comes at least once: after a crash, or where a trade was received
-twice, some come again; venue, symbol and trade_id tell. A candle comes when it closes, and again when it
-becomes complete or a late trade changes it.
+Topics are created if missing: PREFIXtrades, PREFIXcandles, PREFIXsignals, PREFIXalerts. Records are keyed by
+venue:symbol, so all records of a symbol are in one partition, in order; the header `entry` names the stream
+entry of a record. Delivery is at least once: after a crash, or if a trade was received twice, records repeat;
+deduplicate by venue, symbol and trade_id. A candle is sent when it closes, and again when it becomes complete
+or a late trade changes it.
 
-It begins with what Redis holds when it is first started. A slow Kafka, or none, slows nothing else. Redis
-holds what Kafka has not taken, up to TICKPLANT_KAFKA_BUDGET_MB a partition, also while no mirror runs; what
-is older then is left out of the topics, and the log says what. If the mirror is never to come back, --forget
-frees that space.
+The first run starts with the data that Redis holds. A slow or unavailable Kafka does not slow anything else.
+Redis retains records that Kafka has not acknowledged, up to TICKPLANT_KAFKA_BUDGET_MB per partition, even
+while no mirror runs; older records are then skipped, and the skip is logged. If you no longer need the
+mirror, --forget frees that space.
 
-Start as many as you like: they share the partitions among themselves, as workers do.
+Run any number of mirrors: they share the partitions, as workers do.
 """
 
 EXAMPLES: Final = """\
@@ -43,7 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--forget",
         action="store_true",
-        help="give up what is still to be mirrored, let Redis hold nothing for the mirror any more, and end",
+        help="discard what has not been mirrored, stop retaining data in Redis for the mirror, and exit",
     )
 
 

@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 HELP: Final = "list a venue's symbols"
 
 DESCRIPTION: Final = """\
-List the symbols that a venue has, as TICKPLANT_SYMBOLS takes them, with their status: `trading`, or the
-venue's own word for what it is instead. PATTERN is a part of the name, or a pattern with * and ?; the case
-does not matter.
+List the symbols of a venue, in the form that TICKPLANT_SYMBOLS takes, with their status: `trading`, or the
+venue's own term. PATTERN is part of a name, or a pattern with * and ?; case is ignored.
 
-Finnhub's symbols are those of many exchanges; it has no list of all.
+Finnhub carries the symbols of many exchanges and has no complete list.
 
-The exit code is 0 if any symbol matches, and 1 if none does or the venue can't be reached.
+The exit code is 0 if any symbol matches, and 1 if none matches or the venue can't be reached.
 """
 
 EXAMPLES: Final = """\
@@ -38,9 +37,7 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("venue", metavar="VENUE", help="binance, coinbase or kraken")
-    parser.add_argument(
-        "pattern", metavar="PATTERN", nargs="?", default="", help="which symbols; all unless given"
-    )
+    parser.add_argument("pattern", metavar="PATTERN", nargs="?", default="", help="symbols to list (all)")
     parser.add_argument("--json", action="store_true", help="print them as one JSON document")
 
 

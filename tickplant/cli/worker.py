@@ -9,8 +9,8 @@ HELP: Final = "run one worker process: from Redis into the database"
 DESCRIPTION: Final = """\
 Turn trades in Redis into committed trades and candles in the database.
 
-Start as many as you like, on any machine that reaches both servers: they share the partitions among
-themselves, and take over within TICKPLANT_LEASE_S when one dies. Stopping one hands over at once.
+Run any number of workers, on any machine that can reach both servers: they share the partitions. When one
+fails, the others take over within TICKPLANT_LEASE_S; when one is stopped, they take over at once.
 """
 
 EXAMPLES: Final = """\
@@ -20,7 +20,7 @@ settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a runni
   TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
 
 examples:
-  tickplant worker                        one more beside a running `tickplant up`
+  tickplant worker                        one more worker for a running `tickplant up`
   TICKPLANT_REDIS_URL=redis://a:6379 TICKPLANT_DATABASE_URL=postgresql://b/tickplant tickplant worker
 """
 
