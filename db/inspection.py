@@ -1,6 +1,7 @@
 """Inspects a database server and a database, read-only, for `tickplant doctor`."""
 
 import time
+from typing import Any
 
 import asyncpg
 from msgspec import Struct
@@ -25,8 +26,12 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """The version of the extension in this database; None if it has none."""
     timescaledb_offered: bool
     """Whether the server has the extension installed and loaded."""
-    migrations_done: int
-    migrations_known: int
+    schema: int
+    """The number of the newest migration that has been run; 0 for none."""
+    known_schema: int
+    """The number of this version's newest migration."""
+    pending_migrations: int
+    """How many of this version's have not been run."""
     partitions: int | None
     """The number the database was created with; None before the first migration."""
     skew_s: float
@@ -59,8 +64,11 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
     theirs_s = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
     skew_s = least_skew_s(theirs_s, theirs_s, before_s, time.time())
     number = int(await connection.fetchval("show server_version_num"))
-    known = max(read_migrations(), default=0)
-    done = await _fetch_if(connection, "migration", "select coalesce(max(number), 0) from migration") or 0
+    migrations = read_migrations()
+    done: list[int] = (
+        await _fetch_if(connection, "migration", "select array_agg(number) from migration") or []
+    )
+    pending = migrations.keys() - set(done)
     return Inspection(
         version=(await connection.fetchval("show server_version")).split()[0],
         major=number // 10_000,
@@ -72,11 +80,12 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
         and await connection.fetchval(
             "select exists (select from pg_available_extensions where name = 'timescaledb')"
         ),
-        migrations_done=done,
-        migrations_known=known,
+        schema=max(done, default=0),
+        known_schema=max(migrations, default=0),
+        pending_migrations=len(pending),
         partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
         skew_s=skew_s,
-        unfit=await _why_unfit(connection, to_migrate=done < known),
+        unfit=await _why_unfit(connection, to_migrate=bool(pending)),
     )
 
 
@@ -88,6 +97,7 @@ async def _why_unfit(connection: asyncpg.Connection, *, to_migrate: bool) -> str
     return None
 
 
-async def _fetch_if(connection: asyncpg.Connection, table: str, query: str) -> int | None:
+async def _fetch_if(connection: asyncpg.Connection, table: str, query: str) -> Any:
+    """Return the value of a query on a table; None where the table does not exist."""
     exists = await connection.fetchval("select to_regclass($1) is not null", table)
-    return int(value) if exists and (value := await connection.fetchval(query)) is not None else None
+    return await connection.fetchval(query) if exists else None

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from db.leases import read_leases
 from db.ledger import LedgerRow, read_ledger
 from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
+from db.provenance import read_database_source
 from db.retention import read_horizon, read_limit
 from db.symbols import read_committed_entry
 from db.trades import MIN_TRADE_ID, TradeBound, read_trades
@@ -25,9 +26,10 @@ from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
 from tickplant.local.addresses import running_database, running_redis, tell_database
 from tickplant.market import Gap, SymbolId, Trade
+from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
-from tickplant.settings import Settings
+from tickplant.settings import Settings, variable
 from tickplant.streams import CANDLES_ROLE, GAPS, START, entry_order, partition_of
 from tickplant.wire import encode_gaps
 
@@ -177,6 +179,7 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
             open_history_client(publisher, [base_url], Proxies()) as client,
         ):
             await agree_on_partitions(redis, settings.partitions)
+            _require_source_of_venue(await read_database_source(pool), venue, base_url)
             history = make_history(venue, rest_url=base_url, redis=redis, client=client, publisher=publisher)
             past = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
@@ -203,6 +206,19 @@ def _parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, Symbol
     if not isinstance(venue, HistoryAdapter):
         raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.normalize_symbol(symbol))
+
+
+def _require_source_of_venue(source: DataSource | None, venue: HistoryAdapter, base_url: str) -> None:
+    """Check that the venue itself is not asked for trades of a sandbox.
+
+    Raises:
+        FatalError: the database holds synthetic or replayed trades, and the address is the venue's own.
+    """
+    if source not in (None, "live") and base_url == venue.rest_url:
+        raise FatalError(
+            f"the trades of this plant are not {venue.name}'s ({source}), so {base_url} can't complete them;"
+            f" {variable(venue.name + '_rest_url')} may name the sandbox that they come from"
+        )
 
 
 async def _read_edges(pool: Pool, symbol: SymbolId) -> list[Trade]:

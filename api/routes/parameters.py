@@ -7,11 +7,11 @@ from litestar.params import PathParameter, QueryParameter
 
 from api.http.paging import MAX_PAGE_LENGTH, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
-from api.http.times import PATTERN, parse_time_us
 from api.queries.history import MAX_US, MIN_US
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 from db.trades import MIN_TRADE_ID
 from tickplant.market import SymbolId
+from tickplant.time_parsing import PATTERN, parse_time_us
 
 SymbolText = Annotated[
     str,

@@ -138,3 +138,37 @@ async def test_an_empty_plant_is_waited_for(redis_url: str, database_url: str, t
         await tab.until("document.querySelector('#state').className === 'live'")
         assert await tab.run("state.symbol") == str(BTC)
         assert tab.errors == []
+
+
+SHOWN = """[...document.querySelectorAll('details summary')]
+.map((it) => it.querySelector('b').textContent + ' ' + it.querySelector('code').textContent).join('\\n')"""
+SEND = """(() => {
+  const boxes = [...document.querySelectorAll('details')];
+  const box = boxes.find((it) => it.querySelector('b').textContent === 'POST');
+  box.open = true;
+  box.querySelector('textarea').value = JSON.stringify({
+    symbol: 'binance:BTCUSDT', kind: 'crosses_above', price: '62000'});
+  box.querySelector('button').click();
+})()"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_the_documentation_shows_and_sends_every_request(
+    plant: Plant, tmp_path: Path, width: int
+) -> None:
+    async with browser(tmp_path, width) as tab:
+        await tab.send("Page.navigate", url=f"{plant.address}/docs")
+        await tab.until("document.querySelectorAll('details').length > 0")
+        described = (await plant.get("/docs/openapi.json"))["paths"]
+        requests = {
+            f"{'WS' if '101' in operation['responses'] else method.upper()} {path}"
+            for path, item in described.items()
+            for method, operation in item.items()
+            if method in ("get", "post", "put", "patch", "delete")
+        }
+        assert set((await tab.run(SHOWN)).split("\n")) == requests
+        assert {line.split()[0] for line in requests} >= {"GET", "POST", "PATCH", "DELETE", "WS"}
+        await tab.run(SEND)
+        await tab.until("document.querySelector('details[open] pre').textContent.includes('201 Created')")
+        assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.errors == []

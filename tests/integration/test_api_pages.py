@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from api_plant import ETH, T0, Plant, all_pages, live, running_plant, trade
 
-from api.http.times import parse_time_us
 from api.views.candles import LENGTHS
 from tickplant.intervals import MINUTE_US, SECOND_US
+from tickplant.time_parsing import parse_time_us
 
 
 @pytest.fixture

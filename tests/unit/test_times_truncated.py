@@ -2,13 +2,13 @@
 
 import pytest
 
-from api.http.times import parse_time_us as parse_of_rest
 from ingest.venues.coinbase import CoinbaseAdapter
 from ingest.venues.kraken import KrakenAdapter
 from ingest.venues.parsing import microseconds
 from sandbox.times import parse_rfc3339
 from tickplant.cli.database_arguments import parse_moment
 from tickplant.errors import PoisonError
+from tickplant.time_parsing import parse_time_us as parse_of_rest
 
 END_US = 1_700_000_099_999_999
 TIME = "2023-11-14T22:14:59.999999999Z"

@@ -11,6 +11,8 @@ import sys
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
+from shutil import get_terminal_size
+from textwrap import TextWrapper
 from typing import Final
 
 from tickplant.errors import MixedSourcesError, SettingsError
@@ -37,7 +39,10 @@ COMMANDS: Final[dict[str, str]] = {
 _SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "sandbox", "migrate")
 """Commands whose lines are logs; those of the others are for the person who runs them."""
 
-_DATA_HELP: Final = "the embedded servers' data; the same as TICKPLANT_DATA"
+_DATA_HELP: Final = (
+    "the folder of the embedded servers' data, as TICKPLANT_DATA; commands other than up use the one whose"
+    " servers run, or ran last, unless it is given"
+)
 
 _DESCRIPTION: Final = "A self-hosted market-data plant: venue trades in, exact candles out, live and stored."
 
@@ -110,12 +115,24 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
         command = commands.add_parser(name, help=summary, formatter_class=RawDescriptionHelpFormatter)
         if name == asked:
             module = import_module(f"tickplant.cli.{name}")
-            command.description = getattr(module, "DESCRIPTION", module.HELP)
-            command.epilog = getattr(module, "EXAMPLES", None)
+            command.description = _wrapped(getattr(module, "DESCRIPTION", module.HELP))
+            command.epilog = _wrapped(getattr(module, "EXAMPLES", ""))
             module.add_arguments(command)
         if name != "sandbox":
             command.add_argument("--data", metavar="DIR", help=_DATA_HELP)
     return parser
+
+
+def _wrapped(text: str) -> str:
+    """Return a text whose paragraphs fit the terminal; examples and other indented lines stay as they are."""
+    wrapper = TextWrapper(get_terminal_size().columns - 2, break_long_words=False, break_on_hyphens=False)
+    paragraphs = []
+    for paragraph in text.strip("\n").split("\n\n"):
+        settings = paragraph.startswith("settings:")
+        wrapper.subsequent_indent = "  " if settings else ""
+        as_it_is = not settings and any(line.startswith(" ") for line in paragraph.splitlines())
+        paragraphs.append(paragraph if as_it_is else wrapper.fill(" ".join(paragraph.split())))
+    return "\n\n".join(paragraphs)
 
 
 class _Version(Action):

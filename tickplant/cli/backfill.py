@@ -40,7 +40,7 @@ examples:
   tickplant backfill coinbase:ETH-USD --from 2026-11-01 --to 2026-11-02T12:00:00Z
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or milliseconds since 1970"
+_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

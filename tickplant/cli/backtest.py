@@ -37,7 +37,7 @@ examples:
   tickplant backtest --strategy my_package.my_module:MyStrategy --symbol BTCUSDT --json > result.jsonl
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or milliseconds since 1970"
+_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

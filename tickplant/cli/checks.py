@@ -86,7 +86,7 @@ def _judge_extension(found: Inspection, settings: Settings) -> Finding:
     if found.timescaledb_used:
         return Finding("ok", "database", f"TimescaleDB {found.timescaledb_used} is used")
     wanted = settings.timescaledb == "on"
-    if found.migrations_done:
+    if found.schema:
         text, mend = "TimescaleDB is not used; plain tables are", "it is decided when a database is created"
         return Finding("warn" if wanted else "ok", "database", text, mend if wanted else "")
     if found.timescaledb_offered:
@@ -97,13 +97,13 @@ def _judge_extension(found: Inspection, settings: Settings) -> Finding:
 
 
 def _judge_schema(found: Inspection) -> Finding:
-    if found.migrations_done > found.migrations_known:
-        text = f"its schema ({found.migrations_done}) is newer than this version's ({found.migrations_known})"
+    if found.schema > found.known_schema:
+        text = f"its schema ({found.schema}) is newer than this version's ({found.known_schema})"
         return Finding("fail", "database", text, "install the newer tickplant again")
-    if found.migrations_done < found.migrations_known:
-        text = f"{found.migrations_known - found.migrations_done} migrations have not been run"
+    if found.pending_migrations:
+        text = f"{found.pending_migrations} migrations have not been run"
         return Finding("warn", "database", text, "run `tickplant migrate`; `tickplant up` does it by itself")
-    return Finding("ok", "database", f"its schema is this version's ({found.migrations_done})")
+    return Finding("ok", "database", f"its schema is this version's ({found.schema})")
 
 
 async def _check_disk(settings: Settings) -> list[Finding]:

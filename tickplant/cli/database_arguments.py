@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
+from tickplant.time_parsing import is_epoch_number, parse_time_us
 from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
@@ -70,19 +71,21 @@ def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
 
 
 def parse_moment(text: str) -> datetime:
-    """Parse a date, an RFC 3339 time (UTC where it has no offset), or milliseconds since the epoch.
+    """Parse a date, an ISO 8601 time (UTC where it has no offset), or a number since the epoch.
+
+    The magnitude of a number tells its unit, as in the API. Eight digits are a date without its hyphens.
 
     Raises:
         ArgumentTypeError: it is none of these.
     """
     try:
-        if text.isdecimal() and len(text) > 8:  # eight digits are a date without its hyphens
-            return to_datetime(int(text) * 1000)
+        if is_epoch_number(text) and len(text) != len("20240808"):
+            return to_datetime(parse_time_us(text))
         time = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ArgumentTypeError(
             f"{text!r} is not a time: write a date (2024-08-08), an RFC 3339 time (2024-08-08T23:55:00Z),"
-            " or milliseconds since 1970 (1723161300000)"
+            " or seconds, milliseconds, microseconds or nanoseconds since 1970 (1723161300)"
         ) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 

@@ -45,7 +45,7 @@ examples:
   tickplant db status --json
   tickplant db psql
   tickplant db psql -c 'select * from latest_price'
-  python -c "import pandas; print(pandas.read_sql('select * from candles', '$(tickplant db url)'))"
+  psql "$(tickplant db url)"
 """
 
 

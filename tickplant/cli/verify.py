@@ -38,7 +38,7 @@ examples:
   tickplant verify binance:BTCUSDT --from 2026-11-01 --to 2026-11-02 --dry-run
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or milliseconds since 1970"
+_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -16,8 +16,8 @@ fails, the others take over within TICKPLANT_LEASE_S; when one is stopped, they 
 EXAMPLES: Final = """\
 settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`),
   TICKPLANT_PARTITIONS, TICKPLANT_LEASE_S, TICKPLANT_COMMIT_INTERVAL_MS, TICKPLANT_COMMIT_TRADES,
-  TICKPLANT_ROLES, TICKPLANT_GAP_WAIT_S, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_METRICS_HOST,
-  TICKPLANT_METRICS_PORT, TICKPLANT_LOG_LEVEL
+  TICKPLANT_ROLES, TICKPLANT_GAP_WAIT_S, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT,
+  TICKPLANT_LOG_LEVEL, and those of averages, strategies, the bot and webhooks in .env.example
 
 examples:
   tickplant worker                        one more worker for a running `tickplant up`

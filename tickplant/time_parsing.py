@@ -1,4 +1,4 @@
-"""Parses times in requests: RFC 3339, and numbers since the epoch. Pure."""
+"""Parses times that users write: RFC 3339, and numbers since the epoch. Pure."""
 
 import re
 from datetime import UTC, datetime
@@ -29,6 +29,11 @@ MIN_TIME_US: Final = to_us(datetime.min.replace(tzinfo=UTC))
 MAX_TIME_US: Final = to_us(datetime.max.replace(tzinfo=UTC))
 
 
+def is_epoch_number(text: str) -> bool:
+    """Return whether a text is a number since the epoch, in whatever unit."""
+    return _EPOCH_NUMBER.fullmatch(text) is not None
+
+
 def parse_time_us(text: str) -> int:
     """Parse RFC 3339, or seconds, milli-, micro- or nanoseconds since the epoch, into microseconds.
 
@@ -38,7 +43,7 @@ def parse_time_us(text: str) -> int:
     Raises:
         ValueError: the text is neither, or lies outside the years 1 to 9999.
     """
-    if _EPOCH_NUMBER.fullmatch(text):
+    if is_epoch_number(text):
         time_us = _read_number(text)
     elif _DATE.fullmatch(text):
         time_us = to_us(datetime.fromisoformat(f"{text}T00:00:00+00:00"))
@@ -46,8 +51,8 @@ def parse_time_us(text: str) -> int:
         match = _RFC3339.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"{text[:40]!r} is not a time: write 2026-01-31T12:00:00Z, with an offset or Z, or seconds,"
-                " milliseconds or microseconds since 1970"
+                f"{text[:40]!r} is not a time: write 2026-01-31, or 2026-01-31T12:00:00Z with an offset or Z,"
+                " or seconds, milliseconds, microseconds or nanoseconds since 1970"
             )
         date, clock, fraction, zulu, offset = match.groups()
         zone = "+00:00" if zulu else offset.replace(" ", "+")

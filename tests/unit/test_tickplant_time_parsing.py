@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.times import MAX_TIME_US, MIN_TIME_US, parse_time_us
+from tickplant.time_parsing import MAX_TIME_US, MIN_TIME_US, parse_time_us
 from tickplant.times import format_time
 
 
