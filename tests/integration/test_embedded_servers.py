@@ -236,9 +236,10 @@ def test_servers_end_when_their_parent_is_killed(kind: str, server_folder: Path)
 @pytest.mark.parametrize("ends_well", [True, False])
 def test_a_guard_ends_the_child_of_a_killed_parent_where_the_kernel_does_not(ends_well: bool) -> None:
     code = (
-        "import os, subprocess, sys; from signal import SIGTERM; from tickplant.local.child import Guard\n"
+        "import os, subprocess, sys; from signal import SIGTERM\n"
+        "from tickplant.local.child import ProcessGuard\n"
         "quiet = subprocess.DEVNULL; child = subprocess.Popen(['sleep', '60'], stdout=quiet, stderr=quiet)\n"
-        "guard = Guard(child.pid, SIGTERM, needed=True)\n"
+        "guard = ProcessGuard(child.pid, SIGTERM, needed=True)\n"
         "ends_well = sys.argv[1] == 'True'\n"
         "if ends_well: guard.release()\n"
         "print(child.pid, flush=True); os._exit(0)"
