@@ -31,7 +31,7 @@ class SettingsError(FatalError):
 
 
 class MixedSourcesError(FatalError):
-    """Trades from elsewhere would mix with those that are stored; starting again would not mend it."""
+    """Trades from elsewhere would mix with those that are stored; a restart would not help."""
 
 
 class LeaseLostError(TickplantError):

@@ -109,19 +109,17 @@ INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that socke
 WORKER_TRADES = Counter("tickplant_worker_trades", "New trades committed", ["role"])
 WORKER_DUPLICATES = Counter("tickplant_worker_duplicate_trades", "Trades that were stored already", ["role"])
 WORKER_REJECTED = Counter(
-    "tickplant_worker_rejected_trades", "Trades not stored but put aside as dead letters", ["reason"]
+    "tickplant_worker_rejected_trades", "Trades kept as dead letters instead of being stored", ["reason"]
 )
 WORKER_OUTLIERS = Counter(
     "tickplant_worker_outlier_trades", "Trades at a thousand times the price before, or a thousandth"
 )
 WORKER_UNSTORABLE = Counter(
     "tickplant_worker_unstorable_trades",
-    "Trades that the database refuses for what they hold, put aside as dead letters",
+    "Trades that the database refuses for their content, kept as dead letters",
     ["role"],
 )
-WORKER_POISON = Counter(
-    "tickplant_worker_poison_entries", "Stream entries put aside as dead letters", ["role"]
-)
+WORKER_POISON = Counter("tickplant_worker_poison_entries", "Stream entries kept as dead letters", ["role"])
 WORKER_STREAM_DELAY_S = Histogram(
     "tickplant_worker_stream_delay_seconds",
     "Hop from stream to worker: from an entry's writing, by Redis's clock, until it is read; one a read",
@@ -157,7 +155,7 @@ WORKER_REVISED = Counter(
 WORKER_UPDATES = Counter("tickplant_worker_live_updates", "Live updates published")
 WORKER_SIGNALS = Counter("tickplant_worker_signals", "Signals that strategies have said", ["strategy"])
 WORKER_STRATEGY_FAILURES = Counter(
-    "tickplant_worker_strategy_failures", "Strategies put aside for a symbol, having gone wrong", ["strategy"]
+    "tickplant_worker_strategy_failures", "Strategies disabled for a symbol after they failed", ["strategy"]
 )
 WORKER_FIRINGS = Counter("tickplant_worker_alert_firings", "Alerts that fired, by kind", ["kind"])
 WORKER_PRICE = Gauge(

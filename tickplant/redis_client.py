@@ -64,7 +64,7 @@ class _Sending(AbstractConnection):
     The library's way, `asyncio.wait_for`, costs as much as the command itself, and before Python 3.12 it can
     swallow a cancellation, so that a task that was told to end goes on.
 
-    A server that refuses the login, or that tickplant can't work on, ends the process: waiting won't mend it.
+    A server that refuses the login, or that tickplant can't work on, ends the process: waiting does not help.
     """
 
     fits = False
@@ -191,7 +191,7 @@ async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
         attempt: makes one try; it may be repeated though an earlier one was carried out.
 
     Raises:
-        RedisError: one that waiting won't mend.
+        RedisError: one that waiting does not resolve.
     """
     backoff = Backoff(first_s=0.05, cap_s=2.0)
     outage = OutageLog(_log, "Redis is unavailable, retrying", "Redis is available again")
@@ -221,14 +221,14 @@ def redis_error(error: BaseException) -> FatalError:
     """Say what to do about an error of Redis that ends the process."""
     if isinstance(error, _FORBIDDEN):
         if str(error).startswith(_NO_LOGIN):
-            mend = "give them in TICKPLANT_REDIS_URL: redis://USER:PASSWORD@HOST:PORT/0, or redis://:PASSWORD@..."
-            return FatalError(f"Redis refuses the login: it asks for a user or a password; {mend}")
-        mend = "check the user and the password in TICKPLANT_REDIS_URL"
-        return FatalError(f"Redis refuses the login: {error}; {mend}")
+            remedy = "give them in TICKPLANT_REDIS_URL: redis://USER:PASSWORD@HOST:PORT/0, or redis://:PASSWORD@..."
+            return FatalError(f"Redis refuses the login: it asks for a user or a password; {remedy}")
+        remedy = "check the user and the password in TICKPLANT_REDIS_URL"
+        return FatalError(f"Redis refuses the login: {error}; {remedy}")
     if isinstance(error, NoPermissionError):
-        mend = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
-        return FatalError(f"the Redis user lacks a right: {error}; {mend}")
+        remedy = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
+        return FatalError(f"the Redis user lacks a right: {error}; {remedy}")
     if is_passing(error):
-        mend = "start the server, or check TICKPLANT_REDIS_URL"
-        return FatalError(f"Redis can't be reached: {error or type(error).__name__}; {mend}")
+        remedy = "start the server, or check TICKPLANT_REDIS_URL"
+        return FatalError(f"Redis can't be reached: {error or type(error).__name__}; {remedy}")
     return FatalError(f"Redis refuses: {error}; see the server's log")

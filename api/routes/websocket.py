@@ -42,7 +42,7 @@ async def get_ws() -> None:
     those of every symbol, and `connections` for the states of venue connections. The answer is
     `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
     or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
-    socket goes on.
+    socket stays open.
 
     A channel starts with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Then come
     messages of type `price`, `candle` or `trades`, as things change. A candle comes whole each time: with

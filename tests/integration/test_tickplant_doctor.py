@@ -1,4 +1,4 @@
-"""`tickplant doctor` on real servers: what it passes, and what it tells to mend."""
+"""`tickplant doctor` on real servers: what passes, and what has a remedy."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

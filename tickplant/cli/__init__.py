@@ -26,7 +26,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
     "backfill": "fetch a symbol's past from its venue",
-    "verify": "compare candles with the venue's own, and mend what differs",
+    "verify": "compare candles with the venue's own, and repair what differs",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
@@ -93,14 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from tickplant.cli.external_errors import explain
         from tickplant.logs import report_fatal
 
-        told = explain(error)
-        if told is None:
+        explained = explain(error)
+        if explained is None:
             raise
         logging.getLogger(__name__).debug("the error in full", exc_info=error)
-        report_fatal(str(told))
+        report_fatal(str(explained))
         # Told apart for the supervisor: starting the service again would not help.
-        mixed = isinstance(told, MixedSourcesError) and args.command in ("ingest", "worker")
-        return 2 if mixed or isinstance(told, SettingsError) else 1
+        mixed = isinstance(explained, MixedSourcesError) and args.command in ("ingest", "worker")
+        return 2 if mixed or isinstance(explained, SettingsError) else 1
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

@@ -32,8 +32,8 @@ def check_settings(args: Namespace) -> tuple[Settings | None, list[Finding]]:
         settings = read_settings()
         role_settings(settings)
     except SettingsError as error:
-        mend = "correct it in the environment or in .env; .env.example explains every setting"
-        return None, [Finding("fail", "settings", problem, mend) for problem in error.problems]
+        remedy = "correct it in the environment or in .env; .env.example explains every setting"
+        return None, [Finding("fail", "settings", problem, remedy) for problem in error.problems]
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     text = f"{len(settings.symbols)} symbols, {settings.partitions} partitions, {settings.workers} workers"
     wrong = prepare_venues(settings)[1]
@@ -59,14 +59,14 @@ async def _check_database(settings: Settings) -> list[Finding]:
     try:
         return list(_judge_database(await inspect(url), settings))
     except FatalError as error:
-        mend = "start the server, and check TICKPLANT_DATABASE_URL: host, port, user, password, database"
-        return [Finding("fail", "database", str(error), mend)]
+        remedy = "start the server, and check TICKPLANT_DATABASE_URL: host, port, user, password, database"
+        return [Finding("fail", "database", str(error), remedy)]
 
 
 def _judge_database(found: Inspection, settings: Settings) -> Iterator[Finding]:
     if found.major < OLDEST_POSTGRES:
-        mend = f"install version {OLDEST_POSTGRES} or newer"
-        yield Finding("fail", "database", f"PostgreSQL {found.version} is too old", mend)
+        remedy = f"install version {OLDEST_POSTGRES} or newer"
+        yield Finding("fail", "database", f"PostgreSQL {found.version} is too old", remedy)
     else:
         yield Finding("ok", "database", f"PostgreSQL {found.version} answers")
     if found.unfit is not None:
@@ -87,13 +87,13 @@ def _judge_extension(found: Inspection, settings: Settings) -> Finding:
         return Finding("ok", "database", f"TimescaleDB {found.timescaledb_used} is used")
     wanted = settings.timescaledb == "on"
     if found.schema:
-        text, mend = "TimescaleDB is not used; plain tables are", "it is decided when a database is created"
-        return Finding("warn" if wanted else "ok", "database", text, mend if wanted else "")
+        text, remedy = "TimescaleDB is not used; plain tables are", "it is decided when a database is created"
+        return Finding("warn" if wanted else "ok", "database", text, remedy if wanted else "")
     if found.timescaledb_offered:
         return Finding("ok", "database", "TimescaleDB is there to be used")
     text = "TimescaleDB is not installed, or not in shared_preload_libraries; plain tables work, too"
-    mend = "install it and add it there, or set TICKPLANT_TIMESCALEDB to auto"
-    return Finding("fail" if wanted else "ok", "database", text, mend if wanted else "")
+    remedy = "install it and add it there, or set TICKPLANT_TIMESCALEDB to auto"
+    return Finding("fail" if wanted else "ok", "database", text, remedy if wanted else "")
 
 
 def _judge_schema(found: Inspection) -> Finding:
@@ -114,13 +114,14 @@ async def _check_disk(settings: Settings) -> list[Finding]:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free_bytes = shutil.disk_usage(existing).free
     except OSError as error:
-        mend = "mend its permissions, or choose another folder with --data or TICKPLANT_DATA"
-        return [Finding("fail", "disk", f"can't use {folder}: {error.strerror}", mend)]
+        remedy = "correct its permissions, or choose another folder with --data or TICKPLANT_DATA"
+        return [Finding("fail", "disk", f"can't use {folder}: {error.strerror}", remedy)]
     level: Literal["ok", "warn", "fail"] = "ok"
     if free_bytes < _SCARCE_BYTES:
         level = "fail" if free_bytes < _FREE_BYTES else "warn"
-    mend = "" if level == "ok" else "free some space, or choose another folder with --data or TICKPLANT_DATA"
-    return [Finding(level, "disk", f"{free_bytes / (1 << 30):,.1f} GB are free in {folder}", mend)]
+    remedy = "free some space, or choose another folder with --data or TICKPLANT_DATA"
+    text = f"{free_bytes / (1 << 30):,.1f} GB are free in {folder}"
+    return [Finding(level, "disk", text, "" if level == "ok" else remedy)]
 
 
 def _running(server: Server) -> str | None:

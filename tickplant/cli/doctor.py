@@ -53,5 +53,5 @@ def _count(number: int, noun: str) -> str:
 
 def _print(finding: "Finding") -> None:
     print(f"{finding.level:<5} {finding.subject:<9} {finding.text}")
-    if finding.mend:
-        print(f"{'':<16}{finding.mend}")
+    if finding.remedy:
+        print(f"{'':<16}{finding.remedy}")

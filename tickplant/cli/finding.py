@@ -11,7 +11,7 @@ class Finding(Struct, frozen=True):
     level: Literal["ok", "warn", "fail"]
     subject: str
     text: str
-    mend: str = ""
+    remedy: str = ""
     """What to do; empty if all is well."""
 
 

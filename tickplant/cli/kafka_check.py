@@ -25,10 +25,10 @@ def check_kafka(settings: Settings) -> list[Finding]:
         missing = missing_topics(open_admin(properties), names)
     except (KafkaException, FatalError) as error:
         text = error.args[0].str() if isinstance(error, KafkaException) else str(error)
-        mend = (
+        remedy = (
             "start it, and check TICKPLANT_KAFKA_BOOTSTRAP and TICKPLANT_KAFKA_PROPERTIES; nothing else waits"
         )
-        return [Finding("fail", "kafka", f"{settings.kafka_bootstrap} can't be reached: {text}", mend)]
+        return [Finding("fail", "kafka", f"{settings.kafka_bootstrap} can't be reached: {text}", remedy)]
     if missing:
         text = f"{settings.kafka_bootstrap} answers; the mirror will create {', '.join(missing)}"
         return [Finding("ok", "kafka", text)]

@@ -236,5 +236,5 @@ def _choose_api_port(settings: Settings) -> int:
                 return port
     raise FatalError(
         f"{settings.api_host}:{wanted} is taken or not this machine's:"
-        " choose another TICKPLANT_API_PORT (0 takes any free one), or mend TICKPLANT_API_HOST"
+        " choose another TICKPLANT_API_PORT (0 takes any free one), or correct TICKPLANT_API_HOST"
     )

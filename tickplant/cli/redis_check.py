@@ -74,8 +74,8 @@ async def check_redis(settings: Settings) -> list[Finding]:
     except FatalError as error:
         return [Finding("fail", "redis", str(error))]
     except (RedisError, OSError) as error:
-        mend = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
-        return [Finding("fail", "redis", f"can't be reached: {error}", mend)]
+        remedy = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
+        return [Finding("fail", "redis", f"can't be reached: {error}", remedy)]
     finally:
         await client.aclose()
 
@@ -126,8 +126,8 @@ async def _check_rights(client: Any) -> Finding:
     if not forbidden:
         return Finding("ok", "redis", "this user may do there all that is needed")
     text = f"this user may not do there all that is needed: {', '.join(forbidden)}"
-    mend = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
-    return Finding("fail", "redis", text, mend)
+    remedy = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
+    return Finding("fail", "redis", text, remedy)
 
 
 async def _read_config(client: RedisClient, name: str) -> str | None:
@@ -142,8 +142,8 @@ async def _read_config(client: RedisClient, name: str) -> str | None:
 def _judge_durability(config: dict[str, str | None]) -> Finding:
     if config["appendonly"] is None:
         text = "this user may not see whether acknowledged writes are on disk"
-        mend = "see to it that appendonly is yes, appendfsync always and maxmemory-policy noeviction"
-        return Finding("warn", "redis", text, mend)
+        remedy = "make sure that appendonly is yes, appendfsync always and maxmemory-policy noeviction"
+        return Finding("warn", "redis", text, remedy)
     if config["appendonly"] == "no":
         return Finding(
             "fail",

@@ -47,8 +47,8 @@ def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
             check_symbol_count(venue, symbols)
             asked.append(Asked(venue, symbols, address))
         except FatalError as error:
-            mend = f"correct {variable('symbols')}, or set what the venue needs"
-            findings.append(Finding("fail", "settings", str(error), mend))
+            remedy = f"correct {variable('symbols')}, or set what the venue needs"
+            findings.append(Finding("fail", "settings", str(error), remedy))
     return asked, findings
 
 
@@ -117,8 +117,8 @@ async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
             answer = await client.get(url)
     except httpx.HTTPError as error:
         text = f"{url} can't be reached: {error or type(error).__name__}"
-        mend = f"check {variable(name + '_rest_url')}; without it nothing that is missed can be fetched"
-        return Finding("warn", "venue", text, mend)
+        remedy = f"check {variable(name + '_rest_url')}; without it nothing that is missed can be fetched"
+        return Finding("warn", "venue", text, remedy)
     try:
         theirs_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (KeyError, ValueError):

@@ -135,9 +135,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        mend = "free some space" if full else "mend its permissions"
+        remedy = "free some space" if full else "correct its permissions"
         raise FatalError(
-            f"can't use {error.filename or path}: {error.strerror}; {mend},"
+            f"can't use {error.filename or path}: {error.strerror}; {remedy},"
             " or choose another folder with --data or TICKPLANT_DATA"
         ) from error
 

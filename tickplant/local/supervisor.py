@@ -17,7 +17,7 @@ from tickplant.local.child import ProcessGuard, command
 from tickplant.logs import is_json_line
 
 SETTINGS_EXIT: Final = 2
-"""The exit code of a command whose settings are wrong: starting it again would not mend them."""
+"""The exit code of a command whose settings are wrong: a restart would not help."""
 _PATIENCE_S: Final = 20.0
 
 Say = Callable[[str, str], None]
