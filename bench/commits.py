@@ -32,7 +32,7 @@ async def measure_commit(plant: BenchPlant, count: int) -> list[Result]:
     for start in range(0, count, _PUBLISHED):
         await publisher.publish(trades[start : start + _PUBLISHED])
     meter = CpuMeter()
-    async with plant.roles("worker"), open_pool(plant.database_url, size=1, application="bench") as pool:
+    async with plant.processes("worker"), open_pool(plant.database_url, size=1, application="bench") as pool:
         per_s = await rate_of_commits(plant, pool, count)
         costs = meter.read(count)
     rows = await _copy_out(plant)

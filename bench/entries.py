@@ -34,7 +34,7 @@ async def measure_ingest(plant: BenchPlant, count: int) -> list[Result]:
     await plant.empty()
     async with plant.sandbox(*tape_arguments(count)) as venue:
         meter = CpuMeter()
-        async with plant.roles("ingest", venue=venue):
+        async with plant.processes("ingest", venue=venue):
             entries = await _read_when_settled(plant, count)
             costs = meter.read(count)
     times_ms = [entry.time_ms for entry in entries]

@@ -27,12 +27,12 @@ async def measure_latency(plant: BenchPlant, seconds: float, warm_up_s: float) -
     market = ["--symbol-count", str(SYMBOLS), "--rate", str(RATE), "--seed", str(SEED)]
     async with (
         plant.sandbox(*market) as venue,
-        plant.roles("api", "worker", venue=venue, TICKPLANT_API_PORT=str(port)),
+        plant.processes("api", "worker", venue=venue, TICKPLANT_API_PORT=str(port)),
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
         await wait_for_worker(plant, pool)
         await plant.until(lambda: _accepts(port), "the API to listen")
-        async with plant.roles("ingest", venue=venue):
+        async with plant.processes("ingest", venue=venue):
             return [
                 await _measure(port, kind, venue["symbols"], seconds, warm_up_s)
                 for kind in ("trades", "price")

@@ -62,15 +62,15 @@ class BenchPlant:
     @asynccontextmanager
     async def sandbox(self, *arguments: str) -> AsyncIterator[dict[str, Any]]:
         """Run a sandbox venue; yields its description of itself."""
-        role = ManagedProcess("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
-        async with self._supervisor.announced(role) as line:
+        managed = ManagedProcess("sandbox", ("sandbox", *arguments), {"TICKPLANT_LOG_LEVEL": "warning"})
+        async with self._supervisor.announced(managed) as line:
             yield msgspec.json.decode(line)
 
     @asynccontextmanager
-    async def roles(
+    async def processes(
         self, *names: str, venue: Mapping[str, Any] | None = None, **settings: str
     ) -> AsyncIterator[None]:
-        """Run processes of these roles.
+        """Run processes of these commands.
 
         Args:
             names: commands of `tickplant`.
@@ -87,7 +87,7 @@ class BenchPlant:
             shared["TICKPLANT_BINANCE_WS_URL"] = venue["ws_url"]
             shared["TICKPLANT_BINANCE_REST_URL"] = venue["rest_url"]
             shared["TICKPLANT_SYMBOLS"] = " ".join(venue["symbols"])
-        async with self._supervisor.roles(*(ManagedProcess(name, (name,), shared) for name in names)):
+        async with self._supervisor.processes(*(ManagedProcess(name, (name,), shared) for name in names)):
             yield
 
     async def entries(self) -> int:

@@ -58,7 +58,7 @@ async def _measure(
     for start in range(0, len(trades), _PUBLISHED):
         await publisher.publish(trades[start : start + _PUBLISHED])
     async with (
-        plant.roles("worker", venue=None, **settings),
+        plant.processes("worker", venue=None, **settings),
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
         # From the first commit on: starting a process, and loading its initial state, is no trade's cost.

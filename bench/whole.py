@@ -32,12 +32,12 @@ async def measure_whole(plant: BenchPlant, count: int, bare: tuple[MeasuredRate,
 
     async with (
         plant.sandbox(*tape_arguments(count)) as venue,
-        plant.roles("api", "worker", venue=venue, TICKPLANT_API_PORT=str(free_port())),
+        plant.processes("api", "worker", venue=venue, TICKPLANT_API_PORT=str(free_port())),
         open_pool(plant.database_url, size=1, application="bench") as pool,
     ):
         await wait_for_worker(plant, pool)
         meter = CpuMeter()
-        async with plant.roles("ingest", venue=venue):
+        async with plant.processes("ingest", venue=venue):
             await plant.until(has_started, "the first entry", poll_s=0.005)
             started_s = time.perf_counter()
             await plant.until(is_done, f"{count:,} trades committed")

@@ -65,7 +65,7 @@ async def test_a_killed_role_is_started_again_and_said_so(lines: Lines) -> None:
     seed = str(os.getpid() * 1000 + 1)
     role = ManagedProcess("sandbox", (*SANDBOX.arguments, "--seed", seed), {})
     supervisor = Supervisor(lines.say)
-    async with supervisor.roles(role):
+    async with supervisor.processes(role):
         await lines.wait_for("ws_url")
         (first,) = pids_of(seed)
         os.kill(first, SIGKILL)
@@ -92,7 +92,7 @@ async def test_a_role_that_ends_before_its_announcement_is_not_tried_again(lines
 async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
     supervisor = Supervisor(lines.say)
     with pytest.raises(FatalError, match="sandbox can't run with these settings"):
-        async with supervisor.roles(
+        async with supervisor.processes(
             ManagedProcess("sandbox", SANDBOX.arguments, {"TICKPLANT_WORKERS": "none"})
         ):
             await supervisor.failed()

@@ -12,7 +12,7 @@ from tickplant.settings import Settings
 
 def names(settings: Settings) -> list[str]:
     plan = UpPlan(settings=settings, data=Path("/none"), log_level="info")
-    return [role.name for roles in plan.roles({}) for role in roles]
+    return [process.name for processes in plan.processes({}) for process in processes]
 
 
 def test_up_runs_a_mirror_where_kafka_is_set_and_stops_it_after_the_workers() -> None:

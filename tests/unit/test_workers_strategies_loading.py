@@ -198,7 +198,7 @@ def test_the_strategy_of_the_manual_runs(tmp_path: Path, monkeypatch: pytest.Mon
         for number, price in enumerate(prices, start=1)
     ]
     given = Storing(*load(word)).run(trades, [(1, True)] * len(trades))
-    assert [(it.number, it.side, it.trade_id) for it in given] == [(1, "buy", 7), (2, "buy", 14)]
+    assert [(it.number, it.side, it.trade_id) for it in given] == [(1, "buy", 5), (2, "buy", 12)]
 
 
 def test_the_included_strategies_and_the_settings_have_the_same_defaults() -> None:

@@ -47,7 +47,7 @@ class UpPlan(Struct, frozen=True, kw_only=True):
         """Where the page will be."""
         return _shown_url(self.settings.api_host, self.settings.api_port)
 
-    def roles(self, shared: Mapping[str, str]) -> Iterator[list[ManagedProcess]]:
+    def processes(self, shared: Mapping[str, str]) -> Iterator[list[ManagedProcess]]:
         """Yield the processes in order of their start; those in one list stop together.
 
         Args:
@@ -58,19 +58,19 @@ class UpPlan(Struct, frozen=True, kw_only=True):
             "TICKPLANT_LOG_LEVEL": self.log_level,
             "TICKPLANT_LOG_FORMAT": self.settings.log_format,
         }
-        yield [self._role("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
+        yield [self._process("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
         count = self.settings.workers
         if (
             self.settings.kafka_bootstrap is not None
         ):  # stopped after the workers, so that it has all of theirs
-            yield [self._role("mirror", self._with_metrics(variables, count + 1))]
+            yield [self._process("mirror", self._with_metrics(variables, count + 1))]
         yield [
-            self._role("worker", self._with_metrics(variables, number), number if count > 1 else 0)
+            self._process("worker", self._with_metrics(variables, number), number if count > 1 else 0)
             for number in range(1, count + 1)
         ]
-        yield [self._role("ingest", self._with_metrics(variables, 0))]
+        yield [self._process("ingest", self._with_metrics(variables, 0))]
 
-    def _role(self, name: str, variables: Mapping[str, str], number: int = 0) -> ManagedProcess:
+    def _process(self, name: str, variables: Mapping[str, str], number: int = 0) -> ManagedProcess:
         return ManagedProcess(f"{name} {number}" if number else name, (name,), variables)
 
     def _with_metrics(self, variables: Mapping[str, str], number: int) -> dict[str, str]:

@@ -161,8 +161,8 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         }
         # Files of the same settings would contradict them.
         shared = {**servers, **{f"{name}_FILE": "" for name in servers}, **venue.variables}
-        for roles in plan.roles(shared):
-            await stack.enter_async_context(supervisor.roles(*roles))
+        for processes in plan.processes(shared):
+            await stack.enter_async_context(supervisor.processes(*processes))
         if not args.once:
             symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
             await stack.enter_async_context(background(report_ready(plan.url, symbols, terminal)))

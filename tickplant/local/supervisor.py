@@ -68,7 +68,7 @@ class Restartable(Protocol):
 
 
 class Supervisor:
-    """Keeps servers and roles running, inside contexts whose order is the order of starting and stopping.
+    """Keeps servers and processes running, inside contexts whose order is the order of starting and stopping.
 
     Attributes:
         failed: raises the error that should end everything, if there is one; waits for it otherwise.
@@ -98,9 +98,9 @@ class Supervisor:
             await server.stop()
 
     @asynccontextmanager
-    async def roles(self, *roles: ManagedProcess) -> AsyncIterator[None]:
-        """Run roles side by side, start again each that dies, and stop all of them at the end."""
-        processes = [_Process(role, self._say) for role in roles]
+    async def processes(self, *managed: ManagedProcess) -> AsyncIterator[None]:
+        """Run processes side by side, restart each one that dies, and stop all of them at the end."""
+        processes = [_Process(each, self._say) for each in managed]
         async with AsyncExitStack() as stack:
             for process in processes:
                 await stack.enter_async_context(background(process.keep(), on_end=self._on_end))
@@ -110,13 +110,13 @@ class Supervisor:
                 await asyncio.gather(*(process.stop() for process in processes))
 
     @asynccontextmanager
-    async def announced(self, role: ManagedProcess) -> AsyncIterator[str]:
-        """Run a role that prints a line of JSON when it is ready, and yield that line.
+    async def announced(self, managed: ManagedProcess) -> AsyncIterator[str]:
+        """Run a process that prints a line of JSON when it is ready, and yield that line.
 
         Raises:
             FatalError: it ended before it was ready.
         """
-        process = _Process(role, self._say, announces=True)
+        process = _Process(managed, self._say, announces=True)
         async with background(process.keep(), on_end=self._on_end):
             try:
                 yield await process.announcement()
@@ -141,10 +141,10 @@ class Supervisor:
 
 
 class _Process:
-    """The running process of a role, and its successors."""
+    """A managed process: the running one, and its successors."""
 
-    def __init__(self, role: ManagedProcess, say: Say, *, announces: bool = False) -> None:
-        self._role = role
+    def __init__(self, managed: ManagedProcess, say: Say, *, announces: bool = False) -> None:
+        self._managed = managed
         self._say = say
         self._announcement: asyncio.Future[str] | None = None
         if announces:
@@ -164,7 +164,7 @@ class _Process:
             either: list[asyncio.Future[Any]] = [self._announcement, ended]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not self._announcement.done():
-            raise FatalError(f"{self._role.name} did not start; see its lines above")
+            raise FatalError(f"{self._managed.name} did not start; see its lines above")
         return self._announcement.result()
 
     async def keep(self) -> None:
@@ -182,9 +182,11 @@ class _Process:
                 if self._stopping.is_set() or (self._announcement and not self._announcement.done()):
                     return
                 if code == SETTINGS_EXIT:
-                    raise FatalError(f"{self._role.name} can't run with these settings; see its lines above")
+                    raise FatalError(
+                        f"{self._managed.name} can't run with these settings; see its lines above"
+                    )
                 delay_s = delay.after(clock() - started)
-                self._say(self._role.name, f"{ending(code)}; starting it again in {delay_s:g} s")
+                self._say(self._managed.name, f"{ending(code)}; starting it again in {delay_s:g} s")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay_s)
         finally:
@@ -197,7 +199,7 @@ class _Process:
         try:
             await asyncio.wait_for(self._ended.wait(), _PATIENCE_S)
         except TimeoutError:
-            self._say(self._role.name, f"has not stopped within {_PATIENCE_S:g} s and is killed")
+            self._say(self._managed.name, f"has not stopped within {_PATIENCE_S:g} s and is killed")
             self._send(SIGKILL)
             await self._ended.wait()
 
@@ -207,13 +209,13 @@ class _Process:
                 self._running.send_signal(signal)
 
     async def _run(self) -> int:
-        argv = [sys.executable, "-P", "-m", "tickplant", *self._role.arguments]
+        argv = [sys.executable, "-P", "-m", "tickplant", *self._managed.arguments]
         process = await asyncio.create_subprocess_exec(
             *command(argv, death=SIGKILL),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **self._role.environment},
+            env={**os.environ, **self._managed.environment},
             start_new_session=True,  # Ctrl-C in the terminal is the supervisor's to handle, in order
         )
         guard = ProcessGuard(process.pid, SIGKILL)
@@ -224,7 +226,7 @@ class _Process:
             assert process.stdout is not None
             async for line in _lines(process.stdout):
                 if self._announcement is None or not line.startswith("{") or is_json_line(line):
-                    self._say(self._role.name, line)
+                    self._say(self._managed.name, line)
                 elif not self._announcement.done():
                     self._announcement.set_result(line)
             return await process.wait()
