@@ -1,4 +1,4 @@
-"""The words of the paper bot: its rules, and what it writes down. Pure.
+"""The paper bot: its rules, orders, fills and accounts, as all services exchange them. Pure.
 
 All of it is paper: an order is filled by the bot itself, at the price of the next trade. Nothing here, and
 nothing that uses it, can send an order to a venue.

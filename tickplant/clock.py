@@ -1,4 +1,4 @@
-"""Where the present comes from: handed in, so that tests and replays bring their own."""
+"""Clocks, which are passed as arguments so that tests and replays can supply their own."""
 
 import time
 from collections.abc import Callable

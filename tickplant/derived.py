@@ -1,4 +1,4 @@
-"""The words for what is derived from trades and candles: averages, statistics, signals, alerts.
+"""Data derived from trades and candles: averages, statistics, signals, alerts.
 
 Prices stay decimal text. Averages and statistics are quotients, which no decimal holds exactly: they are
 floats, each a pure function of the closes it is made of, so that the same candles always give the same bits.

@@ -1,4 +1,4 @@
-"""The errors that cross module borders, by what may be done about them.
+"""Errors that cross module borders, classified by how a caller should react.
 
 Three outcomes exist for anything that goes wrong: *transient* (retry with backoff), *poison* (this one
 input is bad: keep it aside with its reason, count it, go on) and *fatal* (stop the process; a supervisor

@@ -1,4 +1,4 @@
-"""Ctrl-C: it cancels what runs in an event loop; outside of one it ends the process as the system does."""
+"""Ctrl-C: cancels the main task of an event loop; outside of one it ends the process by the signal."""
 
 import asyncio
 import os

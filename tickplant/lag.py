@@ -1,4 +1,4 @@
-"""How far what is committed is behind a partition's stream, as anybody may ask."""
+"""The lag of commits behind a partition's stream."""
 
 from typing import Any, Final, NamedTuple
 

@@ -1,4 +1,4 @@
-"""The words of the market: trades, candles, and the one rule by which candles merge.
+"""Trades, candles, gaps, and the one rule by which candles merge.
 
 Prices and sizes travel as the venue's own decimal text and become `Decimal` only where they are compared or
 added, always in a context that raises rather than rounds. No float touches them anywhere.

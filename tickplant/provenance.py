@@ -1,4 +1,4 @@
-"""Where a plant's trades come from. A plant holds one kind of data, and its first trades decide which.
+"""The source of a plant's trades. A plant holds trades of one source, fixed by its first trades.
 
 A sandbox says in every answer, websocket handshakes included, what it sends; a venue says nothing. Ingest
 notes it in Redis before it writes a trade, workers note it in the database before they store one, and both

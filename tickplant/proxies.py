@@ -1,4 +1,4 @@
-"""Which proxy leads to an address, by the usual variables: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
+"""The proxy for an address, by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY.
 
 Venues are reached through them, by websockets as by HTTP. Loopback and hosts with a bare name, as containers
 have, never are. A variable in lower case wins over the same in upper case.

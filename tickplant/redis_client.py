@@ -1,4 +1,4 @@
-"""The one way to open Redis, and which of its errors mean that it is away."""
+"""Opens Redis, and classifies its errors: unavailable, or unusable."""
 
 import asyncio
 import logging

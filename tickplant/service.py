@@ -1,4 +1,4 @@
-"""The frame of a service process: logs, signals, metrics, and how it ends."""
+"""Runs a service process: logs, signals, metrics, and its exit."""
 
 import asyncio
 import decimal

@@ -1,4 +1,4 @@
-"""Which trades can be stored: the rule by which ingest judges venues, and workers the streams. Pure.
+"""Validation of trades, the same in ingest and in workers. Pure.
 
 A trade is judged alone: one that is rejected takes none of its neighbours along.
 """

@@ -1,4 +1,4 @@
-"""What a webhook is: which addresses it may have, and how its body is written and signed.
+"""Webhooks: allowed addresses, and how a body is written and signed.
 
 Whoever may set an alert may have this machine send a request. So a webhook goes to public addresses only, or
 to those that the settings allow, and never to what only this machine's network can reach.

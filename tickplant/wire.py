@@ -1,4 +1,4 @@
-"""The only encoder and decoder of what travels through Redis (MessagePack, structs as arrays).
+"""The only encoder and decoder of data in Redis (MessagePack, structs as arrays).
 
 An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `PAST`
 (likewise, asked for long after, and so kept from whoever watches what is live), `CLOCK`, `VERDICT` or

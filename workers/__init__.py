@@ -1,1 +1,1 @@
-"""From Redis streams to the database: consumer-group workers, one role a module."""
+"""Workers: consumers of Redis streams that write to the database."""

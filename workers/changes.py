@@ -1,4 +1,4 @@
-"""What users change, checked once more: the API has done so, but Redis may have it from elsewhere. Pure."""
+"""Validates users' changes again, since Redis may have them from elsewhere than the API. Pure."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Which trades are kept out of a partition's transactions, since the database refuses them. Pure.
+"""Trades that are excluded from a partition's transactions, since the database refuses them. Pure.
 
 A symbol whose trades are refused repeatedly is isolated for a time, so that the search for refused rows does
 not slow the other symbols; then it is tried again.

@@ -1,4 +1,4 @@
-"""A partition's roles, built from what the database holds as of the committed entry."""
+"""Loads a partition's roles from the database as of the committed entry."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A partition's streams as its owner sees them: reading input, publishing what is live, trimming.
+"""A partition's streams for its owner: reads input, publishes live updates and results, trims.
 
 Every write is refused to a former owner: Redis keeps the epoch that may write.
 """

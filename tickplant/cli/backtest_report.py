@@ -1,4 +1,4 @@
-"""What a backtest comes to, for a person or a program to read."""
+"""The report of a backtest, as text or JSON."""
 
 from collections import Counter
 from decimal import Decimal

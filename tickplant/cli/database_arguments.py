@@ -1,4 +1,4 @@
-"""What the commands that read the database share: getting at it, naming a symbol, naming a moment."""
+"""Shared by commands that read the database: opening it, and parsing symbols and times."""
 
 import sys
 from argparse import ArgumentTypeError

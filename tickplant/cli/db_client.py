@@ -1,4 +1,4 @@
-"""What `tickplant db url` and `tickplant db psql` do: lead other clients to the database."""
+"""`tickplant db url` and `tickplant db psql`: access to the database for other clients."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What a person reads where something outside the program ends a command, instead of a traceback."""
+"""Turns errors of servers, files and networks into messages for the user, in place of tracebacks."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a check of `tickplant doctor` found."""
+"""The result of a check of `tickplant doctor`."""
 
 from typing import Literal
 

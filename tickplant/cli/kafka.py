@@ -1,4 +1,4 @@
-"""What the settings say of Kafka, and whether its client is installed."""
+"""Kafka's settings, and whether its client is installed."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""What `tickplant up` is going to run: which venue, whose data, which processes and ports."""
+"""The plan of `tickplant up`: its venue, data, processes and ports."""
 
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The check of Redis that `tickplant doctor` makes: what roles would do there, short of changing anything."""
+"""`tickplant doctor`: checks that services can use Redis, without changing anything."""
 
 import time
 from collections.abc import AsyncIterator

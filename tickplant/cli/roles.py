@@ -1,4 +1,4 @@
-"""Which roles a worker has, and how they are set."""
+"""A worker's roles and their settings."""
 
 from tickplant.cli.strategies import load
 from tickplant.errors import SettingsError

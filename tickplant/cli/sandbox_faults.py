@@ -1,4 +1,4 @@
-"""What `tickplant sandbox` lets go wrong: faults by seed, history switched off, limits of its own."""
+"""Arguments of `tickplant sandbox` for faults: faults by seed, history switched off, own limits."""
 
 import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace

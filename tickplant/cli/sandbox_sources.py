@@ -1,4 +1,4 @@
-"""Where the trades of `tickplant sandbox` come from: captures, generated tapes, or markets without end."""
+"""The sources of trades of `tickplant sandbox`: captures, generated tapes, or endless markets."""
 
 import logging
 import math

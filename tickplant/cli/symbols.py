@@ -1,4 +1,4 @@
-"""`tickplant symbols`: what a venue lists."""
+"""`tickplant symbols`: the symbols that a venue lists."""
 
 from argparse import ArgumentParser, Namespace
 from fnmatch import fnmatchcase

@@ -1,4 +1,4 @@
-"""What a person sees while `tickplant up` runs: lines marked with whose they are."""
+"""The terminal output of `tickplant up`: lines marked with their process."""
 
 import os
 import sys

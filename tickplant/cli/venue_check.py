@@ -1,4 +1,4 @@
-"""The check of venues that `tickplant doctor` makes: it opens what ingest would open, and closes it again."""
+"""`tickplant doctor`: checks venues by opening, and closing, the connections that ingest would open."""
 
 import time
 from email.utils import parsedate_to_datetime

@@ -1,4 +1,4 @@
-"""Where the settings say that venues are."""
+"""Venues' addresses from the settings."""
 
 from ingest.service import VenueAddress
 from tickplant.settings import Settings

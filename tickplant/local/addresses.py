@@ -1,4 +1,4 @@
-"""Where a command finds the servers: at the addresses of the settings, or on the data folder."""
+"""Addresses of the servers: those of the settings, or of embedded servers on the data folder."""
 
 import sys
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Which folder holds the embedded servers' data: where `up` puts them, and where other commands find them."""
+"""The folder of the embedded servers' data: the one `up` uses, and the one other commands find."""
 
 import os
 import sys

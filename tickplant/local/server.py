@@ -1,4 +1,4 @@
-"""What both embedded servers share: start, stop, kill, restart on the same port with the same data."""
+"""Base class of embedded servers: start, stop, kill, and restart on the same port with the same data."""
 
 import asyncio
 import os
