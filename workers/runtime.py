@@ -18,6 +18,7 @@ from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import LeaseLostError
 from tickplant.logs import add_fields
+from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import is_passing
 from tickplant.streams import START
@@ -108,26 +109,22 @@ class Runtime:
     async def run(self, stop: asyncio.Event) -> None:
         """Own partitions until `stop` is set; then commit, and release all leases."""
         add_fields(role=self._role)
-        unavailable = False
+        outage = OutageLog(_log, "a server is unavailable, retrying", "servers are available again")
         try:
             while not stop.is_set():
                 wait_s = self._lease_s / _TICKS_PER_LEASE
                 try:
                     await self._tick()
-                    if unavailable:
-                        _log.info("servers are available again")
-                    unavailable = False
+                    outage.note_success()
                     self._backoff.reset()
                 except OUTAGE as error:
-                    if not unavailable:
-                        _log.warning("a server is unavailable, retrying: %s", error or type(error).__name__)
-                    unavailable = True
+                    outage.note_failure(error)
                     wait_s = self._backoff.next_s()
                 await _wait(stop, wait_s)
         finally:
             try:
                 await self._release(set(self._working))
-                async with asyncio.timeout(_SIGN_OFF_S if unavailable else None):
+                async with asyncio.timeout(_SIGN_OFF_S if outage.active else None):
                     await remove_worker(self._pool, self._role, self._owner)
             except OUTAGE as error:
                 _log.warning("could not release all leases: %s", error or type(error).__name__)

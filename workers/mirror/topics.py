@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
+from tickplant.outage import OutageLog
 
 _log = logging.getLogger(__name__)
 
@@ -66,22 +67,22 @@ class Topics:
         """
         async with self._lock:
             backoff = Backoff(first_s=0.5, cap_s=5.0)
-            logged = False
+            outage = OutageLog(
+                _log,
+                f"{self._bootstrap} can't be reached, retrying",
+                f"{self._bootstrap} can be reached again",
+            )
             while not (self._ready or stop.is_set()):
                 try:
                     missing = await asyncio.to_thread(missing_topics, self._client, self._names)
                     await asyncio.to_thread(_create, self._client, missing, self._partitions)
                 except KafkaException as error:
-                    if not logged:
-                        why = error.args[0].str()
-                        _log.warning("%s can't be reached, retrying: %s", self._bootstrap, why)
-                    logged = True
+                    outage.note_failure(error.args[0].str())
                     with suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), backoff.next_s())
                 else:
                     self._ready = True
-                    if logged:
-                        _log.info("%s can be reached again", self._bootstrap)
+                    outage.note_success()
             return self._ready
 
 

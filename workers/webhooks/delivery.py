@@ -17,6 +17,7 @@ from db.webhooks import WebhookAttempt, close_webhook, retry_webhook, take_webho
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
 from tickplant.name_resolution import threaded_resolver
+from tickplant.outage import OutageLog
 from tickplant.webhooks import (
     AddressGuard,
     RefusedAddressError,
@@ -71,7 +72,7 @@ class _Loop:
         self._secret = secret
         self._sender = sender
         self._hosts: dict[asyncio.Task[None], str] = {}
-        self._unavailable = False
+        self._outage = OutageLog(_log, "webhooks: the database is unavailable")
 
     async def run(self, stop: asyncio.Event) -> None:
         stopping = asyncio.create_task(stop.wait())
@@ -85,9 +86,9 @@ class _Loop:
                     backoff.reset()
                 except OUTAGE as error:
                     wait_s = backoff.next_s()
-                    self._note_outage(error)
+                    self._outage.note_failure(error)
                 else:
-                    self._unavailable = False
+                    self._outage.note_success()
                 await self._until({stopping}, wait_s)
             if self._hosts:
                 await asyncio.wait(self._hosts, timeout=_STOP_S)
@@ -133,7 +134,7 @@ class _Loop:
             else:
                 await close_webhook(self._pool, delivery, state, reason)
         except OUTAGE as error:
-            self._note_outage(error)
+            self._outage.note_failure(error)
         else:
             metrics.WORKER_WEBHOOKS.labels({"waiting": "failed"}.get(state, state)).inc()
 
@@ -175,8 +176,3 @@ class _Loop:
         first_s, most_s = self._settings.first_wait_s, self._settings.most_wait_s
         bound = bound_s(delivery.attempt - 1, first_s=first_s, cap_s=most_s)
         return random.uniform(0, bound)  # noqa: S311 - spreads load, guards no secret
-
-    def _note_outage(self, error: BaseException) -> None:
-        if not self._unavailable:
-            _log.warning("webhooks: the database is unavailable: %s", error or type(error).__name__)
-        self._unavailable = True
