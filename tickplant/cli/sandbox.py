@@ -17,21 +17,22 @@ if TYPE_CHECKING:
 HELP: Final = "run a local venue that plays captures or generated trades"
 
 DESCRIPTION: Final = """\
-Run local venues that speak the real ones' own protocols, websockets and REST, on one port.
+Run local venues on one port, with the protocols of the real ones, websockets and REST.
 
-Their trades come from captures (--capture), or are generated: without end and in real time, or, with --count,
-as a tape of so many. When all is ready it prints one line of JSON with the addresses; the state is at
+Trades come from captures (--capture), or are generated: endlessly and in real time, or as a tape of a fixed
+number of trades (--count). When ready, it prints one line of JSON with the addresses; its state is at
 REST-URL/sandbox/status. Point ingest at a venue with TICKPLANT_<VENUE>_WS_URL and TICKPLANT_<VENUE>_REST_URL.
 
-With --faults SEED things go wrong, the same for the same seed: frames are lost, doubled, reordered, broken;
-connections end, fall silent or become slow, subscriptions and requests are refused, clocks are off. What is
-lost stays in REST history. The status counts each fault, and the bans of clients that go beyond a limit.
-Faults of frames: lost duplicated reordered malformed mistyped oversized dropped mute slow shutdown;
-of connections: refused ignored skewed; of REST requests: rest-429 rest-418 rest-5xx rest-retry-after skewed;
-of REST history: history-lagging history-omitting history-foreign history-broken history-unreadable.
+--faults SEED injects faults, the same ones for the same seed: frames are lost, duplicated, reordered or
+malformed; connections end, fall silent or become slow; subscriptions and requests are refused; clocks are
+off. What is lost stays in REST history. The status counts each fault, and the bans of clients that exceed a limit.
 
-A capture has one frame a line, which the time of receiving in nanoseconds may precede; plain, gzip or zstd.
-A directory may hold captures of several venues: each venue plays its own from the start.
+Faults of frames: lost duplicated reordered malformed mistyped oversized dropped mute slow shutdown. Of
+connections: refused ignored skewed. Of REST requests: rest-429 rest-418 rest-5xx rest-retry-after skewed. Of
+REST history: history-lagging history-omitting history-foreign history-broken history-unreadable.
+
+A capture has one frame a line, optionally preceded by the time of receipt in nanoseconds; plain, gzip or
+zstd. A directory may hold captures of several venues: each venue plays its own from the start.
 """
 
 EXAMPLES: Final = """\
@@ -57,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="play these files, and the captures in these directories, merged by time",
     )
     parser.add_argument(
-        "--all-frames", action="store_true", help="send the captures' frames that are no trades, too"
+        "--all-frames", action="store_true", help="also send the captures' frames that are not trades"
     )
     parser.add_argument(
         "--speed",
@@ -69,29 +70,29 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--hold",
         nargs="*",
         metavar="SYMBOL",
-        help="wait until every symbol is subscribed to; with symbols, until these are, where a tape has them,"
-        " and don't play a tape that has none",
+        help="start the tape when every symbol is subscribed to, or, with symbols, when those of them that it"
+        " has are; a tape that has none of them is not played",
     )
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument(
         "--symbols", nargs="+", metavar="SYMBOL", help="generate these, such as binance:BTCUSDT"
     )
-    chosen.add_argument("--symbol-count", type=_positive, metavar="N", help="generate so many symbols (3)")
+    chosen.add_argument("--symbol-count", type=_positive, metavar="N", help="generate this many symbols (3)")
     parser.add_argument(
         "--rate",
         type=sandbox_faults.above_zero,
         metavar="N",
         help="generated trades a second, all symbols together (50)",
     )
-    parser.add_argument("--seed", type=int, help="what is generated follows from it (1)")
+    parser.add_argument("--seed", type=int, help="the seed of generated trades (1)")
     parser.add_argument(
         "--state",
         type=Path,
         metavar="DIR",
-        help="keep generated markets here: after any end, the next start goes on with their ids and prices,"
-        " and REST serves their history",
+        help="store generated markets here: the next start continues their ids and prices, and REST serves"
+        " their history",
     )
-    parser.add_argument("--count", type=_positive, metavar="N", help="generate a tape of so many trades")
+    parser.add_argument("--count", type=_positive, metavar="N", help="generate a tape of this many trades")
     sandbox_faults.add_arguments(parser)
 
 

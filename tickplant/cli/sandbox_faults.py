@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--faults", type=int, metavar="SEED", help="let things go wrong by this seed")
+    parser.add_argument("--faults", type=int, metavar="SEED", help="inject faults by this seed")
     parser.add_argument(
         "--fault-rate", type=above_zero, metavar="N", help="times as often as usual (1); with --faults"
     )
@@ -54,7 +54,7 @@ def check(args: Namespace) -> None:
 
 
 def read_plan(args: Namespace) -> "FaultPlan | None":
-    """Return what is to go wrong.
+    """Return the faults to inject.
 
     Raises:
         FatalError: a fault is unknown, or its chance none.
