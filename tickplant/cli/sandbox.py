@@ -25,7 +25,8 @@ REST-URL/sandbox/status. Point ingest at a venue with TICKPLANT_<VENUE>_WS_URL a
 
 --faults SEED injects faults, the same ones for the same seed: frames are lost, duplicated, reordered or
 malformed; connections end, fall silent or become slow; subscriptions and requests are refused; clocks are
-off. What is lost stays in REST history. The status counts each fault, and the bans of clients that exceed a limit.
+off. What is lost stays in REST history. The status counts each fault, and the bans of clients that exceed a
+limit.
 
 Faults of frames: lost duplicated reordered malformed mistyped oversized dropped mute slow shutdown. Of
 connections: refused ignored skewed. Of REST requests: rest-429 rest-418 rest-5xx rest-retry-after skewed. Of
