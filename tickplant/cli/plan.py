@@ -207,9 +207,9 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> UpPlan:
 
 
 def _sandbox(arguments: list[str], log_level: str) -> ManagedProcess:
-    """Give the sandbox a port that it keeps when it is started again; that of metrics is for the others."""
+    """Return the sandbox; the metrics port of the settings is for the others."""
     variables = {"TICKPLANT_LOG_LEVEL": log_level, "TICKPLANT_METRICS_PORT": ""}
-    return ManagedProcess("sandbox", ("sandbox", "--port", str(free_port()), *arguments), variables)
+    return ManagedProcess("sandbox", ("sandbox", *arguments), variables)
 
 
 def _shown_url(host: str, port: int) -> str:

@@ -240,15 +240,19 @@ async def _servers(
 async def _venue(plan: "UpPlan", supervisor: "Supervisor") -> AsyncIterator[_Venue]:
     """Start the sandbox if the plan has one."""
     import msgspec
+    from msgspec.structs import replace
 
     from maintenance.tape import TapeSelection, select_symbols
+    from tickplant.local.folder import free_port
     from tickplant.market import SymbolId
     from tickplant.settings import Settings, variable
 
     if plan.sandbox is None:
         yield _Venue({}, "", TapeSelection((), (), ()))
         return
-    async with supervisor.announced(plan.sandbox) as line:
+    # A port that it keeps when it is restarted, chosen now that the servers have theirs.
+    arguments = (*plan.sandbox.arguments, "--port", str(free_port()))
+    async with supervisor.announced(replace(plan.sandbox, arguments=arguments)) as line:
         ready = msgspec.json.decode(line)
         venue: dict[str, str] = {}
         for field in Settings.__struct_fields__:  # of all venues, so that nothing live comes among it
