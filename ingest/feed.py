@@ -15,7 +15,8 @@ from ingest.reporter import ConnectionReporter
 from ingest.session import VenueSession
 from ingest.silence_timer import SilenceTimer
 from ingest.subscription import RETRY_REFUSED_CAP_S, RETRY_REFUSED_S
-from ingest.venues.base import MissingRange, VenueAdapter
+from ingest.venues.base import VenueAdapter
+from ingest.venues.base_rest import MissingRange
 from tickplant import metrics
 from tickplant.background import background
 from tickplant.backoff import Backoff, bound_s

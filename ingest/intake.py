@@ -11,16 +11,8 @@ from ingest.intake_metrics import IntakeMetrics
 from ingest.publisher import Publisher
 from ingest.session import VenueSession
 from ingest.venue_clock import DoubtedTime, HeartbeatTime, VenueClock
-from ingest.venues.base import (
-    Closing,
-    Heartbeat,
-    MissingRange,
-    Notice,
-    ParsedRows,
-    Refused,
-    Subscribed,
-    VenueAdapter,
-)
+from ingest.venues.base import Closing, Heartbeat, Notice, ParsedRows, Refused, Subscribed, VenueAdapter
+from ingest.venues.base_rest import MissingRange
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.times import format_time

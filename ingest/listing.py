@@ -11,7 +11,7 @@ import httpx
 from ingest.history.client import BANNING
 from ingest.history.retry_after import retry_after_s
 from ingest.rate_limits import RateLimit
-from ingest.venues.base import TRADING, ListedSymbol, ListingAdapter
+from ingest.venues.base_rest import TRADING, ListedSymbol, ListingAdapter
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError

@@ -22,7 +22,8 @@ from ingest.stale_connections import remove_stale_connections
 from ingest.stream_metrics import measure_streams
 from ingest.supervision import keep_running
 from ingest.venues import make_adapter
-from ingest.venues.base import HistoryAdapter, ListingAdapter, VenueAdapter, VenueLimits
+from ingest.venues.base import VenueAdapter, VenueLimits
+from ingest.venues.base_rest import HistoryAdapter, ListingAdapter
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies

@@ -19,7 +19,7 @@ from ingest.history.ranges import IdRange, subtract_ranges
 from ingest.history.search import HistorySearch
 from ingest.publisher import Publisher
 from ingest.venues import make_adapter
-from ingest.venues.base import HistoryAdapter, KlineAdapter
+from ingest.venues.base_rest import HistoryAdapter, KlineAdapter
 from maintenance.last_entries import read_last_entry_ids
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor

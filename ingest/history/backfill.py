@@ -13,7 +13,7 @@ from ingest.history.ranges import merge_ranges
 from ingest.history.reader import HistoryPart, HistoryReader
 from ingest.history.symbol_gaps import SymbolGaps
 from ingest.publisher import Publisher
-from ingest.venues.base import HistoryAdapter, MissingRange
+from ingest.venues.base_rest import HistoryAdapter, MissingRange
 from tickplant import market, metrics
 from tickplant.clock import now_us
 from tickplant.errors import FatalError

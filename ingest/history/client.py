@@ -12,7 +12,8 @@ from ingest.history.retry_after import retry_after_s
 from ingest.publisher import Publisher
 from ingest.rate_limits import RateLimit, request_limit
 from ingest.venue_http import open_venue_http
-from ingest.venues.base import BadRow, BusyError, HistoryAdapter, KlineAdapter, MissingRange, UnreadableError
+from ingest.venues.base import BadRow
+from ingest.venues.base_rest import BusyError, HistoryAdapter, KlineAdapter, MissingRange, UnreadableError
 from tickplant import metrics
 from tickplant.clock import NowUs, now_us
 from tickplant.errors import PoisonError, TickplantError

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ingest.history.page import UnavailableCause, UnavailableIds
-from ingest.venues.base import MissingRange
+from ingest.venues.base_rest import MissingRange
 
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0

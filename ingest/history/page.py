@@ -12,7 +12,8 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
 from ingest.history.ranges import IdRange, intersect_ranges
-from ingest.venues.base import BadRow, MissingRange, ParsedRows
+from ingest.venues.base import BadRow, ParsedRows
+from ingest.venues.base_rest import MissingRange
 from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 

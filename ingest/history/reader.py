@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from ingest.history.client import HistoryUnavailableError, VenueHistory
 from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, UnavailableCause, UnavailableIds
-from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
+from ingest.venues.base_rest import HistoryAdapter, MissingRange, UnreadableError
 from tickplant.clock import NowUs, now_us
 from tickplant.market import Trade
 

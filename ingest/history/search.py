@@ -9,7 +9,7 @@ from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, 
 from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds
 from ingest.history.ranges import IdRange, merge_ranges
 from ingest.history.reader import HistoryReader
-from ingest.venues.base import HistoryAdapter, MissingRange, UnreadableError
+from ingest.venues.base_rest import HistoryAdapter, MissingRange, UnreadableError
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.klines import Kline

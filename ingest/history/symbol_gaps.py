@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ingest.history.gap_fetch import REFUSED_DELAY_S, GapFetch
 from ingest.history.reader import HistoryReader
-from ingest.venues.base import MissingRange
+from ingest.venues.base_rest import MissingRange
 from tickplant import market
 from tickplant.backoff import Backoff
 

@@ -1,6 +1,7 @@
-"""Venues: pure adapters from a venue's messages to trades and notices, one module each.
+"""Venues: pure adapters from a venue's messages to trades and notices.
 
-See ADDING_A_VENUE.md. A venue's module is imported on first use.
+The module `<venue>` parses the websocket, `<venue>_rest` the REST interface where there is one. They are
+imported on first use. See ADDING_A_VENUE.md.
 """
 
 from importlib import import_module
@@ -27,15 +28,14 @@ def make_adapter(name: str, *, api_key: str | None = None, limits: VenueLimits |
     Args:
         name: one of `VENUES`.
         api_key: for a venue that needs one.
-        limits: to be kept instead of what the venue documents.
+        limits: replace the venue's documented ones.
 
     Raises:
-        FatalError: there is no such venue, or it needs a key.
+        FatalError: the venue is unknown, or needs a key.
     """
     if name not in _ADAPTERS:
-        raise FatalError(f"there is no venue {name!r}; those that exist are {', '.join(VENUES)}")
+        raise FatalError(f"unknown venue {name!r}; venues are {', '.join(VENUES)}")
     adapter = getattr(import_module(f"{__name__}.{name}"), _ADAPTERS[name])
     options: dict[str, Any] = {"api_key": api_key, "limits": limits}
-    return cast(
-        VenueAdapter, adapter(**{name: given for name, given in options.items() if given is not None})
-    )
+    given = {option: value for option, value in options.items() if value is not None}
+    return cast(VenueAdapter, adapter(**given))

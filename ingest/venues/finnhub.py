@@ -2,10 +2,10 @@
 
 Documentation: https://finnhub.io/docs/api/websocket-trades
 
-Trades, several a frame, of several symbols, not in the order of time. `p` and `v` are JSON numbers, read as
-text so that they stay exact; `t` is in milliseconds; `c`, the conditions, is a list or null and left unread.
-There are no ids, and no history to complete anything from: rows may be identical and are separate trades.
-Where an exchange sends prices without trades, `v` is 0:
+Trades, several in a frame, of several symbols, not in order of time. `p` and `v` are JSON numbers, read as
+text so that they stay exact; `t` is in milliseconds; `c`, the conditions, is a list or null and is ignored.
+There are no ids and no history. Identical rows are separate trades. In price updates without
+a trade, `v` is 0:
 
     {"data":[{"c":["1","12"],"p":122.1,"s":"AAPL","t":1575526691136,"v":100},
      {"c":null,"p":7296.89,"s":"BINANCE:BTCUSDT","t":1575526691134,"v":0.011467}],"type":"trade"}
@@ -14,7 +14,7 @@ A heartbeat, about once a minute:
 
     {"type":"ping"}
 
-A refusal, which doesn't name the symbol; nothing acknowledges a subscription:
+A refusal, which does not name the symbol; subscriptions are not acknowledged:
 
     {"msg":"Subscribing to too many symbols","type":"error"}
 """
@@ -39,11 +39,11 @@ LIMITS: Final = VenueLimits(
     requests_per_s=1,
 )
 
-_HIDDEN: Final = "(the key)"
+_KEY_PLACEHOLDER: Final = "(the key)"
 
 
 class _Trade(Struct, gc=False):
-    """The fields of a trade; `Any` keeps a number's own text."""
+    """The fields of a trade; `Any` preserves a number's text."""
 
     s: str
     p: Any
@@ -82,29 +82,29 @@ class FinnhubAdapter:
     def __init__(self, api_key: str | None = None, limits: VenueLimits = LIMITS) -> None:
         if not api_key:
             raise FatalError(
-                "finnhub needs a key, which https://finnhub.io gives to everybody: set"
-                " TICKPLANT_FINNHUB_API_KEY, or TICKPLANT_FINNHUB_API_KEY_FILE to the file that has it"
+                "finnhub needs an API key, free at https://finnhub.io: set TICKPLANT_FINNHUB_API_KEY,"
+                " or TICKPLANT_FINNHUB_API_KEY_FILE to a file that contains it"
             )
         self._api_key = Secret(api_key)
         self.limits = limits
 
     def normalize_symbol(self, symbol: str) -> str:
-        """Return the symbol as it is: its case has a meaning."""
+        """Return the symbol unchanged: it is case-sensitive."""
         return symbol
 
     def stream_url(self, base_url: str, symbols: Sequence[str]) -> str:
-        """Return the address, which is the same for all symbols, with the key in it."""
+        """Return the address, which contains the key and is the same for all symbols."""
         return Secret(f"{base_url}/?token=" + quote(self._api_key, safe=""))
 
     def subscribe_messages(self, symbols: Sequence[str]) -> Sequence[str]:
-        """Return one message a symbol."""
+        """Return one message for each symbol."""
         return [_encode({"type": "subscribe", "symbol": symbol}).decode() for symbol in symbols]
 
     def parse_frame(self, frame: bytes, ingest_time_us: int) -> Parsed:
         """Parse one websocket message; all trades get the id 0.
 
         Raises:
-            PoisonError: it is not JSON, or trades that lack something.
+            PoisonError: it is not JSON, or no trade in it is valid.
         """
         try:
             message = _decode(frame)
@@ -113,24 +113,26 @@ class FinnhubAdapter:
         if message.type != "trade":
             return self._explain(frame, None, ingest_time_us)
         if message.data is None:
-            raise PoisonError("a frame of trades without trades")
+            raise PoisonError("a trade message without trades")
         try:
             return tuple([_trade(trade, ingest_time_us) for trade in message.data])
         except PoisonError:
             return _parse_rows(frame, ingest_time_us)
 
     def _explain(self, frame: bytes, error: Exception | None, ingest_time_us: int) -> Parsed:
-        """Parse a frame that is not of trades of the usual shape."""
+        """Parse a frame that is not a trade message of the documented shape."""
         message = decode_object(frame)
         kind = message.get("type")
         if kind == "ping":
             return Heartbeat()
         if kind == "error":
-            return Refused(str(message.get("msg", "no reason given")).replace(self._api_key, _HIDDEN))
+            return Refused(
+                str(message.get("msg", "no reason given")).replace(self._api_key, _KEY_PLACEHOLDER)
+            )
         if error is not None and kind == "trade":
             if isinstance(message.get("data"), list):
                 return _parse_rows(frame, ingest_time_us)
-            raise PoisonError(f"trades of another shape: {error}") from error
+            raise PoisonError(f"trades of unexpected shape: {error}") from error
         return ()
 
 
@@ -140,7 +142,7 @@ def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:
 
 def _trade(trade: _Trade, ingest_time_us: int) -> Trade:
     if not trade.s:
-        raise PoisonError("a trade without its symbol")
+        raise PoisonError("a trade without symbol")
     return check_trade(
         Trade(
             FinnhubAdapter.name,

@@ -1,25 +1,25 @@
-"""Parsing of venues' JSON: exact numbers, times, rows, and broken input."""
+"""Parsing of venues' JSON: exact numbers, times, rows, and malformed input."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Raw
 
-from ingest.venues.base import BadRow, ListedSymbol, ParsedRows, UnreadableError
+from ingest.venues.base import BadRow, ParsedRows
+from ingest.venues.base_rest import ListedSymbol, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
 from tickplant.times import to_us
 from tickplant.trade_rules import MAX_TRADE_ID, check_trade, fault_of_time
 
 MALFORMED: Final = (ValueError, RecursionError)
-"""What msgspec raises on bad input: its own errors, of bytes that are not UTF-8, and of endless nesting."""
+"""What msgspec raises on malformed input: its own errors, invalid UTF-8, and too deep nesting."""
 
-TRADE_ID: Final = Meta(ge=0, le=MAX_TRADE_ID)
-"""The bounds of an id."""
-
+TradeId = Annotated[int, Meta(ge=0, le=MAX_TRADE_ID)]
+"""The type of a trade id in a message."""
 
 _decode = msgspec.json.Decoder(float_hook=str).decode
 _decode_rows = msgspec.json.Decoder(list[Raw]).decode
@@ -54,7 +54,7 @@ def split_rows(text: bytes | Raw) -> list[Raw]:
 
 
 def explain_page(body: bytes, error: Exception) -> PoisonError:
-    """Return the error for a page of an unexpected shape; UnreadableError if it is not JSON."""
+    """Return the error for a malformed page: UnreadableError if it is not JSON."""
     try:
         _decode(body)
     except MALFORMED:
@@ -72,8 +72,8 @@ def parse_history_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade], id_ke
     """
     trades, bad_rows = _try_rows(rows, lambda row: check_trade(parse(row)))
     by_id = {trade.trade_id: trade for trade in reversed(trades)}
-    named = [row._replace(trade_id=_read_id(row.payload, id_key)) for row in bad_rows]
-    return ParsedRows(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(named))
+    bad_rows = [row._replace(trade_id=_read_id(row.payload, id_key)) for row in bad_rows]
+    return ParsedRows(tuple([by_id[trade_id] for trade_id in sorted(by_id)]), tuple(bad_rows))
 
 
 def parse_listing_rows(
@@ -83,23 +83,22 @@ def parse_listing_rows(
 
     Args:
         rows: their texts.
-        parse: returns the symbol of one row, or None to skip it, or raises what `MALFORMED`
-            has.
+        parse: returns the symbol of one row, or None to skip it, or raises an error of `MALFORMED`.
 
     Raises:
         PoisonError: no row is valid; an empty list would make every symbol unknown.
     """
-    listed, fault = [], "it is empty"
+    listed, reason = [], "it is empty"
     for row in rows:
         try:
             symbol = parse(row)
         except MALFORMED as error:
-            fault = str(error)
+            reason = str(error)
         else:
             if symbol is not None:
                 listed.append(symbol)
     if not listed:
-        raise PoisonError(f"no list of symbols: {fault}")
+        raise PoisonError(f"no valid row in the list of symbols: {reason}")
     return tuple(listed)
 
 
@@ -115,13 +114,13 @@ def plain_decimal(number: object, what: str) -> str:
     """Return a JSON number as plain decimal text, exactly.
 
     Args:
-        number: an int, or the text of any other number, as a decoder with `float_hook=str` gives it.
+        number: an int, or the text of any other number, from a decoder with `float_hook=str`.
         what: names it in the error.
 
     Raises:
         PoisonError: it is not a number, is negative, or has too many digits.
     """
-    text = number if type(number) is str else str(number) if type(number) is int else "no number"
+    text = number if type(number) is str else str(number) if type(number) is int else "not a number"
     return text if is_decimal(text) else check_decimal(_without_exponent(text), what)
 
 
@@ -132,7 +131,7 @@ def _without_exponent(text: str) -> str:
         number = Decimal(text)
     except ArithmeticError:
         return text
-    # Without this, 1e999999999 would become a text of that length.
+    # Bounded: 1e999999999 would become a text of that length.
     return format(number, "f") if abs(number.adjusted()) < MAX_DECIMAL_CHARS else text
 
 
@@ -147,9 +146,9 @@ def microseconds(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise PoisonError(f"a time of another shape than RFC 3339: {text[:60]!r}") from error
+        raise PoisonError(f"a time that is not RFC 3339: {text[:60]!r}") from error
     if moment.tzinfo is None:
-        raise PoisonError(f"a time of another shape, without an offset: {text[:60]!r}")
+        raise PoisonError(f"a time without an offset: {text[:60]!r}")
     return check_time_us(to_us(moment))
 
 
@@ -166,7 +165,7 @@ def check_time_us(time_us: int) -> int:
 
 
 def parse_frame_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> ParsedRows:
-    """Parse the rows of a message one by one, as the message can't be parsed as a whole.
+    """Parse the rows of a message one by one, after the message as a whole could not be parsed.
 
     Args:
         rows: their texts.
@@ -189,5 +188,5 @@ def _try_rows(rows: Sequence[Raw], parse: Callable[[Raw], Trade]) -> tuple[list[
         except PoisonError as error:
             bad_rows.append(BadRow(bytes(row), str(error)))
         except MALFORMED as error:
-            bad_rows.append(BadRow(bytes(row), f"a trade of another shape: {error}"))
+            bad_rows.append(BadRow(bytes(row), f"a trade of unexpected shape: {error}"))
     return trades, bad_rows

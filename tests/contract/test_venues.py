@@ -27,11 +27,8 @@ from msgspec import Struct
 from ingest.venues import VENUES, make_adapter
 from ingest.venues.base import (
     BadRow,
-    BusyError,
     Closing,
     Heartbeat,
-    HistoryAdapter,
-    MissingRange,
     Notice,
     Parsed,
     ParsedRows,
@@ -40,6 +37,7 @@ from ingest.venues.base import (
     Subscribed,
     VenueAdapter,
 )
+from ingest.venues.base_rest import BusyError, HistoryAdapter, MissingRange
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import fault_of
@@ -370,7 +368,7 @@ def test_a_venue_bears_its_name_and_knows_its_addresses(venue: VenueAdapter) -> 
 
 
 def test_an_unknown_venue_is_refused_by_name() -> None:
-    with pytest.raises(FatalError, match="no venue 'nasdaq'; those that exist are binance"):
+    with pytest.raises(FatalError, match="unknown venue 'nasdaq'; venues are binance"):
         make_adapter("nasdaq")
 
 

@@ -91,7 +91,7 @@ def test_symbols_that_ingest_would_refuse_fail() -> None:
     asked, findings = prepare_venues(Settings(symbols=tuple(map(SymbolId.parse, names))))
     assert [it.venue.name for it in asked] == ["binance"]
     unknown, keyless = lines(findings)
-    assert unknown.startswith("fail settings: there is no venue 'bybit'")
+    assert unknown.startswith("fail settings: unknown venue 'bybit'")
     assert "TICKPLANT_FINNHUB_API_KEY" in keyless
 
 

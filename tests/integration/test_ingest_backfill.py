@@ -17,7 +17,7 @@ from ingest.history.gap_fetch import PATIENCE_S
 from ingest.history.page import UnavailableCause
 from ingest.rate_limits import RateLimit
 from ingest.venues import make_adapter
-from ingest.venues.base import HistoryAdapter, MissingRange
+from ingest.venues.base_rest import HistoryAdapter, MissingRange
 from sandbox.audience import SandboxAudience
 from sandbox.faults import RETRY_AFTERS, Fault, FaultPlan
 from sandbox.history import SandboxHistory, TradeColumns

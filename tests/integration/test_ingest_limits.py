@@ -19,7 +19,7 @@ from ingest.history.retry_after import LONGEST_S
 from ingest.listing import ListingError, fetch_listing
 from ingest.rate_limits import RateLimit
 from ingest.venues import make_adapter
-from ingest.venues.base import ListingAdapter
+from ingest.venues.base_rest import ListingAdapter
 from tickplant import wire
 from tickplant.market import SymbolId
 from tickplant.redis_client import open_redis

@@ -47,7 +47,7 @@ def test_a_shutdown_and_errors_are_notices() -> None:
 @pytest.mark.parametrize(
     ("frame", "reason"),
     [
-        (b'{"stream":"x@trade","data":5}', "another shape"),
+        (b'{"stream":"x@trade","data":5}', "unexpected shape"),
         (b'{"e":"trade","s":"\xff"}', "not JSON"),
         (b'{"x":' * 100_000, "not JSON"),
     ],

@@ -13,7 +13,8 @@ from ingest.history.page import PAGE_IDS, HistoryPage, TimeBounds, check_page
 from ingest.history.ranges import IdRange, subtract_ranges
 from ingest.history.search import HistorySearch
 from ingest.venues import make_adapter
-from ingest.venues.base import MissingRange, ParsedRows
+from ingest.venues.base import ParsedRows
+from ingest.venues.base_rest import MissingRange
 from tickplant.errors import FatalError
 from tickplant.market import Trade
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.venues import make_adapter
-from ingest.venues.base import HistoryAdapter, MissingRange
+from ingest.venues.base_rest import HistoryAdapter, MissingRange
 
 SYMBOLS: Final = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "kraken": "BTC/USD"}
 BEGIN_US: Final = 1_700_000_000_000_000

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from ingest.venues import make_adapter
-from ingest.venues.base import BusyError, KlineAdapter
+from ingest.venues.base_rest import BusyError, KlineAdapter
 from tickplant.errors import PoisonError
 from tickplant.intervals import MINUTE_US
 

@@ -10,7 +10,7 @@ from tickplant.errors import FatalError
 from tickplant.settings import read_settings
 
 if TYPE_CHECKING:
-    from ingest.venues.base import ListedSymbol
+    from ingest.venues.base_rest import ListedSymbol
     from tickplant.settings import Settings
 
 HELP: Final = "list a venue's symbols"
@@ -73,7 +73,7 @@ async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
     from ingest.listing import ListingError, fetch_listing
     from ingest.venue_http import open_venue_http
     from ingest.venues import make_adapter
-    from ingest.venues.base import ListingAdapter
+    from ingest.venues.base_rest import ListingAdapter
     from tickplant.proxies import Proxies
 
     unused_key = "unused" if name == "finnhub" else None  # the list needs none

@@ -10,7 +10,8 @@ from ingest.listing import ListingError, fetch_listing, find_problems
 from ingest.service import VenueAddress, check_symbol_count
 from ingest.venue_http import open_venue_http
 from ingest.venues import make_adapter
-from ingest.venues.base import HistoryAdapter, ListingAdapter, VenueAdapter
+from ingest.venues.base import VenueAdapter
+from ingest.venues.base_rest import HistoryAdapter, ListingAdapter
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.venue_reach import unreachable
 from tickplant.cli.venues import venue_addresses
