@@ -44,7 +44,7 @@ class Model:
         """A trade, in order."""
         it = self.alert
         if it.kind == "silence":
-            self.pass_time(trade.event_time_us)
+            self.advance_clock(trade.event_time_us)
             self.armed = True
         elif (value := self._value(trade)) is not None:
             threshold = Decimal(it.price or it.percent or 0)
@@ -57,7 +57,7 @@ class Model:
                 self.armed = True
         self.trades.append(trade)
 
-    def pass_time(self, time_us: int) -> None:
+    def advance_clock(self, time_us: int) -> None:
         """The venue's time."""
         if self.alert.kind == "silence" and self.armed and self.trades:
             due_us = max(it.event_time_us for it in self.trades) + (self.alert.silence_s or 0) * SECOND_US

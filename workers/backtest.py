@@ -103,12 +103,12 @@ class Backtest:
 
     def end(self, time_us: int) -> BacktestResult:
         """Take the venue's time, up to which all trades have been fed, so that the last candles close."""
-        self._roles.pass_time(time_us, self._ledger, max(self._now_ms, time_us // 1000))
+        self._roles.advance_clock(time_us, self._ledger, max(self._now_ms, time_us // 1000))
         return self._take()
 
     def _begin(self) -> None:
         """Continue with the strategies' state, signals counted from 1, and the bot."""
-        self._roles.pass_time(self._start_us - 1, self._ledger, self._now_ms)
+        self._roles.advance_clock(self._start_us - 1, self._ledger, self._now_ms)
         self._take()
         states = [state._replace(number=0) for state in self._states.values()]
         self._signals = SymbolSignals(*self._symbol, self._strategies, states)
@@ -130,8 +130,8 @@ class Backtest:
         ledger = self._ledger
         if not trades:
             return
-        if not ledger.admit_all([trade.trade_id for trade in trades]):
-            trades = [trade for trade in trades if ledger.admit(trade.trade_id)]
+        if not ledger.add_consecutive([trade.trade_id for trade in trades]):
+            trades = [trade for trade in trades if ledger.add(trade.trade_id)]
         self._now_ms = max(self._now_ms, trades[-1].event_time_us // 1000)
         self._roles.feed(trades, fold_runs(trades), ledger, self._now_ms)
 

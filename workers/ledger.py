@@ -1,4 +1,4 @@
-"""Which trade ids of a symbol have been taken: all from the first to the last but missing and void ones."""
+"""Which trade ids of a symbol are stored: all from the first to the last but missing and void ones. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ from workers.ranges import Range, Ranges
 
 
 class Ledger:
-    """The ids of one symbol. Pure; the worker stores it with the trades it covers."""
+    """The ids of one symbol, saved in the transaction that stores their trades."""
 
     __slots__ = ("first", "last", "missing", "numbered", "void")
 
@@ -19,14 +19,14 @@ class Ledger:
         *,
         numbered: bool = True,
     ) -> None:
-        """Take what is known.
+        """Restore a ledger.
 
         Args:
-            first: smallest id taken; `first > last` if none has been.
-            last: greatest id taken.
-            missing: ranges between them that were not.
-            void: ranges without trades at the venue; they may lie beyond `first` and `last`.
-            numbered: whether ids are the venue's and count by one; else they are ours and only rise.
+            first: smallest id stored; `first > last` where there is none.
+            last: greatest id stored.
+            missing: ranges between them that are not stored.
+            void: ranges for which the venue has no trades; they may lie beyond `first` and `last`.
+            numbered: whether the venue numbers its trades consecutively; else ids are ours and only ascend.
         """
         self.first = first
         self.last = last
@@ -36,14 +36,14 @@ class Ledger:
 
     @classmethod
     def empty(cls, *, numbered: bool = True) -> "Ledger":
-        """Return a ledger in which no id has been taken."""
+        """Return a ledger without ids."""
         return cls(1, 0, numbered=numbered)
 
-    def admit_all(self, ids: Sequence[int]) -> bool:
-        """Take ids that follow on the last one without a hole, or none of them.
+    def add_consecutive(self, ids: Sequence[int]) -> bool:
+        """Add ids if they continue from the last one without a gap.
 
         Returns:
-            Whether they did; if not, nothing has changed.
+            Whether they were added; if not, nothing has changed.
         """
         start = self.last + 1
         if self.first > self.last or ids[0] != start or ids != list(range(start, start + len(ids))):
@@ -53,11 +53,11 @@ class Ledger:
         self.last = ids[-1]
         return True
 
-    def admit(self, trade_id: int) -> bool:
-        """Take one id, in any order.
+    def add(self, trade_id: int) -> bool:
+        """Add one id, in any order.
 
         Returns:
-            Whether it is new; False for a duplicate.
+            Whether the id is new; False for a duplicate.
         """
         if self.first > self.last:
             self.first = self.last = trade_id
@@ -77,7 +77,7 @@ class Ledger:
         return True
 
     def mark_void(self, low: int, high: int) -> bool:
-        """Mark missing ids as void: the venue has no trades with them.
+        """Mark missing ids as void: the venue has no trades under them.
 
         Returns:
             Whether any of them was missing.
@@ -93,7 +93,7 @@ class Ledger:
             self.void.add(trade_id, trade_id)
 
     def _miss(self, low: int, high: int) -> None:
-        """Note that ids are missing, but those that are void."""
+        """Add ids to the missing ones, except void ones."""
         self.missing.add(low, high)
         while (known := self.void.first_from(low)) is not None and known[0] <= high:
             self.missing.discard(*known)

@@ -1,4 +1,4 @@
-"""What a worker holds of one symbol: its ledger, its watermark, and candles since the last commit. Pure."""
+"""The in-memory state of one symbol: its ledger, watermark, and candles since the last commit. Pure."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -15,7 +15,7 @@ from workers.roles.price_guard import near
 
 _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
 
-Key = tuple[str, int]
+PartKey = tuple[str, int]
 """Interval and open time."""
 
 
@@ -31,45 +31,45 @@ class SymbolState:
         self.watermark_us = 0
         """The venue's time up to which the symbol's trades have been seen."""
         self.last: Trade | None = None
-        """The newest trade since the state was loaded, but for an outlier that no other has confirmed."""
+        """The newest trade since the state was restored, without an outlier that no other has confirmed."""
         self._outlier: Trade | None = None
         self.needs_close = False
         """Whether candles may have closed or become complete since the last commit."""
         self.gaps_after_us: int | None = None
-        """An event time that no trade missing since the last commit is before; None if no gap changed."""
+        """A lower bound of the event times of what is newly missing; None if no gap has changed."""
         self.last_us = 0
-        """The latest event time of all trades taken."""
+        """The latest event time of all trades."""
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
         self._open: dict[str, Candle] = {}
         self._minutes: dict[int, Candle] = {}
-        self._late: dict[Key, Candle] = {}
+        self._late: dict[PartKey, Candle] = {}
         self._unpublished: dict[int, Candle] = {}
 
-    def load(self, ledger: Ledger, watermark_us: int, last_event_time_us: int | None) -> None:
-        """Take over what the database holds."""
+    def restore(self, ledger: Ledger, watermark_us: int, last_event_time_us: int | None) -> None:
+        """Restore what the database holds."""
         self.ledger = ledger
         self.watermark_us = watermark_us
         self.last_us = watermark_us if last_event_time_us is None else last_event_time_us
 
-    def load_open(self, candle: Candle) -> None:
-        """Take over a candle that has not closed."""
+    def restore_open(self, candle: Candle) -> None:
+        """Restore a candle that has not closed."""
         known = self._open.get(candle.interval)
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
 
     def register(self, trades: Sequence[Trade]) -> tuple[Sequence[Trade], Sequence[Trade]]:
-        """Enter the ids of trades in the ledger, in their order of arrival.
+        """Add the ids of trades to the ledger, in order of arrival.
 
         Returns:
-            The trades that are new, the same object where all are; and those whose ids were taken already.
+            The new trades, the same object where all are new; and those whose ids were stored already.
         """
-        if self.ledger.admit_all([trade.trade_id for trade in trades]):
+        if self.ledger.add_consecutive([trade.trade_id for trade in trades]):
             return trades, ()
         missing = self.ledger.missing.count
         new: list[Trade] = []
         repeated: list[Trade] = []
         for trade in trades:
-            (new if self.ledger.admit(trade.trade_id) else repeated).append(trade)
+            (new if self.ledger.add(trade.trade_id) else repeated).append(trade)
         if self.ledger.missing.count != missing:
             self._note_gaps_changed(min(trade.event_time_us for trade in new))
         return new if repeated else trades, repeated
@@ -78,7 +78,7 @@ class SymbolState:
         """Fold new trades into the candles.
 
         Args:
-            trades: at least one, registered, in their order of arrival.
+            trades: at least one, registered, in order of arrival.
             runs: the same, folded by `fold_runs`.
         """
         self.needs_close |= self._unproven
@@ -92,37 +92,37 @@ class SymbolState:
 
     @property
     def empty(self) -> bool:
-        """Whether no trade has been taken."""
+        """Whether no trade is stored."""
         return self.ledger.first > self.ledger.last
 
     def mark_one_void(self, trade_id: int) -> None:
-        """Mark an id as void, within the ids of the ledger or beyond them."""
+        """Mark an id as void, inside the ledger or beyond it."""
         self.ledger.mark_void_beyond(trade_id)
         self.mark_void(trade_id, trade_id)
 
     def mark_void(self, low: int, high: int) -> None:
-        """Mark missing ids as void: the venue has no trades with them."""
+        """Mark missing ids as void: the venue has no trades under them."""
         if self.ledger.mark_void(low, high):
             self._note_gaps_changed(self.last_us)
 
-    def pass_time(self, time_us: int) -> None:
-        """Let the venue's clock close what it has passed."""
+    def advance_clock(self, time_us: int) -> None:
+        """Advance the watermark to the venue's clock; candles that end by then close."""
         if time_us > self.watermark_us and self._advance_watermark(time_us):
             self._unproven = True
 
     def gaps_for_ingest(self, gaps: list[Gap], now_us: int) -> list[Gap]:
-        """Return gaps with the venue's own ids, and with what lies before a suspect, so that it is asked for.
+        """Return gaps with the venue's own ids, and the ids before a suspect as a suspected gap.
 
         Args:
             gaps: those that are not healed.
             now_us: the time of the last entry.
         """
-        offset, begun = self.admission.offset, self.admission.begun
+        offset, series_start = self.admission.offset, self.admission.series_start
         if offset:
             gaps = [
                 replace(gap, first_id=gap.first_id - offset, last_id=gap.last_id - offset)
                 for gap in gaps
-                if gap.first_id >= begun
+                if gap.first_id >= series_start
             ]
         suspected = self.admission.suspected
         if suspected is None:
@@ -146,8 +146,8 @@ class SymbolState:
             self.watermark_us,
         )
 
-    def take_pending(self) -> list[Candle]:
-        """Return what has been added since the last call as parts of candles of all intervals."""
+    def take_parts(self) -> list[Candle]:
+        """Return the trades folded since the last call as parts of candles of all intervals."""
         parts = self._late
         for minute in self._minutes.values():
             _merge_part(parts, minute)
@@ -183,10 +183,10 @@ class SymbolState:
         _merge_minute(self._unpublished, opened, run)
 
     def _note_last(self, newest: Trade) -> None:
-        """Take the newest trade as the last one, unless its price is far from all before it."""
+        """Make the newest trade the last one, unless its price is an outlier."""
         price = Decimal(newest.price)
-        known = [it for it in (self.last, self._outlier) if it is not None]
-        if self.last is None or any(near(Decimal(it.price), price) for it in known):
+        known = [trade for trade in (self.last, self._outlier) if trade is not None]
+        if self.last is None or any(near(Decimal(trade.price), price) for trade in known):
             self.last, self._outlier = newest, None
         else:
             self._outlier = newest
@@ -199,14 +199,14 @@ class SymbolState:
             _merge_part(self._late, rebucket(run, name, length, revision=run.trade_count if closed else 0))
 
     def _note_gaps_changed(self, time_us: int) -> None:
-        """Note that ids have become missing, or have come.
+        """Note that ids are newly missing, or no longer.
 
         Args:
-            time_us: the least event time of the trades that showed it: what is missing may lie between them.
+            time_us: the earliest event time of the trades that showed it; missing ones may lie between them.
         """
         self.needs_close = True
         times_us = [time_us, self.last_us or time_us, self.gaps_after_us]
-        self.gaps_after_us = min(it for it in times_us if it is not None)
+        self.gaps_after_us = min(known_us for known_us in times_us if known_us is not None)
 
     def _advance_watermark(self, time_us: int) -> bool:
         """Raise the watermark; return whether it entered another minute."""
@@ -216,7 +216,7 @@ class SymbolState:
         return crossed
 
 
-def _merge_part(parts: dict[Key, Candle], part: Candle) -> None:
+def _merge_part(parts: dict[PartKey, Candle], part: Candle) -> None:
     key = (part.interval, part.open_time_us)
     known = parts.get(key)
     parts[key] = merge(known, part) if known else part

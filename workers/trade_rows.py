@@ -18,7 +18,7 @@ def trade_rows(symbol: SymbolId, trades: Iterable[Trade]) -> list[str]:
     received_us = -1
     for trade in trades:
         event = str(trade.event_time_us)
-        if event[:-6] != second:  # most trades share their second, and their read of the socket
+        if event[:-6] != second:  # most trades share their second, and their ingest time
             second = event[:-6]
             second_text = _second_text(second)
         if trade.ingest_time_us != received_us:

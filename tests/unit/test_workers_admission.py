@@ -10,12 +10,13 @@ from db.outliers import Outlier
 from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.market import Gap, Trade
-from workers.admission import CONFIRMING, ZEROS
 from workers.partition_state import PartitionState
+from workers.plausibility import ZEROS
 from workers.rejections import Rejection
 from workers.roles.partition import PartitionRoles
 from workers.roles.signals import PartitionSignals
 from workers.strategies import Opinion, Strategy
+from workers.suspects import CONFIRMATIONS
 
 
 class Echo(Strategy):
@@ -125,14 +126,14 @@ def test_several_wild_ids_silence_nobody() -> None:
 def test_a_jump_that_trades_confirm_is_a_gap_and_nothing_is_lost() -> None:
     worker = Worker()
     worker.take(*map(second, range(1, 5)))
-    beyond = [renumbered(5 + number, 8_000 + number) for number in range(CONFIRMING)]
+    beyond = [renumbered(5 + number, 8_000 + number) for number in range(CONFIRMATIONS)]
     for it in beyond[:-1]:
         worker.take(it)
     assert worker.stored == [1, 2, 3, 4]
     (asked,) = worker.state.gaps_for_ingest({("binance", "AAAUSDT"): []}).values()
     assert [(gap.first_id, gap.last_id, gap.state) for gap in asked] == [(5, 7_999, "suspected")]
     worker.take(beyond[-1])
-    assert worker.stored == [1, 2, 3, 4, *range(8_000, 8_000 + CONFIRMING)]
+    assert worker.stored == [1, 2, 3, 4, *range(8_000, 8_000 + CONFIRMATIONS)]
     assert worker.missing == [(5, 7_999)]
     assert worker.rejections == []
     assert worker.state.gaps_for_ingest({("binance", "AAAUSDT"): []}) == {("binance", "AAAUSDT"): []}
@@ -362,12 +363,12 @@ def test_candles_hold_absurd_prices() -> None:
 def test_wild_ids_that_were_believed_do_not_silence_those_that_go_on_without_them(wild: int) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
-    worker.take(*[renumbered(1040, wild + number) for number in range(CONFIRMING)])
+    worker.take(*[renumbered(1040, wild + number) for number in range(CONFIRMATIONS)])
     for number in range(1041, 1061):
         worker.take(renumbered(number + 1, number - 1))
     assert worker.told[-20:] == worker.stored[-20:]
     assert worker.prices[-1] == worker.stored[-1]
-    assert len(worker.stored) == 40 + CONFIRMING + 20
+    assert len(worker.stored) == 40 + CONFIRMATIONS + 20
     assert worker.rejections == []
 
 

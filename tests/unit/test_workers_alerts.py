@@ -124,7 +124,7 @@ def test_a_silence_is_told_for_the_same_moment_by_the_clock_and_by_the_trade_aft
     for clocks in ([], [61], [60, 70], [59]):
         symbol = made(alert("long", "silence", silence_s=60), alert("never", "silence", silence_s=90))
         tell(symbol, [trade(1, "5", START_US)])
-        fired = [firing for s in clocks for firing in symbol.pass_time(START_US + s * SECOND_US)]
+        fired = [firing for s in clocks for firing in symbol.advance_clock(START_US + s * SECOND_US)]
         fired += tell(symbol, [trade(2, "5", START_US + 80 * SECOND_US)])
         assert [(it.alert_id, it.event_time_us, it.trade_id) for it in fired] == [
             ("long", START_US + 60 * SECOND_US, None)
@@ -136,8 +136,8 @@ def test_a_repeating_silence_is_told_once_each_time() -> None:
     times = [0, 1, 7, 8, 14, 30]
     trades = [trade(number, "5", START_US + s * SECOND_US) for number, s in enumerate(times)]
     assert [(it.event_time_us - START_US) // SECOND_US for it in tell(symbol, trades)] == [6, 13, 19]
-    assert [it.number for it in symbol.pass_time(START_US + 90 * SECOND_US)] == [4]
-    assert symbol.pass_time(START_US + 180 * SECOND_US) == []
+    assert [it.number for it in symbol.advance_clock(START_US + 90 * SECOND_US)] == [4]
+    assert symbol.advance_clock(START_US + 180 * SECOND_US) == []
 
 
 def test_a_gap_is_told_to_every_alert_on_gaps() -> None:
@@ -312,9 +312,9 @@ def test_any_batches_and_interruptions_fire_what_the_definitions_say(
     fired: list[Firing] = []
     for it in told:
         for model in models:
-            model.pass_time(it) if isinstance(it, int) else model.take(it)
+            model.advance_clock(it) if isinstance(it, int) else model.take(it)
         if isinstance(it, int):
-            fired += worker.tell(batch) + worker.symbol.pass_time(it)
+            fired += worker.tell(batch) + worker.symbol.advance_clock(it)
             batch = []
         else:
             batch.append(it)

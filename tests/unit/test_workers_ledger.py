@@ -12,7 +12,7 @@ ids = st.lists(st.integers(1, 60), max_size=80)
 def test_an_id_is_new_exactly_once(arriving: list[int]) -> None:
     ledger, seen = Ledger.empty(), set()
     for trade_id in arriving:
-        assert ledger.admit(trade_id) == (trade_id not in seen)
+        assert ledger.add(trade_id) == (trade_id not in seen)
         seen.add(trade_id)
 
 
@@ -20,7 +20,7 @@ def test_an_id_is_new_exactly_once(arriving: list[int]) -> None:
 def test_what_is_missing_is_what_has_not_come_between_first_and_last(arriving: list[int]) -> None:
     ledger = Ledger.empty()
     for trade_id in arriving:
-        ledger.admit(trade_id)
+        ledger.add(trade_id)
     expected = set(range(min(arriving), max(arriving) + 1)) - set(arriving) if arriving else set()
     assert {i for low, high in ledger.missing.members for i in range(low, high + 1)} == expected
     if arriving:
@@ -33,19 +33,19 @@ def test_taking_a_batch_at_once_equals_taking_it_one_by_one(
 ) -> None:
     quick, slow = Ledger.empty(), Ledger.empty()
     for trade_id in before:
-        quick.admit(trade_id)
-        slow.admit(trade_id)
+        quick.add(trade_id)
+        slow.add(trade_id)
     batch = list(range(start, start + count))
-    if quick.admit_all(batch):
-        assert [slow.admit(trade_id) for trade_id in batch] == [True] * count
+    if quick.add_consecutive(batch):
+        assert [slow.add(trade_id) for trade_id in batch] == [True] * count
     assert (quick.first, quick.last, quick.missing) == (slow.first, slow.last, slow.missing) or not before
 
 
 def test_a_saved_ledger_goes_on_where_it_was() -> None:
     ledger = Ledger(10, 20, [(12, 13), (17, 17)])
-    assert not ledger.admit(10)
-    assert ledger.admit(13)
-    assert ledger.admit(17)
+    assert not ledger.add(10)
+    assert ledger.add(13)
+    assert ledger.add(17)
     assert ledger.missing.members == [(12, 12)]
 
 
@@ -54,11 +54,11 @@ def test_ids_that_the_venue_does_not_have_are_no_longer_missing() -> None:
     assert ledger.mark_void(7, 12)
     assert (ledger.missing.members, ledger.void.members) == ([(5, 6)], [(7, 9)])
     assert not ledger.mark_void(7, 12)
-    assert ledger.admit(8), "should it come after all, it is taken"
+    assert ledger.add(8), "should it come after all, it is taken"
     assert ledger.void.members == [(7, 7), (9, 9)]
 
 
 def test_ids_of_our_own_only_rise_and_leave_no_holes() -> None:
     ledger = Ledger.empty(numbered=False)
-    assert [ledger.admit(trade_id) for trade_id in (10, 20, 20, 15, 30)] == [True, True, False, False, True]
+    assert [ledger.add(trade_id) for trade_id in (10, 20, 20, 15, 30)] == [True, True, False, False, True]
     assert not ledger.missing

@@ -26,7 +26,7 @@ class Symbol:
         self.order = IdOrder(None, wait_ms=wait_ms, most_step_ms=10**9)
 
     def push(self, *ids: int, now_ms: int = 0) -> list[int]:
-        new = [it for it in trades_of(*ids) if self.ledger.admit(it.trade_id)]
+        new = [it for it in trades_of(*ids) if self.ledger.add(it.trade_id)]
         return ids_of(self.order.push(new, self.ledger, now_ms)) if new else []
 
     def release(self, now_ms: int = 0) -> list[int]:
@@ -41,7 +41,7 @@ def test_trades_in_order_are_handed_on_as_they_are() -> None:
     symbol = Symbol()
     symbol.push(1, 2)
     batch = trades_of(3, 4, 5)
-    assert symbol.ledger.admit_all([3, 4, 5])
+    assert symbol.ledger.add_consecutive([3, 4, 5])
     assert symbol.order.push(batch, symbol.ledger, 0) is batch
 
 
@@ -137,7 +137,7 @@ def test_ids_of_our_own_are_never_waited_for() -> None:
     ledger, order = Ledger.empty(numbered=False), IdOrder(None, wait_ms=WAIT_MS)
     batch = trades_of(10, 20, 30)
     for it in batch:
-        ledger.admit(it.trade_id)
+        ledger.add(it.trade_id)
     assert order.push(batch, ledger, 0) is batch
     assert order.cursor == 30
 

@@ -35,12 +35,12 @@ class Symbol:
 
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in ids_and_seconds]
-        new = [it for it in trades if self.ledger.admit(it.trade_id)]
+        new = [it for it in trades if self.ledger.add(it.trade_id)]
         self.roles.feed(new, fold_runs(new), self.ledger, now_ms)
         return self.roles.take().firings
 
     def clock(self, seconds: float, now_ms: int = 0) -> list[Firing]:
-        self.roles.pass_time(START_US + round(seconds * SECOND_US), self.ledger, now_ms)
+        self.roles.advance_clock(START_US + round(seconds * SECOND_US), self.ledger, now_ms)
         return self.roles.take().firings
 
     def restart(self, held: Sequence[tuple[int, float]]) -> None:

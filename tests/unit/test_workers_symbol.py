@@ -47,14 +47,14 @@ def test_rows_do_not_depend_on_batches_or_commits(
     for start, end in pairwise(edges):
         absorb(state, trades[start:end])
         if end in commit_cuts:
-            stored(rows, state.take_pending())
-    stored(rows, state.take_pending())
+            stored(rows, state.take_parts())
+    stored(rows, state.take_parts())
 
     one_by_one: dict[Row, Candle] = {}
     other = SymbolState("binance", "X")
     for member in trades:
         absorb(other, [member])
-        stored(one_by_one, other.take_pending())
+        stored(one_by_one, other.take_parts())
     assert rows == one_by_one  # revisions included
     expected = {
         (candle.interval, candle.open_time_us): candle
@@ -72,9 +72,9 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
     for i, member in enumerate(trades):
         absorb(state, [member])
         if i % 3 == 0:
-            stored(rows, state.take_pending())
+            stored(rows, state.take_parts())
     published = {(candle.interval, candle.open_time_us): candle for candle in state.take_open()}
-    stored(rows, state.take_pending())
+    stored(rows, state.take_parts())
     assert published
     for key, candle in published.items():
         assert candle == rows[key]
@@ -83,9 +83,9 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
 def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> None:
     state = SymbolState("binance", "X")
     absorb(state, [trade(1, START_US), trade(3, START_US + 6 * MINUTE_US)])
-    state.take_pending()
+    state.take_parts()
     absorb(state, [trade(2, START_US + 1)])
-    revisions = {part.interval: part.revision for part in state.take_pending()}
+    revisions = {part.interval: part.revision for part in state.take_parts()}
     assert revisions["1m"] == revisions["5m"] == 1
     assert revisions["1d"] == revisions["1w"] == 0
 
@@ -94,9 +94,9 @@ def test_a_duplicate_changes_nothing() -> None:
     state = SymbolState("binance", "X")
     first = trade(1, START_US)
     assert list(absorb(state, [first])) == [first]
-    state.take_pending()
+    state.take_parts()
     assert list(absorb(state, [first])) == []
-    assert state.take_pending() == []
+    assert state.take_parts() == []
 
 
 def without_revision(candle: Candle) -> Candle:
@@ -111,4 +111,4 @@ def test_a_gap_is_never_said_to_be_later_than_its_trades() -> None:
     for ids, after in (((1_000, 1_002), 1_000), ((1_003, 1_010), 1_002), ((500,), 500), ((1_020,), 1_010)):
         absorb(state, trades(*ids))
         assert state.gaps_after_us == 10**15 + after
-        state.take_pending()
+        state.take_parts()

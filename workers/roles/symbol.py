@@ -138,7 +138,7 @@ class SymbolRoles:
         self._report_gaps()
         self._catch_up()
 
-    def pass_time(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
+    def advance_clock(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
         """Take the venue's time, before which all trades have come but missing ones."""
         self._clock_us = max(self._clock_us, time_us)
         self._release(ledger, now_ms, clock=True)
@@ -160,7 +160,7 @@ class SymbolRoles:
         if self._clock_us > self._time_us and not self._order.waiting:
             self._advance(self._clock_us)
             if self._alerts is not None:
-                self._results.firings.extend(self._alerts.pass_time(self._clock_us))
+                self._results.firings.extend(self._alerts.advance_clock(self._clock_us))
 
     def _process(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
         start = 0

@@ -49,7 +49,7 @@ class SilenceAlerts:
             del self._waiting[bisect_left(self._waiting, _wait(watched)[:2])]
             self._update_due()
 
-    def pass_time(self, time_us: int) -> list[tuple[WatchedAlert, Firing | None]]:
+    def advance_clock(self, time_us: int) -> list[tuple[WatchedAlert, Firing | None]]:
         """Take out those whose silence has lasted long enough, each with its firing, if it fires."""
         due: list[tuple[WatchedAlert, Firing | None]] = []
         while time_us >= self.due_us:

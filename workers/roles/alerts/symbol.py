@@ -105,11 +105,11 @@ class SymbolAlerts:
             self._enter_minute(self._minute_us)
             self._minute_us = _NO_MINUTE
 
-    def pass_time(self, time_us: int) -> list[Firing]:
+    def advance_clock(self, time_us: int) -> list[Firing]:
         """Take the venue's time; return which silences it proves, the shortest first."""
         if time_us < self._silences.due_us:
             return []
-        return self._note_fired(self._silences.pass_time(time_us))
+        return self._note_fired(self._silences.advance_clock(time_us))
 
     def gap(self, first_id: int, last_id: int, time_us: int) -> list[Firing]:
         """Take a gap: ids found to be missing.
@@ -173,7 +173,7 @@ class SymbolAlerts:
         fired: list[Firing] = []
         for trade in trades:
             if silences:
-                fired += self.pass_time(trade.event_time_us)
+                fired += self.advance_clock(trade.event_time_us)
                 for watched in self._silences.end(trade.event_time_us):
                     self._change(watched)
             price = Decimal(trade.price)
