@@ -28,7 +28,7 @@ from workers.plausibility import (
     implausibility,
 )
 from workers.ranges import Range, Ranges
-from workers.rejections import RejectedTrade, Why
+from workers.rejections import RejectedTrade, RejectionKind
 from workers.suspects import SuspectChain, confirmations_for
 
 _MAX_TRADES_WITHOUT: Final = 20
@@ -88,7 +88,7 @@ class Admission:
     @property
     def suspected(self) -> Trade | None:
         """The first trade beyond an implausible jump in ids, so that the ids before it can be requested."""
-        firsts = [chain.trades[0] for chain in self._suspects if chain.why == "id"]
+        firsts = [chain.trades[0] for chain in self._suspects if chain.kind == "id"]
         return min(firsts, key=lambda trade: trade.trade_id, default=None)
 
     def assess(
@@ -180,24 +180,26 @@ class Admission:
             return [trade]
         return self._suspect(trade, progress, *fault)
 
-    def _suspect(self, trade: Trade, progress: SymbolProgress, why: Why, reason: str) -> list[Trade]:
+    def _suspect(
+        self, trade: Trade, progress: SymbolProgress, kind: RejectionKind, reason: str
+    ) -> list[Trade]:
         """Hold a trade as a suspect; return its chain once it is long enough."""
         self.changed = True
         for chain in self._suspects:
             last = chain.trades[-1]
             if chain.trades[0].trade_id <= trade.trade_id <= last.trade_id:
                 return []  # a duplicate
-            if chain.why == why and continues(last, trade, numbered=progress.ledger.numbered):
+            if chain.kind == kind and continues(last, trade, numbered=progress.ledger.numbered):
                 chain.trades.append(trade)
                 chain.trades_without = 0
                 self._reject_reused_id(chain, trade)
                 if len(chain.trades) < chain.confirmations:
                     return []
                 self._suspects.remove(chain)
-                return self._start_series(chain, progress) if why == "contradiction" else chain.trades
+                return self._start_series(chain, progress) if kind == "contradiction" else chain.trades
         if len(self._suspects) == _MAX_CHAINS:
             self._drop(self._suspects[0], progress)
-        chain = SuspectChain([trade], why, reason, confirmations_for(trade, why, progress, self.offset))
+        chain = SuspectChain([trade], kind, reason, confirmations_for(trade, kind, progress, self.offset))
         self._suspects.append(chain)
         self._reject_reused_id(chain, trade)
         return []
@@ -206,7 +208,7 @@ class Admission:
         """Return the chain that the admitted trades, such as history's, have come close to."""
         for chain in self._suspects:
             first = chain.trades[0]
-            if chain.why == "id" and 0 < first.trade_id - progress.last <= MAX_JUMP:
+            if chain.kind == "id" and 0 < first.trade_id - progress.last <= MAX_JUMP:
                 self._suspects.remove(chain)
                 self.changed = True
                 return chain.trades
@@ -230,11 +232,11 @@ class Admission:
         """Count an admitted trade that continues from none of the chains; drop those that it disproves."""
         for chain in list(self._suspects):
             first = chain.trades[0]
-            if chain.why == "id" and trade.event_time_us < first.event_time_us:
+            if chain.kind == "id" and trade.event_time_us < first.event_time_us:
                 continue  # it was traded before, and may lead up to the chain
             chain.trades_without += 1
             self.changed = True
-            passed = chain.why != "contradiction" and trade.trade_id >= first.trade_id
+            passed = chain.kind != "contradiction" and trade.trade_id >= first.trade_id
             if passed or chain.trades_without >= _MAX_TRADES_WITHOUT:
                 self._drop(chain, progress)
 
@@ -243,14 +245,14 @@ class Admission:
         self._suspects.remove(chain)
         for trade in chain.trades:
             if not chain.reuses_ids:
-                self._reject(trade, chain.why, chain.reason)
-            if chain.why == "time":
+                self._reject(trade, chain.kind, chain.reason)
+            if chain.kind == "time":
                 self._note_rejected_id(trade, progress)
 
     def _reject_reused_id(self, chain: SuspectChain, trade: Trade) -> None:
         """Reject a suspect at once if its id is stored already; it remains a member of its chain."""
         if chain.reuses_ids:
-            self._reject(trade, chain.why, chain.reason)
+            self._reject(trade, chain.kind, chain.reason)
 
     def _reject_zero(self, trade: Trade, progress: SymbolProgress, *, plausible: bool) -> None:
         """Reject a trade whose price or size is 0, and mark its id as void."""
@@ -269,8 +271,8 @@ class Admission:
             self._rejected_ids.add(trade.trade_id, trade.trade_id)
             self.changed = True
 
-    def _reject(self, trade: Trade, why: Why, reason: str) -> None:
-        self._rejected.append(RejectedTrade(trade, why, reason))
+    def _reject(self, trade: Trade, kind: RejectionKind, reason: str) -> None:
+        self._rejected.append(RejectedTrade(trade, kind, reason))
 
 
 def _with_id(trade: Trade, trade_id: int) -> Trade:

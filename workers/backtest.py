@@ -16,8 +16,8 @@ from tickplant.market import SymbolId, Trade, fold_runs
 from workers.ledger import Ledger
 from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
-from workers.roles.order import IdOrder
 from workers.roles.price_guard import PriceGuard
+from workers.roles.reorder import ReorderBuffer
 from workers.roles.signals import SymbolSignals
 from workers.roles.symbol import RolePosition, SymbolRoles
 from workers.strategies.base import Strategy
@@ -66,7 +66,7 @@ class Backtest:
         self._strategies = strategies
         self._start_us = start_us
         self._ledger = Ledger.empty(numbered=numbered)
-        self._order = IdOrder(None, wait_ms=gap_wait_ms, most_step_ms=gap_wait_ms)
+        self._reorder = ReorderBuffer(None, wait_ms=gap_wait_ms, max_step_ms=gap_wait_ms)
         self._guard = PriceGuard()
         self._averages = SymbolAverages(*symbol, specs, remembered)
         self._bot = SymbolBot(*symbol, rules, None)
@@ -113,12 +113,12 @@ class Backtest:
         states = [state._replace(number=0) for state in self._states.values()]
         self._signals = SymbolSignals(*self._symbol, self._strategies, states)
         self._begun = True
-        self._roles = self._make_roles(self._roles.place)
+        self._roles = self._make_roles(self._roles.position)
 
-    def _make_roles(self, place: RolePosition) -> SymbolRoles:
+    def _make_roles(self, position: RolePosition) -> SymbolRoles:
         return SymbolRoles(
-            order=self._order,
-            place=place,
+            reorder=self._reorder,
+            position=position,
             guard=self._guard,
             averages=self._averages,
             signals=self._signals,

@@ -67,9 +67,9 @@ async def load_roles(
     kept = await read_waiting(pool, partition)
     waiting = {key: msgspec.msgpack.decode(state, type=WaitingRoles) for key, state in kept.items()}
     held = await read_held_trades(
-        pool, {key: (each.order.cursor, each.order.held_from_us) for key, each in waiting.items()}
+        pool, {key: (state.reorder.cursor, state.reorder.held_from_us) for key, state in waiting.items()}
     )
-    until_us = {key: each.place.time_us for key, each in waiting.items()}
+    until_us = {key: state.position.time_us for key, state in waiting.items()}
     averages = signals = alerts = bots = None
     unifier = Unifier()
     if settings.averages is not None:

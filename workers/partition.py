@@ -30,7 +30,7 @@ from workers.loading import RoleSettings, load_admissions, load_roles
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams, later
-from workers.rejections import RejectedTrade, Rejection, contradiction_of, rejection_of
+from workers.rejections import RejectedTrade, Rejection, contradiction_reason, rejection_of
 from workers.strategies.runner import StrategyFailure
 
 _log = logging.getLogger(__name__)
@@ -263,11 +263,11 @@ class Partition:
 
     def _block_ms(self, state: PartitionState) -> int:
         """Return how long a read may wait: until the next commit or the next candles are due."""
-        if self._commit is not None and (state.pending_trades or state.closing):
+        if self._commit is not None and (state.pending_trades or state.urgent):
             return 10
         now_s = self._clock()
         due_s = now_s + _IDLE_READ_MS / 1000
-        if state.unpublished:
+        if state.candles_changed:
             due_s = min(due_s, self._last_candles_s + _CANDLES_INTERVAL_S)
         if state.pending_trades or state.duplicates:
             due_s = min(due_s, self._first_pending_s + self._policy.interval_s)
@@ -277,7 +277,7 @@ class Partition:
         if self._commit is not None:
             # One commit at a time; while it is under way the next batch grows, to twice its size at most.
             return state.pending_trades >= 2 * self._policy.trades
-        if state.closing or state.pending_trades >= self._policy.trades:
+        if state.urgent or state.pending_trades >= self._policy.trades:
             return True
         if state.pending_trades or state.duplicates:
             return self._clock() - self._first_pending_s >= self._policy.interval_s
@@ -319,7 +319,7 @@ class Partition:
             trade, confirmation = outlier.trade, "confirmed" if outlier.confirmed else "not confirmed yet"
             where = f"{trade.venue}:{trade.symbol} trade {trade.trade_id}"
             _log.warning("%s: price %s after %s, %s", where, trade.price, outlier.last_price, confirmation)
-        reason = contradiction_of(None)
+        reason = contradiction_reason(None)
         await self._keep_rejections(
             [
                 rejection_of(batch.entry_id, RejectedTrade(trade, "contradiction", reason))

@@ -15,7 +15,7 @@ from tickplant.intervals import INTERVALS
 from tickplant.market import Trade
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
-from workers.rejections import Rejection, Why
+from workers.rejections import Rejection, RejectionKind
 from workers.symbol_metrics import SymbolMetrics
 
 _TABLES = ("trades", "candles", "ledger", "signals")
@@ -42,7 +42,7 @@ class PartitionMetrics:
         self._commit_trades = metrics.WORKER_COMMIT_TRADES.labels(role)
         self._trades = metrics.WORKER_TRADES.labels(role)
         self._duplicates = metrics.WORKER_DUPLICATES.labels(role)
-        self._rejected = {why: metrics.WORKER_REJECTED.labels(why) for why in get_args(Why)}
+        self._rejected = {kind: metrics.WORKER_REJECTED.labels(kind) for kind in get_args(RejectionKind)}
         self._rows = {table: metrics.WORKER_ROWS.labels(table) for table in _TABLES}
         self._closed = {name: metrics.WORKER_CLOSED.labels(name) for name in INTERVALS}
         self._revised = {name: metrics.WORKER_REVISED.labels(name) for name in INTERVALS}
@@ -70,7 +70,7 @@ class PartitionMetrics:
     def note_rejections(self, rejections: Iterable[Rejection]) -> None:
         """Note trades that are not stored."""
         for it in rejections:
-            self._rejected[it.why].inc()
+            self._rejected[it.kind].inc()
 
     def note_update(self, update: LiveUpdate | None) -> None:
         """Note what is being published."""

@@ -89,12 +89,12 @@ class PartitionState:
         return self._uncommitted.duplicates
 
     @property
-    def unpublished(self) -> bool:
-        """Whether open candles have changed since they were last taken."""
+    def candles_changed(self) -> bool:
+        """Whether open candles have changed since they were last published."""
         return bool(self._unpublished.candles)
 
     @property
-    def closing(self) -> bool:
+    def urgent(self) -> bool:
         """Whether a commit is urgent: candles may have closed, or there are results to publish."""
         return self._roles.urgent or any(state.needs_close for state in self._uncommitted.touched)
 

@@ -7,7 +7,7 @@ from tickplant.intervals import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade
 from tickplant.trade_rules import MAX_TRADE_ID
 from workers.ledger import Ledger
-from workers.rejections import Why
+from workers.rejections import RejectionKind
 
 MAX_ID: Final = MAX_TRADE_ID - 2**48
 """The greatest id that is admitted; the ids above are left for a series that starts after it."""
@@ -85,7 +85,7 @@ def all_plausible(
     return high <= ledger.last and latest_us <= last_us
 
 
-def implausibility(trade: Trade, progress: SymbolProgress, ahead_us: int) -> tuple[Why, str] | None:
+def implausibility(trade: Trade, progress: SymbolProgress, ahead_us: int) -> tuple[RejectionKind, str] | None:
     """Return what is implausible about a trade; None if nothing is.
 
     Args:

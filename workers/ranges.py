@@ -8,12 +8,12 @@ Range = tuple[int, int]
 
 
 class Ranges:
-    """A set of integers: ascending ranges that neither meet nor touch."""
+    """A set of integers: ascending ranges that neither overlap nor adjoin."""
 
     __slots__ = ("_highs", "_lows")
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
-        """Take ranges that are ascending and apart."""
+        """Take ascending ranges that neither overlap nor adjoin."""
         members = list(ranges)
         self._lows = [low for low, _ in members]
         self._highs = [high for _, high in members]
@@ -28,7 +28,7 @@ class Ranges:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ranges) and self.members == other.members
 
-    __hash__ = None  # type: ignore[assignment]  # it changes
+    __hash__ = None  # type: ignore[assignment]  # mutable
 
     @property
     def members(self) -> list[Range]:
@@ -41,14 +41,14 @@ class Ranges:
         return sum(self._highs) - sum(self._lows) + len(self._lows)
 
     def first_from(self, number: int) -> Range | None:
-        """Return the first range that reaches a number or lies after it, without what lies before."""
+        """Return the first range that contains a number or follows it, cut to start there."""
         position = bisect_left(self._highs, number)
         if position == len(self._highs):
             return None
         return max(self._lows[position], number), self._highs[position]
 
     def reaches(self, number: int) -> bool:
-        """Return whether a member is as great as a number, or greater."""
+        """Return whether any integer of the set is at least a number."""
         return bool(self._highs) and self._highs[-1] >= number
 
     def beyond(self, number: int) -> list[Range]:
@@ -72,7 +72,7 @@ class Ranges:
         """Remove all integers of a range.
 
         Returns:
-            The ranges of those that were there.
+            The ranges that were removed.
         """
         start = bisect_left(self._highs, low)
         end = bisect_right(self._lows, high)

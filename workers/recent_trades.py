@@ -1,4 +1,4 @@
-"""The latest trades of a partition, to compare with those that come again. Pure."""
+"""The most recent trades of a partition, to compare repeated ones with. Pure."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -6,29 +6,29 @@ from typing import Final
 
 from tickplant.market import SymbolId, Trade
 
-MOST: Final = 50_000
-"""Trades kept, of all symbols together."""
+MAX_TRADES: Final = 50_000
+"""Of all symbols together."""
 
 
 class RecentTrades:
-    """Trades by symbol and id; indexed when one is looked for, so that adding costs next to nothing."""
+    """Trades by symbol and id; indexed by the first search, so that adding costs next to nothing."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
+    def __init__(self, max_trades: int = MAX_TRADES) -> None:
+        self._max_trades = max_trades
         self._count = 0
         self._indexed: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
         self._new: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
         self._index: dict[SymbolId, dict[int, Trade]] = {}
 
     def add(self, key: SymbolId, trades: Sequence[Trade]) -> None:
-        """Add new trades of a symbol; the oldest ones go."""
+        """Add new trades of a symbol; beyond the maximum, the oldest ones are removed."""
         self._new.append((key, trades))
         self._count += len(trades)
-        while self._count > self._most:
+        while self._count > self._max_trades:
             self._remove_oldest()
 
     def find(self, key: SymbolId, trade_id: int) -> Trade | None:
-        """Return a trade; None where it is no longer kept."""
+        """Return a trade; None where it is not among the most recent."""
         while self._new:
             chunk = self._new.popleft()
             self._indexed.append(chunk)

@@ -1,4 +1,4 @@
-"""Trades that are not stored, and why. Pure."""
+"""Rejected trades: they are not stored, but become dead letters. Pure."""
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -10,43 +10,43 @@ from tickplant.market import SymbolId, Trade
 from tickplant.times import format_time
 from workers.recent_trades import RecentTrades
 
-Why = Literal["invalid", "time", "id", "zero", "contradiction"]
-"""What is wrong with a trade that is not stored: the label of its metric."""
+RejectionKind = Literal["invalid", "time", "id", "zero", "contradiction"]
+"""What is wrong with a rejected trade: the label `why` of its metric."""
 
 _MOST_UNKNOWN: Final = 100
-"""Repeated trades that one transaction compares with what is stored; the others go unchecked."""
+"""Repeated trades that one transaction compares with the stored ones; the others are not compared."""
 _SAME_TIME_US: Final = 1_000
-"""Times of one trade may differ by so much: a socket and history round them in ways of their own."""
+"""How far the times of one trade may differ: a venue's socket and history round them differently."""
 
 
 class RejectedTrade(NamedTuple):
-    """A trade that is not stored."""
+    """A trade that is not stored, with the reason."""
 
     trade: Trade
-    why: Why
+    kind: RejectionKind
     reason: str
 
 
 class Rejection(NamedTuple):
-    """A trade that is not stored, as it is kept as a dead letter."""
+    """A rejected trade in the form of its dead letter."""
 
     entry_id: str
     payload: bytes
-    """A batch of that trade alone, as in an entry; or what should have been a trade."""
-    why: Why
+    """An encoded batch of that trade alone; or the bytes that could not be decoded."""
+    kind: RejectionKind
     reason: str
 
 
 def rejection_of(entry_id: str, rejected: RejectedTrade) -> Rejection:
-    """Return a rejected trade as it is kept."""
-    return Rejection(entry_id, wire.encode_trades([rejected.trade]), rejected.why, rejected.reason)
+    """Return the dead letter of a rejected trade."""
+    return Rejection(entry_id, wire.encode_trades([rejected.trade]), rejected.kind, rejected.reason)
 
 
-def contradiction_of(known: Trade | None) -> str:
-    """Return why a trade is rejected whose id is taken.
+def contradiction_reason(known: Trade | None) -> str:
+    """Return the reason for rejecting a trade whose id another trade has.
 
     Args:
-        known: the trade that has the id; None where it is not at hand.
+        known: the other trade; None where it is not in memory.
     """
     if known is None:
         return "another trade is stored under its id"
@@ -54,7 +54,7 @@ def contradiction_of(known: Trade | None) -> str:
     return f"another trade is stored under its id: {stored}"
 
 
-def is_same(known: Trade, trade: Trade) -> bool:
+def is_same_trade(known: Trade, trade: Trade) -> bool:
     """Return whether two trades of one id are the same."""
     return (
         abs(known.event_time_us - trade.event_time_us) <= _SAME_TIME_US
@@ -64,20 +64,20 @@ def is_same(known: Trade, trade: Trade) -> bool:
 
 
 class Rejections:
-    """The trades of a partition that are not stored, and why not."""
+    """Collects the rejected trades of a partition."""
 
     def __init__(self) -> None:
         self.entry_id = ""
-        """The present entry."""
+        """The current entry."""
         self._recent = RecentTrades()
         self._unknown: list[Trade] = []
         self._rejections: list[Rejection] = []
 
     def decode(self, payload: bytes) -> list[Trade]:
-        """Decode the trades of an entry; what is no trade is rejected.
+        """Decode the trades of an entry; elements that are not trades are rejected.
 
         Raises:
-            PoisonError: the payload is no list.
+            PoisonError: the payload is not a list.
         """
         try:
             return wire.decode_trades(payload)
@@ -87,27 +87,27 @@ class Rejections:
             return trades
 
     def add(self, rejected: RejectedTrade) -> None:
-        """Note a trade that is not stored."""
+        """Add a rejected trade."""
         self._rejections.append(rejection_of(self.entry_id, rejected))
 
     def note_stored(self, key: SymbolId, new: Sequence[Trade]) -> None:
-        """Note trades that are stored, to compare with those that come again."""
+        """Note new trades, to compare repeated ones with them."""
         self._recent.add(key, new)
 
     def is_stored(self, key: SymbolId, trade: Trade) -> bool:
-        """Return whether the very same trade has been stored lately."""
+        """Return whether this very trade was stored recently."""
         known = self._recent.find(key, trade.trade_id)
-        return known is not None and is_same(known, trade)
+        return known is not None and is_same_trade(known, trade)
 
     def compare(self, key: SymbolId, repeated: Iterable[Trade]) -> None:
-        """Compare repeated trades with the stored ones, most of which are in memory."""
+        """Compare repeated trades with the stored ones; reject those that differ."""
         for trade in repeated:
             known = self._recent.find(key, trade.trade_id)
             if known is None:
                 if len(self._unknown) < _MOST_UNKNOWN:
                     self._unknown.append(trade)
-            elif not is_same(known, trade):
-                self.add(RejectedTrade(trade, "contradiction", contradiction_of(known)))
+            elif not is_same_trade(known, trade):
+                self.add(RejectedTrade(trade, "contradiction", contradiction_reason(known)))
 
     def take(self) -> list[Rejection]:
         """Return the trades rejected since the last call."""
@@ -115,6 +115,6 @@ class Rejections:
         return rejections
 
     def take_unknown(self) -> list[Trade]:
-        """Return the repeated trades that are to be looked up, found since the last call."""
+        """Return the repeated trades since the last call whose stored ones are not in memory."""
         unknown, self._unknown = self._unknown, []
         return unknown

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from tickplant.market import Trade
 from workers.plausibility import SymbolProgress, max_jump
-from workers.rejections import Why
+from workers.rejections import RejectionKind
 
 CONFIRMATIONS: Final = 5
 """Length of a chain at which its trades are admitted."""
@@ -20,7 +20,7 @@ class SuspectChain(Struct, array_like=True):
     """Trades that are not admitted yet, each continuing from the one before."""
 
     trades: list[Trade]
-    why: Why
+    kind: RejectionKind
     reason: str
     """Of the first one."""
     confirmations: int = CONFIRMATIONS
@@ -34,21 +34,21 @@ class SuspectChain(Struct, array_like=True):
         return self.confirmations == _REUSED_ID_CONFIRMATIONS
 
 
-def confirmations_for(trade: Trade, why: Why, progress: SymbolProgress, offset: int) -> int:
+def confirmations_for(trade: Trade, kind: RejectionKind, progress: SymbolProgress, offset: int) -> int:
     """Return the length at which a chain is admitted.
 
     Args:
         trade: the first one.
-        why: what is implausible about it.
+        kind: of what is implausible about it.
         progress: of its symbol.
         offset: what is added to the venue's ids.
     """
     ledger = progress.ledger
-    if why == "contradiction":
+    if kind == "contradiction":
         restarted = trade.trade_id - offset <= 1 or trade.trade_id < ledger.first
         reused = not restarted and trade.trade_id not in ledger.missing
         return _REUSED_ID_CONFIRMATIONS if reused else CONFIRMATIONS
     elapsed_us = trade.event_time_us - progress.last_us
-    if why == "id" and trade.trade_id - progress.last <= max_jump(elapsed_us):
+    if kind == "id" and trade.trade_id - progress.last <= max_jump(elapsed_us):
         return _JUMP_CONFIRMATIONS
     return CONFIRMATIONS

@@ -65,8 +65,8 @@ class Worker:
         self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
         self.told += [signal.trade_id for signal in self.batch.to_publish.signals]
 
-    def why(self) -> list[str]:
-        return [it.why for it in self.rejections]
+    def kinds(self) -> list[str]:
+        return [it.kind for it in self.rejections]
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -108,7 +108,7 @@ def test_a_wild_id_silences_nobody(wild: int, together: bool) -> None:
     assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
     assert worker.prices[-1] == 1059
     assert worker.missing == []
-    assert worker.why() == ["id"]
+    assert worker.kinds() == ["id"]
     assert str(wild if wild == 2**63 - 2 else wild - 1040) in worker.rejections[0].reason
 
 
@@ -120,7 +120,7 @@ def test_several_wild_ids_silence_nobody() -> None:
     for number in range(1040, 1060):
         worker.take(second(number))
     assert worker.told[-20:] == list(range(1040, 1060))
-    assert sorted(worker.why()) == ["id"] * 6  # one has come twice
+    assert sorted(worker.kinds()) == ["id"] * 6  # one has come twice
 
 
 def test_a_jump_that_trades_confirm_is_a_gap_and_nothing_is_lost() -> None:
@@ -155,7 +155,7 @@ def test_a_wild_id_after_a_quiet_hour_silences_nobody() -> None:
     for number in range(1040, 1060):
         worker.take(renumbered(3_600 + number, number))
     assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
-    assert worker.why() == ["id"]
+    assert worker.kinds() == ["id"]
 
 
 def test_what_history_leads_up_to_is_believed() -> None:
@@ -232,7 +232,7 @@ def test_a_time_from_the_future_moves_no_clock(ahead_us: int, numbered: bool) ->
         assert [it.revision for it in worker.batch.candles] == [0] * len(worker.batch.candles)
     assert worker.batch.ledger[0].watermark_us == START_US + 129 * SECOND_US
     assert worker.told == [*range(1, 11), *range(12, 130)]
-    assert worker.why() == ["time"]
+    assert worker.kinds() == ["time"]
     assert worker.missing == ([(11, 11)] if numbered else [])
 
 
@@ -266,7 +266,7 @@ def test_a_trade_of_nothing_is_no_price_and_no_gap(zero: dict[str, str]) -> None
     assert worker.stored == worker.told == [1, 2, 4, 6, 8]
     assert worker.missing == []
     assert worker.batch.ledger[0].void == [(3, 3), (5, 5), (7, 7)]
-    assert worker.why() == ["zero"] * 3
+    assert worker.kinds() == ["zero"] * 3
     worker.take(second(9), second(12))
     worker.take(second(10, **zero), second(11, **zero))  # from history
     assert worker.told[-2:] == [9, 12]
@@ -288,7 +288,7 @@ def test_a_trade_of_an_entry_is_judged_alone() -> None:
     mixed = [it for pair in zip(batch, bad, strict=False) for it in pair] + batch[len(bad) :]
     worker.entry({wire.TRADES: wire._encoder.encode(mixed)}, START_US + 10 * SECOND_US)
     assert worker.stored == worker.told == list(range(1, 10))
-    assert worker.why() == ["invalid"] * len(bad)
+    assert worker.kinds() == ["invalid"] * len(bad)
     assert all(it.reason for it in worker.rejections)
 
 
@@ -304,10 +304,10 @@ def test_a_known_id_with_another_content_is_kept_aside(other: dict[str, str]) ->
         *[dated(number, START_US + number * SECOND_US - 5 * SECOND_US) for number in range(1000, 1040)]
     )
     worker.take(*[dated(number, START_US + 1060 * SECOND_US) for number in range(1000, 1040)])
-    assert worker.why() == ["contradiction"] * 120
+    assert worker.kinds() == ["contradiction"] * 120
     worker.take(*[second(number) for number in range(1040, 1080)])
     assert worker.told == worker.stored == list(range(1000, 1080))
-    assert worker.why() == ["contradiction"] * 120
+    assert worker.kinds() == ["contradiction"] * 120
 
 
 def test_numbers_written_otherwise_are_no_contradiction() -> None:

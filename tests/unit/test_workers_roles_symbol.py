@@ -1,4 +1,4 @@
-"""What a symbol's roles are told around a missing trade, also by an owner that goes on from what was kept."""
+"""What a symbol's roles receive around a missing trade, also from an owner that restores the saved state."""
 
 from collections.abc import Sequence
 
@@ -11,8 +11,8 @@ from tickplant.intervals import SECOND_US
 from tickplant.market import fold_runs
 from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
-from workers.roles.order import IdOrder
 from workers.roles.price_guard import PriceGuard
+from workers.roles.reorder import ReorderBuffer
 from workers.roles.symbol import RolePosition, SymbolRoles, WaitingRoles
 
 WAIT_MS = 10_000
@@ -25,12 +25,18 @@ class Symbol:
 
     def __init__(self) -> None:
         self.ledger = Ledger.empty()
-        self.make(IdOrder(None, wait_ms=WAIT_MS), RolePosition())
+        self.make(ReorderBuffer(None, wait_ms=WAIT_MS), RolePosition())
 
-    def make(self, order: IdOrder, place: RolePosition) -> None:
-        alerts = SymbolAlerts([GAPS, SILENCE], (), place.last_us)
+    def make(self, reorder: ReorderBuffer, position: RolePosition) -> None:
+        alerts = SymbolAlerts([GAPS, SILENCE], (), position.last_us)
         self.roles = SymbolRoles(
-            order=order, place=place, guard=PriceGuard(), averages=None, signals=None, alerts=alerts, bot=None
+            reorder=reorder,
+            position=position,
+            guard=PriceGuard(),
+            averages=None,
+            signals=None,
+            alerts=alerts,
+            bot=None,
         )
 
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
@@ -44,14 +50,14 @@ class Symbol:
         return self.roles.take().firings
 
     def restart(self, held: Sequence[tuple[int, float]]) -> None:
-        kept = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting), type=WaitingRoles)
+        saved = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting_state), type=WaitingRoles)
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in held]
-        assert kept.order.held_from_us == min(it.event_time_us for it in trades)
-        self.make(IdOrder.resume(kept.order, trades, wait_ms=WAIT_MS), kept.place)
+        assert saved.reorder.held_from_us == min(it.event_time_us for it in trades)
+        self.make(ReorderBuffer.restore(saved.reorder, trades, wait_ms=WAIT_MS), saved.position)
 
     def minutes(self) -> dict[int, int]:
         """The open candles of a minute: the trades in each."""
-        candles = self.roles.place.candles
+        candles = self.roles.position.candles
         minutes = [it for it in candles if it.interval == "1m"]
         return {(it.open_time_us - START_US) // MINUTE_US: it.trade_count for it in minutes}
 

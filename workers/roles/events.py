@@ -1,7 +1,7 @@
 """The events that the roles of one symbol receive.
 
 Roles (averages, signals, alerts, the paper bot) receive a symbol's trades in order of id, each once. If one
-is missing, they wait for it for a limited time (`workers/roles/order.py`). So their results depend neither
+is missing, they wait for it for a limited time (`workers/roles/reorder.py`). So their results depend neither
 on batches nor on the way by which trades arrived. They are pure: no I/O, no clock but the venue's. What they
 have to store is taken from them for the transaction that also moves the offset; after any error they are
 loaded again from the database.

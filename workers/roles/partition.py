@@ -16,8 +16,8 @@ from tickplant.wire import LiveUpdate
 from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
-from workers.roles.order import IdOrder
-from workers.roles.price_guard import Guarded, PriceGuard
+from workers.roles.price_guard import PriceGuard, PriceGuardState
+from workers.roles.reorder import ReorderBuffer
 from workers.roles.signals import PartitionSignals
 from workers.roles.symbol import RolePosition, SymbolRoles, WaitingRoles
 from workers.roles.unified import Unifier
@@ -81,7 +81,7 @@ class PartitionRoles:
         self._unifier = unifier or Unifier()
         self._gap_wait_ms = gap_wait_ms
         stored = stored or StoredState()
-        self._kept_waiting = set(stored.waiting)
+        self._stored_waiting = set(stored.waiting)
         self._touched: dict[SymbolId, SymbolRoles] = {}
         candles: dict[SymbolId, list[Candle]] = {}
         for candle in stored.open_candles:
@@ -91,16 +91,18 @@ class PartitionRoles:
             key = SymbolId(row.venue, row.symbol)
             waiting = stored.waiting.get(key)
             if waiting is not None:
-                order = IdOrder.resume(waiting.order, stored.held.get(key, ()), wait_ms=gap_wait_ms)
-                place = waiting.place
+                reorder = ReorderBuffer.restore(
+                    waiting.reorder, stored.held.get(key, ()), wait_ms=gap_wait_ms
+                )
+                position = waiting.position
                 guard = PriceGuard(waiting.guard)
                 if waiting.guard.last is None:
-                    guard = PriceGuard(Guarded(row.last_price))
+                    guard = PriceGuard(PriceGuardState(row.last_price))
             else:
-                order = IdOrder(row.last_trade_id, wait_ms=gap_wait_ms)
-                place = _place_of(row, candles.get(key, []))
-                guard = PriceGuard(Guarded(row.last_price))
-            self._symbols[key] = self._make(key, order, place, guard)
+                reorder = ReorderBuffer(row.last_trade_id, wait_ms=gap_wait_ms)
+                position = _position_of(row, candles.get(key, []))
+                guard = PriceGuard(PriceGuardState(row.last_price))
+            self._symbols[key] = self._make(key, reorder, position, guard)
 
     @property
     def urgent(self) -> bool:
@@ -111,8 +113,8 @@ class PartitionRoles:
         """Return the roles of a symbol; their results are in the next `take`."""
         roles = self._symbols.get(key)
         if roles is None:
-            order = IdOrder(None, wait_ms=self._gap_wait_ms)
-            roles = self._symbols[key] = self._make(key, order, RolePosition(), PriceGuard())
+            reorder = ReorderBuffer(None, wait_ms=self._gap_wait_ms)
+            roles = self._symbols[key] = self._make(key, reorder, RolePosition(), PriceGuard())
         self._touched[key] = roles
         return roles
 
@@ -163,27 +165,29 @@ class PartitionRoles:
         return self._signals.take_failures() if self._signals else []
 
     def _take_waiting(self, touched: Mapping[SymbolId, SymbolRoles]) -> WaitingRows | None:
-        waiting = {key: kept for key, roles in touched.items() if (kept := roles.waiting) is not None}
-        ended = [key for key in self._kept_waiting if key in touched and key not in waiting]
-        self._kept_waiting = (self._kept_waiting | waiting.keys()) - set(ended)
+        waiting = {key: state for key, roles in touched.items() if (state := roles.waiting_state) is not None}
+        ended = [key for key in self._stored_waiting if key in touched and key not in waiting]
+        self._stored_waiting = (self._stored_waiting | waiting.keys()) - set(ended)
         if not waiting and not ended:
             return None
-        encoded = {key: msgspec.msgpack.encode(kept) for key, kept in waiting.items()}
+        encoded = {key: msgspec.msgpack.encode(state) for key, state in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _make(self, key: SymbolId, order: IdOrder, place: RolePosition, guard: PriceGuard) -> SymbolRoles:
+    def _make(
+        self, key: SymbolId, reorder: ReorderBuffer, position: RolePosition, guard: PriceGuard
+    ) -> SymbolRoles:
         return SymbolRoles(
-            order=order,
-            place=place,
+            reorder=reorder,
+            position=position,
             guard=guard,
             averages=self._averages.of(key) if self._averages else None,
             signals=self._signals.of(key) if self._signals else None,
-            alerts=self._alerts.of(key, place.last_us) if self._alerts else None,
+            alerts=self._alerts.of(key, position.last_us) if self._alerts else None,
             bot=self._bots.of(*key) if self._bots else None,
         )
 
 
-def _place_of(row: LedgerRow, candles: list[Candle]) -> RolePosition:
+def _position_of(row: LedgerRow, candles: list[Candle]) -> RolePosition:
     """Return how far roles have come that wait for nothing: as far as the ledger."""
     # If all candles have closed, it is the last trade's time, unless it was removed by age.
     last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)

@@ -1,7 +1,7 @@
 """Withholds outlier prices from strategies, alerts and the bot until the next trade confirms them. Pure.
 
-A trade at a thousand times the last price, or a thousandth, is mostly a mistake; where it is not (a split, a
-redenomination), the next trade is near it. Candles hold such trades like any other.
+A trade at a thousand times the last price, or a thousandth, is mostly an error; where it is not (a split, a
+redenomination), the next trade's price is near it. Candles include such trades like any other.
 """
 
 from collections.abc import Sequence
@@ -17,42 +17,44 @@ _FACTOR: Final = Decimal(1_000)
 _multiply = EXACT.multiply
 
 
-class Guarded(Struct, frozen=True, array_like=True):
-    """What is kept of a guard."""
+class PriceGuardState(Struct, frozen=True, array_like=True):
+    """The saved state of a guard."""
 
     last: str | None = None
-    """The last price passed on."""
+    """The last price that was passed."""
     pending: Trade | None = None
     """An outlier that waits for the next trade."""
     withheld: list[Trade] = []
-    """Outliers that were not confirmed, as long as their candle of a minute is open."""
+    """Outliers that were not confirmed, while their minute's candle is open."""
 
 
 class PriceGuard:
-    """One symbol's: takes trades in order of id."""
+    """Filters the outliers from one symbol's trades, which arrive in order of id."""
 
     __slots__ = ("_last", "_outliers", "_pending", "_withheld")
 
-    def __init__(self, kept: Guarded | None = None) -> None:
-        """Begin with what was kept."""
-        kept = kept or Guarded()
-        self._last = Decimal(kept.last) if kept.last is not None else None
-        self._pending = kept.pending
-        self._withheld = list(kept.withheld)
+    def __init__(self, state: PriceGuardState | None = None) -> None:
+        """Restore the saved state; None: start with an empty one."""
+        state = state or PriceGuardState()
+        self._last = Decimal(state.last) if state.last is not None else None
+        self._pending = state.pending
+        self._withheld = list(state.withheld)
         self._outliers: list[Outlier] = []
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to keep than the last price."""
+        """Whether there is more to save than the last price."""
         return self._pending is not None or bool(self._withheld)
 
     @property
-    def kept(self) -> Guarded:
-        """What to keep."""
-        return Guarded(None if self._last is None else f"{self._last:f}", self._pending, list(self._withheld))
+    def state(self) -> PriceGuardState:
+        """The state to save."""
+        return PriceGuardState(
+            None if self._last is None else f"{self._last:f}", self._pending, list(self._withheld)
+        )
 
     def passes(self, run: Candle, last: Trade) -> bool:
-        """Return whether all trades of a run can be passed on, by a quick check, and note its last price."""
+        """Return whether all trades of a run pass, by a quick check, and note its last price if so."""
         if self._last is None or self._pending is not None:
             return False
         if not (near(self._last, run.low) and near(self._last, run.high) and near(run.low, run.high)):
@@ -61,7 +63,7 @@ class PriceGuard:
         return True
 
     def filter(self, trades: Sequence[Trade]) -> list[Trade]:
-        """Return the trades to pass on, with an earlier outlier that is now confirmed."""
+        """Return the trades that pass, with an earlier outlier that is now confirmed."""
         passed: list[Trade] = []
         for trade in trades:
             price, pending = Decimal(trade.price), self._pending
@@ -81,7 +83,7 @@ class PriceGuard:
         return passed
 
     def take_withheld(self, minute_us: int) -> list[Trade]:
-        """Return the outliers that were not confirmed and whose minute has ended, once each."""
+        """Return the unconfirmed outliers whose minute has ended, once each."""
         if not self._withheld:
             return []
         ended = [trade for trade in self._withheld if trade.event_time_us < minute_us]
@@ -100,5 +102,5 @@ class PriceGuard:
 
 
 def near(a: Decimal, b: Decimal) -> bool:
-    """Return whether neither of two prices is a thousand times the other."""
+    """Return whether neither of two prices is a thousand times the other, or more."""
     return b < _multiply(a, _FACTOR) and a < _multiply(b, _FACTOR)

@@ -16,30 +16,30 @@ from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
 from workers.roles.events import Closed, Last, Run
 from workers.roles.open_candles import OpenCandles, minute_of
-from workers.roles.order import HeldOrder, IdOrder
-from workers.roles.price_guard import Guarded, PriceGuard
+from workers.roles.price_guard import PriceGuard, PriceGuardState
+from workers.roles.reorder import ReorderBuffer, ReorderState
 from workers.roles.signals import SymbolSignals
 
 
 class RolePosition(Struct, frozen=True, array_like=True):
-    """How far a symbol's roles have come."""
+    """Up to where a symbol's roles have processed its trades."""
 
     time_us: int = 0
-    """The venue's time that they have come to."""
+    """The venue's time up to which they have processed."""
     clock_us: int = 0
-    """The venue's time that they come to when they wait no longer."""
+    """The venue's time to which they advance when they wait no longer."""
     last_us: int | None = None
     """Event time of the last trade released to them; None where there was none."""
     candles: list[Candle] = []
-    """The open candles as they know them."""
+    """The open candles of the trades that they have processed."""
 
 
 class WaitingRoles(Struct, frozen=True, array_like=True):
-    """What is kept of a symbol whose roles wait for a trade: a missing one, or one that confirms a price."""
+    """The saved state of a symbol whose roles wait for a missing trade, or for one that confirms a price."""
 
-    order: HeldOrder
-    place: RolePosition
-    guard: Guarded = Guarded()
+    reorder: ReorderState
+    position: RolePosition
+    guard: PriceGuardState = PriceGuardState()
 
 
 class RoleResults(NamedTuple):
@@ -54,36 +54,36 @@ class RoleResults(NamedTuple):
 
 
 class SymbolRoles:
-    """One symbol's roles: they process trades in order of id, whatever the order of arrival."""
+    """One symbol's roles: they process trades in order of id, in whatever order they arrive."""
 
     def __init__(
         self,
         *,
-        order: IdOrder,
-        place: RolePosition,
+        reorder: ReorderBuffer,
+        position: RolePosition,
         guard: PriceGuard,
         averages: SymbolAverages | None,
         signals: SymbolSignals | None,
         alerts: SymbolAlerts | None,
         bot: SymbolBot | None,
     ) -> None:
-        """Take what has been loaded; None for a role that is switched off.
+        """Take the restored roles; None for a role that is switched off.
 
         Args:
-            order: up to which trade the roles have been fed.
-            place: how far they have come there.
+            reorder: releases the trades in order of id.
+            position: up to where they have processed.
             guard: withholds outlier prices.
             averages: of closed candles.
             signals: of the strategies.
             alerts: of the users.
             bot: the paper bot.
         """
-        self._order = order
+        self._reorder = reorder
         self._guard = guard
-        self._candles = OpenCandles(place.candles, minute_us=minute_of(place.time_us))
-        self._time_us = place.time_us
-        self._clock_us = place.clock_us
-        self._last_us = place.last_us
+        self._candles = OpenCandles(position.candles, minute_us=minute_of(position.time_us))
+        self._time_us = position.time_us
+        self._clock_us = position.clock_us
+        self._last_us = position.last_us
         self._averages = averages
         self._signals = signals
         self._bot = bot
@@ -101,32 +101,32 @@ class SymbolRoles:
         return results
 
     @property
-    def waiting(self) -> WaitingRoles | None:
-        """What to keep while the roles wait for a trade; None while they don't."""
-        order = self._order.kept or (self._order.idle if self._guard.busy else None)
-        return WaitingRoles(order, self.place, self._guard.kept) if order else None
+    def waiting_state(self) -> WaitingRoles | None:
+        """The state to save while the roles wait for a trade; None while they don't."""
+        reorder = self._reorder.held_state or (self._reorder.idle_state if self._guard.busy else None)
+        return WaitingRoles(reorder, self.position, self._guard.state) if reorder else None
 
     def take_outliers(self) -> list[Outlier]:
-        """Return the prices found to be far from all others, or confirmed, since the last call."""
+        """Return the outlier prices found or confirmed since the last call."""
         return self._guard.take_outliers()
 
     @property
-    def place(self) -> RolePosition:
-        """How far the roles have come."""
+    def position(self) -> RolePosition:
+        """Up to where the roles have processed."""
         clock_us = max(self._time_us, self._clock_us)
         return RolePosition(self._time_us, clock_us, self._last_us, self._candles.candles)
 
     def feed(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
-        """Take new trades.
+        """Process new trades.
 
         Args:
-            new: in order of arrival.
+            new: in order of arrival, added to the ledger.
             runs: the same, folded by `fold_runs`.
-            ledger: has admitted them.
+            ledger: of the symbol.
             now_ms: the time of their entry.
         """
-        cursor = self._order.cursor
-        released = self._order.push(new, ledger, now_ms)
+        cursor = self._reorder.cursor
+        released = self._reorder.push(new, ledger, now_ms)
         if released is new:
             self._process(released, runs)
             return
@@ -139,25 +139,25 @@ class SymbolRoles:
         self._catch_up()
 
     def advance_clock(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
-        """Take the venue's time, before which all trades have come but missing ones."""
+        """Advance to the venue's time, before which all trades have arrived but missing ones."""
         self._clock_us = max(self._clock_us, time_us)
         self._release(ledger, now_ms, clock=True)
 
     def apply_verdict(self, verdict: Verdict, ledger: Ledger, now_ms: int) -> None:
-        """Wait no longer for missing ids that are unrecoverable or void."""
+        """Stop waiting for missing ids that are unrecoverable or void."""
         if verdict.verdict == "unrecoverable":
-            self._order.give_up(verdict.first_id, verdict.last_id)
+            self._reorder.abandon(verdict.first_id, verdict.last_id)
         self._release(ledger, now_ms)
 
     def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
-        if self._order.waiting:
-            released = self._order.release(ledger, now_ms, clock=clock)
+        if self._reorder.holding:
+            released = self._reorder.release(ledger, now_ms, clock=clock)
             self._process(released, fold_runs(released))
         self._catch_up()
 
     def _catch_up(self) -> None:
         """Advance to the venue's time, once no trade before it is missing."""
-        if self._clock_us > self._time_us and not self._order.waiting:
+        if self._clock_us > self._time_us and not self._reorder.holding:
             self._advance(self._clock_us)
             if self._alerts is not None:
                 self._results.firings.extend(self._alerts.advance_clock(self._clock_us))
@@ -195,7 +195,7 @@ class SymbolRoles:
         self._results.signals.extend(signals)
 
     def _advance(self, time_us: int) -> None:
-        """Advance to a moment: candles that have ended by then close."""
+        """Advance to a time: candles that have ended by then close."""
         if time_us <= self._time_us:
             return
         self._time_us = time_us
@@ -238,6 +238,6 @@ class SymbolRoles:
 
     def _report_gaps(self) -> None:
         """Report gaps to alerts when they are found, as of the last trade before them."""
-        for low, high in self._order.take_new_gaps():
+        for low, high in self._reorder.take_new_gaps():
             if self._alerts is not None:
                 self._results.firings.extend(self._alerts.gap(low, high, self._last_us or self._time_us))
