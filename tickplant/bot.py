@@ -51,14 +51,14 @@ class Amount(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Amount":
-        """Read `1000`, an amount in quote currency, or `10%`, a share.
+        """Parse `1000`, an amount in quote currency, or `10%`, a share.
 
         Raises:
             ValueError: it is neither, or not above 0.
         """
         number = parse_number(text.removesuffix("%"))
         if number <= 0:
-            raise ValueError("it must be above 0")
+            raise ValueError("must be above 0")
         return cls(number, text.endswith("%"))
 
     def of(self, whole: Decimal) -> Decimal:
@@ -72,7 +72,7 @@ class Amount(NamedTuple):
 
 
 def parse_number(text: str) -> Decimal:
-    """Read a plain decimal of reasonable length, such as 1000 or 0.5.
+    """Parse a plain decimal of reasonable length, such as 1000 or 0.5.
 
     Raises:
         ValueError: it is none.

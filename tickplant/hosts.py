@@ -18,6 +18,11 @@ _AUTHORITY: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?::[0-9]{0,5})?"
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _PATTERN: Final = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.ASCII)
 
+HOST_PATTERN: Final = (
+    "example.org, *.example.org for its subdomains, or * for any host, without scheme, port and path"
+)
+"""What a host of the settings looks like, for messages."""
+
 
 class Hosts:
     """The hosts that a server answers to, on any port: IP addresses, loopback names, named ones."""
@@ -52,10 +57,7 @@ def parse_pattern(text: str) -> str:
     if not name.isascii():
         name = name.encode("idna").decode()
     if _PATTERN.fullmatch(name) is None:
-        raise ValueError(
-            f"{text[:80]!r} is not a host name: write example.org, *.example.org for its subdomains, or *"
-            " for any host, without scheme, port and path"
-        )
+        raise ValueError(f"{text[:80]!r} is not a host name: write {HOST_PATTERN}")
     return name
 
 

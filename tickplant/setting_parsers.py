@@ -1,6 +1,6 @@
 """Parsers of settings: each turns the text of one variable into a value, or raises ValueError. Pure."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from math import isfinite
 from pathlib import Path
@@ -10,17 +10,20 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tickplant.bot import BPS, parse_number
-from tickplant.hosts import parse_pattern
+from tickplant.hosts import HOST_PATTERN, parse_pattern
 from tickplant.intervals import INTERVALS
 from tickplant.literals import words_of
 from tickplant.market import SymbolId
-from tickplant.webhooks import parse_allowed
+from tickplant.validation_messages import sentence_of
+from tickplant.webhooks import ALLOWED, parse_allowed
 
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://")
 DATABASE_SCHEMES: Final = ("postgresql://", "postgres://")
 
 _EMPTY: Final = "none"
-"""What an empty list is written as: an empty variable means the default."""
+"""The text of an empty list: an empty variable means the default."""
+_SHOWN_CHARS: Final = 40
+"""The most characters of a wrong item that an error shows."""
 
 
 class Parser(NamedTuple):
@@ -42,41 +45,84 @@ def parse_setting(kind: Any, text: str) -> Any:
     for annotation in getattr(kind, "__metadata__", ()):
         if isinstance(annotation, Parser):
             return annotation.parse(text)
-    _require_allowed([text], kind)
-    value = msgspec.convert(text, kind, strict=False)
+    if words := words_of(kind):
+        return one_of(words)(text)
+    value = _convert(text, kind)
     if isinstance(value, float) and not isfinite(value):
-        raise ValueError("expected a finite number")
+        raise ValueError("must be a finite number")
     return value
 
 
-def split_items(text: str) -> list[str]:
+def each(parse: Callable[[str], Any], *, expected: str, may_be_empty: bool = False) -> Parser:
+    """Return the parser of a list whose error names every wrong item.
+
+    Args:
+        parse: parses one item, or raises ValueError.
+        expected: describes the right items, for the error.
+        may_be_empty: whether `none` stands for an empty list.
+    """
+
+    def parse_items(text: str) -> tuple[Any, ...]:
+        items = split_items(text) if may_be_empty else _words(text)
+        parsed: dict[Any, None] = {}
+        wrong: list[str] = []
+        for item in items:
+            try:
+                parsed[parse(item)] = None
+            except ValueError:
+                wrong.append(item)
+        if wrong:
+            raise _unexpected(wrong, expected)
+        return tuple(parsed)
+
+    return Parser(parse_items)
+
+
+def split_items(text: str) -> tuple[str, ...]:
     """Return the items of a list, separated by spaces or commas, each once; none for `none`."""
-    items = list(dict.fromkeys(text.replace(",", " ").split()))
-    return [] if items == [_EMPTY] else items
+    items = _words(text)
+    return () if items == (_EMPTY,) else items
 
 
-def tuple_of(kind: Any) -> Parser:
-    """Return the parser of a list whose tuple is of a type that msgspec can convert to."""
+def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    """Return the parser of an item that must be one of some words."""
 
-    def parse(text: str) -> Any:
-        items = split_items(text)
-        _require_allowed(items, kind)
-        return msgspec.convert(items, kind, strict=False)
+    def parse(text: str) -> str:
+        if text not in words:
+            raise _unexpected([text], ", ".join(words))
+        return text
 
-    return Parser(parse)
+    return parse
+
+
+def list_of(words: tuple[str, ...]) -> Parser:
+    """Return the parser of a list of such words, which may be empty."""
+    return each(one_of(words), expected=", ".join(words), may_be_empty=True)
+
+
+def list_of_integers(kind: Any, *, least: int, most: int) -> Parser:
+    """Return the parser of a list of integers, which may be empty.
+
+    Args:
+        kind: the type of one, with its bounds.
+        least: the lower bound.
+        most: the upper bound.
+    """
+    expected = f"whole numbers from {least} to {most}"
+    return each(lambda item: _convert(item, kind), expected=expected, may_be_empty=True)
 
 
 def address(*schemes: str) -> Parser:
-    """Return the parser of a server's address, which must begin with one of the schemes."""
+    """Return the parser of a server's address that starts with one of the schemes."""
 
     def parse(text: str) -> str:
         if not text.startswith(schemes):
-            raise ValueError(f"expected an address that begins with {' or '.join(schemes)}")
+            raise ValueError(f"must be an address that starts with {' or '.join(schemes)}")
         try:
             _ = "," in text or urlsplit(text).port  # PostgreSQL's may name several hosts
         except ValueError:
             raise ValueError(
-                "expected a number up to 65535 after the host's colon; / and @ in a password are written as"
+                "must have a port up to 65535 after the host's colon; write / and @ in a password as"
                 " %2F and %40"
             ) from None
         return text.rstrip("/")
@@ -84,41 +130,24 @@ def address(*schemes: str) -> Parser:
     return Parser(parse)
 
 
-def parse_symbols(text: str) -> tuple[SymbolId, ...]:
-    """Parse a list of `venue:SYMBOL`; the error names every wrong one."""
-    symbols: dict[SymbolId, None] = {}
-    wrong: list[str] = []
-    for item in text.replace(",", " ").split():
-        try:
-            symbols[SymbolId.parse(item)] = None
-        except ValueError:
-            wrong.append(repr(item))
-    if wrong:
-        verb, noun = ("is", "a symbol") if len(wrong) == 1 else ("are", "symbols")
-        raise ValueError(
-            f"{', '.join(wrong)} {verb} not {noun} of the form venue:SYMBOL, such as binance:BTCUSDT"
-        )
-    return tuple(symbols)
+SYMBOLS: Final = each(SymbolId.parse, expected="venue:SYMBOL, such as binance:BTCUSDT")
+HOST_PATTERNS: Final = each(parse_pattern, expected=HOST_PATTERN)
+"""Of the hosts that the API answers to."""
+INTERVAL_NAMES: Final = each(one_of(tuple(INTERVALS)), expected=", ".join(INTERVALS))
 
 
 def parse_intervals(text: str) -> tuple[str, ...]:
-    """Parse a list of intervals of candles; returned from short to long."""
-    items = text.replace(",", " ").split()
-    _require_among(items, tuple(INTERVALS))
-    return tuple(interval for interval in INTERVALS if interval in items)
+    """Parse a list of candle intervals; return them from short to long."""
+    return tuple(sorted(INTERVAL_NAMES.parse(text), key=INTERVALS.__getitem__))
 
 
-def parse_webhook_allow(text: str) -> tuple[str, ...]:
-    """Parse hosts, addresses and networks that webhooks may be sent to."""
-    items = text.replace(",", " ").split()
-    for item in items:
-        parse_allowed(item)
-    return tuple(items)
+def parse_webhook_rule(text: str) -> str:
+    """Return a host, address or network that webhooks may be sent to, if it is one."""
+    parse_allowed(text)
+    return text
 
 
-def parse_host_patterns(text: str) -> tuple[str, ...]:
-    """Parse host names that the API answers to."""
-    return tuple(parse_pattern(item) for item in text.replace(",", " ").split())
+WEBHOOK_RULES: Final = each(parse_webhook_rule, expected=ALLOWED)
 
 
 def parse_path(text: str) -> Path:
@@ -133,19 +162,29 @@ def parse_basis_points(text: str) -> Decimal:
     """Parse a share of less than 1, in hundredths of a percent."""
     number = parse_number(text)
     if number >= BPS:
-        raise ValueError(f"expected less than {BPS} hundredths of a percent")
+        raise ValueError(f"must be less than {BPS} hundredths of a percent")
     return number
 
 
-def _require_allowed(items: Iterable[str], kind: Any) -> None:
-    """Raise ValueError if the type is an enumeration and an item is none of its words."""
-    allowed = words_of(kind)
-    if allowed:
-        _require_among(items, allowed)
+def _convert(text: str, kind: Any) -> Any:
+    """Convert a text to a type.
+
+    Raises:
+        ValueError: it can't be converted; the message is in plain English.
+    """
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        # Every variable is text, so that it is text is no news.
+        raise ValueError(sentence_of(str(error)).removesuffix(", not text")) from error
 
 
-def _require_among(items: Iterable[str], allowed: tuple[str, ...]) -> None:
-    unknown = [repr(item[:20]) for item in items if item not in allowed]
-    if unknown:
-        verb = "is" if len(unknown) == 1 else "are"
-        raise ValueError(f"{', '.join(unknown)} {verb} unknown; expected {', '.join(allowed)}")
+def _words(text: str) -> tuple[str, ...]:
+    """Return the words of a text, separated by spaces or commas, each once."""
+    return tuple(dict.fromkeys(text.replace(",", " ").split()))
+
+
+def _unexpected(items: Sequence[str], expected: str) -> ValueError:
+    """Return the error of items that a variable doesn't allow."""
+    shown = ", ".join(repr(item[:_SHOWN_CHARS]) for item in items)
+    return ValueError(f"{shown} {'is' if len(items) == 1 else 'are'} invalid; expected {expected}")

@@ -21,17 +21,19 @@ from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
 from tickplant.setting_parsers import (
     DATABASE_SCHEMES,
+    HOST_PATTERNS,
     REDIS_SCHEMES,
+    SYMBOLS,
+    WEBHOOK_RULES,
     Parser,
     address,
+    list_of,
+    list_of_integers,
     parse_basis_points,
-    parse_host_patterns,
     parse_intervals,
     parse_path,
     parse_setting,
-    parse_symbols,
-    parse_webhook_allow,
-    tuple_of,
+    split_items,
 )
 from tickplant.webhooks import WebhookSettings
 
@@ -47,11 +49,11 @@ Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 Days = Annotated[int, Meta(ge=0, le=36_500)]
 RoleName = Literal["averages", "signals", "alerts", "bot"]
-_LengthsTuple = tuple[Annotated[int, Meta(ge=1, le=MAX_LENGTH)], ...]
-Lengths = Annotated[_LengthsTuple, tuple_of(_LengthsTuple)]
-"""Of averages, in candles."""
-Roles = Annotated[tuple[RoleName, ...], tuple_of(tuple[RoleName, ...])]
-Names = Annotated[tuple[str, ...], tuple_of(tuple[str, ...])]
+AverageLength = Annotated[int, Meta(ge=1, le=MAX_LENGTH)]
+"""In candles."""
+Lengths = Annotated[tuple[AverageLength, ...], list_of_integers(AverageLength, least=1, most=MAX_LENGTH)]
+Roles = Annotated[tuple[RoleName, ...], list_of(get_args(RoleName))]
+Names = Annotated[tuple[str, ...], Parser(split_items)]
 FilePath = Annotated[Path | None, Parser(parse_path)]
 RedisAddress = Annotated[str | None, address(*REDIS_SCHEMES)]
 DatabaseAddress = Annotated[str | None, address(*DATABASE_SCHEMES)]
@@ -67,7 +69,7 @@ _RULES: Final = Rules()
 class Settings(Struct, frozen=True, kw_only=True):
     """Every setting with its default."""
 
-    symbols: Annotated[tuple[SymbolId, ...], Parser(parse_symbols)] = (
+    symbols: Annotated[tuple[SymbolId, ...], SYMBOLS] = (
         SymbolId("binance", "BTCUSDT"),
         SymbolId("binance", "ETHUSDT"),
         SymbolId("binance", "PEPEUSDT"),
@@ -163,7 +165,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
-    api_hosts: Annotated[tuple[str, ...], Parser(parse_host_patterns)] = ()
+    api_hosts: Annotated[tuple[str, ...], HOST_PATTERNS] = ()
     """Host names that the API answers to besides loopback names and IP addresses; `*` for any."""
     api_origins: Names = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
@@ -173,7 +175,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The most that one user may have, deleted ones aside."""
     webhook_secret: Annotated[str, Meta(min_length=16)] | None = None
     """Signs webhooks; None: alerts can't have any."""
-    webhook_allow: Annotated[tuple[str, ...], Parser(parse_webhook_allow)] = ()
+    webhook_allow: Annotated[tuple[str, ...], WEBHOOK_RULES] = ()
     """Hosts, addresses and networks that are not public, and that webhooks may go to all the same."""
     webhook_attempts: Positive = 12
     """The most before a delivery is given up."""

@@ -46,6 +46,12 @@ _NAT64: Final = ip_network("64:ff9b::/96")
 _HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*\.?", re.ASCII | re.IGNORECASE)
 """The name of a host; what ends with a number is meant as an address."""
 
+ALLOWED: Final = (
+    "hosts, addresses or networks, such as hooks.internal, ::1 or 10.0.0.0/8 (no bits after its prefix),"
+    " without http:// and port"
+)
+"""What `parse_allowed` takes, for messages."""
+
 
 class WebhookSettings(NamedTuple):
     """How webhooks are delivered."""
@@ -111,11 +117,7 @@ def parse_allowed(text: str) -> str | Network:
     except ValueError as error:
         if _HOST.fullmatch(text):
             return text.lower().rstrip(".")
-        why = f": {error}" if "/" in text else ""
-        raise ValueError(
-            "expected names of hosts, addresses or networks, such as hooks.internal, ::1 or 10.0.0.0/8,"
-            f" without http:// and port; {text[:40]!r} is none{why}"
-        ) from error
+        raise ValueError(f"{text[:40]!r} is not allowed here; expected {ALLOWED}") from error
 
 
 class AddressGuard:

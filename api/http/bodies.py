@@ -11,7 +11,7 @@ from msgspec.inspect import Metadata, UnionType, type_info
 from msgspec.structs import fields
 
 from api.http.problems import Problem, bad_parameter, wrong_value
-from api.http.validation_messages import place_of
+from tickplant.validation_messages import place_of
 from tickplant.near_matches import nearest
 
 StructT = TypeVar("StructT", bound=Struct)

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from api.http.validation_messages import place_of, sentence_of
+from tickplant.validation_messages import place_of, sentence_of
 from tickplant.market import SymbolId
 
 Op = Literal["subscribe", "unsubscribe", "ping"]

@@ -252,7 +252,8 @@ async def test_a_path_names_the_venue_and_binance_is_at_the_root() -> None:
     async with serve([generated("binance"), generated("coinbase")], options=PATIENT) as running:
         assert running.addresses["coinbase"].rest_url == f"{running.rest_url}/coinbase"
         assert await get(running, "binance", "/api/v3/ping") == {}
-        assert (await asyncio.to_thread(read, f"{running.rest_url}/api/v3/ping"))[0] == {}
+        body, headers = await asyncio.to_thread(read, f"{running.rest_url}/api/v3/ping")
+        assert (body, headers["Connection"]) == ({}, "close")
         assert "iso" in await get(running, "coinbase", "/time")
         assert (await refusal(f"{running.rest_url}/coinbase/nothing"))[0] == 404
         with pytest.raises(InvalidStatus, match="404"):

@@ -1,4 +1,4 @@
-"""Settings: what is read, what is refused, and that .env.example tells all of it."""
+"""Settings: what is read, what is refused, and that .env.example documents all of them."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_every_wrong_symbol_is_named_at_once() -> None:
         read_settings({"TICKPLANT_SYMBOLS": "BTCUSDT binance:ETHUSDT kraken: :PEPEUSDT"}, NOTHING)
     (problem,) = caught.value.problems
     assert problem.startswith(
-        "TICKPLANT_SYMBOLS: 'BTCUSDT', 'kraken:', ':PEPEUSDT' are not symbols of the form"
+        "TICKPLANT_SYMBOLS: 'BTCUSDT', 'kraken:', ':PEPEUSDT' are invalid; expected venue:SYMBOL,"
     )
 
 
@@ -80,20 +80,64 @@ def test_where_only_a_few_words_will_do_they_are_named() -> None:
         "AVERAGE_INTERVALS": ", ".join(INTERVALS),
     }
     for name, words in allowed.items():
-        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: 'loud' is unknown; expected {words} "):
+        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: 'loud' is invalid; expected {words} "):
             read_settings({f"TICKPLANT_{name}": "loud"}, NOTHING)
 
 
-def test_every_wrong_item_of_a_list_is_named_at_once() -> None:
-    with pytest.raises(
-        SettingsError, match="TICKPLANT_ROLES: 'loud', 'quiet' are unknown; expected averages,"
-    ):
-        read_settings({"TICKPLANT_ROLES": "loud,bot,quiet"}, NOTHING)
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("ROLES", "loud,bot,quiet", "'loud', 'quiet' are invalid; expected averages, signals, alerts, bot"),
+        ("AVERAGE_INTERVALS", "2m 5m 3m", "'2m', '3m' are invalid; expected 1m, 5m, 15m, 1h, 4h, 1d, 1w"),
+        ("SMA", "7,x,501,25", "'x', '501' are invalid; expected whole numbers from 1 to 500"),
+        ("EMA", "0 12 1.5", "'0', '1.5' are invalid; expected whole numbers from 1 to 500"),
+        ("WMA", "-1", "'-1' is invalid; expected whole numbers from 1 to 500"),
+        (
+            "API_HOSTS",
+            "http://a b.org c:80",
+            "'http://a', 'c:80' are invalid; expected example.org, *.example",
+        ),
+        (
+            "WEBHOOK_ALLOW",
+            "a:80 ::1 10.0.0.1/8",
+            "'a:80', '10.0.0.1/8' are invalid; expected hosts, addresses",
+        ),
+    ],
+)
+def test_every_wrong_item_of_a_list_is_named_at_once(name: str, text: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({f"TICKPLANT_{name}": text}, NOTHING)
+    assert caught.value.problems[0].startswith(f"TICKPLANT_{name}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "problem"),
+    [
+        ("API_PORT", "eighty", "must be a whole number (it is 'eighty')"),
+        ("API_PORT", "65536", "must be at most 65535 (it is '65536')"),
+        ("WORKERS", "1.5", "must be a whole number (it is '1.5')"),
+        ("WORKERS", "0", "must be at least 1 (it is '0')"),
+        ("LEASE_S", "long", "must be a number (it is 'long')"),
+        ("ANOMALY_ZSCORE", "0", "must be above 0 (it is '0')"),
+        ("WEBHOOK_SECRET", "short", "must be at least 16 characters long (it is not shown)"),
+    ],
+)
+def test_a_wrong_value_is_described_in_plain_english(name: str, text: str, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_settings({f"TICKPLANT_{name}": text}, NOTHING)
+    assert caught.value.problems == [f"TICKPLANT_{name}: {problem}"]
+
+
+def test_only_lists_that_may_be_empty_take_none() -> None:
+    settings = read_settings({"TICKPLANT_SMA": "none", "TICKPLANT_ROLES": "none"}, NOTHING)
+    assert (settings.sma, settings.roles) == ((), ())
+    with pytest.raises(SettingsError, match="TICKPLANT_SYMBOLS: 'none' is invalid"):
+        read_settings({"TICKPLANT_SYMBOLS": "none"}, NOTHING)
 
 
 def test_no_number_is_infinite() -> None:
     for name in ("GAP_WAIT_S", "LEASE_S", "ANOMALY_ZSCORE", "ANOMALY_IQR", "WEBHOOK_MAX_AGE_S"):
-        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: [Ee]xpected"):
+        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: must be"):
             read_settings({f"TICKPLANT_{name}": "inf"}, NOTHING)
 
 

@@ -1,4 +1,4 @@
-"""Translates msgspec's validation messages for the client. Pure."""
+"""Translates msgspec's validation messages into plain English, for requests and settings. Pure."""
 
 import re
 from typing import Final
