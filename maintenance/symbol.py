@@ -24,7 +24,7 @@ from maintenance.last_entries import read_last_entry_ids
 from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
-from tickplant.local.addresses import running_database, running_redis, tell_database
+from tickplant.local.addresses import print_data_folder, running_database, running_redis
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
@@ -168,7 +168,7 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
         FatalError: the symbol's venue is unknown or has no trade ids; a server is unavailable.
     """
     venue, symbol = _parse_symbol(settings, text)
-    tell_database(settings)
+    print_data_folder(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)

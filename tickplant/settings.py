@@ -1,21 +1,17 @@
-"""All settings: read once, by the command line only, from the environment and `.env`.
+"""All settings with their types and defaults.
 
-Every field is the variable `TICKPLANT_<FIELD>` in upper case. `.env.example` documents each.
+Each field is the variable `TICKPLANT_<FIELD>` in upper case; `.env.example` documents them.
+`tickplant.settings_reader` reads them.
 """
 
-import os
-from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Final, Literal, get_args
 
-import msgspec
 from msgspec import Meta, Struct
 
 from tickplant.averages import KINDS, MAX_LENGTH, AnomalyThresholds, AverageSpec, AverageSpecs
 from tickplant.bot import Amount, Rules, parse_number
-from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
@@ -32,18 +28,14 @@ from tickplant.setting_parsers import (
     parse_basis_points,
     parse_intervals,
     parse_path,
-    parse_setting,
     split_items,
 )
 from tickplant.webhooks import WebhookSettings
 
 PREFIX: Final = "TICKPLANT_"
 
-_SECRET: Final = ("_key", "_password", "_secret")
-"""How names of fields end whose values must not be shown; addresses can hold passwords, too."""
-
-_NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
-"""Variables of the tests, which may stand in a developer's environment."""
+SECRET_SUFFIXES: Final = ("_key", "_password", "_secret")
+"""Endings of the names of secret fields; addresses can contain passwords, too."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -194,7 +186,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """All values that must not be shown."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         addresses = [value for name, value in values.items() if name.endswith("_url")]
-        hidden = [value for name, value in values.items() if value and name.endswith(_SECRET)]
+        hidden = [value for name, value in values.items() if value and name.endswith(SECRET_SUFFIXES)]
         return [*hidden, *passwords_in(addresses)]
 
     @property
@@ -230,99 +222,3 @@ class Settings(Struct, frozen=True, kw_only=True):
 def variable(field: str) -> str:
     """Return the environment variable of a field."""
     return PREFIX + field.upper()
-
-
-def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
-    """Read the settings.
-
-    Args:
-        environment: the variables; None takes the process's own. They win over the file's.
-        dotenv: a file of `NAME=value` lines; None takes `.env` in the working directory, if there is one.
-
-    Raises:
-        SettingsError: naming every variable that is wrong or that no setting has.
-    """
-    from dotenv import dotenv_values
-
-    dotenv = dotenv or Path(".env")
-    if os.path.isdir(dotenv):  # noqa: PTH112 - a path's own method raises where the folder above is closed
-        raise SettingsError(
-            [
-                f"{dotenv}: is a folder, as Docker makes one where the file to be mounted is missing:"
-                " put a file of NAME=value lines there"
-            ]
-        )
-    try:
-        file_values = dotenv_values(dotenv, encoding="utf-8-sig")  # editors on Windows begin it with a mark
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            [f"{dotenv}: can't be read: {error}; save it as UTF-8, readable by this user"]
-        ) from error
-    values = {name: value for name, value in file_values.items() if value is not None}
-    values |= dict(os.environ if environment is None else environment)
-    fields = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
-    problems: list[str] = []
-    found: dict[str, Any] = {}
-    _read_files(values, fields, problems)
-    for name in sorted(values):
-        if not name.startswith(PREFIX) or name.startswith(_NOT_SETTINGS):
-            continue
-        field = fields.get(name)
-        if field is None:
-            near = get_close_matches(name, fields, n=1)
-            problems.append(
-                f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
-            )
-            continue
-        text = values[name].strip()
-        if not text:
-            continue  # an empty variable is an unset one, as compose files write them
-        try:
-            found[field.name] = parse_setting(field.type, text)
-        except ValueError as error:
-            problems.append(f"{name}: {error} (it is {_shown(name, text)})")
-    settings = None if problems else Settings(**found)
-    if settings is not None:
-        problems += _contradictions(settings)
-    if settings is None or problems:
-        raise SettingsError(problems)
-    return settings
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    """Yield what is wrong with settings that are right one by one."""
-    kept, least = settings.keep_candles_days, settings.keep_trades_days
-    if kept and not 0 < least <= kept:
-        yield (
-            f"{variable('keep_candles_days')}: candles would go before the trades that they are checked with;"
-            f" make it 0, or {variable('keep_trades_days')} no greater"
-        )
-    if settings.database_read_url and not settings.database_url:
-        yield (
-            f"{variable('database_read_url')}: there are no replicas of an embedded server;"
-            f" set {variable('database_url')}, too"
-        )
-    if "anomaly" in settings.strategies and settings.anomaly_points > settings.statistics_returns:
-        yield (
-            f"{variable('anomaly_points')}: there are never so many returns: make it"
-            f" {settings.statistics_returns} or less, or {variable('statistics_returns')} greater"
-        )
-
-
-def _read_files(values: dict[str, str], fields: Mapping[str, Any], problems: list[str]) -> None:
-    """Put the contents of the files that `<SECRET>_FILE` variables name in the secrets' places."""
-    for name in [name for name in values if name.endswith("_FILE") and name.removesuffix("_FILE") in fields]:
-        path, secret = values.pop(name).strip(), name.removesuffix("_FILE")
-        if not path:
-            continue
-        if values.get(secret):
-            problems.append(f"{name}: {secret} is set, too; give one of them")
-        try:
-            values[secret] = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}: can't read {path}: {error}")
-
-
-def _shown(name: str, text: str) -> str:
-    """Return the value as it may stand in a message: addresses can hold passwords."""
-    return "not shown" if name.lower().endswith(("_url", *_SECRET)) else repr(text[:60])

@@ -11,8 +11,8 @@ from msgspec.inspect import Metadata, UnionType, type_info
 from msgspec.structs import fields
 
 from api.http.problems import Problem, bad_parameter, wrong_value
-from tickplant.validation_messages import place_of
 from tickplant.near_matches import nearest
+from tickplant.validation_messages import place_of
 
 StructT = TypeVar("StructT", bound=Struct)
 

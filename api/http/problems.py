@@ -12,10 +12,10 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope, Send
 
-from tickplant.validation_messages import sentence_of
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.literals import NONE_OF_THEM, words_of
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.validation_messages import sentence_of
 
 _log = logging.getLogger(__name__)
 

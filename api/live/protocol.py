@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from tickplant.validation_messages import place_of, sentence_of
 from tickplant.market import SymbolId
+from tickplant.validation_messages import place_of, sentence_of
 
 Op = Literal["subscribe", "unsubscribe", "ping"]
 Code = Literal[

@@ -31,7 +31,7 @@ from db.migrate import migrate
 from tickplant.cli.roles import role_settings
 from tickplant.derived import Alert, AlertKind
 from tickplant.local import PostgresServer, RedisServer
-from tickplant.settings import read_settings
+from tickplant.settings_reader import read_settings
 
 PARTITIONS = 4
 WORKERS = 3

@@ -16,7 +16,7 @@ from working import MINUTE_US, START_US, publish_in_batches, publishing, stored_
 
 from tickplant.cli.roles import role_settings
 from tickplant.market import Trade
-from tickplant.settings import read_settings
+from tickplant.settings_reader import read_settings
 from tickplant.times import format_time
 
 STRATEGIES: Final = (

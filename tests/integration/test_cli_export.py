@@ -82,7 +82,7 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
         (
             ("trades", "--symbol", "BTCUSDT", "--from", "yesterday"),
             2,
-            "'yesterday' is not a time: write a date",
+            "'yesterday' is not a time: write 2026-01-31",
         ),
         (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 1, "--interval is for candles only"),
         (
@@ -157,7 +157,7 @@ async def test_without_data_the_error_names_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     ended = await run_in(tmp_path, "", "trades", "--symbol", "BTCUSDT", "--data", str(folder))
     assert ended.returncode == 1
-    assert f"there are no data in {folder} yet" in ended.stderr
+    assert f"{folder} contains no data yet" in ended.stderr
     assert not folder.exists()
 
 

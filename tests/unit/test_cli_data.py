@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tickplant.cli.ignored_folder import refuse_ignored_folder
 from tickplant.errors import FatalError, SettingsError
-from tickplant.local.data_folder import data_folder, folder_in_use, refuse_ignored_folder, start_command
+from tickplant.local.data_folder import data_folder, folder_in_use, start_command
 from tickplant.settings import Settings
 
 Plant = Callable[..., Path]
@@ -64,7 +65,7 @@ def test_a_folder_that_is_named_counts_with_what_is_below_it(plant: Plant) -> No
 
 def test_several_that_run_are_named(plant: Plant) -> None:
     first, second = (plant(name, started_s=1, runs=True) for name in (".demo/live", "platform"))
-    with pytest.raises(FatalError, match=f"{first}, {second}: say which is meant with --data"):
+    with pytest.raises(FatalError, match=f"{first}, {second}: choose one with --data"):
         folder_in_use(Settings())
 
 

@@ -14,7 +14,8 @@ from containers import REPOSITORY, image_of, read_services
 from db.grants import GRAFANA, SERVICE
 from tickplant.cli import COMMANDS
 from tickplant.hosts import Hosts
-from tickplant.settings import Settings, read_settings, variable
+from tickplant.settings import Settings, variable
+from tickplant.settings_reader import read_settings
 
 SERVICES = read_services()
 BY_PROFILE = {

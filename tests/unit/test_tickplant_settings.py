@@ -11,7 +11,8 @@ from tickplant.cli.roles import role_settings
 from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
-from tickplant.settings import Settings, read_settings, variable
+from tickplant.settings import Settings, variable
+from tickplant.settings_reader import read_settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 NOTHING = Path("/dev/null")
@@ -142,7 +143,7 @@ def test_no_number_is_infinite() -> None:
 
 
 def test_anomalies_need_no_more_returns_than_there_are() -> None:
-    with pytest.raises(SettingsError, match=r"TICKPLANT_ANOMALY_POINTS: .* make it 60 or less"):
+    with pytest.raises(SettingsError, match=r"TICKPLANT_ANOMALY_POINTS: .* set it to 60 or less"):
         read_settings({"TICKPLANT_ANOMALY_POINTS": "61"}, NOTHING)
     read_settings({"TICKPLANT_ANOMALY_POINTS": "60"}, NOTHING)
     read_settings({"TICKPLANT_ANOMALY_POINTS": "61", "TICKPLANT_STRATEGIES": "dip"}, NOTHING)

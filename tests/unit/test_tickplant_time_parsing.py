@@ -78,3 +78,24 @@ def test_the_unit_of_a_number_is_told_by_its_magnitude(text: str, iso: str) -> N
 def test_every_unit_of_a_moment_is_the_same_moment(time_ns: int, digits: int) -> None:
     whole, fraction = divmod(time_ns, 10**digits)
     assert parse_time_us(f"{whole}.{fraction:0{digits}d}") == time_ns // 1000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-08-08",
+        "20240808",
+        "2024-08-08T00:00",
+        "2024-08-08 00:00:00",
+        "2024-08-08T02:00+02:00",
+        "1723075200",
+    ],
+)
+def test_the_command_line_needs_neither_seconds_nor_offset_nor_hyphens(text: str) -> None:
+    assert parse_time_us(text, lenient=True) == parse_time_us("2024-08-08T00:00:00Z")
+
+
+@pytest.mark.parametrize("text", ["now", "2024-08-08T00", "2024-08-32", "20240832", "2024-08-08T24:01"])
+def test_the_command_line_refuses_anything_else(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_time_us(text, lenient=True)

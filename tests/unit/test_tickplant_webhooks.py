@@ -10,7 +10,7 @@ import pytest
 
 from tickplant.derived import Firing
 from tickplant.errors import SettingsError
-from tickplant.settings import read_settings
+from tickplant.settings_reader import read_settings
 from tickplant.webhooks import AddressGuard, RefusedAddressError, body_of, headers_of, is_public, parse_url
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "webhooks.md"

@@ -6,7 +6,7 @@ from ingest.venues.coinbase import CoinbaseAdapter
 from ingest.venues.kraken import KrakenAdapter
 from ingest.venues.parsing import microseconds
 from sandbox.times import parse_rfc3339
-from tickplant.cli.database_arguments import parse_moment
+from tickplant.cli.database_arguments import parse_time
 from tickplant.errors import PoisonError
 from tickplant.time_parsing import parse_time_us as parse_of_rest
 
@@ -41,5 +41,5 @@ def test_what_is_no_time_of_a_trade_is_refused(text: str) -> None:
 
 
 def test_times_of_users_are_cut_off() -> None:
-    assert parse_moment(TIME).microsecond == 999_999
+    assert parse_time(TIME).microsecond == 999_999
     assert parse_of_rest(TIME) == END_US

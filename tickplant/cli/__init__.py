@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
         if args.command not in ("sandbox", "doctor"):
-            from tickplant.local.data_folder import refuse_ignored_folder
+            from tickplant.cli.ignored_folder import refuse_ignored_folder
 
             refuse_ignored_folder(args)
         return int(import_module(f"tickplant.cli.{args.command}").run(args))

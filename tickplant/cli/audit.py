@@ -11,7 +11,8 @@ from tickplant.cli.progress import progress_bars
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
-from tickplant.settings import Settings, read_settings
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 from tickplant.times import format_second
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import parse_moment
+from tickplant.cli.database_arguments import TIME_FORMS, parse_time
 from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import FatalError
-from tickplant.settings import Settings, read_settings
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
     from maintenance.backfill import BackfillPlan
@@ -40,8 +41,6 @@ examples:
   tickplant backfill coinbase:ETH-USD --from 2026-11-01 --to 2026-11-02T12:00:00Z
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -50,12 +49,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--from",
         dest="start",
         required=True,
-        type=parse_moment,
+        type=parse_time,
         metavar="TIME",
-        help=f"first moment, inclusive: {_TIMES}",
+        help=f"first moment, inclusive: {TIME_FORMS}",
     )
     parser.add_argument(
-        "--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive; now unless given"
+        "--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive; now unless given"
     )
 
 

@@ -7,10 +7,17 @@ from signal import SIGINT
 from typing import Final
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import find_symbol, open_database, parse_moment, tell_removed
+from tickplant.cli.database_arguments import (
+    TIME_FORMS,
+    find_symbol,
+    open_database,
+    parse_time,
+    warn_of_removed_trades,
+)
 from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
-from tickplant.settings import Settings, read_settings, variable
+from tickplant.settings import Settings, variable
+from tickplant.settings_reader import read_settings
 from tickplant.times import to_datetime
 
 HELP: Final = "run strategies over stored trades: their signals, fills and profit"
@@ -37,8 +44,6 @@ examples:
   tickplant backtest --strategy my_package.my_module:MyStrategy --symbol BTCUSDT --json > result.jsonl
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -56,11 +61,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         " TICKPLANT_STRATEGIES; may be given several times; all of these settings unless given",
     )
     parser.add_argument(
-        "--from", dest="start", type=parse_moment, metavar="TIME", help=f"first moment, inclusive: {_TIMES}"
+        "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"
     )
-    parser.add_argument("--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive")
+    parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
     parser.add_argument(
-        "--warm-up", type=parse_moment, metavar="TIME", help="warm up with the trades from here to --from"
+        "--warm-up", type=parse_time, metavar="TIME", help="warm up with the trades from here to --from"
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line, the last a summary")
 
@@ -87,7 +92,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     report = BacktestReport(json=args.json)
     async with open_database(settings, application="tickplant backtest") as connection:
         symbol = find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)])
-        await tell_removed(connection, symbol, to_datetime(times.warm_up_us))
+        await warn_of_removed_trades(connection, symbol, to_datetime(times.warm_up_us))
         interrupted = _on_interrupt()
         with progress_bars() as bars:
             task = bars.add_task("trades", total=None)

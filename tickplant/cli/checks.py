@@ -9,15 +9,17 @@ from typing import Final, Literal
 
 from db.inspection import Inspection, inspect
 from tickplant.cli.finding import Finding, judge_clock
+from tickplant.cli.ignored_folder import refuse_ignored_folder
 from tickplant.cli.redis_check import check_redis
 from tickplant.cli.roles import role_settings
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.errors import FatalError, SettingsError
 from tickplant.local import PostgresServer
 from tickplant.local.binaries import OLDEST_POSTGRES
-from tickplant.local.data_folder import folder_in_use, refuse_ignored_folder
+from tickplant.local.data_folder import folder_in_use
 from tickplant.local.server import Server
-from tickplant.settings import Settings, read_settings
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 
 _SKEW_S: Final = 1.0
 """A clock that is off by more is worth knowing of. Nothing breaks: leases go by the database's clock."""

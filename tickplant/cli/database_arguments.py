@@ -4,40 +4,43 @@ import sys
 from argparse import ArgumentTypeError
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
-from tickplant.time_parsing import is_epoch_number, parse_time_us
+from tickplant.time_parsing import parse_time_us
 from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
     from db.pool import DatabaseConnection
+
+TIME_FORMS: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
+"""What `parse_time` parses, for help texts."""
 
 
 @asynccontextmanager
 async def open_database(settings: Settings, *, application: str) -> AsyncIterator["DatabaseConnection"]:
     """Open a connection to the database of the settings.
 
-    Without an address the embedded server is meant: the one that runs already on the data folder (under
-    `tickplant up`, say), or else one that is started for the time being.
+    Without an address, it is the embedded server: one that already runs on the data folder, as under
+    `tickplant up`, or else one that is started for as long as the context.
 
     Raises:
-        FatalError: it can't be reached, or holds nothing of tickplant's.
+        FatalError: it can't be reached, or has no tables of tickplant.
     """
     from db.export import open_reader
-    from tickplant.local.addresses import open_database_server, tell_database
+    from tickplant.local.addresses import open_database_server, print_data_folder
 
-    tell_database(settings)
+    print_data_folder(settings)
     async with open_database_server(settings) as url, open_reader(url, application=application) as connection:
         yield connection
 
 
-async def tell_removed(connection: "DatabaseConnection", symbol: SymbolId, start: datetime) -> None:
-    """Say on the standard error what is left out, where trades are asked for that were removed by age."""
+async def warn_of_removed_trades(connection: "DatabaseConnection", symbol: SymbolId, start: datetime) -> None:
+    """Print to standard error that some of the requested trades have been removed by age, if any were."""
     from db.retention import read_horizon
 
     horizon = await read_horizon(connection, symbol)
@@ -70,24 +73,16 @@ def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
     raise FatalError(f"no trades of {text} are stored; {stored}{', ...' if len(known) > 10 else ''}")
 
 
-def parse_moment(text: str) -> datetime:
-    """Parse a date, an ISO 8601 time (UTC where it has no offset), or a number since the epoch.
-
-    The magnitude of a number tells its unit, as in the API. Eight digits are a date without its hyphens.
+def parse_time(text: str) -> datetime:
+    """Parse a date, an RFC 3339 time (UTC if it has no offset), or a number since the epoch.
 
     Raises:
         ArgumentTypeError: it is none of these.
     """
     try:
-        if is_epoch_number(text) and len(text) != len("20240808"):
-            return to_datetime(parse_time_us(text))
-        time = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise ArgumentTypeError(
-            f"{text!r} is not a time: write a date (2024-08-08), an RFC 3339 time (2024-08-08T23:55:00Z),"
-            " or seconds, milliseconds, microseconds or nanoseconds since 1970 (1723161300)"
-        ) from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return to_datetime(parse_time_us(text, lenient=True))
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _listed(symbols: Sequence[SymbolId]) -> str:

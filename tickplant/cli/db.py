@@ -9,7 +9,8 @@ from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
 from tickplant.provenance import WORDS
-from tickplant.settings import Settings, read_settings
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
     from db.leases import LeaseRow

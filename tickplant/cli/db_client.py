@@ -9,7 +9,7 @@ from signal import SIGINT
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tickplant.errors import FatalError
-from tickplant.local.addresses import open_database_server, running_database, tell_database
+from tickplant.local.addresses import open_database_server, print_data_folder, running_database
 from tickplant.local.binaries import find_postgres
 from tickplant.settings import Settings
 
@@ -20,7 +20,7 @@ def database_address(settings: Settings) -> str:
     Raises:
         FatalError: no server runs there.
     """
-    tell_database(settings)
+    print_data_folder(settings)
     return "postgresql://" + running_database(settings).partition("://")[2]
 
 
@@ -38,7 +38,7 @@ async def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
         FatalError: psql is not installed, or there is no database.
     """
     program = _find_psql(settings)
-    tell_database(settings)
+    print_data_folder(settings)
     async with open_database_server(settings) as url:
         parts = urlsplit(url)
         address = urlunsplit(parts._replace(netloc=_without_password(parts.netloc)))

@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from tickplant import interrupts
-from tickplant.cli.database_arguments import find_symbol, open_database, parse_moment, tell_removed
+from tickplant.cli.database_arguments import (
+    TIME_FORMS,
+    find_symbol,
+    open_database,
+    parse_time,
+    warn_of_removed_trades,
+)
 from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError
 from tickplant.intervals import BASE, INTERVALS
-from tickplant.settings import Settings, read_settings
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -37,8 +44,6 @@ examples:
   tickplant export trades --symbol BTCUSDT --from 2026-11-01 --to 2026-11-02 --format jsonl | gzip > day.gz
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -51,9 +56,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--interval", choices=INTERVALS, help=f"of the candles; {BASE} unless given")
     parser.add_argument(
-        "--from", dest="start", type=parse_moment, metavar="TIME", help=f"first moment, inclusive: {_TIMES}"
+        "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"
     )
-    parser.add_argument("--to", dest="end", type=parse_moment, metavar="TIME", help="last moment, exclusive")
+    parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
     parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="csv unless given")
     parser.add_argument(
         "--output",
@@ -96,7 +101,7 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
             end=args.end or datetime.max.replace(tzinfo=UTC),
         )
         if selection.interval is None:
-            await tell_removed(connection, selection.symbol, selection.start)
+            await warn_of_removed_trades(connection, selection.symbol, selection.start)
         task = progress.add_task(args.what, total=await estimate_rows(connection, selection))
 
         async def write(lines: bytes) -> None:

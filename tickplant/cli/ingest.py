@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
     from tickplant.proxies import Proxies
     from tickplant.redis_client import until_answered
     from tickplant.service import run_service, unless_stopped
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
 
     settings = read_settings()
     redis_url, proxies = running_redis(settings), Proxies()

@@ -45,7 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from tickplant.logs import set_up_logs
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
 
     settings = read_settings()
     set_up_logs(settings.log_level, settings.log_format, settings.secrets)

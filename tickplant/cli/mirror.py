@@ -56,7 +56,7 @@ def run(args: Namespace) -> int:
     from tickplant.cli.kafka import kafka_properties, require_kafka
     from tickplant.local.addresses import running_database, running_redis
     from tickplant.service import run_service
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
 
     settings = read_settings()
     redis_url, database_url = running_redis(settings), running_database(settings)

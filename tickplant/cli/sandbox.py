@@ -101,7 +101,7 @@ def run(args: Namespace) -> int:
     """Serve the venue until SIGTERM or SIGINT."""
     from tickplant.cli.sandbox_sources import open_sources
     from tickplant.service import run_service
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
 
     _check(args)
     sandbox_faults.check(args)

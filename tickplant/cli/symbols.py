@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
-from tickplant.settings import read_settings
+from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
     from ingest.venues.base_rest import ListedSymbol

@@ -96,7 +96,7 @@ def run(args: Namespace) -> int:
     """
     from tickplant.cli.roles import role_settings
     from tickplant.interrupts import kept_sigint
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
 
     if not args.replay and (args.once or args.speed or args.into is not None):
         raise FatalError("--once, --speed and --into require --replay")

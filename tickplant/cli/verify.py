@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.audit import print_comparison
-from tickplant.cli.database_arguments import parse_moment
-from tickplant.settings import Settings, read_settings
+from tickplant.cli.database_arguments import TIME_FORMS, parse_time
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
 from tickplant.times import format_second
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ examples:
   tickplant verify binance:BTCUSDT --from 2026-11-01 --to 2026-11-02 --dry-run
 """
 
-_TIMES: Final = "a date, an RFC 3339 time, or seconds or milliseconds since 1970"
-
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -47,14 +46,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--from",
         dest="start",
-        type=parse_moment,
+        type=parse_time,
         metavar="TIME",
-        help=f"first moment: {_TIMES}; the first stored trade unless given",
+        help=f"first moment: {TIME_FORMS}; the first stored trade unless given",
     )
     parser.add_argument(
         "--to",
         dest="end",
-        type=parse_moment,
+        type=parse_time,
         metavar="TIME",
         help="last moment, exclusive; the last closed minute unless given",
     )

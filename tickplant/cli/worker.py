@@ -34,7 +34,7 @@ def run(args: Namespace) -> int:
     from tickplant.cli.roles import role_settings
     from tickplant.local.addresses import running_database, running_redis
     from tickplant.service import run_service
-    from tickplant.settings import read_settings
+    from tickplant.settings_reader import read_settings
     from workers import service
 
     settings = read_settings()

@@ -1,8 +1,7 @@
-"""The folder of the embedded servers' data: the one `up` uses, and the one other commands find."""
+"""Finds the folder of the embedded servers' data, for `tickplant up` and for the other commands."""
 
 import os
 import sys
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,21 +9,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from tickplant.errors import FatalError, SettingsError
-from tickplant.settings import Settings, read_settings, variable
+from tickplant.errors import FatalError
+from tickplant.settings import Settings
 
 DEMO: Final = Path(".demo")
-"""Below it are the data of demos, in the working directory."""
+"""The folder in the working directory that contains the data of demos."""
 _SERVERS: Final = ("redis", "postgres")
-_URLS: Final = ("redis_url", "database_url")
-_USES: Final = {
-    "ingest": ("redis_url",),
-    **dict.fromkeys(("migrate", "export", "audit", "backtest", "db"), ("database_url",)),
-}
-"""The servers of commands that don't use both."""
 
 
-class Found(Struct, frozen=True):
+class FoundFolder(Struct, frozen=True):
     """A folder with data of embedded servers."""
 
     path: Path
@@ -39,23 +32,23 @@ def data_folder(settings: Settings) -> Path:
 
 
 def folder_in_use(settings: Settings) -> Path:
-    """Return the folder that a command is about that names none: the one whose servers run, or ran last.
+    """Return the data folder that a command uses: the one whose servers run, or else ran last.
 
-    A folder that is named counts with those below it; otherwise those of demos, the platform's own and those
-    below it do.
+    Candidates are the folder of the settings and its subfolders, if there is one in the settings; otherwise
+    the folders of demos, and the platform's default folder with its subfolders.
 
     Raises:
-        FatalError: servers run on several.
+        FatalError: servers run on several of them.
     """
     bases = [settings.data.absolute()] if settings.data else [DEMO.absolute(), data_folder(settings)]
-    found = [it for base in bases for it in _find(base)]
-    running = [it for it in found if it.running]
+    found = [folder for base in bases for folder in _find(base)]
+    running = [folder for folder in found if folder.running]
     if len(running) > 1:
-        paths = ", ".join(str(it.path) for it in running)
-        raise FatalError(f"servers run on {paths}: say which is meant with --data")
-    if settings.data and any(it.path == bases[0] for it in found) and not running:
+        paths = ", ".join(str(folder.path) for folder in running)
+        raise FatalError(f"servers run on {paths}: choose one with --data")
+    if settings.data and any(folder.path == bases[0] for folder in found) and not running:
         return bases[0]
-    return max(running or found, key=lambda it: it.started_s).path if found else data_folder(settings)
+    return max(running or found, key=lambda folder: folder.started_s).path if found else data_folder(settings)
 
 
 def start_command(folder: Path) -> str:
@@ -63,28 +56,6 @@ def start_command(folder: Path) -> str:
     if folder.parent.name == DEMO.name:
         return "tickplant up --demo"
     return "tickplant up --replay" if folder.name == "replay" else f"tickplant up --data {folder}"
-
-
-def refuse_ignored_folder(args: Namespace) -> None:
-    """Refuse a folder for embedded servers where none would be used: one of the settings is a mistake.
-
-    `--data` is about the servers that the command uses, TICKPLANT_DATA about both: where one has an address,
-    it is the folder of the other.
-
-    Raises:
-        SettingsError: the folder would be ignored, or settings are wrong.
-    """
-    settings = read_settings()
-    if settings.data is None or (args.command == "up" and args.replay and args.into is None):
-        return
-    uses = _USES.get(args.command, _URLS) if args.data else _URLS
-    if any(getattr(settings, name) is None for name in uses):
-        return
-    what = "--data" if args.data else variable("data")
-    urls = " and ".join(map(variable, uses))
-    raise SettingsError(
-        [f"{what}: names a folder for embedded servers, but {urls} would be used instead: leave out one"]
-    )
 
 
 def _platform_folder() -> Path:
@@ -95,24 +66,24 @@ def _platform_folder() -> Path:
         return Path(base) / "tickplant"
     try:
         home = Path.home()
-    except RuntimeError as error:  # no HOME, and a user whom the system does not know
+    except RuntimeError as error:  # no HOME, and a user unknown to the system
         raise FatalError(
-            "this user has no home folder to keep data in: name one with --data or TICKPLANT_DATA"
+            "this user has no home folder for the data: choose a folder with --data or TICKPLANT_DATA"
         ) from error
     if sys.platform == "darwin":
         return home / "Library" / "Application Support" / "tickplant"
     return home / ".local" / "share" / "tickplant"
 
 
-def _find(base: Path) -> Iterator[Found]:
-    """Yield the base and the folders in it that hold data, as far as this user may look."""
+def _find(base: Path) -> Iterator[FoundFolder]:
+    """Yield the base and its subfolders that contain data and that this user can read."""
     with suppress(OSError):
         for path in (base, *sorted(base.iterdir())):
             with suppress(OSError, FatalError):
                 locks = [path / name / "lock" for name in _SERVERS if (path / name / "lock").exists()]
                 if locks:
                     started_s = max(lock.stat().st_mtime for lock in locks)
-                    yield Found(path, any(_is_running(lock.parent) for lock in locks), started_s)
+                    yield FoundFolder(path, any(_is_running(lock.parent) for lock in locks), started_s)
 
 
 def _is_running(path: Path) -> bool:
