@@ -2,7 +2,7 @@
 
 A sandbox says in every answer, websocket handshakes included, what it sends; a venue says nothing. Ingest
 notes it in Redis before it writes a trade, workers note it in the database before they store one, and both
-stop where something else is noted (docs/adr/0018-one-source-a-plant.md).
+stop where something else is noted (docs/adr/0018-one-data-source-per-plant.md).
 """
 
 from collections.abc import Mapping

@@ -4,7 +4,7 @@ It never talks to a venue's order API: it fills its orders itself, at the price 
 import-linter contract holds it to that.
 
 Each symbol has an account of its own, since symbols are worked on apart from one another, in no common order
-(docs/adr/0012-one-paper-account-a-symbol.md). A buy spends what the rules say; a sell sells the whole
+(docs/adr/0012-one-paper-account-per-symbol.md). A buy spends what the rules say; a sell sells the whole
 position; there is no short selling.
 """
 
