@@ -42,7 +42,7 @@ async def read_candle_windows(
         pool: connections.
         partition: of the symbols.
         specs: which averages are computed.
-        until_us: exchange time that the roles of some symbols have reached, where they are behind the
+        until_us: venue time that the roles of some symbols have reached, where they are behind the
             candles: candles that end later are left out.
     """
     until = until_us or {}

@@ -1,4 +1,4 @@
-"""The ledger: which trade ids of each symbol are stored, and up to which exchange time."""
+"""The ledger: which trade ids of each symbol are stored, and up to which venue time."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple

@@ -15,7 +15,7 @@ class Retention(Struct, frozen=True, kw_only=True):
     """How long rows are kept, in days; 0 for forever."""
 
     trades_days: int = 0
-    """By exchange time; so are candles."""
+    """By venue time; so are candles."""
     candles_days: int = 0
     """Candles and rows computed from them."""
     records_days: int = 0

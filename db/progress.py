@@ -20,7 +20,7 @@ class TapeTrades(Struct, frozen=True):
     """The ranges of the ids, inclusive; None where the venue has no trade ids."""
     first_time_us: int
     last_time_us: int
-    """Exchange time of the first and last trade, inclusive."""
+    """Venue time of the first and last trade, inclusive."""
 
 
 class SymbolTotals(Struct, frozen=True):

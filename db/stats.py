@@ -15,7 +15,7 @@ _QUOTIENT: Final = Context(prec=18)
 
 
 class Change24h(NamedTuple):
-    """A symbol's last 24 hours in whole minutes, by exchange time."""
+    """A symbol's last 24 hours in whole minutes, by venue time."""
 
     symbol: SymbolId
     start_us: int

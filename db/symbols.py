@@ -17,7 +17,7 @@ class SymbolRow(NamedTuple):
     missing: int | None
     """How many ids between first and last are not stored; None if the venue has no trade ids."""
     watermark_us: int
-    """Exchange time up to which its trades have been received."""
+    """Venue time up to which its trades have been received."""
 
 
 async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]:
@@ -45,7 +45,7 @@ class SymbolReach(NamedTuple):
     """Up to when a symbol's trades have been received, and which are missing."""
 
     watermark_us: int
-    """Exchange time up to which its trades have been received."""
+    """Venue time up to which its trades have been received."""
     missing: list[tuple[int, int]] | None
     """Inclusive ranges of ids between first and last that are not stored, ascending; None if the venue has no
     trade ids."""

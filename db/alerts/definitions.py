@@ -29,7 +29,7 @@ class AlertRow(NamedTuple):
     number: int
     """How many times it has fired, in all versions."""
     fired_us: int | None
-    """Exchange time of the last firing."""
+    """Venue time of the last firing."""
 
 
 class AlertKey(NamedTuple):

@@ -54,7 +54,7 @@ async def read_minute_closes(
         pool: connections.
         partition: of the symbols.
         count: how many of each symbol.
-        until_us: exchange time that the roles of some symbols have reached, where they are behind the
+        until_us: venue time that the roles of some symbols have reached, where they are behind the
             candles: minutes that end later are left out.
     """
     until = until_us or {}
