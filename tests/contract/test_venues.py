@@ -1,6 +1,6 @@
 """What every adapter must do: one suite over all registered venues, fed from `frames/<venue>.jsonl`.
 
-A line there is an object: `role` is what the `frame` is to the venue (see ADDING_A_VENUE.md) and `gives` what
+A line there is an object: `kind` is what the `frame` is to the venue (see ADDING_A_VENUE.md) and `gives` what
 must come of it, received at 7: trades as arrays of their fields, a notice's fields, or for what is broken a
 pattern that the reason must match. Pages of history name their `symbol`.
 """
@@ -53,14 +53,14 @@ NOTICES: Final[dict[str, type[Notice]]] = {
     "refusal": Refused,
     "closing": Closing,
 }
-FRAME_ROLES: Final = {"trade", "partial", *NOTICES, "other", "broken"}
-HISTORY_ROLES: Final = {"history", "history with a bad row", "broken history", "busy history"}
+FRAME_KINDS: Final = {"trade", "partial", *NOTICES, "other", "broken"}
+HISTORY_KINDS: Final = {"history", "history with a bad row", "broken history", "busy history"}
 
 
 class Recorded(Struct, frozen=True, forbid_unknown_fields=True):
     """A line of a recorded file."""
 
-    role: str
+    kind: str
     frame: str
     gives: Any
     symbol: str = ""
@@ -81,12 +81,12 @@ def read_recorded(name: str) -> list[Recorded]:
     return [msgspec.json.decode(line, type=Recorded) for line in lines]
 
 
-def recorded(roles: set[str]) -> list[Any]:
+def recorded(kinds: set[str]) -> list[Any]:
     return [
-        pytest.param(make(name), line, id=f"{name}-{number}-{line.role}")
+        pytest.param(make(name), line, id=f"{name}-{number}-{line.kind}")
         for name in VENUES
         for number, line in enumerate(read_recorded(name), start=1)
-        if line.role in roles
+        if line.kind in kinds
     ]
 
 
@@ -97,27 +97,27 @@ def venue(request: pytest.FixtureRequest) -> VenueAdapter:
 
 def symbols_of(venue: VenueAdapter) -> list[str]:
     """Return the symbols of a venue's recorded trades."""
-    trades = [trade for line in read_recorded(venue.name) if line.role == "trade" for trade in line.gives]
+    trades = [trade for line in read_recorded(venue.name) if line.kind == "trade" for trade in line.gives]
     return list(dict.fromkeys(trade[1] for trade in trades))
 
 
 # --- What is recorded
 
 
-def test_a_venue_has_a_frame_of_each_role_that_every_venue_has(venue: VenueAdapter) -> None:
-    roles = {line.role for line in read_recorded(venue.name)}
-    assert roles <= FRAME_ROLES | HISTORY_ROLES
-    assert roles >= {"trade", "refusal", "other", "broken"}
-    assert not venue.acknowledges or "acknowledgement" in roles
-    assert not venue.numbered or {"history", "history with a bad row", "broken history"} <= roles
+def test_a_venue_has_a_frame_of_each_kind_that_every_venue_has(venue: VenueAdapter) -> None:
+    kinds = {line.kind for line in read_recorded(venue.name)}
+    assert kinds <= FRAME_KINDS | HISTORY_KINDS
+    assert kinds >= {"trade", "refusal", "other", "broken"}
+    assert not venue.acknowledges or "acknowledgement" in kinds
+    assert not venue.numbered or {"history", "history with a bad row", "broken history"} <= kinds
 
 
 @pytest.mark.parametrize(("venue", "line"), recorded({"trade", "other", *NOTICES}))
 def test_a_recorded_frame_gives_what_it_should(venue: VenueAdapter, line: Recorded) -> None:
     parsed = venue.parse_frame(line.frame.encode(), RECEIVED_US)
-    assert type(parsed) is NOTICES.get(line.role, tuple)
+    assert type(parsed) is NOTICES.get(line.kind, tuple)
     assert as_json(parsed) == line.gives
-    assert bool(parsed) is (line.role != "other")
+    assert bool(parsed) is (line.kind != "other")
     check(venue, parsed)
     assert venue.parse_frame(line.frame.encode(), RECEIVED_US) == parsed  # whatever came between
 
@@ -168,7 +168,7 @@ def read(venue: VenueAdapter, body: bytes, symbol: str) -> tuple[tuple[Trade, ..
 @pytest.mark.parametrize(("venue", "line"), recorded({"broken history", "busy history"}))
 def test_a_page_that_is_none_is_refused_with_its_reason(venue: VenueAdapter, line: Recorded) -> None:
     assert isinstance(venue, HistoryAdapter)
-    error = BusyError if line.role == "busy history" else PoisonError
+    error = BusyError if line.kind == "busy history" else PoisonError
     with pytest.raises(error, match=line.gives):
         venue.parse_history(line.frame.encode(), line.symbol, RECEIVED_US)
 
@@ -220,10 +220,10 @@ json_values = st.recursive(
 
 
 @st.composite
-def mutated(draw: st.DrawFn, roles: set[str]) -> tuple[str, Recorded, bytes]:
+def mutated(draw: st.DrawFn, kinds: set[str]) -> tuple[str, Recorded, bytes]:
     """Draw a recorded frame with bytes, values or keys of it changed, added or gone."""
     name = draw(st.sampled_from(VENUES))
-    lines = [line for line in read_recorded(name) if line.role in roles]
+    lines = [line for line in read_recorded(name) if line.kind in kinds]
     if not lines:
         return name, Recorded("other", "", []), draw(st.binary(max_size=20))
     line = draw(st.sampled_from(lines))
@@ -259,7 +259,7 @@ def walk(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from walk(inner)
 
 
-@given(mutated(FRAME_ROLES))
+@given(mutated(FRAME_KINDS))
 @settings(max_examples=400, deadline=None)
 def test_a_mutated_frame_is_understood_or_refused(case: tuple[str, Recorded, bytes]) -> None:
     name, _, frame = case
@@ -383,9 +383,9 @@ def test_the_module_shows_where_it_is_documented_and_a_trade_that_it_understands
     assert any(isinstance(each, Refused) for each in parsed)
 
 
-def test_the_guide_names_every_role() -> None:
+def test_the_guide_names_every_kind() -> None:
     guide = (Path(__file__).parents[2] / "ADDING_A_VENUE.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `([a-z ]+)` \|", guide, re.MULTILINE)) == FRAME_ROLES | HISTORY_ROLES
+    assert set(re.findall(r"^\| `([a-z ]+)` \|", guide, re.MULTILINE)) == FRAME_KINDS | HISTORY_KINDS
 
 
 # --- What has been recorded from the venues themselves
