@@ -96,19 +96,19 @@ class Health:
             redis,
             database,
             "live" if self._hub.live else "stalled",
-            self._hub.clients,
-            await self._partitions(leases, known=redis.status == "up"),
+            len(self._hub.clients),
+            await self._partitions(leases, redis_up=redis.status == "up"),
             connections,
             source,
         )
 
-    async def _partitions(self, leases: list[LeaseRow], *, known: bool) -> list[PartitionHealth]:
+    async def _partitions(self, leases: list[LeaseRow], *, redis_up: bool) -> list[PartitionHealth]:
         by_number = {lease.partition: lease for lease in leases}
         partitions = []
         for number in range(self._hub.partitions):
             lease = by_number.get(number)
             committed = lease.entry_id if lease else START
-            lag = await self._lag_entries(number, committed) if known else None
+            lag = await self._lag_entries(number, committed) if redis_up else None
             partitions.append(PartitionHealth(number, bool(lease and lease.alive), committed, lag))
         return partitions
 

@@ -1,6 +1,6 @@
 """ASGI middleware that refuses requests for other hosts than those of this API."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from litestar.enums import ScopeType
@@ -46,7 +46,7 @@ def _without_authority(scope: Scope, hosts: Hosts) -> Scope:
     _check(target.netloc, hosts)
     path = "/" + scope["path"].split("/", 3)[3] if target.path else "/"
     raw_path = (target.path or "/").encode("latin-1")
-    return {**scope, "path": path, "raw_path": raw_path}  # type: ignore[return-value]
+    return cast(Scope, {**scope, "path": path, "raw_path": raw_path})
 
 
 def _check(authority: str, hosts: Hosts) -> None:

@@ -37,7 +37,7 @@ class TimedProtocol(H11Protocol):
     _read_deadline: asyncio.TimerHandle | None = None
     _linger: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start to wait for a request."""
         super().connection_made(transport)
         self._update_deadline()

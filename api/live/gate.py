@@ -24,7 +24,6 @@ Socket = WebSocket[Any, Any, Any]
 MESSAGE_BYTES: Final = 64 * 1024
 """The longest request; a longer one closes the socket with code 1009."""
 
-
 NAMES_PER_REQUEST: Final = 32
 """A request that names this many channels counts as two, one that names twice as many as three, and so on."""
 
@@ -72,10 +71,10 @@ class WebsocketGate:
             await _refuse(socket, problem_of(error))
             return
         await socket.accept()
-        # Litestar's type has no custom extensions.
-        writer: WebsocketWriter = socket.scope["extensions"][EXTENSION]  # type: ignore[index, assignment]
+        scope: Any = socket.scope  # Litestar's type has no custom extensions
+        writer: WebsocketWriter = scope["extensions"][EXTENSION]
         client = self._hub.connect(writer)
-        writer.on_writable, writer.on_lost = self._hub.flush_of(client), client.close
+        writer.on_writable, writer.on_lost = self._hub.clients.flush_of(client), client.close
         session = ClientSession(
             hub=self._hub, directory=self._directory, client=client, max_channels=self._limits.channels
         )
@@ -94,7 +93,7 @@ class WebsocketGate:
             raise Problem(
                 403, "origin_refused", "pages of this origin may not connect: see TICKPLANT_API_ORIGINS"
             )
-        if self._hub.clients >= self._limits.clients:
+        if len(self._hub.clients) >= self._limits.clients:
             raise busy(f"the limit of {self._limits.clients} clients is reached")
 
     async def _handle_requests(

@@ -1,14 +1,14 @@
 """The hub, one per process: follows the live streams and sends changes to all clients."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Iterable
 
 from api.http.problems import OUTAGE
 from api.live.catch_up import CatchUp
 from api.live.channel_definitions import ChannelSources
 from api.live.channels import KINDS, POLLED
 from api.live.client import Client, FrameWriter
+from api.live.clients import ConnectedClients
 from api.live.cursor import Cursor, Order
 from api.live.follower import Follower
 from api.live.partition import LivePartition, Staged
@@ -25,12 +25,9 @@ from tickplant.clock import now_us
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 
-_FLUSHED_AT_ONCE: Final = 256
-"""Clients written to before yielding to the event loop."""
-
 
 class Hub:
-    """Follows all partitions and holds all clients."""
+    """Follows all partitions, and subscribes clients to channels."""
 
     def __init__(
         self,
@@ -58,14 +55,13 @@ class Hub:
         self._catch_up = CatchUp(sources)
         self._partitions = [LivePartition(number) for number in range(partitions)]
         self._follower = Follower(self._streams, self._partitions, self)
+        self.clients = ConnectedClients(queue_bytes=queue_bytes)
         self._pollers = {
-            kind: ChannelPoller(definition, sources, self.flush) for kind, definition in POLLED.items()
+            kind: ChannelPoller(definition, sources, self.clients.flush)
+            for kind, definition in POLLED.items()
         }
-        self._queue_bytes = queue_bytes
-        self._dirty: list[Client] = []
-        self._clients: set[Client] = set()
         self._resubscribing: set[asyncio.Task[None]] = set()
-        # At zero from the start, so that dashboards can tell zero from unknown.
+        # At zero from the start, so that dashboards distinguish zero from unknown.
         for kind in KINDS:
             metrics.API_SUBSCRIPTIONS.labels(kind)
         for reason in ("slow", "pushy", "failed"):
@@ -82,11 +78,6 @@ class Hub:
         """How many partitions are followed."""
         return len(self._partitions)
 
-    @property
-    def clients(self) -> int:
-        """How many clients are connected."""
-        return len(self._clients)
-
     async def run(self) -> None:
         """Follow the live streams until cancelled, across outages of Redis."""
         try:
@@ -101,9 +92,7 @@ class Hub:
 
     def connect(self, writer: FrameWriter) -> Client:
         """Register a client."""
-        client = Client(writer, self._dirty, limit_bytes=self._queue_bytes)
-        self._clients.add(client)
-        metrics.API_CLIENTS.set(len(self._clients))
+        client = self.clients.add(writer)
         if not self.live:
             client.send(text_frame(StreamStatus("stalled")))
         return client
@@ -112,8 +101,7 @@ class Hub:
         """Unregister a client."""
         client.close()
         self.unsubscribe(client, list(client.channels))
-        self._clients.discard(client)
-        metrics.API_CLIENTS.set(len(self._clients))
+        self.clients.remove(client)
 
     async def prepare(self, client: Client, channel: Channel, cursor: Cursor | None) -> bool:
         """Prepare a subscription, which replaces the one that the client may have.
@@ -201,15 +189,6 @@ class Hub:
         partition = self._partitions[self._history.partition_of(symbol)]
         return partition.cursor_after(entry) if self.live else None
 
-    def flush_of(self, client: Client) -> Callable[[], None]:
-        """Return a function that writes the queue of one client."""
-        return lambda: metrics.API_SENDS.inc(client.flush())
-
-    def flush(self) -> None:
-        """Write the queues of all clients."""
-        while self._dirty:
-            metrics.API_SENDS.inc(self._dirty.pop().flush())
-
     async def publish(self, staged: Staged) -> None:
         """Encode each change once and send it to all subscribers; empties `staged`."""
         received_us = 0
@@ -220,11 +199,7 @@ class Hub:
             for sink in topic.sinks:
                 sink.push(key, frame)
         staged.clear()
-        while self._dirty:
-            batch, self._dirty[:] = self._dirty[:_FLUSHED_AT_ONCE], self._dirty[_FLUSHED_AT_ONCE:]
-            metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
-            if self._dirty:
-                await asyncio.sleep(0)
+        await self.clients.flush_in_batches()
         if received_us:
             metrics.API_CLIENT_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
 
@@ -242,10 +217,7 @@ class Hub:
 
     def publish_status(self, *, live: bool) -> None:
         """Notify all clients whether updates arrive."""
-        frame = text_frame(StreamStatus("live" if live else "stalled"))
-        for client in self._clients:
-            client.push("status", frame)
-        self.flush()
+        self.clients.broadcast("status", text_frame(StreamStatus("live" if live else "stalled")))
 
     def _partition(self, channel: Channel) -> LivePartition:
         return self._partitions[self._history.partition_of(channel.symbol_id)]
@@ -267,7 +239,7 @@ class Hub:
                     backoff.reset()
                 except OUTAGE:
                     await asyncio.sleep(backoff.next_s())
-        self.flush()
+        self.clients.flush()
 
 
 def _add(client: Client, channel: Channel) -> bool:

@@ -73,7 +73,7 @@ class ClientSession:
             await self._operation(request.op)(request)
         except ProtocolError as error:
             self._send_error(request_id(text), error)
-        self._hub.flush()
+        self._hub.clients.flush()
         return named
 
     def _operation(self, op: str) -> Callable[[Request], Awaitable[None]]:
