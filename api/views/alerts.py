@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.views.fields import DecimalText, SymbolName, Time
-from db.alerts.definitions import AlertRow
+from db.alerts.lists import AlertRow
 from tickplant.derived import AlertKind, Firing
 from tickplant.market import SymbolId
 from tickplant.times import format_time

@@ -1,1 +1,1 @@
-"""Alerts: their definitions, and the state that workers keep of them."""
+"""Alerts: their definitions, their state, and their firings."""

@@ -1,42 +1,17 @@
-"""Alert definitions, written by the API alone, and how far workers have applied them.
+"""Alert definitions: only the API writes them, and workers confirm each version that they have applied.
 
-Every change raises the version, and is sent again until a worker has stored that it is applied.
+Every change raises the version, and is sent again until a worker confirms it.
 """
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import asyncpg
 
-from db.alerts.firings import format_decimal
+from db.alerts.lists import AlertRow, alert_of, read_alert
 from db.pool import DatabaseConnection, transaction
 from tickplant.derived import Alert, AlertChange
-from tickplant.market import SymbolId
-from tickplant.times import to_datetime, to_us
-
-
-class AlertRow(NamedTuple):
-    """An alert's definition and state."""
-
-    alert: Alert
-    created_us: int
-    changed_us: int
-    arrived: bool
-    """Whether workers have applied this version."""
-    done: bool
-    """Whether it fires once only, and has fired."""
-    number: int
-    """How many times it has fired, in all versions."""
-    fired_us: int | None
-    """Venue time of the last firing."""
-
-
-class AlertKey(NamedTuple):
-    """An alert's place in a list."""
-
-    created_us: int
-    alert_id: str
 
 
 class TooManyAlertsError(Exception):
@@ -56,7 +31,7 @@ async def create_alert(pool: asyncpg.Pool, alert: Alert, partition: int, *, max_
         TooManyAlertsError: the user has that many already.
     """
     async with transaction(pool) as connection:
-        # One after the other: two at once would both take the last free place.
+        # One transaction per user at a time: two at once could both take the last free place.
         await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _USER_LOCK, alert.user)
         count = await connection.fetchval(
             'select count(*) from alerts where "user" = $1 and deleted_at is null', alert.user
@@ -83,7 +58,7 @@ async def update_alert(
         )
         if row is None:
             return None
-        alert = change(_alert_of(row))
+        alert = change(alert_of(row))
         await connection.execute(_CHANGE, alert_id, alert.version, alert.begun, *_changeable(alert))
         return await _send(connection, alert_id, alert.version)
 
@@ -102,46 +77,6 @@ async def delete_alert(pool: asyncpg.Pool, alert_id: str) -> bool:
         return True
 
 
-async def read_alert(connection: asyncpg.Connection, alert_id: str) -> AlertRow | None:
-    """Return an alert that is not deleted; None where there is none."""
-    row = await connection.fetchrow(f"{_READ} and a.alert_id = $1", alert_id)
-    return _row_of(row) if row else None
-
-
-async def read_alerts(
-    connection: asyncpg.Connection,
-    *,
-    user: str | None,
-    symbol: SymbolId | None,
-    active_only: bool,
-    before: AlertKey | None,
-    limit: int,
-) -> list[AlertRow]:
-    """Return alerts that are not deleted, newest first.
-
-    Args:
-        connection: any.
-        user: only those of one user; None for all.
-        symbol: only those of one symbol; None for all.
-        active_only: only those that can still fire.
-        before: the last one of the previous page; None for the first page.
-        limit: the most to return.
-    """
-    rows = await connection.fetch(
-        f'{_READ} and ($1::text is null or a."user" = $1)'
-        " and ($2::text is null or a.venue = $2 and a.symbol = $3)"
-        " and (not $4 or a.active and not coalesce(s.version >= a.begun and s.done, false))"
-        " and ($5::timestamptz is null or (a.created_at, a.alert_id) < ($5, $6))"
-        " order by a.created_at desc, a.alert_id desc limit $7",
-        user,
-        *(symbol or (None, None)),
-        active_only,
-        *((to_datetime(before.created_us), before.alert_id) if before else (None, None)),
-        limit,
-    )
-    return [_row_of(row) for row in rows]
-
-
 async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:
     """Return the changes to send now, each with its partition, and mark them as sent.
 
@@ -149,7 +84,7 @@ async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange
     workers.
     """
     rows = await pool.fetch(_PENDING)
-    return [(row["partition"], AlertChange(_alert_of(row), row["deleted_at"] is not None)) for row in rows]
+    return [(row["partition"], AlertChange(alert_of(row), row["deleted_at"] is not None)) for row in rows]
 
 
 async def _send(connection: DatabaseConnection, alert_id: str, version: int) -> AlertRow:
@@ -179,40 +114,6 @@ def _changeable(alert: Alert) -> tuple[Any, ...]:
     )
 
 
-def _alert_of(row: asyncpg.Record) -> Alert:
-    return Alert(
-        alert_id=row["alert_id"],
-        version=row["version"],
-        user=row["user"],
-        venue=row["venue"],
-        symbol=row["symbol"],
-        kind=row["kind"],
-        price=format_decimal(row["price"]),
-        percent=format_decimal(row["percent"]),
-        window_s=row["window_s"],
-        silence_s=row["silence_s"],
-        repeat=row["repeat"],
-        cooldown_s=row["cooldown_s"],
-        hysteresis=format_decimal(row["hysteresis"]) or "0",
-        webhook_url=row["webhook_url"],
-        note=row["note"],
-        active=row["active"],
-        begun=row["begun"],
-    )
-
-
-def _row_of(row: asyncpg.Record) -> AlertRow:
-    return AlertRow(
-        _alert_of(row),
-        to_us(row["created_at"]),
-        to_us(row["changed_at"]),
-        row["arrived"],
-        row["done"],
-        row["number"],
-        to_us(row["fired_at"]) if row["fired_at"] else None,
-    )
-
-
 _USER_LOCK: Final = 0x75736572  # 'user'
 
 _CREATE: Final = """
@@ -236,13 +137,6 @@ _SEND: Final = """
 insert into alert_changes (alert_id, version) values ($1, $2)
 on conflict (alert_id) do update set
     version = excluded.version, made_at = clock_timestamp(), sent_at = null
-"""
-
-_READ: Final = """
-select a.*, coalesce(s.version = a.version, false) as arrived,
-    coalesce(s.version >= a.begun and s.done, false) as done, coalesce(s.number, 0) as number, s.fired_at
-from alerts a left join alert_state s on s.alert_id = a.alert_id
-where a.deleted_at is null
 """
 
 _PENDING: Final = """
