@@ -37,8 +37,9 @@ from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page
+from api.routes.parameters import PAGES
 from api.routes.prices import get_price
-from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, admission
+from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, request_check
 from api.routes.signals import get_all_signals, get_signals
 from api.routes.stats import get_24h_change, get_24h_changes, get_statistics
 from api.routes.symbols import get_symbols
@@ -107,7 +108,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                     switch_bot,
                     get_connections,
                 ],
-                before_request=admission(origins),
+                before_request=request_check(origins),
                 request_class=StrictRequest,
                 request_max_body_size=MAX_BODY_BYTES,
             ),
@@ -122,7 +123,10 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             get_health,
             get_metrics,
         ],
-        dependencies={name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
+        dependencies={
+            **{name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
+            **PAGES,
+        },
         exception_handlers={Exception: problem_response},
         cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
         openapi_config=_openapi(),

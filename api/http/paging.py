@@ -26,16 +26,17 @@ _Name = Annotated[str, Meta(pattern="^[^\\0]*$")]
 
 
 class PageToken(Struct, frozen=True, array_like=True):
-    """What of a list has not been returned yet."""
+    """The part of a list that has not been returned yet."""
 
-    of: str
-    """The list, with its filters."""
+    list_key: str
+    """The list's name with its filters: a token is valid for no other list."""
 
 
 class ListToken(PageToken, frozen=True, array_like=True):
-    """A list that is returned in one direction: the rows beyond a key."""
+    """A list that is returned in one direction."""
 
-    beyond: Any
+    last_key: Any
+    """The key of the last row returned."""
 
 
 class RangeToken(PageToken, frozen=True, array_like=True):
@@ -69,28 +70,28 @@ class SignalRangeToken(RangeToken, frozen=True, array_like=True):
 class GapListToken(ListToken, frozen=True, array_like=True):
     """A list of gaps, newest first."""
 
-    beyond: tuple[_TimeUs, _Name, _Name, _Id, _Id]
+    last_key: tuple[_TimeUs, _Name, _Name, _Id, _Id]
     """Time of detection, venue, symbol, first and last id."""
 
 
 class AlertListToken(ListToken, frozen=True, array_like=True):
     """A list of alerts, newest first."""
 
-    beyond: tuple[_TimeUs, _Name]
+    last_key: tuple[_TimeUs, _Name]
     """Time of creation, and id."""
 
 
 class FiringListToken(ListToken, frozen=True, array_like=True):
     """A list of firings or their deliveries, newest first."""
 
-    beyond: tuple[_TimeUs, _Name, _Id]
+    last_key: tuple[_TimeUs, _Name, _Id]
     """Time, alert and number."""
 
 
 class NameListToken(ListToken, frozen=True, array_like=True):
     """A list in order of names."""
 
-    beyond: str
+    last_key: str
 
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ def cut_list(rows: list[T], limit: int, token: Callable[[T], ListTokenT]) -> tup
     Args:
         rows: up to `limit` + 1 of them.
         limit: the length of a page.
-        token: returns the token for the rows beyond a row.
+        token: returns the token for the rows after a row.
     """
     page, more = cut(rows, limit)
     return page, encode_token(token(page[-1])) if more else None
@@ -141,11 +142,11 @@ def cut_range(
     return page, encode_token(replace(requested, low=key(page[-1])))
 
 
-def encode_rest(requested: TimeRangeToken, rest: tuple[int, int] | None) -> str | None:
-    """Return the text that leads to what is left of a range of open times; None for nothing."""
-    if rest is None:
+def encode_remaining(requested: TimeRangeToken, remaining: tuple[int, int] | None) -> str | None:
+    """Return the text that leads to the remaining range of open times; None where nothing remains."""
+    if remaining is None:
         return None
-    return encode_token(replace(requested, low=(rest[0], 0), high=(rest[1], 0)))
+    return encode_token(replace(requested, low=(remaining[0], 0), high=(remaining[1], 0)))
 
 
 def encode_token(token: PageToken) -> str:
@@ -153,8 +154,8 @@ def encode_token(token: PageToken) -> str:
     return urlsafe_b64encode(msgspec.json.encode(token)).rstrip(b"=").decode()
 
 
-def decode_token(text: str, kind: type[TokenT], of: str) -> TokenT:
-    """Decode what `encode_token` returned.
+def decode_token(text: str, kind: type[TokenT], list_key: str) -> TokenT:
+    """Decode the text of a token.
 
     Raises:
         Problem: the text is something else, or the token of another list.
@@ -163,8 +164,8 @@ def decode_token(text: str, kind: type[TokenT], of: str) -> TokenT:
         token = msgspec.json.decode(urlsafe_b64decode(text.encode() + b"=" * (-len(text) % 4)), type=kind)
     except (Base64Error, ValueError, msgspec.DecodeError) as error:
         raise _unknown_page("is not the `next` of a page") from error
-    if token.of != of:
-        raise _unknown_page(f"belongs to {token.of[:80]}, not to {of}")
+    if token.list_key != list_key:
+        raise _unknown_page(f"belongs to {token.list_key[:80]}, not to {list_key}")
     return token
 
 

@@ -18,8 +18,8 @@ class AveragePage(NamedTuple):
 
     values: list[tuple[int, float]]
     """Open time of the newest candle in it, and the value."""
-    rest: OpenTimeRange | None
-    """The open times beyond the page; None if there are none."""
+    remaining: OpenTimeRange | None
+    """The open times after the page, in the direction of paging; None if there are none."""
 
 
 async def read_averages(
@@ -55,18 +55,18 @@ async def read_averages(
         before = await read_candle_closes(
             connection, symbol, interval, start_us=MIN_US, end_us=first_us, limit=spec.window - 1, newest=True
         )
-    rest = window.beyond(first_us, last_us, INTERVALS[interval], newest=newest) if more else None
+    remaining = window.remaining(first_us, last_us, INTERVALS[interval], newest=newest) if more else None
     # The longest average of a full page takes a quarter of a second, which would block the event loop.
-    return AveragePage(await asyncio.to_thread(_values, spec, before, page), rest)
+    return AveragePage(await asyncio.to_thread(_values, spec, before, page), remaining)
 
 
 def _values(
     spec: AverageSpec, before: Sequence[tuple[int, float]], shown: Sequence[tuple[int, float]]
 ) -> list[tuple[int, float]]:
     closes = [close for _, close in (*before, *shown)]
-    found = []
+    values = []
     for end, (open_time_us, _) in enumerate(shown, len(before) + 1):
         value = average(spec, closes[max(0, end - spec.window) : end])
         if value is not None:
-            found.append((open_time_us, value))
-    return found
+            values.append((open_time_us, value))
+    return values

@@ -10,7 +10,7 @@ from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
 from api.views.fields import decimal_json
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
 from db.pool import DatabaseConnection
-from db.symbols import SymbolReach, read_reach
+from db.symbols import SymbolCoverage, read_coverage
 from tickplant.intervals import floor
 from tickplant.market import Candle, SymbolId
 
@@ -25,8 +25,8 @@ class OpenTimeRange(NamedTuple):
     end_us: int
     """Exclusive."""
 
-    def beyond(self, first_us: int, last_us: int, length_us: int, *, newest: bool) -> "OpenTimeRange":
-        """Return what a page leaves of the range.
+    def remaining(self, first_us: int, last_us: int, length_us: int, *, newest: bool) -> "OpenTimeRange":
+        """Return the part of the range that a page leaves.
 
         Args:
             first_us: open time of the page's first candle.
@@ -39,15 +39,15 @@ class OpenTimeRange(NamedTuple):
         return self._replace(start_us=last_us + length_us)
 
 
-EVER: Final = OpenTimeRange(MIN_US, MAX_US)
+ALL_TIME: Final = OpenTimeRange(MIN_US, MAX_US)
 
 
 class CandlePage(NamedTuple):
     """A page of candles, oldest first."""
 
     candles: list[CandleView]
-    rest: OpenTimeRange | None
-    """The open times beyond the page; None if there are none."""
+    remaining: OpenTimeRange | None
+    """The open times after the page, in the direction of paging; None if there are none."""
 
 
 class CandlePageReader:
@@ -92,14 +92,14 @@ class CandlePageReader:
         if not more:
             return CandlePage(views, None)
         opened = candles[0].open_time_us, candles[-1].open_time_us
-        return CandlePage(views, window.beyond(*opened, self._length_us, newest=newest))
+        return CandlePage(views, window.remaining(*opened, self._length_us, newest=newest))
 
     async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
-        reach = await read_reach(self._connection, self._symbol)
-        first = await self._one(EVER, newest=False)
-        if reach is None or first is None:
+        coverage = await read_coverage(self._connection, self._symbol)
+        first = await self._one(ALL_TIME, newest=False)
+        if coverage is None or first is None:
             return CandlePage([], None)
-        length, present_us = self._length_us, floor(reach.watermark_us, self._length_us)
+        length, present_us = self._length_us, floor(coverage.watermark_us, self._length_us)
         low = max(self._ceil(window.start_us), first.open_time_us)
         high = min(self._ceil(window.end_us), present_us + length)
         if low >= high:
@@ -115,11 +115,13 @@ class CandlePageReader:
             shown = shown._replace(start_us=candles[0].open_time_us)
         elif more:
             shown = shown._replace(end_us=candles[-1].open_time_us + length)
-        filled = list(self._fill(shown, await self._with_neighbours(shown, candles), reach))
-        rest = OpenTimeRange(low, shown.start_us) if newest else OpenTimeRange(shown.end_us, high)
-        return CandlePage(filled, rest if rest.start_us < rest.end_us else None)
+        filled = list(self._fill(shown, await self._with_neighbours(shown, candles), coverage))
+        remaining = OpenTimeRange(low, shown.start_us) if newest else OpenTimeRange(shown.end_us, high)
+        return CandlePage(filled, remaining if remaining.start_us < remaining.end_us else None)
 
-    def _fill(self, shown: OpenTimeRange, candles: list[Candle], reach: SymbolReach) -> Iterator[CandleView]:
+    def _fill(
+        self, shown: OpenTimeRange, candles: list[Candle], coverage: SymbolCoverage
+    ) -> Iterator[CandleView]:
         """Yield a candle for every interval shown; `candles` includes the neighbours on both sides if any."""
         length = self._length_us
         for index, candle in enumerate(candles):
@@ -127,10 +129,10 @@ class CandlePageReader:
                 yield candle_view(candle)
             following = candles[index + 1] if index + 1 < len(candles) else None
             next_us = following.open_time_us if following else shown.end_us
-            proven = _nothing_between(candle, following, reach.missing)
+            proven = _nothing_between(candle, following, coverage.missing)
             start_us = max(candle.open_time_us + length, shown.start_us)
             for open_time_us in range(start_us, min(next_us, shown.end_us), length):
-                closed = open_time_us + length <= reach.watermark_us
+                closed = open_time_us + length <= coverage.watermark_us
                 yield empty_view(
                     open_time_us,
                     length,

@@ -6,16 +6,24 @@ from uuid import uuid4
 from litestar import delete, get, patch, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import BodyKwarg, PathParameter, QueryParameter
+from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, AlertListToken, cut_list, decode_token
+from api.http.paging import AlertListToken, cut_list
 from api.http.problems import MEDIA_TYPE, Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.requests.alerts import MAX_USER_LENGTH, TEXT, AlertPatch, AlertRequest, apply_alert_patch, make_alert
+from api.requests.alerts import AlertPatch, AlertRequest, apply_alert_patch, make_alert
 from api.requests.webhooks import WebhookAdmission
-from api.routes.parameters import After, Limit, resolve
+from api.routes.parameters import (
+    AlertId,
+    Page,
+    SymbolFilter,
+    UserFilter,
+    resolve,
+    resolve_filter,
+    storable_id,
+)
 from api.routes.responses import (
     BAD_BODY,
     BAD_PARAMETER,
@@ -30,7 +38,8 @@ from api.routes.responses import (
 from api.user_changes import UserChangeSender
 from api.views.alerts import AlertView, alert_view
 from db.alerts import definitions as alert_definitions
-from db.alerts.definitions import AlertKey, AlertRow, TooManyAlertsError, read_alert, read_alerts
+from db.alerts.definitions import TooManyAlertsError
+from db.alerts.lists import AlertKey, AlertRow, read_alert, read_alerts
 from db.pool import Pool, snapshot
 
 UNKNOWN_ALERT: Final[dict[int, ResponseSpec]] = {
@@ -51,23 +60,6 @@ TOO_MANY: Final[dict[int, ResponseSpec]] = {
     )
 }
 
-AlertId = Annotated[str, PathParameter(description="From the response to its creation.")]
-OfUser = Annotated[
-    str | None,
-    QueryParameter(
-        max_length=MAX_USER_LENGTH,
-        pattern=TEXT,
-        description="Only those of this user; of all if not given.",
-        examples=[Example(value="default")],
-    ),
-]
-OfSymbol = Annotated[
-    str | None,
-    QueryParameter(
-        description="Only those on this symbol, written as elsewhere; on all if not given.",
-        examples=[Example(value="binance:BTCUSDT")],
-    ),
-]
 ActiveOnly = Annotated[
     bool,
     QueryParameter(
@@ -77,7 +69,7 @@ ActiveOnly = Annotated[
 ]
 
 
-Created = Annotated[
+AlertBody = Annotated[
     AlertRequest,
     BodyKwarg(
         examples=[
@@ -104,7 +96,7 @@ Created = Annotated[
         ]
     ),
 ]
-Patched = Annotated[
+AlertPatchBody = Annotated[
     AlertPatch, BodyKwarg(examples=[Example(summary="Another threshold", value={"price": "63000"})])
 ]
 
@@ -129,7 +121,7 @@ class AlertsPage(Struct, frozen=True):
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
 )
 async def post_alert(
-    data: Created,
+    data: AlertBody,
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
     webhook_admission: Service[WebhookAdmission],
@@ -170,22 +162,29 @@ async def post_alert(
 async def get_alerts(
     directory: Service[SymbolDirectory],
     pool: Service[Pool],
-    user: OfUser = None,
-    symbol: OfSymbol = None,
+    user: UserFilter = None,
+    symbol: SymbolFilter = None,
     active_only: ActiveOnly = False,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    *,
+    page: Page,
 ) -> AlertsPage:
     """List alerts that are not deleted, the one created last first."""
-    found = await resolve(directory, symbol) if symbol is not None else None
-    of = f"alerts/{user or ''}/{found or ''}/{active_only}"
-    before = AlertKey(*decode_token(after, AlertListToken, of).beyond) if after is not None else None
+    symbol_id = await resolve_filter(directory, symbol)
+    list_key = f"alerts/{user or ''}/{symbol_id or ''}/{active_only}"
+    last_key = page.last_key(AlertListToken, list_key)
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         rows = await read_alerts(
-            connection, user=user, symbol=found, active_only=active_only, before=before, limit=limit + 1
+            connection,
+            user=user,
+            symbol=symbol_id,
+            active_only=active_only,
+            before=AlertKey(*last_key) if last_key else None,
+            limit=page.limit + 1,
         )
-    page, next_ = cut_list(rows, limit, lambda row: AlertListToken(of, (row.created_us, row.alert.alert_id)))
-    return AlertsPage([alert_view(row) for row in page], next_)
+    shown, next_ = cut_list(
+        rows, page.limit, lambda row: AlertListToken(list_key, (row.created_us, row.alert.alert_id))
+    )
+    return AlertsPage([alert_view(row) for row in shown], next_)
 
 
 @get(
@@ -208,7 +207,7 @@ async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
 )
 async def patch_alert(
     alert_id: AlertId,
-    data: Patched,
+    data: AlertPatchBody,
     webhook_admission: Service[WebhookAdmission],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
@@ -253,8 +252,3 @@ def _known(row: AlertRow | None) -> AlertRow:
 
 def _unknown() -> Problem:
     return Problem(404, "unknown_alert", "there is no such alert, or it has been deleted")
-
-
-def storable_id(alert_id: str) -> str:
-    """Return an id that the database accepts; an empty one, which no alert has, if it is not printable."""
-    return alert_id if alert_id.isprintable() else ""

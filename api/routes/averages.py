@@ -8,13 +8,13 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, encode_rest
+from api.http.paging import encode_remaining
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.averages import read_averages
 from api.queries.candles import OpenTimeRange
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.parameters import RangePage, SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.fields import SymbolName, Time
 from api.views.stats import MeansView, means_view
@@ -58,7 +58,7 @@ PeriodText = Annotated[
         },
     ),
 ]
-OfInterval = Annotated[
+IntervalName = Annotated[
     str | None,
     QueryParameter(
         description=f"A moving average of the closes of such candles: {', '.join(INTERVALS)};"
@@ -67,7 +67,7 @@ OfInterval = Annotated[
         schema_extra={"pattern": f"^(?:{'|'.join(INTERVALS)})$"},
     ),
 ]
-OfKind = Annotated[
+KindName = Annotated[
     Kind | None,
     QueryParameter(
         description="`sma`, the mean of the last closes; `wma`, weighted linearly; `ema`, exponentially, with"
@@ -75,7 +75,7 @@ OfKind = Annotated[
         examples=[Example(value="ema")],
     ),
 ]
-OfLength = Annotated[
+LengthInCandles = Annotated[
     int | None,
     QueryParameter(
         ge=1,
@@ -97,13 +97,11 @@ async def get_moving_average(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
     period: PeriodText = None,
-    interval: OfInterval = None,
-    kind: OfKind = None,
-    length: OfLength = None,
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    interval: IntervalName = None,
+    kind: KindName = None,
+    length: LengthInCandles = None,
+    *,
+    range_page: RangePage,
 ) -> MeansView | AveragesPage:
     """Average the last trades, or list a moving average of closed candles.
 
@@ -117,18 +115,21 @@ async def get_moving_average(
     average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for any length, also those
     that workers store.
     """
-    found = await resolve(directory, symbol)
-    if (interval, kind, length, start, end, after) == (None,) * 6:
-        return await _means(history, found, "5m" if period is None else period)
+    symbol_id = await resolve(directory, symbol)
+    bounds = range_page.start, range_page.end, range_page.after
+    if (interval, kind, length, *bounds) == (None,) * 6:
+        return await _means(history, symbol_id, "5m" if period is None else period)
     if period is not None:
         raise conflict("period", "applies to trades: omit it, or the parameters of candles")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
-    requested = parse_range(start, end, after, f"moving-average/{found}/{series}/{spec.name}")
+    requested = range_page.time_range(f"moving-average/{symbol_id}/{series}/{spec.name}")
     window = OpenTimeRange(requested.low[0], requested.high[0])
-    page = await read_averages(history, found, series, spec, window, limit, newest=requested.newest)
+    page = await read_averages(
+        history, symbol_id, series, spec, window, range_page.limit, newest=requested.newest
+    )
     length_us = INTERVALS[series]
     return AveragesPage(
-        str(found),
+        str(symbol_id),
         series,
         spec.kind,
         spec.length,
@@ -136,7 +137,7 @@ async def get_moving_average(
             AverageView(format_time(open_us), format_time(open_us + length_us), value)
             for open_us, value in page.values
         ],
-        encode_rest(requested, page.rest),
+        encode_remaining(requested, page.remaining),
     )
 
 

@@ -7,10 +7,10 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cut_range
+from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.parameters import RangePage, SymbolFilter, SymbolText, resolve, resolve_filter
 from api.routes.responses import (
     BAD_BODY,
     BAD_PARAMETER,
@@ -76,7 +76,7 @@ class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
-Switching = Annotated[
+SwitchBody = Annotated[
     SwitchRequest, BodyKwarg(examples=[Example(summary="Off", value={"enabled": False, "reason": "lunch"})])
 ]
 
@@ -89,13 +89,6 @@ class EquityPage(Struct, frozen=True):
     next: Next
 
 
-OfSymbol = Annotated[
-    str | None,
-    QueryParameter(
-        description="Only the account of this symbol, written as elsewhere; of all if not given.",
-        examples=[Example(value="binance:BTCUSDT")],
-    ),
-]
 OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MAX_PAGE_LENGTH, description="The most orders to show.")]
 
 
@@ -108,7 +101,7 @@ OrdersLimit = Annotated[int, QueryParameter(ge=0, le=MAX_PAGE_LENGTH, descriptio
 async def get_bot(
     directory: Service[SymbolDirectory],
     pool: Service[Pool],
-    symbol: OfSymbol = None,
+    symbol: SymbolFilter = None,
     orders: OrdersLimit = _ORDERS,
 ) -> BotView:
     """Return the paper bot's accounts, with their positions, its newest orders and its switch.
@@ -117,10 +110,10 @@ async def get_bot(
     currency. An order is filled at the price of the trade after the signal's, with fee and slippage. It never
     talks to a venue's order API.
     """
-    found = await resolve(directory, symbol) if symbol is not None else None
+    symbol_id = await resolve_filter(directory, symbol)
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
-        accounts = await read_accounts(connection, found)
-        newest = await read_orders(connection, found, orders)
+        accounts = await read_accounts(connection, symbol_id)
+        newest = await read_orders(connection, symbol_id, orders)
         switch = await _switch_view(connection)
     return BotView(
         True,
@@ -139,7 +132,7 @@ async def get_bot(
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
 )
 async def switch_bot(
-    data: Switching, pool: Service[Pool], user_changes: Service[UserChangeSender]
+    data: SwitchBody, pool: Service[Pool], user_changes: Service[UserChangeSender]
 ) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and pending orders are refused.
 
@@ -162,29 +155,26 @@ async def get_bot_equity(
     symbol: SymbolText,
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    range_page: RangePage,
 ) -> EquityPage:
     """List the equity of a symbol's account at the end of each minute with trades, oldest first.
 
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back.
     """
-    found = await resolve(directory, symbol)
-    requested = parse_range(start, end, after, f"equity/{found}")
+    symbol_id = await resolve(directory, symbol)
+    requested = range_page.time_range(f"equity/{symbol_id}")
     async with history.snapshot() as connection:
         equities = await read_equity(
             connection,
-            found,
+            symbol_id,
             after=EquityBound(*requested.low),
             before=EquityBound(*requested.high),
-            limit=limit + 1,
+            limit=range_page.limit + 1,
             newest=requested.newest,
         )
-    page, next_ = cut_range(equities, limit, requested, lambda equity: (equity.time_us, 0))
-    return EquityPage(str(found), [equity_view(equity) for equity in page], next_)
+    page, next_ = cut_range(equities, range_page.limit, requested, lambda equity: (equity.time_us, 0))
+    return EquityPage(str(symbol_id), [equity_view(equity) for equity in page], next_)
 
 
 async def _switch_view(connection: DatabaseConnection) -> SwitchView:

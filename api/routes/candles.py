@@ -7,13 +7,13 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, encode_rest
+from api.http.paging import encode_remaining
 from api.http.problems import bad_parameter, conflict
 from api.live.hub import Hub
 from api.queries.candles import CandlePageReader, Fill, OpenTimeRange
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.parameters import RangePage, SymbolText, resolve
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -39,7 +39,7 @@ class CandlesPage(Struct, frozen=True):
     cursor: LiveCursor
 
 
-NAMED: Final = {"pattern": f"^(?:{'|'.join(LENGTHS)})$"}
+KNOWN_INTERVALS: Final = {"pattern": f"^(?:{'|'.join(LENGTHS)})$"}
 
 IntervalText = Annotated[
     str | None,
@@ -47,13 +47,15 @@ IntervalText = Annotated[
         description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
         " Candles of a second are computed from trades, and go back as far as trades are kept.",
         examples=[Example(value="1m")],
-        schema_extra=NAMED,
+        schema_extra=KNOWN_INTERVALS,
     ),
 ]
 WindowText = Annotated[
     str | None,
     QueryParameter(
-        description="Another name for `interval`.", examples=[Example(value="5m")], schema_extra=NAMED
+        description="Another name for `interval`.",
+        examples=[Example(value="5m")],
+        schema_extra=KNOWN_INTERVALS,
     ),
 ]
 FillText = Annotated[
@@ -78,10 +80,8 @@ async def get_ohlcv(
     hub: Service[Hub],
     interval: IntervalText = None,
     window: WindowText = None,
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    *,
+    range_page: RangePage,
     fill: FillText = "none",
 ) -> CandlesPage:
     """List candles by open time, oldest first on every page; the newest may still be open.
@@ -89,17 +89,23 @@ async def get_ohlcv(
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back. `start` and `end` are compared with candles' open times.
     """
-    found = await resolve(directory, symbol)
+    symbol_id = await resolve(directory, symbol)
     length = parse_interval(interval, window)
-    requested = parse_range(start, end, after, f"ohlcv/{found}/{length}/{fill}")
-    async with history.committed_snapshot(found) as (connection, committed):
-        pages = CandlePageReader(connection, found, length)
-        page = await pages.read(
-            OpenTimeRange(requested.low[0], requested.high[0]), limit, newest=requested.newest, fill=fill
+    requested = range_page.time_range(f"ohlcv/{symbol_id}/{length}/{fill}")
+    async with history.committed_snapshot(symbol_id) as (connection, committed):
+        page = await CandlePageReader(connection, symbol_id, length).read(
+            OpenTimeRange(requested.low[0], requested.high[0]),
+            range_page.limit,
+            newest=requested.newest,
+            fill=fill,
         )
-    cursor = hub.cursor_after(found, committed)
+    cursor = hub.cursor_after(symbol_id, committed)
     return CandlesPage(
-        str(found), length, page.candles, encode_rest(requested, page.rest), str(cursor) if cursor else None
+        str(symbol_id),
+        length,
+        page.candles,
+        encode_remaining(requested, page.remaining),
+        str(cursor) if cursor else None,
     )
 
 

@@ -3,11 +3,18 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, FiringListToken, cut_list, decode_token
+from api.http.paging import FiringListToken, cut_list
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.alerts import AlertId, OfSymbol, OfUser, storable_id
-from api.routes.parameters import After, Limit, resolve
+from api.routes.parameters import (
+    AlertId,
+    Page,
+    PageRequest,
+    SymbolFilter,
+    UserFilter,
+    resolve_filter,
+    storable_id,
+)
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -38,15 +45,15 @@ class FiringsPage(Struct, frozen=True):
 async def get_firings(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
-    user: OfUser = None,
-    symbol: OfSymbol = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    user: UserFilter = None,
+    symbol: SymbolFilter = None,
+    *,
+    page: Page,
 ) -> FiringsPage:
     """List the firings of all alerts, deleted ones included; the newest first, by the venue's clock."""
-    found = await resolve(directory, symbol) if symbol is not None else None
-    of = f"firings/{user or ''}/{found or ''}"
-    return await _firings(history, of, limit, after, user=user, symbol=found)
+    symbol_id = await resolve_filter(directory, symbol)
+    list_key = f"firings/{user or ''}/{symbol_id or ''}"
+    return await _firings(history, list_key, page, user=user, symbol=symbol_id)
 
 
 @get(
@@ -55,35 +62,34 @@ async def get_firings(
     tags=["derived"],
     responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
-async def get_firings_of_alert(
-    alert_id: AlertId,
-    history: Service[StoredHistory],
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
-) -> FiringsPage:
+async def get_firings_of_alert(alert_id: AlertId, history: Service[StoredHistory], page: Page) -> FiringsPage:
     """List the firings of an alert, the newest first; also after it was deleted."""
     alert_id = storable_id(alert_id)
-    return await _firings(history, f"firings/{alert_id}", limit, after, alert_id=alert_id)
+    return await _firings(history, f"firings/{alert_id}", page, alert_id=alert_id)
 
 
 async def _firings(
     history: StoredHistory,
-    of: str,
-    limit: int,
-    after: str | None,
+    list_key: str,
+    page: PageRequest,
     *,
     alert_id: str | None = None,
     user: str | None = None,
     symbol: SymbolId | None = None,
 ) -> FiringsPage:
-    before = FiringKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
+    last_key = page.last_key(FiringListToken, list_key)
     async with history.snapshot() as connection:
         firings = await read_firings(
-            connection, alert_id=alert_id, user=user, symbol=symbol, before=before, limit=limit + 1
+            connection,
+            alert_id=alert_id,
+            user=user,
+            symbol=symbol,
+            before=FiringKey(*last_key) if last_key else None,
+            limit=page.limit + 1,
         )
-    page, next_ = cut_list(
+    shown, next_ = cut_list(
         firings,
-        limit,
-        lambda firing: FiringListToken(of, (firing.event_time_us, firing.alert_id, firing.number)),
+        page.limit,
+        lambda firing: FiringListToken(list_key, (firing.event_time_us, firing.alert_id, firing.number)),
     )
-    return FiringsPage([firing_view(firing) for firing in page], next_)
+    return FiringsPage([firing_view(firing) for firing in shown], next_)

@@ -7,23 +7,16 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, GapListToken, cut_list, decode_token
+from api.http.paging import GapListToken, cut_list
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, Limit, resolve
+from api.routes.parameters import Page, SymbolFilter, resolve_filter
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.gaps import GapState, GapView, gap_view
 from db.gaps import GapKey, read_gaps
 from tickplant.market import Gap
 
-OfSymbol = Annotated[
-    str | None,
-    QueryParameter(
-        description="Only gaps of this symbol, written as elsewhere; of all if not given.",
-        examples=[Example(value="binance:BTCUSDT")],
-    ),
-]
-InState = Annotated[
+StateFilter = Annotated[
     GapState | None,
     QueryParameter(
         name="state",
@@ -49,23 +42,28 @@ class GapsPage(Struct, frozen=True):
 async def get_gaps(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
-    symbol: OfSymbol = None,
-    state_: InState = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    symbol: SymbolFilter = None,
+    state_: StateFilter = None,
+    *,
+    page: Page,
 ) -> GapsPage:
     """List every gap in trade ids that was ever stored, with its state; the newest first.
 
-    `complete` of a candle tells whether any of its trades may be missing.
+    A candle's `complete` is true only if none of its trades is missing.
     """
-    found = await resolve(directory, symbol) if symbol is not None else None
-    of = f"gaps/{found or ''}/{state_ or ''}"
-    before = GapKey(*decode_token(after, GapListToken, of).beyond) if after is not None else None
-    states = [state_] if state_ else get_args(GapState)
+    symbol_id = await resolve_filter(directory, symbol)
+    list_key = f"gaps/{symbol_id or ''}/{state_ or ''}"
+    last_key = page.last_key(GapListToken, list_key)
     async with history.snapshot() as connection:
-        gaps = await read_gaps(connection, symbol=found, states=states, before=before, limit=limit + 1)
-    page, next_ = cut_list(gaps, limit, lambda gap: GapListToken(of, _key(gap)))
-    return GapsPage([gap_view(gap) for gap in page], next_)
+        gaps = await read_gaps(
+            connection,
+            symbol=symbol_id,
+            states=[state_] if state_ else get_args(GapState),
+            before=GapKey(*last_key) if last_key else None,
+            limit=page.limit + 1,
+        )
+    shown, next_ = cut_list(gaps, page.limit, lambda gap: GapListToken(list_key, _key(gap)))
+    return GapsPage([gap_view(gap) for gap in shown], next_)
 
 
 def _key(gap: Gap) -> GapKey:

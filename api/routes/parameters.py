@@ -1,14 +1,17 @@
 """Parameters that several routes share, and their parsers."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, TypeAlias
 
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import Example
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import PathParameter, QueryParameter, SkipValidation
+from msgspec import Struct
 
-from api.http.paging import MAX_PAGE_LENGTH, TimeRangeToken, decode_token
+from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, ListToken, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.history import MAX_US, MIN_US
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
+from api.requests.alerts import MAX_USER_LENGTH, TEXT
 from db.trades import MIN_TRADE_ID
 from tickplant.market import SymbolId
 from tickplant.time_parsing import PATTERN, parse_time_us
@@ -16,7 +19,7 @@ from tickplant.time_parsing import PATTERN, parse_time_us
 SymbolText = Annotated[
     str,
     PathParameter(
-        description="A symbol as `venue:symbol`, or without the venue where only one has it.",
+        description="A symbol as `venue:symbol`, or without the venue where only one venue has it.",
         examples=[Example(value="binance:BTCUSDT")],
     ),
 ]
@@ -45,6 +48,95 @@ After = Annotated[
     str | None,
     QueryParameter(description="`next` of the page before this one; it includes the bounds."),
 ]
+SymbolFilter = Annotated[
+    str | None,
+    QueryParameter(
+        description="Only those of this symbol, written as in paths; of all symbols if not given.",
+        examples=[Example(value="binance:BTCUSDT")],
+    ),
+]
+UserFilter = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=MAX_USER_LENGTH,
+        pattern=TEXT,
+        description="Only those of this user; of all users if not given.",
+        examples=[Example(value="default")],
+    ),
+]
+AlertId = Annotated[str, PathParameter(description="From the response to its creation.")]
+
+
+class PageRequest(Struct, frozen=True):
+    """A page of a list that is returned in one direction."""
+
+    limit: int
+    after: str | None
+
+    def last_key(self, kind: type[ListToken], list_key: str) -> Any:
+        """Return the key of the last row of the page before; None for the first page.
+
+        Raises:
+            Problem: `after` is not the token of a page of this list.
+        """
+        return None if self.after is None else decode_token(self.after, kind, list_key).last_key
+
+
+class RangePageRequest(Struct, frozen=True):
+    """A page of a list in ascending order of time that is returned in either direction."""
+
+    start: str | None
+    end: str | None
+    limit: int
+    after: str | None
+
+    def time_range(self, list_key: str) -> TimeRangeToken:
+        """Return the rows that remain, by time and id.
+
+        Args:
+            list_key: the list, with its filters.
+
+        Raises:
+            Problem: one of the parameters is invalid.
+        """
+        if self.after is not None:
+            return decode_token(self.after, TimeRangeToken, list_key)
+        low, high = self.times()
+        return TimeRangeToken(list_key, self.start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
+
+    def times(self) -> tuple[int, int]:
+        """Return both ends of the time range, in microseconds since the epoch.
+
+        Raises:
+            Problem: one of them is invalid.
+        """
+        low = MIN_US if self.start is None else _time("start", self.start)
+        high = MAX_US if self.end is None else _time("end", self.end)
+        if low > high:
+            raise conflict("end", "is before start")
+        return low, high
+
+
+def page_request(limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None) -> PageRequest:
+    """Return the parameters of a page of a list."""
+    return PageRequest(limit, after)
+
+
+def range_page_request(
+    start: StartText = None, end: EndText = None, limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None
+) -> RangePageRequest:
+    """Return the parameters of a page of a list in order of time."""
+    return RangePageRequest(start, end, limit, after)
+
+
+PAGES: Final = {
+    "page": Provide(page_request, sync_to_thread=False),
+    "range_page": Provide(range_page_request, sync_to_thread=False),
+}
+"""The parameters of pages, injected into the routes that have a parameter of their name."""
+
+Page: TypeAlias = SkipValidation[NamedDependency[PageRequest]]
+RangePage: TypeAlias = SkipValidation[NamedDependency[RangePageRequest]]
 
 
 async def resolve(directory: SymbolDirectory, text: str) -> SymbolId:
@@ -61,35 +153,14 @@ async def resolve(directory: SymbolDirectory, text: str) -> SymbolId:
         raise conflict("symbol", str(error), near=error.candidates) from error
 
 
-def parse_range(start: str | None, end: str | None, after: str | None, of: str) -> TimeRangeToken:
-    """Return the requested range of a list.
-
-    Args:
-        start: a time, or None.
-        end: likewise.
-        after: the token of the next page, or None.
-        of: the list, with its filters.
-
-    Raises:
-        Problem: one of them is invalid.
-    """
-    if after is not None:
-        return decode_token(after, TimeRangeToken, of)
-    low, high = parse_times(start, end)
-    return TimeRangeToken(of, start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
+async def resolve_filter(directory: SymbolDirectory, text: str | None) -> SymbolId | None:
+    """Resolve the symbol of a filter; None where it is not given. Raises as `resolve`."""
+    return None if text is None else await resolve(directory, text)
 
 
-def parse_times(start: str | None, end: str | None) -> tuple[int, int]:
-    """Return both ends of a time range, in microseconds since the epoch.
-
-    Raises:
-        Problem: one of them is invalid.
-    """
-    low = MIN_US if start is None else _time("start", start)
-    high = MAX_US if end is None else _time("end", end)
-    if low > high:
-        raise conflict("end", "is before start")
-    return low, high
+def storable_id(alert_id: str) -> str:
+    """Return an id that the database accepts; an empty one, which no alert has, if it is not printable."""
+    return alert_id if alert_id.isprintable() else ""
 
 
 def _time(parameter: str, text: str) -> int:

@@ -33,10 +33,10 @@ async def get_price(
     prices: Service[Prices],
 ) -> Price:
     """Return the last trade of a symbol."""
-    found = await resolve(directory, symbol)
-    trade, update = await prices.read(found)
+    symbol_id = await resolve(directory, symbol)
+    trade, update = await prices.read(symbol_id)
     if trade is None:
-        raise Problem(404, "no_price", f"{found} has not traded yet")
+        raise Problem(404, "no_price", f"{symbol_id} has not traded yet")
     view = trade_view(trade)
     return Price(
         trade_id=view.trade_id,
@@ -45,6 +45,6 @@ async def get_price(
         side=view.side,
         event_time=view.event_time,
         ingest_time=view.ingest_time,
-        symbol=str(found),
-        cursor=str(Cursor(history.partition_of(found), update)),
+        symbol=str(symbol_id),
+        cursor=str(Cursor(history.partition_of(symbol_id), update)),
     )

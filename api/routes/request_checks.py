@@ -18,7 +18,7 @@ _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
 AnyRequest: TypeAlias = Request[Any, Any, Any]
 
 
-def admission(origins: Collection[str]) -> Callable[[AnyRequest], Awaitable[None]]:
+def request_check(origins: Collection[str]) -> Callable[[AnyRequest], Awaitable[None]]:
     """Return the check of each request before its route.
 
     Args:
@@ -43,10 +43,11 @@ def admission(origins: Collection[str]) -> Callable[[AnyRequest], Awaitable[None
 def _check_parameters(request: AnyRequest) -> None:
     """Refuse a parameter that the route doesn't have, or that is given twice; it would be ignored."""
     handler = request.route_handler
-    others = handler.resolve_dependencies().keys() | request.path_params.keys()
-    known = {
-        name.rstrip("_") for name in handler.parsed_fn_signature.parameters.keys() - others
-    }  # names that the framework reserves end with an underscore
+    dependencies = handler.resolve_dependencies()
+    names = handler.parsed_fn_signature.parameters.keys() - request.path_params.keys()
+    for name in names & dependencies.keys():
+        names = names - {name} | dependencies[name].parsed_fn_signature.parameters.keys()
+    known = {name.rstrip("_") for name in names}  # names that the framework reserves end with an underscore
     for name, values in request.query_params.dict().items():
         if name not in known:
             near = nearest(name, known)

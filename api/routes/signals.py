@@ -7,10 +7,10 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, SignalRangeToken, cut_range, decode_token
+from api.http.paging import SignalRangeToken, cut_range, decode_token
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_times, resolve
+from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -24,7 +24,7 @@ from db.signals import SignalKey, read_signals
 from tickplant.derived import SignalView, signal_view
 from tickplant.market import SymbolId
 
-OfStrategy = Annotated[
+StrategyFilter = Annotated[
     str | None,
     QueryParameter(
         pattern="^[a-z][a-z0-9_]*$",
@@ -51,20 +51,17 @@ async def get_signals(
     symbol: SymbolText,
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
-    strategy: OfStrategy = None,
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    strategy: StrategyFilter = None,
+    *,
+    range_page: RangePage,
 ) -> SignalsPage:
     """List the signals of a symbol by event time, oldest first on every page.
 
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back.
     """
-    found = await resolve(directory, symbol)
-    requested = _range(start, end, after, f"signals/{found}/{strategy or ''}")
-    return await _page(history, found, strategy, requested, limit)
+    symbol_id = await resolve(directory, symbol)
+    return await _page(history, range_page, symbol_id, strategy)
 
 
 @get(
@@ -75,31 +72,25 @@ async def get_signals(
 )
 async def get_all_signals(
     history: Service[StoredHistory],
-    strategy: OfStrategy = None,
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    strategy: StrategyFilter = None,
+    *,
+    range_page: RangePage,
 ) -> SignalsPage:
     """List the signals of all symbols, in pages like those of one symbol."""
-    requested = _range(start, end, after, f"signals//{strategy or ''}")
-    return await _page(history, None, strategy, requested, limit)
+    return await _page(history, range_page, None, strategy)
 
 
-def _range(start: str | None, end: str | None, after: str | None, of: str) -> SignalRangeToken:
-    if after is not None:
-        return decode_token(after, SignalRangeToken, of)
-    low, high = parse_times(start, end)
-    return SignalRangeToken(of, start is None, SignalKey(low), SignalKey(high))
+def _requested(range_page: RangePageRequest, list_key: str) -> SignalRangeToken:
+    if range_page.after is not None:
+        return decode_token(range_page.after, SignalRangeToken, list_key)
+    low, high = range_page.times()
+    return SignalRangeToken(list_key, range_page.start is None, SignalKey(low), SignalKey(high))
 
 
 async def _page(
-    history: StoredHistory,
-    symbol: SymbolId | None,
-    strategy: str | None,
-    requested: SignalRangeToken,
-    limit: int,
+    history: StoredHistory, range_page: RangePageRequest, symbol: SymbolId | None, strategy: str | None
 ) -> SignalsPage:
+    requested = _requested(range_page, f"signals/{symbol or ''}/{strategy or ''}")
     async with history.snapshot() as connection:
         signals = await read_signals(
             connection,
@@ -107,12 +98,12 @@ async def _page(
             strategy=strategy,
             after=SignalKey(*requested.low),
             before=SignalKey(*requested.high),
-            limit=limit + 1,
+            limit=range_page.limit + 1,
             newest=requested.newest,
         )
     page, next_ = cut_range(
         signals,
-        limit,
+        range_page.limit,
         requested,
         lambda signal: SignalKey(
             signal.event_time_us, signal.venue, signal.symbol, signal.strategy, signal.number

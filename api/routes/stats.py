@@ -7,11 +7,11 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, cut_range
+from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.http.problems import Problem
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.parameters import RangePage, SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.fields import SymbolName
 from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
@@ -47,7 +47,7 @@ OrderText = Annotated[
         examples=[Example(value="asc")],
     ),
 ]
-Most = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, description="The most symbols.")]
+SymbolsLimit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, description="The most symbols.")]
 
 
 @get(
@@ -65,11 +65,11 @@ async def get_24h_change(
     24 hours. If the symbol's first trade is later than its start, `partial` is true and `covers_from` is the
     time of that trade.
     """
-    found = await resolve(directory, symbol)
+    symbol_id = await resolve(directory, symbol)
     async with history.snapshot() as connection:
-        changes = await read_changes_24h(connection, [found])
+        changes = await read_changes_24h(connection, [symbol_id])
     if not changes:
-        raise Problem(404, "no_price", f"{found} has not traded yet")
+        raise Problem(404, "no_price", f"{symbol_id} has not traded yet")
     return change_view(changes[0])
 
 
@@ -83,7 +83,7 @@ async def get_24h_changes(
     history: Service[StoredHistory],
     sort: SortText = "quote_volume",
     order: OrderText = "desc",
-    limit: Most = MAX_PAGE_LENGTH,
+    limit: SymbolsLimit = MAX_PAGE_LENGTH,
 ) -> Change24hList:
     """Return the last 24 hours of all symbols that have ever traded, in order: a market overview."""
     async with history.snapshot() as connection:
@@ -101,27 +101,26 @@ async def get_statistics(
     symbol: SymbolText,
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    range_page: RangePage,
 ) -> StatisticsPage:
     """List statistics of the return of each closed minute relative to those before, oldest first.
 
     Pages are those of `ohlcv`. Quartiles are interpolated linearly, as numpy's `percentile` does.
     """
-    found = await resolve(directory, symbol)
-    requested = parse_range(start, end, after, f"statistics/{found}")
+    symbol_id = await resolve(directory, symbol)
+    requested = range_page.time_range(f"statistics/{symbol_id}")
     async with history.snapshot() as connection:
         statistics = await read_statistics(
             connection,
-            found,
+            symbol_id,
             start_us=requested.low[0],
             end_us=requested.high[0],
-            limit=limit + 1,
+            limit=range_page.limit + 1,
             newest=requested.newest,
         )
     # The start of a range is inclusive.
     step_us = 0 if requested.newest else 1
-    page, next_ = cut_range(statistics, limit, requested, lambda minute: (minute.open_time_us + step_us, 0))
-    return StatisticsPage(str(found), [statistics_view(minute) for minute in page], next_)
+    page, next_ = cut_range(
+        statistics, range_page.limit, requested, lambda minute: (minute.open_time_us + step_us, 0)
+    )
+    return StatisticsPage(str(symbol_id), [statistics_view(minute) for minute in page], next_)

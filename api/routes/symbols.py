@@ -5,10 +5,10 @@ from typing import Annotated
 from litestar import get
 from msgspec import Meta, Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, NameListToken, cut_list, decode_token
+from api.http.paging import NameListToken, cut_list
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, Limit
+from api.routes.parameters import Page
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.fields import Source, SymbolName, Time
 from db.provenance import read_database_source
@@ -51,20 +51,17 @@ class SymbolsPage(Struct, frozen=True):
 
 @get("/symbols", summary="Symbols", tags=["market"], responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE)
 async def get_symbols(
-    history: Service[StoredHistory],
-    directory: Service[SymbolDirectory],
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    history: Service[StoredHistory], directory: Service[SymbolDirectory], page: Page
 ) -> SymbolsPage:
     """List the symbols of the settings and those that have trades, in alphabetical order."""
-    beyond = decode_token(after, NameListToken, _LIST).beyond if after is not None else ""
+    last_name = page.last_key(NameListToken, _LIST) or ""
     async with history.snapshot() as connection:
         rows = {row.id: row for row in await read_stored_symbols(connection)}
         source = await read_database_source(connection)
     known = sorted((str(symbol), symbol) for symbol in directory.configured | rows.keys())
-    left = [(name, symbol) for name, symbol in known if name > beyond]
-    page, next_ = cut_list(left, limit, lambda named: NameListToken(_LIST, named[0]))
-    return SymbolsPage([_view(symbol, rows.get(symbol), directory, source) for _, symbol in page], next_)
+    remaining = [(name, symbol) for name, symbol in known if name > last_name]
+    shown, next_ = cut_list(remaining, page.limit, lambda named: NameListToken(_LIST, named[0]))
+    return SymbolsPage([_view(symbol, rows.get(symbol), directory, source) for _, symbol in shown], next_)
 
 
 def _view(

@@ -3,11 +3,11 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, cut_range
+from api.http.paging import cut_range
 from api.live.hub import Hub
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import After, EndText, Limit, StartText, SymbolText, parse_range, resolve
+from api.routes.parameters import RangePage, SymbolText, resolve
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -42,29 +42,28 @@ async def get_trades(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
     hub: Service[Hub],
-    start: StartText = None,
-    end: EndText = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    range_page: RangePage,
 ) -> TradesPage:
     """List trades by event time and trade id, oldest first on every page.
 
     With `start`, pages run forward in time from there; without it, the first page holds the newest and the
     next ones lead back.
     """
-    found = await resolve(directory, symbol)
-    requested = parse_range(start, end, after, f"trades/{found}")
-    async with history.committed_snapshot(found) as (connection, committed):
+    symbol_id = await resolve(directory, symbol)
+    requested = range_page.time_range(f"trades/{symbol_id}")
+    async with history.committed_snapshot(symbol_id) as (connection, committed):
         trades = await read_trades(
             connection,
-            found,
+            symbol_id,
             after=TradeBound(*requested.low),
             before=TradeBound(*requested.high),
-            limit=limit + 1,
+            limit=range_page.limit + 1,
             newest=requested.newest,
         )
-    page, next_ = cut_range(trades, limit, requested, lambda trade: (trade.event_time_us, trade.trade_id))
-    cursor = hub.cursor_after(found, committed)
+    page, next_ = cut_range(
+        trades, range_page.limit, requested, lambda trade: (trade.event_time_us, trade.trade_id)
+    )
+    cursor = hub.cursor_after(symbol_id, committed)
     return TradesPage(
-        str(found), [trade_view(trade) for trade in page], next_, str(cursor) if cursor else None
+        str(symbol_id), [trade_view(trade) for trade in page], next_, str(cursor) if cursor else None
     )

@@ -7,10 +7,9 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.paging import DEFAULT_PAGE_LENGTH, FiringListToken, cut_list, decode_token
+from api.http.paging import FiringListToken, cut_list
 from api.queries.history import TIMEOUT_S
-from api.routes.alerts import OfUser
-from api.routes.parameters import After, Limit
+from api.routes.parameters import Page, UserFilter
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
 from api.views.fields import Time
@@ -19,7 +18,7 @@ from db.webhooks import WebhookKey, WebhookRow, read_webhooks
 from tickplant.times import format_time
 
 WebhookState = Literal["waiting", "delivered", "dead"]
-InState = Annotated[
+StateFilter = Annotated[
     WebhookState | None,
     QueryParameter(
         name="state",
@@ -59,18 +58,24 @@ class WebhooksPage(Struct, frozen=True):
 )
 async def get_webhooks(
     pool: Service[Pool],
-    user: OfUser = None,
-    state_: InState = None,
-    limit: Limit = DEFAULT_PAGE_LENGTH,
-    after: After = None,
+    user: UserFilter = None,
+    state_: StateFilter = None,
+    *,
+    page: Page,
 ) -> WebhooksPage:
     """List deliveries to webhooks, the newest first: waiting, delivered, and given up with the reason."""
-    of = f"webhooks/{user or ''}/{state_ or ''}"
-    before = WebhookKey(*decode_token(after, FiringListToken, of).beyond) if after is not None else None
+    list_key = f"webhooks/{user or ''}/{state_ or ''}"
+    last_key = page.last_key(FiringListToken, list_key)
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
-        rows = await read_webhooks(connection, state=state_, user=user, before=before, limit=limit + 1)
-    page, next_ = cut_list(rows, limit, lambda row: FiringListToken(of, _key(row)))
-    return WebhooksPage([_view(row) for row in page], next_)
+        rows = await read_webhooks(
+            connection,
+            state=state_,
+            user=user,
+            before=WebhookKey(*last_key) if last_key else None,
+            limit=page.limit + 1,
+        )
+    shown, next_ = cut_list(rows, page.limit, lambda row: FiringListToken(list_key, _key(row)))
+    return WebhooksPage([_view(row) for row in shown], next_)
 
 
 def _key(row: WebhookRow) -> WebhookKey:

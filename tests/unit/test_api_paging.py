@@ -32,19 +32,19 @@ def test_the_pages_of_a_range_are_the_range(times: list[int], limit: int, newest
 @given(st.lists(st.text("abc", min_size=1), unique=True).map(sorted), st.integers(1, 7))
 def test_the_pages_of_a_list_are_the_list(names: list[str], limit: int) -> None:
     found = []
-    beyond = ""
+    last_name = ""
     while True:
-        rows = [name for name in names if name > beyond][: limit + 1]
+        rows = [name for name in names if name > last_name][: limit + 1]
         page, following = cut_list(rows, limit, lambda name: NameListToken("list", name))
         found += page
         if following is None:
             break
-        beyond = decode_token(following, NameListToken, "list").beyond
+        last_name = decode_token(following, NameListToken, "list").last_key
     assert found == names
 
 
-@pytest.mark.parametrize(("kind", "of"), [(NameListToken, "other"), (TimeRangeToken, "list")])
-def test_the_token_of_another_list_is_refused(kind: type[ListToken], of: str) -> None:
+@pytest.mark.parametrize(("kind", "list_key"), [(NameListToken, "other"), (TimeRangeToken, "list")])
+def test_the_token_of_another_list_is_refused(kind: type[ListToken], list_key: str) -> None:
     _, following = cut_list(["a", "b"], 1, lambda name: NameListToken("list", name))
     with pytest.raises(Problem):
-        decode_token(str(following), kind, of)
+        decode_token(str(following), kind, list_key)
