@@ -48,7 +48,7 @@ async def read_candle_windows(
     until = until_us or {}
     intervals = [interval for interval in INTERVALS if specs.window(interval)]
     rows = await pool.fetch(
-        _READ_REMEMBERED,
+        _READ_WINDOWS,
         partition,
         intervals,
         [specs.window(interval) for interval in intervals],
@@ -147,7 +147,7 @@ def _minute(row: Statistics | CandleKey) -> tuple[Any, ...]:
     return row.venue, row.symbol, to_datetime(row.open_time_us)
 
 
-_READ_REMEMBERED: Final = """
+_READ_WINDOWS: Final = """
 select l.venue, l.symbol, i.name, c.*
 from ledger l
 left join unnest($5::text[], $6::text[], $7::timestamptz[]) as u (venue, symbol, until)

@@ -91,7 +91,7 @@ async def _reset(
         await correct_averages(connection, changed, specs)
     verdicts = [Verdict(*symbol, trade_id, trade_id, "unrecoverable", REASON) for trade_id in ids]
     await write_gaps(connection, [(*symbol, to_us(latest))], verdicts)
-    for query in _ROLES:
+    for query in _RESET_ROLES:
         await connection.execute(query, *symbol, latest)
     return deleted
 
@@ -126,7 +126,7 @@ where venue = $1 and symbol = $2 and not closed
 returning "interval", open_time
 """
 
-_ROLES: Final = (
+_RESET_ROLES: Final = (
     "delete from waiting where venue = $1 and symbol = $2 and $3::timestamptz is not null",
     "update bot_accounts set \"time\" = least(\"time\", $3), day = least(day, date_trunc('day', $3, 'UTC'))"
     " where venue = $1 and symbol = $2",

@@ -56,7 +56,7 @@ async def apply_grants(connection: asyncpg.Connection, passwords: Passwords) -> 
     Raises:
         FatalError: a password has unusable characters.
     """
-    steps = _Steps(connection)
+    steps = _StatementRunner(connection)
     for name in (READER, WRITER):
         await steps.create(name, "nologin")
     await _grant_rights(steps)
@@ -75,7 +75,7 @@ async def apply_grants(connection: asyncpg.Connection, passwords: Passwords) -> 
     ]
 
 
-class _Steps:
+class _StatementRunner:
     """Runs statements one by one, and collects those that this user may not run."""
 
     def __init__(self, connection: asyncpg.Connection) -> None:
@@ -111,7 +111,7 @@ class _Steps:
         return False
 
 
-async def _grant_rights(steps: _Steps) -> None:
+async def _grant_rights(steps: _StatementRunner) -> None:
     """Grant the existing groups their rights on what this user owns in the plant's schema."""
     rows = await steps.connection.fetch(_RELATIONS)
     readable = {row["name"] for row in rows}
@@ -138,9 +138,9 @@ async def _grant_rights(steps: _Steps) -> None:
             await steps.run(f"{owned} usage on sequences to {group}")
 
 
-async def _create_user(steps: _Steps, name: str, group: str, password: str) -> bool:
+async def _create_user(steps: _StatementRunner, name: str, group: str, password: str) -> bool:
     """Create a user in a group; return whether all of it could be done."""
-    secret = scram(password, secrets.token_bytes(16))
+    secret = scram_verifier(password, secrets.token_bytes(16))
     if not await steps.create(name, "login"):
         steps.refused += [f"grant {group} to {name}", f"alter role {name} password '...'"]
         return False
@@ -166,7 +166,7 @@ _RELATIONS: Final = """
 """This user's tables and views, without those of extensions."""
 
 
-def scram(password: str, salt: bytes) -> str:
+def scram_verifier(password: str, salt: bytes) -> str:
     """Return the verifier that the server stores, so that no statement or log contains the password itself.
 
     Source: RFC 5803.

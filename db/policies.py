@@ -60,7 +60,7 @@ RETAINED: Final = {
 }
 """Hypertables whose old rows can be removed, with the column of their age."""
 
-_ORDERS: Final = {"bot_orders": "time", "bot_fills": "time"}
+_PLAIN_TABLES: Final = {"bot_orders": "time", "bot_fills": "time"}
 """Plain tables of rows computed from candles, likewise."""
 
 RECORDS: Final = {
@@ -107,7 +107,7 @@ async def has_scheduler(connection: asyncpg.Connection) -> bool:
 
 
 async def _write_retention(connection: asyncpg.Connection, keep: Retention, *, scheduled: bool) -> None:
-    columns = RETAINED | _ORDERS | RECORDS
+    columns = RETAINED | _PLAIN_TABLES | RECORDS
     days = dict.fromkeys(columns, keep.candles_days) | dict.fromkeys(RECORDS, keep.records_days)
     days["trades"] = keep.trades_days
     kept = [name for name in columns if days[name]]

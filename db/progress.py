@@ -49,7 +49,7 @@ async def count_trades(pool: asyncpg.Pool) -> int:
     return count
 
 
-async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
+async def count_committed_trades(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
     """Count the committed trades of a tape, fast: by the ledger where there are ids.
 
     Returns:
@@ -69,7 +69,7 @@ async def count_known(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[Sy
     return {SymbolId(row["venue"], row["symbol"]): row["known"] for row in rows}
 
 
-async def count_rows(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
+async def count_stored_trades(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
     """Count the trades of a tape like `count_known`, but in the table of trades."""
     rows = await pool.fetch(
         "select tape.venue, tape.symbol, (select count(*) from trades t where t.venue = tape.venue"
@@ -81,7 +81,7 @@ async def count_rows(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[Sym
     return {SymbolId(row["venue"], row["symbol"]): row["stored"] for row in rows}
 
 
-async def count_between(pool: asyncpg.Pool, trades: TapeTrades) -> int:
+async def count_trades_in_period(pool: asyncpg.Pool, trades: TapeTrades) -> int:
     """Count the stored trades of a symbol within the time range of the tape."""
     count: int = await pool.fetchval(
         "select count(*) from trades where venue = $1 and symbol = $2 and event_time between $3 and $4",

@@ -12,7 +12,7 @@ from tickplant.errors import UnstorableError
 from tickplant.market import Trade
 from tickplant.times import to_datetime
 
-_MOST_REASON_CHARS: Final = 300
+_MAX_REASON_CHARS: Final = 300
 
 # Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CLASSES: Final = {
@@ -84,4 +84,4 @@ def _reason_of(error: asyncpg.PostgresError) -> str:
     message = (
         error.args[0] if error.args else type(error).__name__
     )  # without the details, which contain the row
-    return f"{message!s:.{_MOST_REASON_CHARS}} (SQLSTATE {error.sqlstate})"
+    return f"{message!s:.{_MAX_REASON_CHARS}} (SQLSTATE {error.sqlstate})"

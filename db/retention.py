@@ -6,16 +6,16 @@ import asyncpg
 
 from tickplant.market import SymbolId
 
-_LONGEST_S = 3600.0
+_TIMEOUT_S = 3600.0
 
 
 async def remove_expired(pool: asyncpg.Pool) -> None:
     """Remove the rows that the table `retention` declares expired, unless a job or another worker does."""
     # A single statement, which commits after every some thousand rows; the first time it may take long.
-    await pool.execute("call remove_expired()", timeout=_LONGEST_S)
+    await pool.execute("call remove_expired()", timeout=_TIMEOUT_S)
 
 
-async def read_limit(connection: asyncpg.Connection) -> datetime | None:
+async def read_retention_limit(connection: asyncpg.Connection) -> datetime | None:
     """Return the event time before which trades are removed by age; None where they are kept forever."""
     limit: datetime | None = await connection.fetchval(
         "select retention_horizon(keep_days) from retention where relation = 'trades'"

@@ -41,7 +41,7 @@ async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]
     ]
 
 
-class SymbolReach(NamedTuple):
+class SymbolCoverage(NamedTuple):
     """Up to when a symbol's trades have been received, and which are missing."""
 
     watermark_us: int
@@ -51,7 +51,7 @@ class SymbolReach(NamedTuple):
     trade ids."""
 
 
-async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> SymbolReach | None:
+async def read_coverage(connection: asyncpg.Connection, symbol: SymbolId) -> SymbolCoverage | None:
     """Return up to when a symbol's trades have been received; None if it has none."""
     row = await connection.fetchrow(
         "select watermark, missing, numbered from ledger where venue = $1 and symbol = $2", *symbol
@@ -59,7 +59,7 @@ async def read_reach(connection: asyncpg.Connection, symbol: SymbolId) -> Symbol
     if row is None:
         return None
     missing = [(part.lower, part.upper - 1) for part in row["missing"]]
-    return SymbolReach(to_us(row["watermark"]), missing if row["numbered"] else None)
+    return SymbolCoverage(to_us(row["watermark"]), missing if row["numbered"] else None)
 
 
 async def read_committed_entry(connection: asyncpg.Connection, role: str, partition: int) -> str | None:

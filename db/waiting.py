@@ -46,7 +46,7 @@ async def read_waiting(pool: asyncpg.Pool, partition: int) -> dict[SymbolId, byt
     return {SymbolId(row["venue"], row["symbol"]): row["state"] for row in rows}
 
 
-async def read_held_trades(
+async def read_unprocessed_trades(
     pool: asyncpg.Pool, starts: Mapping[SymbolId, tuple[int, int]]
 ) -> dict[SymbolId, list[Trade]]:
     """Return the stored trades that symbols' roles have not processed yet.
@@ -57,13 +57,13 @@ async def read_held_trades(
     """
     held: dict[SymbolId, list[Trade]] = {}
     for symbol, (after_id, from_us) in starts.items():
-        rows = await pool.fetch(_READ_HELD, *symbol, to_datetime(from_us), after_id)
+        rows = await pool.fetch(_READ_UNPROCESSED, *symbol, to_datetime(from_us), after_id)
         held[symbol] = [trade_of(row) for row in rows]
     return held
 
 
 # The bound of the time keeps it from reading all trades.
-_READ_HELD: Final = f"""
+_READ_UNPROCESSED: Final = f"""
 select {TRADE_READ} from trades
 where venue = $1 and symbol = $2 and event_time >= $3 and trade_id > $4
 """  # noqa: S608 - constants only

@@ -11,7 +11,7 @@ from db.averages import CandleWindow
 from db.candles import read_candles
 from db.export import ExportSelection, estimate_rows
 from db.pool import DatabaseConnection
-from db.symbols import read_reach
+from db.symbols import read_coverage
 from db.trades import stream_trades
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
@@ -96,9 +96,9 @@ async def run_backtest(
     Returns:
         The backtest at its end.
     """
-    reach = await read_reach(connection, symbol)
-    assert reach is not None  # it has trades
-    numbered = reach.missing is not None
+    coverage = await read_coverage(connection, symbol)
+    assert coverage is not None  # it has trades
+    numbered = coverage.missing is not None
     intervals = _intervals(strategies)
     needed = specs._replace(intervals=tuple(name for name in specs.intervals if name in intervals))
     backtest = Backtest(
@@ -124,7 +124,7 @@ async def run_backtest(
             on_progress(done, total)
             if is_stopped():
                 return backtest
-    on_outcome(backtest.end(min(end_us - 1, reach.watermark_us)))
+    on_outcome(backtest.end(min(end_us - 1, coverage.watermark_us)))
     return backtest
 
 

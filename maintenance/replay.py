@@ -12,9 +12,9 @@ from db.pool import OUTAGE, Pool, open_pool
 from db.progress import (
     SymbolTotals,
     TapeTrades,
-    count_between,
-    count_known,
-    count_rows,
+    count_committed_trades,
+    count_stored_trades,
+    count_trades_in_period,
     read_committed_entries,
     read_totals,
 )
@@ -151,9 +151,9 @@ class Replay:
         """
         self._tape = await read_tape(self._rest_url, self._symbols)
         async with open_pool(self._database_url, size=1, application="tickplant up") as pool:
-            self._before = await count_known(pool, self._tape)
+            self._before = await count_committed_trades(pool, self._tape)
             for trades in self._tape:
-                if trades.ids is None and (count := await count_between(pool, trades)):
+                if trades.ids is None and (count := await count_trades_in_period(pool, trades)):
                     raise FatalError(
                         f"{count:,} trades of {trades.symbol} from the capture's time are stored already, and"
                         f" trades of {trades.symbol.venue} have no ids: a replay would store them a second"
@@ -222,7 +222,7 @@ class Replay:
                 finished = status.state == "finished"
                 last_entry_ids = await read_last_entry_ids(redis, range(self._partitions)) if finished else {}
                 entry_ids = await read_committed_entries(pool)
-                known = await count_known(pool, self._tape)
+                known = await count_committed_trades(pool, self._tape)
             except (*OUTAGE, *REDIS_OUTAGE):  # it is being restarted
                 await asyncio.sleep(_POLL_S)
             else:
@@ -230,7 +230,7 @@ class Replay:
 
     async def _compare(self, pool: Pool) -> list[ReplayedSymbol]:
         """Count each symbol's stored rows and the trades on the tape."""
-        rows = self._stored(await count_rows(pool, self._tape))
+        rows = self._stored(await count_stored_trades(pool, self._tape))
         totals = {row.symbol: row for row in await read_totals(pool, self._symbols)}
         return [
             ReplayedSymbol(trades.symbol, totals.get(trades.symbol), trades.trades, rows[trades.symbol])

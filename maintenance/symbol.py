@@ -11,7 +11,7 @@ from db.leases import read_leases
 from db.ledger import LedgerRow, read_ledger
 from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
 from db.provenance import read_database_source
-from db.retention import read_horizon, read_limit
+from db.retention import read_horizon, read_retention_limit
 from db.symbols import read_committed_entry
 from db.trades import MIN_TRADE_ID, TradeBound, read_trades
 from ingest.history.client import VenueHistory, make_history, open_history_client
@@ -112,7 +112,7 @@ class SymbolMaintenance(NamedTuple):
     async def read_limit(self) -> datetime | None:
         """Return the event time before which trades are removed by age; None where they are kept forever."""
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
-            return await read_limit(connection)
+            return await read_retention_limit(connection)
 
     async def publish_gaps(self, gaps: Sequence[Gap]) -> None:
         """Write the symbol's gaps to where ingest reads them."""

@@ -12,7 +12,7 @@ from db.ledger import LedgerRow
 from db.pool import Pool
 from db.signals import read_last_signals, read_strategy_states
 from db.suspects import read_suspects
-from db.waiting import read_held_trades, read_waiting
+from db.waiting import read_unprocessed_trades, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
 from tickplant.market import Candle, SymbolId
@@ -66,7 +66,7 @@ async def load_roles(
     """
     kept = await read_waiting(pool, partition)
     waiting = {key: msgspec.msgpack.decode(state, type=WaitingRoles) for key, state in kept.items()}
-    held = await read_held_trades(
+    held = await read_unprocessed_trades(
         pool, {key: (state.reorder.cursor, state.reorder.held_from_us) for key, state in waiting.items()}
     )
     until_us = {key: state.position.time_us for key, state in waiting.items()}

@@ -5,7 +5,7 @@ from typing import Final
 
 from api.live.cursor import STREAM_START, Order
 
-KEPT: Final = 4096
+MAX_UPDATES: Final = 4096
 """Updates remembered per partition: many times as many as are published between two commits."""
 
 
@@ -26,9 +26,9 @@ class Timeline:
         """Add an update and the last input entry in it; both rise."""
         self._entries.append(entry)
         self._updates.append(update)
-        if len(self._entries) >= 2 * KEPT:
-            self._base = self._updates[KEPT - 1]
-            del self._entries[:KEPT], self._updates[:KEPT]
+        if len(self._entries) >= 2 * MAX_UPDATES:
+            self._base = self._updates[MAX_UPDATES - 1]
+            del self._entries[:MAX_UPDATES], self._updates[:MAX_UPDATES]
 
     def locate(self, entry: Order) -> Order | None:
         """Return the last update that holds no trade of a later entry than the given one.

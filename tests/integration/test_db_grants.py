@@ -10,7 +10,7 @@ import pytest
 from correct import SYMBOL, random_trades, store
 from working import START_US, publishing, stored_count, trade, until, working
 
-from db.grants import GRAFANA, SECRET, SERVICE, Passwords, scram
+from db.grants import GRAFANA, SECRET, SERVICE, Passwords, scram_verifier
 from db.migrate import migrate
 from db.policies import Retention
 from tickplant.errors import FatalError
@@ -169,4 +169,4 @@ async def test_an_owner_that_may_create_no_groups_gets_the_statements_to_run(wit
 
 def test_a_password_that_can_be_spelt_in_two_ways_is_refused() -> None:
     with pytest.raises(FatalError, match="ASCII"):
-        scram("gehe\u0308im", b"salt")
+        scram_verifier("gehe\u0308im", b"salt")

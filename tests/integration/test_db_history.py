@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from db.candles import read_candles, read_seconds
 from db.pool import DatabaseConnection, open_pool, snapshot
-from db.symbols import read_committed_entry, read_reach, read_stored_symbols
+from db.symbols import read_committed_entry, read_coverage, read_stored_symbols
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import SymbolId, Trade, fold
@@ -142,8 +142,8 @@ async def test_symbols_and_how_far_they_are_stored(
         (SYMBOL, first, last, absent, watermark_us)
     ]
     inclusive = [(low, high - 1) for low, high in missing]
-    assert await read_reach(connection, SYMBOL) == (watermark_us, inclusive)
-    assert await read_reach(connection, OTHER) is None
+    assert await read_coverage(connection, SYMBOL) == (watermark_us, inclusive)
+    assert await read_coverage(connection, OTHER) is None
     assert await read_committed_entry(connection, "candles", 0) is None
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.live.cursor import ALL, STREAM_START, Cursor
-from api.live.timeline import KEPT, Timeline
+from api.live.timeline import MAX_UPDATES, Timeline
 
 orders = st.tuples(st.integers(0, 2**50), st.integers(0, 2**50))
 
@@ -42,8 +42,8 @@ def test_the_last_update_without_later_trades_is_found() -> None:
 
 def test_what_was_forgotten_is_not_guessed() -> None:
     timeline = Timeline()
-    for number in range(1, 2 * KEPT + 1):
+    for number in range(1, 2 * MAX_UPDATES + 1):
         timeline.append((number, 0), (1000 + number, 0))
     assert timeline.locate((1, 0)) is None
-    assert timeline.locate((KEPT + 1, 0)) == (1000 + KEPT + 1, 0)
+    assert timeline.locate((MAX_UPDATES + 1, 0)) == (1000 + MAX_UPDATES + 1, 0)
     assert Timeline((5, 0)).locate((1, 0)) is None
