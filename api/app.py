@@ -1,4 +1,4 @@
-"""The application: its routes, and the services injected into them."""
+"""The Litestar application: its routes, and the services injected into them."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -62,7 +62,7 @@ class Services(Struct, frozen=True, kw_only=True):
     prices: Prices
     connections: Connections
     pool: Pool
-    """Of the primary: for what users change, and read again."""
+    """Of the primary: for data that users change, and then read."""
     user_changes: UserChangeSender
     alert_limit: AlertLimit
     webhook_admission: WebhookAdmission
@@ -148,7 +148,10 @@ def _openapi() -> OpenAPIConfig:
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         tags=[
             Tag("market", "Stored trades, candles and gaps, and last prices."),
-            Tag("derived", "What is derived from trades and candles."),
+            Tag(
+                "derived",
+                "Averages, statistics, signals, alerts and the paper bot.",
+            ),
             Tag("live", "Live updates."),
             Tag("operation", "The state of this process."),
         ],

@@ -33,7 +33,7 @@ class PartitionHealth(Struct, frozen=True):
     """The progress of one partition."""
 
     partition: int
-    worker: Annotated[bool, Meta(description="Whether a worker holds its lease.")]
+    worker: Annotated[bool, Meta(description="Whether a live worker owns the partition.")]
     committed_entry: str
     lag_entries: Annotated[
         int | None,

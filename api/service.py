@@ -241,7 +241,7 @@ def bind(host: str, port: int) -> socket.socket:
         raise FatalError(
             f"can't listen on {host}:{port}: {error.strerror}; set TICKPLANT_API_PORT, or TICKPLANT_API_HOST"
         ) from error
-    # Connections inherit it. asyncio sets it only if the socket has the protocol's number, as it hasn't here;
-    # without it a response in two parts, or two updates in a row, may wait 40 ms for an acknowledgement.
+    # Connections inherit it. asyncio sets it only on sockets created with the protocol's number, unlike this
+    # one; without it a response in two parts, or two updates in a row, may wait 40 ms for an acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

@@ -1,7 +1,7 @@
-"""Sends what users change to workers through the input streams, so that it has a place among trades.
+"""Sends users' changes to workers through the input streams, so that each has a place among the trades.
 
-A change is written to the database first. One that workers have not stored as arrived after a while is sent
-again: changes have versions, so that workers ignore duplicates.
+A change is written to the database first, and sent again until workers confirm it: changes have versions, so
+that workers ignore duplicates.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class UserChangeSender:
         self._written = asyncio.Event()
 
     def send_soon(self) -> None:
-        """Send what was just written without waiting for the next poll."""
+        """Send a change that was just written without waiting for the next poll."""
         self._written.set()
 
     async def run(self) -> None:

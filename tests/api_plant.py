@@ -168,7 +168,7 @@ class Plant:
         hub = self.services.hub
         number = partition_of(*symbol, PARTITIONS)
         async with asyncio.timeout(10):
-            await hub._partitions[number].reached(await hub._streams.tip(number))
+            await hub._partitions[number].reached(await hub._streams.last_update(number))
 
     async def report(self, connection: ConnectionStatus, *, ago_us: int = 0) -> None:
         """Tell the state of a venue connection as ingest does, or did some time ago."""

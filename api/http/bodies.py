@@ -1,4 +1,4 @@
-"""Parses request bodies strictly, with decimals as exact as written. Pure."""
+"""Parses request bodies strictly, without rounding decimals. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tickplant.validation_messages import place_of
 StructT = TypeVar("StructT", bound=Struct)
 
 DECIMAL: Final = {"decimal": True}
-"""`extra` of a field's Meta: text that holds a decimal, which may be given as a JSON number, too."""
+"""`extra` of a field's Meta: text that holds a decimal, which may also be given as a JSON number."""
 
 _NUMBER: Final = re.compile(rb"-?\d{1,80}(?:\.\d{1,80})?(?:[eE][+-]?\d{1,2})?")
 _WHOLE: Final = re.compile(rb"-?\d{1,18}\.0{1,18}")
@@ -27,7 +27,7 @@ _WHOLE: Final = re.compile(rb"-?\d{1,18}\.0{1,18}")
 def parse_body(body: bytes, kind: type[StructT]) -> StructT:
     """Parse a body.
 
-    A number in place of a decimal's text is kept digit by digit as written, never as a float.
+    A number given for a decimal is read digit by digit as written, never as a float.
 
     Raises:
         Problem: the body is not JSON, or not of the type; it names the field.

@@ -9,7 +9,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 MIN_BYTES: Final = 1024
 """Shorter responses are not compressed: most of them fit into one packet."""
 _LEVEL: Final = 4
-"""For this JSON the size is about that of the highest level, in a third of the time."""
+"""Compresses the API's JSON about as well as the highest level, in a third of the time."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -60,5 +60,5 @@ def accepts_gzip(fields: list[bytes]) -> bool:
 
 
 def _of_compressed(headers: Headers, length: int) -> Headers:
-    kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-    return [*kept, (b"content-encoding", b"gzip"), (b"content-length", str(length).encode())]
+    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*others, (b"content-encoding", b"gzip"), (b"content-length", str(length).encode())]

@@ -1,4 +1,4 @@
-"""ASGI middleware that refuses requests for other hosts than those of this API."""
+"""ASGI middleware that refuses requests for hosts other than this API's."""
 
 from typing import Any, Final, cast
 from urllib.parse import urlsplit

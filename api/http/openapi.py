@@ -11,7 +11,7 @@ _BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
 
 
 def tighten(document: OpenAPI) -> None:
-    """Add to the schemas of bodies what the framework leaves out: no other fields, formats of decimals."""
+    """Add to the schemas of bodies that other fields are refused, and the formats of decimals."""
     for name, schema in document.components.schemas.items():
         if name.rpartition("_")[2] in _BODIES:
             schema.additional_properties = False

@@ -34,7 +34,7 @@ _ADVICE: Final = {
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
-    """An error as the client gets it."""
+    """An error that is sent to the client as a problem document."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ) -> None:
-        """Describe it.
+        """Create the problem.
 
         Args:
             status: HTTP status.
@@ -74,16 +74,16 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
 
 
 def bad_parameter(parameter: str, detail: str, **members: Any) -> Problem:
-    """Describe a parameter that is wrong."""
+    """Return the problem of a parameter that is wrong."""
     return Problem(400, "bad_parameter", f"{parameter}: {detail}", parameter=parameter, **members)
 
 
 def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
-    """Describe a value that msgspec refused.
+    """Return the problem of a value that msgspec refused.
 
     Args:
         name: the parameter, or the field of the body.
-        message: the message of msgspec.
+        message: msgspec's message.
         kinds: the types of all of them, by name.
     """
     words = words_of(kinds[name]) if name in kinds and message.startswith(NONE_OF_THEM) else ()
@@ -92,18 +92,18 @@ def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
 
 
 def conflict(parameter: str, detail: str, **members: Any) -> Problem:
-    """Describe a parameter that is well-formed, but conflicts with the others or with the present state."""
+    """Return the problem of a well-formed parameter that conflicts with others or with the present state."""
     return Problem(409, "conflict", f"{parameter}: {detail}", parameter=parameter, **members)
 
 
 def unavailable(server: str) -> Problem:
-    """Describe an outage of a server."""
+    """Return the problem of an outage of a server."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return Problem(503, "unavailable", f"{server} is unavailable; try again in a moment", headers=headers)
 
 
 def busy(detail: str) -> Problem:
-    """Describe that a limit is reached for now."""
+    """Return the problem of a limit that is reached for now."""
     return Problem(503, "busy", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
@@ -152,7 +152,7 @@ async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
 
 
 def _invalid(error: ValidationException, handler: BaseRouteHandler | None) -> Problem:
-    """Describe a parameter that the framework refused."""
+    """Return the problem of a parameter that the framework refused."""
     faults = error.extra if isinstance(error.extra, list) else []
     for fault in faults:
         if isinstance(fault, dict) and fault.get("key"):

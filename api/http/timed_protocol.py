@@ -2,7 +2,7 @@
 
 uvicorn closes only connections that are idle after a response. Here a request's head must arrive within a
 time limit after the connection was opened or the last response was written, and its body within another one,
-however the bytes are spread; and what is written must be read.
+however small the pieces are; and the client must read what is written.
 """
 
 import asyncio

@@ -45,10 +45,10 @@ class CatchUp:
     """Brings topics and clients up to date."""
 
     def __init__(self, sources: ChannelSources) -> None:
-        """Take where states and changes are read from."""
+        """Take the sources of states and changes."""
         self._sources = sources
         self._streams = sources.streams
-        # Loads and replays are limited apart, so that replays do not delay loads.
+        # Loads and replays have separate limits, so that replays do not delay loads.
         self._loads = asyncio.Semaphore(4)
         self._replays = asyncio.Semaphore(4)
 
@@ -118,7 +118,7 @@ class CatchUp:
         """Return the next missed changes; none at the end.
 
         The semaphore is held only while reading, not while waiting for the client: a slow client must not
-        keep others from resuming.
+        delay others that resume.
         """
         batch: list[Missed] = []
         async with self._replays:
@@ -156,7 +156,7 @@ class CatchUp:
             return Cursor(partition.number, loaded.update)
         assert loaded.committed is not None
         # Committed trades were published before: once this process has read them, the timeline has them.
-        await partition.reached(await self._streams.tip(partition.number))
+        await partition.reached(await self._streams.last_update(partition.number))
         stored = Cursor(partition.number, STREAM_START, stored=loaded.committed)
         return partition.cursor_after(loaded.committed) or stored
 

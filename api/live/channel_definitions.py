@@ -1,4 +1,4 @@
-"""What defines a kind of websocket channel; `api.live.channels` has all of them."""
+"""Definitions of kinds of websocket channels; `api.live.channels` has an entry for each kind."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from operator import eq
@@ -54,14 +54,14 @@ class StreamedChannel(Struct, Generic[T], frozen=True, kw_only=True):
     view: Callable[[T], object]
     """Returns the data of a message."""
     conflation_key: Callable[[T], str] | None
-    """Names what a change replaces: a later change with the same key supersedes it. None: nothing."""
+    """Returns the key of a change; a later change with the same key supersedes it. None: nothing does."""
     load: Callable[[ChannelSources, Channel], Awaitable[LoadedState]]
     """Reads the state."""
     all_symbols: bool = False
     """Whether the kind alone names the channels of all symbols."""
     has_interval: bool = False
-    kept_unused: bool = True
-    """Whether the state is kept up to date while nobody is subscribed, rather than loaded again."""
+    stays_loaded: bool = True
+    """Whether the state is updated while nobody is subscribed, rather than loaded again."""
     encoded: bool = False
     """Whether changes have to be decoded, which is done only while somebody is subscribed."""
 

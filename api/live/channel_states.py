@@ -1,4 +1,4 @@
-"""The state of a channel: loaded once, kept up to date by its changes, shown in its snapshots. Pure."""
+"""The state of a channel: loaded once, updated by its changes, sent in its snapshots. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class EntryTrades(NamedTuple):
 
 
 class ChannelState(Protocol):
-    """What is known of a channel."""
+    """The state of a channel."""
 
     def apply(self, change: Any, /) -> None:
         """Apply a change."""
@@ -109,7 +109,7 @@ class GapsState:
         self._gaps = {(gap.first_id, gap.last_id): gap for gap in gaps}
 
     def apply(self, gap: Gap) -> None:
-        """Replace a gap, or add one in place of those that it shares ids with: a gap can be split."""
+        """Replace a gap, or add one in place of those with which it shares ids: a gap can be split."""
         if (gap.first_id, gap.last_id) not in self._gaps:
             for first, last in list(self._gaps):
                 if first <= gap.last_id and gap.first_id <= last:

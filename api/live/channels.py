@@ -151,7 +151,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         view=lambda batch: [trade_view(trade) for trade in batch.trades],
         conflation_key=None,
         load=_load_trades,
-        kept_unused=False,
+        stays_loaded=False,
         encoded=True,
     ),
     StreamedChannel[Gap](
@@ -163,7 +163,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         conflation_key=lambda gap: f"@{gap.first_id}-{gap.last_id}",
         load=_load_gaps,
         all_symbols=True,
-        kept_unused=False,
+        stays_loaded=False,
     ),
     StreamedChannel[Signal](
         kind="signals",

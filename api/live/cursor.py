@@ -1,8 +1,8 @@
-"""Cursors: positions in a live stream, as clients keep them. Pure.
+"""Cursors: positions in a live stream, which clients store to resume there. Pure.
 
 A cursor names a partition and how much of its live stream a client has: all updates before one, and the
 messages of that one up to a number. The cursor of a history response may lie before updates whose trades are
-in the response; it names the input entry up to which that is so, and trades of those entries are skipped.
+in the response; it names the input entry up to which that is so, and trades up to that entry are skipped.
 """
 
 import re

@@ -16,14 +16,14 @@ EXTENSION: Final = "tickplant.writer"
 
 SEND_BUFFER_BYTES: Final = 256 * 1024
 """The send buffer of one connection. The kernel's default grows to megabytes, and a client that reads slowly
-would get old data."""
+would receive outdated messages."""
 
 LINGER_S: Final = 5.0
 """How long a client may take to read what was written before its connection was closed."""
 
 
 class WebsocketWriter:
-    """The writing side of one connection; see `api.live.client.Outlet`."""
+    """The writing side of one connection; an `api.live.client.FrameWriter`."""
 
     __slots__ = ("_protocol", "on_lost", "on_writable", "writable")
 
@@ -86,7 +86,7 @@ class DirectWriteProtocol(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     async def send(self, message: Any) -> None:
-        """Send a message; a refused handshake has got its response, and is not an error."""
+        """Send a message; a refused handshake has been answered, and is not an error."""
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # or uvicorn logs that there was none

@@ -21,7 +21,7 @@ from tickplant.wire import LiveUpdate
 _log = logging.getLogger(__name__)
 
 _SEED_UPDATES: Final = 128
-"""Updates read when following starts, to relate stored entries to live updates."""
+"""Updates read when following starts, to map stored entries to live updates."""
 
 
 class UpdateListener(Protocol):
@@ -38,7 +38,7 @@ class UpdateListener(Protocol):
 
 
 class Follower:
-    """Reads every update of every partition in order, and hands changes to a listener."""
+    """Reads every update of every partition in order, and passes changes to a listener."""
 
     def __init__(
         self, streams: LiveStreamReader, partitions: Sequence[LivePartition], listener: UpdateListener
@@ -64,8 +64,8 @@ class Follower:
         """Follow until cancelled."""
         task = asyncio.current_task()
         assert task is not None
-        # Looking at `cancelling` is not idle: `asyncio.wait_for` of Python 3.11, with which redis-py sends,
-        # swallows a cancellation that comes at the moment when it is done.
+        # `cancelling` must be checked: `asyncio.wait_for` of Python 3.11, with which redis-py sends,
+        # swallows a cancellation that arrives just as it completes.
         while not task.cancelling():
             try:
                 await self._connect()

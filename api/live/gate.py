@@ -116,6 +116,6 @@ class WebsocketGate:
 
 
 async def _refuse(socket: Socket, problem: Problem) -> None:
-    """Answer the handshake with a problem document."""
+    """Answer a handshake with a problem document."""
     metrics.API_TURNED_AWAY.labels(problem.code).inc()
     await send_problem(socket.scope, socket.send, problem)

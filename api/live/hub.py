@@ -42,7 +42,7 @@ class Hub:
         """Take what is read, which the caller closes.
 
         Args:
-            redis: has the live streams.
+            redis: holds the live streams.
             partitions: the number of partitions.
             history: for snapshots.
             prices: likewise.
@@ -132,7 +132,7 @@ class Hub:
 
         Args:
             client: the subscriber.
-            channel: which it has entered.
+            channel: prepared before.
             recovered: False if the client missed something; None for a new subscription.
 
         Raises:

@@ -44,9 +44,9 @@ class LivePartition:
             self._decoded.add(topic.channel)
 
     def leave(self, topic: Topic) -> None:
-        """Count one user less; without users, a state that is not kept is dropped."""
+        """Count one user fewer; without users, drop a state that does not stay loaded."""
         topic.users -= 1
-        if not topic.users and not STREAMED[topic.channel.kind].kept_unused:
+        if not topic.users and not STREAMED[topic.channel.kind].stays_loaded:
             topic.state = topic.backlog = None
             self._decoded.discard(topic.channel)
 

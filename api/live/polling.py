@@ -20,12 +20,12 @@ class ChannelPoller:
     """Reads every second the channels of one kind that somebody is subscribed to, all at once."""
 
     def __init__(self, definition: PolledChannel, sources: ChannelSources, flush: Callable[[], None]) -> None:
-        """Take what is polled.
+        """Poll a kind of channel.
 
         Args:
             definition: the kind of channel.
             sources: where it is read from.
-            flush: writes to clients what is queued for them.
+            flush: writes the queues of all clients.
         """
         self._definition: Final = definition
         self._sources = sources
@@ -81,7 +81,7 @@ class ChannelPoller:
                 client.push(name, frame)
 
     def enter(self, client: Client, channel: Channel) -> None:
-        """Send a client what was read last, which must have been, and then changes."""
+        """Send a client what was read last, and then changes; the channel must have been read."""
         client.send(text_frame(Snapshot(str(channel), UNSET, UNSET, self._views[channel])))
         self._clients.setdefault(channel, set()).add(client)
         self._in_use.set()

@@ -30,7 +30,7 @@ class CloseCode(IntEnum):
     """Codes with which the API closes a websocket."""
 
     RESTART = 1012
-    """The API stops; reconnect with the cursors."""
+    """The API is stopping; reconnect with the cursors."""
     POLICY = 1008
     """Too many messages."""
     FAILED = 1011
@@ -108,7 +108,7 @@ class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
     recovered: bool | UnsetType
     """False if the client had a cursor, or was subscribed, and something was lost since."""
     data: object
-    """All that is known of the channel."""
+    """The whole state of the channel."""
 
 
 class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):

@@ -13,15 +13,15 @@ from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
 
 MAX_TAIL_UPDATES: Final = 32
-"""The most updates of one stream in one read. Less than any live stream keeps: updates can be trimmed between
-two reads only if the second read is full."""
+"""The most updates of one stream in one read. Live streams are longer: updates can be trimmed between two
+reads only if the second read is full."""
 _TAIL_BLOCK_MS: Final = 5_000
 _READ_UPDATES: Final = 64
 
 Payload = tuple[Order, bytes]
 """A live entry and its update, still encoded."""
 
-_TIP: Final = """
+_LAST_UPDATE: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 return last[1] and last[1][1]
 """
@@ -45,7 +45,7 @@ class LiveStreamReader:
         self._redis: Any = redis
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
-        self._tip = self._redis.register_script(_TIP)
+        self._last_update = self._redis.register_script(_LAST_UPDATE)
         self._published = self._redis.register_script(_PUBLISHED)
         self._holds = self._redis.register_script(_HOLDS)
 
@@ -57,9 +57,9 @@ class LiveStreamReader:
         reply = await self._redis.xread(after, count=MAX_TAIL_UPDATES, block=_TAIL_BLOCK_MS)
         return [(self._partitions[stream], _payloads(entries)) for stream, entries in reply]
 
-    async def tip(self, partition: int) -> Order:
-        """Return the last update; `STREAM_START` where there is none."""
-        last = await self._tip(keys=[self._streams[partition]])
+    async def last_update(self, partition: int) -> Order:
+        """Return the id of the last update; `STREAM_START` where there is none."""
+        last = await self._last_update(keys=[self._streams[partition]])
         return entry_order(last.decode()) if last else STREAM_START
 
     async def published(self, partition: int) -> tuple[Order | None, Order]:

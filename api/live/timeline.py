@@ -6,7 +6,7 @@ from typing import Final
 from api.live.cursor import STREAM_START, Order
 
 MAX_UPDATES: Final = 4096
-"""Updates remembered per partition: many times as many as are published between two commits."""
+"""Updates stored per partition, at least: many times the number published between two commits."""
 
 
 class Timeline:
@@ -16,7 +16,7 @@ class Timeline:
         """Start without entries.
 
         Args:
-            base: the update up to which nothing is known; `STREAM_START` if every update will be appended.
+            base: the update up to which updates are unknown; `STREAM_START` if every update will be appended.
         """
         self._base = base
         self._entries: list[Order] = []

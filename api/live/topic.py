@@ -32,9 +32,9 @@ class Topic:
         self.users = 0
         """The number of clients that are subscribed or about to be."""
         self.state: ChannelState | None = None
-        """None until it is loaded for the first subscriber; kept up to date from then."""
+        """None until it is loaded for the first subscriber; updated from then on."""
         self.backlog: list[tuple[Order, ChannelChange]] | None = None
-        """Changes that came while the state is being loaded."""
+        """Changes that have arrived while the state is being loaded."""
         self.loading: Task[None] | None = None
         self._keys = 0
 

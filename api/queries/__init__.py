@@ -1,1 +1,1 @@
-"""Reads of the database and Redis, one module a topic."""
+"""Queries on the database and Redis, one module per topic."""

@@ -32,7 +32,7 @@ async def read_averages(
     *,
     newest: bool,
 ) -> AveragePage:
-    """Return the first or last values of a range, one per closed candle that has enough others before it.
+    """Return the first or last values of a range, one per closed candle with enough candles before it.
 
     Args:
         history: where candles are read.

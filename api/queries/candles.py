@@ -1,4 +1,4 @@
-"""Pages of candles: stored ones, those of a second, and those that fill intervals without trades."""
+"""Pages of candles: stored ones, those of one second, and those that fill intervals without trades."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

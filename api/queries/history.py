@@ -1,4 +1,4 @@
-"""Reads what is stored, in consistent snapshots with the input entry up to which they go."""
+"""Reads stored data in consistent snapshots, with the input entry that each includes last."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,7 +64,7 @@ class StoredHistory:
             yield CommittedSnapshot(connection, entry_order(committed) if committed else STREAM_START)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
-        """Return a symbol's newest trades, oldest first, and the input entry up to which they go."""
+        """Return a symbol's newest trades, oldest first, and the last input entry included."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             after, before = TradeBound(MIN_US), TradeBound(MAX_US)
             trades = await read_trades(
@@ -73,7 +73,7 @@ class StoredHistory:
         return trades, committed
 
     async def newest_candles(self, symbol: SymbolId, interval: str, limit: int) -> tuple[list[Candle], Order]:
-        """Return a symbol's newest candles, oldest first, and the input entry up to which they go."""
+        """Return a symbol's newest candles, oldest first, and the last input entry included."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             candles = await read_candles(
                 connection, symbol, interval, start_us=MIN_US, end_us=MAX_US, limit=limit, newest=True
@@ -81,7 +81,7 @@ class StoredHistory:
         return candles, committed
 
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
-        """Return a symbol's gaps that are not healed, and the input entry up to which they go."""
+        """Return a symbol's gaps that are not healed, and the last input entry included."""
         async with self.committed_snapshot(symbol) as (connection, committed):
             gaps = await read_gaps(connection, symbol=symbol, states=UNHEALED_STATES, limit=None)
         return gaps, committed

@@ -1,4 +1,4 @@
-"""The known symbols, and how a symbol in a request is resolved."""
+"""Resolves the symbols in requests."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ class SymbolDirectory:
 
         Args:
             configured: those of the settings.
-            history: has the others.
+            history: knows the others.
             clock_s: a monotonic clock, in seconds.
         """
         self.configured = frozenset(configured)

@@ -51,9 +51,11 @@ Hysteresis = Annotated[
 ]
 WebhookUrl = Annotated[
     str,
-    Meta(description="Where firings are sent, too: a public URL.", examples=["https://example.org/hook"]),
+    Meta(description="A public URL to which firings are sent, too.", examples=["https://example.org/hook"]),
 ]
-Note = Annotated[str, Meta(max_length=500, pattern=TEXT, description="Your own words, sent with firings.")]
+Note = Annotated[
+    str, Meta(max_length=500, pattern=TEXT, description="A note of your own, sent with each firing.")
+]
 User = Annotated[
     str, Meta(min_length=1, max_length=MAX_USER_LENGTH, pattern=TEXT, description="The owner: any name.")
 ]
@@ -77,12 +79,19 @@ DECIMALS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An alert to create, with the fields that its kind needs, and none of other kinds."""
 
-    symbol: Annotated[str, Meta(max_length=200, description="Written as elsewhere.", examples=["BTCUSDT"])]
+    symbol: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Written as in paths.",
+            examples=["BTCUSDT"],
+        ),
+    ]
     kind: Annotated[
         AlertKind,
         Meta(
-            description="`above` and `below` a price, true already or not; `crosses_above` and"
-            " `crosses_below` it, having been on the other side; `percent_change` over a window;"
+            description="`above` and `below` a price, even if it is there already; `crosses_above` and"
+            " `crosses_below` it, coming from the other side; `percent_change` over a window;"
             " `silence`: no trade for some time; `gap`: trades are missing."
         ),
     ]
@@ -142,7 +151,7 @@ def apply_alert_patch(alert: Alert, patch: AlertPatch) -> Alert:
 
 
 def _check(alert: Alert) -> None:
-    """Refuse fields that are in conflict."""
+    """Raise a problem for fields that are in conflict."""
     needed = ALERT_NEEDS[alert.kind]
     for name in _MEASURES:
         if name in needed and getattr(alert, name) is None:

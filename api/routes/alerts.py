@@ -1,4 +1,4 @@
-"""Alerts: created, changed, listed and deleted."""
+"""Creates, changes, lists and deletes alerts."""
 
 from typing import Annotated, Final
 from uuid import uuid4
@@ -63,7 +63,7 @@ TOO_MANY: Final[dict[int, ResponseSpec]] = {
 ActiveOnly = Annotated[
     bool,
     QueryParameter(
-        description="Only those that can still fire: no inactive ones, and none that fire once and have.",
+        description="Only those that can still fire: no inactive ones, no one-time alerts that have fired.",
         examples=[Example(value="true")],
     ),
 ]
@@ -108,7 +108,7 @@ class AlertLimit(Struct, frozen=True):
 
 
 class AlertsPage(Struct, frozen=True):
-    """Alerts, the one created last first."""
+    """Alerts, newest first."""
 
     alerts: list[AlertView]
     next: Next
@@ -129,11 +129,12 @@ async def post_alert(
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
 ) -> AlertView:
-    """Create an alert. It takes effect at a place among the symbol's trades, a moment later.
+    """Create an alert. It takes effect at a defined place among the symbol's trades, a moment later.
 
-    A price equal to the threshold is on neither side of it. A condition that is true already fires at the
-    next trade; a crossing needs a trade on the other side after the alert was created. The price one window
-    ago is the close of the last minute that had ended one window before the start of the trade's minute.
+    A price equal to the threshold is on neither side of it. A condition that is already true
+    fires at the next trade; a crossing needs a trade on the other side after the alert was created. The price
+    one window ago is the close of the last minute that had ended one window before the start of the trade's
+    minute.
     """
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
@@ -168,7 +169,7 @@ async def get_alerts(
     *,
     page: Page,
 ) -> AlertsPage:
-    """List alerts that are not deleted, the one created last first."""
+    """List alerts that are not deleted, newest first."""
     symbol_id = await resolve_filter(directory, symbol)
     list_key = f"alerts/{user or ''}/{symbol_id or ''}/{active_only}"
     last_key = page.last_key(AlertListToken, list_key)
@@ -212,11 +213,11 @@ async def patch_alert(
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
 ) -> AlertView:
-    """Change an alert; its symbol and kind stay.
+    """Change an alert, except for its symbol and kind.
 
     Another threshold, window or silence, or `active: true`, restarts it as if just created, so it can fire
     again. The count of its firings continues, and the cooldown since the last one applies. Other changes
-    leave its state as it is: armed or not, fired or not.
+    do not affect its state: whether it is armed, and whether it has fired.
     """
     if isinstance(data.webhook_url, str):
         await webhook_admission.check(data.webhook_url)

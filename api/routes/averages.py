@@ -70,7 +70,7 @@ IntervalName = Annotated[
 KindName = Annotated[
     Kind | None,
     QueryParameter(
-        description="`sma`, the mean of the last closes; `wma`, weighted linearly; `ema`, exponentially, with"
+        description="`sma`: the mean of the last closes; `wma`: weighted linearly; `ema`: exponentially, with"
         " 2 / (length + 1); sma if not given.",
         examples=[Example(value="ema")],
     ),
@@ -106,8 +106,8 @@ async def get_moving_average(
     """Average the last trades, or list a moving average of closed candles.
 
     With `period`, or with nothing, which is `period=5m`: the mean and the volume-weighted mean of the prices
-    of the trades of that period. It ends at the venue's time, up to which trades have been received, not at
-    the time of day: if a feed is down, the response is as of the time when it went down, which is `until`.
+    of the trades of that period. It ends at `until`, the venue's time up to which trades have been
+    received, rather than now: if a feed is down, that is when it went down.
 
     With any of `interval`, `kind`, `length`, `start`, `end` and `after`: a value for each closed candle by
     open time, oldest first on every page; pages are those of `ohlcv`. Intervals without trades have no candle
@@ -120,7 +120,7 @@ async def get_moving_average(
     if (interval, kind, length, *bounds) == (None,) * 6:
         return await _means(history, symbol_id, "5m" if period is None else period)
     if period is not None:
-        raise conflict("period", "applies to trades: omit it, or the parameters of candles")
+        raise conflict("period", "applies to trades: omit it, or omit the parameters of candles")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
     requested = range_page.time_range(f"moving-average/{symbol_id}/{series}/{spec.name}")
     window = OpenTimeRange(requested.low[0], requested.high[0])

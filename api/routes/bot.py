@@ -46,13 +46,13 @@ class SwitchView(Struct, frozen=True):
     """Whether the bot trades."""
 
     enabled: bool
-    version: Annotated[int, Meta(description="Counts switchings; 0 if it was never switched.")]
-    reason: Annotated[str | None, Meta(description="The reason given with the last switching.")]
+    version: Annotated[int, Meta(description="How many times it was switched; 0 for never.")]
+    reason: Annotated[str | None, Meta(description="The reason given when it was last switched.")]
     switched_at: Time | None
     """By the database's clock."""
     arrived: Annotated[
         bool,
-        Meta(description="All workers have applied it. Until then some accounts trade as before."),
+        Meta(description="Whether all workers have applied it; until then some accounts trade as before."),
     ]
 
 
@@ -64,7 +64,7 @@ class BotView(Struct, frozen=True):
     switch: SwitchView
     totals: Annotated[list[TotalView], Meta(description="Of all accounts whose quote currency is known.")]
     accounts: list[AccountView]
-    orders: Annotated[list[OrderView], Meta(description="The newest, newest first.")]
+    orders: Annotated[list[OrderView], Meta(description="The newest orders, newest first.")]
 
 
 class SwitchRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,8 +136,8 @@ async def switch_bot(
 ) -> SwitchView:
     """Switch the bot off or on: no orders while it is off, and pending orders are refused.
 
-    It takes effect for each account at a place among its trades, a moment later; `arrived` is true once it
-    has everywhere. Positions stay as they are.
+    It takes effect for each account at a defined place among its trades, a moment later; `arrived` is true
+    once all workers have applied it. Positions stay as they are.
     """
     await write_switch(pool, enabled=data.enabled, reason=data.reason)
     user_changes.send_soon()

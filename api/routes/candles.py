@@ -45,7 +45,7 @@ IntervalText = Annotated[
     str | None,
     QueryParameter(
         description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
-        " Candles of a second are computed from trades, and go back as far as trades are kept.",
+        " Candles of one second are computed from trades, and reach back as far as trades are stored.",
         examples=[Example(value="1m")],
         schema_extra=KNOWN_INTERVALS,
     ),
@@ -62,7 +62,7 @@ FillText = Annotated[
     Fill,
     QueryParameter(
         description="`none`: only intervals with trades. `previous`: all from the first with trades to the"
-        " venue's present time; those without trades repeat the close before them."
+        " venue's present time; those without trades repeat the previous close."
     ),
 ]
 

@@ -30,7 +30,7 @@ from tickplant.market import SymbolId
 
 
 class FiringsPage(Struct, frozen=True):
-    """Firings, the newest first."""
+    """Firings, newest first."""
 
     firings: list[FiringView]
     next: Next
@@ -50,7 +50,7 @@ async def get_firings(
     *,
     page: Page,
 ) -> FiringsPage:
-    """List the firings of all alerts, deleted ones included; the newest first, by the venue's clock."""
+    """List the firings of all alerts, including deleted ones, newest first by the venue's clock."""
     symbol_id = await resolve_filter(directory, symbol)
     list_key = f"firings/{user or ''}/{symbol_id or ''}"
     return await _firings(history, list_key, page, user=user, symbol=symbol_id)
@@ -63,7 +63,7 @@ async def get_firings(
     responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_firings_of_alert(alert_id: AlertId, history: Service[StoredHistory], page: Page) -> FiringsPage:
-    """List the firings of an alert, the newest first; also after it was deleted."""
+    """List the firings of an alert, newest first, even if it has been deleted."""
     alert_id = storable_id(alert_id)
     return await _firings(history, f"firings/{alert_id}", page, alert_id=alert_id)
 

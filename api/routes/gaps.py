@@ -27,7 +27,7 @@ StateFilter = Annotated[
 
 
 class GapsPage(Struct, frozen=True):
-    """Gaps, the one detected last first."""
+    """Gaps, the last detected first."""
 
     gaps: list[GapView]
     next: Next
@@ -47,7 +47,7 @@ async def get_gaps(
     *,
     page: Page,
 ) -> GapsPage:
-    """List every gap in trade ids that was ever stored, with its state; the newest first.
+    """List every gap in trade ids that was ever stored, with its state, newest first.
 
     A candle's `complete` is true only if none of its trades is missing.
     """

@@ -11,7 +11,7 @@ from api.routes.responses import Service
 
 
 class Alive(Struct, frozen=True):
-    """The process responds."""
+    """The response of a live process."""
 
     status: str = "live"
 
@@ -29,14 +29,14 @@ async def get_live() -> Alive:
     responses={503: ResponseSpec(HealthReport, description="Not ready.", generate_examples=False)},
 )
 async def get_ready(health: Service[Health]) -> Response[HealthReport]:
-    """Report on everything that the API depends on; with status 503 if it can't serve."""
+    """Report on everything that the API depends on, with status 503 if it can't serve."""
     report = await health.report()
     if report.status == "unready":
         return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
     return Response(report)
 
 
-@get("/health", summary="HealthReport", tags=["operation"])
+@get("/health", summary="Health", tags=["operation"])
 async def get_health(health: Service[Health]) -> HealthReport:
     """Report on everything that the API depends on, always with status 200."""
     return await health.report()

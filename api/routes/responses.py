@@ -73,7 +73,7 @@ UNAVAILABLE: Final[dict[int, ResponseSpec]] = {
     503: ResponseSpec(
         ProblemDocument,
         media_type=MEDIA_TYPE,
-        description="Redis or the database is unavailable; the header Retry-After says when to try again.",
+        description="Redis or the database is unavailable; the header Retry-After gives the seconds to wait.",
         generate_examples=False,
     )
 }

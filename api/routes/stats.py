@@ -59,7 +59,7 @@ SymbolsLimit = Annotated[int, QueryParameter(ge=1, le=MAX_PAGE_LENGTH, descripti
 async def get_24h_change(
     symbol: SymbolText, directory: Service[SymbolDirectory], history: Service[StoredHistory]
 ) -> ChangeView:
-    """Return open, last, high, low, change and sums over the last 24 hours by the minute.
+    """Return open, last, high, low, change and sums of the last 24 hours, to the minute.
 
     The window starts at a full minute and ends at the venue's time, so that it is up to a minute shorter than
     24 hours. If the symbol's first trade is later than its start, `partial` is true and `covers_from` is the

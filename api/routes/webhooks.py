@@ -44,7 +44,7 @@ class WebhookView(Struct, frozen=True):
 
 
 class WebhooksPage(Struct, frozen=True):
-    """Deliveries, the newest first."""
+    """Deliveries, newest first."""
 
     webhooks: list[WebhookView]
     next: Next
@@ -63,7 +63,7 @@ async def get_webhooks(
     *,
     page: Page,
 ) -> WebhooksPage:
-    """List deliveries to webhooks, the newest first: waiting, delivered, and given up with the reason."""
+    """List deliveries to webhooks, newest first: waiting, delivered, or given up, with the reason."""
     list_key = f"webhooks/{user or ''}/{state_ or ''}"
     last_key = page.last_key(FiringListToken, list_key)
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:

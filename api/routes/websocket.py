@@ -32,36 +32,36 @@ SinceText = Annotated[
 
 @get("/ws", summary="Websocket", tags=["live"], status_code=101, responses=_PLAIN)
 async def get_ws() -> None:
-    """Speak JSON over a websocket, one message a frame.
+    """Speak JSON over a websocket, one message per frame.
 
-    Requests are `{"op": "subscribe", "id": 1, "channels": [...]}`, likewise `unsubscribe`, and
+    Requests are `{"op": "subscribe", "id": 1, "channels": [...]}`, `unsubscribe` likewise, and
     `{"op": "ping", "id": 2}`. Channels are `price:SYMBOL`, `trades:SYMBOL`, `candles:SYMBOL:INTERVAL` such as
-    `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `signals:SYMBOL` of strategies, `alerts:SYMBOL` that fired,
-    `bot:SYMBOL` for the paper bot's account, `unified:SYMBOL` for the price with its latest averages and
-    signals, `stats:SYMBOL` for its last 24 hours; `gaps`, `signals`, `alerts`, `bot` and `stats` alone for
-    those of every symbol, and `connections` for the states of venue connections. The answer is
-    `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`; for each channel,
-    or request, that can't be served it is `{"type": "error", "id": 1, "code": ..., "message": ...}`, and the
-    socket stays open.
+    `candles:binance:BTCUSDT:1m`, `gaps:SYMBOL`, `signals:SYMBOL` of strategies, `alerts:SYMBOL` for
+    firings, `bot:SYMBOL` for the paper bot's account, `unified:SYMBOL` for the price with its latest
+    averages and signals, `stats:SYMBOL` for the last 24 hours; `gaps`, `signals`, `alerts`, `bot` and
+    `stats` alone for those of all symbols, and `connections` for the states of venue connections. The
+    response is `{"type": "ack", "id": 1, "op": ..., "channels": [...]}` or `{"type": "pong", "id": 2}`,
+    and `{"type": "error", "id": 1, "code": ..., "message": ...}` for each channel or request that can't
+    be served; the socket stays open.
 
-    A channel starts with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Then come
-    messages of type `price`, `candle` or `trades`, as things change. A candle comes whole each time: with
-    `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` where a
-    trade came late; a closed one with `"complete": null` is of a venue without trade ids. `gaps` starts with
-    those that are not healed, and sends each that opens or changes as a `gap`; `signals` and `alerts` start
-    with the newest, and send each once as a `signal` or `firing`; `bot` and `unified` send the whole state as
-    an `account` or `unified`; `stats` and `connections` send everything again, as messages of their own
-    names. A client that reads slowly gets only the newest state of each; where trades, signals or firings
-    pile up, it is closed with code 4008.
+    A channel starts with `{"type": "snapshot", "channel": ..., "cursor": ..., "data": ...}`. Changes
+    follow as messages of type `price`, `candle` or `trades`. A candle is always sent whole: with
+    `"closed": false` while it is open, once with `"closed": true`, and again with a higher `revision` if
+    a trade arrives late; a closed one with `"complete": null` is of a venue without trade ids. `gaps`
+    starts with the gaps that are not healed, and sends a `gap` for each that opens or changes; `signals`
+    and `alerts` start with the newest, and send each new one as a `signal` or `firing`; `bot` and
+    `unified` send the whole state as an `account` or `unified`; `stats` and `connections` send the whole
+    state as messages of their own names. A client that reads slowly gets only the newest state of each;
+    if trades, signals or firings pile up, the connection is closed with code 4008.
 
-    Every message of a channel has a `cursor`, but for `stats` and `connections`. Subscribe with
-    `"since": cursor`, or with `"since": {channel: cursor}`, to resume there: the channel starts with
-    `{"type": "resumed"}` and everything that was missed, or, if that is no longer available, with a snapshot
-    with `"recovered": false`. The cursor of a REST response works, too. Such a snapshot later on means that
-    updates were lost.
+    Every message of a channel has a `cursor`, except those of `stats` and `connections`. To resume,
+    subscribe with `"since": cursor`, or with `"since": {channel: cursor}`: the channel starts with
+    `{"type": "resumed"}` and everything that was missed, or, if that is no longer available, with a
+    snapshot with `"recovered": false`. The cursor of a REST response works, too. If such a snapshot
+    arrives later, updates were lost.
 
-    `{"type": "status", "state": "stalled"}` means that no updates arrive for now, `"live"` that they do
-    again.
+    `{"type": "status", "state": "stalled"}` means that no updates arrive for now, `"live"` that they
+    arrive again.
     """
     raise _plain()
 

@@ -1,1 +1,1 @@
-"""JSON views, one module a topic, the same over REST and websockets. Pure."""
+"""JSON views, one module per topic, the same over REST and websockets. Pure."""

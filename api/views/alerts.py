@@ -30,22 +30,22 @@ class AlertView(Struct, frozen=True):
     hysteresis: DecimalText
     webhook_url: str | None
     note: str
-    active: Annotated[bool, Meta(description="Whether it is to be watched.")]
+    active: Annotated[bool, Meta(description="Whether workers watch it.")]
     state: Annotated[
         AlertViewState,
         Meta(
-            description="`pending` until workers have this version, a moment after it was created; then"
-            " `active`, `fired` (once, and that was all), or `inactive`."
+            description="`pending` until workers have applied this version, a moment after it was created;"
+            " then `active`, `inactive`, or `fired`: a one-time alert that has fired."
         ),
     ]
     firings: Annotated[int, Meta(description="How many times it has fired.")]
-    last_fired: Annotated[Time | None, Meta(description="When last, by the venue's clock.")]
+    last_fired: Annotated[Time | None, Meta(description="When it last fired, by the venue's clock.")]
     created_at: Time
     changed_at: Time
 
 
 class FiringView(Struct, frozen=True):
-    """An alert that fired. Alert and number identify it."""
+    """A firing of an alert, identified by alert and number."""
 
     alert_id: str
     number: Annotated[int, Meta(description="Counts the alert's firings from 1.")]
@@ -60,11 +60,11 @@ class FiringView(Struct, frozen=True):
     price: Annotated[DecimalText | None, Meta(description="Of that trade.")]
     value: Annotated[str | None, Meta(description="A price, percent, seconds, or the first id of a gap.")]
     threshold: Annotated[str | None, Meta(description="The value that it was compared with.")]
-    note: Annotated[str, Meta(description="The user's own words.")]
+    note: Annotated[str, Meta(description="The user's note.")]
 
 
 def firing_view(firing: Firing) -> FiringView:
-    """Return a firing as it stands in JSON."""
+    """Return the JSON view of a firing."""
     return FiringView(
         firing.alert_id,
         firing.number,
@@ -81,7 +81,7 @@ def firing_view(firing: Firing) -> FiringView:
 
 
 def alert_view(row: AlertRow) -> AlertView:
-    """Return an alert as it stands in JSON."""
+    """Return the JSON view of an alert."""
     alert = row.alert
     return AlertView(
         alert.alert_id,

@@ -38,7 +38,7 @@ class AccountView(Struct, frozen=True):
 
 
 class FillView(Struct, frozen=True):
-    """The fill of an order, always whole."""
+    """The fill of an order, always of its full size."""
 
     trade_id: Annotated[int, Meta(description="The trade after the signal's, at whose price it was filled.")]
     event_time: Time
@@ -53,12 +53,12 @@ class FillView(Struct, frozen=True):
 
 
 class OrderView(Struct, frozen=True):
-    """A market order on paper. Symbol and number identify it."""
+    """A market order on paper, identified by symbol and number."""
 
     symbol: SymbolName
-    number: Annotated[int, Meta(description="Counts the account's orders from 1.")]
+    number: Annotated[int, Meta(description="The account's orders, counted from 1.")]
     strategy: Annotated[str, Meta(examples=["cross"])]
-    signal_number: Annotated[int, Meta(description="Which of the strategy's signals it follows.")]
+    signal_number: Annotated[int, Meta(description="The number of the strategy's signal that it follows.")]
     side: Side
     trade_id: Annotated[int, Meta(description="The newest trade when it was placed; the next one fills it.")]
     event_time: Time
@@ -91,7 +91,7 @@ class TotalView(Struct, frozen=True):
 
 
 def account_view(account: PaperAccount) -> AccountView:
-    """Return a paper account as it stands in JSON."""
+    """Return the JSON view of a paper account."""
     return AccountView(
         str(SymbolId(account.venue, account.symbol)),
         account.version,
@@ -112,7 +112,7 @@ def account_view(account: PaperAccount) -> AccountView:
 
 
 def order_view(order: PaperOrder, fill: Fill | None) -> OrderView:
-    """Return an order, and how it was filled, as it stands in JSON."""
+    """Return the JSON view of an order."""
     return OrderView(
         str(SymbolId(order.venue, order.symbol)),
         order.number,
@@ -140,7 +140,7 @@ def _fill_view(fill: Fill) -> FillView:
 
 
 def equity_view(equity: Equity) -> EquityView:
-    """Return the equity of an account as it stands in JSON."""
+    """Return the JSON view of the equity of an account."""
     return EquityView(
         format_time(equity.time_us),
         decimal_json(equity.cash),

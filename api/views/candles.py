@@ -41,7 +41,7 @@ class CandleView(Struct, frozen=True):
 
 
 def candle_view(candle: Candle) -> CandleView:
-    """Return a candle as it stands in JSON."""
+    """Return the JSON view of a candle."""
     return CandleView(
         format_time(candle.open_time_us),
         format_time(candle.open_time_us + LENGTHS[candle.interval]),

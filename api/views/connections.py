@@ -10,8 +10,6 @@ from tickplant.times import format_time
 from tickplant.wire import ConnectionStatus
 
 ConnectionState = Literal["connecting", "live", "refused", "down"]
-
-
 ProblemState = Literal["refused", "unknown", "halted", "delisted", "silent"]
 
 
@@ -23,7 +21,7 @@ class ProblemView(Struct, frozen=True):
         ProblemState,
         Meta(
             description="`refused` by the venue; `unknown`, `halted` or `delisted`, by its list of symbols;"
-            " `silent`: without trades for long."
+            " `silent`: without trades for a long time."
         ),
     ]
     reason: str
@@ -38,19 +36,20 @@ class ConnectionView(Struct, frozen=True):
     state: Annotated[
         ConnectionState,
         Meta(
-            description="`connecting`, `live`, `down`: lost, and retried soon, or `refused`: the venue"
+            description="`connecting`; `live`; `down`: lost, and soon retried; `refused`: the venue"
             " accepts none of the symbols, which are requested again at long intervals."
         ),
     ]
     since: Time
     reason: Annotated[str | None, Meta(description="Why it is down or refused.")]
     problems: Annotated[
-        list[ProblemView], Meta(description="Symbols without trades, though the connection may be live.")
+        list[ProblemView],
+        Meta(description="Symbols without trades, even if the connection is live."),
     ] = []
 
 
 def connection_view(connection: ConnectionStatus) -> ConnectionView:
-    """Return a venue connection as it stands in JSON."""
+    """Return the JSON view of a venue connection."""
     return ConnectionView(
         connection.name,
         connection.venue,

@@ -8,12 +8,10 @@ from msgspec import Meta
 from tickplant.provenance import DataSource
 
 DecimalText = Annotated[
-    str, Meta(description="A decimal, as exact as stored, in plain notation.", examples=["61837.63000000"])
+    str, Meta(description="A decimal with all stored digits, in plain notation.", examples=["61837.63000000"])
 ]
 
-
 Time = Annotated[str, Meta(description="RFC 3339, UTC.", examples=["2024-08-08T23:54:15.342000Z"])]
-
 
 Source = Annotated[
     DataSource | None,
@@ -22,7 +20,6 @@ Source = Annotated[
         " captures; `synthetic`, generated; null until the first trade."
     ),
 ]
-
 
 SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
 

@@ -22,8 +22,8 @@ class GapView(Struct, frozen=True):
     state: Annotated[
         GapState,
         Meta(
-            description="`open`; `backfilling` while they are requested from the venue; `healed`, none is"
-            " missing any more; `unrecoverable`, the venue doesn't return them, for `reason`."
+            description="`open`; `backfilling` while they are requested from the venue; `healed`: none is"
+            " missing any more; `unrecoverable`: the venue doesn't return them, for the stated `reason`."
         ),
     ]
     cause: Annotated[
@@ -36,7 +36,7 @@ class GapView(Struct, frozen=True):
 
 
 def gap_view(gap: Gap) -> GapView:
-    """Return a gap as it stands in JSON."""
+    """Return the JSON view of a gap."""
     return GapView(
         str(SymbolId(gap.venue, gap.symbol)),
         gap.venue,

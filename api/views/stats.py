@@ -19,7 +19,7 @@ Order = Literal["asc", "desc"]
 
 
 class ChangeView(Struct, frozen=True):
-    """A symbol's last 24 hours by the minute. Prices are null if nothing was traded."""
+    """A symbol's last 24 hours, to the minute. Prices are null if nothing was traded."""
 
     symbol: SymbolName
     start: Annotated[
@@ -45,7 +45,7 @@ class ChangeView(Struct, frozen=True):
     covers_s: Annotated[int, Meta(description="Seconds from `covers_from` to `until`.")]
     partial: Annotated[
         bool,
-        Meta(description="Whether that is less than the window: all values are then of less than 24 hours."),
+        Meta(description="Whether that is less than the window: all values then cover less than 24 hours."),
     ]
     open: Annotated[DecimalText | None, Meta(description="Price of the first trade.")]
     last: Annotated[DecimalText | None, Meta(description="Price of the last trade.")]
@@ -109,7 +109,7 @@ class StatisticsView(Struct, frozen=True, rename={"return_": "return"}):
 
 
 def change_view(change: Change24h) -> ChangeView:
-    """Return the last 24 hours as they stand in JSON."""
+    """Return the JSON view of the last 24 hours."""
     return ChangeView(
         str(change.symbol),
         format_time(change.start_us),
@@ -131,14 +131,14 @@ def change_view(change: Change24h) -> ChangeView:
 
 def ranked(changes: Sequence[Change24h], sort: Sort, order: Order) -> list[Change24h]:
     """Sort symbols by a field; those without a value come last in either order."""
-    of = attrgetter(sort)
-    known = [change for change in changes if of(change) is not None]
-    known.sort(key=of, reverse=order == "desc")
-    return known + [change for change in changes if of(change) is None]
+    value_of = attrgetter(sort)
+    known = [change for change in changes if value_of(change) is not None]
+    known.sort(key=value_of, reverse=order == "desc")
+    return known + [change for change in changes if value_of(change) is None]
 
 
 def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
-    """Return means as they stand in JSON."""
+    """Return the JSON view of means."""
     return MeansView(
         str(symbol),
         period,
@@ -155,7 +155,7 @@ def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
 
 
 def statistics_view(statistics: Statistics) -> StatisticsView:
-    """Return statistics as they stand in JSON."""
+    """Return the JSON view of statistics."""
     return StatisticsView(
         format_time(statistics.open_time_us),
         format_time(statistics.open_time_us + MINUTE_US),

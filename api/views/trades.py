@@ -23,7 +23,7 @@ class TradeView(Struct, frozen=True):
 
 
 def trade_view(trade: Trade) -> TradeView:
-    """Return a trade as it stands in JSON."""
+    """Return the JSON view of a trade."""
     return TradeView(
         trade.trade_id,
         trade.price,
