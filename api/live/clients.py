@@ -1,7 +1,7 @@
 """The connected clients of this process, and the writing of what is queued for them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from api.live.client import Client, FrameWriter
@@ -28,6 +28,9 @@ class ConnectedClients:
     def __len__(self) -> int:
         return len(self._clients)
 
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._clients)
+
     def add(self, writer: FrameWriter) -> Client:
         """Return a new client, connected by a writer."""
         client = Client(writer, self._dirty, limit_bytes=self._queue_bytes)
@@ -42,7 +45,7 @@ class ConnectedClients:
 
     def broadcast(self, key: str, frame: EncodedMessage) -> None:
         """Send all clients a frame, in place of the one with the same key."""
-        for client in self._clients:
+        for client in self:
             client.push(key, frame)
         self.flush()
 

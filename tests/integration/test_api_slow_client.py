@@ -50,7 +50,8 @@ async def narrow_socket(plant: Plant) -> AsyncIterator[Socket]:
 
 def client_of(plant: Plant, channel: str) -> Any:
     """The hub's side of the one client that has a channel."""
-    (found,) = [each for each in plant.services.hub._clients if channel in map(str, each.channels)]
+    clients = plant.services.hub.clients
+    (found,) = [client for client in clients if channel in map(str, client.channels)]
     return found
 
 

@@ -80,7 +80,7 @@ class ShortStream:
     def __init__(self, update: LiveUpdate) -> None:
         self._update = update
 
-    async def tip(self, partition: int) -> Order:
+    async def last_update(self, partition: int) -> Order:
         return (1, 0)
 
     async def read(
