@@ -1,8 +1,8 @@
 """Stores entries one by one, or symbol by symbol, after a transaction with all of them was refused.
 
-So rows that the database refuses for what they hold are found and kept as dead letters, and everything else
-is stored. A part of an entry is committed under the entry before it: where a worker dies in between, the next
-owner reads the whole entry again, and the ledger knows what is stored already.
+So the rows whose content the database refuses are found and become dead letters, and everything else is
+stored. A part of an entry is committed under the id of the entry before it: if a worker dies in between, the
+next owner reads the whole entry again, and the ledger recognises what is stored already.
 """
 
 import logging
@@ -18,6 +18,7 @@ from tickplant.errors import PoisonError, UnstorableError
 from tickplant.market import Trade
 from tickplant.streams import entry_order
 from workers.isolation import NO_TRADES, EntryPart, Fields, Isolation, part_of, split_entry
+from workers.partition_dead_letters import PartitionDeadLetters
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
 from workers.trimming import Entry
@@ -38,6 +39,7 @@ class IsolatedCommit:
         *,
         pool: Pool,
         streams: PartitionStreams,
+        dead_letters: PartitionDeadLetters,
         isolation: Isolation,
         load: Load,
         write: Write,
@@ -49,14 +51,16 @@ class IsolatedCommit:
         Args:
             pool: connections to the database.
             streams: of the partition.
+            dead_letters: likewise.
             isolation: records what is refused.
-            load: builds what is in memory from what is stored.
+            load: restores the state from the database.
             write: commits a batch, and publishes its results.
             committed: returns the last committed entry.
-            clock: a clock that never goes back, in seconds.
+            clock: a monotonic clock, in seconds.
         """
         self._pool = pool
         self._streams = streams
+        self._dead_letters = dead_letters
         self._isolation = isolation
         self._load = load
         self._write = write
@@ -64,13 +68,13 @@ class IsolatedCommit:
         self._clock = clock
 
     async def store(self, last: str) -> PartitionState:
-        """Store the entries after the committed one up to another.
+        """Store the entries after the committed one.
 
         Args:
-            last: the last one; all of them have been published.
+            last: the last entry to store; all of them have been published.
 
         Returns:
-            What is in memory then.
+            The state after the last entry.
 
         Raises:
             UnstorableError: what is refused belongs to no symbol.
@@ -83,23 +87,23 @@ class IsolatedCommit:
             if not entries:
                 break
             state = await self._store(state, entries)
-        await self._streams.rewind(self._committed())  # what lies after the last one is to be published, too
+        await self._streams.rewind(self._committed())  # to publish the entries after the last one, too
         return state
 
     async def _store(self, state: PartitionState, entries: Sequence[Entry]) -> PartitionState:
         """Store entries in one transaction or, where it is refused, by halves."""
-        kept_out = []
+        excluded = []
         try:
             for entry_id, fields in entries:
-                rest, aside = self._isolation.filter(fields, self._clock())
-                kept_out += [(entry_id, *each) for each in aside]
+                rest, isolated = self._isolation.filter(fields, self._clock())
+                excluded += [(entry_id, reason, trades) for reason, trades in isolated]
                 self._absorb(state, entry_id, rest)
             await self._write(state, state.take_batch())
         except UnstorableError:
             state = await self._load()
         else:
-            for entry_id, reason, trades in kept_out:
-                await self._streams.keep_unstorable(entry_id, trades, reason)
+            for entry_id, reason, trades in excluded:
+                await self._dead_letters.write_unstorable(entry_id, trades, reason)
             return state
         if len(entries) == 1:
             return await self._store_parts(state, entries[0])
@@ -108,11 +112,11 @@ class IsolatedCommit:
         return await self._store(state, entries[middle:])
 
     async def _store_parts(self, state: PartitionState, entry: Entry) -> PartitionState:
-        """Store an entry symbol by symbol, and move on."""
+        """Store an entry symbol by symbol."""
         entry_id, fields = entry
-        rest, aside = self._isolation.filter(fields, self._clock())
-        for reason, trades in aside:
-            await self._streams.keep_unstorable(entry_id, trades, reason)
+        rest, isolated = self._isolation.filter(fields, self._clock())
+        for reason, trades in isolated:
+            await self._dead_letters.write_unstorable(entry_id, trades, reason)
         for part in split_entry(rest):
             state = await self._store_part(state, entry_id, part)
         self._absorb(state, entry_id, NO_TRADES)
@@ -120,7 +124,7 @@ class IsolatedCommit:
         return state
 
     async def _store_part(self, state: PartitionState, entry_id: str, part: EntryPart) -> PartitionState:
-        """Store one symbol's part of an entry or, if that is refused, the trades of it that can be stored."""
+        """Store one symbol's part of an entry; if that is refused, its trades that can be stored."""
         try:
             await self._commit_part(state, entry_id, part)
         except UnstorableError as error:
@@ -129,7 +133,7 @@ class IsolatedCommit:
             return state
         state = await self._load()
         found = await find_unstorable(self._pool, part.trades)
-        rest = [trade for place, trade in enumerate(part.trades) if place not in found]
+        rest = [trade for index, trade in enumerate(part.trades) if index not in found]
         if found and rest:
             (name,) = part.fields
             try:
@@ -138,41 +142,45 @@ class IsolatedCommit:
                 reason = str(error)
                 state = await self._load()
             else:
-                refused = [part.trades[place] for place in found]
-                await self._put_aside(entry_id, part, refused, next(iter(found.values())))
+                refused = [part.trades[index] for index in found]
+                await self._note_refused(entry_id, part, refused, next(iter(found.values())))
                 return state
-        await self._put_aside(entry_id, part, part.trades, reason)
+        await self._note_refused(entry_id, part, part.trades, reason)
         return state
 
     async def _commit_part(self, state: PartitionState, entry_id: str, part: EntryPart) -> None:
         self._absorb(state, entry_id, part.fields)
         await self._write(state, state.take_batch()._replace(entry_id=self._committed()))
 
-    async def _put_aside(self, entry_id: str, part: EntryPart, trades: Sequence[Trade], reason: str) -> None:
+    async def _note_refused(
+        self, entry_id: str, part: EntryPart, trades: Sequence[Trade], reason: str
+    ) -> None:
+        """Write refused trades as dead letters, and count the refusal against their symbol."""
         if part.symbol is not None:
             self._isolation.note_refused(part.symbol, trades, reason, self._clock())
         if trades:
-            await self._streams.keep_unstorable(entry_id, trades, reason)
+            await self._dead_letters.write_unstorable(entry_id, trades, reason)
         else:
-            await self._streams.keep_dead_letter((entry_id, part.fields), f"not storable: {reason}")
-        refused_part = (
+            await self._dead_letters.write_entry((entry_id, part.fields), f"not storable: {reason}")
+        refused = (
             f"{part.symbol}: {len(trades)} trades" if trades else f"{part.symbol or 'a change'}: an entry"
         )
         _log.error(
-            "%s can't be stored: kept as dead letters; everything else is stored: %s",
-            refused_part,
+            "%s: the database refuses %s: written as dead letters; everything else is stored: %s",
+            part.symbol or "a change",
+            count,
             reason,
             extra={"entry": entry_id},
         )
 
     def _absorb(self, state: PartitionState, entry_id: str, fields: Fields) -> None:
-        with suppress(PoisonError):  # it became a dead letter when it was first absorbed
+        with suppress(PoisonError):  # it became a dead letter the first time
             state.absorb(entry_id, fields, published=entry_id)
         apply_missing(state, entry_id, self._isolation)
 
 
 def apply_missing(state: PartitionState, entry_id: str, isolation: Isolation) -> None:
-    """Mark refused trades that the ledger now misses as unrecoverable, so that they are not requested.
+    """Mark refused trades that the ledger now misses as unrecoverable, so that ingest doesn't request them.
 
     Args:
         state: absorbs the verdicts.

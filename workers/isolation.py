@@ -1,7 +1,7 @@
-"""Trades that are excluded from a partition's transactions, since the database refuses them. Pure.
+"""Isolation: trades excluded from a partition's transactions, since the database refuses them. Pure.
 
 A symbol whose trades are refused repeatedly is isolated for a time, so that the search for refused rows does
-not slow the other symbols; then it is tried again.
+not slow the other symbols; then it is retried.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,12 +20,12 @@ NO_TRADES: Final[Fields] = {wire.TRADES: wire.encode_trades([])}
 
 _TRADES: Final = (wire.TRADES, wire.UNNUMBERED, wire.PAST)
 _TOLERATED_REFUSALS: Final = 3
-"""So many times a symbol's refused trades are searched for before it is isolated."""
+"""How often a symbol's refused trades are searched for before it is isolated."""
 _MAX_ISOLATED_S: Final = 600.0
 _FORGET_AFTER_S: Final = 3_600.0
-"""After so long without another, a symbol's refusals count no more."""
-_MOST_REFUSED: Final = 10_000
-"""So many ranges of refused ids are remembered of a symbol, the newest; others become open gaps."""
+"""Time without a refusal after which earlier ones no longer count."""
+_MAX_REFUSED: Final = 10_000
+"""Ranges of refused ids remembered of a symbol, the newest; the others become open gaps."""
 
 
 class EntryPart(NamedTuple):
@@ -36,100 +36,106 @@ class EntryPart(NamedTuple):
     trades: Sequence[Trade] = ()
 
 
-class _Symbol:
-    """What is known of a symbol whose trades were refused."""
+class _Refusals:
+    """The refusals of one symbol's trades."""
 
-    __slots__ = ("isolated_until_s", "last_s", "reason", "refusals", "refused", "unreported")
+    __slots__ = ("count", "isolated_until_s", "last_s", "reason", "refused", "unreported")
 
     def __init__(self) -> None:
-        self.refusals = 0
+        self.count = 0
         self.last_s = 0.0
         self.isolated_until_s = 0.0
         self.reason = ""
         self.refused = Ranges()
         self.unreported = Ranges()
-        """Those for which no verdict has been applied to the present state."""
+        """The refused ids for which no verdict has been applied to the current state."""
+
+    def add(self, trades: Iterable[Trade]) -> None:
+        """Remember the ids of refused trades, within bounds."""
+        for trade in trades:
+            self.refused.add(trade.trade_id, trade.trade_id)
+            self.unreported.add(trade.trade_id, trade.trade_id)
+        for low, high in self.refused.members[:-_MAX_REFUSED]:
+            self.refused.discard(low, high)
+            self.unreported.discard(low, high)
 
 
 class Isolation:
-    """The symbols of one partition of which trades were refused."""
+    """The symbols of one partition whose trades were refused."""
 
     def __init__(self) -> None:
-        self._symbols: dict[SymbolId, _Symbol] = {}
+        self._symbols: dict[SymbolId, _Refusals] = {}
 
     def note_refused(self, symbol: SymbolId, trades: Iterable[Trade], reason: str, now_s: float) -> None:
         """Note trades that the database has just refused.
 
         Args:
-            symbol: theirs.
-            trades: none where something else was refused.
+            symbol: of the trades.
+            trades: empty where something else was refused.
             reason: the database's message.
-            now_s: the present, by a clock that never goes back.
+            now_s: the present, by a monotonic clock.
         """
-        known = self._symbols.setdefault(symbol, _Symbol())
-        if now_s - known.last_s > _FORGET_AFTER_S:
-            known.refusals = 0
-        known.refusals += 1
-        known.last_s = now_s
-        known.reason = reason
-        if known.refusals > _TOLERATED_REFUSALS:
-            known.isolated_until_s = now_s + min(
-                _MAX_ISOLATED_S, 2.0 ** min(known.refusals - _TOLERATED_REFUSALS, 20)
+        refusals = self._symbols.setdefault(symbol, _Refusals())
+        if now_s - refusals.last_s > _FORGET_AFTER_S:
+            refusals.count = 0
+        refusals.count += 1
+        refusals.last_s = now_s
+        refusals.reason = reason
+        if refusals.count > _TOLERATED_REFUSALS:
+            refusals.isolated_until_s = now_s + min(
+                _MAX_ISOLATED_S, 2.0 ** min(refusals.count - _TOLERATED_REFUSALS, 20)
             )
-        self._remember(known, trades)
+        refusals.add(trades)
 
     def filter(self, fields: Fields, now_s: float) -> tuple[Fields, list[tuple[str, list[Trade]]]]:
-        """Take what is of isolated symbols out of an entry.
+        """Remove the parts of isolated symbols from an entry.
 
         Returns:
-            The rest, and the trades taken out with the reason; the fields as they were where none is.
+            The rest, and by part the reason and the trades removed; the same fields where none are.
         """
-        isolated = {symbol: it for symbol, it in self._symbols.items() if it.isolated_until_s > now_s}
+        isolated = {
+            symbol: refusals
+            for symbol, refusals in self._symbols.items()
+            if refusals.isolated_until_s > now_s
+        }
         if not isolated:
             return fields, []
         parts = split_entry(fields)
-        taken = [part for part in parts if part.symbol in isolated]
-        if not taken:
+        rest = [part for part in parts if part.symbol not in isolated]
+        if len(rest) == len(parts):
             return fields, []
-        for part in taken:
-            assert part.symbol is not None
-            self._remember(isolated[part.symbol], part.trades)
-        aside = [
-            (isolated[part.symbol].reason, list(part.trades)) for part in taken if part.symbol and part.trades
-        ]
-        return join_parts(fields, [part for part in parts if part.symbol not in isolated]), aside
+        removed = []
+        for part in parts:
+            if part.symbol is not None and part.symbol in isolated:
+                refusals = isolated[part.symbol]
+                refusals.add(part.trades)
+                if part.trades:
+                    removed.append((refusals.reason, list(part.trades)))
+        return join_parts(fields, rest), removed
 
     def reset(self) -> None:
-        """Note that the state was loaded again from the database: no verdict has been applied to it."""
-        for known in self._symbols.values():
-            known.unreported = Ranges(known.refused.members)
+        """Note that the state was restored from the database: no verdict has been applied to it."""
+        for refusals in self._symbols.values():
+            refusals.unreported = Ranges(refusals.refused.members)
 
     def take_missing(self, missing_of: Callable[[SymbolId], Ranges | None]) -> Iterator[Verdict]:
-        """Yield verdicts on refused ids that are known to be missing by now.
+        """Yield verdicts on refused ids that ledgers now miss.
 
         Args:
-            missing_of: returns the ids that a symbol's ledger misses; None for a symbol that has none.
+            missing_of: returns the missing ids of a symbol's ledger; None if the symbol has no ledger.
         """
-        for symbol, known in self._symbols.items():
-            missing = missing_of(symbol) if known.unreported else None
-            for low, high in known.unreported.members if missing else ():
+        for symbol, refusals in self._symbols.items():
+            missing = missing_of(symbol) if refusals.unreported else None
+            for low, high in refusals.unreported.members if missing else ():
                 while missing and (found := missing.first_from(low)) is not None and found[0] <= high:
                     first, last = found[0], min(found[1], high)
-                    known.unreported.discard(first, last)
-                    yield Verdict(*symbol, first, last, "unrecoverable", f"not storable: {known.reason}")
+                    refusals.unreported.discard(first, last)
+                    yield Verdict(*symbol, first, last, "unrecoverable", f"not storable: {refusals.reason}")
                     low = last + 1
-
-    def _remember(self, known: _Symbol, trades: Iterable[Trade]) -> None:
-        for trade in trades:
-            known.refused.add(trade.trade_id, trade.trade_id)
-            known.unreported.add(trade.trade_id, trade.trade_id)
-        for low, high in known.refused.members[:-_MOST_REFUSED]:
-            known.refused.discard(low, high)
-            known.unreported.discard(low, high)
 
 
 def split_entry(fields: Fields) -> list[EntryPart]:
-    """Split an entry by symbol, in the order in which they come."""
+    """Split an entry by symbol, in the order of their first occurrence."""
     try:
         name = next((name for name in _TRADES if name in fields), None)
         if name is not None:
@@ -152,7 +158,7 @@ def split_entry(fields: Fields) -> list[EntryPart]:
 
 
 def join_parts(fields: Fields, parts: Sequence[EntryPart]) -> Fields:
-    """Return an entry of those of its parts that are left."""
+    """Return an entry with only some of its parts."""
     name = next((name for name in _TRADES if name in fields), None)
     if name is not None:
         return {name: wire.encode_trades([trade for part in parts for trade in part.trades])}
@@ -173,5 +179,5 @@ def _split_trades(name: bytes, payload: bytes) -> list[EntryPart]:
 
 
 def part_of(symbol: SymbolId | None, name: bytes, trades: Sequence[Trade]) -> EntryPart:
-    """Return trades of a symbol as a part of an entry."""
+    """Return trades of a symbol as part of an entry."""
     return EntryPart(symbol, {name: wire.encode_trades(trades)}, trades)

@@ -15,6 +15,7 @@ RejectionKind = Literal["invalid", "time", "id", "zero", "contradiction"]
 
 _MOST_UNKNOWN: Final = 100
 """Repeated trades that one transaction compares with the stored ones; the others are not compared."""
+_CONTRADICTION: Final = "another trade is stored under its id"
 _SAME_TIME_US: Final = 1_000
 """How far the times of one trade may differ: a venue's socket and history round them differently."""
 
@@ -42,16 +43,9 @@ def rejection_of(entry_id: str, rejected: RejectedTrade) -> Rejection:
     return Rejection(entry_id, wire.encode_trades([rejected.trade]), rejected.kind, rejected.reason)
 
 
-def contradiction_reason(known: Trade | None) -> str:
-    """Return the reason for rejecting a trade whose id another trade has.
-
-    Args:
-        known: the other trade; None where it is not in memory.
-    """
-    if known is None:
-        return "another trade is stored under its id"
-    stored = f"price {known.price}, size {known.size}, event time {format_time(known.event_time_us)}"
-    return f"another trade is stored under its id: {stored}"
+def contradiction(entry_id: str, trade: Trade) -> Rejection:
+    """Return the dead letter of a trade whose id another trade has in the database."""
+    return rejection_of(entry_id, RejectedTrade(trade, "contradiction", _CONTRADICTION))
 
 
 def is_same_trade(known: Trade, trade: Trade) -> bool:
@@ -107,7 +101,10 @@ class Rejections:
                 if len(self._unknown) < _MOST_UNKNOWN:
                     self._unknown.append(trade)
             elif not is_same_trade(known, trade):
-                self.add(RejectedTrade(trade, "contradiction", contradiction_reason(known)))
+                stored = (
+                    f"price {known.price}, size {known.size}, event time {format_time(known.event_time_us)}"
+                )
+                self.add(RejectedTrade(trade, "contradiction", f"{_CONTRADICTION}: {stored}"))
 
     def take(self) -> list[Rejection]:
         """Return the trades rejected since the last call."""

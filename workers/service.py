@@ -10,8 +10,9 @@ from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
+from workers.commit_schedule import CommitPolicy
 from workers.loading import RoleSettings
-from workers.partition import CommitPolicy, Partition
+from workers.partition import Partition
 from workers.retention import removing_expired
 from workers.runtime import Runtime, name_owner
 from workers.strategies.user_code import hide_event_loop

@@ -97,7 +97,7 @@ def test_refused_ids_are_told_once_they_are_missing_and_again_where_that_was_not
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.isolation._MOST_REFUSED", 3)
+    monkeypatch.setattr("workers.isolation._MAX_REFUSED", 3)
     isolation = Isolation()
     isolation.note_refused(BAD, of(BAD, *range(0, 100, 2)), "too large", now_s=0)
     missing = Ranges([(0, 200)])

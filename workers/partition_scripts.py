@@ -1,0 +1,71 @@
+"""Lua scripts by which a partition's owner takes its streams and writes to them, fenced by its epoch."""
+
+from typing import Final
+
+# KEYS: owner hash, input stream. ARGV: epoch, group, committed entry, prefix of the role's groups.
+# Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at the
+# committed entry. Where Redis was restored with less than was committed, new entries still get greater ids.
+TAKE: Final = """
+local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
+if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
+if redis.call('EXISTS', KEYS[2]) == 1 then
+    for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
+        local name = group[2]
+        if string.sub(name, 1, #ARGV[4]) == ARGV[4] then redis.call('XGROUP', 'DESTROY', KEYS[2], name) end
+    end
+end
+redis.call('XGROUP', 'CREATE', KEYS[2], ARGV[2], ARGV[3], 'MKSTREAM')
+local info = redis.call('XINFO', 'STREAM', KEYS[2])
+local last
+for i = 1, #info, 2 do if info[i] == 'last-generated-id' then last = info[i + 1] end end
+local function parts(id)
+    local ms, seq = string.match(id, '(%d+)-(%d+)')
+    return tonumber(ms), tonumber(seq)
+end
+local last_ms, last_seq = parts(last)
+local ms, seq = parts(ARGV[3])
+if last_ms < ms or (last_ms == ms and last_seq < seq) then redis.call('XSETID', KEYS[2], ARGV[3]) end
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+return redis.call('HMGET', KEYS[1], 'published', 'told')
+"""
+
+# Lua's stack holds some 8,000 values, so many symbols are written in parts.
+# KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries retained, update, then symbols,
+# each with its price.
+PUBLISH: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+for i = 5, #ARGV, 1000 do redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
+"""
+
+# KEYS: owner hash, live stream, signals, unified stream, unified hash; where there is something to mirror to
+# Kafka also results and their mirror's owner hash. ARGV: epoch, committed entry, live updates retained,
+# update, entries retained of the other streams, number of signals, these, then symbols, each with its
+# unified state.
+PUBLISH_RESULTS: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+local first = 7 + tonumber(ARGV[6])
+for i = 7, first - 1 do redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'signal', ARGV[i]) end
+for i = first, #ARGV, 1000 do
+    local last = math.min(i + 999, #ARGV)
+    redis.call('XADD', KEYS[4], 'MAXLEN', '~', ARGV[5], '*', unpack(ARGV, i, last))
+    redis.call('HSET', KEYS[5], unpack(ARGV, i, last))
+end
+if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
+    redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])
+end
+redis.call('HSET', KEYS[1], 'told', ARGV[2])
+"""
+# KEYS: owner hash, gaps. ARGV: epoch, then symbols, each with its gaps; empty for one that has none.
+WRITE_GAPS: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+for i = 2, #ARGV, 2 do
+    if ARGV[i + 1] == '' then
+        redis.call('HDEL', KEYS[2], ARGV[i])
+    else
+        redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
+    end
+end
+"""
