@@ -162,9 +162,7 @@ class IsolatedCommit:
             await self._dead_letters.write_unstorable(entry_id, trades, reason)
         else:
             await self._dead_letters.write_entry((entry_id, part.fields), f"not storable: {reason}")
-        refused = (
-            f"{part.symbol}: {len(trades)} trades" if trades else f"{part.symbol or 'a change'}: an entry"
-        )
+        count = f"{len(trades)} trades" if trades else "an entry"
         _log.error(
             "%s: the database refuses %s: written as dead letters; everything else is stored: %s",
             part.symbol or "a change",
