@@ -57,13 +57,13 @@ INGEST_SILENCE_S = Gauge(
 )
 INGEST_VENUE_DELAY_S = Histogram(
     "tickplant_ingest_venue_delay_seconds",
-    "Hop from venue to ingest: from a trade's event time to its receipt, by the two clocks; one a batch",
+    "Delay from venue to ingest: from a trade's event time to its receipt, by two clocks; one sample per batch",
     ["venue"],
     buckets=LATENCY_S,
 )
 INGEST_PUBLISH_DELAY_S = Histogram(
     "tickplant_ingest_publish_delay_seconds",
-    "Hop from ingest to stream: from a trade's receipt until Redis has acknowledged it; one a batch",
+    "Delay from ingest to stream: from a trade's receipt until Redis acknowledges it; one sample per batch",
     buckets=LATENCY_S,
 )
 INGEST_WRITE_S = Histogram(
@@ -76,19 +76,19 @@ INGEST_WRITE_ENTRIES = Histogram(
 )
 INGEST_ENTRIES = Counter("tickplant_ingest_entries", "Stream entries written", ["partition"])
 INGEST_ENTRY_TRADES = Histogram(
-    "tickplant_ingest_entry_trades", "Trades of one entry that holds trades", buckets=COUNT
+    "tickplant_ingest_entry_trades", "Trades per entry, of entries that hold trades", buckets=COUNT
 )
 INGEST_ENTRY_BYTES = Histogram(
     "tickplant_ingest_entry_bytes",
-    "Bytes of one entry, clocks and verdicts included",
+    "Bytes per entry, clocks and verdicts included",
     buckets=(64, 128, 256, 512, 1_024, 4_096, 16_384, 65_536, 262_144),
 )
 INGEST_STREAM_ENTRIES = Gauge(
-    "tickplant_ingest_stream_entries", "Entries that a partition's stream holds", ["partition"]
+    "tickplant_ingest_stream_entries", "Length of a partition's stream", ["partition"]
 )
 INGEST_BACKFILLED = Counter("tickplant_ingest_backfilled_trades", "Trades fetched from history", ["venue"])
 INGEST_BUFFERED_BYTES = Gauge(
-    "tickplant_ingest_buffered_bytes", "Frames received and not yet published, as while Redis is unavailable"
+    "tickplant_ingest_buffered_bytes", "Bytes of received frames that are not published yet"
 )
 INGEST_TASK_FAILURES = Counter(
     "tickplant_ingest_task_failures",
@@ -101,33 +101,37 @@ INGEST_REFUSED_ROWS = Counter(
     ["venue", "reason"],
 )
 INGEST_BANS = Counter(
-    "tickplant_ingest_history_bans", "Answers by which a venue banned requests for a while", ["venue"]
+    "tickplant_ingest_history_bans",
+    "Answers in which a venue banned further requests for some time",
+    ["venue"],
 )
-INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time that sockets were paused")
+INGEST_WAITS = Counter("tickplant_ingest_backpressure_seconds", "Time for which sockets were paused")
 
 # workers
 WORKER_TRADES = Counter("tickplant_worker_trades", "New trades committed", ["role"])
 WORKER_DUPLICATES = Counter("tickplant_worker_duplicate_trades", "Trades that were stored already", ["role"])
 WORKER_REJECTED = Counter(
-    "tickplant_worker_rejected_trades", "Trades kept as dead letters instead of being stored", ["reason"]
+    "tickplant_worker_rejected_trades", "Trades that became dead letters instead of being stored", ["reason"]
 )
 WORKER_OUTLIERS = Counter(
-    "tickplant_worker_outlier_trades", "Trades at a thousand times the price before, or a thousandth"
+    "tickplant_worker_outlier_trades", "Trades whose price is a thousand times the last one, or a thousandth"
 )
 WORKER_UNSTORABLE = Counter(
     "tickplant_worker_unstorable_trades",
-    "Trades that the database refuses for their content, kept as dead letters",
+    "Trades that the database refused for their content, which became dead letters",
     ["role"],
 )
-WORKER_POISON = Counter("tickplant_worker_poison_entries", "Stream entries kept as dead letters", ["role"])
+WORKER_POISON = Counter(
+    "tickplant_worker_poison_entries", "Stream entries that became dead letters", ["role"]
+)
 WORKER_STREAM_DELAY_S = Histogram(
     "tickplant_worker_stream_delay_seconds",
-    "Hop from stream to worker: from an entry's writing, by Redis's clock, until it is read; one a read",
+    "Delay from stream to worker: from an entry's write, by Redis's clock, to its read; one sample per read",
     buckets=LATENCY_S,
 )
 WORKER_COMMIT_DELAY_S = Histogram(
     "tickplant_worker_commit_delay_seconds",
-    "Hop from stream to commit: from the writing of a batch's first entry until the batch is committed",
+    "Delay from stream to commit: from the write of a batch's first entry until the batch is committed",
     buckets=LATENCY_S,
 )
 WORKER_COMMIT_S = Histogram(
@@ -135,58 +139,56 @@ WORKER_COMMIT_S = Histogram(
 )
 WORKER_COMMIT_TRADES = Histogram(
     "tickplant_worker_commit_trades",
-    "New trades of a transaction",
+    "New trades per transaction",
     ["role"],
     buckets=(0, 1, 10, 100, 1_000, 5_000, 10_000, 20_000, 40_000),
 )
 WORKER_COMMIT_FAILURES = Counter(
     "tickplant_worker_commit_failures", "Transactions that failed, other than by a lost lease", ["role"]
 )
-WORKER_ROWS = Counter("tickplant_worker_written_rows", "Rows inserted, or merged into others", ["table"])
+WORKER_ROWS = Counter("tickplant_worker_written_rows", "Rows inserted or merged", ["table"])
 WORKER_BYTES = Counter("tickplant_worker_written_bytes", "Bytes of trades copied into the database")
 WORKER_CLOSED = Counter(
-    "tickplant_worker_closed_candles", "Candles that closed, or became complete after it", ["interval"]
+    "tickplant_worker_closed_candles", "Candles that closed, or became complete after closing", ["interval"]
 )
 WORKER_REVISED = Counter(
     "tickplant_worker_revised_candles",
-    "Changes of candles by trades that came after they had closed",
+    "Changes of closed candles by late trades",
     ["interval"],
 )
 WORKER_UPDATES = Counter("tickplant_worker_live_updates", "Live updates published")
-WORKER_SIGNALS = Counter("tickplant_worker_signals", "Signals that strategies have said", ["strategy"])
+WORKER_SIGNALS = Counter("tickplant_worker_signals", "Signals of strategies", ["strategy"])
 WORKER_STRATEGY_FAILURES = Counter(
     "tickplant_worker_strategy_failures", "Strategies disabled for a symbol after they failed", ["strategy"]
 )
 WORKER_FIRINGS = Counter("tickplant_worker_alert_firings", "Alerts that fired, by kind", ["kind"])
 WORKER_PRICE = Gauge(
     "tickplant_worker_price",
-    "Price of the last trade, to be looked at: the database has it to the last digit",
+    "Price of the last trade, rounded: the database has the exact value",
     ["venue", "symbol"],
 )
 WORKER_VOLUME_24H = Gauge(
     "tickplant_worker_volume_24h",
-    "Sum of sizes, in base currency, of the 24 hours up to the venue's time; measured twice a minute",
+    "Volume, in base currency, of the 24 hours up to venue time; measured twice a minute",
     ["venue", "symbol"],
 )
 WORKER_WATERMARK_S = Gauge(
     "tickplant_worker_watermark_seconds",
-    "The venue's time up to which trades are committed, since the epoch; now less this is the freshness",
+    "Venue time up to which trades are committed, since the epoch; the present less this is the freshness",
     ["venue", "symbol"],
 )
 WORKER_MISSING = Gauge(
     "tickplant_worker_missing_trades",
-    "Trade ids of this process's symbols that are not stored now, unrecoverable ones included",
+    "Missing trade ids, unrecoverable ones included",
     ["venue", "symbol"],
 )
 WORKER_OPEN_GAPS = Gauge("tickplant_worker_open_gaps", "Gaps that may still heal", ["venue", "symbol"])
 WORKER_UNRECOVERABLE_GAPS = Gauge(
     "tickplant_worker_unrecoverable_gaps",
-    "Gaps whose trades the venue does not give",
+    "Gaps whose trades can't be fetched",
     ["venue", "symbol"],
 )
-WORKER_HEALED = Counter(
-    "tickplant_worker_healed_trades", "Trades of gaps that were healed, every one of them stored", ["venue"]
-)
+WORKER_HEALED = Counter("tickplant_worker_healed_trades", "Trades of gaps that were healed", ["venue"])
 WORKER_HEAL_S = Histogram(
     "tickplant_worker_heal_seconds",
     "Time from a gap's detection until it was healed",
@@ -195,16 +197,16 @@ WORKER_HEAL_S = Histogram(
 )
 WORKER_WEBHOOKS = Counter(
     "tickplant_worker_webhook_attempts",
-    "Attempts to deliver a webhook, by outcome: delivered, failed, or dead: given up",
+    "Attempts to deliver a webhook, by outcome: delivered, failed or dead (abandoned)",
     ["outcome"],
 )
 WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this process", ["role"])
 WORKER_LEASE_CHANGES = Counter(
-    "tickplant_worker_lease_changes", "Leases by what became of them", ["role", "what"]
+    "tickplant_worker_lease_changes", "Leases taken, given back or lost", ["role", "what"]
 )
 WORKER_SKIPPED = Counter(
     "tickplant_worker_skipped_entries",
-    "Entries trimmed before the mirror to Kafka had them, which was over its budget behind",
+    "Entries trimmed before they were mirrored to Kafka, as the mirror lagged by more than its budget",
     ["partition"],
 )
 WORKER_LAG = Gauge("tickplant_worker_lag_entries", "Entries not yet committed", ["role", "partition"])
@@ -217,12 +219,12 @@ WORKER_LAG_S = Gauge(
 # mirror
 MIRROR_RECORDS = Counter("tickplant_mirror_records", "Records that Kafka has confirmed", ["topic"])
 MIRROR_REFUSED = Counter(
-    "tickplant_mirror_refused_entries", "Entries sent again since Kafka had refused a record", ["role"]
+    "tickplant_mirror_refused_entries", "Entries sent again because Kafka refused a record", ["role"]
 )
 MIRROR_UNCONFIRMED = Gauge("tickplant_mirror_unconfirmed_records", "Records sent and not yet confirmed")
 MIRROR_LAG_S = Gauge(
     "tickplant_mirror_lag_seconds",
-    "Age of the oldest entry read that Kafka has not confirmed; 0 while there is none",
+    "Age of the oldest entry read that Kafka has not confirmed; 0 if there is none",
     ["role", "partition"],
 )
 MIRROR_SKIPS = Counter(
@@ -237,10 +239,10 @@ API_TURNED_AWAY = Counter(
 API_SUBSCRIPTIONS = Gauge(
     "tickplant_api_subscriptions", "Channels that clients are subscribed to, by kind", ["kind"]
 )
-API_UPDATES = Counter("tickplant_api_updates", "Live updates taken from the streams")
+API_UPDATES = Counter("tickplant_api_updates", "Live updates read from the streams")
 API_CLIENT_DELAY_S = Histogram(
     "tickplant_api_client_delay_seconds",
-    "Hop to the client: from a trade's receipt by ingest until clients are sent its price; one a round",
+    "Delay from ingest to client: from a trade's receipt until its price is sent; one sample per round",
     buckets=LATENCY_S,
 )
 API_SENDS = Counter("tickplant_api_sends", "Websocket messages sent")
@@ -249,10 +251,10 @@ API_CONFLATIONS = Counter(
 )
 API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed: slow, pushy or failed", ["reason"])
 API_RESETS = Counter(
-    "tickplant_api_resets", "Channels whose clients were shown snapshots anew, updates having been lost"
+    "tickplant_api_resets", "Channels whose clients got a new snapshot because updates were lost"
 )
 API_POISON = Counter(
-    "tickplant_api_poison_updates", "Live updates, and states of connections, that could not be understood"
+    "tickplant_api_poison_updates", "Live updates, and states of connections, that could not be decoded"
 )
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
