@@ -57,13 +57,13 @@ INGEST_SILENCE_S = Gauge(
 )
 INGEST_VENUE_DELAY_S = Histogram(
     "tickplant_ingest_venue_delay_seconds",
-    "Delay from venue to ingest: from a trade's event time to its receipt, by two clocks; one sample per batch",
+    "Delay from venue to ingest: from a trade's event time, by the venue's clock, to receipt; one per batch",
     ["venue"],
     buckets=LATENCY_S,
 )
 INGEST_PUBLISH_DELAY_S = Histogram(
     "tickplant_ingest_publish_delay_seconds",
-    "Delay from ingest to stream: from a trade's receipt until Redis acknowledges it; one sample per batch",
+    "Delay from ingest to stream: from a trade's receipt until Redis acknowledges it; one per batch",
     buckets=LATENCY_S,
 )
 INGEST_WRITE_S = Histogram(
@@ -126,7 +126,7 @@ WORKER_POISON = Counter(
 )
 WORKER_STREAM_DELAY_S = Histogram(
     "tickplant_worker_stream_delay_seconds",
-    "Delay from stream to worker: from an entry's write, by Redis's clock, to its read; one sample per read",
+    "Delay from stream to worker: from an entry's write, by Redis's clock, to its read; one per read",
     buckets=LATENCY_S,
 )
 WORKER_COMMIT_DELAY_S = Histogram(
@@ -242,7 +242,7 @@ API_SUBSCRIPTIONS = Gauge(
 API_UPDATES = Counter("tickplant_api_updates", "Live updates read from the streams")
 API_CLIENT_DELAY_S = Histogram(
     "tickplant_api_client_delay_seconds",
-    "Delay from ingest to client: from a trade's receipt until its price is sent; one sample per round",
+    "Delay from ingest to client: from a trade's receipt until its price is sent; one per round",
     buckets=LATENCY_S,
 )
 API_SENDS = Counter("tickplant_api_sends", "Websocket messages sent")
