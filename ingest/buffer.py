@@ -1,21 +1,22 @@
-"""The memory bound for frames that were received and not yet published, shared by all connections."""
+"""A memory bound for frames that are received and not yet published, shared by all connections."""
 
 import logging
 from collections.abc import Callable
 from typing import Final
 
 from tickplant import metrics
+from tickplant.outage import OutageLog
 
 _log = logging.getLogger(__name__)
 
 FRAME_BYTES: Final = 64
 """Memory of a frame besides its text."""
 _FRAMES: Final = 4_096
-"""The most frames that may wait in one connection while Redis answers."""
+"""The most frames of one connection that may wait while Redis answers."""
 _UNAVAILABLE_S: Final = 3.0
 """Redis counts as unavailable after this time without an answer."""
 _ROOM: Final = 0.5
-"""The buffer counts as full until less than this share of the limit is used."""
+"""After the buffer was full, that it has room is logged once less than this share is used."""
 
 
 class FrameBuffer:
@@ -33,7 +34,7 @@ class FrameBuffer:
         self._limit_bytes = limit_bytes
         self._unanswered_s = unanswered_s
         self._used_bytes = 0
-        self._was_full = False
+        self._outage = OutageLog(_log, "sockets are paused", "sockets are read again")
         metrics.INGEST_BUFFERED_BYTES.set_function(lambda: self._used_bytes)
 
     def is_full(self, waiting_frames: int) -> bool:
@@ -45,13 +46,11 @@ class FrameBuffer:
     def add(self, size: int) -> None:
         """Count bytes that are now held."""
         self._used_bytes += size
-        if self._used_bytes >= self._limit_bytes and not self._was_full:
-            self._was_full = True
-            megabytes = self._limit_bytes >> 20
-            _log.warning("%d MB of frames wait to be published: sockets are paused", megabytes)
+        if self._used_bytes >= self._limit_bytes:
+            self._outage.note_failure(f"{self._limit_bytes >> 20} MB of frames wait to be published")
 
     def remove(self, size: int) -> None:
         """Count bytes that are no longer held."""
         self._used_bytes -= size
         if self._used_bytes < self._limit_bytes * _ROOM:
-            self._was_full = False
+            self._outage.note_success()

@@ -5,17 +5,12 @@ import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
-from ingest.buffer import FrameBuffer
-from ingest.connection_lock import ConnectionLock
-from ingest.history.backfill import Backfill
+from ingest.feed_context import FeedContext
 from ingest.intake import Intake
-from ingest.publisher import Publisher
-from ingest.rate_limits import RateLimit
 from ingest.reporter import ConnectionReporter
 from ingest.session import VenueSession
 from ingest.silence_timer import SilenceTimer
 from ingest.subscription import RETRY_REFUSED_CAP_S, RETRY_REFUSED_S
-from ingest.venues.base import VenueAdapter
 from ingest.venues.base_rest import MissingRange
 from tickplant import metrics
 from tickplant.background import background
@@ -23,7 +18,6 @@ from tickplant.backoff import Backoff, bound_s
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
 from tickplant.outage import OutageLog
-from tickplant.proxies import Proxy
 
 _log = logging.getLogger(__name__)
 
@@ -36,77 +30,40 @@ _OVERLAP_S: Final = 5.0
 class Feed:
     """The trades of some symbols of one venue, over one connection, or two while one replaces the other."""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        venue: VenueAdapter,
-        symbols: Sequence[str],
-        base_url: str,
-        publisher: Publisher,
-        buffer: FrameBuffer,
-        connects: RateLimit | None,
-        messages: RateLimit | None,
-        subscribing: asyncio.Lock,
-        connection_lock: ConnectionLock | None,
-        backfill: Backfill | None,
-        proxy: Proxy | None = None,
-    ) -> None:
+    def __init__(self, name: str, symbols: Sequence[str], context: FeedContext) -> None:
         """Initialize the feed.
 
         Args:
             name: the connection's name in logs, metrics and the API.
-            venue: the adapter.
-            symbols: as the venue writes them.
-            base_url: the venue's websocket address.
-            publisher: writes trades to Redis.
-            buffer: bounds frames that are received and not yet published.
-            connects: the venue's limit for connection attempts; None where it has none.
-            messages: likewise for messages sent to it.
-            subscribing: held from connecting until subscribed, so that a new connection does not wait for the
-                message limit behind other feeds of the venue.
-            connection_lock: held while connected, where the venue allows one connection only.
-            backfill: fetches trades lost between connections; None for a venue without history.
-            proxy: to connect through; None for a direct connection.
+            symbols: in the venue's notation.
+            context: what the venue's feeds share.
         """
+        venue, publisher = context.venue, context.publisher
         self.name = name
-        self.venue = venue
         self.symbols = tuple(symbols)
-        self.url = venue.stream_url(base_url, symbols)
-        self.proxy = proxy
-        self.buffer = buffer
-        self.connects = connects
-        self.messages = messages
-        self.subscribing = subscribing
-        self.connection_lock = connection_lock
+        self.context = context
+        self.url = venue.stream_url(context.base_url, symbols)
         self.silence_timer = SilenceTimer()
         self.backoff = Backoff(first_s=0.5, cap_s=30.0)
         self.reporter = ConnectionReporter(name, venue.name, symbols, publisher)
         self.intake = Intake(
-            name=name,
-            venue=venue,
-            symbols=symbols,
-            publisher=publisher,
-            suspect=self._suspect,
+            name=name, venue=venue, symbols=symbols, publisher=publisher, suspect=self._suspect
         )
-        self.publisher = publisher
-        self._backfill = backfill
         self._sessions: list[VenueSession] = []
         self._outage = OutageLog(_log, f"{name}: disconnected, retrying")
         self._refusals = 0
         labels = venue.name, name.rpartition("/")[2]
-        self._age, self._silence = (
-            gauge.labels(*labels) for gauge in (metrics.INGEST_SOCKET_AGE_S, metrics.INGEST_SILENCE_S)
-        )
+        self._age = metrics.INGEST_SOCKET_AGE_S.labels(*labels)
+        self._silence = metrics.INGEST_SILENCE_S.labels(*labels)
+        self._refused = metrics.INGEST_REFUSED_SYMBOLS.labels(*labels)
         self._connects_by = {
             outcome: metrics.INGEST_CONNECTS.labels(venue.name, outcome)
             for outcome in ("live", "lost", "refused")
         }
-        self._refused = metrics.INGEST_REFUSED_SYMBOLS.labels(*labels)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until `stop` is set; publish everything received before returning."""
-        add_fields(venue=self.venue.name, connection=self.name)
+        add_fields(venue=self.context.venue.name, connection=self.name)
         async with background(self.reporter.run()):
             await self._receive(stop)
         await self.reporter.forget()
@@ -130,16 +87,16 @@ class Feed:
         """Publish that there is no connection."""
         self._age.set(0)
         self.reporter.set_state("down", reason)
-        await self.reporter.publish()  # its task runs only while the feed does
+        await self.reporter.publish()  # its own task has ended with the feed
 
     async def catch_up(self, symbols: Sequence[str]) -> None:
         """Request the trades between the last one published and the connection's first."""
-        if self._backfill is None:
+        context = self.context
+        if context.backfill is None:
             return
-        for last in await self.publisher.read_last_trades(
-            [SymbolId(self.venue.name, symbol) for symbol in symbols]
-        ):
-            self._backfill.suspect(self._backfill.after(last.symbol, last.trade_id, last.event_time_us))
+        symbol_ids = [SymbolId(context.venue.name, symbol) for symbol in symbols]
+        for last in await context.publisher.read_last_trades(symbol_ids):
+            context.backfill.suspect_after(last)
 
     def report(self, session: VenueSession, state: str, reason: str = "") -> None:
         """Set the state of the connection from a session's; while another session is live it stays live."""
@@ -161,7 +118,7 @@ class Feed:
         self._connects_by["refused" if refused else "lost"].inc()
         self.report(session, "down", reason)
         if any(other.is_live for other in self._sessions if other is not session):
-            _log.warning("%s: the replacement failed, the old connection stays: %s", self.name, reason)
+            _log.warning("%s: the new connection failed, the old one stays: %s", self.name, reason)
             return
         self._age.set(0)
         self._outage.note_failure(reason)
@@ -170,16 +127,13 @@ class Feed:
         """Record the refused symbols with their reasons; log each once."""
         for symbol in self.symbols:
             reason = refused.get(symbol)
+            fields = {"symbol": symbol}
             if reason is None:
                 if self.reporter.clear_problem(symbol, "refused"):
-                    _log.info("%s: the venue now accepts %s", self.name, symbol, extra={"symbol": symbol})
+                    _log.info("%s: the venue now accepts %s", self.name, symbol, extra=fields)
             elif self.reporter.note_problem(symbol, "refused", reason):
                 _log.warning(
-                    "%s: the venue refuses %s, retrying: %s",
-                    self.name,
-                    symbol,
-                    reason,
-                    extra={"symbol": symbol},
+                    "%s: the venue refuses %s, retrying: %s", self.name, symbol, reason, extra=fields
                 )
         self._refused.set(len(refused))
 
@@ -201,11 +155,11 @@ class Feed:
         self._silence.set(silence_s)
 
     async def _replace(self, old: VenueSession, stop: asyncio.Event) -> VenueSession:
-        """Return the session that follows; the old one stays until the new one is live.
+        """Return the session that follows an old one, which stays until the new one is live.
 
         Where the venue allows one connection only, the old session stays until the venue closes it.
         """
-        if self.connection_lock is not None:
+        if self.context.connection_lock is not None:
             await _first_of(old.task, stop.wait())
             return old
         _log.info("%s: replacing the connection", self.name)
@@ -229,7 +183,7 @@ class Feed:
 
     def _start_session(self) -> VenueSession:
         session = VenueSession(self)
-        self._sessions = [known for known in self._sessions if not known.task.done()] + [session]
+        self._sessions = [other for other in self._sessions if not other.task.done()] + [session]
         return session
 
     async def _end_sessions(self) -> None:
@@ -249,8 +203,8 @@ class Feed:
         return bound_s(self._refusals - 1, first_s=RETRY_REFUSED_S, cap_s=RETRY_REFUSED_CAP_S)
 
     def _suspect(self, gap: MissingRange) -> None:
-        if self._backfill is not None:
-            self._backfill.suspect(gap)
+        if self.context.backfill is not None:
+            self.context.backfill.suspect(gap)
 
 
 async def _first_of(*waits: Awaitable[object], timeout_s: float | None = None) -> None:

@@ -17,21 +17,22 @@ from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.market import Trade
 from tickplant.near_matches import NearNames
+from tickplant.outage import OutageLog
 
 _log = logging.getLogger(__name__)
 
 _MAX_BYTES: Final = 64 * 1024 * 1024
 _ANSWER_S: Final = 60.0
 CHECK_S: Final = 24 * 3600.0
-"""How often the list is read."""
+"""How often the list is fetched."""
 _SILENCE_CHECK_S: Final = 600.0
 """How often symbols are checked for silence."""
 SILENT_S: Final = 24 * 3600.0
-"""A symbol without a trade for this time is reported; it may be delisted, or rarely traded."""
+"""A symbol without a trade for this time is reported as silent; it may be delisted or rarely traded."""
 
 
 class ListingError(TickplantError):
-    """The list can't be fetched at the moment."""
+    """The list of symbols can't be fetched at the moment."""
 
 
 class ListedFeed(Protocol):
@@ -58,7 +59,7 @@ async def fetch_listing(
         rate: the venue's request limit; None to request without one.
 
     Raises:
-        ListError: no answer, or none that can be understood.
+        ListingError: no answer, or one that can't be parsed.
     """
     if rate is not None:
         await rate.take()
@@ -93,13 +94,13 @@ def find_problems(
     by_lower = {name.lower(): name for name in listed}
     found: dict[str, tuple[str, str] | None] = {}
     for symbol in symbols:
-        known = listed.get(symbol)
-        if known is None:
+        entry = listed.get(symbol)
+        if entry is None:
             names = [by_lower[name] for name in near.find(symbol, most=3)]
-            meant = f"; near it are {', '.join(names)}" if names else ""
-            found[symbol] = "unknown", f"the venue lists no such symbol{meant}"
-        elif known.status != TRADING:
-            found[symbol] = "halted", f"the venue says that it is not trading: {known.status}"
+            similar = f"; similar symbols are {', '.join(names)}" if names else ""
+            found[symbol] = "unknown", f"the venue does not list it{similar}"
+        elif entry.status != TRADING:
+            found[symbol] = "halted", f"the venue does not trade it: {entry.status}"
         else:
             found[symbol] = None
     return found
@@ -144,38 +145,39 @@ class ListingCheck:
         self._silence_check_s = silence_check_s
         self._clock_s = clock_s or asyncio.get_running_loop().time
         self._last_seen: dict[tuple[int, str], tuple[Trade | None, float]] = {}
+        self._backoff = Backoff(first_s=30.0, cap_s=3600.0)
+        self._outage = OutageLog(
+            _log,
+            f"{self.name}: the list of symbols can't be fetched, retrying",
+            f"{self.name}: the list of symbols is available again",
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Check until `stop` is set."""
-        backoff = Backoff(first_s=30.0, cap_s=3600.0)
         due_s = self._clock_s()
-        failing = False
         while not stop.is_set():
-            if self._venue is not None and self._clock_s() >= due_s:
-                try:
-                    listed = await fetch_listing(self._venue, self._base_url, self._client, self._rate)
-                    self._compare(listed)
-                    due_s = self._clock_s() + CHECK_S
-                    backoff.reset()
-                    failing = False
-                except ListingError as error:
-                    due_s = self._clock_s() + backoff.next_s()
-                    if not failing:
-                        _log.warning(
-                            "%s: the list of symbols can't be fetched, retrying: %s", self.name, error
-                        )
-                    failing = True
+            pause_s = self._silence_check_s
+            if self._venue is not None:
+                if self._clock_s() >= due_s:
+                    due_s = self._clock_s() + await self._check_listing(self._venue)
+                pause_s = min(pause_s, due_s - self._clock_s())
             self._check_silence()
-            pause_s = (
-                self._silence_check_s
-                if self._venue is None
-                else min(self._silence_check_s, due_s - self._clock_s())
-            )
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), max(0.1, pause_s))
 
     async def report_down(self, reason: str) -> None:
-        """Do nothing: nothing depends on the check, and the log has the reason."""
+        """Do nothing: nothing depends on the check, and its failure is logged."""
+
+    async def _check_listing(self, venue: ListingAdapter) -> float:
+        """Compare the symbols with the venue's list; return the time until the next check, in seconds."""
+        try:
+            self._compare(await fetch_listing(venue, self._base_url, self._client, self._rate))
+        except ListingError as error:
+            self._outage.note_failure(error)
+            return self._backoff.next_s()
+        self._outage.note_success()
+        self._backoff.reset()
+        return CHECK_S
 
     def _compare(self, listed: Mapping[str, ListedSymbol]) -> None:
         for feed in self._feeds:
@@ -188,10 +190,10 @@ class ListingCheck:
         for number, feed in enumerate(self._feeds):
             for symbol in feed.symbols:
                 trade = feed.last_trade(symbol)
-                known = self._last_seen.get((number, symbol))
-                if known is None or known[0] is not trade:
+                last_trade, seen_s = self._last_seen.get((number, symbol), (None, None))
+                if seen_s is None or last_trade is not trade:
                     self._last_seen[number, symbol] = trade, now_s
                     feed.note_listing(symbol, "silent", "")
-                elif now_s - known[1] >= self._silent_s:
+                elif now_s - seen_s >= self._silent_s:
                     hours = self._silent_s / 3600
                     feed.note_listing(symbol, "silent", f"no trade for {hours:.0f} hours or more")

@@ -1,13 +1,13 @@
-"""Writes trades to Redis in batched entries: retries until they are written, waits while workers lag."""
+"""Writes trades to the partition streams in batched entries; retries until Redis has acknowledged them."""
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from ingest.stream_budget import StreamBudget
 from tickplant import metrics, wire
 from tickplant.clock import now_us
 from tickplant.dead_letters import keep_dead_letter
@@ -23,19 +23,13 @@ from tickplant.redis_client import (
 from tickplant.streams import (
     CONNECTIONS,
     GAPS,
-    HELD,
-    MIRROR_TRADES,
     OWN_IDS,
     PRICES,
-    owner_key,
     partition_of,
     trades_stream,
 )
 
-_log = logging.getLogger(__name__)
-
 MAX_TRADES_PER_ENTRY: Final = 500
-_BUDGET_POLL_S: Final = 0.05
 
 
 class Publisher:
@@ -47,14 +41,15 @@ class Publisher:
         Args:
             redis: an open client; stays the caller's.
             partitions: number of partition streams.
-            budget_trades: the most trades in a stream before `wait_for_budget` waits for the workers.
+            budget_trades: the most uncommitted trades in a stream; see `wait_for_budget`.
         """
         self._redis = redis
         self._partitions = partitions
-        self._budget_trades = budget_trades
-        self._partition_of: dict[tuple[str, str], int] = {}
-        self._pending: dict[object, float] = {}
-        self._written = [[0, 0] for _ in range(partitions)]  # trades, entries
+        self._partition_by_symbol: dict[tuple[str, str], int] = {}
+        self._unanswered: dict[object, float] = {}
+        self._budget = StreamBudget(
+            redis, partitions=partitions, budget_trades=budget_trades, until_answered=self._until_answered
+        )
 
     async def agree_on_partitions(self) -> None:
         """Check that the workers use the same number of partitions.
@@ -65,7 +60,7 @@ class Publisher:
         await self._until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def claim_source(self, headers: Mapping[str, str]) -> None:
-        """Check that trades of the source of an answer may be written; call this before writing any.
+        """Check that trades of the source of an answer may be written; to be called before writing any.
 
         Args:
             headers: of the answer; a sandbox identifies itself in them.
@@ -86,17 +81,17 @@ class Publisher:
 
         Args:
             trades: in their order within each symbol.
-            numbered: whether the ids are the venue's, so that gaps show; else ingest assigned them.
+            numbered: whether the ids are the venue's, so that gaps are visible; else ingest assigned them.
             historical: whether to hide them from live subscribers.
         """
         field = wire.PAST if historical else wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
-        known = self._partition_of
+        partition_by_symbol = self._partition_by_symbol
         for trade in trades:
             key = (trade.venue, trade.symbol)
-            partition = known.get(key)
+            partition = partition_by_symbol.get(key)
             if partition is None:
-                partition = known[key] = partition_of(*key, self._partitions)
+                partition = partition_by_symbol[key] = partition_of(*key, self._partitions)
             batches[partition].append(trade)
         entries = [
             (partition, field, wire.encode_trades(batch[start : start + MAX_TRADES_PER_ENTRY]))
@@ -108,9 +103,8 @@ class Publisher:
             metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - trades[0].ingest_time_us) / 1e6)
         for partition, batch in batches.items():
             _note_entries(len(batch))
-            written = self._written[partition]
-            written[0] += len(batch)
-            written[1] += -(-len(batch) // MAX_TRADES_PER_ENTRY)
+            entry_count = -(-len(batch) // MAX_TRADES_PER_ENTRY)
+            self._budget.note_written(partition, trades=len(batch), entries=entry_count)
 
     async def publish_clock(self, venue: str, symbols: Sequence[str], time_us: int) -> None:
         """Write the venue's time to the stream of every partition that carries one of the symbols."""
@@ -151,7 +145,7 @@ class Publisher:
         await self._until_answered(lambda: self._redis.hset(OWN_IDS, venue, last_id))
 
     async def read_reserved_id(self, venue: str, symbols: Sequence[str]) -> int:
-        """Return the greatest id that ingest assigned for a venue; 0 if there is none.
+        """Return the greatest id that ingest assigned to a trade of a venue; 0 if there is none.
 
         Args:
             venue: its name.
@@ -162,19 +156,8 @@ class Publisher:
         return max(int(reserved or 0), *[trade.trade_id for trade in last], 0)
 
     async def wait_for_budget(self) -> None:
-        """Wait while a stream holds more uncommitted trades than the budget, by this process's mean entry.
-
-        Entries kept only for the mirror to Kafka don't count.
-        """
-        over = await self._partition_over_budget()
-        if over is None:
-            return
-        _log.warning("%s is over its budget: sockets are paused until workers catch up", over)
-        started_s = asyncio.get_running_loop().time()
-        while await self._partition_over_budget():
-            await asyncio.sleep(_BUDGET_POLL_S)
-            metrics.INGEST_WAITS.inc(_BUDGET_POLL_S)
-        _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started_s)
+        """Wait while workers lag by more than the budget."""
+        await self._budget.wait()
 
     async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Store an input that could not be parsed as a dead letter."""
@@ -189,41 +172,22 @@ class Publisher:
         )
 
     async def forget(self, name: str) -> None:
-        """Remove a connection that this process closed on purpose."""
+        """Remove the state of a connection that this process closed."""
         await self._redis.hdel(CONNECTIONS, name)
-
-    async def _partition_over_budget(self) -> str | None:
-        checked = [p for p, (trades, _) in enumerate(self._written) if trades]
-        if not checked:
-            return None
-
-        async def lengths() -> list[int]:
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition in checked:
-                pipeline.xlen(trades_stream(partition))
-                pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD)
-            answers = await pipeline.execute()
-            return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]
-
-        for partition, length in zip(checked, await self._until_answered(lengths), strict=True):
-            trades, entries = self._written[partition]
-            if length * trades / entries > self._budget_trades:
-                return trades_stream(partition)
-        return None
 
     @property
     def unanswered_s(self) -> float:
         """How long the oldest request to Redis has been without an answer."""
         now_s = asyncio.get_running_loop().time()
-        return now_s - min(self._pending.values(), default=now_s)
+        return now_s - min(self._unanswered.values(), default=now_s)
 
     async def _until_answered(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
         request = object()
-        self._pending[request] = asyncio.get_running_loop().time()
+        self._unanswered[request] = asyncio.get_running_loop().time()
         try:
             return await until_answered(attempt)
         finally:
-            del self._pending[request]
+            del self._unanswered[request]
 
     async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
         """XADD every entry; retry the failed ones, in order, until all are written."""
@@ -233,11 +197,11 @@ class Publisher:
             for partition, field, payload in entries:
                 pipeline.execute_command("XADD", trades_stream(partition), "*", field, payload)
             answers = await pipeline.execute(raise_on_error=False)
-            failed = [i for i, answer in enumerate(answers) if isinstance(answer, Exception)]
+            failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
             if failed:
-                # Later entries of the same stream are written again, too, so that a symbol's order holds.
-                streams = {entries[i][0] for i in failed}
-                entries[:] = [e for i, e in enumerate(entries) if e[0] in streams and i >= failed[0]]
+                # Later entries of the same stream are written again, too: a symbol's trades stay in order.
+                streams = {entries[index][0] for index in failed}
+                entries[:] = [entry for entry in entries[failed[0] :] if entry[0] in streams]
                 raise answers[failed[0]]
 
         if not entries:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import httpx
 from ingest.buffer import FrameBuffer
 from ingest.connection_lock import ConnectionLock
 from ingest.feed import Feed
+from ingest.feed_context import FeedContext
 from ingest.history.backfill import Backfill
 from ingest.history.client import make_history, open_history_client
 from ingest.listing import ListingCheck
@@ -32,7 +33,7 @@ from tickplant.service import unless_stopped
 
 
 class VenueAddress(NamedTuple):
-    """A venue's addresses, limits and API key; None for the adapter's own."""
+    """A venue's configured addresses, API key and limits; None for the adapter's defaults."""
 
     ws_url: str | None = None
     rest_url: str | None = None
@@ -56,63 +57,106 @@ async def run(
     Args:
         redis_url: of the streams.
         symbols: to receive.
-        addresses: by venue; venues not in it use their own.
+        addresses: by venue; a venue that is not in it has its default addresses.
         partitions: number of partition streams.
-        stream_budget_trades: the most trades in a stream before sockets are paused.
+        stream_budget_trades: the most uncommitted trades in a stream before sockets are paused.
         proxies: to the venues; None for direct connections.
-        stop: ends it.
-        buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are
-            paused.
+        stop: ends the service.
+        buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are paused.
 
     Raises:
         FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
     """
     proxies = proxies or Proxies({})
-    by_venue: defaultdict[str, list[str]] = defaultdict(list)
-    for name, symbol in symbols:
-        by_venue[name].append(symbol)
-    venues = _make_all(by_venue, addresses)
-    for name, venue in venues.items():
-        by_venue[name] = [venue.normalize_symbol(symbol) for symbol in by_venue[name]]
-        check_symbol_count(venue, by_venue[name])
+    venues = _select_venues(symbols, addresses)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
         if not await unless_stopped(publisher.agree_on_partitions(), stop):
             return
-        rest_urls = [
-            addresses.get(name, VenueAddress()).rest_url or venue.rest_url for name, venue in venues.items()
-        ]
+        rest_urls = [venue.rest_url for venue in venues]
         async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
-            watch = partial(measure_streams, redis, partitions, stop)
-            tasks.create_task(keep_running("stream metrics", watch, stop, venue="", task="streams"))
-            clean = partial(remove_stale_connections, redis, stop)
-            tasks.create_task(
-                keep_running("removal of stale connections", clean, stop, venue="", task="gone")
-            )
-            for name, venue in venues.items():
-                address = addresses.get(name, VenueAddress())
-                backfill = _backfill(venue, by_venue[name], address, redis, client, publisher)
-                if backfill is not None:
-                    tasks.create_task(_keep(backfill, stop, venue=name, task="history"))
-                feeds = _feeds(venue, by_venue[name], address, redis, publisher, buffer, backfill, proxies)
-                for feed in feeds:
-                    tasks.create_task(_keep(feed, stop, venue=name, task="feed"))
-                listing = ListingCheck(
-                    name=name,
-                    venue=venue if isinstance(venue, ListingAdapter) else None,
-                    base_url=address.rest_url or venue.rest_url,
-                    client=client,
-                    rate=request_limit(redis, venue),
-                    feeds=feeds,
-                )
-                tasks.create_task(_keep(listing, stop, venue=name, task="symbols"))
+            shared = _Shared(redis, client, publisher, buffer, proxies)
+            for work in _housekeeping(redis, partitions, stop):
+                tasks.create_task(work)
+            for venue in venues:
+                for work in _venue_work(venue, shared, stop):
+                    tasks.create_task(work)
     finally:
         await redis.aclose()
 
 
-def _keep(
+class _Venue(NamedTuple):
+    """A venue with the symbols to receive."""
+
+    adapter: VenueAdapter
+    symbols: list[str]
+    """In the venue's notation."""
+    ws_url: str
+    rest_url: str
+
+
+class _Shared(NamedTuple):
+    """What the tasks of all venues share."""
+
+    redis: RedisClient
+    client: httpx.AsyncClient
+    publisher: Publisher
+    buffer: FrameBuffer
+    proxies: Proxies
+
+
+def _select_venues(symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress]) -> list[_Venue]:
+    """Return the venues of symbols.
+
+    Raises:
+        FatalError: a venue is unknown, needs a key, or allows fewer symbols.
+    """
+    by_venue: defaultdict[str, list[str]] = defaultdict(list)
+    for name, symbol in symbols:
+        by_venue[name].append(symbol)
+    venues = []
+    for name, adapter in _make_adapters(by_venue, addresses).items():
+        address = addresses.get(name, VenueAddress())
+        normalized = [adapter.normalize_symbol(symbol) for symbol in by_venue[name]]
+        check_symbol_count(adapter, normalized)
+        ws_url, rest_url = address.ws_url or adapter.ws_url, address.rest_url or adapter.rest_url
+        venues.append(_Venue(adapter, normalized, ws_url, rest_url))
+    return venues
+
+
+def _housekeeping(
+    redis: RedisClient, partitions: int, stop: asyncio.Event
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield the tasks that belong to no venue."""
+    measure = partial(measure_streams, redis, partitions, stop)
+    yield keep_running("stream metrics", measure, stop, venue="", task="streams")
+    remove = partial(remove_stale_connections, redis, stop)
+    yield keep_running("removal of stale connections", remove, stop, venue="", task="gone")
+
+
+def _venue_work(venue: _Venue, shared: _Shared, stop: asyncio.Event) -> Iterator[Coroutine[Any, Any, None]]:
+    """Yield a venue's tasks: backfill, feeds, and the check of symbols."""
+    adapter = venue.adapter
+    backfill = _make_backfill(venue, shared)
+    if backfill is not None:
+        yield _keep_running(backfill, stop, venue=adapter.name, task="history")
+    feeds = _make_feeds(venue, shared, backfill)
+    for feed in feeds:
+        yield _keep_running(feed, stop, venue=adapter.name, task="feed")
+    listing = ListingCheck(
+        name=adapter.name,
+        venue=adapter if isinstance(adapter, ListingAdapter) else None,
+        base_url=venue.rest_url,
+        client=shared.client,
+        rate=request_limit(shared.redis, adapter),
+        feeds=feeds,
+    )
+    yield _keep_running(listing, stop, venue=adapter.name, task="symbols")
+
+
+def _keep_running(
     part: Feed | Backfill | ListingCheck, stop: asyncio.Event, *, venue: str, task: str
 ) -> Coroutine[Any, Any, None]:
     """Run one part of the service; restart it when it fails."""
@@ -120,11 +164,11 @@ def _keep(
     return keep_running(part.name, run, stop, venue=venue, task=task, report=part.report_down)
 
 
-def _make_all(names: Iterable[str], addresses: Mapping[str, VenueAddress]) -> dict[str, VenueAdapter]:
-    """Return the adapters of venues.
+def _make_adapters(names: Iterable[str], addresses: Mapping[str, VenueAddress]) -> dict[str, VenueAdapter]:
+    """Return the adapters of venues, by name.
 
     Raises:
-        FatalError: some are unknown, or need a key; it names all of them.
+        FatalError: venues are unknown or need a key; the error names all of them.
     """
     adapters: dict[str, VenueAdapter] = {}
     problems: list[str] = []
@@ -153,54 +197,51 @@ def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
         )
 
 
-def _backfill(
-    venue: VenueAdapter,
-    symbols: Sequence[str],
-    address: VenueAddress,
-    redis: RedisClient,
-    client: httpx.AsyncClient,
-    publisher: Publisher,
-) -> Backfill | None:
-    if not isinstance(venue, HistoryAdapter):
+def _make_backfill(venue: _Venue, shared: _Shared) -> Backfill | None:
+    """Return a venue's backfill; None for a venue without history."""
+    adapter = venue.adapter
+    if not isinstance(adapter, HistoryAdapter):
         return None
-    history = make_history(venue, rest_url=address.rest_url, redis=redis, client=client, publisher=publisher)
-    name = f"{venue.name}/{_process()}/history"
-    return Backfill(name=name, venue=venue, symbols=symbols, history=history, publisher=publisher)
+    history = make_history(
+        adapter,
+        rest_url=venue.rest_url,
+        redis=shared.redis,
+        client=shared.client,
+        publisher=shared.publisher,
+    )
+    return Backfill(
+        name=f"{adapter.name}/{_process_name()}/history",
+        venue=adapter,
+        symbols=venue.symbols,
+        history=history,
+        publisher=shared.publisher,
+    )
 
 
-def _process() -> str:
-    """Return a name that is unique to this process on this Redis."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _feeds(
-    venue: VenueAdapter,
-    symbols: Sequence[str],
-    address: VenueAddress,
-    redis: RedisClient,
-    publisher: Publisher,
-    buffer: FrameBuffer,
-    backfill: Backfill | None,
-    proxies: Proxies,
-) -> list[Feed]:
-    limits = venue.limits
-    subscribing = asyncio.Lock()
-    size = limits.symbols_per_connection
-    base_url = address.ws_url or venue.ws_url
+def _make_feeds(venue: _Venue, shared: _Shared, backfill: Backfill | None) -> list[Feed]:
+    """Return a venue's feeds, one for each connection."""
+    adapter, redis = venue.adapter, shared.redis
+    context = FeedContext(
+        venue=adapter,
+        base_url=venue.ws_url,
+        proxy=shared.proxies.of(venue.ws_url),
+        publisher=shared.publisher,
+        buffer=shared.buffer,
+        connects=connect_limit(redis, adapter),
+        messages=message_limit(redis, adapter),
+        subscribing=asyncio.Lock(),
+        connection_lock=ConnectionLock(redis, adapter.name) if adapter.limits.connections == 1 else None,
+        backfill=backfill,
+    )
+    size = adapter.limits.symbols_per_connection
     return [
         Feed(
-            name=f"{venue.name}/{_process()}/{start // size}",
-            venue=venue,
-            symbols=symbols[start : start + size],
-            base_url=base_url,
-            publisher=publisher,
-            buffer=buffer,
-            connects=connect_limit(redis, venue),
-            messages=message_limit(redis, venue),
-            subscribing=subscribing,
-            connection_lock=ConnectionLock(redis, venue.name) if limits.connections == 1 else None,
-            backfill=backfill,
-            proxy=proxies.of(base_url),
+            f"{adapter.name}/{_process_name()}/{start // size}", venue.symbols[start : start + size], context
         )
-        for start in range(0, len(symbols), size)
+        for start in range(0, len(venue.symbols), size)
     ]
+
+
+def _process_name() -> str:
+    """Return a name that is unique to this process on this Redis."""
+    return f"{socket.gethostname()}:{os.getpid()}"

@@ -10,6 +10,7 @@ from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketExcepti
 from ingest.answers import SubscriptionAnswers
 from ingest.connection import VenueConnection, open_connection
 from ingest.subscription import Subscription
+from tickplant.background import background
 from tickplant.redis_client import OUTAGE
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ _log = logging.getLogger(__name__)
 CLOCK_INTERVAL_S: Final = 1.0
 _CONNECT_TIMEOUT_S: Final = 10.0
 _REPLACE_AT: Final = 0.9
-"""The share of the venue's limit of age at which a connection is replaced."""
+"""The share of the venue's limit at which a connection is replaced for its age."""
 
 
 class VenueSession:
     """One connection of a feed.
 
     Args:
-        feed: its symbols, and what its sessions share.
+        feed: has the symbols, and what its sessions share.
     """
 
     def __init__(self, feed: "Feed") -> None:
@@ -41,7 +42,7 @@ class VenueSession:
         self.stop = asyncio.Event()
         """To be set to end the session."""
         self.mute = False
-        """Whether it is to be replaced because no message arrives."""
+        """Whether a successor is needed because no message arrives."""
         self.refused = False
         """Whether it ended because the venue refused every symbol."""
         self.task = asyncio.create_task(self._run())
@@ -58,24 +59,12 @@ class VenueSession:
             InvalidURI: the address is invalid.
             MixedSourcesError: stored trades come from a source of another kind.
         """
-        feed = self._feed
+        feed, lock = self._feed, self._feed.context.connection_lock
         try:
-            if feed.connection_lock is not None:
-                await feed.connection_lock.acquire()
+            if lock is not None:
+                await lock.acquire()
             await feed.intake.resume_ids()
-            if feed.connects is not None:
-                await feed.connects.take()
-            async with contextlib.AsyncExitStack() as admission:
-                if feed.messages is not None:
-                    await admission.enter_async_context(feed.subscribing)
-                feed.report(self, "connecting")
-                async with open_connection(
-                    feed.url, timeout_s=_CONNECT_TIMEOUT_S, buffer=feed.buffer, proxy=feed.proxy
-                ) as connection:
-                    assert isinstance(connection, VenueConnection)
-                    if connection.response is not None:
-                        await feed.publisher.claim_source(connection.response.headers)
-                    await self._receive(connection, admission)
+            await self._connect()
         except InvalidURI:
             raise
         except (*OUTAGE, TimeoutError, WebSocketException) as error:
@@ -83,38 +72,56 @@ class VenueSession:
                 reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
                 feed.note_failure(self, reason, refused=isinstance(error, InvalidHandshake))
         finally:
-            if feed.connection_lock is not None:
+            if lock is not None:
                 with contextlib.suppress(*OUTAGE):
-                    await feed.connection_lock.release()
+                    await lock.release()
+
+    async def _connect(self) -> None:
+        """Connect within the venue's limits, and receive until the connection ends."""
+        feed, context = self._feed, self._feed.context
+        if context.connects is not None:
+            await context.connects.take()
+        async with contextlib.AsyncExitStack() as admission:
+            if context.messages is not None:
+                await admission.enter_async_context(context.subscribing)
+            feed.report(self, "connecting")
+            async with open_connection(
+                feed.url, timeout_s=_CONNECT_TIMEOUT_S, buffer=context.buffer, proxy=context.proxy
+            ) as connection:
+                assert isinstance(connection, VenueConnection)
+                if connection.response is not None:
+                    await context.publisher.claim_source(connection.response.headers)
+                await self._receive(connection, admission)
 
     async def _receive(self, connection: VenueConnection, admission: contextlib.AsyncExitStack) -> None:
-        tasks = [
-            asyncio.create_task(work)
-            for work in (
-                self._close_on_stop(connection),
-                self._subscribe(connection, admission),
-                self._watch(connection),
-                self._publish_time(connection),
-                self._renew_lock(),
-            )
-        ]
-        for task in tasks:
-            task.add_done_callback(lambda ended: _abort_if_failed(ended, connection))
-        try:
-            while True:
-                reads = await connection.take()
-                await self._feed.intake.handle(reads, self)
-        except WebSocketException:
-            failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
-            if failed:
-                raise failed[0].exception() or AssertionError from None
-            if not self.stop.is_set():
-                raise
-        finally:
-            connection.discard()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        """Handle frames until the connection ends, beside the tasks of the connection.
+
+        Raises:
+            WebSocketException: the connection is lost.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            tasks = [
+                await stack.enter_async_context(
+                    background(work, on_end=lambda task: _abort_if_failed(task, connection))
+                )
+                for work in (
+                    self._close_on_stop(connection),
+                    self._subscribe(connection, admission),
+                    self._watch(connection),
+                    self._publish_time(connection),
+                    self._renew_lock(),
+                )
+            ]
+            stack.callback(connection.discard)
+            try:
+                while True:
+                    await self._feed.intake.handle(await connection.take(), self)
+            except WebSocketException:
+                failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
+                if failed:
+                    raise failed[0].exception() or AssertionError from None
+                if not self.stop.is_set():
+                    raise
 
     async def _close_on_stop(self, connection: VenueConnection) -> None:
         await self.stop.wait()
@@ -127,7 +134,10 @@ class VenueSession:
             TimeoutError: the venue has not acknowledged in time; the connection is closed.
         """
         feed = self._feed
-        subscription = Subscription(feed.venue, feed.symbols, connection.send, self.answers, feed.messages)
+        context = feed.context
+        subscription = Subscription(
+            context.venue, feed.symbols, connection.send, self.answers, context.messages
+        )
         try:
             await subscription.subscribe_all()
         except TimeoutError:
@@ -152,7 +162,7 @@ class VenueSession:
         """Check silence and age every second; never waits for Redis, so that an outage does not stop it."""
         feed = self._feed
         loop = asyncio.get_running_loop()
-        limits = feed.venue.limits
+        limits = feed.context.venue.limits
         connected_s = loop.time()
         frame_count = 0
         while True:
@@ -161,10 +171,10 @@ class VenueSession:
             feed.silence_timer.count(connection.frame_count - frame_count)
             frame_count = connection.frame_count
             age_s = loop.time() - connected_s
-            if not self.replace.is_set():  # else its successor sets them
+            if not self.replace.is_set():  # otherwise its successor sets them
                 feed.set_gauges(age_s, connection.mute_s)
             if connection.dead_s > limits.silence_s or (
-                feed.connection_lock is not None and connection.mute_s > feed.silence_timer.deadline_s
+                feed.context.connection_lock is not None and connection.mute_s > feed.silence_timer.deadline_s
             ):
                 _log.warning("%s: nothing received for %.0f s", feed.name, connection.mute_s)
                 connection.transport.abort()
@@ -191,14 +201,14 @@ class VenueSession:
         Raises:
             TimeoutError: another process holds it.
         """
-        lock = self._feed.connection_lock
+        lock = self._feed.context.connection_lock
         while lock is not None:
             await asyncio.sleep(CLOCK_INTERVAL_S)
             if not await lock.renew():
-                raise TimeoutError("another process has the venue's only connection")
+                raise TimeoutError("another process holds the venue's only connection")
 
 
 def _abort_if_failed(task: asyncio.Task[None], connection: VenueConnection) -> None:
-    """Abort a connection one of whose tasks failed; the receiving task then raises that error."""
+    """Abort the connection of a failed task, so that receiving ends and raises the task's error."""
     if not task.cancelled() and task.exception() is not None:
         connection.transport.abort()

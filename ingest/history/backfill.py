@@ -6,21 +6,21 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from ingest.history.attempt import FetchAttempt
 from ingest.history.client import HistoryRefusedError, HistoryUnavailableError, VenueHistory
-from ingest.history.gap_fetch import CONFIRM_DELAY_S, REFUSED_DELAY_S, GapFetch, missing_ranges
-from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds
-from ingest.history.ranges import merge_ranges
-from ingest.history.reader import HistoryPart, HistoryReader
+from ingest.history.gap_fetch import CONFIRM_DELAY_S, REFUSED_DELAY_S, GapFetch
+from ingest.history.page import UnavailableCause, UnavailableIds
+from ingest.history.reader import HistoryReader
+from ingest.history.reporter import HistoryReporter
 from ingest.history.symbol_gaps import SymbolGaps
 from ingest.publisher import Publisher
 from ingest.venues.base_rest import HistoryAdapter, MissingRange
 from tickplant import market, metrics
-from tickplant.clock import now_us
 from tickplant.errors import FatalError
 from tickplant.logs import add_fields
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import OUTAGE
-from tickplant.wire import ConnectionStatus, Verdict, VerdictKind
+from tickplant.outage import OutageLog
+from tickplant.wire import Verdict, VerdictKind
 
 _log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ POLL_S: Final = 0.5
 _AHEAD: Final = 10_000
 """Ids requested after the last known one where the newest is unknown."""
 _SUSPECT_ATTEMPTS: Final = 2
-_DOWN_AFTER_S: Final = 10.0
-"""How long history may fail before that is published, and how often it is published again."""
 
 Clock = Callable[[], float]
 """A monotonic clock, in seconds."""
@@ -54,7 +52,7 @@ class Backfill:
         Args:
             name: of the entry among the connections that is published while history fails.
             venue: the adapter.
-            symbols: as the venue writes them.
+            symbols: in the venue's notation.
             history: the venue's.
             publisher: writes trades and verdicts.
             clock_s: a monotonic clock; the event loop's if None.
@@ -66,13 +64,14 @@ class Backfill:
         self._publisher = publisher
         self._poll_s = poll_s
         self._clock_s = clock_s or asyncio.get_running_loop().time
-        self._states = {symbol: SymbolGaps(HistoryReader(venue, symbol, history)) for symbol in symbols}
+        self._gaps = {symbol: self._make_gaps(symbol, history) for symbol in symbols}
         self._fetched = metrics.INGEST_BACKFILLED.labels(venue.name)
         self._failures = metrics.INGEST_TASK_FAILURES.labels(venue.name, "history")
         self._busy: dict[str, asyncio.Task[None]] = {}
         self._started_s = self._clock_s()
-        self._failing: tuple[float, str] | None = None
-        self._reported_s: float | None = None
+        self._reporter = HistoryReporter(
+            name=name, venue=venue.name, symbols=symbols, publisher=publisher, clock_s=self._clock_s
+        )
 
     @property
     def busy(self) -> bool:
@@ -85,31 +84,25 @@ class Backfill:
         Args:
             gap: starts after the last known id; its last id may be a guess.
         """
-        state = self._states.get(gap.symbol)
-        if state is not None and (state.suspected is None or state.suspected.gap != gap):
+        gaps = self._gaps.get(gap.symbol)
+        if gaps is not None and (gaps.suspected is None or gaps.suspected.gap != gap):
             due_s = self._clock_s()
-            state.suspected = GapFetch(gap, due_s=due_s, suspected=True, max_attempts=_SUSPECT_ATTEMPTS)
+            gaps.suspected = GapFetch(gap, due_s=due_s, suspected=True, max_attempts=_SUSPECT_ATTEMPTS)
 
-    def after(self, symbol: str, trade_id: int, time_us: int) -> MissingRange:
-        """Return a gap of unknown length after a trade."""
-        return MissingRange(symbol, trade_id + 1, trade_id + _AHEAD, time_us)
+    def suspect_after(self, trade: Trade) -> None:
+        """Fetch the trades after one, as many as there may be."""
+        first_id = trade.trade_id + 1
+        self.suspect(MissingRange(trade.symbol, first_id, trade.trade_id + _AHEAD, trade.event_time_us))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fill gaps until `stop` is set."""
         add_fields(venue=self._venue.name)
         try:
             while not stop.is_set():
-                for symbol, task in list(self._busy.items()):
-                    if task.done():
-                        del self._busy[symbol]
-                        self._handle_end(symbol, task)
+                self._handle_ended()
                 await self._read_gaps()
-                now_s = self._clock_s()
-                for symbol, state in self._states.items():
-                    due = [] if symbol in self._busy else state.due(now_s)
-                    if due:
-                        self._busy[symbol] = asyncio.create_task(self._fetch(symbol, state, due))
-                await self._report_state()
+                self._start_due()
+                await self._reporter.update()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._poll_s)
         finally:
@@ -117,139 +110,131 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
             self._busy.clear()
-        with contextlib.suppress(*OUTAGE):
-            await self._publisher.forget(self.name)
+        await self._reporter.forget()
 
     async def report_down(self, reason: str) -> None:
         """Publish that history fails."""
-        since_us = now_us()
-        if self._failing is not None:
-            since_us -= int((self._clock_s() - self._failing[0]) * 1e6)
-        self._reported_s = self._clock_s()
-        await self._publisher.report(
-            ConnectionStatus(
-                self.name, self._venue.name, self._symbols, "down", since_us, reason, told_us=now_us()
-            )
+        await self._reporter.publish_down(reason)
+
+    def _make_gaps(self, symbol: str, history: VenueHistory) -> SymbolGaps:
+        name = f"{self._venue.name}:{symbol}"
+        outage = OutageLog(
+            _log, f"{name}: history unavailable, retrying", f"{name}: history is available again"
         )
+        return SymbolGaps(HistoryReader(self._venue, symbol, history), outage)
 
-    async def _report_state(self) -> None:
-        """Publish that history fails while it does, and remove that afterwards."""
-        now_s = self._clock_s()
-        if self._failing is None:
-            if self._reported_s is not None:
-                await self._publisher.forget(self.name)
-                self._reported_s = None
-        elif now_s - max(self._failing[0], self._reported_s or 0) >= _DOWN_AFTER_S:
-            await self.report_down(self._failing[1])
-
-    def _handle_end(self, symbol: str, task: asyncio.Task[None]) -> None:
-        """Handle the end of one symbol's fetch; an unexpected error pauses only that symbol.
+    def _handle_ended(self) -> None:
+        """Remove the tasks that have ended.
 
         Raises:
-            FatalError: the process can't continue.
+            FatalError: from a task: the process can't continue.
         """
+        for symbol, task in list(self._busy.items()):
+            if task.done():
+                del self._busy[symbol]
+                self._handle_end(symbol, task)
+
+    def _handle_end(self, symbol: str, task: asyncio.Task[None]) -> None:
+        """Handle the end of one symbol's fetch; an unexpected error pauses only that symbol."""
         error = None if task.cancelled() else task.exception()
         if error is None:
             return
         if isinstance(error, FatalError):
             raise error
         self._failures.inc()
-        self._fail(f"{symbol}: {type(error).__name__}: {error}"[:500])
+        self._reporter.note_failure(f"{symbol}: {type(error).__name__}: {error}"[:500])
         _log.error("%s:%s: fetching history failed", self._venue.name, symbol, exc_info=error)
-        self._states[symbol].pause(self._clock_s())
-
-    def _fail(self, reason: str) -> None:
-        self._failing = (self._failing[0] if self._failing else self._clock_s()), reason
+        self._gaps[symbol].pause(self._clock_s())
 
     async def _read_gaps(self) -> None:
         """Read the gaps from Redis."""
-        known = await self._publisher.read_gaps(
+        committed = await self._publisher.read_gaps(
             [SymbolId(self._venue.name, symbol) for symbol in self._symbols]
         )
         by_symbol: dict[str, list[market.Gap]] = {symbol: [] for symbol in self._symbols}
-        for gap in known:
+        for gap in committed:
             by_symbol.setdefault(gap.symbol, []).append(gap)
         for symbol, gaps in by_symbol.items():
-            if symbol not in self._busy and symbol in self._states:
-                self._states[symbol].update(gaps, self._clock_s(), self._started_s)
+            if symbol not in self._busy and symbol in self._gaps:
+                self._gaps[symbol].update(gaps, self._clock_s(), self._started_s)
 
-    async def _fetch(self, symbol: str, state: SymbolGaps, fetches: list[GapFetch]) -> None:
+    def _start_due(self) -> None:
+        """Start the fetches that are due, one task for each symbol."""
+        now_s = self._clock_s()
+        for symbol, gaps in self._gaps.items():
+            if symbol not in self._busy and (due := gaps.due(now_s)):
+                self._busy[symbol] = asyncio.create_task(self._fetch(symbol, gaps, due))
+
+    async def _fetch(self, symbol: str, gaps: SymbolGaps, fetches: list[GapFetch]) -> None:
         """Make one attempt at each due fetch: publish the trades, and verdicts on the other ids."""
         add_fields(symbol=symbol)
         for fetch in fetches:
-            if state.is_open(fetch.gap):
-                await self._publish_verdict(
-                    symbol, fetch.gap.first_id, fetch.gap.last_id, "backfilling", None
-                )
-        last = await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])
-        state.reader.add_known(*last)
-        wanted = sorted(missing_ranges(fetches))
-        found: list[UnavailableIds] = []
-        rest = merge_ranges(wanted, within=PAGE_IDS)
-        started_us = now_us()
+            if gaps.is_open(fetch.gap):
+                gap = fetch.gap
+                await self._publish_verdict(symbol, gap.first_id, gap.last_id, "backfilling", None)
+        newest = next(
+            iter(await self._publisher.read_last_trades([SymbolId(self._venue.name, symbol)])), None
+        )
+        gaps.reader.add_known(newest)
+        attempt = FetchAttempt(gaps.reader, fetches, newest, self._publish_trades)
         try:
-            while rest:
-                low, high = rest[0]
-                async for part in state.reader.read(low, high, _bounds(fetches, last, high)):
-                    await self._publish_trades([t for t in part.trades if _holds(wanted, t.trade_id)])
-                    found += part.unavailable
-                    rest[0] = low, high = part.last_id + 1, high
-                    if low <= high and _is_live(part, fetches, started_us):
-                        found.append(
-                            UnavailableIds(
-                                low, high, UnavailableCause.LATE, "not traded yet when it was requested"
-                            )
-                        )
-                        break
-                rest.pop(0)
+            found = await attempt.run()
         except HistoryUnavailableError as error:
-            if state.failing is None:
-                _log.warning("%s:%s: history unavailable, retrying: %s", self._venue.name, symbol, error)
-            state.failing = str(error)
-            self._fail(f"{symbol}: {error}"[:500])
-            state.pause(self._clock_s())
-            found += [
-                UnavailableIds(low, high, UnavailableCause.LATE, str(error))
-                for low, high in rest
-                if low <= high
-            ]
-            for fetch in fetches:
-                fetch.record_interrupted(found, self._clock_s())
-            return
+            self._postpone(symbol, gaps, fetches, attempt.found_before(error), error)
         except HistoryRefusedError as error:
-            _log.warning("%s:%s: history refused: %s", self._venue.name, symbol, error)
-            found += [
-                UnavailableIds(low, high, UnavailableCause.LATE, str(error))
-                for low, high in rest
-                if low <= high
-            ]
+            await self._give_up(symbol, gaps, fetches, attempt.found_before(error), error)
+        else:
+            self._reporter.note_success()
+            gaps.outage.note_success()
+            gaps.resume()
             for fetch in fetches:
-                fetch.record_interrupted(found, self._clock_s() + REFUSED_DELAY_S)
-                for ids in [] if fetch.suspected else fetch.unavailable:
-                    await self._publish_verdict(
-                        symbol, ids.first_id, ids.last_id, "unrecoverable", str(error)
-                    )
-            state.forget_suspected(fetches)
-            return
-        self._failing = state.failing = None
-        state.resume()
+                await self._publish_findings(symbol, gaps, fetch, found)
+
+    def _postpone(
+        self,
+        symbol: str,
+        gaps: SymbolGaps,
+        fetches: Sequence[GapFetch],
+        found: Sequence[UnavailableIds],
+        error: HistoryUnavailableError,
+    ) -> None:
+        """Schedule the next attempt, as history was unavailable."""
+        gaps.outage.note_failure(error)
+        self._reporter.note_failure(f"{symbol}: {error}"[:500])
+        gaps.pause(self._clock_s())
         for fetch in fetches:
-            await self._publish_findings(symbol, state, fetch, found)
+            fetch.record_interrupted(found, self._clock_s())
+
+    async def _give_up(
+        self,
+        symbol: str,
+        gaps: SymbolGaps,
+        fetches: Sequence[GapFetch],
+        found: Sequence[UnavailableIds],
+        error: HistoryRefusedError,
+    ) -> None:
+        """Publish that ids are unrecoverable, as the venue refused to give them."""
+        _log.warning("%s:%s: history refused: %s", self._venue.name, symbol, error)
+        for fetch in fetches:
+            fetch.record_interrupted(found, self._clock_s() + REFUSED_DELAY_S)
+            for ids in [] if fetch.suspected else fetch.unavailable:
+                await self._publish_verdict(symbol, ids.first_id, ids.last_id, "unrecoverable", str(error))
+        gaps.forget_suspected(fetches)
 
     async def _publish_findings(
-        self, symbol: str, state: SymbolGaps, fetch: GapFetch, found: list[UnavailableIds]
+        self, symbol: str, gaps: SymbolGaps, fetch: GapFetch, found: list[UnavailableIds]
     ) -> None:
         """Publish the verdicts that an attempt proved."""
         now_s = self._clock_s()
         proven = fetch.record(found, now_s)
         if fetch.suspected:
-            state.drop_finished(fetch)
+            gaps.drop_finished(fetch)
             return
         for ids in proven:
             if ids.cause is UnavailableCause.OMITTED:
                 await self._publish_verdict(symbol, ids.first_id, ids.last_id, "void", None)
                 gap = MissingRange(symbol, ids.first_id, ids.last_id, fetch.gap.after_time_us)
-                state.confirm(gap, now_s + CONFIRM_DELAY_S)
+                gaps.confirm(gap, now_s + CONFIRM_DELAY_S)
             else:
                 await self._publish_verdict(symbol, ids.first_id, ids.last_id, "unrecoverable", ids.reason)
 
@@ -262,27 +247,3 @@ class Backfill:
         self, symbol: str, first: int, last: int, verdict: VerdictKind, reason: str | None
     ) -> None:
         await self._publisher.publish_verdict(Verdict(self._venue.name, symbol, first, last, verdict, reason))
-
-
-def _bounds(fetches: Sequence[GapFetch], last: Sequence[Trade], last_id: int) -> TimeBounds:
-    """Return the times between which the trades up to an id must lie."""
-    after_us = min(fetch.gap.after_time_us for fetch in fetches)
-    newest = last[0] if last else None
-    if newest is not None and newest.trade_id > last_id:
-        return TimeBounds(after_us, newest.event_time_us)
-    return TimeBounds(after_us, max(now_us(), newest.event_time_us if newest else 0))
-
-
-def _is_live(part: HistoryPart, fetches: Sequence[GapFetch], started_us: int) -> bool:
-    """Return whether history has reached trades newer than the attempt, with no known gap beyond.
-
-    Newer trades arrive over the connection. The last id of a suspected gap is a guess: without this check, a
-    symbol that trades faster than history is read would be followed at the expense of known gaps.
-    """
-    if not part.trades or part.trades[-1].event_time_us < started_us:
-        return False
-    return all(fetch.suspected for fetch in fetches if fetch.gap.last_id > part.last_id)
-
-
-def _holds(wanted: Sequence[tuple[int, int]], trade_id: int) -> bool:
-    return any(low <= trade_id <= high for low, high in wanted)

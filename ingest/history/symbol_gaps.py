@@ -1,4 +1,4 @@
-"""The gaps of one symbol and when each is fetched next. Pure except for its reader."""
+"""The gaps of one symbol, and when each is fetched next."""
 
 from collections.abc import Sequence
 
@@ -7,18 +7,23 @@ from ingest.history.reader import HistoryReader
 from ingest.venues.base_rest import MissingRange
 from tickplant import market
 from tickplant.backoff import Backoff
+from tickplant.outage import OutageLog
 
 
 class SymbolGaps:
-    """The fetches of one symbol's gaps: those in the ledger, suspected ones, and void ones to confirm."""
+    """The fetches of one symbol: gaps in the ledger, a suspected gap, and void ids to confirm."""
 
-    def __init__(self, reader: HistoryReader) -> None:
-        """Initialize without gaps."""
+    def __init__(self, reader: HistoryReader, outage: OutageLog) -> None:
+        """Initialize without gaps.
+
+        Args:
+            reader: of the symbol's history.
+            outage: logs when history becomes unavailable and available again.
+        """
         self.reader = reader
+        self.outage = outage
         self.suspected: GapFetch | None = None
         """The fetch of trades that may be lost; the ledger has no such gap."""
-        self.failing: str | None = None
-        """Why the last attempt failed; None if it succeeded."""
         self._fetches: dict[tuple[int, int], GapFetch] = {}
         self._open: set[tuple[int, int]] = set()
         self._confirming: list[GapFetch] = []
@@ -28,16 +33,16 @@ class SymbolGaps:
     def update(self, gaps: Sequence[market.Gap], now_s: float, started_s: float) -> None:
         """Update the fetches from the ledger's gaps."""
         fetches = {}
-        for known in gaps:
-            gap = MissingRange(known.symbol, known.first_id, known.last_id, known.after_time_us)
-            suspected = known.state == "suspected"
-            # A gap that workers suspect gets shorter with every trade and is still the same gap.
+        for stored in gaps:
+            gap = MissingRange(stored.symbol, stored.first_id, stored.last_id, stored.after_time_us)
+            suspected = stored.state == "suspected"
+            # A gap that workers suspect becomes shorter with every trade; it is identified by its last id.
             key = (-1 if suspected else gap.first_id), gap.last_id
             fetch = self._fetches.get(key)
             if fetch is None:
-                due_s = started_s + REFUSED_DELAY_S if known.state == "unrecoverable" else now_s
+                due_s = started_s + REFUSED_DELAY_S if stored.state == "unrecoverable" else now_s
                 fetch = GapFetch(gap, due_s=max(now_s, due_s), suspected=suspected)
-            elif fetch.due_s <= now_s and (known.missing > fetch.missing or fetch.gap != gap):
+            elif fetch.due_s <= now_s and (stored.missing > fetch.missing or fetch.gap != gap):
                 fetch.reset(gap)
             fetches[key] = fetch
         self._fetches = fetches
@@ -48,11 +53,11 @@ class SymbolGaps:
         if now_s < self._paused_until_s:
             return []
         suspected = [self.suspected] if self.suspected is not None else []
-        every = [*suspected, *self._confirming, *self._fetches.values()]
-        return [fetch for fetch in every if fetch.due_s <= now_s and fetch.unavailable]
+        fetches = [*suspected, *self._confirming, *self._fetches.values()]
+        return [fetch for fetch in fetches if fetch.due_s <= now_s and fetch.unavailable]
 
     def is_open(self, gap: MissingRange) -> bool:
-        """Return whether the ledger has a gap as open, not yet as being backfilled."""
+        """Return whether a gap is open in the ledger, not yet being backfilled."""
         return (gap.first_id, gap.last_id) in self._open
 
     def confirm(self, gap: MissingRange, due_s: float) -> None:

@@ -55,8 +55,8 @@ async def test_symbols_that_the_venue_does_not_list_fail(sandbox: dict[str, Any]
     names = ("binance:BTCUSDTT", "coinbase:BTC-USD", "coinbase:BTC-USB")
     findings = await check_venues(Settings(**sandbox | {"symbols": tuple(map(SymbolId.parse, names))}))
     assert [it for it in lines(findings) if it.startswith("fail")] == [
-        "fail venue: binance:BTCUSDTT: the venue lists no such symbol; near it are BTCUSDT",
-        "fail venue: coinbase:BTC-USB: the venue lists no such symbol; near it are BTC-USD",
+        "fail venue: binance:BTCUSDTT: the venue does not list it; similar symbols are BTCUSDT",
+        "fail venue: coinbase:BTC-USB: the venue does not list it; similar symbols are BTC-USD",
     ]
 
 
@@ -82,7 +82,7 @@ async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any], tmp_pa
     texts = [text for _, text in answers]
     assert "binance:BTCUSDT\ttrading" in texts[0]
     assert "kraken:BTC/USD\ttrading" in texts[1]
-    assert "lists no symbol like 'BTCUSDTT'; near it are BTCUSDT" in texts[2]
+    assert "lists no symbol like 'BTCUSDTT'; similar symbols are BTCUSDT" in texts[2]
     assert "finnhub has no list" in texts[3]
 
 

@@ -86,8 +86,8 @@ def test_symbols_that_are_not_listed_are_named_with_those_that_may_be_meant() ->
     for symbol in ("BTCUSDTT", "BTC/USDT"):
         state, reason = found[symbol] or ("", "")
         assert state == "unknown"
-        assert "near it are BTCUSDT" in reason
-    assert found["LUNAUSDT"] == ("halted", "the venue says that it is not trading: BREAK")
+        assert "similar symbols are BTCUSDT" in reason
+    assert found["LUNAUSDT"] == ("halted", "the venue does not trade it: BREAK")
 
 
 class Feed:

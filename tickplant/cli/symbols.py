@@ -54,7 +54,7 @@ def run(args: Namespace) -> int:
     if not found:
         spelt = {symbol.name.lower(): symbol.name for symbol in listed}
         names = [spelt[name] for name in NearNames(spelt).find(args.pattern, most=3)]
-        meant = f"; near it are {', '.join(names)}" if names else ""
+        meant = f"; similar symbols are {', '.join(names)}" if names else ""
         raise FatalError(f"{args.venue} lists no symbol like {args.pattern!r}{meant}")
     if args.json:
         print_json([{"symbol": f"{args.venue}:{it.name}", "status": it.status} for it in found])

@@ -1,0 +1,78 @@
+"""The budget of the partition streams: how far workers may lag before sockets are paused."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from tickplant import metrics
+from tickplant.redis_client import RedisClient
+from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
+
+_log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.05
+
+Request = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]
+"""Makes a request to Redis until it is answered."""
+
+
+class StreamBudget:
+    """Waits while a stream holds more uncommitted trades than the budget."""
+
+    def __init__(
+        self, redis: RedisClient, *, partitions: int, budget_trades: int, until_answered: Request
+    ) -> None:
+        """Initialize the budget.
+
+        Args:
+            redis: an open client; stays the caller's.
+            partitions: number of partition streams.
+            budget_trades: the most trades in a stream.
+            until_answered: makes a request to Redis.
+        """
+        self._redis = redis
+        self._budget_trades = budget_trades
+        self._until_answered = until_answered
+        self._trades = [0] * partitions
+        self._entries = [0] * partitions
+
+    def note_written(self, partition: int, *, trades: int, entries: int) -> None:
+        """Count what this process wrote to a stream."""
+        self._trades[partition] += trades
+        self._entries[partition] += entries
+
+    async def wait(self) -> None:
+        """Wait while a stream holds more uncommitted trades than the budget, by this process's mean entry.
+
+        Entries retained only for the mirror to Kafka don't count.
+        """
+        stream = await self._find_over_budget()
+        if stream is None:
+            return
+        _log.warning("%s is over its budget: sockets are paused until workers catch up", stream)
+        started_s = asyncio.get_running_loop().time()
+        while await self._find_over_budget():
+            await asyncio.sleep(_POLL_S)
+            metrics.INGEST_WAITS.inc(_POLL_S)
+        _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started_s)
+
+    async def _find_over_budget(self) -> str | None:
+        """Return a stream that is over its budget; None if there is none."""
+        partitions = [partition for partition, trades in enumerate(self._trades) if trades]
+        if not partitions:
+            return None
+        lengths = await self._until_answered(lambda: self._read_lengths(partitions))
+        for partition, length in zip(partitions, lengths, strict=True):
+            if length * self._trades[partition] / self._entries[partition] > self._budget_trades:
+                return trades_stream(partition)
+        return None
+
+    async def _read_lengths(self, partitions: list[int]) -> list[int]:
+        """Return the number of entries of each stream, without those retained for the mirror."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for partition in partitions:
+            pipeline.xlen(trades_stream(partition))
+            pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD)
+        answers = await pipeline.execute()
+        return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]
