@@ -77,17 +77,17 @@ async def run(
             return
         rest_urls = [venue.rest_url for venue in venues]
         async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
-            shared = _Shared(redis, client, publisher, buffer, proxies)
+            resources = _Resources(redis, client, publisher, buffer, proxies)
             for work in _housekeeping(redis, partitions, stop):
                 tasks.create_task(work)
             for venue in venues:
-                for work in _venue_work(venue, shared, stop):
+                for work in _venue_work(venue, resources, stop):
                     tasks.create_task(work)
     finally:
         await redis.aclose()
 
 
-class _Venue(NamedTuple):
+class _ConfiguredVenue(NamedTuple):
     """A venue with the symbols to receive."""
 
     adapter: VenueAdapter
@@ -97,7 +97,7 @@ class _Venue(NamedTuple):
     rest_url: str
 
 
-class _Shared(NamedTuple):
+class _Resources(NamedTuple):
     """What the tasks of all venues share."""
 
     redis: RedisClient
@@ -107,7 +107,9 @@ class _Shared(NamedTuple):
     proxies: Proxies
 
 
-def _select_venues(symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress]) -> list[_Venue]:
+def _select_venues(
+    symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress]
+) -> list[_ConfiguredVenue]:
     """Return the venues of symbols.
 
     Raises:
@@ -122,7 +124,7 @@ def _select_venues(symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAdd
         normalized = [adapter.normalize_symbol(symbol) for symbol in by_venue[name]]
         check_symbol_count(adapter, normalized)
         ws_url, rest_url = address.ws_url or adapter.ws_url, address.rest_url or adapter.rest_url
-        venues.append(_Venue(adapter, normalized, ws_url, rest_url))
+        venues.append(_ConfiguredVenue(adapter, normalized, ws_url, rest_url))
     return venues
 
 
@@ -136,21 +138,23 @@ def _housekeeping(
     yield keep_running("removal of stale connections", remove, stop, venue="", task="gone")
 
 
-def _venue_work(venue: _Venue, shared: _Shared, stop: asyncio.Event) -> Iterator[Coroutine[Any, Any, None]]:
+def _venue_work(
+    venue: _ConfiguredVenue, resources: _Resources, stop: asyncio.Event
+) -> Iterator[Coroutine[Any, Any, None]]:
     """Yield a venue's tasks: backfill, feeds, and the check of symbols."""
     adapter = venue.adapter
-    backfill = _make_backfill(venue, shared)
+    backfill = _make_backfill(venue, resources)
     if backfill is not None:
         yield _keep_running(backfill, stop, venue=adapter.name, task="history")
-    feeds = _make_feeds(venue, shared, backfill)
+    feeds = _make_feeds(venue, resources, backfill)
     for feed in feeds:
         yield _keep_running(feed, stop, venue=adapter.name, task="feed")
     listing = ListingCheck(
         name=adapter.name,
         venue=adapter if isinstance(adapter, ListingAdapter) else None,
         base_url=venue.rest_url,
-        client=shared.client,
-        rate=request_limit(shared.redis, adapter),
+        client=resources.client,
+        rate=request_limit(resources.redis, adapter),
         feeds=feeds,
     )
     yield _keep_running(listing, stop, venue=adapter.name, task="symbols")
@@ -197,7 +201,7 @@ def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
         )
 
 
-def _make_backfill(venue: _Venue, shared: _Shared) -> Backfill | None:
+def _make_backfill(venue: _ConfiguredVenue, resources: _Resources) -> Backfill | None:
     """Return a venue's backfill; None for a venue without history."""
     adapter = venue.adapter
     if not isinstance(adapter, HistoryAdapter):
@@ -205,28 +209,28 @@ def _make_backfill(venue: _Venue, shared: _Shared) -> Backfill | None:
     history = make_history(
         adapter,
         rest_url=venue.rest_url,
-        redis=shared.redis,
-        client=shared.client,
-        publisher=shared.publisher,
+        redis=resources.redis,
+        client=resources.client,
+        publisher=resources.publisher,
     )
     return Backfill(
         name=f"{adapter.name}/{_process_name()}/history",
         venue=adapter,
         symbols=venue.symbols,
         history=history,
-        publisher=shared.publisher,
+        publisher=resources.publisher,
     )
 
 
-def _make_feeds(venue: _Venue, shared: _Shared, backfill: Backfill | None) -> list[Feed]:
+def _make_feeds(venue: _ConfiguredVenue, resources: _Resources, backfill: Backfill | None) -> list[Feed]:
     """Return a venue's feeds, one for each connection."""
-    adapter, redis = venue.adapter, shared.redis
+    adapter, redis = venue.adapter, resources.redis
     context = FeedContext(
         venue=adapter,
         base_url=venue.ws_url,
-        proxy=shared.proxies.of(venue.ws_url),
-        publisher=shared.publisher,
-        buffer=shared.buffer,
+        proxy=resources.proxies.of(venue.ws_url),
+        publisher=resources.publisher,
+        buffer=resources.buffer,
         connects=connect_limit(redis, adapter),
         messages=message_limit(redis, adapter),
         subscribing=asyncio.Lock(),
