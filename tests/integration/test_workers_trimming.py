@@ -8,8 +8,8 @@ import pytest
 from working import publishing
 
 from db.leases import Lease
-from ingest.publisher import Publisher
-from tickplant.redis_client import open_redis
+from ingest.stream_budget import StreamBudget
+from tickplant.redis_client import open_redis, until_answered
 from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
 from workers.partition_streams import PartitionStreams
 from workers.trimming import Trimmer
@@ -99,14 +99,14 @@ async def test_a_budget_smaller_than_one_moment_gives_all_up_that_is_committed(
 async def test_what_is_held_for_the_mirror_does_not_slow_ingest(redis: Any, redis_url: str) -> None:
     async with publishing(redis_url) as opened:
         await opened.agree_on_partitions()
-    publisher = Publisher(redis, partitions=1, budget_trades=100)
-    publisher._written[0] = [1, 1]
+    budget = StreamBudget(redis, partitions=1, budget_trades=100, until_answered=until_answered)
+    budget.note_written(0, trades=1, entries=1)
     for ms in range(1, 150):
         await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(publisher.wait_for_budget(), 0.2)
+        await asyncio.wait_for(budget.wait(), 0.2)
     await redis.hset(MIRROR, HELD, 50)
-    await asyncio.wait_for(publisher.wait_for_budget(), 5)
+    await asyncio.wait_for(budget.wait(), 5)
 
 
 async def test_what_is_held_for_the_mirror_is_no_lag_of_workers(redis: Any) -> None:
