@@ -1,7 +1,7 @@
 """The audit: the server recomputes candles and ledger from the stored trades, by separate SQL.
 
 It shares no code with the workers: trades are grouped minute by minute, and the result is compared with what
-workers stored. All queries read one snapshot, so workers may continue meanwhile.
+workers have stored. All queries read one snapshot, so workers may continue meanwhile.
 
 Trades are removed by age, up to what the table `expired` records. Candles that open before that, and ids up
 to the last one removed, are *not checkable*; they do not count as wrong.
@@ -27,7 +27,7 @@ _Ids = list["asyncpg.Range[int]"]
 
 
 class Difference(Struct, frozen=True):
-    """A column of a row of `candles` that differs from what the trades give."""
+    """A column of a row of `candles` that differs from the value recomputed from trades."""
 
     interval: str
     open_time: datetime
@@ -91,7 +91,7 @@ async def audit_symbol(
     Args:
         connection: inside `snapshot_on`.
         symbol: to audit.
-        on_progress: takes the days done and the days in all.
+        on_progress: takes the number of days done and the total.
     """
     span = await _one_row(connection, queries.SPAN, *symbol)
     result = SymbolAudit(symbol, 0, span["checkable"], span["not_checkable"], [], [])
@@ -100,8 +100,8 @@ async def audit_symbol(
         weeks = list(_slices(_A_MONDAY + (span["first"] - _A_MONDAY) // WEEK * WEEK, span["last"], WEEK))
         for number, (start, end) in enumerate(weeks):
             for day, (day_start, day_end) in enumerate(_slices(start, end - DAY, DAY)):
-                kept = max(day_start, span["horizon"] or day_start)
-                seen = await _check_ids(connection, result, kept, day_end, seen)
+                checkable_start = max(day_start, span["horizon"] or day_start)
+                seen = await _check_ids(connection, result, checkable_start, day_end, seen)
                 on_progress(number * 7 + day, len(weeks) * 7)
             rows = await connection.fetch(queries.DIFFERENCES, *symbol, start, end, span["horizon"])
             result.differences += [Difference(*row) for row in rows]

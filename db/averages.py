@@ -1,4 +1,4 @@
-"""The tables of averages and statistics: written by workers, and the candles that workers resume from."""
+"""The tables of averages and statistics, and the candles from which workers resume them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +64,7 @@ async def read_candle_windows(
 
 
 class AverageRows:
-    """What a transaction writes of averages and statistics: a `db.commit.DerivedRows`."""
+    """The rows of averages and statistics that a transaction writes; implements `db.commit.DerivedRows`."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class AverageRows:
         corrected: Iterable[CandleKey],
         specs: AverageSpecs,
     ) -> None:
-        """Create the rows, at most one a candle and average.
+        """Create the rows, at most one per candle and average.
 
         Args:
             averages: of candles that have closed.

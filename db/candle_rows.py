@@ -1,4 +1,4 @@
-"""The candles of a partition: written by its owner's transaction, and read when a partition is taken."""
+"""The candles of a partition: its owner reads them when it takes the partition, and writes them."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,7 +17,7 @@ CandlesByKey = dict[tuple[str, str, str, int], Candle]
 
 
 async def merge_candles(connection: asyncpg.Connection, parts: Sequence[Candle]) -> CandlesByKey:
-    """Merge parts of candles into their rows, at most one a row; return those that had closed before."""
+    """Merge parts of candles into their rows, at most one per row; return those that had already closed."""
     if not parts:
         return {}
     return _by_key(await connection.fetch(_MERGE, *columns_of(map(_values, parts))))

@@ -1,4 +1,4 @@
-"""The worker's transaction: trades, ledger, candles, what roles derive, and the offset behind the fence."""
+"""The worker's transaction: trades, ledger, candles, the roles' rows, and the offset behind the fence."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -30,7 +30,7 @@ TRADE_COLUMNS: Final = (
 
 
 class DerivedRows(Protocol):
-    """What a role stores in addition to trades and candles."""
+    """The rows that a role stores in addition to trades and candles."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
         """Write the rows inside the worker's transaction, after the candles and before the fence.
@@ -42,7 +42,7 @@ class DerivedRows(Protocol):
 
 
 class CommitBatch(NamedTuple):
-    """What one transaction writes."""
+    """The content of one transaction."""
 
     entry_id: str
     """The last stream entry that the batch includes."""
@@ -50,29 +50,29 @@ class CommitBatch(NamedTuple):
     """COPY text of `TRADE_COLUMNS`."""
     ledger: Sequence[LedgerRow]
     candles: Sequence[Candle]
-    """Parts to be merged into the rows, at most one a row."""
+    """Parts to be merged into the rows, at most one per row."""
     symbols_to_close: Sequence[tuple[str, str]]
     """Venue and symbol of those whose candles may have closed or become complete."""
     gaps: Sequence[tuple[str, str, int]]
     """Venue, symbol and watermark before the change of those whose missing ids changed."""
     verdicts: Sequence[Verdict]
-    """What was found out about missing ids, in order."""
+    """Verdicts on missing ids, in order."""
     trade_count: int
     """Trades in `trade_rows`."""
     duplicates: int
-    """Trades that were left out since they are stored already."""
+    """Trades that were left out since they are already stored."""
     repeated: Sequence[Trade] = ()
-    """Some of these, to be compared with what is stored."""
+    """Some of these, to be compared with the stored trades."""
     derived: Sequence[DerivedRows] = ()
-    """What roles have derived from trades and candles."""
+    """The rows that roles have derived from trades and candles."""
     to_publish: LiveUpdate = LiveUpdate()
-    """What to publish once it is committed, without candles and gaps."""
+    """The update to publish after the commit, still without candles and gaps."""
     outliers: Sequence[Outlier] = ()
-    """Trades whose price is far from that of the trade before."""
+    """Trades whose price is far from the previous trade's."""
 
 
 class CommitResult(NamedTuple):
-    """What a transaction has changed."""
+    """The changes made by a transaction."""
 
     candles: list[Candle]
     """Candles, in full, that closed, became complete, or changed after they had closed."""
@@ -81,7 +81,7 @@ class CommitResult(NamedTuple):
     open_gaps: dict[tuple[str, str], list[Gap]]
     """By venue and symbol, all unhealed gaps of the symbols of which a gap changed."""
     contradictions: list[Trade]
-    """Repeated trades that differ from what is stored under their ids."""
+    """Repeated trades that differ from the stored trade of the same id."""
 
 
 async def commit(

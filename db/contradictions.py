@@ -1,4 +1,4 @@
-"""Compares repeated trades with what is stored under their ids."""
+"""Compares repeated trades with the stored trades of the same ids."""
 
 from collections.abc import Sequence
 from decimal import Decimal

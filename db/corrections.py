@@ -47,7 +47,7 @@ class ChangeGroup(NamedTuple):
     changed_us: list[int]
     """Their open times, ascending."""
     window: int
-    """The most candles that a value is computed from: that many before and after are read."""
+    """The most candles from which a value is computed: that many are read before and after."""
 
     def candle(self, open_time_us: int) -> CandleKey:
         """Return the key of a candle of the same symbol and interval."""
@@ -59,8 +59,8 @@ async def recompute_averages(
 ) -> AsyncIterator[RecomputedAverages]:
     """Recompute all values that candles contribute to, in short slices.
 
-    Writing each slice before requesting the next keeps the transaction from counting as idle, and lets other
-    tasks run.
+    Writing each slice before requesting the next prevents the transaction from counting as idle, and lets
+    other tasks run.
 
     Args:
         connection: in the transaction that has changed the candles.
@@ -148,7 +148,7 @@ def _compute(
             steps += min(spec.window, len(closes))
     if candle.interval == BASE and distance < specs.statistics_window:
         recomputed.statistics[candle] = moments(closes, specs.returns)
-        steps += 10 * len(closes[-specs.statistics_window :])  # each is processed several times
+        steps += 10 * len(closes[-specs.statistics_window :])  # each close is processed several times
     return steps
 
 

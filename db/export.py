@@ -85,7 +85,7 @@ async def open_reader(url: str, *, application: str) -> AsyncIterator[asyncpg.Co
 
 
 async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelection) -> int:
-    """Estimate how many rows a selection has, fast: candles are counted, trades estimated by their ids."""
+    """Estimate how many rows a selection has, quickly: candles are counted, trades estimated by their ids."""
     if selection.interval is not None:
         count: int = await connection.fetchval(
             "select count(*) from candles"
@@ -116,7 +116,7 @@ async def export_rows(
         connection: from `open_reader`; unusable afterwards if `write` raised.
         selection: the rows.
         output_format: `csv` with a header line, or `jsonl` with decimals as strings. If trades are not
-            of a live stream, a last column, `source`, says where they are from.
+            of a live stream, a last column, `source`, names their source.
         write: takes whole lines; back-pressure applies, as the server is read no faster than it returns.
 
     Returns:
@@ -134,7 +134,7 @@ async def export_rows(
         )
     else:
         query = query.format(closed="closed", complete="complete", source=column)
-        # JSON has no raw control characters: with two of them as quote and delimiter, COPY changes nothing.
+        # JSON has no raw control characters: with two of them as quote and delimiter, COPY escapes nothing.
         status = await connection.copy_from_query(
             f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
             *_arguments(selection),

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 _TOLERANCE: Final = timedelta(minutes=10)
 _MAX_DELETED: Final = 4
-"""If more trades are in the future, they confirm each other, and our clock is wrong."""
+"""If more trades are in the future, they confirm one another, and our clock is wrong."""
 
 REASON: Final = "its time is in the future"
 

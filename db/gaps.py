@@ -15,7 +15,7 @@ Symbol = tuple[str, str]
 STATES: Final = ("open", "backfilling", "unrecoverable", "healed")
 UNHEALED_STATES: Final = STATES[:-1]
 MAX_GAPS_PUBLISHED: Final = 1_000
-"""How many gaps of a symbol are published to ingest and live clients; the others follow as these heal."""
+"""How many gaps of a symbol are published to ingest and live clients; the others once these have healed."""
 
 _OPEN: Final = """
 insert into gaps (venue, symbol, first_id, last_id, after_time)
@@ -95,12 +95,17 @@ async def write_gaps(
     Args:
         connection: in the worker's transaction.
         changed: venue, symbol and watermark before the change of those whose missing ids changed.
-        verdicts: what was found out about missing ids.
+        verdicts: on missing ids.
 
     Returns:
         The gaps that changed, and the unhealed gaps of each of their symbols: at most `MAX_GAPS_PUBLISHED`.
     """
-    symbols = list(dict.fromkeys([(v, s) for v, s, _ in changed] + [(v.venue, v.symbol) for v in verdicts]))
+    symbols = list(
+        dict.fromkeys(
+            [(venue, symbol) for venue, symbol, _ in changed]
+            + [(verdict.venue, verdict.symbol) for verdict in verdicts]
+        )
+    )
     if not symbols:
         return [], {}
     rows = [(venue, symbol, to_datetime(after_us)) for venue, symbol, after_us in changed]

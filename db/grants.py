@@ -25,7 +25,7 @@ GRAFANA: Final = "tickplant_grafana"
 """A user in the group of readers."""
 
 SECRET: Final = ("alerts", "alert_state", "webhooks")
-"""Tables hidden from readers: anybody who knows a webhook's address can post to it."""
+"""Tables hidden from readers: anyone who knows a webhook's address can post to it."""
 
 _FIXED: Final = ("migration", "plant", "retention")
 """Tables that only migrations write to."""
@@ -125,8 +125,8 @@ async def _grant_rights(steps: _StatementRunner) -> None:
             continue
         if not await steps.connection.fetchval("select has_schema_privilege($1, $2, 'usage')", group, schema):
             await steps.run(f"grant usage on schema {schema} to {group}")
-        seen = readable - set(SECRET) if group == READER else readable
-        await steps.run(f"grant select on {_listed(seen)} to {group}")
+        visible = readable - set(SECRET) if group == READER else readable
+        await steps.run(f"grant select on {_listed(visible)} to {group}")
         await steps.run(f"{owned} select on tables to {group}")
         if group == READER:
             await steps.run(f"revoke all on {_listed(SECRET)} from {group}")
@@ -139,7 +139,7 @@ async def _grant_rights(steps: _StatementRunner) -> None:
 
 
 async def _create_user(steps: _StatementRunner, name: str, group: str, password: str) -> bool:
-    """Create a user in a group; return whether all of it could be done."""
+    """Create a user in a group; return whether every step succeeded."""
     secret = scram_verifier(password, secrets.token_bytes(16))
     if not await steps.create(name, "login"):
         steps.refused += [f"grant {group} to {name}", f"alter role {name} password '...'"]

@@ -27,17 +27,17 @@ class Inspection(Struct, frozen=True, kw_only=True):
     timescaledb_offered: bool
     """Whether the server has the extension installed and loaded."""
     schema: int
-    """The number of the newest migration that has been run; 0 for none."""
+    """The number of the newest migration that was run; 0 for none."""
     known_schema: int
     """The number of this version's newest migration."""
     pending_migrations: int
-    """How many of this version's have not been run."""
+    """How many of this version's migrations have not been run."""
     partitions: int | None
     """The number the database was created with; None before the first migration."""
     skew_s: float
-    """The least that its clock is ahead of this machine's."""
+    """The minimum by which its clock is ahead of this machine's."""
     unfit: str | None
-    """Why tickplant or this user can't use it, and what to do; None if they can."""
+    """Why tickplant or this user can't use it, and the remedy; None if they can."""
 
 
 async def inspect(url: str) -> Inspection:

@@ -24,7 +24,7 @@ async def migrate(
     *,
     partitions: int,
     extension: Extension = "auto",
-    keep: Retention = Retention(),  # noqa: B008 - frozen
+    retention: Retention = Retention(),  # noqa: B008 - frozen
     passwords: Passwords = Passwords(),  # noqa: B008 - frozen
 ) -> list[str]:
     """Migrate the database to this code's schema, and apply views, policies, groups and users.
@@ -33,9 +33,9 @@ async def migrate(
 
     Args:
         url: postgresql:// address.
-        partitions: the number of partitions; fixed by the first run.
+        partitions: the number of partitions, fixed by the first run.
         extension: whether to use TimescaleDB. `auto` uses it where the server offers it.
-        keep: how long rows are kept.
+        retention: how long rows are stored.
         passwords: of the database users to create.
 
     Returns:
@@ -57,7 +57,7 @@ async def migrate(
             messages = await _run(connection, url, migrations, extension)
             await _check_partitions(connection, partitions)
             await connection.execute(VIEWS.read_text(encoding="utf-8"))
-            messages += await apply_policies(connection, keep)
+            messages += await apply_policies(connection, retention)
             return messages + await apply_grants(connection, passwords)
         finally:
             await connection.close()

@@ -1,4 +1,4 @@
-"""Stored trades whose price is far from that of the trade before."""
+"""Stored trades whose price is far from the previous trade's."""
 
 from collections.abc import Sequence
 from decimal import Decimal

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How long rows are kept, in days; 0 for forever."""
+    """How long rows are stored, in days; 0 for forever."""
 
     trades_days: int = 0
     """By venue time; so are candles."""
@@ -33,8 +33,8 @@ class Columnstore(NamedTuple):
     """The age of a chunk's end at which it is moved there."""
 
 
-# Rows can still be written to a chunk in the columnstore, only slower. So chunks are moved when writes are
-# rare: trades when gaps have long been fetched, candles when their weeks have ended, too.
+# Rows can still be written to a chunk in the columnstore, but more slowly. So chunks are moved when writes
+# are rare: trades when most gaps have been fetched, candles when their week has ended.
 COLUMNSTORES: Final = (
     Columnstore("trades", ("venue", "symbol"), ("event_time", "trade_id"), timedelta(days=2)),
     # By the flags, too, to find the few candles that may still change without reading the others.
@@ -61,7 +61,7 @@ RETAINED: Final = {
 """Hypertables whose old rows can be removed, with the column of their age."""
 
 _PLAIN_TABLES: Final = {"bot_orders": "time", "bot_fills": "time"}
-"""Plain tables of rows computed from candles, likewise."""
+"""Plain tables whose old rows are removed with the candles', likewise."""
 
 RECORDS: Final = {
     "alerts": "deleted_at",
@@ -71,24 +71,24 @@ RECORDS: Final = {
     "gaps": "settled_at",
     "webhooks": "settled_at",
 }
-"""Tables of records, likewise. Pending rows are kept: see `remove_some` in the migrations."""
+"""Tables of records, likewise. Pending rows stay: see `remove_some` in the migrations."""
 
 _EVERY: Final = timedelta(hours=1)
 """How often policies run: rows loaded in bulk are in the columnstore an hour later."""
 
 
-async def apply_policies(connection: asyncpg.Connection, keep: Retention) -> list[str]:
+async def apply_policies(connection: asyncpg.Connection, retention: Retention) -> list[str]:
     """Apply the policies of the settings.
 
     Args:
         connection: of the tables' owner, outside a transaction.
-        keep: how long rows are kept.
+        retention: how long rows are stored.
 
     Returns:
-        Messages about what can't be done.
+        Messages about policies that can't be applied.
     """
     scheduled = await has_scheduler(connection)
-    await _write_retention(connection, keep, scheduled=scheduled)
+    await _write_retention(connection, retention, scheduled=scheduled)
     if scheduled:
         for columnstore in COLUMNSTORES:
             await _apply_columnstore(connection, columnstore)
@@ -106,18 +106,18 @@ async def has_scheduler(connection: asyncpg.Connection) -> bool:
     return licence == "timescale"
 
 
-async def _write_retention(connection: asyncpg.Connection, keep: Retention, *, scheduled: bool) -> None:
+async def _write_retention(connection: asyncpg.Connection, retention: Retention, *, scheduled: bool) -> None:
     columns = RETAINED | _PLAIN_TABLES | RECORDS
-    days = dict.fromkeys(columns, keep.candles_days) | dict.fromkeys(RECORDS, keep.records_days)
-    days["trades"] = keep.trades_days
-    kept = [name for name in columns if days[name]]
+    days = dict.fromkeys(columns, retention.candles_days) | dict.fromkeys(RECORDS, retention.records_days)
+    days["trades"] = retention.trades_days
+    limited = [name for name in columns if days[name]]
     async with connection.transaction():
-        await connection.execute("delete from retention where relation <> all($1)", kept)
+        await connection.execute("delete from retention where relation <> all($1)", limited)
         await connection.executemany(
             "insert into retention (relation, time_column, keep_days, scheduled) values ($1, $2, $3, $4)"
             " on conflict (relation) do update set time_column = excluded.time_column,"
             " keep_days = excluded.keep_days, scheduled = excluded.scheduled",
-            [(name, columns[name], days[name], scheduled) for name in kept],
+            [(name, columns[name], days[name], scheduled) for name in limited],
         )
 
 
@@ -140,7 +140,7 @@ async def _apply_columnstore(connection: asyncpg.Connection, wanted: Columnstore
 
 
 async def _apply_removal(connection: asyncpg.Connection) -> None:
-    """Add the job that removes old rows, or delete it if everything is kept."""
+    """Add the job that removes old rows, or delete it if no rows are removed by age."""
     job_id = await connection.fetchval(_REMOVAL_JOB)
     wanted = await connection.fetchval("select exists (select from retention)")
     if wanted and job_id is None:

@@ -65,7 +65,7 @@ async def connect(
         settings: of the session, in addition to those of every session.
 
     Raises:
-        FatalError: the address is invalid, or a pooler does not keep sessions.
+        FatalError: the address is invalid, or a pooler shares sessions between transactions.
     """
     connection = await _open(url, application, timeout_s)
     try:
@@ -96,7 +96,7 @@ async def open_pool(
         await prepare_session(
             connection,
             lambda: _open(url, application),
-            # A paused process must not keep its locks: its transaction fails at the fence anyway.
+            # A paused process must not hold its locks: its transaction fails at the fence anyway.
             idle_in_transaction_session_timeout="5s",
         )
         if unchecked:
@@ -188,7 +188,7 @@ def is_database_error(error: BaseException) -> bool:
 
 
 def database_error(error: BaseException) -> FatalError:
-    """Return the error that ends the process, with what to do about it."""
+    """Return the error that ends the process, with its remedy."""
     if isinstance(error, _POOLED):
         return pooler_error(error)
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):

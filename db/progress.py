@@ -1,4 +1,4 @@
-"""Counts stored trades and committed entries, for replays."""
+"""Counts stored trades, and reads committed entries, for replays."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ class TapeTrades(Struct, frozen=True):
 
 
 class SymbolTotals(Struct, frozen=True):
-    """What is stored of one symbol."""
+    """The numbers of rows stored of one symbol."""
 
     symbol: SymbolId
     trades: int
@@ -42,7 +42,7 @@ async def read_committed_entries(pool: asyncpg.Pool) -> dict[int, str]:
 
 
 async def count_trades(pool: asyncpg.Pool) -> int:
-    """Count all stored trades, fast: by the candles of the longest interval."""
+    """Count all stored trades, quickly: by the candles of the longest interval."""
     count: int = await pool.fetchval(
         "select coalesce(sum(trade_count), 0)::bigint from candles where \"interval\" = '1w'"
     )
@@ -50,7 +50,7 @@ async def count_trades(pool: asyncpg.Pool) -> int:
 
 
 async def count_committed_trades(pool: asyncpg.Pool, tape: Sequence[TapeTrades]) -> dict[SymbolId, int]:
-    """Count the committed trades of a tape, fast: by the ledger where there are ids.
+    """Count the committed trades of a tape, quickly: by the ledger where there are ids.
 
     Returns:
         By symbol, without those that have none: the ids of the tape that are stored; or all stored trades
@@ -93,7 +93,7 @@ async def count_trades_in_period(pool: asyncpg.Pool, trades: TapeTrades) -> int:
 
 
 async def read_totals(pool: asyncpg.Pool, symbols: Sequence[SymbolId]) -> list[SymbolTotals]:
-    """Count what is stored of symbols, in order of name."""
+    """Count the stored rows of symbols, in order of name."""
     rows = await pool.fetch(
         "select venue, symbol, numbered,"
         " (select count(*) from trades t where t.venue = l.venue and t.symbol = l.symbol) as trades,"

@@ -18,12 +18,12 @@ async def claim_database_source(pool: asyncpg.Pool, source: str) -> None:
     Raises:
         MixedSourcesError: the database has trades of another source.
     """
-    held = await read_database_source(pool)
-    if held is None:
+    stored = await read_database_source(pool)
+    if stored is None:
         # Of two concurrent claims, the second waits for the row and then finds it set.
         await pool.execute("update plant set source = $1 where source is null", source)
-        held = await read_database_source(pool)
-    require_same(held, source, where="the database")
+        stored = await read_database_source(pool)
+    require_same(stored, source, where="the database")
 
 
 async def inspect_source(url: str) -> str | None:

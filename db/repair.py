@@ -1,4 +1,4 @@
-"""Deletes minutes as if their trades had never been received, so that these can be stored again."""
+"""Deletes minutes as if their trades had never been received, so that they can be stored again."""
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -66,7 +66,7 @@ async def recompute_candles(
     """Recompute the candles that minutes belong to from the stored trades, without flags.
 
     Returns:
-        Those candles, also those that no longer exist.
+        Those candles, including those that no longer exist.
     """
     keys = sorted({(name, floor(minute, length)) for minute in minutes for name, length in INTERVALS.items()})
     open_times = [to_datetime(open_time_us) for _, open_time_us in keys]

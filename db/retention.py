@@ -1,4 +1,4 @@
-"""Removes old rows where TimescaleDB's scheduler doesn't, and reads up to where trades were removed."""
+"""Removes old rows where TimescaleDB's scheduler doesn't, and reads up to when trades were removed."""
 
 from datetime import datetime
 
@@ -16,7 +16,7 @@ async def remove_expired(pool: asyncpg.Pool) -> None:
 
 
 async def read_retention_limit(connection: asyncpg.Connection) -> datetime | None:
-    """Return the event time before which trades are removed by age; None where they are kept forever."""
+    """Return the event time before which trades are removed by age; None where they are stored forever."""
     limit: datetime | None = await connection.fetchval(
         "select retention_horizon(keep_days) from retention where relation = 'trades'"
     )

@@ -31,7 +31,7 @@ _SETTINGS: Final = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
 }
-"""Read-only defaults are kept: administrators set them to protect a standby or a full disk."""
+"""Read-only defaults stay: administrators set them to protect a standby or a full disk."""
 
 _EXTENSION_SETTINGS: Final = {
     # A late trade may change a candle in the columnstore, whose batch is unpacked for it. Without TimescaleDB
@@ -63,9 +63,9 @@ async def prepare_session(
         settings: override those of every session.
 
     Raises:
-        FatalError: a pooler does not keep the session.
+        FatalError: a pooler shares sessions between transactions.
     """
-    await _check_session_is_kept(connection, connect)
+    await _check_pooling(connection, connect)
     wanted = {**_SETTINGS, **settings}
     rows = ", ".join(f"('{name}', '{value}')" for name, value in wanted.items())
     always = ", ".join(
@@ -76,17 +76,17 @@ async def prepare_session(
 
 
 def pooler_error(error: BaseException) -> FatalError:
-    """Return the error for prepared statements that fail since a pooler does not keep sessions."""
+    """Return the error for prepared statements that fail since a pooler shares sessions."""
     return FatalError(f"{_POOLED} ({error})")
 
 
-async def _check_session_is_kept(
+async def _check_pooling(
     connection: asyncpg.Connection, connect: Callable[[], Awaitable[asyncpg.Connection]]
 ) -> None:
     """Raise if the statements of one connection run in different sessions of the server.
 
-    A process id that is not the server's reveals a pooler. A second connection then tests whether it keeps
-    sessions. Only plain statements are sent, which work in any mode.
+    A process id that is not the server's reveals a pooler. A second connection then tests whether the pooler
+    shares sessions. Only plain statements are sent, which work in any mode.
     """
     if await _is_true(connection, f"pg_backend_pid() = {connection.get_server_pid()}"):
         return
@@ -96,18 +96,18 @@ async def _check_session_is_kept(
     try:
         other = await connect()
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return  # no second session is available: the first one is kept
+        return  # no second session is available: the first one is not shared
     try:
         for _ in range(_POOLER_ROUNDS):
             if await _is_true(other, marked) or not await _is_true(connection, marked):
                 raise FatalError(_POOLED)
             await other.execute("begin", timeout=_POOLER_WAIT_S)
-            kept = await _is_true(connection, marked)
+            unchanged = await _is_true(connection, marked)
             await other.execute("rollback")
-            if not kept:
+            if not unchanged:
                 raise FatalError(_POOLED)
     except TimeoutError:
-        pass  # the pooler has no second session while the first is in use: sessions are kept
+        pass  # the pooler has no second session while the first is in use: sessions are not shared
     finally:
         other.terminate()
         await connection.execute("reset tickplant.session")

@@ -22,9 +22,9 @@ class StrategyState(NamedTuple):
     venue: str
     symbol: str
     number: int
-    """How many signals the strategy has given."""
+    """How many signals the strategy has produced."""
     state: bytes
-    """`NO_STATE` if it has to start from scratch."""
+    """`NO_STATE` for a cold start."""
 
 
 NO_STATE: Final = b""
@@ -42,12 +42,12 @@ class SignalKey(NamedTuple):
 
 
 class SignalRows(Struct, frozen=True):
-    """What a transaction writes of signals and strategies: a `db.commit.DerivedRows`."""
+    """The rows of signals and strategies that a transaction writes; implements `db.commit.DerivedRows`."""
 
     partition: int
     signals: Sequence[Signal]
     states: Sequence[StrategyState]
-    """At most one a strategy and symbol."""
+    """At most one per strategy and symbol."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
         """Write the rows inside the worker's transaction.

@@ -26,7 +26,7 @@ class TableStatus(Struct, frozen=True, kw_only=True):
     ratio: float | None
     """Their compression ratio; None if there are none."""
     keep_days: int | None
-    """How long rows are kept; None: forever."""
+    """How long rows are stored; None: forever."""
     oldest: datetime | None
     """Time of the oldest row, for tables with rows removed by age; None if there is none."""
     newest: datetime | None

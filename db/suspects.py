@@ -1,4 +1,4 @@
-"""Suspects: implausible trades that await confirmation; and restarted series of trade ids."""
+"""Suspects, which are implausible trades that await confirmation, and restarted series of trade ids."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class NewSeries(NamedTuple):
 
 
 class SuspectRows(NamedTuple):
-    """What a transaction writes of suspects and series: a `db.commit.DerivedRows`."""
+    """The rows of suspects and series that a transaction writes; implements `db.commit.DerivedRows`."""
 
     partition: int
     states: Mapping[SymbolId, bytes]

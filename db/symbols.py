@@ -42,7 +42,7 @@ async def read_stored_symbols(connection: asyncpg.Connection) -> list[SymbolRow]
 
 
 class SymbolCoverage(NamedTuple):
-    """Up to when a symbol's trades have been received, and which are missing."""
+    """Up to when a symbol's trades have been received, and which of them are missing."""
 
     watermark_us: int
     """Venue time up to which its trades have been received."""

@@ -1,4 +1,4 @@
-"""Symbols whose roles wait for a missing trade, with their state."""
+"""The state of symbols whose roles wait for a missing trade."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
@@ -11,13 +11,13 @@ from tickplant.times import to_datetime
 
 
 class WaitingRows(NamedTuple):
-    """What a transaction writes of symbols that wait: a `db.commit.DerivedRows`."""
+    """The rows of waiting symbols that a transaction writes; implements `db.commit.DerivedRows`."""
 
     partition: int
     waiting: Mapping[SymbolId, bytes]
     """The encoded state of each."""
     ended: Sequence[SymbolId]
-    """Symbols that wait no more."""
+    """Symbols that no longer wait."""
 
     async def write(self, connection: asyncpg.Connection, entry_id: str) -> None:
         """Write the rows."""
@@ -55,14 +55,14 @@ async def read_unprocessed_trades(
         pool: connections.
         starts: by symbol, the id after which they start, and the least event time among them.
     """
-    held: dict[SymbolId, list[Trade]] = {}
+    unprocessed: dict[SymbolId, list[Trade]] = {}
     for symbol, (after_id, from_us) in starts.items():
         rows = await pool.fetch(_READ_UNPROCESSED, *symbol, to_datetime(from_us), after_id)
-        held[symbol] = [trade_of(row) for row in rows]
-    return held
+        unprocessed[symbol] = [trade_of(row) for row in rows]
+    return unprocessed
 
 
-# The bound of the time keeps it from reading all trades.
+# Without the bound of the time it would read all trades.
 _READ_UNPROCESSED: Final = f"""
 select {TRADE_READ} from trades
 where venue = $1 and symbol = $2 and event_time >= $3 and trade_id > $4

@@ -70,7 +70,7 @@ async def take_webhooks(
 
 
 async def close_webhook(pool: asyncpg.Pool, attempt: WebhookAttempt, state: str, reason: str | None) -> None:
-    """Record that a webhook was delivered, or is given up."""
+    """Record that a webhook was delivered, or given up."""
     await pool.execute(
         "update webhooks set state = $4, reason = $5, settled_at = clock_timestamp()"
         " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",

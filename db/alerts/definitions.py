@@ -64,7 +64,7 @@ async def update_alert(
 
 
 async def delete_alert(pool: asyncpg.Pool, alert_id: str) -> bool:
-    """Delete an alert, but not its firings; return whether there was one."""
+    """Delete an alert, but not its firings; return whether it existed."""
     async with transaction(pool) as connection:
         version = await connection.fetchval(
             "update alerts set version = version + 1, changed_at = clock_timestamp(),"
@@ -80,7 +80,7 @@ async def delete_alert(pool: asyncpg.Pool, alert_id: str) -> bool:
 async def read_pending_alerts(pool: asyncpg.Pool) -> list[tuple[int, AlertChange]]:
     """Return the changes to send now, each with its partition, and mark them as sent.
 
-    A change that was sent is sent again after some seconds, and later less and less often: there may be no
+    A change that was sent is sent again after some seconds, and then at growing intervals: there may be no
     workers.
     """
     rows = await pool.fetch(_PENDING)

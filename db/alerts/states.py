@@ -1,4 +1,4 @@
-"""Alert states: read when a worker takes a partition, and written by its transaction."""
+"""Alert states, which a worker reads when it takes a partition, and writes in its transactions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,7 +70,7 @@ async def read_minute_closes(
 
 
 class AlertRows:
-    """What a transaction writes of alerts: a `db.commit.DerivedRows`."""
+    """The rows of alerts that a transaction writes; implements `db.commit.DerivedRows`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The paper bot's tables: written by the worker's transaction, and read when a partition is taken."""
+"""The paper bot's tables, which a worker reads when it takes a partition, and writes in its transactions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ on conflict (partition) do update set version = excluded.version, enabled = excl
 
 
 class BotRows:
-    """What a transaction writes of the bot: a `db.commit.DerivedRows`."""
+    """The rows of the bot that a transaction writes; implements `db.commit.DerivedRows`."""
 
     def __init__(self, partition: int, changes: Sequence[AccountChanges], switch: BotSwitch | None) -> None:
         """Create the rows.
@@ -93,7 +93,7 @@ class BotRows:
 
 
 class BotStates(NamedTuple):
-    """What the bot of a partition resumes from."""
+    """The state from which the bot of a partition resumes."""
 
     accounts: dict[SymbolId, AccountState]
     switch: BotSwitch | None

@@ -1,4 +1,4 @@
-"""The paper bot's switch: every time it was switched, and which of these each partition has applied."""
+"""The paper bot's switch: each time it was switched, and which version each partition has applied."""
 
 from typing import Final, NamedTuple
 
@@ -49,7 +49,7 @@ async def read_switch(connection: asyncpg.Connection) -> StoredSwitch | None:
 async def read_pending_switch(pool: asyncpg.Pool) -> list[tuple[int, BotSwitch]]:
     """Return the last switch if it is to be sent now, for each partition that has not applied it.
 
-    It is sent again after some seconds, and later less and less often: there may be no workers.
+    It is sent again after some seconds, and then at growing intervals: there may be no workers.
     """
     rows = await pool.fetch(
         f"with sent as ({_SEND} returning *) select b.partition, s.* from sent s, ({_BEHIND}) b"  # noqa: S608 - constants

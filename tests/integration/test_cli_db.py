@@ -64,7 +64,7 @@ async def test_status_lists_tables_policies_and_owners(
 ) -> None:
     await store(connection, TRADES)
     await connection.execute("analyze")
-    await migrate(database_url, partitions=4, keep=Retention(trades_days=60))
+    await migrate(database_url, partitions=4, retention=Retention(trades_days=60))
     await connection.execute(
         "insert into lease (role, partition, owner, epoch, expires_at, entry_id)"
         " values ('candles', 0, 'alive', 3, now() + interval '1 hour', '5-0'),"
@@ -103,7 +103,7 @@ async def test_chunks_their_ratio_and_failed_jobs_are_shown(
     run: Run, connection: asyncpg.Connection, database_url: str
 ) -> None:
     await store(connection, TRADES)
-    await migrate(database_url, partitions=4, keep=Retention(trades_days=60))
+    await migrate(database_url, partitions=4, retention=Retention(trades_days=60))
     await connection.execute("select compress_chunk(c) from show_chunks('trades') c limit 1")
     job_id = await connection.fetchval(
         "select job_id from timescaledb_information.jobs where proc_name = 'remove_expired'"

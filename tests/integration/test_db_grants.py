@@ -35,7 +35,7 @@ async def connected(database_url: str, user: str, password: str | None) -> Async
 
 @pytest.fixture
 async def with_logins(database_url: str) -> str:
-    await migrate(database_url, partitions=4, keep=Retention(trades_days=30), passwords=PASSWORDS)
+    await migrate(database_url, partitions=4, retention=Retention(trades_days=30), passwords=PASSWORDS)
     return database_url
 
 
@@ -57,7 +57,7 @@ async def test_a_worker_needs_no_more_than_a_writer_may(redis_url: str, with_log
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_writer_can_remove_what_is_old(with_logins: str) -> None:
-    await migrate(with_logins, partitions=4, keep=Retention(trades_days=1))
+    await migrate(with_logins, partitions=4, retention=Retention(trades_days=1))
     owner = await asyncpg.connect(with_logins)
     await store(owner, random_trades(seed=1))
     async with connected(with_logins, SERVICE, PASSWORDS.service) as writer:

@@ -37,7 +37,7 @@ def apply(database_url: str, connection: asyncpg.Connection) -> Apply:
     """Set how long rows are kept, and remove what is older, as the scheduler or a worker would."""
 
     async def apply(**days: int) -> None:
-        await migrate(database_url, partitions=4, keep=Retention(**days))
+        await migrate(database_url, partitions=4, retention=Retention(**days))
         await connection.execute("call remove_expired(1)")  # as a job
         await connection.execute("call remove_expired()")  # as a worker
 
@@ -217,7 +217,7 @@ async def test_resetting_the_setting_keeps_everything(connection: asyncpg.Connec
 async def test_workers_remove_where_no_scheduler_does(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    await migrate(database_url, partitions=4, keep=Retention(trades_days=1))
+    await migrate(database_url, partitions=4, retention=Retention(trades_days=1))
     await connection.execute("update retention set scheduled = false")
     trades = await count(connection, "trades")
 
@@ -233,7 +233,7 @@ async def test_workers_remove_where_no_scheduler_does(
 async def test_timescaledbs_scheduler_has_the_job_while_something_is_to_be_removed(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     for keep, jobs in ((Retention(trades_days=1), 1), (Retention(trades_days=2), 1), (Retention(), 0)):
-        await migrate(database_url, partitions=4, keep=keep)
+        await migrate(database_url, partitions=4, retention=keep)
         ids = await connection.fetch(
             "select job_id from timescaledb_information.jobs where proc_name = 'remove_expired'"
         )

@@ -119,7 +119,7 @@ async def test_an_owner_and_a_writer_need_no_other_rights(
 ) -> None:
     passwords = Passwords(service="secret")
     async with owned_database(address) as url:
-        said = await migrate(url, partitions=PARTITIONS, extension=extension, keep=KEEP)
+        said = await migrate(url, partitions=PARTITIONS, extension=extension, retention=KEEP)
         assert inspect_lines(said, "ran migration 0001")
         await work(redis_url, url, 1)
         async with open_pool(url, size=1, application="test") as pool:
@@ -129,8 +129,8 @@ async def test_an_owner_and_a_writer_need_no_other_rights(
         superuser_url = address.rpartition("/")[0] + "/" + url.rpartition("/")[2]
         await execute(superuser_url, "drop role if exists tickplant_service")
         try:
-            await migrate(superuser_url, partitions=PARTITIONS, keep=KEEP, passwords=passwords)
-            await migrate(url, partitions=PARTITIONS, keep=KEEP)
+            await migrate(superuser_url, partitions=PARTITIONS, retention=KEEP, passwords=passwords)
+            await migrate(url, partitions=PARTITIONS, retention=KEEP)
             service_url = url_as(url, SERVICE, "secret")
             await work(redis_url, service_url, 11)
             await look(redis_url, service_url)
@@ -167,7 +167,7 @@ async def test_the_servers_configuration_does_not_matter(
         "alter role {user} set client_encoding = 'LATIN1'",
     ]
     async with owned_database(address, *configured) as url:
-        await migrate(url, partitions=PARTITIONS, extension=extension, keep=KEEP)
+        await migrate(url, partitions=PARTITIONS, extension=extension, retention=KEEP)
         superuser_url = address.rpartition("/")[0] + "/" + url.rpartition("/")[2]
         await asyncio.gather(*(work_beside(redis_url, url, superuser_url) for _ in range(2)))
         async with open_pool(url, size=1, application="test") as pool:

@@ -67,7 +67,7 @@ async def migrate_database(url: str, settings: "Settings") -> list[str]:
         url,
         partitions=settings.partitions,
         extension=settings.timescaledb,
-        keep=Retention(
+        retention=Retention(
             trades_days=settings.keep_trades_days,
             candles_days=settings.keep_candles_days,
             records_days=settings.keep_records_days,
