@@ -52,6 +52,48 @@ from db.pool import Pool
 PREFIX: Final = "/api/v1"
 DOCUMENTATION: Final = "/docs"
 
+API_ROUTES: Final = [
+    get_symbols,
+    get_price,
+    get_trades,
+    get_ohlcv,
+    get_gaps,
+    get_moving_average,
+    get_24h_change,
+    get_24h_changes,
+    get_statistics,
+    get_signals,
+    get_all_signals,
+    get_alerts,
+    post_alert,
+    get_firings,
+    get_webhooks,
+    get_alert,
+    patch_alert,
+    remove_alert,
+    get_firings_of_alert,
+    get_bot,
+    get_bot_equity,
+    switch_bot,
+    get_connections,
+]
+"""The REST API, under `PREFIX`."""
+
+OTHER_ROUTES: Final = [
+    get_page,
+    get_ws,
+    get_ws_price,
+    get_ws_ohlcv,
+    ws,
+    ws_price,
+    ws_ohlcv,
+    get_live,
+    get_ready,
+    get_health,
+    get_metrics,
+]
+"""The page, websockets, health and metrics."""
+
 
 class Services(Struct, frozen=True, kw_only=True):
     """The services of the API; each is injected into the routes that have a parameter of its name."""
@@ -80,48 +122,14 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     """
     app = Litestar(
         route_handlers=[
-            get_page,
             Router(
                 PREFIX,
-                route_handlers=[
-                    get_symbols,
-                    get_price,
-                    get_trades,
-                    get_ohlcv,
-                    get_gaps,
-                    get_moving_average,
-                    get_24h_change,
-                    get_24h_changes,
-                    get_statistics,
-                    get_signals,
-                    get_all_signals,
-                    get_alerts,
-                    post_alert,
-                    get_firings,
-                    get_webhooks,
-                    get_alert,
-                    patch_alert,
-                    remove_alert,
-                    get_firings_of_alert,
-                    get_bot,
-                    get_bot_equity,
-                    switch_bot,
-                    get_connections,
-                ],
+                route_handlers=API_ROUTES,
                 before_request=request_check(origins),
                 request_class=StrictRequest,
                 request_max_body_size=MAX_BODY_BYTES,
             ),
-            get_ws,
-            get_ws_price,
-            get_ws_ohlcv,
-            ws,
-            ws_price,
-            ws_ohlcv,
-            get_live,
-            get_ready,
-            get_health,
-            get_metrics,
+            *OTHER_ROUTES,
         ],
         dependencies={
             **{name: _provide(getattr(services, name)) for name in Services.__struct_fields__},

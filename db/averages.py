@@ -57,10 +57,10 @@ async def read_candle_windows(
         [symbol for _, symbol in until],
         [to_datetime(time_us) for time_us in until.values()],
     )
-    found: defaultdict[SymbolId, dict[str, CandleWindow]] = defaultdict(dict)
+    windows: defaultdict[SymbolId, dict[str, CandleWindow]] = defaultdict(dict)
     for venue, symbol, interval, *columns in rows:
-        found[SymbolId(venue, symbol)][interval] = CandleWindow(*columns)
-    return dict(found)
+        windows[SymbolId(venue, symbol)][interval] = CandleWindow(*columns)
+    return dict(windows)
 
 
 class AverageRows:
@@ -106,15 +106,15 @@ async def _replace(connection: asyncpg.Connection, recomputed: RecomputedAverage
     deleted += [(*_key(candle), name) for (candle, name), value in averages.items() if value is None]
     await _delete(connection, _DELETE_AVERAGES, deleted, 3)
     minutes = [candle for candle in recomputed.deleted if candle.interval == BASE]
-    minutes += [candle for candle, found in statistics.items() if found is None]
+    minutes += [candle for candle, moments in statistics.items() if moments is None]
     await _delete(connection, _DELETE_STATISTICS, [_minute(candle) for candle in minutes], 2)
     await _write(
         connection,
         [Average(*candle, name, value) for (candle, name), value in averages.items() if value is not None],
         [
-            Statistics(candle.venue, candle.symbol, candle.open_time_us, *found)
-            for candle, found in statistics.items()
-            if found is not None
+            Statistics(candle.venue, candle.symbol, candle.open_time_us, *moments)
+            for candle, moments in statistics.items()
+            if moments is not None
         ],
     )
 

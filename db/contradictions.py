@@ -27,8 +27,8 @@ async def find_contradictions(connection: asyncpg.Connection, repeated: Sequence
         for trade in repeated
     ]
     times = [row[3] for row in rows]
-    found = await connection.fetch(_FIND, *columns_of(rows), min(times), max(times))
-    return [repeated[row["number"] - 1] for row in found]
+    numbers = await connection.fetch(_FIND, *columns_of(rows), min(times), max(times))
+    return [repeated[row["number"] - 1] for row in numbers]
 
 
 # A socket and the history may round the time of a trade differently. The bounds on all rows exclude most of

@@ -55,12 +55,12 @@ async def reset_future_watermarks(
     Raises:
         LeaseLostError: another owner has taken the partition; nothing has changed.
     """
-    found = await pool.fetch(_FIND, lease.partition, to_datetime(now_us), _TOLERANCE)
-    if not found:
+    rows = await pool.fetch(_FIND, lease.partition, to_datetime(now_us), _TOLERANCE)
+    if not rows:
         return []
     deleted: list[Trade] = []
     async with transaction(pool) as connection:
-        for row in found:
+        for row in rows:
             symbol = SymbolId(row["venue"], row["symbol"])
             future = _FutureSymbol(symbol, row["numbered"], row["bound"])
             deleted += await _reset(connection, future, specs)

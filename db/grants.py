@@ -95,7 +95,7 @@ class _StatementRunner:
             statement: to run.
             shown: the statement without its secret, if it has one.
         """
-        for left in reversed(range(_TRIES)):
+        for remaining in reversed(range(_TRIES)):
             try:
                 await self.connection.execute(statement)
             except (asyncpg.DuplicateObjectError, asyncpg.UniqueViolationError):
@@ -104,7 +104,7 @@ class _StatementRunner:
                 self.refused.append(shown or statement)
                 return False
             except asyncpg.InternalServerError as error:
-                if "concurrently" not in str(error) or not left:
+                if "concurrently" not in str(error) or not remaining:
                     raise
             else:
                 return True

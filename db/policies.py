@@ -122,8 +122,8 @@ async def _write_retention(connection: asyncpg.Connection, retention: Retention,
 
 
 async def _apply_columnstore(connection: asyncpg.Connection, wanted: Columnstore) -> None:
-    found = await connection.fetchrow(_COLUMNSTORE, wanted.relation) or ()
-    if [tuple(columns or ()) for columns in found] != [wanted.segmentby, wanted.orderby]:
+    current = await connection.fetchrow(_COLUMNSTORE, wanted.relation) or ()
+    if [tuple(columns or ()) for columns in current] != [wanted.segmentby, wanted.orderby]:
         # It locks the table, so it runs only on a change; chunks in the columnstore already stay unchanged.
         await connection.execute(
             f"alter table {wanted.relation} set (timescaledb.enable_columnstore,"

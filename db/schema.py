@@ -18,15 +18,15 @@ def read_migrations(folder: Path = FOLDER) -> dict[int, Path]:
     Raises:
         FatalError: a file's name is not `NNNN_what.sql`, or numbers repeat.
     """
-    found: dict[int, Path] = {}
+    migrations: dict[int, Path] = {}
     for path in sorted(folder.glob("*.sql")):
         match = _NAME.fullmatch(path.name)
-        if match is None or int(match[1]) <= max(found, default=0):
+        if match is None or int(match[1]) <= max(migrations, default=0):
             raise FatalError(
                 f"{path.name}: a migration must be named NNNN_what.sql, with a unique, rising number"
             )
-        found[int(match[1])] = path
-    return found
+        migrations[int(match[1])] = path
+    return migrations
 
 
 async def check_schema(connection: asyncpg.Connection) -> None:

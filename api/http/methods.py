@@ -25,8 +25,8 @@ def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
-                known = methods.get(str(requested.get("path_template")), ())
-                headers = [(name, _with_head(name, value, known)) for name, value in message["headers"]]
+                allowed = methods.get(str(requested.get("path_template")), ())
+                headers = [(name, _with_head(name, value, allowed)) for name, value in message["headers"]]
                 message = {**message, "headers": headers}
             elif head and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
@@ -37,10 +37,10 @@ def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
     return serve
 
 
-def _with_head(name: bytes, value: bytes, known: Collection[str]) -> bytes:
+def _with_head(name: bytes, value: bytes, allowed: Collection[str]) -> bytes:
     """Return the value of a header; of Allow with the methods in order, and HEAD where there is GET."""
     if name.lower() != b"allow":
         return value
-    methods = {method.strip() for method in value.decode().split(",")} | {*known, "OPTIONS"}
+    methods = {method.strip() for method in value.decode().split(",")} | {*allowed, "OPTIONS"}
     methods.discard("websocket")
     return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods)).encode()

@@ -66,15 +66,15 @@ class ChannelPoller:
         async with self._polling:
             self._next = None
             channels, self._requested = self._requested | self._clients.keys(), set()
-            found = await self._definition.read(self._sources, channels)
+            views = await self._definition.read(self._sources, channels)
             for channel in channels:
-                self._update(channel, found.get(channel))
+                self._update(channel, views.get(channel))
             self._flush()
 
     def _update(self, channel: Channel, view: object | None) -> None:
-        known, self._views[channel] = self._views.get(channel), view
+        previous, self._views[channel] = self._views.get(channel), view
         clients = self._clients.get(channel)
-        if clients and view is not None and not self._definition.unchanged(known, view):
+        if clients and view is not None and not self._definition.unchanged(previous, view):
             name = str(channel)
             frame = text_frame(Update(self._definition.kind, name, UNSET, view))
             for client in clients:

@@ -189,10 +189,10 @@ def parse_request(text: str | bytes) -> Request:
 def request_id(text: str | bytes) -> Id:
     """Return the id of a request that is otherwise invalid, if it has one."""
     try:
-        found = msgspec.json.decode(text)
+        document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    given = found.get("id") if isinstance(found, dict) else None
+    given = document.get("id") if isinstance(document, dict) else None
     return given if isinstance(given, int | str) else None
 
 

@@ -98,7 +98,7 @@ class LiveStreamReader:
             TrimmedError: the first was trimmed, or a later one while reading, or one can't be decoded.
         """
         start = first
-        seen: Order | None = None
+        last_read: Order | None = None
         while True:
             entries = await self._redis.xrange(
                 self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
@@ -107,7 +107,7 @@ class LiveStreamReader:
             if strict and (not payloads or payloads[0][0] != start):
                 raise TrimmedError(f"{self._streams[partition]} no longer holds {entry_text(start)}")
             for order, payload in payloads:
-                if order != seen:
+                if order != last_read:
                     update = _decode(payload)
                     if update is not None:
                         yield order, update
@@ -115,7 +115,7 @@ class LiveStreamReader:
                         raise TrimmedError(f"{self._streams[partition]} {entry_text(order)} can't be decoded")
             if len(payloads) < _READ_UPDATES:
                 return
-            start = seen = payloads[-1][0]
+            start = last_read = payloads[-1][0]
 
 
 def _decode(payload: bytes) -> LiveUpdate | None:

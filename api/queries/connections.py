@@ -29,8 +29,12 @@ class Connections:
             RedisError: one of `tickplant.redis_client.OUTAGE`.
         """
         reports = await self._redis.hgetall(CONNECTIONS)
-        known = [connection for name in sorted(reports) if (connection := _decode(reports[name])) is not None]
-        return [connection for connection in known if now_us() - connection.told_us < _EXPIRED_US]
+        connections = [_decode(reports[name]) for name in sorted(reports)]
+        return [
+            connection
+            for connection in connections
+            if connection is not None and now_us() - connection.told_us < _EXPIRED_US
+        ]
 
 
 def _decode(payload: bytes) -> ConnectionStatus | None:

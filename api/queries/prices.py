@@ -36,9 +36,9 @@ class Prices:
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`; or of `db.pool.OUTAGE` where Redis has none.
         """
-        found, update = await self._read_last(PRICES, symbol)
-        if found:
-            return wire.decode_trade(found), update
+        payload, update = await self._read_last(PRICES, symbol)
+        if payload:
+            return wire.decode_trade(payload), update
         return await self._history.last_trade(symbol), update
 
     async def read_unified(self, symbol: SymbolId) -> tuple[Unified | None, Order]:
@@ -47,11 +47,11 @@ class Prices:
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`.
         """
-        found, update = await self._read_last(UNIFIED, symbol)
-        return _unified_decoder.decode(found) if found else None, update
+        payload, update = await self._read_last(UNIFIED, symbol)
+        return _unified_decoder.decode(payload) if payload else None, update
 
     async def _read_last(self, key: str, symbol: SymbolId) -> tuple[bytes | None, Order]:
         live = live_stream(self._history.partition_of(symbol))
         answer = await self._read(keys=[key, live], args=[str(symbol)])
-        found, last = (*answer, None, None)[:2]
-        return found, entry_order(last.decode()) if last else STREAM_START
+        payload, last = (*answer, None, None)[:2]
+        return payload, entry_order(last.decode()) if last else STREAM_START

@@ -65,15 +65,15 @@ class SymbolDirectory:
             AmbiguousSymbolError: several venues have it.
             TimeoutError: it may be in the database, which is unavailable; or another of `db.pool.OUTAGE`.
         """
-        found = self._find(text)
-        if not found:
+        matches = self._find(text)
+        if not matches:
             await self._refresh()
-            found = self._find(text)
-        if not found:
+            matches = self._find(text)
+        if not matches:
             raise UnknownSymbolError(text, self._near(text) if near else [])
-        if len(found) > 1:
-            raise AmbiguousSymbolError(text, sorted(str(symbol) for symbol in found))
-        return found[0]
+        if len(matches) > 1:
+            raise AmbiguousSymbolError(text, sorted(str(symbol) for symbol in matches))
+        return matches[0]
 
     async def all(self) -> list[SymbolId]:
         """Return all symbols known now, in order; raises as `resolve` if the database is unavailable."""
@@ -87,9 +87,9 @@ class SymbolDirectory:
             self._refreshed_s = self._clock_s()
 
     def _find(self, text: str) -> list[SymbolId]:
-        found = self._by_name.get(text.lower(), [])
-        exact = [symbol for symbol in found if text in (symbol.symbol, str(symbol))]
-        return exact or found
+        matches = self._by_name.get(text.lower(), [])
+        exact = [symbol for symbol in matches if text in (symbol.symbol, str(symbol))]
+        return exact or matches
 
     def _add(self, symbols: Iterable[SymbolId]) -> None:
         new = set(symbols) - self._known

@@ -4,13 +4,12 @@ from typing import Annotated, Final
 from uuid import uuid4
 
 from litestar import delete, get, patch, post
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Struct
 
 from api.http.paging import AlertListToken, cut_list
-from api.http.problems import MEDIA_TYPE, Problem
+from api.http.problems import Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.requests.alerts import AlertPatch, AlertRequest, apply_alert_patch, make_alert
@@ -32,8 +31,8 @@ from api.routes.responses import (
     UNAVAILABLE,
     UNKNOWN_SYMBOL,
     Next,
-    ProblemDocument,
     Service,
+    documented_problem,
 )
 from api.user_changes import UserChangeSender
 from api.views.alerts import AlertView, alert_view
@@ -42,22 +41,14 @@ from db.alerts.definitions import TooManyAlertsError
 from db.alerts.lists import AlertKey, AlertRow, read_alert, read_alerts
 from db.pool import Pool, snapshot
 
-UNKNOWN_ALERT: Final[dict[int, ResponseSpec]] = {
-    404: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="There is no such alert, or it has been deleted.",
-        generate_examples=False,
-    )
+UNKNOWN_ALERT: Final = {
+    404: documented_problem("There is no such alert, or it has been deleted."),
 }
-TOO_MANY: Final[dict[int, ResponseSpec]] = {
-    409: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows (`too_many_alerts`), or"
-        " a field conflicts with the others or with the present state (`conflict`).",
-        generate_examples=False,
-    )
+TOO_MANY: Final = {
+    409: documented_problem(
+        "The user has as many alerts as TICKPLANT_ALERTS_PER_USER allows (`too_many_alerts`), or"
+        " a field conflicts with the others or with the present state (`conflict`)."
+    ),
 }
 
 ActiveOnly = Annotated[

@@ -35,67 +35,39 @@ class ProblemDocument(Struct, frozen=True):
     code: Annotated[str, Meta(description="A stable name for programs.", examples=["unknown_symbol"])]
 
 
-BAD_PARAMETER: Final[dict[int, ResponseSpec]] = {
-    400: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="A parameter is invalid; `parameter` names it.",
-        generate_examples=False,
+def documented_problem(description: str) -> ResponseSpec:
+    """Return the documentation of a response with a problem document."""
+    return ResponseSpec(
+        ProblemDocument, media_type=MEDIA_TYPE, description=description, generate_examples=False
     )
+
+
+BAD_PARAMETER: Final = {
+    400: documented_problem("A parameter is invalid; `parameter` names it."),
 }
-CONFLICT: Final[dict[int, ResponseSpec]] = {
-    409: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="A parameter or field is well-formed, but conflicts with the others or with the present"
-        " state; `parameter` names it.",
-        generate_examples=False,
-    )
-}
-UNKNOWN_PAGE: Final[dict[int, ResponseSpec]] = {
-    404: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="`after` is not a `next` of this list.",
-        generate_examples=False,
-    )
-}
-UNKNOWN_SYMBOL: Final[dict[int, ResponseSpec]] = {
-    404: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="There is no such symbol; `near` lists similar ones. Or `after` is not a `next` of this"
-        " list.",
-        generate_examples=False,
-    )
-}
-UNAVAILABLE: Final[dict[int, ResponseSpec]] = {
-    503: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="Redis or the database is unavailable; the header Retry-After gives the seconds to wait.",
-        generate_examples=False,
-    )
-}
-ORIGIN_REFUSED: Final[dict[int, ResponseSpec]] = {
-    403: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="The request comes from a page of another origin.",
-        generate_examples=False,
-    )
-}
-BAD_BODY: Final[dict[int, ResponseSpec]] = {
-    413: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="The body is too long.",
-        generate_examples=False,
+CONFLICT: Final = {
+    409: documented_problem(
+        "A parameter or field is well-formed, but conflicts with the others or with the present"
+        " state; `parameter` names it."
     ),
-    415: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="The content type is not `application/json`.",
-        generate_examples=False,
+}
+UNKNOWN_PAGE: Final = {
+    404: documented_problem("`after` is not a `next` of this list."),
+}
+UNKNOWN_SYMBOL: Final = {
+    404: documented_problem(
+        "There is no such symbol; `near` lists similar ones. Or `after` is not a `next` of this list."
     ),
+}
+UNAVAILABLE: Final = {
+    503: documented_problem(
+        "Redis or the database is unavailable; the header Retry-After gives the seconds to wait."
+    ),
+}
+ORIGIN_REFUSED: Final = {
+    403: documented_problem("The request comes from a page of another origin."),
+}
+BAD_BODY: Final = {
+    413: documented_problem("The body is too long."),
+    415: documented_problem("The content type is not `application/json`."),
 }

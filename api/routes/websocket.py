@@ -4,25 +4,19 @@ from typing import Annotated, Final
 
 import msgspec
 from litestar import get, websocket
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import QueryParameter
 
-from api.http.problems import MEDIA_TYPE, Problem, bad_parameter
+from api.http.problems import Problem, bad_parameter
 from api.live.gate import Socket, WebsocketGate
 from api.live.protocol import Channel
 from api.queries.symbols import SymbolDirectory
 from api.routes.candles import IntervalText, WindowText, parse_interval
 from api.routes.parameters import SymbolText, resolve
-from api.routes.responses import BAD_PARAMETER, UNKNOWN_SYMBOL, ProblemDocument, Service
+from api.routes.responses import BAD_PARAMETER, UNKNOWN_SYMBOL, Service, documented_problem
 from tickplant.intervals import INTERVALS
 
-_PLAIN: Final[dict[int, ResponseSpec]] = {
-    426: ResponseSpec(
-        ProblemDocument,
-        media_type=MEDIA_TYPE,
-        description="This is a websocket endpoint, and the request no websocket handshake.",
-        generate_examples=False,
-    )
+_PLAIN: Final = {
+    426: documented_problem("This is a websocket endpoint, and the request no websocket handshake."),
 }
 
 SinceText = Annotated[
