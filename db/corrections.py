@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from db.bulk import columns_of
-from tickplant.averages import AverageSpecs, Moments, average, moments
+from tickplant.averages import AverageSpecs, ReturnStatistics, average, return_statistics
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.times import to_datetime
 
@@ -33,7 +33,7 @@ class RecomputedAverages(NamedTuple):
 
     averages: dict[tuple[CandleKey, str], float | None]
     """By candle and name."""
-    statistics: dict[CandleKey, Moments | None]
+    statistics: dict[CandleKey, ReturnStatistics | None]
     deleted: set[CandleKey]
     """Candles that don't exist any more."""
 
@@ -147,7 +147,7 @@ def _compute(
             recomputed.averages[candle, spec.name] = average(spec, closes)
             steps += min(spec.window, len(closes))
     if candle.interval == BASE and distance < specs.statistics_window:
-        recomputed.statistics[candle] = moments(closes, specs.returns)
+        recomputed.statistics[candle] = return_statistics(closes, specs.returns)
         steps += 10 * len(closes[-specs.statistics_window :])  # each close is processed several times
     return steps
 

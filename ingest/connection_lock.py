@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from tickplant.redis_client import OUTAGE, RedisClient, is_passing, until_answered
+from tickplant.redis_client import OUTAGE, RedisClient, is_transient, retry_until_available
 
 _TTL_MS: Final = 10_000
 _POLL_S: Final = 1.0
@@ -31,7 +31,7 @@ class ConnectionLock:
 
     async def acquire(self) -> None:
         """Wait until the lock is acquired."""
-        while not await until_answered(self._set):  # noqa: ASYNC110
+        while not await retry_until_available(self._set):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)
 
     async def renew(self) -> bool:
@@ -44,7 +44,7 @@ class ConnectionLock:
         try:
             return await self._set()
         except (*OUTAGE, RedisError) as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             return True
 

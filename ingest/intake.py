@@ -86,14 +86,14 @@ class Intake:
                     try:
                         parsed = parse(frame, time_us)
                     except PoisonError as error:
-                        await self._keep_dead_letter(frame, str(error))
+                        await self._write_dead_letter(frame, str(error))
                         continue
                     if type(parsed) is tuple:
                         trades.extend(parsed)
                     elif isinstance(parsed, ParsedRows):
                         trades.extend(parsed.trades)
                         for payload, reason, _ in parsed.bad_rows:
-                            await self._keep_dead_letter(payload, reason)
+                            await self._write_dead_letter(payload, reason)
                     else:
                         assert not isinstance(parsed, tuple)
                         await self._publish(trades)
@@ -148,7 +148,7 @@ class Intake:
             case Refused(reason, symbols):
                 if not self._venue.acknowledges:  # else the session logs the symbols
                     _log.warning("%s: the venue refuses a request: %s", self._name, reason)
-                await self._keep_dead_letter(frame.text, f"refused: {reason}")
+                await self._write_dead_letter(frame.text, f"refused: {reason}")
                 session.answers.refuse(reason, symbols)
             case Closing(reason):
                 _log.info("%s: the venue announces: %s", self._name, reason)
@@ -171,7 +171,7 @@ class Intake:
                 reason,
                 extra={"symbol": message.symbol},
             )
-            await self._publisher.keep_dead_letter(self._name, repr(message).encode(), reason)
+            await self._publisher.write_dead_letter(self._name, repr(message).encode(), reason)
 
     def _number(self, trades: list[Trade]) -> list[Trade]:
         """Assign ids: the receive time in microseconds, or the last id plus one, so that ids always rise."""
@@ -196,10 +196,10 @@ class Intake:
         for trade in trades:
             if trade.symbol not in self._expected:
                 reason = f"a trade of {trade.symbol!r}, which was not asked for"
-                await self._keep_dead_letter(repr(trade).encode(), reason)
+                await self._write_dead_letter(repr(trade).encode(), reason)
         return [trade for trade in trades if trade.symbol in self._expected]
 
-    async def _keep_dead_letter(self, frame: bytes, reason: str) -> None:
+    async def _write_dead_letter(self, frame: bytes, reason: str) -> None:
         self._metrics.malformed.inc()
         _log.debug("%s: kept as a dead letter: %s", self._name, reason)
-        await self._publisher.keep_dead_letter(self._name, frame, reason)
+        await self._publisher.write_dead_letter(self._name, frame, reason)

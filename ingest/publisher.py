@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from ingest.stream_budget import StreamBudget
 from tickplant import metrics, wire
 from tickplant.clock import now_us
-from tickplant.dead_letters import keep_dead_letter
+from tickplant.dead_letters import write_dead_letter
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import source_of
 from tickplant.redis_client import (
@@ -18,7 +18,7 @@ from tickplant.redis_client import (
     RedisClient,
     agree_on_partitions,
     claim_redis_source,
-    until_answered,
+    retry_until_available,
 )
 from tickplant.streams import (
     CONNECTIONS,
@@ -48,7 +48,10 @@ class Publisher:
         self._partition_by_symbol: dict[tuple[str, str], int] = {}
         self._unanswered: dict[object, float] = {}
         self._budget = StreamBudget(
-            redis, partitions=partitions, budget_trades=budget_trades, until_answered=self._until_answered
+            redis,
+            partitions=partitions,
+            budget_trades=budget_trades,
+            retry_until_available=self._retry_until_available,
         )
 
     async def agree_on_partitions(self) -> None:
@@ -57,7 +60,7 @@ class Publisher:
         Raises:
             FatalError: they use another number.
         """
-        await self._until_answered(lambda: agree_on_partitions(self._redis, self._partitions))
+        await self._retry_until_available(lambda: agree_on_partitions(self._redis, self._partitions))
 
     async def claim_source(self, headers: Mapping[str, str]) -> None:
         """Check that trades of the source of an answer may be written; to be called before writing any.
@@ -69,7 +72,7 @@ class Publisher:
             MixedSourcesError: Redis holds trades of another source.
         """
         source = source_of(headers)
-        await self._until_answered(lambda: claim_redis_source(self._redis, source))
+        await self._retry_until_available(lambda: claim_redis_source(self._redis, source))
 
     async def publish(
         self, trades: Sequence[Trade], *, numbered: bool = True, historical: bool = False
@@ -84,7 +87,7 @@ class Publisher:
             numbered: whether the ids are the venue's, so that gaps are visible; else ingest assigned them.
             historical: whether to hide them from live subscribers.
         """
-        field = wire.PAST if historical else wire.TRADES if numbered else wire.UNNUMBERED
+        field = wire.HISTORICAL if historical else wire.TRADES if numbered else wire.UNNUMBERED
         batches: defaultdict[int, list[Trade]] = defaultdict(list)
         partition_by_symbol = self._partition_by_symbol
         for trade in trades:
@@ -135,14 +138,14 @@ class Publisher:
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
         """Return the newest published trade of each symbol that has one."""
-        found = await self._until_answered(
+        found = await self._retry_until_available(
             lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
         )
         return [wire.decode_trade(payload) for payload in found if payload]
 
     async def reserve_ids(self, venue: str, last_id: int) -> None:
         """Store the greatest assigned id that is about to be written, for a venue without trade ids."""
-        await self._until_answered(lambda: self._redis.hset(OWN_IDS, venue, last_id))
+        await self._retry_until_available(lambda: self._redis.hset(OWN_IDS, venue, last_id))
 
     async def read_reserved_id(self, venue: str, symbols: Sequence[str]) -> int:
         """Return the greatest id that ingest assigned to a trade of a venue; 0 if there is none.
@@ -151,7 +154,7 @@ class Publisher:
             venue: its name.
             symbols: those whose trades may have been written before ids were reserved.
         """
-        reserved = await self._until_answered(lambda: self._redis.hget(OWN_IDS, venue))
+        reserved = await self._retry_until_available(lambda: self._redis.hget(OWN_IDS, venue))
         last = await self.read_last_trades([SymbolId(venue, symbol) for symbol in symbols])
         return max(int(reserved or 0), *[trade.trade_id for trade in last], 0)
 
@@ -159,15 +162,17 @@ class Publisher:
         """Wait while workers lag by more than the budget."""
         await self._budget.wait()
 
-    async def keep_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
+    async def write_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
         """Store an input that could not be parsed as a dead letter."""
-        await self._until_answered(
-            lambda: keep_dead_letter(self._redis, source=source, reason=reason, payload={b"payload": payload})
+        await self._retry_until_available(
+            lambda: write_dead_letter(
+                self._redis, source=source, reason=reason, payload={b"payload": payload}
+            )
         )
 
     async def report(self, connection: wire.ConnectionStatus) -> None:
         """Publish the state of a connection."""
-        await self._until_answered(
+        await self._retry_until_available(
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
         )
 
@@ -181,11 +186,11 @@ class Publisher:
         now_s = asyncio.get_running_loop().time()
         return now_s - min(self._unanswered.values(), default=now_s)
 
-    async def _until_answered(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
+    async def _retry_until_available(self, attempt: Callable[[], Awaitable[Any]]) -> Any:
         request = object()
         self._unanswered[request] = asyncio.get_running_loop().time()
         try:
-            return await until_answered(attempt)
+            return await retry_until_available(attempt)
         finally:
             del self._unanswered[request]
 
@@ -208,7 +213,7 @@ class Publisher:
             return
         sizes = [(partition, len(payload)) for partition, _, payload in entries]
         with metrics.INGEST_WRITE_S.time():
-            await self._until_answered(attempt)
+            await self._retry_until_available(attempt)
         metrics.INGEST_WRITE_ENTRIES.observe(len(sizes))
         for partition, size in sizes:
             metrics.INGEST_ENTRIES.labels(partition).inc()

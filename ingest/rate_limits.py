@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ingest.history.retry_after import LONGEST_S
 from ingest.venues.base import VenueAdapter
-from tickplant.redis_client import RedisClient, until_answered
+from tickplant.redis_client import RedisClient, retry_until_available
 
 # The generic cell rate algorithm. A key stores when the next use is due, and when that was written, so that
 # the due time moves with a clock that is set back. KEYS: cell, and the ban if the limit is bannable. ARGV:
@@ -83,7 +83,7 @@ class RateLimit:
         keys = [self._cell + suffix, *self._ban]
         args = [self._interval_us, self._burst, int(LONGEST_S * 1000)]
         while True:
-            wait_us = await until_answered(lambda: self._book(keys=keys, args=args))
+            wait_us = await retry_until_available(lambda: self._book(keys=keys, args=args))
             if wait_us >= 0:
                 await asyncio.sleep(wait_us / 1e6)
                 return
@@ -93,7 +93,7 @@ class RateLimit:
         """Stop all uses for some seconds, at most `LONGEST_S`, as the venue requested."""
         milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
         if self._ban:
-            await until_answered(lambda: self._prolong(keys=self._ban, args=[milliseconds]))
+            await retry_until_available(lambda: self._prolong(keys=self._ban, args=[milliseconds]))
 
 
 def request_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit:

@@ -78,7 +78,7 @@ class ConnectionReporter:
                 self._state,
                 self._since_us,
                 self._reason,
-                told_us=now_us(),
+                reported_at_us=now_us(),
                 problems=self.problems,
             )
         )

@@ -29,7 +29,7 @@ from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
-from tickplant.service import unless_stopped
+from tickplant.service import run_unless_stopped
 
 
 class VenueAddress(NamedTuple):
@@ -73,7 +73,7 @@ async def run(
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
-        if not await unless_stopped(publisher.agree_on_partitions(), stop):
+        if not await run_unless_stopped(publisher.agree_on_partitions(), stop):
             return
         rest_urls = [venue.rest_url for venue in venues]
         async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:

@@ -42,6 +42,6 @@ async def _remove(redis: Any) -> None:
 def _is_stale(payload: bytes) -> bool:
     # A time far in the future was written by a wrong clock and would never become stale.
     try:
-        return abs(now_us() - decode_connection(payload).told_us) > _STALE_US
+        return abs(now_us() - decode_connection(payload).reported_at_us) > _STALE_US
     except msgspec.DecodeError:  # written by another version
         return False

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
-from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
+from tickplant.streams import MIRROR_TRADES, owner_key, trades_stream
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class StreamBudget:
     """Waits while a stream holds more uncommitted trades than the budget."""
 
     def __init__(
-        self, redis: RedisClient, *, partitions: int, budget_trades: int, until_answered: Request
+        self, redis: RedisClient, *, partitions: int, budget_trades: int, retry_until_available: Request
     ) -> None:
         """Initialize the budget.
 
@@ -29,11 +29,11 @@ class StreamBudget:
             redis: an open client; stays the caller's.
             partitions: number of partition streams.
             budget_trades: the most trades in a stream.
-            until_answered: makes a request to Redis.
+            retry_until_available: makes a request to Redis.
         """
         self._redis = redis
         self._budget_trades = budget_trades
-        self._until_answered = until_answered
+        self._retry_until_available = retry_until_available
         self._trades = [0] * partitions
         self._entries = [0] * partitions
 
@@ -62,7 +62,7 @@ class StreamBudget:
         partitions = [partition for partition, trades in enumerate(self._trades) if trades]
         if not partitions:
             return None
-        lengths = await self._until_answered(lambda: self._read_lengths(partitions))
+        lengths = await self._retry_until_available(lambda: self._read_lengths(partitions))
         for partition, length in zip(partitions, lengths, strict=True):
             if length * self._trades[partition] / self._entries[partition] > self._budget_trades:
                 return trades_stream(partition)
@@ -73,6 +73,6 @@ class StreamBudget:
         pipeline = self._redis.pipeline(transaction=False)
         for partition in partitions:
             pipeline.xlen(trades_stream(partition))
-            pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD)
+            pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD_ENTRIES)
         answers = await pipeline.execute()
         return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]

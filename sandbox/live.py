@@ -10,21 +10,21 @@ from sandbox.generator import START_US, OrderFlow
 from sandbox.history import SandboxHistory, TradeColumns
 from sandbox.journal import Journal, TradingRun
 from sandbox.source import Provenance, SourceStatus, State, SymbolStatus, SymbolTape
-from sandbox.venue import Fit, SandboxVenue, SyntheticTrade, streams_of
+from sandbox.venue import SandboxVenue, SyntheticTrade, ViewFit, streams_of
 from tickplant.market import SymbolId, Trade
 
 _TICK_S: Final = 0.001
 _MAX_BURST: Final = 2_000
 """Trades sent together at most, when the process was kept from running for a while."""
-_REMEMBERED: Final = 400_000
+_MAX_TRADES: Final = 400_000
 """Trades of all symbols together that REST can serve."""
-_AHEAD: Final = 1.25
+_ID_HEADROOM: Final = 1.25
 """How much faster the first ids rise with the clock than trades come: more than chance makes up for."""
 _RUN_S: Final = 10
 """How long a run in the journal lasts."""
 _PAUSE_US: Final = 1_000_000
 """A process that was kept from running for longer goes on in the present, rather than catching up."""
-JOURNALED: Final = _REMEMBERED // 4
+MIN_JOURNALED: Final = _MAX_TRADES // 4
 """How many trades a journal has to keep."""
 
 _Order = tuple[int, SymbolId, list[SyntheticTrade]]
@@ -82,9 +82,9 @@ class LiveSource:
         journal: Journal | None = None,
     ) -> None:
         flow = OrderFlow(venue, symbols, seed)
-        flow.skip(max(0, clock_us() - START_US) / 1e6 * rate * _AHEAD)
+        flow.skip(max(0, clock_us() - START_US) / 1e6 * rate * _ID_HEADROOM)
         self.venue = venue
-        share = max(1000, _REMEMBERED // 2 // len(symbols))
+        share = max(1000, _MAX_TRADES // 2 // len(symbols))
         self._markets = [
             _LiveSymbol(
                 SymbolId(venue.name, market.symbol), share, (market.price_decimals, market.size_decimals)
@@ -243,12 +243,12 @@ class LiveSource:
                 market.note(made, due_us)
 
     def _encode(self, frames: list[tuple[str, bytes]], view: View) -> Iterator[bytes]:
-        fits: dict[str, Fit] = {}
+        fits: dict[str, ViewFit] = {}
         for stream, text in frames:
             fit = fits.get(stream)
             if fit is None:
                 fit = fits[stream] = self.venue.fit(stream, view)
-            if fit is Fit.AS_IT_LIES:
+            if fit is ViewFit.AS_IT_LIES:
                 yield encode_frame(text)
-            elif fit is Fit.STYLED:
+            elif fit is ViewFit.STYLED:
                 yield encode_frame(self.venue.style(text, stream, view))

@@ -17,7 +17,7 @@ from sandbox.connection import SandboxConnection
 from sandbox.open_venue import OpenVenue
 from sandbox.status import sum_up
 from sandbox.venue import Answer
-from tickplant.provenance import HEADER
+from tickplant.provenance import SOURCE_HEADER
 
 STATUS_PATH: Final = "/sandbox/status"
 TAPE_PATH: Final = "/sandbox/tape"
@@ -45,7 +45,7 @@ class SandboxRouter:
         """Set the header with the provenance of the venue's trades on a response."""
         venue = self._venues.get(self._split(request.path)[0])
         if venue is not None:
-            response.headers[HEADER] = venue.source.provenance
+            response.headers[SOURCE_HEADER] = venue.source.provenance
 
     def _answer(self, connection: SandboxConnection, request: Request) -> Answer | None:
         own_path = request.path.partition("?")[0]

@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from sandbox.frames import View
-from sandbox.venue import Fit
+from sandbox.venue import ViewFit
 from tickplant.market import MAX_DECIMAL_CHARS
 
 _decode = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -20,13 +20,13 @@ def stream_name(symbols: list[str]) -> str:
     return " ".join(dict.fromkeys(symbols))
 
 
-def fit_symbols(stream: str, view: View) -> Fit:
+def fit_symbols(stream: str, view: View) -> ViewFit:
     """Return what becomes of a frame for a view that asks for symbols."""
     symbols = stream.split(" ")
     wanted = sum(symbol in view.streams for symbol in symbols)
     if not wanted:
-        return Fit.NONE
-    return Fit.AS_IT_LIES if wanted == len(symbols) else Fit.STYLED
+        return ViewFit.NONE
+    return ViewFit.AS_IT_LIES if wanted == len(symbols) else ViewFit.STYLED
 
 
 def keep_rows(text: bytes, key: str, view: View) -> bytes:

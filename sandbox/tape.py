@@ -16,7 +16,7 @@ from sandbox.captures import CapturedFrame
 from sandbox.frames import View, encode_frame, payload_of
 from sandbox.history import SandboxHistory, TradeColumns
 from sandbox.source import Provenance, SymbolTape
-from sandbox.venue import Fit, ParsedFrame, SandboxVenue, SyntheticTrade
+from sandbox.venue import ParsedFrame, SandboxVenue, SyntheticTrade, ViewFit
 from tickplant.market import SymbolId, Trade
 
 CHUNK: Final = 1024
@@ -184,13 +184,13 @@ class Rendering:
         self._tape = tape
         self._view = view
         self._fits = [tape.venue.fit(stream, view) for stream in tape.streams]
-        self._whole = all(fit is Fit.AS_IT_LIES for fit in self._fits)
+        self._whole = all(fit is ViewFit.AS_IT_LIES for fit in self._fits)
         self._prepared: dict[tuple[int, int], bytes | memoryview] = {}
 
     @property
     def empty(self) -> bool:
         """Whether the view takes nothing of this tape."""
-        return all(fit is Fit.NONE for fit in self._fits)
+        return all(fit is ViewFit.NONE for fit in self._fits)
 
     def between(self, start: int, end: int) -> bytes | memoryview:
         """Return the bytes to send for the frames between two positions."""
@@ -207,9 +207,9 @@ class Rendering:
         tape, fits, parts = self._tape, self._fits, []
         for position, number in enumerate(tape.stream_numbers(start, end), start):
             fit = fits[number]
-            if fit is Fit.AS_IT_LIES:
+            if fit is ViewFit.AS_IT_LIES:
                 parts.append(tape.frames(position, position + 1))
-            elif fit is Fit.STYLED:
+            elif fit is ViewFit.STYLED:
                 text = tape.venue.style(tape.text(position), tape.streams[number], self._view)
                 parts.append(memoryview(encode_frame(text)))
         return b"".join(parts)

@@ -51,7 +51,7 @@ class TypicalTrade(NamedTuple):
     size_decimals: int
 
 
-class Fit(Enum):
+class ViewFit(Enum):
     """What becomes of a stream's frames for a view."""
 
     NONE = 0
@@ -183,7 +183,7 @@ class SandboxVenue(Protocol):
     def stream_of(self, symbol: str) -> str:
         """Return the name of the stream of a symbol's trades."""
 
-    def fit(self, stream: str, view: View) -> Fit:
+    def fit(self, stream: str, view: View) -> ViewFit:
         """Return what becomes of a stream's frames for a view."""
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:

@@ -172,7 +172,7 @@ class Plant:
 
     async def report(self, connection: ConnectionStatus, *, ago_us: int = 0) -> None:
         """Tell the state of a venue connection as ingest does, or did some time ago."""
-        reported = replace(connection, told_us=now_us() - ago_us)
+        reported = replace(connection, reported_at_us=now_us() - ago_us)
         await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(reported))
 
     async def store_gaps(self, *gaps: Gap) -> None:

@@ -1,8 +1,8 @@
-"""Moving averages of closes, and statistics of their returns: what is computed, and by which formula. Pure.
+"""Moving averages of closes, and statistics of their returns. Pure.
 
-Each value is a function of the last closes alone, the same for whoever computes it: a worker as candles
-close, the database's rows when a candle is corrected, the API for a length that nobody stores. The closes are
-those of closed candles; an interval without trades has no candle, and counts for nothing. Sums are rounded
+Each value is a function of the last closes alone, so that all who compute it agree: a worker as candles
+close, a correction of a stored candle, the API for a length that is not stored. The closes are those of
+closed candles; an interval without trades has no candle and is left out. Sums are rounded
 once, at the end (`math.fsum`), so that the same closes give the same bits on any machine and under any
 version of Python.
 """
@@ -27,14 +27,14 @@ e^-30 together, which is some 1e-13."""
 
 
 class AnomalyThresholds(NamedTuple):
-    """From when on a minute's return is an anomaly, and the defaults of that."""
+    """Thresholds above which a minute's return is an anomaly, with their defaults."""
 
     zscore: float = 3.0
     """Standard deviations from the mean."""
     iqr: float = 1.5
     """Interquartile ranges beyond the quartiles."""
     points: int = 10
-    """Returns that there must be before any is an anomaly: the default, and the minimum."""
+    """The number of earlier returns required: the default, and the minimum."""
 
 
 class AverageSpec(NamedTuple):
@@ -51,7 +51,7 @@ class AverageSpec(NamedTuple):
 
     @property
     def window(self) -> int:
-        """How many of the last closes it is made of, at most."""
+        """The most closes that it is computed from."""
         return self.length * _EMA_LENGTHS if self.kind == "ema" else self.length
 
 
@@ -60,18 +60,18 @@ class AverageSpecs(NamedTuple):
 
     averages: tuple[AverageSpec, ...]
     intervals: tuple[str, ...] = tuple(INTERVALS)
-    """Of the candles that are averaged."""
+    """The intervals whose candles are averaged."""
     returns: int = 60
-    """How many returns of a minute the statistics are of, at most; at least 2."""
+    """The most one-minute returns that the statistics are computed from; at least 2."""
 
     def window(self, interval: str) -> int:
-        """Return how many of an interval's last closes anything is made of; 0 for none."""
+        """Return the most closes of an interval that any value is computed from; 0 for none."""
         windows = [spec.window for spec in self.averages] if interval in self.intervals else []
         return max([*windows, self.statistics_window if interval == BASE else 0], default=0)
 
     @property
     def statistics_window(self) -> int:
-        """How many of the last closes of a minute the statistics are made of, at most."""
+        """The most one-minute closes that the statistics are computed from."""
         return self.returns + 2
 
 
@@ -85,11 +85,11 @@ def average(spec: AverageSpec, closes: Sequence[float]) -> float | None:
       (https://pandas.pydata.org/docs/reference/api/pandas.DataFrame.ewm.html). It sees the last 15 L closes,
       which differs from seeing all by less than 1e-12 of the value.
 
-    pandas gives an exponential average from the first close on. Here, as for the others, it begins with the
-    L-th: until then it is mostly the close that it happened to begin with.
+    pandas gives an exponential average from the first close on. Here, as for the others, it starts with the
+    L-th: until then it depends mostly on the first close.
 
     Args:
-        spec: which.
+        spec: the average.
         closes: oldest first; those before the last `spec.window` change nothing.
     """
     length = spec.length
@@ -106,8 +106,8 @@ def average(spec: AverageSpec, closes: Sequence[float]) -> float | None:
     return value
 
 
-class Moments(NamedTuple):
-    """How the last return lies among those before it; see `tickplant.derived.Statistics`."""
+class ReturnStatistics(NamedTuple):
+    """The last return compared with those before it; see `tickplant.derived.Statistics`."""
 
     points: int
     return_: float
@@ -118,17 +118,17 @@ class Moments(NamedTuple):
     q3: float | None
 
 
-def moments(closes: Sequence[float], returns: int) -> Moments | None:
+def return_statistics(closes: Sequence[float], returns: int) -> ReturnStatistics | None:
     """Compute statistics of the newest return; None where there is no close before the newest.
 
-    A return is a close over the close before, less one; where that is 0 there is none. The standard deviation
-    is the sample's, with n - 1. Quartiles are interpolated linearly between the two returns around the place
-    (n - 1) p, counted from 0, as `numpy.percentile` does: method 7 of Hyndman and Fan, Sample Quantiles in
-    Statistical Packages (1996).
+    A return is a close over the close before, less one; where that is 0, there is no return. The standard
+    deviation is the sample's, with n - 1. Quartiles are interpolated linearly between the two returns around
+    the position (n - 1) p, counted from 0, as `numpy.percentile` does: method 7 of Hyndman and Fan, Sample
+    Quantiles in Statistical Packages (1996).
 
     Args:
         closes: of minutes, oldest first; those before the last `returns` + 2 change nothing.
-        returns: how many returns before the newest to look at, at most.
+        returns: the most returns before the newest to use.
     """
     seen = closes[-returns - 2 :]
     if len(seen) < 2 or not seen[-2]:
@@ -136,18 +136,20 @@ def moments(closes: Sequence[float], returns: int) -> Moments | None:
     *before, last = [close / previous - 1 for previous, close in pairwise(seen) if previous]
     points = len(before)
     if not points:
-        return Moments(0, last, None, None, None, None, None)
+        return ReturnStatistics(0, last, None, None, None, None, None)
     mean = math.fsum(before) / points
     stddev = None
     if points > 1:
-        stddev = math.sqrt(math.fsum([(it - mean) * (it - mean) for it in before]) / (points - 1))
+        stddev = math.sqrt(math.fsum([(value - mean) * (value - mean) for value in before]) / (points - 1))
     before.sort()
     zscore = (last - mean) / stddev if stddev else None
-    return Moments(points, last, mean, stddev, zscore, _quantile(before, 0.25), _quantile(before, 0.75))
+    return ReturnStatistics(
+        points, last, mean, stddev, zscore, _quantile(before, 0.25), _quantile(before, 0.75)
+    )
 
 
 def _quantile(ascending: Sequence[float], share: float) -> float:
-    place = (len(ascending) - 1) * share
-    below = int(place)
-    low, high = ascending[below], ascending[math.ceil(place)]
-    return low + (high - low) * (place - below)
+    position = (len(ascending) - 1) * share
+    below = int(position)
+    low, high = ascending[below], ascending[math.ceil(position)]
+    return low + (high - low) * (position - below)

@@ -1,10 +1,10 @@
-"""The paper bot: its rules, orders, fills and accounts, as all services exchange them. Pure.
+"""The paper bot: its rules, orders, fills and accounts, as the services exchange them. Pure.
 
-All of it is paper: an order is filled by the bot itself, at the price of the next trade. Nothing here, and
-nothing that uses it, can send an order to a venue.
+An order is filled by the bot itself, at the price of the next trade. Neither this module nor those that use
+it can send an order to a venue.
 
-Money and sizes are whole multiples of `QUANTUM`, rounded against the account. So an account that comes back
-from the database is the same to the last digit.
+Money and sizes are whole multiples of `QUANTUM`, rounded against the account. So an account that is read back
+from the database is equal to the last digit.
 """
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal, DivisionByZero, InvalidOperation, Overflow
@@ -24,18 +24,18 @@ _ROUNDING: Final = Context(prec=250, traps=[InvalidOperation, DivisionByZero, Ov
 
 
 def round_up(amount: Decimal) -> Decimal:
-    """Return what has to be paid: whole quanta, none too few."""
+    """Round an amount to be paid up to whole quanta."""
     return amount.quantize(QUANTUM, ROUND_CEILING, _ROUNDING)
 
 
 def round_down(amount: Decimal) -> Decimal:
-    """Return what is received: whole quanta, none too many."""
+    """Round an amount to be received down to whole quanta."""
     return amount.quantize(QUANTUM, ROUND_FLOOR, _ROUNDING)
 
 
 def affordable(money: Decimal, price: Decimal) -> Decimal:
     """Return the size that money buys at a price above 0, in whole quanta."""
-    # Both roundings go the same way, so that they are one.
+    # Both operations round down, so their result equals one rounding.
     return round_down(_DIVISION.divide(money, price))
 
 
@@ -62,7 +62,7 @@ class Amount(NamedTuple):
         return cls(number, text.endswith("%"))
 
     def of(self, whole: Decimal) -> Decimal:
-        """Return the amount, where a share is one of `whole`; in whole quanta."""
+        """Return the amount in whole quanta; a share is one of `whole`."""
         if not self.percent:
             return round_down(self.number)
         return round_down(EXACT.multiply(whole, EXACT.scaleb(self.number, -2)))
@@ -77,31 +77,31 @@ def parse_number(text: str) -> Decimal:
     Raises:
         ValueError: it is none.
     """
-    if len(text) > _MOST_CHARS or not text.isascii() or not text.replace(".", "", 1).isdecimal():
+    if len(text) > _MAX_CHARS or not text.isascii() or not text.replace(".", "", 1).isdecimal():
         raise ValueError(f"{text[:40]!r} is not a plain decimal, such as 1000 or 0.5")
     return Decimal(text)
 
 
-_MOST_CHARS: Final = 24
+_MAX_CHARS: Final = 24
 
 
 class Rules(Struct, frozen=True, kw_only=True):
     """How the bot trades."""
 
     strategies: tuple[str, ...] = ("cross",)
-    """Whose signals it follows."""
+    """The strategies whose signals it follows."""
     cash: Decimal = Decimal(10_000)
-    """What an account begins with, in the quote currency of its symbol."""
+    """The initial cash of an account, in the quote currency of its symbol."""
     order: Amount = Amount(Decimal(10), percent=True)
-    """What a buy spends; a share is one of the account's equity."""
+    """How much a buy spends; a share is one of the account's equity."""
     fee_bps: Decimal = Decimal(10)
-    """Of what was paid or received, in hundredths of a percent."""
+    """The fee, in hundredths of a percent of the amount paid or received."""
     slippage_bps: Decimal = Decimal(5)
     """How much worse than the next trade's price an order is filled, likewise."""
     max_position: Amount = Amount(Decimal(50), percent=True)
-    """What a position may be worth after a buy; a share is one of the account's equity."""
+    """The most that a position may be worth after a buy; a share is one of the account's equity."""
     max_daily_loss: Amount = Amount(Decimal(5), percent=True)
-    """What may be lost in a UTC day before trading stops; a share is one of the equity at its begin."""
+    """The loss in a UTC day at which trading stops; a share is one of the equity at its start."""
 
 
 class PaperOrder(Struct, frozen=True, array_like=True):
@@ -113,7 +113,7 @@ class PaperOrder(Struct, frozen=True, array_like=True):
     """Counts the account's orders from 1."""
     strategy: str
     signal_number: int
-    """With the strategy it names the signal."""
+    """Strategy and number identify the signal."""
     side: Side
     trade_id: int
     """The newest trade when it was placed: the one after it fills it."""
@@ -125,7 +125,7 @@ class PaperOrder(Struct, frozen=True, array_like=True):
 
 
 class Fill(Struct, frozen=True, array_like=True):
-    """What became of an order; each is filled at once and whole."""
+    """The execution of an order; orders are filled immediately and completely."""
 
     venue: str
     symbol: str
@@ -137,7 +137,7 @@ class Fill(Struct, frozen=True, array_like=True):
     time_us: int
     """Venue time of that trade."""
     price: Decimal
-    """Of that trade, made worse by the slippage."""
+    """Of that trade, worsened by the slippage."""
     size: Decimal
     """In base currency."""
     quote: Decimal
@@ -145,7 +145,7 @@ class Fill(Struct, frozen=True, array_like=True):
     fee: Decimal
     """In quote currency."""
     profit: Decimal
-    """Of a sell: what it brought less what the position had cost, fees and all. Of a buy: 0."""
+    """Of a sell: the proceeds less the cost of the position, fees included. Of a buy: 0."""
 
 
 class Equity(Struct, frozen=True, array_like=True):
@@ -160,11 +160,11 @@ class Equity(Struct, frozen=True, array_like=True):
     price: Decimal
     """Of the newest trade."""
     equity: Decimal
-    """Cash, and the position at that price; in quote currency."""
+    """Cash plus the position at that price, in quote currency."""
 
 
 class PaperAccount(Struct, frozen=True, array_like=True, kw_only=True):
-    """The bot's account of one symbol: each has its own, in the symbol's quote currency."""
+    """The bot's account of one symbol, in the symbol's quote currency."""
 
     venue: str
     symbol: str
@@ -173,36 +173,36 @@ class PaperAccount(Struct, frozen=True, array_like=True, kw_only=True):
     time_us: int = 0
     """Venue time of the last change."""
     enabled: bool = True
-    """The bot's switch, as it has arrived here."""
+    """Whether the bot is switched on, as far as the switch has been applied."""
     switch_version: int = 0
-    """Of that; 0 where nobody has ever switched it."""
+    """The version of that switch; 0 if it was never switched."""
     halted: bool = False
-    """The largest loss a day was reached: no orders until the next UTC day."""
+    """The maximum daily loss was reached: no orders until the next UTC day."""
     initial_cash: Decimal
-    """What the account began with."""
+    """The cash at the start."""
     cash: Decimal
     position: Decimal = Decimal("0E-8")
     """In base currency; never negative."""
     cost: Decimal = Decimal("0E-8")
-    """What the position cost, fees included."""
+    """The cost of the position, fees included."""
     profit: Decimal = Decimal("0E-8")
     """Of all sells."""
     fees: Decimal = Decimal("0E-8")
     """Of all fills."""
     orders: int = 0
-    """How many there were."""
+    """The number of orders so far."""
     price: Decimal | None = None
-    """The last one that the account was valued at: a fill's trade, or the newest when a candle closed."""
+    """The price of the last valuation: of a fill's trade, or of the newest trade when a candle closed."""
     equity: Decimal
-    """Cash, and the position at that price."""
+    """Cash plus the position at that price."""
     day_us: int = 0
-    """Begin of the UTC day of the last change, by the venue's time."""
+    """Start of the UTC day of the last change, by the venue's time."""
     day_equity: Decimal
-    """The equity when it began."""
+    """The equity at its start."""
 
 
 class AccountChanges(NamedTuple):
-    """What has changed in one account since somebody last asked."""
+    """The changes of one account since the last call."""
 
     account: PaperAccount
     orders: list[PaperOrder]
@@ -212,7 +212,7 @@ class AccountChanges(NamedTuple):
 
 
 class AccountState(NamedTuple):
-    """All that the bot needs to go on with an account."""
+    """The saved state from which the bot continues with an account."""
 
     account: PaperAccount
     open_orders: list[PaperOrder]
@@ -220,7 +220,7 @@ class AccountState(NamedTuple):
 
 
 def new_account(venue: str, symbol: str, rules: Rules) -> PaperAccount:
-    """Return the account of a symbol that has none."""
+    """Return a new account of a symbol."""
     cash = round_down(rules.cash)
     return PaperAccount(
         venue=venue, symbol=symbol, initial_cash=cash, cash=cash, equity=cash, day_equity=cash

@@ -7,19 +7,19 @@ from typing import Any, Final
 from tickplant.redis_client import RedisClient
 from tickplant.streams import DEAD_LETTERS
 
-KEPT: Final = 10_000
+MAX_DEAD_LETTERS: Final = 10_000
 """About how many of them are kept; the oldest go first."""
-KEPT_BYTES: Final = 64 * 1024 * 1024
+MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 """About how much memory all of them take."""
-MOST_BYTES: Final = 65_536
+MAX_PAYLOAD_BYTES: Final = 65_536
 """How much is kept of the payload of one."""
-MOST_TEXT_BYTES: Final = 1_000
+MAX_TEXT_BYTES: Final = 1_000
 """How much is kept of a source or a reason."""
-_MOST_PARTS: Final = 16
+_MAX_PARTS: Final = 16
 
 # KEYS: dead letters. ARGV: how many are kept, how much memory they take, then fields and values.
 # MEMORY USAGE estimates by a few entries, so that its cost doesn't grow with the stream.
-_KEEP: Final = """
+_WRITE: Final = """
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
 local length = redis.call('XLEN', KEYS[1])
 while length > 1 and redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', '5') > tonumber(ARGV[2]) do
@@ -29,13 +29,13 @@ end
 """
 
 
-async def keep_dead_letter(
+async def write_dead_letter(
     redis: RedisClient,
     *,
     source: str,
     reason: str,
     payload: Mapping[bytes, bytes],
-    kept_bytes: int = KEPT_BYTES,
+    kept_bytes: int = MAX_TOTAL_BYTES,
 ) -> None:
     """Keep one input.
 
@@ -48,18 +48,18 @@ async def keep_dead_letter(
     """
     fields: list[bytes] = [b"source", _bounded(source), b"reason", _bounded(reason)]
     fields += _parts(payload)
-    arguments: list[Any] = [KEPT, kept_bytes, *fields]
-    keep: Any = redis.eval(_KEEP, 1, DEAD_LETTERS, *arguments)
+    arguments: list[Any] = [MAX_DEAD_LETTERS, kept_bytes, *fields]
+    keep: Any = redis.eval(_WRITE, 1, DEAD_LETTERS, *arguments)
     await keep
 
 
 def _bounded(text: str) -> bytes:
-    return text[:MOST_TEXT_BYTES].encode("utf-8", "backslashreplace")[:MOST_TEXT_BYTES]
+    return text[:MAX_TEXT_BYTES].encode("utf-8", "backslashreplace")[:MAX_TEXT_BYTES]
 
 
 def _parts(payload: Mapping[bytes, bytes]) -> Iterator[bytes]:
-    left = MOST_BYTES
-    for name, value in islice(payload.items(), _MOST_PARTS):
-        yield name[:MOST_TEXT_BYTES]
+    left = MAX_PAYLOAD_BYTES
+    for name, value in islice(payload.items(), _MAX_PARTS):
+        yield name[:MAX_TEXT_BYTES]
         yield value[:left]
         left -= len(value[:left])

@@ -27,14 +27,14 @@ class Average(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Statistics(Struct, frozen=True, array_like=True, gc=False):
-    """How the return of one closed minute lies among those before it."""
+    """The return of one closed minute compared with those before it."""
 
     venue: str
     symbol: str
     open_time_us: int
     """Open time of the minute."""
     points: int
-    """How many returns the rest is of, this one not among them."""
+    """How many earlier returns the other values are computed from."""
     return_: float
     """Close over the close before, less one."""
     mean: float | None
@@ -50,7 +50,7 @@ class Statistics(Struct, frozen=True, array_like=True, gc=False):
 
 
 class Signal(Struct, frozen=True, array_like=True):
-    """What a strategy says."""
+    """A signal of a strategy: the change of its opinion to buy or sell."""
 
     strategy: str
     venue: str
@@ -60,7 +60,7 @@ class Signal(Struct, frozen=True, array_like=True):
     event_time_us: int
     """Venue time of the trade that caused it, or of the end of the candle that did."""
     trade_id: int
-    """The newest trade when it was said."""
+    """The newest trade at the time of the signal."""
     price: str
     """Of that trade."""
     side: Side
@@ -72,7 +72,7 @@ class Signal(Struct, frozen=True, array_like=True):
 
 
 class Unified(Struct, frozen=True):
-    """A symbol's last price, joined with its latest averages and signals; JSON as it stands."""
+    """A symbol's last price, joined with its latest averages and signals, as in JSON."""
 
     symbol: str
     """`venue:symbol`."""
@@ -87,7 +87,7 @@ class Unified(Struct, frozen=True):
 
 
 class SignalView(Struct, frozen=True):
-    """A signal, as it stands in JSON."""
+    """A signal, as in JSON."""
 
     strategy: str
     symbol: str
@@ -113,11 +113,11 @@ ALERT_NEEDS: Final[dict[AlertKind, tuple[str, ...]]] = {
     "silence": ("silence_s",),
     "gap": (),
 }
-"""What an alert of each kind is made of, besides what all have."""
+"""The fields that an alert of each kind requires, besides those of all kinds."""
 
 
 class Alert(Struct, frozen=True, array_like=True, kw_only=True):
-    """What somebody wants to be told of one symbol."""
+    """A condition on one symbol that a user wants to be notified of."""
 
     alert_id: str
     version: int
@@ -137,27 +137,27 @@ class Alert(Struct, frozen=True, array_like=True, kw_only=True):
     repeat: bool = False
     """False: fires once."""
     cooldown_s: int = 0
-    """Of a repeating one: the least venue time between two firings."""
+    """Of a repeating one: the shortest venue time between two firings."""
     hysteresis: str = "0"
-    """Decimal text, a share of the threshold: how far a value must go back before it can fire again."""
+    """Decimal text, a share of the threshold: how far the value must move back before it can fire again."""
     webhook_url: str | None = None
-    """Where firings are delivered to besides the channel; None for nowhere else."""
+    """Where firings are delivered besides the websocket channel; None for nowhere."""
     note: str = ""
-    """The user's own words."""
+    """Free text of the user."""
     active: bool = True
     begun: int = 1
-    """The version in which it last began anew: watches something else, or was made active."""
+    """The version in which its state was last reset: its condition changed, or it was activated."""
 
 
 class AlertState(Struct, frozen=True, array_like=True):
-    """An alert as workers have applied it, and what has become of it since."""
+    """An alert as workers have applied it, and its state."""
 
     alert: Alert
     deleted: bool = False
     armed: bool = False
-    """Whether it waits for its condition; if not, for the value to go back first."""
+    """Whether it waits for its condition; otherwise the value must move back first."""
     done: bool = False
-    """It fires once, and has fired."""
+    """It fires only once, and has fired."""
     number: int = 0
     """How many times it has fired."""
     fired_us: int | None = None
@@ -169,33 +169,34 @@ class Firing(Struct, frozen=True, array_like=True):
 
     alert_id: str
     number: int
-    """Counts the alert's firings from 1; with the alert it is the firing's identity."""
+    """Counts the alert's firings from 1; alert and number identify the firing."""
     user: str
     venue: str
     symbol: str
     kind: AlertKind
     event_time_us: int
-    """Venue time at which the condition came true."""
+    """Venue time at which the condition became true."""
     trade_id: int | None
-    """The trade that made it so; None for silence and gaps."""
+    """The trade that made it true; None for silence and gaps."""
     price: str | None
     """Of that trade."""
     value: str | None
-    """What was compared, as decimal text: a price, a percentage, seconds, or the first id of a gap."""
+    """The value that was compared, as decimal text: a price, a percentage, seconds, or the first id of a
+    gap."""
     threshold: str | None
-    """What it was compared with."""
+    """The value that it was compared with."""
     note: str
 
 
 class AlertChange(Struct, frozen=True, array_like=True, tag="alert"):
-    """An alert was made, changed or deleted: it holds from this place of the stream on."""
+    """An alert was created, changed or deleted; takes effect at this position of the stream."""
 
     alert: Alert
     deleted: bool = False
 
 
 class BotSwitch(Struct, frozen=True, array_like=True, tag="bot"):
-    """The paper bot was switched on or off: it holds from this place of the stream on."""
+    """The paper bot was switched on or off; takes effect at this position of the stream."""
 
     enabled: bool
     version: int
@@ -204,11 +205,11 @@ class BotSwitch(Struct, frozen=True, array_like=True, tag="bot"):
 
 
 Change = AlertChange | BotSwitch
-"""What users change while workers run; it comes down the input stream, and so has its place among trades."""
+"""A user's change, sent through the input stream, so that it has a position among the trades."""
 
 
 def signal_view(signal: Signal) -> SignalView:
-    """Return a signal as it stands in JSON."""
+    """Return a signal as in JSON."""
     return SignalView(
         signal.strategy,
         f"{signal.venue}:{signal.symbol}",

@@ -1,8 +1,8 @@
-"""Errors that cross module borders, classified by how a caller should react.
+"""Errors that cross module boundaries, classified by how the caller reacts.
 
-Three outcomes exist for anything that goes wrong: *transient* (retry with backoff), *poison* (this one
-input is bad: keep it aside with its reason, count it, go on) and *fatal* (stop the process; a supervisor
-starts it again or a person reads the message).
+An error is *transient* (retry with backoff), *poison* (this input will never be valid: make it a dead letter
+with its reason, count it, continue) or *fatal* (end the process; a supervisor restarts it, or a person reads
+the message).
 """
 
 
@@ -11,18 +11,18 @@ class TickplantError(Exception):
 
 
 class PoisonError(TickplantError):
-    """One input is bad and will stay bad; its neighbours are fine."""
+    """One input is invalid and will never be valid; its neighbours may be valid."""
 
 
 class FatalError(TickplantError):
-    """The process can't go on; the message says what a person can do about it."""
+    """The process can't continue; the message says how to fix it."""
 
 
 class SettingsError(FatalError):
     """One or more settings are wrong.
 
     Attributes:
-        problems: one line a variable, each beginning with the variable's name.
+        problems: one line per variable, starting with its name.
     """
 
     def __init__(self, problems: list[str]) -> None:
@@ -31,12 +31,12 @@ class SettingsError(FatalError):
 
 
 class MixedSourcesError(FatalError):
-    """Trades from elsewhere would mix with those that are stored; a restart would not help."""
+    """Trades of another source would mix with the stored ones; a restart would not help."""
 
 
 class LeaseLostError(TickplantError):
-    """Another owner holds the partition now; whatever is in memory is void."""
+    """Another worker owns the partition now; the state in memory is void."""
 
 
 class UnstorableError(TickplantError):
-    """The database refuses rows for what they hold; nothing of their transaction was written."""
+    """The database refuses rows for their content; their transaction was rolled back."""

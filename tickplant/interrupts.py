@@ -33,7 +33,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
             asyncio.get_running_loop().add_signal_handler(SIGINT, on_sigint)
         return await main
 
-    with kept_sigint():
+    with restored_sigint():
         try:
             return asyncio.run(interruptible())
         except asyncio.CancelledError:
@@ -43,7 +43,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def kept_sigint() -> Iterator[None]:
+def restored_sigint() -> Iterator[None]:
     """Put back how Ctrl-C was handled: a loop that is closed leaves Python's own handler, which raises."""
     before = getsignal(SIGINT)
     try:

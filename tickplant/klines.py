@@ -22,8 +22,8 @@ from tickplant.errors import FatalError, PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.market import check_decimal
 
-_COUNT_OF_TWELVE: Final = 8
-_FIRST_US: Final = 100_000_000_000_000
+_COUNT_COLUMN: Final = 8
+_MIN_MICROSECONDS: Final = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds they would lie after the year 5000."""
 
 COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count")
@@ -131,13 +131,13 @@ def _parse(fields: list[str]) -> Kline:
             " or Binance's twelve"
         )
     time = int(values[0])
-    open_time_us = time if time >= _FIRST_US else time * 1000
+    open_time_us = time if time >= _MIN_MICROSECONDS else time * 1000
     if open_time_us % MINUTE_US:
         raise ValueError(f"{time} is not the begin of a minute")
     open_, high, low, close, volume = [
         Decimal(check_decimal(value, column)) for value, column in zip(values[1:6], COLUMNS, strict=False)
     ]
-    count = values[_COUNT_OF_TWELVE] if len(values) == 12 else values[6] if len(values) == 7 else ""
+    count = values[_COUNT_COLUMN] if len(values) == 12 else values[6] if len(values) == 7 else ""
     return Kline(open_time_us, open_, high, low, close, volume, int(count) if count else None)
 
 

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
-    HELD,
+    HELD_ENTRIES,
     MIRROR_RESULTS,
     MIRROR_ROLES,
     MIRROR_TRADES,
@@ -39,7 +39,7 @@ async def read_lag(redis: RedisClient, role: str, partition: int, committed: str
         RedisError: one of `tickplant.redis_client.OUTAGE`.
     """
     stream = results_stream(partition) if role == MIRROR_RESULTS else trades_stream(partition)
-    held = "" if role in MIRROR_ROLES else HELD
+    held = "" if role in MIRROR_ROLES else HELD_ENTRIES
     keys = [stream, owner_key(MIRROR_TRADES, partition)]
     answer: Any = await redis.eval(_LAG, len(keys), *keys, committed, held)
     entries, first = (*answer, None)[:2]

@@ -3,17 +3,17 @@
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
-NONE_OF_THEM: Final = "Invalid enum value"
+INVALID_VALUE: Final = "Invalid enum value"
 """How msgspec's message begins where a value is none of those; it doesn't name them."""
 
 
-def words_of(kind: Any) -> tuple[str, ...]:
+def allowed_values(kind: Any) -> tuple[str, ...]:
     """Return the words that an enumeration, or a tuple of one, allows, in order; none for other types."""
     origin = get_origin(kind)
     if origin is Literal:
         return tuple(map(str, get_args(kind)))
     if origin is Annotated:
-        return words_of(get_args(kind)[0])
+        return allowed_values(get_args(kind)[0])
     if origin in (tuple, Union, UnionType):
-        return next(filter(None, map(words_of, get_args(kind))), ())
+        return next(filter(None, map(allowed_values, get_args(kind))), ())
     return ()

@@ -118,7 +118,7 @@ def json_line(
     return msgspec.json.encode(members, enc_hook=str).decode()
 
 
-def marked(line: str, process: str) -> str:
+def add_process(line: str, process: str) -> str:
     """Return a process's line as a log line in JSON with the field `process`."""
     if not (is_json_line(line) and line.endswith("}")):
         return json_line(line, logger=__name__, fields={"process": process})

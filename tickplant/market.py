@@ -1,7 +1,7 @@
-"""Trades, candles, gaps, and the one rule by which candles merge.
+"""Trades, candles and gaps; folding trades into candles, and merging candles.
 
-Prices and sizes travel as the venue's own decimal text and become `Decimal` only where they are compared or
-added, always in a context that raises rather than rounds. No float touches them anywhere.
+Prices and sizes are the venue's own decimal text, and become `Decimal` only where they are compared or added,
+always in a context that raises rather than rounds. They are never converted to float.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     symbol: str
     """As the venue writes it."""
     trade_id: int
-    """The venue's number, or ours where the venue has none; rises with time within a symbol."""
+    """The venue's id, or ours where the venue has none; ascending within a symbol."""
     price: str
     """Decimal text, in quote currency."""
     size: str
@@ -90,11 +90,11 @@ class Candle(Struct, frozen=True, array_like=True, gc=False):
     last_event_time_us: int
     last_trade_id: int
     revision: int = 0
-    """How many of the trades came after the candle had closed."""
+    """How many of the trades arrived after the candle had closed."""
     closed: bool = False
     """The venue's time has passed the end of the interval."""
     complete: bool | None = False
-    """Closed, and every trade that the venue numbered is in it; None where the venue numbers none."""
+    """Closed, and contains every trade that the venue numbered; None where the venue has no trade ids."""
 
 
 class Gap(Struct, frozen=True, array_like=True):
@@ -111,9 +111,9 @@ class Gap(Struct, frozen=True, array_like=True):
     state: str
     """open, backfilling, healed or unrecoverable"""
     cause: str
-    """`ours`: we did not receive them; `venue`: the venue itself does not have them."""
+    """`ours`: we did not receive them; `venue`: the venue does not have them."""
     reason: str | None
-    """What the venue said, where it does not give the trades."""
+    """The venue's reason where it refuses the trades."""
     missing: int
     """How many of the ids are still missing."""
 
@@ -122,7 +122,7 @@ def merge(a: Candle, b: Candle) -> Candle:
     """Merge two candles of the same symbol and bucket that hold different trades.
 
     Associative and commutative: open of the smaller (event time, trade id), close of the larger, greatest,
-    least, sums. `closed` and `complete` are not the trades' to say and start anew.
+    least, sums. `closed` and `complete` do not follow from the trades, and are False.
     """
     head = a if (a.first_event_time_us, a.first_trade_id) <= (b.first_event_time_us, b.first_trade_id) else b
     tail = a if (a.last_event_time_us, a.last_trade_id) > (b.last_event_time_us, b.last_trade_id) else b
@@ -251,7 +251,7 @@ def _fold_run(run: list[Trade], interval: str, bucket: int) -> Candle:
 
 
 def is_decimal(text: str) -> bool:
-    """Say whether a venue's text is a plain, non-negative decimal: digits with at most one point."""
+    """Return whether a venue's text is a plain, non-negative decimal: digits with at most one point."""
     return len(text) <= MAX_DECIMAL_CHARS and text.isascii() and text.replace(".", "", 1).isdecimal()
 
 
@@ -259,7 +259,7 @@ def check_decimal(text: str, what: str) -> str:
     """Return the text if it is a plain decimal.
 
     Raises:
-        PoisonError: it is not; the message names what it was to be.
+        PoisonError: it is not.
     """
     if not is_decimal(text):
         raise PoisonError(f"{what} is not a plain decimal: {text[:60]!r}")

@@ -19,7 +19,7 @@ LATENCY_S: Final = (
 """Buckets for what takes a millisecond on a good day, and a minute behind an outage."""
 DURATION_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COUNT: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-MOST_SYMBOLS: Final = 1_000
+MAX_SYMBOLS: Final = 1_000
 """Symbols of one process that have series of their own; those that come after them have none."""
 
 # ingest

@@ -13,10 +13,10 @@ from tickplant.errors import FatalError, MixedSourcesError
 DataSource = Literal["live", "replay", "synthetic"]
 """A venue's live stream; captures of one, played again; generated trades."""
 
-HEADER: Final = "X-Tickplant-Source"
+SOURCE_HEADER: Final = "X-Tickplant-Source"
 """The HTTP header by which a sandbox says what it sends."""
 
-WORDS: Final[Mapping[str, str]] = {
+SOURCE_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "live": "trades of a venue's live stream",
     "replay": "replayed trades",
     "synthetic": "synthetic trades",
@@ -29,13 +29,13 @@ def source_of(headers: Mapping[str, str]) -> DataSource:
     Raises:
         FatalError: it names no source that is known.
     """
-    text = headers.get(HEADER, "live")
+    text = headers.get(SOURCE_HEADER, "live")
     for source in get_args(DataSource):
         if text == source:
             found: DataSource = source
             return found
     raise FatalError(
-        f"the venue's answer has the header {HEADER}: {text[:40]!r}, which this version does not know:"
+        f"the venue's answer has the header {SOURCE_HEADER}: {text[:40]!r}, which this version does not know:"
         f" expected one of {', '.join(get_args(DataSource))}, or no such header"
     )
 
@@ -52,7 +52,7 @@ def require_same(held: str | None, coming: str, *, where: str) -> None:
         MixedSourcesError: they differ.
     """
     if held is not None and held != coming:
-        theirs, ours = (WORDS.get(source, source) for source in (held, coming))
+        theirs, ours = (SOURCE_DESCRIPTIONS.get(source, source) for source in (held, coming))
         raise MixedSourcesError(
             f"{where} holds {theirs}, which must not be mixed with {ours}:"
             " name other servers with TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL, or another folder with"

@@ -184,7 +184,7 @@ async def read_redis_source(redis: RedisClient) -> str | None:
     return None if held is None else str(held, "utf-8", "replace")
 
 
-async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
+async def retry_until_available(attempt: Callable[[], Awaitable[Any]]) -> Any:
     """Do something with Redis again and again, until it is there to answer.
 
     Args:
@@ -199,7 +199,7 @@ async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
         try:
             result = await attempt()
         except (*OUTAGE, RedisError) as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             outage.note_failure(error)
             await asyncio.sleep(backoff.next_s())
@@ -208,7 +208,7 @@ async def until_answered(attempt: Callable[[], Awaitable[Any]]) -> Any:
             return result
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Say whether an error will pass by waiting: an outage, a full memory or disk, a server still loading."""
     if isinstance(error, _FORBIDDEN):
         return False
@@ -228,7 +228,7 @@ def redis_error(error: BaseException) -> FatalError:
     if isinstance(error, NoPermissionError):
         remedy = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
         return FatalError(f"the Redis user lacks a right: {error}; {remedy}")
-    if is_passing(error):
+    if is_transient(error):
         remedy = "start the server, or check TICKPLANT_REDIS_URL"
         return FatalError(f"Redis can't be reached: {error or type(error).__name__}; {remedy}")
     return FatalError(f"Redis refuses: {error}; see the server's log")

@@ -10,7 +10,7 @@ from typing import Any
 
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.interrupts import kept_sigint
+from tickplant.interrupts import restored_sigint
 from tickplant.logs import set_up_logs
 from tickplant.settings import Settings
 
@@ -38,13 +38,13 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     """
     set_up_logs(settings.log_level, settings.log_format, settings.secrets)
     forbid_floats()
-    with kept_sigint():
+    with restored_sigint():
         asyncio.run(_run(name, main, settings if metrics else None))
     logger.info("%s has stopped", name)
     return 0
 
 
-async def unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
+async def run_unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
     """Do something that may wait for a server; say whether it was done, or given up because of `stop`."""
     async with background(work) as doing, background(stop.wait()) as stopping:
         await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -12,7 +12,7 @@ import msgspec
 from tickplant.bot import BPS, parse_number
 from tickplant.hosts import HOST_PATTERN, parse_pattern
 from tickplant.intervals import INTERVALS
-from tickplant.literals import words_of
+from tickplant.literals import allowed_values
 from tickplant.market import SymbolId
 from tickplant.validation_messages import sentence_of
 from tickplant.webhooks import ALLOWED, parse_allowed
@@ -45,7 +45,7 @@ def parse_setting(kind: Any, text: str) -> Any:
     for annotation in getattr(kind, "__metadata__", ()):
         if isinstance(annotation, Parser):
             return annotation.parse(text)
-    if words := words_of(kind):
+    if words := allowed_values(kind):
         return one_of(words)(text)
     value = _convert(text, kind)
     if isinstance(value, float) and not isfinite(value):

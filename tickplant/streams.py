@@ -7,10 +7,10 @@ PRICES: Final = "prices"
 """Hash of `venue:symbol` to its last trade, encoded as in `wire`."""
 
 GAPS: Final = "gaps"
-"""Hash of `venue:symbol` to its open gaps, encoded as in `wire`; a symbol without any has no field."""
+"""Hash of `venue:symbol` to its open gaps, encoded as in `wire`; a symbol without gaps has no field."""
 
 DEAD_LETTERS: Final = "dead_letters"
-"""Stream of inputs that could not be understood, each with its source and reason; capped."""
+"""Stream of inputs that could not be parsed, each with its source and reason; capped."""
 
 UNIFIED: Final = "unified"
 """Hash of `venue:symbol` to its last price with its latest averages and signals, as JSON."""
@@ -19,19 +19,19 @@ CONNECTIONS: Final = "connections"
 """Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
 
 OWN_IDS: Final = "own_ids"
-"""Hash of a venue that numbers nothing to the greatest id of our own that has been given to its trades."""
+"""Hash of a venue without trade ids to the greatest id of our own assigned to its trades."""
 
 PARTITIONS: Final = "partitions"
-"""Number of partitions, as the first process that came here has set it."""
+"""Number of partitions, set by the first process that connected."""
 
 SOURCE: Final = "source"
-"""Where the trades in the streams come from (`provenance.DataSource`), as the first ingest process set it."""
+"""Source of the trades in the streams (`provenance.DataSource`), set by the first ingest process."""
 
 START: Final = "0-0"
 """The entry id before every entry."""
 
 CANDLES_ROLE: Final = "candles"
-"""The role whose owner of a partition stores its trades, candles and all that follows from them."""
+"""The role that stores a partition's trades, candles and all that is derived from them."""
 
 MIRROR_TRADES: Final = "mirror-trades"
 """The role that mirrors a partition's input to Kafka."""
@@ -40,10 +40,10 @@ MIRROR_RESULTS: Final = "mirror-results"
 """The role that mirrors a partition's results to Kafka."""
 
 MIRROR_ROLES: Final = (MIRROR_TRADES, MIRROR_RESULTS)
-"""Nothing waits for these, but for trimming, which does so up to their budget."""
+"""Only trimming waits for these roles, up to their budget."""
 
-HELD: Final = "held_entries"
-"""Field of the owner hash of `MIRROR_TRADES`: how many committed entries are kept for the mirror alone."""
+HELD_ENTRIES: Final = "held_entries"
+"""Field of the owner hash of `MIRROR_TRADES`: how many committed entries are retained only for the mirror."""
 
 
 def trades_stream(partition: int) -> str:
@@ -57,12 +57,12 @@ def live_stream(partition: int) -> str:
 
 
 def results_stream(partition: int) -> str:
-    """Name the stream of updates with results, kept until Kafka has them; empty where there is no mirror."""
+    """Name the stream of results, retained until Kafka has confirmed them; empty without a mirror."""
     return f"results:{partition}"
 
 
 def signals_stream(partition: int) -> str:
-    """Name the stream of a partition's signals, for whoever acts on them; capped."""
+    """Name the stream of a partition's signals, for consumers outside tickplant; capped."""
     return f"signals:{partition}"
 
 
@@ -72,7 +72,7 @@ def unified_stream(partition: int) -> str:
 
 
 def owner_key(role: str, partition: int) -> str:
-    """Name the hash that says which epoch may publish for a partition and how far it has come."""
+    """Name the hash with the epoch that may publish for a partition, and with its progress."""
     return f"owner:{role}:{partition}"
 
 

@@ -32,7 +32,7 @@ class Rejected(NamedTuple):
     reason: str
 
 
-def fault_of(trade: Trade) -> str | None:
+def reject_reason(trade: Trade) -> str | None:
     """Return why a trade can't be stored; None if it can."""
     if (
         is_decimal(trade.price)
@@ -47,7 +47,7 @@ def fault_of(trade: Trade) -> str | None:
     return _describe(trade)
 
 
-def fault_of_time(time_us: int) -> str | None:
+def reject_reason_of_time(time_us: int) -> str | None:
     """Return why a venue's time can't be one; None if it can."""
     if EARLIEST_US <= time_us < LATEST_US:
         return None
@@ -60,13 +60,13 @@ def check_trade(trade: Trade) -> Trade:
     Raises:
         PoisonError: it can't; the message says why.
     """
-    fault = fault_of(trade)
+    fault = reject_reason(trade)
     if fault is not None:
         raise PoisonError(fault)
     return trade
 
 
-def accept(trades: Sequence[Trade]) -> tuple[Sequence[Trade], list[Rejected]]:
+def split_valid(trades: Sequence[Trade]) -> tuple[Sequence[Trade], list[Rejected]]:
     """Tell the trades that can be stored from those that can't.
 
     Returns:
@@ -74,7 +74,7 @@ def accept(trades: Sequence[Trade]) -> tuple[Sequence[Trade], list[Rejected]]:
     """
     if _all_fine(trades):
         return trades, []
-    faults = [(trade, fault_of(trade)) for trade in trades]
+    faults = [(trade, reject_reason(trade)) for trade in trades]
     accepted = [trade for trade, fault in faults if fault is None]
     return accepted, [Rejected(trade, fault) for trade, fault in faults if fault is not None]
 
@@ -89,7 +89,7 @@ def _describe(trade: Trade) -> str:
             return f"{what} is not a plain decimal: {number[:60]!r}"
     if not 0 <= trade.trade_id <= MAX_TRADE_ID:
         return f"trade id out of range: {trade.trade_id}"
-    return fault_of_time(trade.event_time_us) or (
+    return reject_reason_of_time(trade.event_time_us) or (
         f"ingest time out of range: {trade.ingest_time_us} us since the epoch"
     )
 

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from tickplant.literals import NONE_OF_THEM
+from tickplant.literals import INVALID_VALUE
 
 _KINDS: Final = {
     "int": "a whole number",
@@ -48,8 +48,8 @@ def sentence_of(message: str) -> str:
         return "has characters that are not allowed, or not the format that /docs describes"
     if _MISSING.fullmatch(text):
         return "is required"
-    if text.startswith(NONE_OF_THEM):
-        return f"is not one of the allowed values: {text.removeprefix(NONE_OF_THEM).strip()}"
+    if text.startswith(INVALID_VALUE):
+        return f"is not one of the allowed values: {text.removeprefix(INVALID_VALUE).strip()}"
     return text
 
 

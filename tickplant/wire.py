@@ -1,15 +1,13 @@
 """The only encoder and decoder of data in Redis (MessagePack, structs as arrays).
 
-An input entry has one field: `TRADES` (a batch), `UNNUMBERED` (likewise, its ids being our own), `PAST`
-(likewise, asked for long after, and so kept from whoever watches what is live), `CLOCK`, `VERDICT` or
-`CHANGE`. A live entry has one field, `UPDATE`.
+An input entry has one field, `TRADES` to `CHANGE` below; a live entry has one, `UPDATE`.
 """
 
 from collections.abc import Sequence
 from typing import Final, Literal, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from tickplant.bot import PaperAccount
 from tickplant.derived import Change, Firing, Signal, Unified
@@ -17,16 +15,23 @@ from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
 
 TRADES: Final = b"t"
-CLOCK: Final = b"c"
-VERDICT: Final = b"v"
+"""A batch of trades."""
 UNNUMBERED: Final = b"n"
-PAST: Final = b"p"
+"""A batch of trades of a venue without trade ids, with ids of our own."""
+HISTORICAL: Final = b"p"
+"""A batch of old trades that were fetched from history; live clients don't receive them."""
+CLOCK: Final = b"c"
+"""A `Clock`."""
+VERDICT: Final = b"v"
+"""A `Verdict`."""
 CHANGE: Final = b"a"
+"""What a user changed: `tickplant.derived.Change`."""
 UPDATE: Final = b"u"
+"""A `LiveUpdate`."""
 
 
 class Clock(Struct, frozen=True, array_like=True):
-    """A venue's time: every trade of the symbols before it has been written to the stream."""
+    """A venue's time: all earlier trades of the symbols have been written to the stream."""
 
     venue: str
     symbols: tuple[str, ...]
@@ -34,11 +39,11 @@ class Clock(Struct, frozen=True, array_like=True):
 
 
 VerdictKind = Literal["backfilling", "unrecoverable", "void"]
-"""Being asked for; not given by the venue; never traded, says the venue."""
+"""Requested from the venue; refused by the venue; without trades, according to the venue."""
 
 
 class Verdict(Struct, frozen=True, array_like=True):
-    """What has been learnt of missing ids other than by receiving their trades."""
+    """What is known of missing ids other than by receiving their trades."""
 
     venue: str
     symbol: str
@@ -53,7 +58,7 @@ class LiveEntry(Struct, frozen=True, array_like=True):
 
     entry_id: str
     trades: Raw
-    """A batch as in `TRADES`, left encoded until somebody asks for it."""
+    """A batch as in `TRADES`, left encoded until a client needs it."""
 
 
 class LiveUpdate(Struct, frozen=True, array_like=True):
@@ -77,7 +82,7 @@ class LiveUpdate(Struct, frozen=True, array_like=True):
 
 
 class SymbolProblem(Struct, frozen=True):
-    """What keeps a symbol's trades from coming, though its connection may be live."""
+    """The reason why no trades of a symbol are received, though its connection may be live."""
 
     symbol: str
     state: str
@@ -86,7 +91,7 @@ class SymbolProblem(Struct, frozen=True):
 
 
 class ConnectionStatus(Struct, frozen=True):
-    """The state of one venue connection, as ingest last saw it."""
+    """The state of one venue connection, as ingest last reported it."""
 
     name: str
     venue: str
@@ -95,8 +100,8 @@ class ConnectionStatus(Struct, frozen=True):
     """connecting, live, refused (each of its symbols is) or down"""
     since_us: int
     reason: str = ""
-    told_us: int = 0
-    """When its holder last said so, which it does every few seconds; later nobody knows."""
+    reported_at_us: int = field(default=0, name="told_us")
+    """When ingest reported it, which it does every few seconds: an old report is out of date."""
     problems: tuple[SymbolProblem, ...] = ()
 
 
@@ -140,7 +145,7 @@ def decode_each_trade(payload: bytes | Raw) -> tuple[list[Trade], list[tuple[byt
     """Decode a `TRADES` field trade by trade.
 
     Returns:
-        The trades; and what is no trade, with the reason.
+        The trades; and the items that are not trades, each with the reason.
 
     Raises:
         PoisonError: the payload is not a list.
@@ -155,7 +160,7 @@ def decode_each_trade(payload: bytes | Raw) -> tuple[list[Trade], list[tuple[byt
 
 
 def encode_trade(trade: Trade) -> bytes:
-    """Encode one trade, as kept in the `prices` hash."""
+    """Encode one trade, as stored in the `prices` hash."""
     return _encoder.encode(trade)
 
 
@@ -207,7 +212,7 @@ def decode_change(payload: bytes) -> Change:
 
 
 def encode_gaps(gaps: Sequence[Gap]) -> bytes:
-    """Encode the open gaps of a symbol, as kept in the `gaps` hash."""
+    """Encode the open gaps of a symbol, as stored in the `gaps` hash."""
     return _encoder.encode(gaps)
 
 

@@ -18,7 +18,7 @@ Fields = dict[bytes, bytes]
 NO_TRADES: Final[Fields] = {wire.TRADES: wire.encode_trades([])}
 """An entry without content."""
 
-_TRADES: Final = (wire.TRADES, wire.UNNUMBERED, wire.PAST)
+_TRADES: Final = (wire.TRADES, wire.UNNUMBERED, wire.HISTORICAL)
 _TOLERATED_REFUSALS: Final = 3
 """How often a symbol's refused trades are searched for before it is isolated."""
 _MAX_ISOLATED_S: Final = 600.0

@@ -5,7 +5,7 @@ from typing import Final
 
 from db.leases import Lease
 from tickplant import metrics, wire
-from tickplant.dead_letters import keep_dead_letter
+from tickplant.dead_letters import write_dead_letter
 from tickplant.market import Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import trades_stream
@@ -30,7 +30,7 @@ class PartitionDeadLetters:
         """Write an entry that is malformed or can't be stored."""
         entry_id, fields = entry
         payload = {b"payload." + name: value for name, value in fields.items()}
-        await keep_dead_letter(
+        await write_dead_letter(
             self._redis, source=f"{self._stream} {entry_id}", reason=reason, payload=payload
         )
 
@@ -40,7 +40,7 @@ class PartitionDeadLetters:
             return
         pipeline = self._redis.pipeline(transaction=False)
         for rejection in rejections:
-            await keep_dead_letter(
+            await write_dead_letter(
                 pipeline,
                 source=f"{self._stream} {rejection.entry_id}",
                 reason=rejection.reason,
@@ -59,4 +59,4 @@ class PartitionDeadLetters:
         """Write the traceback of a failed strategy."""
         source = f"strategy {failure.strategy} of {failure.venue}:{failure.symbol}"
         payload = {b"payload.traceback": failure.traceback.encode()}
-        await keep_dead_letter(self._redis, source=source, reason=failure.reason, payload=payload)
+        await write_dead_letter(self._redis, source=source, reason=failure.reason, payload=payload)

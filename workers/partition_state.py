@@ -14,7 +14,7 @@ from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs
 from tickplant.streams import entry_order, partition_of
-from tickplant.trade_rules import accept, fault_of_time, is_name
+from tickplant.trade_rules import is_name, reject_reason_of_time, split_valid
 from tickplant.wire import LiveUpdate
 from workers.admission import Admission, AdmissionState
 from workers.changes import check_change
@@ -116,10 +116,10 @@ class PartitionState:
         """
         self._uncommitted.entry_id = self._rejections.entry_id = entry_id
         self._entry_ms = entry_order(entry_id)[0]
-        payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.PAST)
+        payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
         if payload is not None:
             new = self._absorb_trades(payload, numbered=wire.UNNUMBERED not in fields)
-            live = wire.PAST not in fields
+            live = wire.HISTORICAL not in fields
             if live and new is not None and entry_order(entry_id) > entry_order(published):
                 self._unpublished.add_trades(entry_id, wire.encode_trades(new) if new else payload)
         elif wire.CLOCK in fields:
@@ -166,7 +166,7 @@ class PartitionState:
             None if no trade is new; an empty list if all are new and unchanged; else the new ones.
         """
         trades = self._rejections.decode(payload)
-        accepted, rejected = accept(trades)
+        accepted, rejected = split_valid(trades)
         for invalid in rejected:
             self._rejections.add(RejectedTrade(invalid.trade, "invalid", invalid.reason))
         by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
@@ -262,7 +262,7 @@ class PartitionState:
         self._uncommitted.touched[state] = None
 
     def _absorb_clock(self, clock: wire.Clock) -> None:
-        if fault := fault_of_time(clock.time_us):
+        if fault := reject_reason_of_time(clock.time_us):
             raise PoisonError(f"a clock: {fault}")
         for symbol in clock.symbols:
             state = self._states.get((clock.venue, symbol))

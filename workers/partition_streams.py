@@ -16,7 +16,7 @@ from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
     GAPS,
-    HELD,
+    HELD_ENTRIES,
     MIRROR_RESULTS,
     MIRROR_TRADES,
     PRICES,
@@ -214,7 +214,7 @@ class PartitionStreams:
         return 0
 
     async def _max_lag(self) -> int:
-        held = await self._redis.hget(owner_key(MIRROR_TRADES, self._lease.partition), HELD)
+        held = await self._redis.hget(owner_key(MIRROR_TRADES, self._lease.partition), HELD_ENTRIES)
         return await self._redis.xlen(self._stream) - int(held or 0)
 
 

@@ -20,7 +20,7 @@ from tickplant.errors import LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.redis_client import is_passing
+from tickplant.redis_client import is_transient
 from tickplant.streams import START
 
 _log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Runtime:
                 "partition %d: a server is unavailable: %s", partition, reason, extra={"partition": partition}
             )
         except RedisError as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             _log.warning(
                 "partition %d: Redis can't answer: %s", partition, error, extra={"partition": partition}

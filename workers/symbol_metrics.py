@@ -109,11 +109,11 @@ class SymbolMetrics:
         return self._known[key]
 
     def _make(self, key: Key, *, numbered: bool) -> _Series | None:
-        if len(self._exposed) >= metrics.MOST_SYMBOLS:
+        if len(self._exposed) >= metrics.MAX_SYMBOLS:
             _log.warning(
                 "%s:%s has no metrics: %d symbols have",
                 *key,
-                metrics.MOST_SYMBOLS,
+                metrics.MAX_SYMBOLS,
                 extra={"venue": key[0], "symbol": key[1]},
             )
             return None

@@ -13,7 +13,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope, Send
 
 from db.pool import OUTAGE as DATABASE_OUTAGE
-from tickplant.literals import NONE_OF_THEM, words_of
+from tickplant.literals import INVALID_VALUE, allowed_values
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.validation_messages import sentence_of
 
@@ -86,7 +86,7 @@ def wrong_value(name: str, message: str, kinds: Mapping[str, Any]) -> Problem:
         message: msgspec's message.
         kinds: the types of all of them, by name.
     """
-    words = words_of(kinds[name]) if name in kinds and message.startswith(NONE_OF_THEM) else ()
+    words = allowed_values(kinds[name]) if name in kinds and message.startswith(INVALID_VALUE) else ()
     hint = f"; allowed are {', '.join(words)}" if words else ""
     return bad_parameter(name.rstrip("_"), sentence_of(message) + hint)
 

@@ -15,7 +15,7 @@ from tickplant import metrics, wire
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
 from tickplant.outage import OutageLog
-from tickplant.redis_client import is_passing
+from tickplant.redis_client import is_transient
 from tickplant.wire import LiveUpdate
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Follower:
                 while not task.cancelling():
                     await self._step()
             except (RedisError, OSError) as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 self._report_stalled(error)
             await asyncio.sleep(self._backoff.next_s())

@@ -11,7 +11,7 @@ from api.http.problems import OUTAGE
 from api.live.channel_definitions import ChannelSources, PolledChannel
 from api.live.client import Client
 from api.live.protocol import Channel, Snapshot, Update, text_frame
-from tickplant.redis_client import is_passing
+from tickplant.redis_client import is_transient
 
 _PAUSE_S: Final = 1.0
 
@@ -46,7 +46,7 @@ class ChannelPoller:
                 await self.poll()
             except (*OUTAGE, RedisError) as error:
                 # Clients that subscribe get an error; the follower reports an outage of Redis to all.
-                if isinstance(error, RedisError) and not is_passing(error):
+                if isinstance(error, RedisError) and not is_transient(error):
                     raise
 
     async def poll(self, *channels: Channel) -> None:

@@ -33,7 +33,7 @@ class Connections:
         return [
             connection
             for connection in connections
-            if connection is not None and now_us() - connection.told_us < _EXPIRED_US
+            if connection is not None and now_us() - connection.reported_at_us < _EXPIRED_US
         ]
 
 

@@ -199,7 +199,7 @@ def make_history(
         base_url=rest_url or venue.rest_url,
         client=client,
         rate=request_limit(redis, venue),
-        keep=publisher.keep_dead_letter,
+        keep=publisher.write_dead_letter,
     )
 
 

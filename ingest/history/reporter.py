@@ -71,7 +71,7 @@ class HistoryReporter:
         self._published_s = now_s
         await self._publisher.report(
             ConnectionStatus(
-                self._name, self._venue, self._symbols, "down", since_us, reason, told_us=now_us()
+                self._name, self._venue, self._symbols, "down", since_us, reason, reported_at_us=now_us()
             )
         )
 

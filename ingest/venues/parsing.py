@@ -13,7 +13,7 @@ from ingest.venues.base_rest import ListedSymbol, UnreadableError
 from tickplant.errors import PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
 from tickplant.times import to_us
-from tickplant.trade_rules import MAX_TRADE_ID, check_trade, fault_of_time
+from tickplant.trade_rules import MAX_TRADE_ID, check_trade, reject_reason_of_time
 
 MALFORMED: Final = (ValueError, RecursionError)
 """What msgspec raises on malformed input: its own errors, invalid UTF-8, and too deep nesting."""
@@ -158,7 +158,7 @@ def check_time_us(time_us: int) -> int:
     Raises:
         PoisonError: it is not a possible time of a trade.
     """
-    fault = fault_of_time(time_us)
+    fault = reject_reason_of_time(time_us)
     if fault is not None:
         raise PoisonError(fault)
     return time_us

@@ -11,7 +11,7 @@ from sandbox.binance.session import BinanceSession, Style, open_session, shutdow
 from sandbox.frames import View
 from sandbox.limits import SandboxLimits
 from sandbox.typical_trades import COINS
-from sandbox.venue import Answer, Fit, ParsedFrame, SandboxMarket, SyntheticTrade, TypicalTrade
+from sandbox.venue import Answer, ParsedFrame, SandboxMarket, SyntheticTrade, TypicalTrade, ViewFit
 from tickplant.market import Trade
 
 KNOWN: Final = {f"{coin}USDT": usual for coin, usual in COINS.items()}
@@ -82,15 +82,15 @@ class SandboxBinance:
         """Return the name of the stream of a symbol's trades."""
         return frames.trade_stream(symbol)
 
-    def fit(self, stream: str, view: View) -> Fit:
+    def fit(self, stream: str, view: View) -> ViewFit:
         """Return what becomes of a stream: a symbol's trades bring its other frames along."""
         trades = [name for name in view.streams if name.endswith("@trade")]
         wanted = stream in view.streams or any(
             not stream or frames.is_of_symbol(stream, name) for name in trades
         )
         if not wanted:
-            return Fit.NONE
-        return Fit.AS_IT_LIES if view.style == Style(combined=True, micro=True) else Fit.STYLED
+            return ViewFit.NONE
+        return ViewFit.AS_IT_LIES if view.style == Style(combined=True, micro=True) else ViewFit.STYLED
 
     def style(self, text: bytes, stream: str, view: View) -> bytes:
         """Return a text in the form and the unit that a view asks for."""

@@ -15,11 +15,11 @@ from sandbox.typical_trades import typical_trade
 from sandbox.venue import (
     Answer,
     BadAddressError,
-    Fit,
     ParsedFrame,
     SandboxMarket,
     SyntheticTrade,
     TypicalTrade,
+    ViewFit,
 )
 from tickplant.market import Trade
 
@@ -76,7 +76,7 @@ class SandboxCoinbase:
         """Return the name of the stream of a symbol's trades."""
         return symbol
 
-    def fit(self, stream: str, view: View) -> Fit:
+    def fit(self, stream: str, view: View) -> ViewFit:
         """Return what becomes of a stream's frames for a view."""
         return fit_symbols(stream, view)
 

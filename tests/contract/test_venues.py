@@ -40,7 +40,7 @@ from ingest.venues.base import (
 from ingest.venues.base_rest import BusyError, HistoryAdapter, MissingRange
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
-from tickplant.trade_rules import fault_of
+from tickplant.trade_rules import reject_reason
 from tickplant.wire import decode_trades, encode_trades
 
 KEY: Final = "key-that-must-not-show"
@@ -186,7 +186,7 @@ def check(venue: VenueAdapter, parsed: Parsed) -> None:
     assert decode_trades(encode_trades(trades)) == list(trades)
     for trade in trades:
         assert trade.venue == venue.name
-        assert fault_of(trade) is None
+        assert reject_reason(trade) is None
         assert venue.numbered or (trade.trade_id, trade.side) == (0, None)
         assert trade.ingest_time_us == RECEIVED_US
 

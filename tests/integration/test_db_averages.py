@@ -12,7 +12,7 @@ from correct import SYMBOL, candle_row, candles_of, random_trades, store
 from db.averages import AverageRows, CandleKey, CandleWindow, read_candle_windows
 from db.pool import open_pool, transaction
 from db.repair import delete_minutes
-from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.averages import AverageSpec, AverageSpecs, average, return_statistics
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Trade
@@ -50,7 +50,7 @@ def derived(trades: Sequence[Trade]) -> tuple[list[Average], list[Statistics]]:
                     value = average(spec, closes[:count])
                     if value is not None:
                         averages.append(Average(*SYMBOL, interval, candle.open_time_us, spec.name, value))
-            found = moments(closes[:count], SPECS.returns) if interval == "1m" else None
+            found = return_statistics(closes[:count], SPECS.returns) if interval == "1m" else None
             if found is not None:
                 statistics.append(Statistics(SYMBOL.venue, SYMBOL.symbol, candle.open_time_us, *found))
     return averages, statistics

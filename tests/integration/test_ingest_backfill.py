@@ -169,7 +169,7 @@ async def healing(
     ):
         rate = RateLimit(redis, venue=name, what="requests", per_s=10_000, burst=1_000, bannable=True)
         url = running.addresses[name].rest_url
-        keep = publisher.keep_dead_letter
+        keep = publisher.write_dead_letter
         venue, clock = make_adapter(name), Clock()
         assert isinstance(venue, HistoryAdapter)
         history = VenueHistory(venue, base_url=url, client=client, rate=rate, keep=keep)

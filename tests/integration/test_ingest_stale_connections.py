@@ -18,8 +18,8 @@ async def test_connections_that_were_not_heard_of_for_long_are_removed(redis_url
     redis: Any = open_redis(redis_url)
     now = now_us()
     told = {"silent": now - 2 * HOUR_US, "wrong clock": now + 20 * HOUR_US, "slow": now - HOUR_US // 2}
-    for name, told_us in told.items():
-        connection = ConnectionStatus(name, "binance", ("BTCUSDT",), "live", 0, told_us=told_us)
+    for name, reported_at_us in told.items():
+        connection = ConnectionStatus(name, "binance", ("BTCUSDT",), "live", 0, reported_at_us=reported_at_us)
         await redis.hset(CONNECTIONS, name, encode_connection(connection))
     await redis.hset(CONNECTIONS, "of another version", b"\xc1")
     stop = asyncio.Event()

@@ -5,7 +5,7 @@ import pytest
 from maintenance.last_entries import read_last_entry_ids
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.streams import trades_stream
-from tickplant.wire import CHANGE, CLOCK, PAST, TRADES, UNNUMBERED, VERDICT
+from tickplant.wire import CHANGE, CLOCK, HISTORICAL, TRADES, UNNUMBERED, VERDICT
 
 
 async def add_entries(redis: RedisClient, partition: int, field: bytes, first: int, count: int = 1) -> None:
@@ -13,7 +13,7 @@ async def add_entries(redis: RedisClient, partition: int, field: bytes, first: i
         await redis.xadd(trades_stream(partition), {field: b""}, id=f"{number}-0")
 
 
-@pytest.mark.parametrize("field", [TRADES, UNNUMBERED, PAST, VERDICT, CHANGE])
+@pytest.mark.parametrize("field", [TRADES, UNNUMBERED, HISTORICAL, VERDICT, CHANGE])
 async def test_it_is_the_newest_that_is_not_a_clock(redis_url: str, field: bytes) -> None:
     redis = open_redis(redis_url)
     await add_entries(redis, 1, field, 5)

@@ -25,7 +25,7 @@ from tickplant.cli.sources import expected_source
 from tickplant.clock import now_us
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.market import SymbolId
-from tickplant.provenance import HEADER, source_of
+from tickplant.provenance import SOURCE_HEADER, source_of
 from tickplant.redis_client import open_redis, read_redis_source
 from tickplant.settings import Settings
 
@@ -139,9 +139,9 @@ async def test_a_database_with_trades_from_before_sources_were_noted_is_live(dat
 
 def test_a_venue_that_says_nothing_is_live_and_one_that_says_nonsense_is_refused() -> None:
     assert source_of({}) == "live"
-    assert source_of({HEADER: "synthetic"}) == "synthetic"
-    with pytest.raises(FatalError, match=HEADER):
-        source_of({HEADER: "imagined"})
+    assert source_of({SOURCE_HEADER: "synthetic"}) == "synthetic"
+    with pytest.raises(FatalError, match=SOURCE_HEADER):
+        source_of({SOURCE_HEADER: "imagined"})
 
 
 def test_only_at_the_venues_own_addresses_a_stream_is_known_to_be_live_beforehand() -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tickplant.dead_letters import MOST_BYTES, keep_dead_letter
+from tickplant.dead_letters import MAX_PAYLOAD_BYTES, write_dead_letter
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS
 
@@ -11,7 +11,7 @@ async def test_large_dead_letters_are_cut_and_the_oldest_make_room(redis_url: st
     redis: Any = open_redis(redis_url)
     budget = 1024 * 1024
     for number in range(100):
-        await keep_dead_letter(
+        await write_dead_letter(
             redis,
             source=f"{number}",
             reason="\ud800" * 100_000,
@@ -24,13 +24,13 @@ async def test_large_dead_letters_are_cut_and_the_oldest_make_room(redis_url: st
     assert len(letters) > 3
     for letter in letters:
         assert len(letter[b"reason"]) <= 1_000
-        assert sum(len(value) for name, value in letter.items() if b"payload" in name) == MOST_BYTES
+        assert sum(len(value) for name, value in letter.items() if b"payload" in name) == MAX_PAYLOAD_BYTES
     await redis.aclose()
 
 
 async def test_small_dead_letters_are_kept_by_the_thousand(redis_url: str) -> None:
     redis: Any = open_redis(redis_url)
     for number in range(300):
-        await keep_dead_letter(redis, source=f"{number}", reason="bad", payload={b"payload": b"x" * 100})
+        await write_dead_letter(redis, source=f"{number}", reason="bad", payload={b"payload": b"x" * 100})
     assert await redis.xlen(DEAD_LETTERS) == 300
     await redis.aclose()

@@ -7,7 +7,7 @@ import stored
 from conftest import on_last_variant
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
-from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.averages import AverageSpec, AverageSpecs, average, return_statistics
 from tickplant.times import to_datetime
 
 SPECS = AverageSpecs(
@@ -60,7 +60,7 @@ async def check(url: str) -> None:
                 value = average(spec, closes[:end])
                 if value is not None:
                     averages[interval, open_time, spec.name] = value
-            found = moments(closes[:end], SPECS.returns) if interval == "1m" else None
+            found = return_statistics(closes[:end], SPECS.returns) if interval == "1m" else None
             if found is not None:
                 statistics[open_time] = tuple(found)
     rows = await stored.fetch_rows(url, 'select "interval", open_time, name, value from averages')

@@ -173,7 +173,7 @@ class Market:
             )
             for trade_id in range(self.first, self.first + 5)
         ]
-        return {wire.PAST: wire.encode_trades(trades)}
+        return {wire.HISTORICAL: wire.encode_trades(trades)}
 
     def wrong(self) -> Fields:
         """Trades that can't be true, or only together: wild ids and times, no price, ids that begin anew."""

@@ -9,8 +9,8 @@ from working import publishing
 
 from db.leases import Lease
 from ingest.stream_budget import StreamBudget
-from tickplant.redis_client import open_redis, until_answered
-from tickplant.streams import HELD, MIRROR_TRADES, owner_key, trades_stream
+from tickplant.redis_client import open_redis, retry_until_available
+from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 from workers.partition_streams import PartitionStreams
 from workers.trimming import Trimmer
 
@@ -57,10 +57,10 @@ async def test_what_the_mirror_has_not_confirmed_is_held_and_counted(redis: Any,
     first = (await kept(redis))[0]
     assert 100 <= first <= 200
     # 1 to 500 are committed, and what was trimmed of them isn't there any more.
-    assert int(await redis.hget(MIRROR, HELD)) == 501 - first
+    assert int(await redis.hget(MIRROR, HELD_ENTRIES)) == 501 - first
     await redis.hset(MIRROR, "confirmed", "500-0")
     await trimmer.trim("500-0")
-    assert not await redis.hexists(MIRROR, HELD)
+    assert not await redis.hexists(MIRROR, HELD_ENTRIES)
     assert (await kept(redis))[0] > 400
 
 
@@ -76,7 +76,7 @@ async def test_over_the_budget_the_older_half_goes_and_nothing_uncommitted(
     await add(redis, trimmer, 401, 500)
     await trimmer.trim("400-0")
     assert await kept(redis) == list(range(200, 501))
-    assert int(await redis.hget(MIRROR, HELD)) == 201
+    assert int(await redis.hget(MIRROR, HELD_ENTRIES)) == 201
     assert caplog.text.count("being trimmed before they are mirrored") == 1
     await redis.hset(MIRROR, "confirmed", "500-0")
     await trimmer.trim("500-0")
@@ -99,20 +99,20 @@ async def test_a_budget_smaller_than_one_moment_gives_all_up_that_is_committed(
 async def test_what_is_held_for_the_mirror_does_not_slow_ingest(redis: Any, redis_url: str) -> None:
     async with publishing(redis_url) as opened:
         await opened.agree_on_partitions()
-    budget = StreamBudget(redis, partitions=1, budget_trades=100, until_answered=until_answered)
+    budget = StreamBudget(redis, partitions=1, budget_trades=100, retry_until_available=retry_until_available)
     budget.note_written(0, trades=1, entries=1)
     for ms in range(1, 150):
         await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(budget.wait(), 0.2)
-    await redis.hset(MIRROR, HELD, 50)
+    await redis.hset(MIRROR, HELD_ENTRIES, 50)
     await asyncio.wait_for(budget.wait(), 5)
 
 
 async def test_what_is_held_for_the_mirror_is_no_lag_of_workers(redis: Any) -> None:
     for ms in range(1, 21):
         await redis.xadd(STREAM, {"t": PAYLOAD}, id=f"{ms}-0")
-    await redis.hset(MIRROR, HELD, 15)
+    await redis.hset(MIRROR, HELD_ENTRIES, 15)
     streams = PartitionStreams(redis, Lease("candles", 0, "a", 1, "15-0"))
     await streams.take()
     assert await streams.lag() == 5

@@ -10,7 +10,7 @@ from sandbox.finnhub.session import FinnhubSession
 from sandbox.finnhub.venue import SandboxFinnhub
 from sandbox.frames import View
 from sandbox.tape import Tape
-from sandbox.venue import BadAddressError, Fit, SandboxRest, SyntheticTrade
+from sandbox.venue import BadAddressError, SandboxRest, SyntheticTrade, ViewFit
 from tickplant.errors import PoisonError
 from tickplant.market import SymbolId, Trade
 
@@ -49,7 +49,7 @@ def test_a_frame_has_trades_of_several_symbols_with_their_numbers_own_text() -> 
 
 def test_a_frame_is_cut_to_the_symbols_asked_for() -> None:
     view = View(frozenset({"BINANCE:BTCUSDT"}))
-    assert FINNHUB.fit("AAPL BINANCE:BTCUSDT", view) is Fit.STYLED
+    assert FINNHUB.fit("AAPL BINANCE:BTCUSDT", view) is ViewFit.STYLED
     assert FINNHUB.style(SAMPLE, "AAPL BINANCE:BTCUSDT", view) == (
         b'{"data":[{"c":null,"p":7.29689e-05,"s":"BINANCE:BTCUSDT","t":1575526691134,"v":0.011467}],"type":"trade"}'
     )

@@ -13,7 +13,7 @@ from sandbox.kraken.session import KrakenSession
 from sandbox.kraken.venue import SandboxKraken
 from sandbox.tape import Tape
 from sandbox.times import rfc3339
-from sandbox.venue import BadAddressError, Fit, SyntheticTrade
+from sandbox.venue import BadAddressError, SyntheticTrade, ViewFit
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 
@@ -95,10 +95,10 @@ def test_a_frame_of_several_symbols_is_cut_to_those_asked_for() -> None:
     assert parsed is not None
     assert parsed.stream == "BTC/USD ETH/USD"
     view = View(frozenset({"BTC/USD"}))
-    assert KRAKEN.fit(parsed.stream, view) is Fit.STYLED
+    assert KRAKEN.fit(parsed.stream, view) is ViewFit.STYLED
     assert KRAKEN.style(parsed.text, parsed.stream, view) == wrap((rows[0], rows[2]), "update").encode()
-    assert KRAKEN.fit(parsed.stream, View(frozenset({"BTC/USD", "ETH/USD"}))) is Fit.AS_IT_LIES
-    assert KRAKEN.fit(parsed.stream, View(frozenset({"ADA/USD"}))) is Fit.NONE
+    assert KRAKEN.fit(parsed.stream, View(frozenset({"BTC/USD", "ETH/USD"}))) is ViewFit.AS_IT_LIES
+    assert KRAKEN.fit(parsed.stream, View(frozenset({"ADA/USD"}))) is ViewFit.NONE
 
 
 def test_each_symbol_is_acknowledged_and_a_snapshot_follows_if_asked_for() -> None:

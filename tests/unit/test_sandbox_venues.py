@@ -16,7 +16,7 @@ from sandbox.generator import generate
 from sandbox.kraken.venue import SandboxKraken
 from sandbox.player import TapePlayer
 from sandbox.tape import Rendering, Tape
-from sandbox.venue import Fit, ParsedFrame, SandboxVenue
+from sandbox.venue import ParsedFrame, SandboxVenue, ViewFit
 from sandbox.venues import VENUES
 from tickplant.market import SymbolId, Trade, is_decimal
 
@@ -164,9 +164,9 @@ def test_trades_of_one_frame_are_read_one_by_one() -> None:
 
 def test_a_stream_of_several_symbols_fits_in_whole_or_in_part() -> None:
     venue = SandboxFinnhub()
-    assert venue.fit("AAPL SPY", View(frozenset({"SPY", "AAPL"}))) is Fit.AS_IT_LIES
-    assert venue.fit("AAPL SPY", View(frozenset({"SPY", "IBM"}))) is Fit.STYLED
-    assert venue.fit("AAPL SPY", View(frozenset())) is Fit.NONE
+    assert venue.fit("AAPL SPY", View(frozenset({"SPY", "AAPL"}))) is ViewFit.AS_IT_LIES
+    assert venue.fit("AAPL SPY", View(frozenset({"SPY", "IBM"}))) is ViewFit.STYLED
+    assert venue.fit("AAPL SPY", View(frozenset())) is ViewFit.NONE
 
 
 def test_a_symbols_first_and_last_trade_are_the_ends_of_a_tape() -> None:

@@ -9,7 +9,7 @@ from averages_by_pandas import FILE, LENGTHS, RETURNS, closes, shown
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs, average, moments
+from tickplant.averages import KINDS, MAX_LENGTH, AverageSpec, AverageSpecs, average, return_statistics
 
 CLOSES = closes()
 BY_PANDAS: dict[str, list[float | None]] = json.loads(FILE.read_text(encoding="utf-8"))
@@ -31,7 +31,7 @@ def test_averages_equal_those_of_pandas(spec: AverageSpec) -> None:
 
 def test_statistics_equal_those_of_pandas() -> None:
     for index, place in enumerate(shown()):
-        found = moments(CLOSES[: place + 1], RETURNS)
+        found = return_statistics(CLOSES[: place + 1], RETURNS)
         assert (found is None) == (place == 0)
         if found is None:
             continue
@@ -75,23 +75,23 @@ def test_an_average_begins_with_as_many_closes_as_its_length(kind: str) -> None:
 
 
 def test_statistics_of_few_closes() -> None:
-    assert moments([], 60) is moments([1.5], 60) is None
-    assert moments([2.0, 3.0], 60) == (0, 0.5, None, None, None, None, None)
-    assert moments([1.0, 2.0, 3.0], 60) == (1, 0.5, 1.0, None, None, 1.0, 1.0)
-    flat = moments([2.0] * 9 + [3.0], 60)
+    assert return_statistics([], 60) is return_statistics([1.5], 60) is None
+    assert return_statistics([2.0, 3.0], 60) == (0, 0.5, None, None, None, None, None)
+    assert return_statistics([1.0, 2.0, 3.0], 60) == (1, 0.5, 1.0, None, None, 1.0, 1.0)
+    flat = return_statistics([2.0] * 9 + [3.0], 60)
     assert flat is not None
     assert (flat.points, flat.return_, flat.stddev, flat.zscore) == (8, 0.5, 0.0, None)
 
 
 def test_a_close_of_nothing_has_no_return_after_it() -> None:
-    assert moments([1.0, 2.0, 0.0], 60) == (1, -1.0, 1.0, None, None, 1.0, 1.0)
-    assert moments([1.0, 0.0, 5.0], 60) is None
-    assert moments([1.0, 0.0, 5.0, 10.0], 60) == (1, 1.0, -1.0, None, None, -1.0, -1.0)
+    assert return_statistics([1.0, 2.0, 0.0], 60) == (1, -1.0, 1.0, None, None, 1.0, 1.0)
+    assert return_statistics([1.0, 0.0, 5.0], 60) is None
+    assert return_statistics([1.0, 0.0, 5.0, 10.0], 60) == (1, 1.0, -1.0, None, None, -1.0, -1.0)
 
 
 @given(st.lists(prices, min_size=2, max_size=30), st.integers(2, 20))
 def test_statistics_are_of_the_returns_before(seen: list[float], returns: int) -> None:
-    found = moments(seen, returns)
+    found = return_statistics(seen, returns)
     all_returns = [after / before - 1 for before, after in pairwise(seen)]
     assert found is not None
     assert found.return_ == all_returns[-1]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tickplant import logs
-from tickplant.logs import Secrets, add_fields, json_line, marked, passwords_in
+from tickplant.logs import Secrets, add_fields, add_process, json_line, passwords_in
 from tickplant.settings import Settings
 
 PROGRAM = """
@@ -131,8 +131,8 @@ def test_passwords_are_taken_from_addresses() -> None:
 
 def test_lines_of_processes_are_marked_with_their_names_and_stay_objects() -> None:
     line = json_line("it runs", logger="api")
-    assert json.loads(marked(line, "api 1")) == {**json.loads(line), "process": "api 1"}
-    wrapped = json.loads(marked("Segmentation fault", "worker 2"))
+    assert json.loads(add_process(line, "api 1")) == {**json.loads(line), "process": "api 1"}
+    wrapped = json.loads(add_process("Segmentation fault", "worker 2"))
     assert (wrapped["message"], wrapped["process"]) == ("Segmentation fault", "worker 2")
-    half = json.loads(marked(line[:-4], "worker 2"))
+    half = json.loads(add_process(line[:-4], "worker 2"))
     assert (half["message"], half["process"]) == (line[:-4], "worker 2")

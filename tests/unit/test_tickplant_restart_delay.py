@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tickplant.local.supervisor import RestartDelay, ending
+from tickplant.local.supervisor import RestartDelay, describe_exit
 
 DURATIONS = st.floats(min_value=0, max_value=1e6)
 
@@ -28,5 +28,5 @@ def test_delays_stay_within_bounds(durations: list[float]) -> None:
 
 
 def test_endings_are_named() -> None:
-    assert ending(1) == "ended with exit code 1"
-    assert ending(-9) == "was ended by SIGKILL"
+    assert describe_exit(1) == "ended with exit code 1"
+    assert describe_exit(-9) == "was ended by SIGKILL"

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
-from tickplant.trade_rules import EARLIEST_US, LATEST_US, MAX_TRADE_ID, accept, check_trade, fault_of
+from tickplant.trade_rules import (
+    EARLIEST_US,
+    LATEST_US,
+    MAX_TRADE_ID,
+    check_trade,
+    reject_reason,
+    split_valid,
+)
 
 GOOD = Trade("finnhub", "AAPL", 7, "122.1", "100", None, 1_575_526_691_136_000, 1_575_526_691_200_000)
 
@@ -51,7 +58,7 @@ FINE: list[dict[str, Any]] = [
 @pytest.mark.parametrize(("changes", "reason"), BAD)
 def test_a_trade_that_cannot_be_stored_is_rejected_alone(changes: dict[str, Any], reason: str) -> None:
     bad = msgspec.structs.replace(GOOD, **changes)
-    accepted, rejected = accept([GOOD, bad, GOOD])
+    accepted, rejected = split_valid([GOOD, bad, GOOD])
     assert accepted == [GOOD, GOOD]
     assert [each.trade for each in rejected] == [bad]
     assert rejected[0].reason.startswith(reason)
@@ -62,18 +69,18 @@ def test_a_trade_that_cannot_be_stored_is_rejected_alone(changes: dict[str, Any]
 @pytest.mark.parametrize("changes", FINE)
 def test_a_trade_at_the_edge_of_what_can_be_stored_is_accepted(changes: dict[str, Any]) -> None:
     trade = msgspec.structs.replace(GOOD, **changes)
-    assert fault_of(trade) is None
+    assert reject_reason(trade) is None
     trades = [GOOD, trade]
-    assert accept(trades)[0] is trades
+    assert split_valid(trades)[0] is trades
 
 
 def test_nothing_is_accepted_as_it_is() -> None:
-    assert accept([]) == ([], [])
+    assert split_valid([]) == ([], [])
 
 
 @given(st.lists(st.sampled_from([{}, *FINE, *[changes for changes, _ in BAD]]), max_size=8))
 def test_a_batch_is_judged_as_each_of_its_trades_is(many: list[dict[str, Any]]) -> None:
     trades = [msgspec.structs.replace(GOOD, **changes) for changes in many]
-    accepted, rejected = accept(trades)
-    assert list(accepted) == [trade for trade in trades if fault_of(trade) is None]
-    assert rejected == [(trade, fault_of(trade)) for trade in trades if fault_of(trade) is not None]
+    accepted, rejected = split_valid(trades)
+    assert list(accepted) == [trade for trade in trades if reject_reason(trade) is None]
+    assert rejected == [(trade, reject_reason(trade)) for trade in trades if reject_reason(trade) is not None]

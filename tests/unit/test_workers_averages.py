@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.averages import CandleWindow
-from tickplant.averages import AverageSpec, AverageSpecs, average, moments
+from tickplant.averages import AverageSpec, AverageSpecs, average, return_statistics
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import MINUTE_US
 from tickplant.market import Candle, merge
@@ -59,7 +59,7 @@ def expected(rows: Rows) -> tuple[list[Average], Statistics | None]:
         for spec in SPECS.averages
         if (value := average(spec, closes)) is not None
     ]
-    found = moments(closes, SPECS.returns)
+    found = return_statistics(closes, SPECS.returns)
     return averages, Statistics("binance", "X", newest, *found) if found else None
 
 

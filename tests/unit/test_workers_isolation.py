@@ -48,7 +48,7 @@ def test_a_symbol_is_shut_when_it_is_refused_again_and_again_and_tried_later() -
 @pytest.mark.parametrize(
     ("fields", "rest"),
     [
-        (entry(*of(BAD, 1), name=wire.PAST), entry(name=wire.PAST)),
+        (entry(*of(BAD, 1), name=wire.HISTORICAL), entry(name=wire.HISTORICAL)),
         (entry(*of(GOOD, 1), name=wire.UNNUMBERED), None),
         (
             {wire.CLOCK: wire.encode_clock(wire.Clock("binance", ("AAAUSDT", "BBBUSDT"), 7))},

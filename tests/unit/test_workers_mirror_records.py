@@ -110,7 +110,7 @@ def test_any_value_survives(compiled: ModuleType, whole: int, text: str, number:
     assert (candle.closed, candle.complete) == (flag, flag)
 
 
-@pytest.mark.parametrize("field", [wire.TRADES, wire.UNNUMBERED, wire.PAST])
+@pytest.mark.parametrize("field", [wire.TRADES, wire.UNNUMBERED, wire.HISTORICAL])
 def test_trades_of_every_kind_of_entry_are_mirrored(field: bytes) -> None:
     assert trades_in({field: wire.encode_trades([TRADE])}) == [TRADE]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
 from tickplant.errors import FatalError
-from tickplant.provenance import WORDS
+from tickplant.provenance import SOURCE_DESCRIPTIONS
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
 
@@ -119,7 +119,7 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
 def _print(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> None:
     extension = f"TimescaleDB {status.timescaledb}" if status.timescaledb else "without TimescaleDB"
     size, symbols = _size(status.bytes), f"{status.symbols:,} symbols"
-    source = f", {WORDS[status.source]}" if status.source else ""
+    source = f", {SOURCE_DESCRIPTIONS[status.source]}" if status.source else ""
     print(f"PostgreSQL {status.version}, {extension}: {size}, {symbols}{source}\n")
     columns = ("table", "rows", "size", "chunks", "columnstore", "ratio", "kept", "oldest", "newest")
     hidden = () if status.timescaledb else ("chunks", "columnstore", "ratio")

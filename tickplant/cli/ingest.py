@@ -38,8 +38,8 @@ def run(args: Namespace) -> int:
     from tickplant.cli.venues import venue_addresses
     from tickplant.local.addresses import running_redis
     from tickplant.proxies import Proxies
-    from tickplant.redis_client import until_answered
-    from tickplant.service import run_service, unless_stopped
+    from tickplant.redis_client import retry_until_available
+    from tickplant.service import run_service, run_unless_stopped
     from tickplant.settings_reader import read_settings
 
     settings = read_settings()
@@ -47,8 +47,8 @@ def run(args: Namespace) -> int:
 
     async def ingest(stop: asyncio.Event) -> None:
         source = expected_source(settings)
-        agreed = until_answered(lambda: require_source_in_redis(redis_url, source))
-        if not await unless_stopped(agreed, stop):
+        agreed = retry_until_available(lambda: require_source_in_redis(redis_url, source))
+        if not await run_unless_stopped(agreed, stop):
             return
         await service.run(
             redis_url=redis_url,

@@ -22,7 +22,7 @@ async def finish_replay(replay: Replay, selection: TapeSelection, terminal: Term
     result.require_equal()
 
 
-async def race(work: Coroutine[None, None, None], failure: Awaitable[None]) -> None:
+async def run_until_failure(work: Coroutine[None, None, None], failure: Awaitable[None]) -> None:
     """Wait for the work to end, or for the failure that ends it early."""
     tasks = [asyncio.ensure_future(work), asyncio.ensure_future(failure)]
     try:

@@ -89,11 +89,11 @@ def _make_tapes(args: Namespace) -> "Iterator[Tape]":
 
 def _open_markets(args: Namespace) -> "Iterator[TradeSource]":
     from sandbox.journal import Journal
-    from sandbox.live import JOURNALED, LiveSource
+    from sandbox.live import MIN_JOURNALED, LiveSource
     from tickplant.clock import now_us
 
     for venue, symbols, rate, _ in _shares(args):
-        journal = Journal(args.state / f"{venue.name}.jsonl", kept=JOURNALED) if args.state else None
+        journal = Journal(args.state / f"{venue.name}.jsonl", kept=MIN_JOURNALED) if args.state else None
         yield LiveSource(
             venue,
             symbols,

@@ -7,7 +7,7 @@ from signal import SIGTERM, raise_signal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from tickplant.logs import LogFormat, json_line, marked
+from tickplant.logs import LogFormat, add_process, json_line
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,7 +36,7 @@ class Terminal:
     def say(self, name: str, line: str) -> None:
         """Show a line of one process."""
         try:
-            self._print(marked(line, name) if self.json else f"{self._mark(name)} {line}")
+            self._print(add_process(line, name) if self.json else f"{self._mark(name)} {line}")
         except OSError:  # the terminal or the reader of the pipe is gone
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise_signal(SIGTERM)

@@ -95,7 +95,7 @@ def run(args: Namespace) -> int:
         FatalError: something can't be started.
     """
     from tickplant.cli.roles import role_settings
-    from tickplant.interrupts import kept_sigint
+    from tickplant.interrupts import restored_sigint
     from tickplant.settings_reader import read_settings
 
     if not args.replay and (args.once or args.speed or args.into is not None):
@@ -104,7 +104,7 @@ def run(args: Namespace) -> int:
         raise FatalError("--demo and --replay can't be combined")
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
-    with kept_sigint():
+    with restored_sigint():
         return asyncio.run(_interruptible(args, settings))
 
 
@@ -167,9 +167,9 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
             symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
             await stack.enter_async_context(background(report_ready(plan.url, symbols, terminal)))
         if replay is not None:
-            from tickplant.cli.replay import finish_replay, race
+            from tickplant.cli.replay import finish_replay, run_until_failure
 
-            await race(finish_replay(replay, venue.selection, terminal), supervisor.failed())
+            await run_until_failure(finish_replay(replay, venue.selection, terminal), supervisor.failed())
         if not args.once:
             await supervisor.failed()
     return 0

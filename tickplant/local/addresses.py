@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from tickplant.errors import FatalError
 from tickplant.local.data_folder import data_folder, folder_in_use, start_command
-from tickplant.local.folder import explained
+from tickplant.local.folder import explained_file_errors
 from tickplant.local.postgres_server import PostgresServer
 from tickplant.local.redis_server import RedisServer
 from tickplant.settings import Settings, variable
@@ -45,7 +45,7 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
         yield settings.database_url
         return
     folder = (data_folder(settings) if create else folder_in_use(settings)) / "postgres"
-    with explained(folder):
+    with explained_file_errors(folder):
         if not create and not folder.exists():
             raise FatalError(
                 f"{folder.parent} contains no data yet: run `tickplant up` first,"

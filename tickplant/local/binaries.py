@@ -15,7 +15,7 @@ Source = Literal["auto", "machine", "wheels"]
 
 OLDEST_POSTGRES: Final = 15
 
-_POSTGRES_PLACES: Final = (
+_POSTGRES_FOLDERS: Final = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "/usr/pgsql-*/bin",  # Red Hat, Fedora
     "/opt/homebrew/opt/postgresql*/bin",
@@ -124,7 +124,7 @@ def _redis_programs(source: Source) -> Iterator[Path]:
 def _postgres_folders(source: Source) -> Iterable[Path]:
     folders: dict[Path, None] = {}
     if source != "wheels":
-        for pattern in _POSTGRES_PLACES:
+        for pattern in _POSTGRES_FOLDERS:
             folders |= dict.fromkeys(path.resolve() for path in Path("/").glob(pattern[1:]))
         if path := _which("postgres"):
             folders[Path(path).resolve().parent] = None

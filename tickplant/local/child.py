@@ -23,7 +23,9 @@ class ServerAccount(NamedTuple):
     gid: int
 
 
-def command(argv: Sequence[str | Path], *, death: Signals, account: ServerAccount | None = None) -> list[str]:
+def guarded_command(
+    argv: Sequence[str | Path], *, death: Signals, account: ServerAccount | None = None
+) -> list[str]:
     """Return a command that becomes `argv`, as the account, and gets a signal when this process ends.
 
     The kernel sends the signal on Linux; elsewhere `Guard` does it.
@@ -79,7 +81,7 @@ class Child:
             pass_fds: files of this process that it keeps open.
         """
         self._process = subprocess.Popen(  # noqa: S603
-            command(argv, death=death, account=account),
+            guarded_command(argv, death=death, account=account),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -148,7 +150,7 @@ async def run_to_end(
         FatalError: it failed; the message holds its last words.
     """
     process = await asyncio.create_subprocess_exec(
-        *command(argv, death=SIGTERM, account=account),
+        *guarded_command(argv, death=SIGTERM, account=account),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

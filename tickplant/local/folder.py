@@ -34,7 +34,7 @@ class Folder:
         Raises:
             FatalError: that is not possible, or the disk is as good as full.
         """
-        with explained(self.path):
+        with explained_file_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             free_bytes = shutil.disk_usage(self.path).free
             with (self.path / "port").open("a"):
@@ -54,7 +54,7 @@ class Folder:
         Raises:
             FatalError: another process uses the folder.
         """
-        with explained(self.path):
+        with explained_file_errors(self.path):
             lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             await self._acquire(lock)
@@ -83,7 +83,7 @@ class Folder:
         Raises:
             FatalError: this user may not look.
         """
-        with explained(self.path):
+        with explained_file_errors(self.path):
             try:
                 lock = os.open(self.path / "lock", os.O_RDWR)
             except FileNotFoundError:
@@ -103,14 +103,14 @@ class Folder:
         """Return the last start's port if it is free, or else another one, and keep it in mind."""
         last = self.read_port()
         port = last if last and is_free(last) else free_port()
-        with explained(self.path):
+        with explained_file_errors(self.path):
             (self.path / "port").write_text(str(port), encoding="ascii")
         return port
 
     def password(self) -> str:
         """Return the server's password, made at the first call and readable by this user alone."""
         path = self.path / "password"
-        with explained(self.path):
+        with explained_file_errors(self.path):
             if not path.exists():
                 write_private(path, secrets.token_urlsafe(24))
             return path.read_text(encoding="ascii")
@@ -125,7 +125,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained_file_errors(path: Path) -> Iterator[None]:
     """Turn errors of the file system into a message that says what to do.
 
     Raises:

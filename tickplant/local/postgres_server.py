@@ -8,10 +8,10 @@ from signal import SIGINT, Signals
 from typing import ClassVar, Final
 
 from tickplant.errors import FatalError
-from tickplant.local.account import can, create_elsewhere, reachable_programs, server_account
+from tickplant.local.account import create_reachable_folder, is_permitted, reachable_programs, server_account
 from tickplant.local.binaries import PostgresBinaries, Source, find_postgres
 from tickplant.local.child import ServerAccount, run_to_end
-from tickplant.local.folder import LOOPBACK, explained, write_private
+from tickplant.local.folder import LOOPBACK, explained_file_errors, write_private
 from tickplant.local.server import Server, environment
 
 NAME: Final = "tickplant"
@@ -69,7 +69,7 @@ class PostgresServer(Server):
         """
         if self._binaries is None:
             version = self._data / "PG_VERSION"
-            with explained(version):
+            with explained_file_errors(version):
                 major = int(version.read_text(encoding="ascii")) if version.exists() else None
             self._binaries = find_postgres(self._source, major=major)
         return self._binaries
@@ -94,7 +94,7 @@ class PostgresServer(Server):
     async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         binaries = self.binaries
         account = server_account(self._data)
-        with explained(self.folder.path):
+        with explained_file_errors(self.folder.path):
             self._create_home(account)
             programs = reachable_programs(binaries, account)
         if not self._data.exists():
@@ -121,14 +121,14 @@ class PostgresServer(Server):
         place, has_data = home.resolve(), self._data.exists()
         if not has_data:
             os.chown(place, *account)
-        if can(account, "-w", place):
+        if is_permitted(account, "-w", place):
             return
         if has_data:
             raise FatalError(
                 f"PostgreSQL refuses to run as root, and user {account.uid}, which it runs as instead, can't"
                 f" reach {place}: move it to a place open to that user, or run tickplant as its owner"
             )
-        elsewhere = create_elsewhere(account)
+        elsewhere = create_reachable_folder(account)
         home.unlink() if home.is_symlink() else shutil.rmtree(home)
         home.symlink_to(elsewhere)
 
@@ -136,7 +136,7 @@ class PostgresServer(Server):
         """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
         new = self._data.with_name("data.new")
         secret = self._data.with_name("secret")
-        with explained(new):
+        with explained_file_errors(new):
             shutil.rmtree(new, ignore_errors=True)
             _write_as(account, secret, self.folder.password())
         initdb: list[str | Path] = [programs / "initdb", "-D", new, "-U", NAME, f"--pwfile={secret}"]
@@ -156,14 +156,14 @@ class PostgresServer(Server):
         We hold the folder's lock, which every process of a server of ours keeps open.
         """
         path = self._data / "postmaster.pid"
-        with explained(path):
+        with explained_file_errors(path):
             if path.exists() and not _is_postgres(path.read_text(encoding="utf-8").partition("\n")[0]):
                 path.unlink()
 
     def _configure(self, account: ServerAccount | None) -> None:
         libraries = "timescaledb" if self.binaries.timescaledb else ""
         text = _CONFIGURATION.format(host=LOOPBACK, port=self.port, libraries=libraries)
-        with explained(self._data):
+        with explained_file_errors(self._data):
             _write_as(account, self._data / "postgresql.conf", text + (_TIMESCALEDB if libraries else ""))
 
     async def _is_ready(self) -> bool:

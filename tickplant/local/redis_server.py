@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from tickplant.local.binaries import RedisBinary, Source, find_redis
 from tickplant.local.child import ServerAccount
-from tickplant.local.folder import LOOPBACK, explained, write_private
+from tickplant.local.folder import LOOPBACK, explained_file_errors, write_private
 from tickplant.local.server import Server
 from tickplant.redis_client import open_redis
 
@@ -56,7 +56,7 @@ class RedisServer(Server):
     def _wrote(self) -> str | None:
         """Return which version ran on the data last."""
         path = self.folder.path / "version"
-        with explained(path):
+        with explained_file_errors(path):
             return path.read_text(encoding="utf-8") if path.exists() else None
 
     @property
@@ -72,7 +72,7 @@ class RedisServer(Server):
     async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
         path = self.folder.path / "redis.conf"
         quoted = str(self.folder.path).replace("\\", "\\\\").replace('"', '\\"')
-        with explained(path):
+        with explained_file_errors(path):
             self.folder.path.chmod(0o700)
             write_private(
                 path,
@@ -99,7 +99,7 @@ class RedisServer(Server):
         """
         await super().start()
         path = self.folder.path / "version"
-        with explained(path):
+        with explained_file_errors(path):
             path.write_text(self.binary.version, encoding="utf-8")
 
     def _hint(self, log: str) -> str:

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 
 from tickplant.errors import FatalError
 from tickplant.local.child import Child, ServerAccount
-from tickplant.local.folder import Folder, explained
+from tickplant.local.folder import Folder, explained_file_errors
 
 _START_S: Final = 300.0
 """Recovery after a crash may read gigabytes; a server that fails ends at once and isn't waited for."""
@@ -101,7 +101,7 @@ class Server(ABC):
             raise
 
     def _spawn(self, argv: list[str | Path], account: ServerAccount | None, lock: int) -> None:
-        with explained(self.log):
+        with explained_file_errors(self.log):
             if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
                 self.log.replace(self.log.with_name("log.1"))
             with self.log.open("ab") as output:

@@ -13,14 +13,14 @@ from msgspec import Struct
 
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.local.child import ProcessGuard, command
+from tickplant.local.child import ProcessGuard, guarded_command
 from tickplant.logs import is_json_line
 
 SETTINGS_EXIT: Final = 2
 """The exit code of a command whose settings are wrong: a restart would not help."""
 _PATIENCE_S: Final = 20.0
 
-Say = Callable[[str, str], None]
+ShowLine = Callable[[str, str], None]
 """Shows the person at the terminal a line: of whom, and the line."""
 
 
@@ -74,7 +74,7 @@ class Supervisor:
         failed: raises the error that should end everything, if there is one; waits for it otherwise.
     """
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: ShowLine) -> None:
         """Name the terminal; call it inside a running event loop.
 
         Args:
@@ -135,7 +135,7 @@ class Supervisor:
             started = clock()
             code = await server.wait()
             delay_s = delay.after(clock() - started)
-            self._say(name, f"{ending(code)}; starting it again in {delay_s:g} s")
+            self._say(name, f"{describe_exit(code)}; starting it again in {delay_s:g} s")
             await asyncio.sleep(delay_s)
             await server.start()
 
@@ -143,7 +143,7 @@ class Supervisor:
 class _Process:
     """A managed process: the running one, and its successors."""
 
-    def __init__(self, managed: ManagedProcess, say: Say, *, announces: bool = False) -> None:
+    def __init__(self, managed: ManagedProcess, say: ShowLine, *, announces: bool = False) -> None:
         self._managed = managed
         self._say = say
         self._announcement: asyncio.Future[str] | None = None
@@ -186,7 +186,7 @@ class _Process:
                         f"{self._managed.name} can't run with these settings; see its lines above"
                     )
                 delay_s = delay.after(clock() - started)
-                self._say(self._managed.name, f"{ending(code)}; starting it again in {delay_s:g} s")
+                self._say(self._managed.name, f"{describe_exit(code)}; starting it again in {delay_s:g} s")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay_s)
         finally:
@@ -211,7 +211,7 @@ class _Process:
     async def _run(self) -> int:
         argv = [sys.executable, "-P", "-m", "tickplant", *self._managed.arguments]
         process = await asyncio.create_subprocess_exec(
-            *command(argv, death=SIGKILL),
+            *guarded_command(argv, death=SIGKILL),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -245,7 +245,7 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
         yield rest.decode(errors="replace")
 
 
-def ending(code: int) -> str:
+def describe_exit(code: int) -> str:
     """Say how a process ended, by its exit code."""
     if code >= 0:
         return f"ended with exit code {code}"

@@ -84,7 +84,7 @@ def trades_in(fields: Fields) -> Sequence[Trade]:
     Raises:
         PoisonError: they can't be understood.
     """
-    payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.PAST)
+    payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
     return wire.decode_trades(payload) if payload is not None else ()
 
 

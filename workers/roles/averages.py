@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from db.averages import EMPTY_WINDOW, AverageRows, CandleKey, CandleWindow
-from tickplant.averages import AverageSpecs, average, moments
+from tickplant.averages import AverageSpecs, average, return_statistics
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.market import Candle, SymbolId
@@ -60,7 +60,7 @@ class SymbolAverages:
     def statistics(self, candle: Candle) -> Statistics | None:
         """Return the statistics of a minute that `close` has taken; None where none before it is known."""
         closes = self._closes[BASE]
-        found = moments(closes.through(candle.open_time_us), self._specs.returns)
+        found = return_statistics(closes.through(candle.open_time_us), self._specs.returns)
         return Statistics(self._venue, self._symbol, candle.open_time_us, *found) if found else None
 
     def correct(self, part: Candle) -> bool:
