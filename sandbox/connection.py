@@ -12,7 +12,7 @@ from websockets.protocol import State
 
 from sandbox.faulty_line import FaultyLine
 from sandbox.frames import View, encode_frame
-from sandbox.limits import RateLimit, SandboxLimits
+from sandbox.limits import WindowLimit, SandboxLimits
 from sandbox.venue import SandboxSession
 
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG})
@@ -32,7 +32,7 @@ class SandboxConnection(ServerConnection):
     """Whether it has subscribed to anything."""
     quiet: bool = True
     """Whether nothing was sent since this was last set."""
-    _pace: RateLimit | None = None
+    _pace: WindowLimit | None = None
     _counts_control_frames = False
     _on_excess: Callable[[], None]
 
@@ -119,7 +119,7 @@ class SandboxConnection(ServerConnection):
 
     def pace(self, limits: SandboxLimits, on_excess: Callable[[], None]) -> None:
         """Count what comes in from now on; call back, once, and close, when it is too much."""
-        self._pace = RateLimit(limits.messages_per_s, 1)
+        self._pace = WindowLimit(limits.messages_per_s, 1)
         self._counts_control_frames = limits.counts_control_frames
         self._on_excess = on_excess
 

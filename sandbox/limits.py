@@ -33,7 +33,7 @@ class SandboxLimits(Struct, frozen=True, kw_only=True):
     requests_window_s: float
 
 
-class RateLimit:
+class WindowLimit:
     """A limit of so many events in any window of time.
 
     Args:
@@ -63,7 +63,7 @@ class SandboxAdmission:
 
     def __init__(self, limits: SandboxLimits) -> None:
         self._limits = limits
-        self._attempts: dict[str, RateLimit] = {}
+        self._attempts: dict[str, WindowLimit] = {}
         self._banned_until_s: dict[str, float] = {}
         self.bans = 0
         """How many bans there have been."""
@@ -74,7 +74,7 @@ class SandboxAdmission:
         if left_s > 0:
             return left_s
         limits = self._limits
-        attempts = self._attempts.setdefault(address, RateLimit(limits.connects, limits.connects_window_s))
+        attempts = self._attempts.setdefault(address, WindowLimit(limits.connects, limits.connects_window_s))
         if attempts.allows(now_s):
             return None
         self.ban(address, now_s)

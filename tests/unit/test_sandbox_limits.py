@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.coinbase.venue import SandboxCoinbase
-from sandbox.limits import Budget, RateLimit, SandboxAdmission, SandboxLimits
+from sandbox.limits import Budget, WindowLimit, SandboxAdmission, SandboxLimits
 
 
 def limits(**changes: float) -> SandboxLimits:
@@ -12,19 +12,19 @@ def limits(**changes: float) -> SandboxLimits:
 
 
 def test_a_pace_allows_so_much_in_any_window() -> None:
-    pace = RateLimit(3, 1)
+    pace = WindowLimit(3, 1)
     assert [pace.allows(now_s) for now_s in (0.0, 0.3, 0.6, 0.8)] == [True, True, True, False]
-    steady = RateLimit(3, 1)
+    steady = WindowLimit(3, 1)
     assert all(steady.allows(number / 3) for number in range(50))
 
 
 def test_a_pace_may_be_slower_than_one_a_window() -> None:
-    pace = RateLimit(0.5, 1)
+    pace = WindowLimit(0.5, 1)
     assert [pace.allows(now_s) for now_s in (0.0, 2.0, 3.0)] == [True, True, False]
 
 
 def test_a_client_that_keeps_exactly_to_a_limit_may_be_a_little_early() -> None:
-    pace = RateLimit(1, 1)
+    pace = WindowLimit(1, 1)
     assert [pace.allows(now_s) for now_s in (0.0, 0.95, 1.99, 2.5)] == [True, True, True, False]
 
 
