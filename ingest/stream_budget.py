@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
-from tickplant.streams import MIRROR_TRADES, owner_key, trades_stream
+from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from websockets.protocol import State
 
 from sandbox.faulty_line import FaultyLine
 from sandbox.frames import View, encode_frame
-from sandbox.limits import WindowLimit, SandboxLimits
+from sandbox.limits import SandboxLimits, WindowLimit
 from sandbox.venue import SandboxSession
 
 _CONTROL = frozenset({Opcode.PING, Opcode.PONG})

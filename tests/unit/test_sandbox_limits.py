@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.coinbase.venue import SandboxCoinbase
-from sandbox.limits import Budget, WindowLimit, SandboxAdmission, SandboxLimits
+from sandbox.limits import Budget, SandboxAdmission, SandboxLimits, WindowLimit
 
 
 def limits(**changes: float) -> SandboxLimits:
