@@ -1,4 +1,4 @@
--- Views for people and dashboards. Run after the migrations, each time, all or nothing.
+-- Views for people and dashboards, replaced after every run of the migrations, all or none.
 
 create or replace view latest_price as
 select l.venue, l.symbol, c.close as price, c.last_event_time as event_time, c.last_trade_id as trade_id
@@ -10,29 +10,29 @@ from ledger l cross join lateral (
 comment on view latest_price is 'The last price of each symbol: the close of its newest minute.';
 comment on column latest_price.venue is 'The venue, such as binance.';
 comment on column latest_price.symbol is 'The symbol as the venue writes it.';
-comment on column latest_price.price is 'Of the newest trade, in quote currency.';
-comment on column latest_price.event_time is 'When it happened, by the venue''s clock.';
-comment on column latest_price.trade_id is 'Its id.';
+comment on column latest_price.price is 'The price of the newest trade, in quote currency.';
+comment on column latest_price.event_time is 'The time of that trade, by the venue''s clock.';
+comment on column latest_price.trade_id is 'The id of that trade.';
 
 create or replace view overview_24h as
 select venue, symbol, open, high, low, last, change, percent, volume, quote_volume,
     quote_volume / nullif(volume, 0) as mean_price, trade_count, start, until
 from change_24h();
-comment on view overview_24h is 'The last 24 hours of each symbol, by the minute, up to the venue''s present time.';
+comment on view overview_24h is 'The last 24 hours of each symbol, to the minute, up to the venue''s present time.';
 comment on column overview_24h.venue is 'The venue, such as binance.';
 comment on column overview_24h.symbol is 'The symbol as the venue writes it.';
-comment on column overview_24h.open is 'The first price in it; null where there was no trade.';
+comment on column overview_24h.open is 'The first price; null where there was no trade.';
 comment on column overview_24h.high is 'The greatest price.';
 comment on column overview_24h.low is 'The least price.';
 comment on column overview_24h.last is 'The last price.';
-comment on column overview_24h.change is 'Last price less first.';
-comment on column overview_24h.percent is 'The same in percent of the first, rounded.';
+comment on column overview_24h.change is 'The last price minus the first.';
+comment on column overview_24h.percent is 'The change in percent of the first price, rounded.';
 comment on column overview_24h.volume is 'Sum of sizes, in base currency.';
 comment on column overview_24h.quote_volume is 'Sum of price times size, in quote currency.';
-comment on column overview_24h.mean_price is 'Mean price weighted by size; a quotient, and so not exact.';
+comment on column overview_24h.mean_price is 'Mean price weighted by size, rounded.';
 comment on column overview_24h.trade_count is 'Number of trades.';
-comment on column overview_24h.start is 'Inclusive begin of the first minute.';
-comment on column overview_24h.until is 'The venue''s present time: up to where trades have been seen.';
+comment on column overview_24h.start is 'The start of the first minute, inclusive.';
+comment on column overview_24h.until is 'The venue''s present time, up to which trades have been received.';
 
 create or replace view completeness as
 select d.venue, d.symbol, (d.open_time at time zone 'UTC')::date as day, d.trade_count, d.complete, m.minutes,
@@ -49,11 +49,11 @@ comment on column completeness.venue is 'The venue, such as binance.';
 comment on column completeness.symbol is 'The symbol as the venue writes it.';
 comment on column completeness.day is 'The day, UTC; one without trades has no row.';
 comment on column completeness.trade_count is 'Number of trades.';
-comment on column completeness.complete is 'Whether the whole day is proven; null where the venue numbers nothing.';
+comment on column completeness.complete is 'Whether the whole day is proven; null where the venue has no trade ids.';
 comment on column completeness.minutes is 'Minutes that have trades.';
-comment on column completeness.incomplete is 'Those of them that are not proven to be complete, or not yet closed.';
-comment on column completeness.complete_percent is 'The share of the others, rounded.';
-comment on column completeness.late is 'Trades that came after their minute had closed.';
+comment on column completeness.incomplete is 'Minutes that are not proven to be complete, or not yet closed.';
+comment on column completeness.complete_percent is 'The share of complete minutes, rounded.';
+comment on column completeness.late is 'Trades that arrived after their minute had closed.';
 
 create or replace view freshness as
 select l.venue, l.symbol, l.watermark, p.event_time as last_trade_at, round(extract(epoch from now() - l.watermark), 3) as behind_s,
@@ -62,17 +62,17 @@ select l.venue, l.symbol, l.watermark, p.event_time as last_trade_at, round(extr
 from ledger l
 left join latest_price p on p.venue = l.venue and p.symbol = l.symbol
 left join lease o on o.role = 'candles' and o.partition = l.partition;
-comment on view freshness is 'How far each symbol has been stored, and who is at it.';
+comment on view freshness is 'Up to when each symbol is stored, and which worker owns its partition.';
 comment on column freshness.venue is 'The venue, such as binance.';
 comment on column freshness.symbol is 'The symbol as the venue writes it.';
 comment on column freshness.watermark is 'The venue''s time up to which trades have been stored.';
-comment on column freshness.last_trade_at is 'When the newest trade happened, by the venue''s clock.';
+comment on column freshness.last_trade_at is 'The time of the newest trade, by the venue''s clock.';
 comment on column freshness.behind_s is 'How far the watermark is behind this database''s clock, in seconds.';
 comment on column freshness.missing is 'Trade ids that are missing.';
 comment on column freshness.partition is 'The partition stream that carries the symbol.';
-comment on column freshness.owner is 'The worker that has it; null if none has.';
+comment on column freshness.owner is 'The worker that owns the partition; null if none does.';
 
--- A join, not a look-up for each candle: the key of averages has the name before the time.
+-- A join, not a lookup for each candle: the key of averages has the name before the time.
 create or replace view candles_with_averages as
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
     c.closed, c.complete, jsonb_object_agg(a.name, a.value) filter (where a.name is not null) as averages
@@ -83,7 +83,7 @@ comment on view candles_with_averages is 'Candles and, of closed ones, their mov
 comment on column candles_with_averages.venue is 'The venue, such as binance.';
 comment on column candles_with_averages.symbol is 'The symbol as the venue writes it.';
 comment on column candles_with_averages."interval" is '1m, 5m, 15m, 1h, 4h, 1d or 1w.';
-comment on column candles_with_averages.open_time is 'Inclusive begin of the interval.';
+comment on column candles_with_averages.open_time is 'The start of the interval, inclusive.';
 comment on column candles_with_averages.open is 'Price of the first trade.';
 comment on column candles_with_averages.high is 'Greatest price.';
 comment on column candles_with_averages.low is 'Least price.';
@@ -91,12 +91,12 @@ comment on column candles_with_averages.close is 'Price of the last trade.';
 comment on column candles_with_averages.volume is 'Sum of sizes, in base currency.';
 comment on column candles_with_averages.trade_count is 'Number of trades.';
 comment on column candles_with_averages.closed is 'The venue''s time has passed the end of the interval.';
-comment on column candles_with_averages.complete is 'Whether it is proven to hold all trades; null where the venue numbers nothing.';
+comment on column candles_with_averages.complete is 'Whether it is proven to hold all trades; null where the venue has no trade ids.';
 comment on column candles_with_averages.averages is 'By name, such as averages ->> ''sma_7''; null where there are none.';
 
--- What migrations left without a comment.
-comment on table migration is 'The migrations that were run.';
-comment on column migration.number is 'Its number.';
-comment on column migration.name is 'The name of its file.';
-comment on column migration.ran_at is 'When it was run.';
+-- Columns that migrations left without a comment.
+comment on table migration is 'The migrations that have run.';
+comment on column migration.number is 'The migration''s number.';
+comment on column migration.name is 'The name of the file.';
+comment on column migration.ran_at is 'When it ran.';
 comment on column plant.one is 'True: the table has one row.';
