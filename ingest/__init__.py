@@ -1,1 +1,1 @@
-"""From venue sockets to Redis streams; knows venues and Redis, never the database."""
+"""Receives trades from venues and writes them to Redis streams; never uses the database."""

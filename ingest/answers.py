@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from math import inf
 from typing import Final
 
-_QUIET_S: Final = 5.0
-"""How long to wait for more after the first answers."""
-_QUIET_AFTER_REFUSAL_S: Final = 1.0
-"""The same after a refusal that names no symbol: it may be the last answer."""
+_NEXT_ANSWER_S: Final = 5.0
+"""How long to wait for the next answer after one."""
+_AFTER_UNNAMED_REFUSAL_S: Final = 1.0
+"""The same after a refusal that names no symbol, which may be the last answer."""
 
 
 class SubscriptionAnswers:
@@ -40,7 +40,7 @@ class SubscriptionAnswers:
         self._changed.set()
 
     def refuse(self, reason: str, symbols: Iterable[str]) -> None:
-        """Record a refusal; `symbols` is empty where the venue names none."""
+        """Record a refusal; `symbols` is empty if the venue names none."""
         named = self._symbols.intersection(symbols) - self.accepted
         if named:
             self.refused.update(dict.fromkeys(named, reason))
@@ -49,7 +49,7 @@ class SubscriptionAnswers:
         self._changed.set()
 
     def pending(self, symbols: Iterable[str]) -> list[str]:
-        """Return the symbols without an answer so far."""
+        """Return the symbols that have no answer yet."""
         return [symbol for symbol in symbols if symbol not in self.accepted and symbol not in self.refused]
 
     async def wait(self, symbols: Collection[str], timeout_s: float) -> None:
@@ -67,6 +67,7 @@ class SubscriptionAnswers:
 
     @property
     def _next_answer_s(self) -> float:
+        """How long to wait for the next answer."""
         if self.silent:
             return inf
-        return _QUIET_AFTER_REFUSAL_S if self.unnamed else _QUIET_S
+        return _AFTER_UNNAMED_REFUSAL_S if self.unnamed else _NEXT_ANSWER_S

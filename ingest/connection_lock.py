@@ -1,4 +1,4 @@
-"""An exclusive lock for venues that allow one connection, shared by all ingest processes on one Redis."""
+"""The lock for venues that allow one connection, shared by all ingest processes on one Redis."""
 
 import asyncio
 import secrets
@@ -24,7 +24,12 @@ class ConnectionLock:
     """An exclusive connection lock in Redis; it expires 10 s after its owner last renewed it."""
 
     def __init__(self, redis: RedisClient, venue: str) -> None:
-        """Use an open client, which stays the caller's, and the venue's name."""
+        """Initialize the lock.
+
+        Args:
+            redis: an open client; stays the caller's.
+            venue: the venue's name.
+        """
         self._redis: Any = redis
         self._key = f"turn:{venue}"
         self._owner = secrets.token_hex(8)
@@ -35,11 +40,11 @@ class ConnectionLock:
             await asyncio.sleep(_POLL_S)
 
     async def renew(self) -> bool:
-        """Extend the lock; call this every second or two.
+        """Extend the lock; to be called every second or two.
 
         Returns:
-            Whether it is still held; False if another process has it. While Redis is unavailable, no other
-            process can acquire it, so that it counts as held.
+            Whether it is still held; False if another process holds it. While Redis is unavailable, the
+            lock counts as held, as no other process can acquire it.
         """
         try:
             return await self._set()

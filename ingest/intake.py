@@ -1,4 +1,4 @@
-"""Turns frames into stream entries: parses, checks and publishes them in batches."""
+"""Parses frames, checks their trades and publishes them in batches."""
 
 import asyncio
 import logging
@@ -20,9 +20,10 @@ from tickplant.times import format_time
 _log = logging.getLogger(__name__)
 
 _BUDGET_CHECK_TRADES: Final = 10_000
+"""After this many trades the budget of the streams is checked."""
 
-_DOUBT_AGAIN_S: Final = 600.0
-"""How often implausible times of a symbol are logged."""
+_DOUBT_INTERVAL_S: Final = 600.0
+"""The least time between two logs of implausible times of a symbol."""
 
 Suspect = Callable[[MissingRange], None]
 
@@ -54,28 +55,28 @@ class Intake:
             venue: the adapter.
             symbols: the requested symbols.
             publisher: writes to Redis.
-            suspect: called with trades that seem to be lost.
+            suspect: called with ids whose trades may be lost.
         """
         self._name = name
         self._venue = venue
         self._symbols = tuple(symbols)
-        self._expected = frozenset(symbols)
+        self._requested = frozenset(symbols)
         self._publisher = publisher
         self._suspect = suspect
         self._clock = VenueClock(alone=len(symbols) == 1)
-        self._doubted_s: dict[str | None, float] = {}
+        self._doubt_logged_s: dict[str | None, float] = {}
         self._metrics = IntakeMetrics(venue.name, symbols)
         self._last: dict[str, Trade] = {}
         self._own_id = 0
         self._lock = asyncio.Lock()
-        self._since_check = 0
+        self._unchecked_trades = 0
 
     def last_trade(self, symbol: str) -> Trade | None:
         """Return the newest trade of a symbol that was received."""
         return self._last.get(symbol)
 
     async def handle(self, reads: list[SocketRead], session: VenueSession) -> None:
-        """Parse and publish what a connection received; one batch at a time, also with two connections."""
+        """Parse and publish received frames; one batch at a time, even with two connections."""
         self._metrics.note_reads(reads)
         async with self._lock:
             trades: list[Trade] = []
@@ -102,7 +103,7 @@ class Intake:
             await self._publish(trades)
 
     async def resume_ids(self) -> None:
-        """Continue after the greatest id that any ingest process has assigned, whatever its clock was."""
+        """Continue after the greatest id that any ingest process has assigned."""
         if not self._venue.numbered:
             last = await self._publisher.read_reserved_id(self._venue.name, self._symbols)
             self._own_id = max(self._own_id, last)
@@ -116,7 +117,7 @@ class Intake:
     async def _publish(self, trades: list[Trade]) -> None:
         if not trades:
             return
-        if not self._expected.issuperset([trade.symbol for trade in trades]):
+        if not self._requested.issuperset([trade.symbol for trade in trades]):
             trades = await self._drop_unrequested(trades)
             if not trades:
                 return
@@ -127,9 +128,9 @@ class Intake:
         await self._publisher.publish(trades, numbered=self._venue.numbered)
         self._last.update([(trade.symbol, trade) for trade in trades])
         await self._report_doubts(self._clock.observe(trades, time.monotonic()))
-        self._since_check += len(trades)
-        if self._since_check >= _BUDGET_CHECK_TRADES:
-            self._since_check = 0
+        self._unchecked_trades += len(trades)
+        if self._unchecked_trades >= _BUDGET_CHECK_TRADES:
+            self._unchecked_trades = 0
             await self._publisher.wait_for_budget()
 
     async def _handle_notice(self, notice: Notice, frame: ReceivedFrame, session: VenueSession) -> None:
@@ -146,24 +147,25 @@ class Intake:
             case Subscribed(symbols):
                 session.answers.accept(symbols)
             case Refused(reason, symbols):
-                if not self._venue.acknowledges:  # else the session logs the symbols
+                if not self._venue.acknowledges:  # otherwise the session logs the symbols
                     _log.warning("%s: the venue refuses a request: %s", self._name, reason)
                 await self._write_dead_letter(frame.text, f"refused: {reason}")
                 session.answers.refuse(reason, symbols)
             case Closing(reason):
-                _log.info("%s: the venue announces: %s", self._name, reason)
+                _log.info("%s: the venue is about to close the connection: %s", self._name, reason)
                 session.replace.set()
 
     async def _report_doubts(self, doubts: Sequence[DoubtedTime]) -> None:
-        """Count implausible times; log and keep the first of each symbol in 10 minutes."""
+        """Count implausible times; log the first of each symbol in 10 minutes and make it a dead letter."""
         for message, reason in doubts:
             self._metrics.doubted_times.inc()
             now_s = time.monotonic()
-            if now_s - self._doubted_s.get(message.symbol, -_DOUBT_AGAIN_S) < _DOUBT_AGAIN_S:
+            if now_s - self._doubt_logged_s.get(message.symbol, -_DOUBT_INTERVAL_S) < _DOUBT_INTERVAL_S:
                 continue
-            self._doubted_s[message.symbol] = now_s
-            what = "trade" if isinstance(message, Trade) else "heartbeat"
-            reason = f"the time {format_time(message.event_time_us)} of a {what} moves no clock: {reason}"
+            self._doubt_logged_s[message.symbol] = now_s
+            kind = "trade" if isinstance(message, Trade) else "heartbeat"
+            event_time = format_time(message.event_time_us)
+            reason = f"the venue clock ignores the time {event_time} of a {kind}: {reason}"
             _log.warning(
                 "%s: %s: %s",
                 self._name,
@@ -174,7 +176,7 @@ class Intake:
             await self._publisher.write_dead_letter(self._name, repr(message).encode(), reason)
 
     def _number(self, trades: list[Trade]) -> list[Trade]:
-        """Assign ids: the receive time in microseconds, or the last id plus one, so that ids always rise."""
+        """Assign ascending ids: the receive time in microseconds, or the last id plus one if greater."""
         numbered = []
         for trade in trades:
             self._own_id = max(self._own_id + 1, trade.ingest_time_us)
@@ -193,13 +195,14 @@ class Intake:
         return numbered
 
     async def _drop_unrequested(self, trades: list[Trade]) -> list[Trade]:
+        """Return the trades of requested symbols; the others become dead letters."""
         for trade in trades:
-            if trade.symbol not in self._expected:
-                reason = f"a trade of {trade.symbol!r}, which was not asked for"
+            if trade.symbol not in self._requested:
+                reason = f"a trade of {trade.symbol!r}, which was not requested"
                 await self._write_dead_letter(repr(trade).encode(), reason)
-        return [trade for trade in trades if trade.symbol in self._expected]
+        return [trade for trade in trades if trade.symbol in self._requested]
 
     async def _write_dead_letter(self, frame: bytes, reason: str) -> None:
         self._metrics.malformed.inc()
-        _log.debug("%s: kept as a dead letter: %s", self._name, reason)
+        _log.debug("%s: dead letter: %s", self._name, reason)
         await self._publisher.write_dead_letter(self._name, frame, reason)

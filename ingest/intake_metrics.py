@@ -28,7 +28,7 @@ class IntakeMetrics:
     """Metrics of the frames and trades of some symbols of one venue."""
 
     def __init__(self, venue: str, symbols: Sequence[str]) -> None:
-        """Create every counter at zero, so that dashboards can tell zero from not measured."""
+        """Create all counters at zero, so that dashboards distinguish zero from not measured."""
         self._class_of = {symbol: symbol_class(venue, symbol) for symbol in symbols}
         self._trades = {
             name: metrics.INGEST_TRADES.labels(venue, name) for name in set(self._class_of.values())

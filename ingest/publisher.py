@@ -163,7 +163,7 @@ class Publisher:
         await self._budget.wait()
 
     async def write_dead_letter(self, source: str, payload: bytes, reason: str) -> None:
-        """Store an input that could not be parsed as a dead letter."""
+        """Write an input that could not be parsed to the dead letters."""
         await self._retry_until_available(
             lambda: write_dead_letter(
                 self._redis, source=source, reason=reason, payload={b"payload": payload}

@@ -1,4 +1,4 @@
-"""Venues' limits, kept by all ingest processes together through Redis."""
+"""Venues' rate limits, shared by all ingest processes through Redis."""
 
 import asyncio
 from typing import Any, Final
@@ -8,9 +8,9 @@ from ingest.venues.base import VenueAdapter
 from tickplant.redis_client import RedisClient, retry_until_available
 
 # The generic cell rate algorithm. A key stores when the next use is due, and when that was written, so that
-# the due time moves with a clock that is set back. KEYS: cell, and the ban if the limit is bannable. ARGV:
-# interval in us, burst, longest ban in ms. Books one use and returns the wait in us; during a ban, books
-# nothing and returns the rest of the ban in us, negative. A ban longer than the longest is cut.
+# the due time moves back with the clock. KEYS: cell, and the ban if the limit is bannable. ARGV: interval in
+# us, burst, longest ban in ms. Books one use and returns the wait in us; during a ban, books nothing and
+# returns the remaining ban in us, negative. A longer ban than the longest is shortened to it.
 _BOOK: Final = """
 if KEYS[2] then
   local ban, longest = redis.call('PTTL', KEYS[2]), tonumber(ARGV[3])
@@ -32,7 +32,7 @@ redis.call('SET', KEYS[1], string.format('%.0f %.0f', next, now), 'PX', math.cei
 return math.max(0, due - now - interval * (tonumber(ARGV[2]) - 1))
 """
 
-# KEYS: ban. ARGV: ms. A longer ban stays.
+# KEYS: ban. ARGV: ms. A ban that ends later is not shortened.
 _PROLONG: Final = """
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
 """
@@ -62,9 +62,9 @@ class RateLimit:
         Args:
             redis: an open client; stays the caller's.
             venue: the venue that sets the limit.
-            what: requests, connects or messages.
+            what: the limited use: requests, connects or messages.
             per_s: uses per second, on average.
-            burst: uses at once after a pause.
+            burst: the most uses at once after a pause.
             bannable: whether uses stop while the venue bans this plant; see `ban`.
         """
         self._book: Any = redis.register_script(_BOOK)
@@ -90,14 +90,14 @@ class RateLimit:
             await asyncio.sleep(min(_BAN_POLL_S, -wait_us / 1e6))
 
     async def ban(self, seconds: float) -> None:
-        """Stop all uses for some seconds, at most `LONGEST_S`, as the venue requested."""
+        """Stop all uses for some seconds, at most `LONGEST_S`, as the venue requires."""
         milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
         if self._ban:
             await retry_until_available(lambda: self._prolong(keys=self._ban, args=[milliseconds]))
 
 
 def request_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit:
-    """Return the venue's limit of REST requests, shared by history and the list of symbols."""
+    """Return the venue's limit of REST requests, for both history and the list of symbols."""
     per_s = venue.limits.requests_per_s
     return RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
 

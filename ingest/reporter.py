@@ -1,4 +1,4 @@
-"""Publishes the state of a connection in the background, so that no caller waits for Redis."""
+"""Publishes the state of a connection from a task of its own, so that no caller waits for Redis."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ class ConnectionReporter:
     Args:
         name: the connection's name.
         venue: the venue's name.
-        symbols: carried by the connection.
+        symbols: of the connection.
         publisher: writes the state to Redis.
     """
 
@@ -45,7 +45,7 @@ class ConnectionReporter:
         self._changed.set()
 
     def note_problem(self, symbol: str, state: str, reason: str) -> bool:
-        """Record a problem of a symbol; return whether it is new."""
+        """Record a problem of a symbol; return whether the symbol did not have it before."""
         problem = SymbolProblem(symbol, state, reason)
         new = (symbol, state) not in self._problems
         if self._problems.get((symbol, state)) != problem:

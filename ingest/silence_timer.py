@@ -1,16 +1,17 @@
-"""How long a connection may be silent before it is replaced, from its usual rate of messages."""
+"""How long a connection may be silent before it is replaced, by its usual message rate."""
 
 from typing import Final
 
 _WINDOW_S: Final = 60
+"""The time constant of the moving average."""
 _INTERVALS: Final = 50
-"""The deadline in mean intervals between messages; many, since trades come in bursts."""
-_LEAST_S: Final = 5.0
-_MOST_S: Final = 300.0
+"""The deadline in mean intervals between messages; many, as trades arrive in bursts."""
+_SHORTEST_S: Final = 5.0
+_LONGEST_S: Final = 300.0
 
 
 class SilenceTimer:
-    """A moving average of the rate of messages over about a minute, and the deadline that follows from it."""
+    """The message rate as a moving average over about a minute, and the deadline that follows from it."""
 
     def __init__(self) -> None:
         self._per_s = 0.0
@@ -22,6 +23,6 @@ class SilenceTimer:
     @property
     def deadline_s(self) -> float:
         """How long a socket may be silent before it is replaced; shorter for busier connections."""
-        if self._per_s <= _INTERVALS / _MOST_S:
-            return _MOST_S
-        return max(_LEAST_S, _INTERVALS / self._per_s)
+        if self._per_s <= _INTERVALS / _LONGEST_S:
+            return _LONGEST_S
+        return max(_SHORTEST_S, _INTERVALS / self._per_s)

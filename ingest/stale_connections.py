@@ -1,4 +1,4 @@
-"""Removes entries of crashed processes from the hash of connections."""
+"""Removes connections of crashed processes from Redis."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ from tickplant.wire import decode_connection
 
 INTERVAL_S: Final = 60.0
 _STALE_US: Final = 3_600_000_000
-"""The API ignores a connection that was not updated for a minute; removal only saves memory."""
+"""The API ignores connections that were not updated for a minute; their removal only saves memory."""
 
-# KEYS: connections. ARGV: name, value. Does nothing if the connection was updated since.
+# KEYS: connections. ARGV: name, value. Does nothing if the connection has been updated.
 _REMOVE: Final = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
 """

@@ -14,7 +14,7 @@ INTERVAL_S: Final = 2.0
 
 
 async def measure_streams(redis: RedisClient, partitions: int, stop: asyncio.Event) -> None:
-    """Periodically expose the length of each partition's stream until `stop` is set."""
+    """Measure the length of each partition's stream periodically, until `stop` is set."""
     while not stop.is_set():
         with contextlib.suppress(*OUTAGE, RedisError):  # the writers report outages
             await _measure(redis, partitions)

@@ -1,4 +1,4 @@
-"""Subscribes to symbols and finds the refused ones where the venue does not name them."""
+"""Subscribes to symbols, and finds those refused if the venue does not name them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -9,15 +9,16 @@ from ingest.rate_limits import RateLimit
 from ingest.venues.base import VenueAdapter
 from tickplant.backoff import bound_s
 
-_FIRST_ANSWER_S: Final = 30.0
-_ANSWER_S: Final = 10.0
+_FIRST_TIMEOUT_S: Final = 30.0
+_TIMEOUT_S: Final = 10.0
 _NO_ANSWER: Final = "the venue does not answer the subscription"
 RETRY_REFUSED_S: Final = 2.0
-"""First wait before refused symbols are requested again: a venue may refuse everything for a moment."""
+"""The first wait before refused symbols are requested again: a venue may refuse everything briefly."""
 RETRY_REFUSED_CAP_S: Final = 3600.0
-"""The longest wait: a symbol that the venue does not have is refused permanently."""
+"""The longest wait: a symbol that the venue does not list is refused permanently."""
 
 Send = Callable[[str], Awaitable[None]]
+"""Sends a message on a connection."""
 
 
 class Subscription:
@@ -25,7 +26,7 @@ class Subscription:
 
     Args:
         venue: the adapter.
-        symbols: those to subscribe to.
+        symbols: to subscribe to.
         send: sends a message on the connection.
         answers: collects the venue's answers.
         messages: the venue's limit of messages; None if it has none.
@@ -51,38 +52,38 @@ class Subscription:
         Raises:
             TimeoutError: there is no answer.
         """
-        await self._subscribe(self._symbols, _FIRST_ANSWER_S)
+        await self._subscribe(self._symbols, _FIRST_TIMEOUT_S)
         if self._venue.acknowledges and self._answers.silent:
             raise TimeoutError("subscriptions were not acknowledged in time")
 
     async def find_refused(self) -> None:
-        """Request unanswered symbols in ever smaller halves until each has an answer."""
+        """Bisect the unanswered symbols: request them in ever smaller groups until each has an answer."""
         if not self._venue.acknowledges:
             return
         groups = _halves(self._answers.pending(self._symbols))
         while groups:
             group = groups.pop()
-            await self._subscribe(group, _ANSWER_S)
-            left = self._answers.pending(group)
+            await self._subscribe(group, _TIMEOUT_S)
+            unanswered = self._answers.pending(group)
             if len(group) > 1:
-                groups += _halves(left)
-            elif left:
+                groups += _halves(unanswered)
+            elif unanswered:
                 reason = self._answers.unnamed[-1] if self._answers.unnamed else _NO_ANSWER
-                self._answers.refuse(reason, left)
+                self._answers.refuse(reason, unanswered)
 
     async def retry_refused(self) -> AsyncIterator[str]:
-        """Periodically request refused symbols, one by one, while there are any.
+        """Request refused symbols periodically, one by one, while there are any.
 
         Yields:
-            Symbols that are accepted now.
+            Symbols that are now accepted.
         """
-        tries = 0
+        attempts = 0
         while self._answers.refused:
-            await asyncio.sleep(bound_s(tries, first_s=RETRY_REFUSED_S, cap_s=RETRY_REFUSED_CAP_S))
-            tries += 1
+            await asyncio.sleep(bound_s(attempts, first_s=RETRY_REFUSED_S, cap_s=RETRY_REFUSED_CAP_S))
+            attempts += 1
             for symbol, reason in list(self._answers.refused.items()):
                 del self._answers.refused[symbol]
-                await self._subscribe([symbol], _ANSWER_S)
+                await self._subscribe([symbol], _TIMEOUT_S)
                 if self._answers.pending([symbol]):
                     self._answers.refuse((self._answers.unnamed or [reason])[-1], [symbol])
                 elif symbol in self._answers.accepted:

@@ -1,4 +1,4 @@
-"""Restarts tasks of ingest that fail; the failure of one does not stop the others."""
+"""Restarts failed tasks of ingest; the failure of a task does not stop the others."""
 
 import asyncio
 import contextlib
@@ -12,13 +12,13 @@ from tickplant.errors import FatalError
 
 _log = logging.getLogger(__name__)
 
-_FIRST_S: Final = 1.0
-_CAP_S: Final = 30.0
+_FIRST_WAIT_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 30.0
 _HEALTHY_S: Final = 60.0
-"""A task that ran for this long before it failed is restarted after the shortest wait."""
+"""A task that ran longer than this before it failed is restarted after the shortest wait."""
 
 Report = Callable[[str], Awaitable[None]]
-"""Receives the reason why a task is down."""
+"""Publishes that a task is down, with the reason."""
 
 
 async def keep_running(
@@ -35,7 +35,7 @@ async def keep_running(
     Args:
         name: names the task in the log.
         run: the task; returns soon after `stop` is set.
-        stop: also ends a wait between two attempts.
+        stop: also ends the wait before a restart.
         venue: label of the failure counter; empty for a task of no venue.
         task: label of the failure counter.
         report: publishes that the task is down.
@@ -44,7 +44,7 @@ async def keep_running(
         FatalError: from the task: the process can't continue.
     """
     failures = metrics.INGEST_TASK_FAILURES.labels(venue, task)
-    backoff = Backoff(first_s=_FIRST_S, cap_s=_CAP_S)
+    backoff = Backoff(first_s=_FIRST_WAIT_S, cap_s=_LONGEST_WAIT_S)
     loop = asyncio.get_running_loop()
     while True:
         started_s = loop.time()
@@ -56,7 +56,7 @@ async def keep_running(
             current = asyncio.current_task()
             if current is not None and current.cancelling():
                 raise
-            failure: BaseException = error  # a task that this one awaited was cancelled, not this one
+            failure: BaseException = error  # an awaited task was cancelled, not this one
         except Exception as error:  # noqa: BLE001 - the boundary of a task
             failure = error
         else:

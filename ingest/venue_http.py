@@ -1,4 +1,4 @@
-"""The HTTP client for venues' REST interfaces; errors of a request through a proxy name the proxy."""
+"""The HTTP client for venues' REST interfaces; errors name the proxy, if there is one."""
 
 import ssl
 from collections.abc import Iterable
@@ -22,15 +22,15 @@ def open_venue_http(base_urls: Iterable[str], proxies: Proxies, *, timeout_s: fl
     """
     certificates = httpx.create_ssl_context()
     mounts = {
-        "{0.scheme}://{0.netloc}".format(urlsplit(url)): _Through(proxy, verify=certificates)
+        "{0.scheme}://{0.netloc}".format(urlsplit(url)): _ProxiedTransport(proxy, verify=certificates)
         for url in base_urls
         if url and (proxy := proxies.of(url))
     }
-    # The library's own reading of the environment would take loopback through a proxy, too.
+    # trust_env would send requests to loopback through a proxy, too.
     return httpx.AsyncClient(timeout=timeout_s, verify=certificates, trust_env=False, mounts=mounts)
 
 
-class _Through(httpx.AsyncHTTPTransport):
+class _ProxiedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, proxy: Proxy, *, verify: ssl.SSLContext) -> None:
         super().__init__(proxy=proxy.url, verify=verify, trust_env=False)
         self._proxy = proxy

@@ -86,7 +86,7 @@ class SymbolMaintenance(NamedTuple):
             FatalError: the venue has no candles, or refuses to give them.
         """
         if not isinstance(self.venue, KlineAdapter):
-            raise FatalError(f"{self.venue.name} has no candles to compare with")
+            raise FatalError(f"{self.venue.name} serves no candles")
         step_us = self.venue.klines_at_once * MINUTE_US
         for request_us in range(start_us, end_us, step_us):
             yield await self.past.read_klines(request_us, min(request_us + step_us, end_us))

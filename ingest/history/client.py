@@ -1,4 +1,4 @@
-"""Requests to a venue's REST history: within its rate limit, with bans, refusals and outages told apart."""
+"""Requests to a venue's REST history, within its rate limit; distinguishes outages, bans and refusals."""
 
 import asyncio
 from collections import OrderedDict
@@ -23,26 +23,28 @@ from tickplant.redis_client import RedisClient
 
 AnswerT = TypeVar("AnswerT")
 
-Keep = Callable[[str, bytes, str], Awaitable[None]]
-"""Stores a dead letter: source, payload, reason."""
+WriteDeadLetter = Callable[[str, bytes, str], Awaitable[None]]
+"""Writes a dead letter: source, payload, reason."""
 
 _BUSY_S: Final = 5.0
+"""How long requests stop after the venue asked for a later retry."""
 BANNING: Final = (418, 429)
+"""Statuses by which venues ban, or warn of a ban."""
 _REQUEST_TIMEOUT_S: Final = 15.0
 """For connecting, and between two blocks of an answer."""
-_PASSING: Final = (408, 425)
-"""Statuses that refuse a request only temporarily."""
-_ANSWER_S: Final = 30.0
-"""The longest time for a whole answer."""
+_TEMPORARY: Final = (408, 425)
+"""Statuses of temporary refusals."""
+_ANSWER_TIMEOUT_S: Final = 30.0
+"""For a whole answer."""
 _MOST_BYTES: Final = 16 * 1024 * 1024
-_KEPT_A_PAGE: Final = 10
-"""The most refused rows of one page that become dead letters; all are counted."""
-_REMEMBERED: Final = 10_000
-"""Refused rows that are remembered as dead letters, as pages are requested repeatedly."""
+_DEAD_LETTERS_PER_PAGE: Final = 10
+"""The most refused rows of a page that become dead letters; all are counted."""
+_REMEMBERED_ROWS: Final = 10_000
+"""Refused rows that are remembered, so that a page requested again does not count them twice."""
 
 
 class HistoryUnavailableError(TickplantError):
-    """History can't be read at the moment."""
+    """History is unavailable at the moment."""
 
 
 class HistoryRefusedError(TickplantError):
@@ -59,7 +61,7 @@ class VenueHistory:
         base_url: str,
         client: httpx.AsyncClient,
         rate: RateLimit,
-        keep: Keep,
+        write_dead_letter: WriteDeadLetter,
         clock_us: NowUs = now_us,
     ) -> None:
         """Initialize the history; see `make_history`.
@@ -69,16 +71,16 @@ class VenueHistory:
             base_url: of its REST interface.
             client: stays the caller's.
             rate: the venue's request limit.
-            keep: stores refused rows.
+            write_dead_letter: receives refused rows.
             clock_us: the current time.
         """
         self._venue = venue
         self._base_url = base_url
         self._client = client
         self._rate = rate
-        self._keep = keep
+        self._write_dead_letter = write_dead_letter
         self._clock_us = clock_us
-        self._kept: OrderedDict[bytes, None] = OrderedDict()
+        self._refused: OrderedDict[bytes, None] = OrderedDict()
 
     async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
         """Request the first page of a gap's trades; refused rows become dead letters.
@@ -94,17 +96,17 @@ class VenueHistory:
         """
         body = await self._get(self._venue.history_path(gap), gap.symbol)
         received_us = self._clock_us()
-        rows = await self._parsed(lambda: self._venue.parse_history(body, gap.symbol, received_us))
+        rows = await self._parse(lambda: self._venue.parse_history(body, gap.symbol, received_us))
         page = check_page(rows, gap, bounds)
         if page.refused:
-            await self._keep_refused(gap.symbol, page.refused)
+            await self._note_refused(gap.symbol, page.refused)
         return page
 
     async def read_klines(self, symbol: str, start_us: int, end_us: int) -> tuple[Kline, ...]:
-        """Request the venue's own candles of one minute, at most as many as it gives at once.
+        """Request the venue's candles of one minute, at most as many as one request returns.
 
         Args:
-            symbol: as the venue writes it.
+            symbol: in the venue's notation.
             start_us: open time of the first, inclusive.
             end_us: exclusive.
 
@@ -114,15 +116,16 @@ class VenueHistory:
         """
         venue = self._venue
         if not isinstance(venue, KlineAdapter):
-            raise HistoryRefusedError(f"{venue.name} has no candles to compare with")
+            raise HistoryRefusedError(f"{venue.name} serves no candles")
         body = await self._get(venue.klines_path(symbol, start_us, end_us), symbol)
         try:
-            klines = await self._parsed(lambda: venue.parse_klines(body))
+            klines = await self._parse(lambda: venue.parse_klines(body))
         except UnreadableError as error:
             raise HistoryUnavailableError(str(error)) from error
         return tuple(kline for kline in klines if start_us <= kline.open_time_us < end_us)
 
-    async def _parsed(self, parse: Callable[[], AnswerT]) -> AnswerT:
+    async def _parse(self, parse: Callable[[], AnswerT]) -> AnswerT:
+        """Return a parsed answer; a ban follows where the venue asks for a later retry."""
         try:
             return parse()
         except BusyError as error:
@@ -138,7 +141,7 @@ class VenueHistory:
         url, headers = self._base_url + path, dict(self._venue.history_headers)
         try:
             async with (
-                asyncio.timeout(_ANSWER_S),
+                asyncio.timeout(_ANSWER_TIMEOUT_S),
                 self._client.stream("GET", url, headers=headers) as answer,
             ):
                 await self._check_status(answer)
@@ -155,26 +158,27 @@ class VenueHistory:
             seconds = retry_after_s(retry_after, self._clock_us())
             metrics.INGEST_BANS.labels(self._venue.name).inc()
             await self._rate.ban(seconds)
-            raise HistoryUnavailableError(f"status {status}: the venue is left alone for {seconds:.0f} s")
-        if status >= 500 or status in _PASSING:
+            raise HistoryUnavailableError(f"status {status}: no requests for {seconds:.0f} s")
+        if status >= 500 or status in _TEMPORARY:
             raise HistoryUnavailableError(f"status {status}")
         text = (await _read_body(answer))[:200].decode(errors="replace")
         raise HistoryRefusedError(f"status {status}: {text}")
 
-    async def _keep_refused(self, symbol: str, refused: list[BadRow]) -> None:
-        kept = 0
+    async def _note_refused(self, symbol: str, refused: list[BadRow]) -> None:
+        """Count refused rows, each once, and write the first ones to the dead letters."""
+        written = 0
         for row in refused:
             key = row.payload[:1_000]
-            if key in self._kept:
+            if key in self._refused:
                 continue
-            self._kept[key] = None
-            if len(self._kept) > _REMEMBERED:
-                self._kept.popitem(last=False)
+            self._refused[key] = None
+            if len(self._refused) > _REMEMBERED_ROWS:
+                self._refused.popitem(last=False)
             reason = "implausible" if row.reason.startswith("implausible") else "broken"
             metrics.INGEST_REFUSED_ROWS.labels(self._venue.name, reason).inc()
-            if kept < _KEPT_A_PAGE:
-                kept += 1
-                await self._keep(f"{self._venue.name}:{symbol} history", row.payload, row.reason)
+            if written < _DEAD_LETTERS_PER_PAGE:
+                written += 1
+                await self._write_dead_letter(f"{self._venue.name}:{symbol} history", row.payload, row.reason)
 
 
 def make_history(
@@ -192,21 +196,21 @@ def make_history(
         rest_url: base address of its REST interface; None for the venue's own.
         redis: holds the limit; stays the caller's.
         client: stays the caller's; see `open_history_client`.
-        publisher: stores rows that were refused as dead letters.
+        publisher: writes refused rows to the dead letters.
     """
     return VenueHistory(
         venue,
         base_url=rest_url or venue.rest_url,
         client=client,
         rate=request_limit(redis, venue),
-        keep=publisher.write_dead_letter,
+        write_dead_letter=publisher.write_dead_letter,
     )
 
 
 def open_history_client(
     publisher: Publisher, base_urls: Iterable[str], proxies: Proxies
 ) -> httpx.AsyncClient:
-    """Return a client for venues' history that refuses answers from a source other than the stored trades'.
+    """Return a client for venues' history that refuses answers of a source other than the stored trades'.
 
     Args:
         publisher: checks the source.
@@ -236,6 +240,6 @@ async def _read_body(answer: httpx.Response) -> bytes:
     async for part in answer.aiter_bytes():
         size += len(part)
         if size > _MOST_BYTES:
-            raise HistoryUnavailableError(f"an answer of more than {_MOST_BYTES // 2**20} MiB")
+            raise HistoryUnavailableError(f"the answer is longer than {_MOST_BYTES // 2**20} MiB")
         parts.append(part)
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""Fetches ranges of ids from a venue's history and publishes them in an order that opens no gaps."""
+"""Fetches ranges of ids from a venue's history, and publishes them in an order that opens no gaps."""
 
 import asyncio
 from collections import deque
@@ -13,14 +13,14 @@ from ingest.publisher import MAX_TRADES_PER_ENTRY, Publisher
 from tickplant.market import SymbolId
 from tickplant.wire import Verdict
 
-AT_ONCE: Final = 4
-"""Concurrent requests; the venue's rate limit applies all the same."""
+CONCURRENT_CHUNKS: Final = 4
+"""Chunks fetched concurrently, within the venue's rate limit."""
 
 Chunk = tuple[int, int, bool]
 """First and last id, and whether the chunk is above all stored ids."""
 
 OnProgress = Callable[[int, int], None]
-"""Receives the number of ids requested and of trades received."""
+"""Receives the numbers of requested ids and of fetched trades."""
 
 
 def split_ranges(wanted: Sequence[IdRange], stored_last: int | None) -> Iterator[Chunk]:
@@ -30,7 +30,7 @@ def split_ranges(wanted: Sequence[IdRange], stored_last: int | None) -> Iterator
 
     Args:
         wanted: ascending, disjoint.
-        stored_last: the greatest id stored; None where nothing is.
+        stored_last: the greatest stored id; None if none is stored.
     """
     above = stored_last + 1 if stored_last is not None else None
     for low, high in wanted:
@@ -49,28 +49,28 @@ async def fill_ranges(
     history: HistorySearch,
     publisher: Publisher,
     chunks: Iterable[Chunk],
-    at_once: int = AT_ONCE,
+    at_once: int = CONCURRENT_CHUNKS,
     on_progress: OnProgress,
 ) -> None:
-    """Fetch chunks concurrently and publish them in order, as fast as the workers follow.
+    """Fetch chunks concurrently and publish them in order, as fast as workers follow.
 
     Args:
         symbol: of the trades.
         history: of the symbol.
-        publisher: writes them.
+        publisher: writes the trades.
         chunks: from `split_ranges`.
         at_once: how many are fetched concurrently.
         on_progress: called after every chunk.
 
     Raises:
-        FatalError: the venue refuses to give them.
+        FatalError: the venue refuses them.
     """
     void: list[IdRange] = []
     async with aclosing(_fetch(history, chunks, at_once)) as fetched_ranges:
         async for (first, last, rising), fetched in fetched_ranges:
-            # Void ids are published again with the next chunk: those at an edge open a gap only then.
-            again = FetchedRange(fetched.trades, [*void, *fetched.void])
-            await publish_fetched(publisher, symbol, again, rising=rising)
+            # Void ids at the edge of a chunk open a gap only with the next one, so they are published again.
+            published = FetchedRange(fetched.trades, [*void, *fetched.void])
+            await publish_fetched(publisher, symbol, published, rising=rising)
             void = fetched.void
             on_progress(last - first + 1, len(fetched.trades))
 
@@ -98,19 +98,19 @@ async def _fetch(
     history: HistorySearch, chunks: Iterable[Chunk], at_once: int
 ) -> AsyncGenerator[tuple[Chunk, FetchedRange]]:
     """Yield the fetched range of each chunk, in order."""
-    under_way: deque[tuple[Chunk, asyncio.Task[FetchedRange]]] = deque()
-    waiting = iter(chunks)
+    pending: deque[tuple[Chunk, asyncio.Task[FetchedRange]]] = deque()
+    remaining = iter(chunks)
     try:
         while True:
-            while len(under_way) < at_once and (chunk := next(waiting, None)) is not None:
-                under_way.append((chunk, asyncio.create_task(history.read(chunk[0], chunk[1]))))
-            if not under_way:
+            while len(pending) < at_once and (chunk := next(remaining, None)) is not None:
+                pending.append((chunk, asyncio.create_task(history.read(chunk[0], chunk[1]))))
+            if not pending:
                 return
-            chunk, task = under_way[0]
+            chunk, task = pending[0]
             fetched = await task
-            under_way.popleft()
+            pending.popleft()
             yield chunk, fetched
     finally:
-        for _, task in under_way:
+        for _, task in pending:
             task.cancel()
-        await asyncio.gather(*(task for _, task in under_way), return_exceptions=True)
+        await asyncio.gather(*(task for _, task in pending), return_exceptions=True)

@@ -1,8 +1,8 @@
-"""When history is asked for missing ids again, and when a verdict on them is published. Pure.
+"""The schedule of requests for missing ids, and the evidence for a verdict on them. Pure.
 
-A venue's history, or one of its replicas, may lag behind its sockets. So missing ids are requested again, at
-first soon and then less and less often. The verdict depends on evidence that must persist: history has later
-trades but not these, or it ends before them.
+A venue's history, or one of its replicas, may lag behind its websocket. So missing ids are requested again,
+with backoff. A verdict requires evidence that persists: history has later trades but not these, or it ends
+before them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from ingest.venues.base_rest import MissingRange
 FIRST_DELAY_S: Final = 1.0
 LONGEST_DELAY_S: Final = 60.0
 REFUSED_DELAY_S: Final = 600.0
-"""The delay after a venue refused to give trades."""
+"""The delay after a venue refused trades."""
 STORED_DELAY_S: Final = 10.0
 """How long fetched trades may take to be stored before they are requested again."""
 SUSPECT_DELAY_S: Final = 5.0
-"""The delay between two attempts at trades that a connection suspects to be lost."""
+"""The delay between two attempts at a suspected gap."""
 CONFIRM_DELAY_S: Final = 60.0
 """The delay after which void ids are requested once more."""
 PATIENCE_S: Final[Mapping[UnavailableCause, float]] = {
@@ -27,7 +27,7 @@ PATIENCE_S: Final[Mapping[UnavailableCause, float]] = {
     UnavailableCause.EARLY: 15.0,
     UnavailableCause.LATE: 300.0,
 }
-"""How long a venue must give the same answer, over two attempts or more, before it is accepted."""
+"""How long a venue must give the same answer, in two attempts or more, before it is accepted."""
 
 
 class GapFetch:
@@ -40,7 +40,7 @@ class GapFetch:
 
         Args:
             gap: the missing ids.
-            due_s: when to make the first attempt, by the loop's clock.
+            due_s: when to make the first attempt, by a monotonic clock.
             suspected: whether the gap is not in the ledger, so that no verdict is published.
             max_attempts: attempts after which a suspected gap is dropped; None for any number.
         """
@@ -65,7 +65,7 @@ class GapFetch:
         return sum(ids.last_id - ids.first_id + 1 for ids in self.unavailable)
 
     def reset(self, gap: MissingRange) -> None:
-        """Fetch all of a gap again: fetched trades were not stored, or its start moved."""
+        """Start again with the whole gap: fetched trades were not stored, or its start has moved."""
         self.gap = gap
         self.unavailable = [self._all_ids()]
 
@@ -78,8 +78,10 @@ class GapFetch:
         self.unavailable = self._still_unavailable(found)
         self._attempts += 1
         self._first_s = now_s if self._first_s is None else self._first_s
-        lasted_s = now_s - self._first_s
-        proven = [ids for ids in self.unavailable if self._attempts > 1 and lasted_s >= PATIENCE_S[ids.cause]]
+        elapsed_s = now_s - self._first_s
+        proven = [
+            ids for ids in self.unavailable if self._attempts > 1 and elapsed_s >= PATIENCE_S[ids.cause]
+        ]
         if self._max_attempts is not None:
             self.due_s = now_s + SUSPECT_DELAY_S
         elif not self.unavailable:
@@ -91,13 +93,13 @@ class GapFetch:
         return proven
 
     def record_interrupted(self, found: Iterable[UnavailableIds], due_s: float) -> None:
-        """Record an attempt that ended early because the venue did not answer."""
+        """Record an attempt that ended early, as the venue did not answer or refused."""
         self.unavailable = self._still_unavailable(found)
         self.due_s = due_s
 
     def _still_unavailable(self, found: Iterable[UnavailableIds]) -> list[UnavailableIds]:
         wanted = [(ids.first_id, ids.last_id) for ids in self.unavailable]
-        return [part for ids in found for whole in wanted if (part := ids.within(whole)) is not None]
+        return [part for ids in found for id_range in wanted if (part := ids.within(id_range)) is not None]
 
     def _all_ids(self) -> UnavailableIds:
         return UnavailableIds(self.gap.first_id, self.gap.last_id, UnavailableCause.LATE, "not requested yet")

@@ -1,8 +1,8 @@
-"""Checks a page of history: the trades of the requested ids, and the ids that are unavailable. Pure.
+"""Checks a page of history: returns the trades of the requested ids, and the unavailable ids. Pure.
 
-A page is cut to the requested ids, so that no other trade gets into the stream. A row is refused as
-implausible if its time is far from those of the known trades around it, or its id farther from its neighbours
-than the ids that a venue leaves out.
+A page is reduced to the requested ids, so that no other trade enters the stream. A row is refused as
+implausible if its time is far from the times of the known trades around it, or if its id is farther from its
+neighbours than the ids that a venue omits.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,9 +18,9 @@ from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 
 PAGE_IDS: Final = 998
-"""Ids of one request; with the trades before and after them, the 1,000 trades of every venue's page."""
+"""Ids of one request; with the trades before and after them, these are the 1,000 trades of a venue's page."""
 FARTHEST_IDS: Final = 1_000
-"""The most ids that a venue may leave out between two trades of a page; rows farther off are refused."""
+"""The most ids that a venue may omit between two trades of a page; rows beyond are refused."""
 SLACK_US: Final = 60_000_000
 """How far the times of trades may contradict the order of their ids."""
 
@@ -28,8 +28,8 @@ SLACK_US: Final = 60_000_000
 class UnavailableCause(Enum):
     """Why a trade is unavailable."""
 
-    OMITTED = "the venue's history leaves it out between two others"
-    REFUSED = "the venue's history has it with a broken or implausible row"
+    OMITTED = "the venue's history omits it between two others"
+    REFUSED = "its row in the venue's history is malformed or implausible"
     EARLY = "the venue's history starts after it"
     LATE = "the venue's history ends before it"
 
@@ -75,23 +75,27 @@ class HistoryPage(NamedTuple):
     last: Trade | None
     """The last of them."""
     refused: list[BadRow]
-    """Broken and implausible rows."""
+    """Malformed and implausible rows."""
 
 
 def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
     """Check the rows of an answer to a request for a gap."""
-    asked = gap.first_id, gap.last_id
+    requested = gap.first_id, gap.last_id
     implausible = {
-        trade.trade_id: f"a time far from the known trades' around it: {trade.event_time_us} us"
+        trade.trade_id: f"its time is far from those of known trades around it: {trade.event_time_us} us"
         for trade in rows.trades
         if gap.first_id <= trade.trade_id <= gap.last_id and not bounds.hold(trade.event_time_us)
     }
     ordered = [trade for trade in rows.trades if trade.trade_id not in implausible]
     for trade in _out_of_order(ordered):
-        implausible[trade.trade_id] = f"a time far from its neighbours': {trade.event_time_us} us"
+        implausible[trade.trade_id] = (
+            f"its time is far from those of its neighbours: {trade.event_time_us} us"
+        )
     run, far = _nearest_run([trade for trade in ordered if trade.trade_id not in implausible], gap)
     for trade in far:
-        implausible[trade.trade_id] = f"far from the requested ids, {gap.first_id} to {gap.last_id}"
+        implausible[trade.trade_id] = (
+            f"its id is far from the requested ones, {gap.first_id} to {gap.last_id}"
+        )
     refused = [*rows.bad_rows]
     refused += [
         BadRow(repr(trade).encode(), f"implausible: {implausible[trade.trade_id]}", trade.trade_id)
@@ -100,7 +104,7 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
     ]
     return HistoryPage(
         tuple([trade for trade in run if gap.first_id <= trade.trade_id <= gap.last_id]),
-        _unavailable(run, asked, refused),
+        _unavailable(run, requested, refused),
         tuple([trade for trade in rows.trades if trade.trade_id not in implausible]),
         run[0] if run else None,
         run[-1] if run else None,
@@ -109,25 +113,25 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
 
 
 def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
-    """Return the trades whose times contradict most others, as times rise with ids."""
+    """Return the trades whose times contradict most others; times rise with ids."""
     times = [trade.event_time_us for trade in trades]
     latest = accumulate(times, max)
     if all(before - time_us <= SLACK_US for before, time_us in zip(latest, times, strict=True)):
         return []
-    rising = _longest_rising(times)
-    out = []
+    rising = _longest_non_decreasing(times)
+    contradicting = []
     for place, trade in enumerate(trades):
         after = bisect_left(rising, place)
         before_us = times[rising[after - 1]] if after else 0
         after_us = times[rising[after]] if after < len(rising) else LATEST_US
         if not TimeBounds(before_us, after_us).hold(trade.event_time_us):
-            out.append(trade)
-    return out
+            contradicting.append(trade)
+    return contradicting
 
 
-def _longest_rising(times: Sequence[int]) -> list[int]:
-    """Return the places of a longest subsequence that never falls."""
-    ends: list[int] = []  # by length, the place of the least end of a subsequence
+def _longest_non_decreasing(times: Sequence[int]) -> list[int]:
+    """Return the indices of a longest non-decreasing subsequence."""
+    ends: list[int] = []  # by length, the index of the least last time of a subsequence
     before: list[int] = []
     for place, time_us in enumerate(times):
         length = bisect_right(ends, time_us, key=times.__getitem__)
@@ -142,7 +146,7 @@ def _longest_rising(times: Sequence[int]) -> list[int]:
 
 
 def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[Trade], Sequence[Trade]]:
-    """Return the trades around the first requested id without far jumps, and those far above the last id."""
+    """Return the trades around the first requested id up to large jumps, and those far above the last id."""
     ids = [trade.trade_id for trade in trades]
     place = bisect_left(ids, gap.first_id - 1)
     below = place and gap.first_id - ids[place - 1]
@@ -159,30 +163,30 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
     return trades[start:end], far
 
 
-def _unavailable(run: Sequence[Trade], asked: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
+def _unavailable(run: Sequence[Trade], requested: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
     """Return the ids that a page proves to be unavailable."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
     without_id = next((row.reason for row in refused if row.trade_id is None), None)
     omitted: list[tuple[IdRange, UnavailableCause, str]] = []
-    if run and run[0].trade_id > asked[0]:
+    if run and run[0].trade_id > requested[0]:
         reason = f"the venue's history starts with {run[0].trade_id}"
-        omitted.append(((asked[0], run[0].trade_id - 1), UnavailableCause.EARLY, reason))
-    cause, reason = UnavailableCause.OMITTED, "the venue's history leaves it out"
-    if without_id is not None:  # it may be any of the ids that seem to be left out
+        omitted.append(((requested[0], run[0].trade_id - 1), UnavailableCause.EARLY, reason))
+    cause, reason = UnavailableCause.OMITTED, "the venue's history omits it"
+    if without_id is not None:  # its id may be any of those that seem to be omitted
         cause, reason = UnavailableCause.REFUSED, without_id
     for before, after in pairwise(run):
         if after.trade_id > before.trade_id + 1:
             omitted.append(((before.trade_id + 1, after.trade_id - 1), cause, reason))
     unavailable: list[UnavailableIds] = []
     for part, cause, reason in omitted:
-        clipped = intersect_ranges(part, asked)
+        clipped = intersect_ranges(part, requested)
         if clipped is not None:
             unavailable += _split_refused(UnavailableIds(*clipped, cause, reason), by_id)
     reached = run[-1].trade_id if run else -1
     unavailable += [
         UnavailableIds(trade_id, trade_id, UnavailableCause.REFUSED, by_id[trade_id])
         for trade_id in sorted(by_id)
-        if max(asked[0], reached + 1) <= trade_id <= asked[1]
+        if max(requested[0], reached + 1) <= trade_id <= requested[1]
     ]
     return unavailable
 

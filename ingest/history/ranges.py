@@ -5,19 +5,19 @@ from collections.abc import Iterable
 IdRange = tuple[int, int]
 
 
-def subtract_ranges(wanted: IdRange, held: Iterable[IdRange]) -> list[IdRange]:
+def subtract_ranges(wanted: IdRange, stored: Iterable[IdRange]) -> list[IdRange]:
     """Return the parts of a range outside of other ranges, ascending.
 
     Args:
         wanted: the range.
-        held: the other ranges, ascending and disjoint.
+        stored: the other ranges, ascending and disjoint.
     """
     low, last = wanted
     parts = []
-    for held_low, held_high in held:
-        if held_low > low:
-            parts.append((low, min(held_low - 1, last)))
-        low = max(low, held_high + 1)
+    for stored_low, stored_high in stored:
+        if stored_low > low:
+            parts.append((low, min(stored_low - 1, last)))
+        low = max(low, stored_high + 1)
         if low > last:
             break
     parts.append((low, last))
@@ -31,19 +31,19 @@ def intersect_ranges(part: IdRange, whole: IdRange) -> IdRange | None:
 
 
 def merge_ranges(ranges: Iterable[IdRange], *, within: int) -> list[IdRange]:
-    """Merge ranges that overlap or touch, or that fit into a short range together; return them ascending.
+    """Merge ranges that overlap, adjoin, or fit into a short range together; return them ascending.
 
     Args:
         ranges: in any order; may overlap.
         within: the length up to which two separate ranges are merged.
     """
-    joined: list[IdRange] = []
+    merged: list[IdRange] = []
     for low, high in sorted(ranges):
-        if joined and (low <= joined[-1][1] + 1 or high - joined[-1][0] < within):
-            joined[-1] = joined[-1][0], max(high, joined[-1][1])
+        if merged and (low <= merged[-1][1] + 1 or high - merged[-1][0] < within):
+            merged[-1] = merged[-1][0], max(high, merged[-1][1])
         else:
-            joined.append((low, high))
-    return joined
+            merged.append((low, high))
+    return merged
 
 
 def count_ids(ranges: Iterable[IdRange]) -> int:

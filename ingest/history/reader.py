@@ -1,4 +1,4 @@
-"""Reads ranges of ids from a venue's history page by page, for venues with requests by id or by time."""
+"""Reads ranges of ids from a venue's history page by page, with requests by id or by time."""
 
 from bisect import bisect_left, insort
 from collections.abc import AsyncIterator
@@ -12,13 +12,14 @@ from tickplant.market import Trade
 
 _FIRST_STEP_BACK_US: Final = 60_000_000
 _STEP_FACTOR: Final = 8
+"""Each step back in time is this many times longer than the one before."""
 _MOST_GUESSES: Final = 60
-_MOST_MARKS: Final = 4_096
+_MOST_KNOWN: Final = 4_096
 _MOST_UNREADABLE: Final = 3
-"""After more unreadable answers of single ids in a row, history as a whole counts as unavailable."""
+"""After more unreadable answers for single ids in a row, history counts as unavailable."""
 
 _MOST_EMPTY: Final = 20
-"""Pages without a trade in a row after which the rest of a range is not requested."""
+"""After this many pages in a row without a trade, the rest of a range is not requested."""
 
 
 class HistoryPart(NamedTuple):
@@ -33,7 +34,7 @@ class HistoryPart(NamedTuple):
 
 
 class HistoryReader:
-    """Reads one symbol's history; remembers the times of known trades to find others."""
+    """Reads one symbol's history; finds trades by time with the help of known trades."""
 
     def __init__(
         self, venue: HistoryAdapter, symbol: str, history: VenueHistory, clock_us: NowUs = now_us
@@ -42,9 +43,9 @@ class HistoryReader:
 
         Args:
             venue: the adapter.
-            symbol: as the venue writes it.
+            symbol: in the venue's notation.
             history: the venue's.
-            clock_us: the current time, where a search starts if no trade is known.
+            clock_us: the current time, from which a search starts if no trade is known.
         """
         self._venue = venue
         self._symbol = symbol
@@ -55,15 +56,15 @@ class HistoryReader:
         """Ids and times of known trades, ascending."""
 
     def add_known(self, *trades: Trade | None) -> None:
-        """Remember the times of trades."""
+        """Add trades to the known ones."""
         for trade in trades:
             if trade is None:
                 continue
-            mark = trade.trade_id, trade.event_time_us
-            place = bisect_left(self.known, mark)
-            if self.known[place : place + 1] != [mark]:
-                insort(self.known, mark)
-        if len(self.known) > _MOST_MARKS:
+            entry = trade.trade_id, trade.event_time_us
+            index = bisect_left(self.known, entry)
+            if self.known[index : index + 1] != [entry]:
+                insort(self.known, entry)
+        if len(self.known) > _MOST_KNOWN:
             del self.known[1:-1:2]
 
     async def read(self, first_id: int, last_id: int, bounds: TimeBounds) -> AsyncIterator[HistoryPart]:
@@ -93,27 +94,27 @@ class HistoryReader:
     async def _read_by_id(
         self, first_id: int, last_id: int, bounds: TimeBounds
     ) -> AsyncIterator[HistoryPart]:
-        reached = False  # whether history is known to include the end of the range
-        empty = 0
+        end_reached = False  # whether history is known to include the last id
+        empty_count = 0
         low = first_id
         while low <= last_id:
-            part = await self._read_on(low, last_id, bounds)
-            if part.last_id < low:  # the page has nothing from there on
+            part = await self._read_from(low, last_id, bounds)
+            if part.last_id < low:  # the page ends before that id
                 part = _late(low, min(low + PAGE_IDS - 1, last_id))
             yield part
             low = part.last_id + 1
-            empty = 0 if part.trades else empty + 1
-            if not empty or low > last_id:
+            empty_count = 0 if part.trades else empty_count + 1
+            if not empty_count or low > last_id:
                 continue
-            if not reached:
-                end = await self._read_on(last_id, last_id, bounds)
-                reached = end.last_id == last_id
-            if not reached or empty == _MOST_EMPTY:
+            if not end_reached:
+                end = await self._read_from(last_id, last_id, bounds)
+                end_reached = end.last_id == last_id
+            if not end_reached or empty_count == _MOST_EMPTY:
                 yield _late(low, last_id)
                 return
 
-    async def _read_on(self, low: int, last_id: int, bounds: TimeBounds) -> HistoryPart:
-        """Read one page from an id on; if it can't be decoded, split it until the unreadable id is found."""
+    async def _read_from(self, low: int, last_id: int, bounds: TimeBounds) -> HistoryPart:
+        """Read one page from an id on; if it can't be decoded, bisect it to find the unreadable ids."""
         try:
             page = await self.read_page(MissingRange(self._symbol, low, last_id, bounds.after_us), bounds)
         except UnreadableError:
@@ -137,14 +138,14 @@ class HistoryReader:
         return part._replace(last_id=high, unavailable=part.unavailable + rest)
 
     def _unreadable_part(self, low: int, high: int, error: UnreadableError) -> HistoryPart:
-        """Return a part whose answer can't be decoded.
+        """Return a part that is unavailable, as its answer can't be decoded.
 
         Raises:
-            HistoryUnavailableError: no answer can be decoded.
+            HistoryUnavailableError: too many answers in a row can't be decoded.
         """
         self._unreadable += 1
         if self._unreadable > _MOST_UNREADABLE:
-            raise HistoryUnavailableError(f"no page of history can be read: {error}") from error
+            raise HistoryUnavailableError(f"pages of history can't be decoded: {error}") from error
         return HistoryPart(low, high, (), [UnavailableIds(low, high, UnavailableCause.REFUSED, str(error))])
 
     async def _read_by_time(
@@ -165,9 +166,9 @@ class HistoryReader:
             low = reached + 1
 
     async def _locate(self, trade_id: int, last_id: int, bounds: TimeBounds) -> HistoryPage:
-        """Find a page that starts before an id and reaches it, or proves that history does not have it yet.
+        """Find a page that starts before an id and reaches it, or one that proves that history lacks the id.
 
-        Requests start near known trades: at the trade before, if it is near; else at an estimate between the
+        Requests start at the known trade before the id, if it is near; else at an estimate between the known
         trades before and after; else before the trade after, in growing steps.
         """
         guesses = 0
@@ -198,26 +199,26 @@ class HistoryReader:
             elif page.last.trade_id >= trade_id:
                 return page
             elif low is not None and since_us == low[1] and page.last.trade_id <= low[0]:
-                return page  # no trade after the one before
+                return page  # there is no trade after the known one before
 
     def _around(self, trade_id: int) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
-        """Return the nearest known below an id and at or above it."""
-        place = bisect_left(self.known, (trade_id, 0))
-        below = self.known[place - 1] if place else None
-        return below, self.known[place] if place < len(self.known) else None
+        """Return the nearest known trade below an id, and the one at or above it."""
+        index = bisect_left(self.known, (trade_id, 0))
+        below = self.known[index - 1] if index else None
+        return below, self.known[index] if index < len(self.known) else None
 
 
 def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisecting: bool) -> int:
-    """Estimate the time of a trade slightly before an id; not before the known one."""
+    """Estimate a time slightly before a trade, but not before the known one below it."""
     (low_id, low_us), (high_id, high_us) = low, high
     if bisecting or high_id <= trade_id:
         return (low_us + high_us) // 2
-    aim = trade_id - PAGE_IDS // 4
-    return max(low_us, low_us + (aim - low_id) * (high_us - low_us) // (high_id - low_id))
+    target_id = trade_id - PAGE_IDS // 4
+    return max(low_us, low_us + (target_id - low_id) * (high_us - low_us) // (high_id - low_id))
 
 
 def _part(page: HistoryPage, low: int, high: int) -> HistoryPart:
-    """Return the part of a range that a page covers from its first id on."""
+    """Return the part that a page covers of a range."""
     covered = [ids.last_id for ids in page.unavailable] + ([page.last.trade_id] if page.last else [])
     return HistoryPart(low, min(high, max(covered, default=low - 1)), page.trades, page.unavailable)
 
@@ -228,5 +229,5 @@ def _late(low: int, high: int) -> HistoryPart:
         low,
         high,
         (),
-        [UnavailableIds(low, high, UnavailableCause.LATE, f"the venue's history has nothing from {low} on")],
+        [UnavailableIds(low, high, UnavailableCause.LATE, f"the venue's history ends before {low}")],
     )

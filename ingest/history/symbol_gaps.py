@@ -49,7 +49,7 @@ class SymbolGaps:
         self._open = {(gap.first_id, gap.last_id) for gap in gaps if gap.state == "open"}
 
     def due(self, now_s: float) -> list[GapFetch]:
-        """Return the fetches that are due."""
+        """Return the fetches that are due; none during a pause."""
         if now_s < self._paused_until_s:
             return []
         suspected = [self.suspected] if self.suspected is not None else []

@@ -169,10 +169,12 @@ async def healing(
     ):
         rate = RateLimit(redis, venue=name, what="requests", per_s=10_000, burst=1_000, bannable=True)
         url = running.addresses[name].rest_url
-        keep = publisher.write_dead_letter
+        write_dead_letter = publisher.write_dead_letter
         venue, clock = make_adapter(name), Clock()
         assert isinstance(venue, HistoryAdapter)
-        history = VenueHistory(venue, base_url=url, client=client, rate=rate, keep=keep)
+        history = VenueHistory(
+            venue, base_url=url, client=client, rate=rate, write_dead_letter=write_dead_letter
+        )
         backfill = Backfill(
             name=f"{name}/test/history",
             venue=venue,
@@ -252,7 +254,7 @@ async def test_foreign_rows_never_reach_the_stream(redis_url: str, name: str) ->
         await case.pass_time(20)
         assert await case.stored() == list(range(1_000, 1_005))
         assert await case.verdicts() == []
-        assert any("far from the requested ids" in reason for reason in await case.dead_letters())
+        assert any("far from the requested ones" in reason for reason in await case.dead_letters())
 
 
 @each_venue

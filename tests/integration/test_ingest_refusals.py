@@ -163,7 +163,7 @@ async def test_a_connection_of_refused_symbols_only_is_given_up_for_long(redis_u
 async def test_a_subscription_that_got_lost_is_sent_again_on_the_same_connection(
     redis_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ingest.answers._QUIET_S", 0.3)
+    monkeypatch.setattr("ingest.answers._NEXT_ANSWER_S", 0.3)
 
     class Forgetful(Coinbase):
         async def script(self, client: ServerConnection) -> None:

@@ -61,4 +61,6 @@ async def test_wrong_times_of_one_product_move_no_clock(redis_url: str, redis: A
     assert min(told) > now_us - 60_000_000
     assert {trade.symbol for trade in trades} == {"BTC-USD", "ETH-USD"}  # each stored, whatever its time
     assert letters
-    assert all("moves no clock" in letter["reason"] and "BTC-USD" in letter["payload"] for letter in letters)
+    assert all(
+        "the venue clock ignores" in letter["reason"] and "BTC-USD" in letter["payload"] for letter in letters
+    )

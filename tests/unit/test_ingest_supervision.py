@@ -11,7 +11,7 @@ from tickplant.errors import FatalError
 
 @pytest.fixture(autouse=True)
 def without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "_FIRST_S", 0.001)
+    monkeypatch.setattr(supervision, "_FIRST_WAIT_S", 0.001)
 
 
 async def cancelled_from_within() -> None:

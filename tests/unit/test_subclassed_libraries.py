@@ -11,8 +11,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from ingest.connection import VenueConnection, _Opening
-from ingest.venue_http import _Through
+from ingest.connection import VenueConnection, _ProxiedConnect
+from ingest.venue_http import _ProxiedTransport
 from tickplant.redis_client import _Sending
 
 
@@ -23,7 +23,7 @@ async def test_websockets_has_what_its_subclasses_use() -> None:
     assert hasattr(parent.protocol, "state")
     assert hasattr(type(parent.protocol), "close_exc")
     assert list(changed_signatures(VenueConnection, ClientConnection)) == []
-    assert list(changed_signatures(_Opening, connect)) == []
+    assert list(changed_signatures(_ProxiedConnect, connect)) == []
 
 
 async def test_redis_has_what_its_subclass_uses() -> None:
@@ -33,7 +33,7 @@ async def test_redis_has_what_its_subclass_uses() -> None:
 
 
 def test_httpx_has_what_its_subclass_uses() -> None:
-    assert list(changed_signatures(_Through, httpx.AsyncHTTPTransport)) == []
+    assert list(changed_signatures(_ProxiedTransport, httpx.AsyncHTTPTransport)) == []
 
 
 def test_a_name_that_is_gone_is_found() -> None:
