@@ -1,10 +1,10 @@
-# One image for every role: `docker run tickplant ROLE`. The classic builder suffices.
+# One image for all commands: `docker run tickplant COMMAND`. It builds with the classic builder, too.
 ARG PYTHON=python:3.13.14-slim-trixie
 
 FROM ${PYTHON} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /source
-# Packages change less often than the source, so they come first: their layer is kept.
+# Packages change less often than the source, so they are installed first, in a layer that stays cached.
 COPY docker/build.lock docker/runtime.lock docker/
 RUN python -m venv /build && python -m venv --without-pip /opt/tickplant \
     && /build/bin/pip install --quiet --require-hashes --only-binary :all: -r docker/build.lock \
@@ -22,11 +22,11 @@ RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --whe
     && /build/bin/pip --python /opt/tickplant/bin/python install --quiet --no-index --no-deps /wheels/*.whl
 
 FROM ${PYTHON}
-# Nothing is installed in a container: what could do it goes.
+# Nothing is installed in a running container, so pip is removed.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip
 COPY --from=build /opt/tickplant /opt/tickplant
 COPY docker/prepare.py /opt/tickplant/prepare.py
-# Folders that volumes are mounted on; a new volume takes their owner.
+# Mount points of volumes; a new volume gets their owner.
 RUN mkdir -p /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox \
     && chown 10001:10001 /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox
 ENV PATH=/opt/tickplant/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TICKPLANT_LOG_FORMAT=json

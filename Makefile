@@ -1,37 +1,37 @@
-# Everything a developer or a first visitor runs. All of it stays inside this folder: .venv and .demo.
+# Targets for developers and first visitors. All files that they create are in this folder: .venv, .demo, .bench, caches.
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-# The Python to make the environment with; the first that fits of the usual names, unless it is given.
+# The Python of the environment; default: the first suitable one of the usual names.
 PYTHON ?=
-# Most tests wait for servers: more of them side by side than there are cores.
-SIDE_BY_SIDE := -n 4 --dist worksteal
+# Most tests wait for servers, so more processes than cores are useful.
+PARALLEL := -n 4 --dist worksteal
 # Arguments for pytest or the benchmark: make test ARGS="-k lease"
 ARGS ?=
-# Locks for all platforms, without the addresses of package indexes.
+# Compiles locks for all platforms, without the addresses of package indexes.
 COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 
-# Holds Ctrl-C back while Python starts, where the system can do that; tickplant lets it through.
-HOLD_CTRL_C := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
+# Blocks SIGINT while Python starts, where `env` supports that; tickplant unblocks it.
+BLOCK_SIGINT := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench lock clean
 
-help: ## show this list
+help: ## list the targets
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 12
 
-setup: ## install everything into .venv, from requirements.lock; nothing to do the second time
+setup: ## install everything into .venv, from requirements.lock, unless it is up to date
 	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV) all
 
-demo: ## run the whole plant on live trades, or made-up ones where the venue can't be reached
+demo: ## run the whole plant on live trades, or on synthetic ones if the venue can't be reached
 	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV) runtime
-	@$(HOLD_CTRL_C) $(RUN) -P -m tickplant up --demo
+	@$(BLOCK_SIGINT) $(RUN) -P -m tickplant up --demo
 
-test: setup ## run every test against real servers
-	@env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest $(or $(ARGS),$(SIDE_BY_SIDE))
+test: setup ## run all tests, against real servers
+	@env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest $(or $(ARGS),$(PARALLEL))
 
-check: setup ## lint, check the format, the types and the import rules
+check: setup ## check lint rules, format, types and import rules
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
@@ -41,7 +41,7 @@ check: setup ## lint, check the format, the types and the import rules
 bench: setup ## measure throughput and latency, each stage beside its limit
 	@$(RUN) -m bench $(ARGS)
 
-lock: ## write the locks anew, with the newest versions that pyproject.toml allows; needs uv
+lock: ## update the locks to the newest versions that pyproject.toml allows; needs uv
 	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
 	echo hatchling | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock

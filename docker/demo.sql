@@ -1,2 +1,2 @@
--- The database of made-up trades, which never mix with real ones; of template0, which no background worker holds.
+-- The database of synthetic trades, separate from that of real ones. template0 has no background worker connected.
 create database demo template template0;

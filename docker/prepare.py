@@ -1,9 +1,9 @@
-"""Prepares what the services of compose.yaml read when they start. Runs before them, each time.
+"""Writes the files that the services of compose.yaml read when they start. Runs before them, at each start.
 
-Passwords are made up once and kept, in files of volumes that only those services mount that need them:
-never in the image, in a variable or in an argument. Where trades come from and where they go is written anew
-each time: while the sandbox runs, from there, into a database and a part of Redis of their own, so that
-synthetic trades never mix with real ones.
+Passwords are generated once, in files of volumes that only the services that need them mount: never in the
+image, in a variable or in an argument. The addresses of venues and servers are written at each start. If the
+sandbox is running, they are its addresses, and a PostgreSQL database and a Redis database of their own, so
+that synthetic trades never mix with real ones.
 """
 
 import logging
@@ -19,7 +19,7 @@ _log = logging.getLogger("docker.prepare")
 
 ROOT: Final = Path("/run")
 LOGINS: Final = {"owner": "tickplant", "writer": "tickplant_service"}
-"""The login to the database that the files of a folder are for."""
+"""The database login of each folder's files."""
 SANDBOX: Final = "sandbox:8000"
 VENUES: Final = {
     "binance_ws_url": f"ws://{SANDBOX}/binance",
@@ -31,13 +31,13 @@ VENUES: Final = {
     "kraken_ws_url": f"ws://{SANDBOX}/kraken",
     "kraken_rest_url": f"http://{SANDBOX}/kraken",
 }
-"""Settings that say where the venues are, and what they are for the sandbox."""
+"""The settings with the addresses of venues, and their values for the sandbox."""
 SECRETS: Final = Path("/run/secrets")
-"""Files of the person's own."""
+"""The user's own secrets."""
 
 
 def prepare(root: Path, *, demo: bool) -> None:
-    """Write the files that are missing, and those that this start decides."""
+    """Write the passwords that don't exist yet, and the addresses of this start."""
     database = "demo" if demo else "tickplant"
     for folder, login in LOGINS.items():
         password = read_password(root / folder / "password")
@@ -46,28 +46,28 @@ def prepare(root: Path, *, demo: bool) -> None:
     read_password(root / "reader" / "password")
     write(root / "reader" / "database", database)
     read_password(root / "reader" / "grafana_password")
-    read_password(root / "writer" / "webhook_secret", own("webhook_secret"))
+    read_password(root / "writer" / "webhook_secret", configured("webhook_secret"))
     write(root / "plant" / "redis_url", f"redis://redis:6379/{int(demo)}")
     for setting, address in VENUES.items():
-        write(root / "plant" / setting, address if demo else own(setting))
+        write(root / "plant" / setting, address if demo else configured(setting))
 
 
-def own(setting: str) -> str:
-    """Return what .env says of a setting, or the file that it names for a secret; empty for the default."""
+def configured(setting: str) -> str:
+    """Return a setting's value in the user's secret file or in .env; empty for the default."""
     secret = SECRETS / setting
     given = secret.read_text(encoding="utf-8").strip() if secret.exists() else ""
     return given or os.environ.get(f"TICKPLANT_{setting.upper()}", "")
 
 
 def read_password(path: Path, given: str = "") -> str:
-    """Return the password in a file: the one that is given, or one that is made up and kept."""
+    """Return the password in a file, after writing the given one, or a generated one if the file is missing."""
     if given or not path.exists():
         write(path, given or secrets.token_urlsafe(24))
     return path.read_text(encoding="utf-8").strip()
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file as a whole: for all who mount its volume to read, and for nobody else to change."""
+    """Write a file atomically; all users of its volume may read it."""
     new = path.with_name(path.name + ".new")
     new.write_text(text, encoding="utf-8")
     new.chmod(0o444)
@@ -75,7 +75,7 @@ def write(path: Path, text: str) -> None:
 
 
 def sandbox_answers() -> bool:
-    """Say whether the sandbox runs; compose has waited for it if its profile is on."""
+    """Return whether the sandbox is running; if its profile is on, compose has waited for it."""
     try:
         with build_opener(ProxyHandler({})).open(f"http://{SANDBOX}/sandbox/status", timeout=5):
             return True
@@ -87,4 +87,4 @@ if __name__ == "__main__":
     demo = sandbox_answers()
     prepare(ROOT, demo=demo)
     set_up_logs("info", "json")
-    _log.info("trades are the sandbox's, synthetic" if demo else "trades are the venues'")
+    _log.info("synthetic trades of the sandbox" if demo else "live trades of the venues")

@@ -31,7 +31,7 @@ PROXIES = {
     "ALL_PROXY": "socks5://127.0.0.1:9",
 }
 """Lead nowhere: what runs on this machine needs none."""
-HOLD_CTRL_C = ("env", "--block-signal=INT")
+BLOCK_SIGINT = ("env", "--block-signal=INT")
 """As `make demo` starts it."""
 
 
@@ -43,7 +43,7 @@ class Up:
         self.output = ""
         folder = ["--data", str(data)] if embedded else []
         self._process = subprocess.Popen(
-            [*HOLD_CTRL_C, sys.executable, "-P", "-m", "tickplant", "up", *folder, *words],
+            [*BLOCK_SIGINT, sys.executable, "-P", "-m", "tickplant", "up", *folder, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **PROXIES, **SERVERS, **environment},
