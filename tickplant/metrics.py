@@ -68,11 +68,11 @@ INGEST_PUBLISH_DELAY_S = Histogram(
 )
 INGEST_WRITE_S = Histogram(
     "tickplant_ingest_write_seconds",
-    "Duration of one exchange with Redis that writes entries, retries included",
+    "Duration of one write of entries to Redis, retries included",
     buckets=LATENCY_S,
 )
 INGEST_WRITE_ENTRIES = Histogram(
-    "tickplant_ingest_write_entries", "Entries written in one exchange with Redis", buckets=COUNT
+    "tickplant_ingest_write_entries", "Entries written in one round trip to Redis", buckets=COUNT
 )
 INGEST_ENTRIES = Counter("tickplant_ingest_entries", "Stream entries written", ["partition"])
 INGEST_ENTRY_TRADES = Histogram(
