@@ -1,4 +1,4 @@
-"""What documents name exists: settings, metrics, commands, options, routes, codes, files, tests, links."""
+"""All settings, metrics, commands, options, routes, codes, files, tests and links in documents exist."""
 
 import re
 from argparse import ArgumentParser
@@ -22,18 +22,32 @@ from tickplant.settings import Settings, variable
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FOLDERS = (
+    ".ci",
     "api",
     "bench",
     "db",
+    "docker",
     "docs",
+    "grafana",
     "ingest",
     "maintenance",
+    "prometheus",
     "sandbox",
     "schema",
     "tests",
     "tickplant",
     "workers",
 )
+SUFFIXES = "cfg|json|md|proto|py|sql|toml|yaml|yml"
+SOURCES = sorted(
+    path
+    for pattern in (*(f"{folder}/**/*" for folder in FOLDERS), "*")
+    for path in ROOT.glob(pattern)
+    if path.is_file() and re.fullmatch(rf"Makefile|Dockerfile|.*\.(example|{SUFFIXES})", path.name)
+)
+FOLDER = "|".join(map(re.escape, FOLDERS))
+USERS_FILES = {"my_strategies.py", "compose.override.yaml"}
+"""Files that documents tell users to write."""
 TESTS_OWN = {"TICKPLANT_MARKETDATA"} | {
     f"TICKPLANT_TEST_{name}" for name in ("KAFKA", "SEED", "POSTGRES", "REDIS")
 }
@@ -49,7 +63,7 @@ def read(document: Path) -> str:
 
 
 def code_in(text: str) -> list[str]:
-    """Lines of fenced blocks, and what stands between backticks elsewhere."""
+    """Return the lines of fenced blocks, and elsewhere the text in backticks."""
     prose, *rest = re.split(r"^```.*$", text, flags=re.MULTILINE)
     found: list[str] = []
     for number, part in enumerate(rest):
@@ -147,8 +161,36 @@ def defined(test: str, files: Iterable[Path]) -> bool:
 
 @each_document
 def test_files_exist(document: Path) -> None:
-    paths = named(document, rf"(?<![\w/.:<-])((?:{'|'.join(FOLDERS)})/(?:[\w./*:-]*[\w*])?)(?![\w<])")
+    paths = named(document, rf"(?<![\w/.:<-])((?:{FOLDER})/(?:[\w./*:-]*[\w*])?)(?![\w<])")
     assert {path for path in paths if not exists(path)} == set()
+
+
+@each_document
+def test_files_named_without_their_folder_exist(document: Path) -> None:
+    names = named(document, rf"^[\w.-]+\.(?:{SUFFIXES}|lock|example)$") - USERS_FILES
+    locks = (*ROOT.glob("*.lock"), *ROOT.glob("docker/*.lock"))
+    assert names - {path.name for path in (*SOURCES, *locks)} == set()
+
+
+def test_files_that_sources_name_exist() -> None:
+    path = re.compile(rf"(?<![\w/.:<$-])((?:{FOLDER})/[\w./-]*\w\.(?:{SUFFIXES}))\b")
+    missing = {
+        f"{source.relative_to(ROOT)}: {name}"
+        for source in SOURCES
+        for name in path.findall(read(source))
+        if not (ROOT / name).exists()
+    }
+    assert missing == set()
+
+
+@each_document
+def test_functions_exist(document: Path) -> None:
+    names = named(document, r"^(\w+)\(\)$")
+    definition = re.compile(r"\b(?:def|function|procedure) (\w+)\(")
+    code = (source for source in SOURCES if source.suffix in (".py", ".sql"))
+    assert (
+        names == set() or names - {name for path in code for name in definition.findall(read(path))} == set()
+    )
 
 
 @each_document
@@ -159,7 +201,7 @@ def test_tests_exist(document: Path) -> None:
 
 
 def anchors(document: Path) -> set[str]:
-    """What GitHub makes of the headings."""
+    """Return the anchors that GitHub derives from the headings."""
     headings = re.findall(r"^#+ (.+)$", read(document), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
