@@ -60,7 +60,7 @@ def configured(setting: str) -> str:
 
 
 def read_password(path: Path, given: str = "") -> str:
-    """Return the password in a file, after writing the given one, or a generated one if the file is missing."""
+    """Return the password in a file; first write the given one, or a generated one if there is no file."""
     if given or not path.exists():
         write(path, given or secrets.token_urlsafe(24))
     return path.read_text(encoding="utf-8").strip()
