@@ -149,11 +149,13 @@ async def mirroring(
             database_url=database_url,
             partitions=partitions,
             lease_s=1.0,
-            properties={"bootstrap.servers": kafka.bootstrap},
-            prefix=kafka.prefix,
-            format=format,
-            topic_partitions=3,
-            budget_bytes=budget_bytes,
+            kafka=service.KafkaSettings(
+                properties={"bootstrap.servers": kafka.bootstrap},
+                prefix=kafka.prefix,
+                format=format,
+                topic_partitions=3,
+                budget_bytes=budget_bytes,
+            ),
             stop=stop,
         )
     )

@@ -7,20 +7,21 @@ from contextlib import asynccontextmanager
 
 from db.leases import Lease
 from db.pool import REFUSED, Pool, database_error, open_pool
+from tickplant.background import background
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
 from workers.commit_schedule import CommitPolicy
 from workers.loading import RoleSettings
 from workers.partition import Partition
-from workers.retention import removing_expired
+from workers.retention import remove_periodically
 from workers.runtime import Runtime, name_owner
 from workers.strategies.user_code import hide_event_loop
-from workers.volume_metrics import exposing_volumes
+from workers.volume_metrics import measure_volumes
 from workers.webhooks.delivery import deliver
 
 _MOST_CONNECTIONS = 12
-_OTHER_CONNECTIONS = 4  # heartbeats, and webhooks
+_OTHER_CONNECTIONS = 4  # for heartbeats and webhooks
 
 
 async def run(
@@ -35,7 +36,7 @@ async def run(
     webhooks: WebhookSettings,
     stop: asyncio.Event,
 ) -> None:
-    """Turn stream entries into committed rows, and deliver webhooks, until `stop` is set."""
+    """Process stream entries and deliver webhooks until `stop` is set."""
     hide_event_loop()
     policy = CommitPolicy(commit_interval_ms / 1000, commit_trades)
     redis = open_redis(redis_url)
@@ -63,7 +64,11 @@ async def run(
                 probe=probe,
                 make=make,
             )
-            async with removing_expired(pool), exposing_volumes(pool), _delivering(pool, webhooks, stop):
+            async with (
+                background(remove_periodically(pool)),
+                background(measure_volumes(pool)),
+                _delivering(pool, webhooks, stop),
+            ):
                 await runtime.run(stop)
     except REFUSED as error:
         raise database_error(error) from error
@@ -73,7 +78,7 @@ async def run(
 
 @asynccontextmanager
 async def _delivering(pool: Pool, webhooks: WebhookSettings, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Deliver webhooks in the background; if that fails, `stop` is set, and the error raised at the end."""
+    """Deliver webhooks in the background; on an error set `stop`, and raise it at the end."""
     task = asyncio.create_task(deliver(pool, webhooks, stop))
     task.add_done_callback(lambda _: stop.set() if not task.cancelled() and task.exception() else None)
     try:

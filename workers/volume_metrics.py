@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, NoReturn
 
 from db.pool import OUTAGE, REFUSED, Pool, snapshot
 from db.stats import read_changes_24h
@@ -12,29 +10,19 @@ from workers.symbol_metrics import SymbolMetrics
 
 _log = logging.getLogger(__name__)
 
-_EVERY_S: Final = 30.0
+_INTERVAL_S: Final = 30.0
 _TIMEOUT_S: Final = 10.0
 
 
-@asynccontextmanager
-async def exposing_volumes(pool: Pool, *, every_s: float = _EVERY_S) -> AsyncIterator[None]:
-    """Measure periodically in the background; errors do not end the worker.
+async def measure_volumes(pool: Pool, *, interval_s: float = _INTERVAL_S) -> NoReturn:
+    """Measure volumes again and again; where the database refuses or is unavailable, try the next time.
 
     Args:
         pool: connections.
-        every_s: how long to wait between.
+        interval_s: the wait before each time.
     """
-    task = asyncio.create_task(_measure(pool, every_s))
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
-async def _measure(pool: Pool, every_s: float) -> None:
     while True:
-        await asyncio.sleep(every_s)
+        await asyncio.sleep(interval_s)
         try:
             async with snapshot(pool, timeout_s=_TIMEOUT_S) as connection:
                 SymbolMetrics.note_changes(await read_changes_24h(connection, SymbolMetrics.exposed()))

@@ -16,9 +16,10 @@ from db.migrate import migrate
 from db.policies import Retention
 from db.pool import open_pool
 from db.retention import read_horizon
+from tickplant.background import background
 from tickplant.intervals import DAY_US
 from tickplant.times import to_datetime
-from workers.retention import removing_expired
+from workers.retention import remove_periodically
 
 Apply = Any
 
@@ -224,7 +225,10 @@ async def test_workers_remove_where_no_scheduler_does(
     async def fewer() -> bool:
         return 0 < await count(connection, "trades") < trades
 
-    async with open_pool(database_url, size=1, application="test") as pool, removing_expired(pool, first_s=0):
+    async with (
+        open_pool(database_url, size=1, application="test") as pool,
+        background(remove_periodically(pool, first_s=0)),
+    ):
         await until(fewer, "old trades removed")
     assert (await audit(connection)).passed
 

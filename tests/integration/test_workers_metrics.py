@@ -6,7 +6,8 @@ from prometheus_client import REGISTRY
 from working import START_US, publishing, stored_count, trade, until, working
 
 from db.pool import open_pool
-from workers.volume_metrics import exposing_volumes
+from tickplant.background import background
+from workers.volume_metrics import measure_volumes
 
 SYMBOL = "VVVUSDT"  # of this test alone: metrics are the process's
 
@@ -33,7 +34,7 @@ async def test_a_symbols_price_volume_and_freshness(redis_url: str, database_url
         await until(stored, "trades are stored")
         async with (
             open_pool(database_url, size=1, application="test", eager=False) as pool,
-            exposing_volumes(pool, every_s=0.01),
+            background(measure_volumes(pool, interval_s=0.01)),
         ):
 
             async def measured() -> bool:

@@ -16,6 +16,7 @@ from conftest import PARTITIONS, VARIANTS
 from kafka import BROKER, Cluster, Mirrored, has_begun, mirroring, mock_cluster
 from working import MINUTE_US, START_US, publish_in_batches, publishing, stored_count, trade, until, working
 
+from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
@@ -249,21 +250,21 @@ async def test_a_producer_that_cant_go_on_is_replaced_and_what_was_on_its_way_re
 ) -> None:
     kafka = KafkaProducer({"bootstrap.servers": pausable.bootstrap})
     record = Record(f"{pausable.prefix}trades", b"binance:AAAUSDT", b"{}")
-    async with kafka.polling():
+    async with background(kafka.poll()):
         with pausable.paused():
             lost = RecordDelivery("1-0", [record])
             await kafka.send(lost, lambda: False)
             kafka._on_error(KafkaError(KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, "made up", fatal=True))
 
             async def refused() -> bool:
-                return lost.left == 0
+                return lost.pending == 0
 
             await until(refused, "answered for")
         again = RecordDelivery("1-0", [record])
         await kafka.send(again, lambda: False)
 
         async def confirmed() -> bool:
-            return again.left == 0
+            return again.pending == 0
 
         await until(confirmed, "taken")
     assert lost.error is not None

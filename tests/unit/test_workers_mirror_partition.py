@@ -47,7 +47,7 @@ class Fussy:
 
     async def send(self, delivery: RecordDelivery, over: Callable[[], bool]) -> None:
         self.asked.append(delivery.entry_id)
-        delivery.left = 0
+        delivery.pending = 0
         if self.asked.count(delivery.entry_id) <= self.refusals:
             delivery.error = KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
 
@@ -93,7 +93,7 @@ async def test_what_kafka_takes_after_a_refusal_begins_the_waits_anew(
         "encoder": Encoder(),
         "topics": Present(),
         "pool": None,
-        "things": lambda fields: fields,
+        "extract": lambda fields: fields,
     }
     partition = mirror.MirrorPartition(
         lease=Lease("mirror-trades", 0, "owner", 1, "0-0"), kafka=kafka, **given

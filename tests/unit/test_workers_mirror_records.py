@@ -20,7 +20,7 @@ from tickplant.errors import PoisonError
 from tickplant.market import Candle, Gap, Trade
 from tickplant.wire import LiveUpdate
 from workers.mirror import protobuf
-from workers.mirror.records import KINDS, Encoder, results_in, trades_in
+from workers.mirror.records import KINDS, Encoder, extract_results, extract_trades
 
 ROOT = Path(__file__).parents[2]
 TRADE = Trade("binance", "BTCUSDT", 2**62, "61837.63000000", "0.00", None, 1_723_161_255_342_001, 0)
@@ -112,11 +112,11 @@ def test_any_value_survives(compiled: ModuleType, whole: int, text: str, number:
 
 @pytest.mark.parametrize("field", [wire.TRADES, wire.UNNUMBERED, wire.HISTORICAL])
 def test_trades_of_every_kind_of_entry_are_mirrored(field: bytes) -> None:
-    assert trades_in({field: wire.encode_trades([TRADE])}) == [TRADE]
+    assert extract_trades({field: wire.encode_trades([TRADE])}) == [TRADE]
 
 
 def test_clocks_hold_nothing_to_mirror() -> None:
-    assert trades_in({wire.CLOCK: wire.encode_clock(wire.Clock("binance", ("BTCUSDT",), 1))}) == ()
+    assert extract_trades({wire.CLOCK: wire.encode_clock(wire.Clock("binance", ("BTCUSDT",), 1))}) == ()
 
 
 def test_of_an_update_what_is_final_is_mirrored() -> None:
@@ -125,10 +125,10 @@ def test_of_an_update_what_is_final_is_mirrored() -> None:
     update = LiveUpdate(
         prices=(TRADE,), candles=(open_candle, CANDLE), gaps=(gap,), signals=(SIGNAL,), firings=(FIRING,)
     )
-    assert results_in({wire.UPDATE: wire.encode_update(update)}) == [CANDLE, SIGNAL, FIRING]
+    assert extract_results({wire.UPDATE: wire.encode_update(update)}) == [CANDLE, SIGNAL, FIRING]
 
 
 @pytest.mark.parametrize("payload", [b"", b"\xc1", b"text"])
 def test_what_is_not_understood_is_poison(payload: bytes) -> None:
     with pytest.raises(PoisonError):
-        results_in({wire.UPDATE: payload})
+        extract_results({wire.UPDATE: payload})

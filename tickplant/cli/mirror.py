@@ -71,7 +71,13 @@ def run(args: Namespace) -> int:
     require_kafka(settings)
     from workers.mirror import service
 
-    properties = kafka_properties(settings)
+    kafka = service.KafkaSettings(
+        properties=kafka_properties(settings),
+        prefix=settings.kafka_prefix,
+        format=settings.kafka_format,
+        topic_partitions=settings.kafka_partitions,
+        budget_bytes=settings.kafka_budget_mb * 1_000_000,
+    )
 
     async def work(stop: asyncio.Event) -> None:
         await service.run(
@@ -79,11 +85,7 @@ def run(args: Namespace) -> int:
             database_url=database_url,
             partitions=settings.partitions,
             lease_s=settings.lease_s,
-            properties=properties,
-            prefix=settings.kafka_prefix,
-            format=settings.kafka_format,
-            topic_partitions=settings.kafka_partitions,
-            budget_bytes=settings.kafka_budget_mb * 1_000_000,
+            kafka=kafka,
             stop=stop,
         )
 

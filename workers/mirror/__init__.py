@@ -1,1 +1,1 @@
-"""Trades and what follows from them, mirrored to Kafka: at least once, in order of each symbol."""
+"""Trades and results, mirrored to Kafka: at least once, and per symbol in order."""

@@ -8,7 +8,7 @@ from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
 
 
 async def forget_mirror(*, redis_url: str, database_url: str, partitions: int) -> None:
-    """Delete the mirror's leases, positions and results streams, so that nothing is held for it any more.
+    """Delete the mirror's leases, positions and results streams, so that Redis retains nothing for it.
 
     Raises:
         FatalError: a mirror is running.

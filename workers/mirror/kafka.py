@@ -1,69 +1,70 @@
-"""The Kafka producer: records in flight, and log lines on Kafka's state."""
+"""The Kafka producer: delivers records, and logs outages of Kafka."""
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from tickplant import metrics
 from tickplant.errors import FatalError
+from tickplant.outage import OutageLog
 from workers.mirror.records import Record
 
 _log = logging.getLogger(__name__)
 
 _POLL_S: Final = 0.01
 _DOWN_S: Final = 1.0
+"""Time without progress that is logged as an outage while no broker is connected."""
 _SLOW_S: Final = 10.0
-"""Records that wait for so long, with no broker connected or with one, are worth a line in the log."""
+"""The same while one is."""
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "client.id": "tickplant-mirror",
     "compression.type": "zstd",
     "linger.ms": 20,
-    # The same partition of a key as Java's producers choose, so that topics can be joined with others.
+    # As Java's producers assign keys to partitions, so that topics can be joined with others.
     "partitioner": "murmur2_random",
     "queue.buffering.max.messages": 1_000_000,
     "queue.buffering.max.kbytes": 131_072,
     "reconnect.backoff.max.ms": 5_000,
-    "log_level": 2,  # the mirror logs once that Kafka is unavailable
+    "log_level": 2,  # the mirror logs outages itself
 }
-_PROMISES: Final[Mapping[str, Any]] = {
+_FIXED: Final[Mapping[str, Any]] = {
     "enable.idempotence": True,
     "acks": "all",
-    # For ever: a record that is given up would be overtaken by those after it.
+    # No timeout: later records would overtake one that is dropped.
     "message.timeout.ms": 0,
 }
 
 
 _POISON: Final = (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG)
-"""Refusals of one record that would be repeated for ever."""
+"""Errors that the same record would cause again."""
 
 
 class RecordDelivery:
-    """The records of one entry in flight.
+    """The delivery of one entry's records.
 
     Attributes:
-        left: records that Kafka has not answered for.
-        error: why it refuses one that it may take later.
-        poison: why it refuses one for good.
+        pending: number of records that Kafka has neither acknowledged nor refused.
+        error: of a record that Kafka may accept later.
+        poison: error of a record that Kafka will never accept.
     """
 
-    __slots__ = ("entry_id", "error", "left", "poison", "records")
+    __slots__ = ("entry_id", "error", "pending", "poison", "records")
 
     def __init__(self, entry_id: str, records: Sequence[Record]) -> None:
         self.entry_id = entry_id
         self.records = records
-        self.left = len(records)
+        self.pending = len(records)
         self.error: KafkaError | None = None
         self.poison: KafkaError | None = None
 
     def __call__(self, error: KafkaError | None, message: Message | None) -> None:
-        """Take Kafka's answer for one of the records: None, or why it refuses it."""
-        self.left -= 1
+        """Handle the delivery report of one record; `error` is None if it is acknowledged."""
+        self.pending -= 1
         if error is None:
             return
         if error.code() in _POISON:
@@ -76,35 +77,30 @@ class KafkaProducer:
     """One producer for all partitions of a process."""
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
-        """Take librdkafka's properties, `bootstrap.servers` among them.
+        """Create a producer.
+
+        Args:
+            properties: librdkafka's, `bootstrap.servers` among them.
 
         Raises:
             FatalError: librdkafka refuses them.
         """
-        self._properties = {**_DEFAULTS, **properties, **_PROMISES, "error_cb": self._on_error}
+        self._properties = {**_DEFAULTS, **properties, **_FIXED, "error_cb": self._on_error}
         self._producer = self._open()
         self._retired: list[Producer] = []
-        self._renew = False
+        self._failed = False
         self._down = False
         self._reason = ""
-        self._logged = False
+        self._outage = OutageLog(_log, "Kafka accepts no records, retrying", "Kafka accepts records again")
         self._clock = asyncio.get_running_loop().time
         self._progress_s = self._clock()
 
-    @asynccontextmanager
-    async def polling(self) -> AsyncIterator[None]:
-        """Take Kafka's answers for as long as this lasts."""
-        task = asyncio.create_task(self._poll())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
     async def send(self, delivery: RecordDelivery, is_over: Callable[[], bool]) -> None:
-        """Hand an entry's records over, waiting while the producer's queue is full, unless all is over.
+        """Enqueue an entry's records, waiting while the producer's queue is full.
 
-        What was not handed over then is never answered for, so the entry does not count.
+        Args:
+            delivery: of the records.
+            is_over: returns whether to stop waiting; records that are not enqueued stay pending.
         """
         headers: list[tuple[str, str | bytes | None]] = [("entry", delivery.entry_id.encode())]
         if not len(self._producer):
@@ -127,31 +123,25 @@ class KafkaProducer:
         return True
 
     def confirmed(self, records: Iterable[Record]) -> None:
-        """Note that Kafka has records."""
+        """Note that Kafka has acknowledged records."""
         for topic, count in Counter(record.topic for record in records).items():
             metrics.MIRROR_RECORDS.labels(topic).inc(count)
         self._progress_s = self._clock()
         self._down, self._reason = False, ""
-        if self._logged:
-            self._logged = False
-            _log.info("Kafka accepts records again")
+        self._outage.note_success()
 
-    async def _poll(self) -> None:
+    async def poll(self) -> NoReturn:
+        """Handle Kafka's acknowledgements and errors until cancelled."""
         while True:
-            answers = sum(producer.poll(0) for producer in (self._producer, *self._retired))
+            handled = sum(producer.poll(0) for producer in (self._producer, *self._retired))
             self._retired = [producer for producer in self._retired if len(producer)]
             waiting = len(self._producer)
             metrics.MIRROR_UNCONFIRMED.set(waiting)
-            if self._renew:
+            if self._failed:
                 self._replace()
-            elif waiting and not self._logged:
-                self._log_slow()
-            await asyncio.sleep(0 if answers else _POLL_S)
-
-    def _log_slow(self) -> None:
-        if self._clock() - self._progress_s > (_DOWN_S if self._down else _SLOW_S):
-            self._logged = True
-            _log.warning("Kafka accepts no records, retrying: %s", self._reason or "it does not answer")
+            elif waiting and self._clock() - self._progress_s > (_DOWN_S if self._down else _SLOW_S):
+                self._outage.note_failure(self._reason or "it does not answer")
+            await asyncio.sleep(0 if handled else _POLL_S)
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -159,15 +149,15 @@ class KafkaProducer:
         else:
             self._reason = error.str()
         if error.fatal():
-            self._renew = True
+            self._failed = True
 
     def _replace(self) -> None:
-        """Replace a producer that failed; its records in flight are refused, and sent again."""
+        """Replace a failed producer; its pending records are refused, and sent again."""
         _log.warning("the producer failed and is replaced: %s", self._reason)
         self._producer.purge()
         self._retired.append(self._producer)
         self._producer = self._open()
-        self._renew = False
+        self._failed = False
 
     def _open(self) -> Producer:
         try:

@@ -1,4 +1,4 @@
-"""One stream of one partition to Kafka: read, send, and commit what Kafka has confirmed."""
+"""Mirrors one stream of one partition: reads entries, sends records, and commits what Kafka acknowledges."""
 
 import asyncio
 import logging
@@ -12,9 +12,10 @@ from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
+from tickplant.outage import OutageLog
 from tickplant.streams import entry_order
 from workers.mirror.kafka import KafkaProducer, RecordDelivery
-from workers.mirror.records import Encoder, Things
+from workers.mirror.records import Encoder, Extract
 from workers.mirror.source import MirrorStream
 from workers.mirror.topics import Topics
 from workers.trimming import Entry
@@ -25,15 +26,15 @@ _READ_ENTRIES: Final = 32
 _IDLE_READ_S: Final = 0.2
 _POLL_S: Final = 0.02
 _MOST_RECORDS: Final = 10_000
-"""Records in flight at once; while there are more, nothing is read."""
+"""Records in flight; while there are more, nothing is read."""
 _COMMIT_S: Final = 0.5
-"""The least time between two commits."""
-_LAST_S: Final = 5.0
+"""The minimum time between two commits."""
+_DRAIN_S: Final = 5.0
 """How long the mirror continues after `stop` is set, at most."""
 
 
 class RecordRefusedError(Exception):
-    """Kafka has refused a record: nothing after it counts, and all is sent again from the committed entry."""
+    """Kafka has refused a record: everything after the committed entry is sent again."""
 
 
 class MirrorPartition:
@@ -45,7 +46,7 @@ class MirrorPartition:
         lease: Lease,
         pool: Pool,
         source: MirrorStream,
-        things: Things,
+        extract: Extract,
         encoder: Encoder,
         kafka: KafkaProducer,
         topics: Topics,
@@ -56,15 +57,15 @@ class MirrorPartition:
             lease: under which to commit.
             pool: connections to the database.
             source: the stream.
-            things: finds in an entry what is to be mirrored.
-            encoder: makes records of it.
-            kafka: takes them.
-            topics: where they go.
+            extract: returns what to mirror of an entry.
+            encoder: encodes it as records.
+            kafka: delivers them.
+            topics: of the records.
         """
         self._lease = lease
         self._pool = pool
         self._source = source
-        self._things = things
+        self._extract = extract
         self._encoder = encoder
         self._kafka = kafka
         self._topics = topics
@@ -73,12 +74,14 @@ class MirrorPartition:
         self._records = 0
         self._clock = asyncio.get_running_loop().time
         self._last_commit_s = 0.0
-        self._refused = False
+        self._outage = OutageLog(
+            _log, f"partition {lease.partition}, {lease.role}: Kafka refuses a record, retrying everything"
+        )
         self._backoff = Backoff(first_s=0.5, cap_s=10.0)
         self._stopped_s: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Mirror until `stop` is set, and then what the stream still holds, for a few seconds at most.
+        """Mirror until `stop` is set, and then the rest of the stream, for a few seconds at most.
 
         Raises:
             LeaseLostError: another owner has the partition.
@@ -87,27 +90,18 @@ class MirrorPartition:
             try:
                 await self._mirror(stop)
             except RecordRefusedError as error:
-                await self._commit()  # what was taken before it is not sent again
-                self._log_refused(error)
+                await self._commit()  # so that the records before it are not sent again
+                self._outage.note_failure(f"after entry {self._committed}: {error}")
                 self._topics.recheck()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._backoff.next_s())
 
-    def _log_refused(self, error: RecordRefusedError) -> None:
-        """Log a refusal once, until Kafka accepts a record again."""
-        if not self._refused:
-            _log.warning(
-                "partition %d, %s: Kafka refuses a record; retrying everything after entry %s: %s",
-                self._lease.partition,
-                self._lease.role,
-                self._committed,
-                error,
-                extra={"entry": self._committed},
-            )
-        self._refused = True
-
     async def _mirror(self, stop: asyncio.Event) -> None:
-        """Begin at the committed entry, and go on until `stop`, or until Kafka refuses a record."""
+        """Mirror from the committed entry until `stop` is set.
+
+        Raises:
+            RecordRefusedError: Kafka has refused a record.
+        """
         self._in_flight.clear()
         self._records = 0
         self._confirmed = self._committed
@@ -126,7 +120,7 @@ class MirrorPartition:
         await self._commit()
 
     async def _read(self, stop: asyncio.Event) -> list[Entry]:
-        """Return the next entries; none while too much is in flight."""
+        """Return the next entries; none while too many records are in flight."""
         if self._records >= _MOST_RECORDS:
             await asyncio.sleep(_POLL_S)
             return []
@@ -134,46 +128,46 @@ class MirrorPartition:
         return await self._source.read(count=_READ_ENTRIES, block_ms=int(wait_s * 1000))
 
     def _is_over(self, stop: asyncio.Event) -> bool:
-        """Return whether the time after `stop` has passed, too."""
+        """Return whether `stop` was set too long ago to continue."""
         if stop.is_set() and self._stopped_s is None:
             self._stopped_s = self._clock()
-        return self._stopped_s is not None and self._clock() - self._stopped_s > _LAST_S
+        return self._stopped_s is not None and self._clock() - self._stopped_s > _DRAIN_S
 
     async def _send(self, entry: Entry, stop: asyncio.Event) -> None:
         entry_id, fields = entry
         try:
-            records = self._encoder.encode(self._things(fields))
+            records = self._encoder.encode(self._extract(fields))
         except PoisonError as error:
-            self._leave_out(entry_id, str(error))
+            self._skip(entry_id, str(error))
             records = []
         delivery = RecordDelivery(entry_id, records)
         self._in_flight.append(delivery)
         self._records += len(records)
         await self._kafka.send(delivery, lambda: self._is_over(stop))
 
-    def _leave_out(self, entry_id: str, why: str) -> None:
+    def _skip(self, entry_id: str, reason: str) -> None:
         metrics.WORKER_POISON.labels(self._lease.role).inc()
         _log.warning(
             "partition %d: part of entry %s is not mirrored: %s",
             self._lease.partition,
             entry_id,
-            why,
+            reason,
             extra={"entry": entry_id},
         )
 
     async def _confirm(self) -> None:
-        """Take confirmed entries, in order, from those in flight; commit periodically."""
-        while self._in_flight and not self._in_flight[0].left:
+        """Remove acknowledged entries, in order, from those in flight; commit periodically."""
+        while self._in_flight and not self._in_flight[0].pending:
             delivery = self._in_flight.popleft()
             self._records -= len(delivery.records)
             if delivery.poison is not None:
-                self._leave_out(delivery.entry_id, delivery.poison.str())
+                self._skip(delivery.entry_id, delivery.poison.str())
             if delivery.error is not None:
                 metrics.MIRROR_REFUSED.labels(self._lease.role).inc()
                 raise RecordRefusedError(delivery.error.str())
             if delivery.records:
                 self._kafka.confirmed(delivery.records)
-                self._refused = False
+                self._outage.note_success()
                 self._backoff.reset()
             self._confirmed = delivery.entry_id
         behind_us = 0

@@ -1,7 +1,7 @@
-"""Protobuf's wire format, as far as schema/tickplant.proto needs it.
+"""The part of Protobuf's wire format that schema/tickplant.proto needs.
 
-Written out rather than generated: a handful of types, and no runtime whose version must fit that of generated
-code. The tests compile the schema with protoc, and read with it what is written here. Source:
+Written by hand rather than generated: there are few types, and generated code needs a runtime of a matching
+version. The tests compile the schema with protoc, and decode with it what is encoded here. Source:
 https://protobuf.dev/programming-guides/encoding/
 """
 
@@ -17,7 +17,7 @@ _SINGLE: Final = [bytes((number,)) for number in range(0x80)]
 
 
 def encode_message(values: Iterable[Any]) -> bytes:
-    """Encode a message whose fields are numbered from 1 in this order; None is a field that is absent.
+    """Encode a message whose fields are numbered from 1 in this order; None is an absent field.
 
     Args:
         values: of type str, int (int64), bool, float (double) or Mapping (map<string, double>).

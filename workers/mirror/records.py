@@ -1,7 +1,7 @@
-"""Kafka records: which kinds are mirrored, and their JSON and Protobuf forms. Pure.
+"""Kafka records: what is mirrored, and its JSON and Protobuf forms. Pure.
 
 `KINDS` is the schema of both formats: JSON has these names, and Protobuf numbers them from 1 in this order,
-as schema/tickplant.proto says. Whoever reads the topics relies on it, so fields are added at the end only.
+as in schema/tickplant.proto. Consumers rely on it, so fields are added at the end only.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +21,8 @@ from workers.mirror import protobuf
 Format = Literal["json", "protobuf"]
 
 
-class Kind(NamedTuple):
-    """One kind of thing that is mirrored."""
+class MirroredKind(NamedTuple):
+    """The topic and fields of one type that is mirrored."""
 
     topic: str
     """Without the prefix."""
@@ -66,33 +66,33 @@ _TRADE: Final = (
     *("venue", "symbol", "trade_id", "price", "size", "side", "event_time_us", "ingest_time_us"),
 )
 
-KINDS: Final[Mapping[type[Struct], Kind]] = {
-    Trade: Kind("trades", _TRADE),
-    Candle: Kind("candles", _CANDLE),
-    Signal: Kind("signals", _SIGNAL),
-    Firing: Kind("alerts", _FIRING),
+KINDS: Final[Mapping[type[Struct], MirroredKind]] = {
+    Trade: MirroredKind("trades", _TRADE),
+    Candle: MirroredKind("candles", _CANDLE),
+    Signal: MirroredKind("signals", _SIGNAL),
+    Firing: MirroredKind("alerts", _FIRING),
 }
 
 Fields = Mapping[bytes, bytes]
-Things = Callable[[Fields], Sequence[Struct]]
+Extract = Callable[[Fields], Sequence[Struct]]
 """Returns what of an entry is to be mirrored, in order; raises PoisonError where it can't be understood."""
 
 
-def trades_in(fields: Fields) -> Sequence[Trade]:
-    """Return the trades of an input entry: all that came, those that came twice, too.
+def extract_trades(fields: Fields) -> Sequence[Trade]:
+    """Return the trades of an input entry, duplicates included.
 
     Raises:
-        PoisonError: they can't be understood.
+        PoisonError: they are malformed.
     """
     payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
     return wire.decode_trades(payload) if payload is not None else ()
 
 
-def results_in(fields: Fields) -> Sequence[Struct]:
+def extract_results(fields: Fields) -> Sequence[Struct]:
     """Return the closed and corrected candles, signals and firings of an update.
 
     Raises:
-        PoisonError: it can't be understood.
+        PoisonError: it is malformed.
     """
     try:
         update = wire.decode_update(fields[wire.UPDATE])
@@ -102,28 +102,28 @@ def results_in(fields: Fields) -> Sequence[Struct]:
 
 
 class Encoder:
-    """Turns things into records."""
+    """Encodes trades and results as records."""
 
     def __init__(self, *, prefix: str, format: Format) -> None:
-        """Take the topics' prefix and the form of the values."""
+        """Take the prefix of the topics and the format of the values."""
         self._topics = {kind: f"{prefix}{KINDS[kind].topic}" for kind in KINDS}
         self._values = {kind: attrgetter(*KINDS[kind].fields) for kind in KINDS}
         self._encode = _encode_protobuf if format == "protobuf" else _encode_json
 
     @property
     def topics(self) -> list[str]:
-        """The names of all topics, with their prefix."""
+        """The names of all topics, with the prefix."""
         return list(self._topics.values())
 
-    def encode(self, things: Iterable[Any]) -> list[Record]:
-        """Return the records of things, in their order."""
+    def encode(self, items: Iterable[Any]) -> list[Record]:
+        """Return the records of trades or results, in order."""
         return [
             Record(
-                self._topics[type(thing)],
-                f"{thing.venue}:{thing.symbol}".encode(),
-                self._encode(KINDS[type(thing)].fields, map(_plain, self._values[type(thing)](thing))),
+                self._topics[type(item)],
+                f"{item.venue}:{item.symbol}".encode(),
+                self._encode(KINDS[type(item)].fields, map(_plain, self._values[type(item)](item))),
             )
-            for thing in things
+            for item in items
         ]
 
 
@@ -139,5 +139,5 @@ def _encode_protobuf(names: Sequence[str], values: Iterable[Any]) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Return decimals as text without exponent, as they stand everywhere else."""
+    """Return decimals as text without exponent, as in all other formats."""
     return format(value, "f") if type(value) is Decimal else value

@@ -2,24 +2,39 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 from db.leases import Lease
-from db.pool import REFUSED, database_error, open_pool
-from tickplant.redis_client import agree_on_partitions, open_redis
+from db.pool import REFUSED, Pool, database_error, open_pool
+from tickplant.background import background
+from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
 from workers.mirror.kafka import KafkaProducer
 from workers.mirror.partition import MirrorPartition
-from workers.mirror.records import Encoder, Format, Things, results_in, trades_in
+from workers.mirror.records import Encoder, Extract, Format, extract_results, extract_trades
 from workers.mirror.source import MirrorStream
 from workers.mirror.topics import Topics
 from workers.runtime import Runtime, name_owner
 
-_CONNECTIONS = 4
+_CONNECTIONS: Final = 4
 
-_THINGS: Mapping[str, Things] = {MIRROR_TRADES: trades_in, MIRROR_RESULTS: results_in}
+_EXTRACT: Final[Mapping[str, Extract]] = {MIRROR_TRADES: extract_trades, MIRROR_RESULTS: extract_results}
+
+
+class KafkaSettings(NamedTuple):
+    """How trades and results are mirrored."""
+
+    properties: Mapping[str, Any]
+    """Of librdkafka, `bootstrap.servers` among them."""
+    prefix: str
+    """Of the topics' names."""
+    format: Format
+    """Of the records' values."""
+    topic_partitions: int
+    """Of each topic that is created."""
+    budget_bytes: int
+    """How much of each stream Redis may retain for the mirror."""
 
 
 async def run(
@@ -28,63 +43,33 @@ async def run(
     database_url: str,
     partitions: int,
     lease_s: float,
-    properties: Mapping[str, Any],
-    prefix: str,
-    format: Format,
-    topic_partitions: int,
-    budget_bytes: int,
+    kafka: KafkaSettings,
     stop: asyncio.Event,
 ) -> None:
     """Mirror to Kafka until `stop` is set.
 
     Args:
-        redis_url: where the streams are.
-        database_url: where the leases are.
+        redis_url: of the streams.
+        database_url: of the leases.
         partitions: how many streams of a kind there are.
         lease_s: how long a lease lasts unless renewed.
-        properties: librdkafka's, `bootstrap.servers` among them.
-        prefix: of the topics' names.
-        format: of the records' values.
-        topic_partitions: of topics that are created.
-        budget_bytes: how much of each stream may be held for the mirror.
+        kafka: how to mirror.
         stop: ends it.
 
     Raises:
         FatalError: the database or Kafka refuses; the message says what to do.
     """
     redis = open_redis(redis_url)
-    owner = name_owner()
-    encoder = Encoder(prefix=prefix, format=format)
+    owner, application = name_owner(), f"tickplant mirror {os.getpid()}"
 
     async def probe() -> None:
         await agree_on_partitions(redis, partitions)
 
     try:
-        async with AsyncExitStack() as stack:
-            pool = await stack.enter_async_context(
-                open_pool(
-                    database_url,
-                    size=_CONNECTIONS,
-                    eager=False,
-                    application=f"tickplant mirror {os.getpid()}",
-                )
-            )
-            topics = Topics(properties, encoder.topics, partitions=topic_partitions)
-            kafka = KafkaProducer(properties)
-            await stack.enter_async_context(kafka.polling())
-
-            def make(lease: Lease) -> MirrorPartition:
-                return MirrorPartition(
-                    lease=lease,
-                    pool=pool,
-                    source=MirrorStream(redis, lease, budget_bytes=budget_bytes),
-                    things=_THINGS[lease.role],
-                    encoder=encoder,
-                    kafka=kafka,
-                    topics=topics,
-                )
-
-            async with asyncio.TaskGroup() as group:
+        async with open_pool(database_url, size=_CONNECTIONS, eager=False, application=application) as pool:
+            producer = KafkaProducer(kafka.properties)
+            make = _factory(pool, redis, kafka, producer)
+            async with background(producer.poll()), asyncio.TaskGroup() as group:
                 for role in MIRROR_ROLES:
                     runtime = Runtime(
                         role=role,
@@ -100,3 +85,24 @@ async def run(
         raise database_error(errors.exceptions[0]) from errors
     finally:
         await redis.aclose()
+
+
+def _factory(
+    pool: Pool, redis: RedisClient, kafka: KafkaSettings, producer: KafkaProducer
+) -> Callable[[Lease], MirrorPartition]:
+    """Return a function that builds the work on the stream of a lease."""
+    encoder = Encoder(prefix=kafka.prefix, format=kafka.format)
+    topics = Topics(kafka.properties, encoder.topics, partitions=kafka.topic_partitions)
+
+    def make(lease: Lease) -> MirrorPartition:
+        return MirrorPartition(
+            lease=lease,
+            pool=pool,
+            source=MirrorStream(redis, lease, budget_bytes=kafka.budget_bytes),
+            extract=_EXTRACT[lease.role],
+            encoder=encoder,
+            kafka=producer,
+            topics=topics,
+        )
+
+    return make

@@ -1,4 +1,4 @@
-"""Reads a partition's stream for the mirror, in order; reports entries that were trimmed before."""
+"""Reads a partition's stream for the mirror, in order; logs entries that were trimmed before."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from workers.trimming import Entry
 
 _log = logging.getLogger(__name__)
 
-# KEYS: stream. Its entries may be large; only the first one's id is wanted.
+# KEYS: stream. Returns the id of its first entry, but not the entry, which may be large.
 _FIRST_ID: Final = """
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return first and first[1]
@@ -28,8 +28,8 @@ class MirrorStream:
 
         Args:
             redis: an open client, which stays the caller's.
-            lease: its role decides which stream of the partition it is.
-            budget_bytes: how much of the stream may be held for the mirror.
+            lease: its role decides which stream of the partition is read.
+            budget_bytes: how much of the stream Redis may retain for the mirror.
         """
         self._redis = redis
         self._role = lease.role
@@ -41,12 +41,12 @@ class MirrorStream:
         self._position = lease.entry_id
 
     async def seek(self, entry_id: str) -> None:
-        """Go on after an entry, which Kafka has confirmed."""
+        """Continue after an entry, which Kafka has acknowledged."""
         self._position = entry_id
         await self.report_confirmed(entry_id)
 
     async def read(self, *, count: int, block_ms: int) -> list[Entry]:
-        """Return the next entries, in order; none if none came in time.
+        """Return the next entries, in order; none if none arrived in time.
 
         Args:
             count: the most entries.
@@ -66,18 +66,18 @@ class MirrorStream:
         return entries
 
     async def report_confirmed(self, confirmed: str) -> None:
-        """Write the last entry confirmed by Kafka, so that trimming holds only what follows."""
+        """Write the last entry acknowledged by Kafka, so that trimming retains only what follows."""
         pipeline = self._redis.pipeline(transaction=False)
         fields: dict[Any, Any] = {"confirmed": confirmed, "budget_bytes": self._budget_bytes}
         pipeline.hset(self._owner, mapping=fields)
-        if self._results:  # nobody else reads these
+        if self._results:  # the mirror is their only reader
             pipeline.xtrim(self._stream, minid=confirmed, approximate=True)
         await pipeline.execute()
 
     def _check_for_gap(self, first: str, entries: Sequence[Entry]) -> None:
         """Log a gap between the last entry read and the next ones.
 
-        While the last one read, or one before it, is still in the stream, nothing after it was trimmed.
+        While the last entry read, or an earlier one, is still in the stream, nothing after it was trimmed.
         """
         next_ = entries[0][0]
         trimmed = entry_order(self._position) < entry_order(first) <= entry_order(next_)

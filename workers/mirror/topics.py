@@ -1,4 +1,4 @@
-"""Kafka topics: created if missing, else an error that lists what to create."""
+"""Kafka topics: created if missing; an error lists what to create where Kafka refuses."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 _TIMEOUT_S: Final = 5.0
 
-_PASSING: Final = (
+_TRANSIENT: Final = (
     KafkaError.NOT_CONTROLLER,
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.BROKER_NOT_AVAILABLE,
@@ -26,16 +26,16 @@ _PASSING: Final = (
 )
 
 SETTINGS: Final[Mapping[str, str]] = {
-    # What is older is in the database. Records of a symbol share their key, so compaction would keep but one.
+    # Older data are in the database. Records of a symbol share a key, so compaction would retain one of them.
     "cleanup.policy": "delete",
     "retention.ms": str(7 * 24 * 3600 * 1000),
-    "compression.type": "zstd",  # as they are sent, so that the broker need not recompress
+    "compression.type": "zstd",  # as the producer sends them, so that the broker need not recompress
 }
-"""Of the topics that are created; whoever wants others creates or alters them, they are left alone."""
+"""Of the topics that are created; existing topics are not altered."""
 
 
 class Topics:
-    """Ensures that the topics exist."""
+    """Creates the topics that do not exist."""
 
     def __init__(self, properties: Mapping[str, Any], names: Sequence[str], *, partitions: int) -> None:
         """Take what is needed.
@@ -43,7 +43,7 @@ class Topics:
         Args:
             properties: librdkafka's, `bootstrap.servers` among them.
             names: of the topics.
-            partitions: of each that is created.
+            partitions: of each topic that is created.
         """
         self._client = open_admin(properties)
         self._bootstrap = properties["bootstrap.servers"]
@@ -53,17 +53,17 @@ class Topics:
         self._ready = False
 
     def recheck(self) -> None:
-        """Check again the next time: Kafka has refused a record."""
+        """Check the topics again the next time, since Kafka has refused a record."""
         self._ready = False
 
     async def ensure(self, stop: asyncio.Event) -> bool:
         """Create the topics that are missing, waiting while Kafka is unavailable, or until `stop`.
 
         Returns:
-            Whether they are there.
+            Whether they exist.
 
         Raises:
-            FatalError: Kafka won't create them; the message says what to create.
+            FatalError: Kafka refuses to create them; the message says what to create.
         """
         async with self._lock:
             backoff = Backoff(first_s=0.5, cap_s=5.0)
@@ -87,7 +87,7 @@ class Topics:
 
 
 def open_admin(properties: Mapping[str, Any]) -> AdminClient:
-    """Return a client that connects when first asked.
+    """Return a client that connects when it is first used.
 
     Raises:
         FatalError: librdkafka refuses the properties.
@@ -99,28 +99,28 @@ def open_admin(properties: Mapping[str, Any]) -> AdminClient:
 
 
 def missing_topics(client: AdminClient, names: Sequence[str]) -> list[str]:
-    """Return the topics that are not there; blocks.
+    """Return the topics that do not exist; blocks.
 
     Raises:
         KafkaException: Kafka can't be reached.
     """
-    there = client.list_topics(timeout=_TIMEOUT_S).topics
-    return [name for name in names if name not in there]
+    existing = client.list_topics(timeout=_TIMEOUT_S).topics
+    return [name for name in names if name not in existing]
 
 
 def _create(client: AdminClient, names: Sequence[str], partitions: int) -> None:
     """Create topics; blocks."""
     if not names:
         return
-    wanted = [NewTopic(name, num_partitions=partitions, config=dict(SETTINGS)) for name in names]
-    for name, done in client.create_topics(wanted, operation_timeout=_TIMEOUT_S).items():
+    topics = [NewTopic(name, num_partitions=partitions, config=dict(SETTINGS)) for name in names]
+    for name, done in client.create_topics(topics, operation_timeout=_TIMEOUT_S).items():
         try:
             done.result()
         except KafkaException as raised:
             error = raised.args[0]
             if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # another mirror was faster
                 continue
-            if error.code() < 0 or error.code() in _PASSING:  # the first are librdkafka's own
+            if error.code() < 0 or error.code() in _TRANSIENT:  # librdkafka's own codes are negative
                 raise
             raise FatalError(_advice(name, names, partitions, error)) from raised
         _log.info("topic %s created with %d partitions", name, partitions)
