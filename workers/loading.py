@@ -17,11 +17,10 @@ from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
 from tickplant.market import Candle, SymbolId
 from workers.admission import AdmissionState
-from workers.roles.alerts.closes import MOST
-from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.alerts.closes import MAX_CLOSES
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles, StoredState
+from workers.roles.partition import PartitionRoles, StoredAlerts, StoredState
 from workers.roles.signals import PartitionSignals
 from workers.roles.symbol import WaitingRoles
 from workers.roles.unified import Unifier
@@ -81,8 +80,7 @@ async def load_roles(
         unifier.add((), await read_last_signals(pool, partition))
     if settings.alerts:
         states = await read_alert_states(pool, partition)
-        closes = await read_minute_closes(pool, partition, MOST, until_us)
-        alerts = PartitionAlerts(partition, states, closes)
+        alerts = StoredAlerts(states, await read_minute_closes(pool, partition, MAX_CLOSES, until_us))
     if settings.bot is not None:
         bots = PartitionBots(partition, settings.bot, await read_bot_states(pool, partition))
     return PartitionRoles(

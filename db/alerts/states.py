@@ -18,7 +18,7 @@ _encode = msgpack.Encoder().encode
 _decode = msgpack.Decoder(Alert).decode
 
 
-class StoredClose(NamedTuple):
+class MinuteClose(NamedTuple):
     """The close of a minute with trades."""
 
     time_us: int
@@ -47,7 +47,7 @@ async def read_alert_states(pool: asyncpg.Pool, partition: int) -> dict[SymbolId
 
 async def read_minute_closes(
     pool: asyncpg.Pool, partition: int, count: int, until_us: Mapping[SymbolId, int] | None = None
-) -> dict[SymbolId, list[StoredClose]]:
+) -> dict[SymbolId, list[MinuteClose]]:
     """Return the closes of the newest closed minutes of a partition's symbols, oldest first.
 
     Args:
@@ -66,7 +66,7 @@ async def read_minute_closes(
         [symbol for _, symbol in until],
         [to_datetime(time_us) for time_us in until.values()],
     )
-    return {SymbolId(venue, symbol): list(map(StoredClose, *columns)) for venue, symbol, *columns in rows}
+    return {SymbolId(venue, symbol): list(map(MinuteClose, *columns)) for venue, symbol, *columns in rows}
 
 
 class AlertRows:

@@ -100,8 +100,7 @@ def many(count: int) -> Sequence[Alert]:
 @on_one_variant
 async def test_many_alerts_are_stored_and_taken_over_in_bulk(pool: Pool) -> None:
     symbol = SymbolAlerts(AlertState(it, armed=True) for it in many(10_000))
-    for it in symbol._alerts.values():
-        symbol._change(it)
+    symbol._changed = dict(symbol._alerts)
     await store(pool, symbol, "1-0")
     later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])
     assert len(later.run(runs([trade(1, "60009.5")])[0])) == 10

@@ -9,18 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from db.alerts.states import MinuteClose
 from tickplant.derived import Alert, AlertChange, AlertState, Firing
 from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold
-from workers.roles.alerts.closes import MOST, MinuteClose, MinuteCloses
-from workers.roles.alerts.symbol import MOST_DELETED, SymbolAlerts
+from workers.roles.alerts.closes import MAX_CLOSES, MinuteCloses
+from workers.roles.alerts.symbol import MAX_DELETED, SymbolAlerts
 from workers.roles.events import Closed, Last
 
 
 def made(*alerts: Alert, symbol: SymbolAlerts | None = None) -> SymbolAlerts:
     symbol = symbol or SymbolAlerts()
     for it in alerts:
-        assert symbol.change(AlertChange(it)) == []
+        symbol.change(AlertChange(it))
     return symbol
 
 
@@ -43,12 +44,12 @@ def close(symbol: SymbolAlerts, trades: Sequence[Trade]) -> None:
 
 def test_deleted_alerts_are_remembered_up_to_a_number() -> None:
     symbol = SymbolAlerts()
-    for number in range(MOST_DELETED + 5):
+    for number in range(MAX_DELETED + 5):
         definition = alert(f"{number}", price="10")
         symbol.change(AlertChange(definition))
         symbol.change(AlertChange(replace(definition, version=2), deleted=True))
-    assert len(symbol.take().states) == MOST_DELETED + 5  # type: ignore[union-attr]
-    symbol.change(AlertChange(alert(f"{MOST_DELETED}", price="10")))  # late, and passed over
+    assert len(symbol.take().states) == MAX_DELETED + 5  # type: ignore[union-attr]
+    symbol.change(AlertChange(alert(f"{MAX_DELETED}", price="10")))  # late, and passed over
     assert symbol.take() is None
     assert prices(symbol, "9", "11") == []
     symbol.change(AlertChange(alert("0", price="10")))
@@ -201,7 +202,9 @@ def test_only_what_changed_is_to_be_stored() -> None:
 
 
 def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
-    minutes = [MinuteClose(number * MINUTE_US, Decimal(number), (number, 5)) for number in range(1, 2 * MOST)]
+    minutes = [
+        MinuteClose(number * MINUTE_US, Decimal(number), number, 5) for number in range(1, 2 * MAX_CLOSES)
+    ]
     closes = MinuteCloses()
     for close in minutes:
         closes.put(close)
@@ -210,9 +213,9 @@ def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
     assert closes.as_of(day_ago_us + 1) == day_ago_us // MINUTE_US
     assert closes.as_of(day_ago_us - 1) is None
     before = minutes[-2]
-    closes.put(before._replace(price=Decimal("0.5"), last=(before.last[0], 6)))
+    closes.put(before._replace(price=Decimal("0.5"), last_trade_id=6))
     assert closes.as_of(newest_us - 1) == Decimal("0.5")
-    closes.put(before._replace(price=Decimal("0.7"), last=(before.last[0], 4)))
+    closes.put(before._replace(price=Decimal("0.7"), last_trade_id=4))
     assert closes.as_of(newest_us - 1) == Decimal("0.5")
     assert MinuteCloses(minutes).as_of(day_ago_us) == closes.as_of(day_ago_us)
 
@@ -294,7 +297,7 @@ class Worker:
     def restart(self) -> None:
         closed = [it for it in self.trades if it.event_time_us < self.closed_us]
         closes = [
-            MinuteClose(it.open_time_us + MINUTE_US, it.close, (it.last_event_time_us, it.last_trade_id))
+            MinuteClose(it.open_time_us + MINUTE_US, it.close, it.last_event_time_us, it.last_trade_id)
             for it in fold(closed)
         ]
         last_us = max((it.event_time_us for it in self.trades), default=None)

@@ -11,16 +11,15 @@ from tickplant.derived import Alert, AlertChange, BotSwitch, Change
 from tickplant.errors import PoisonError
 from tickplant.streams import partition_of
 from workers.partition_state import PartitionState
-from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles
+from workers.roles.partition import PartitionRoles, StoredAlerts
 
 PARTITIONS = 4
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)
 
 
 def make() -> PartitionState:
-    alerts = PartitionAlerts(PARTITION, {}, {})
+    alerts = StoredAlerts({}, {})
     bots = PartitionBots(PARTITION, Rules(), BotStates({}, None))
     return PartitionState(PARTITION, PARTITIONS, [], [], PartitionRoles(PARTITION, alerts=alerts, bots=bots))
 

@@ -12,10 +12,9 @@ from tickplant.bot import Fill, PaperAccount
 from tickplant.derived import Average, Signal
 from tickplant.market import Trade
 from workers.partition_state import PartitionState
-from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles
+from workers.roles.partition import PartitionRoles, StoredAlerts
 from workers.roles.signals import PartitionSignals
 
 
@@ -26,7 +25,7 @@ def make() -> PartitionState:
         0,
         averages=PartitionAverages(ALL_ROLES.averages, {}),
         signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
-        alerts=PartitionAlerts(0, {}, {}),
+        alerts=StoredAlerts({}, {}),
         bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
         gap_wait_ms=ALL_ROLES.gap_wait_ms,
     )

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from db.alerts.states import AlertRows, MinuteClose
 from db.commit import DerivedRows
 from db.ledger import LedgerRow
 from db.outliers import Outlier
 from db.waiting import WaitingRows
-from tickplant.derived import AlertChange, Change
+from tickplant.derived import AlertChange, AlertState, Change
 from tickplant.market import Candle, SymbolId, Trade
 from tickplant.wire import LiveUpdate
-from workers.roles.alerts.partition import PartitionAlerts
+from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
 from workers.roles.price_guard import PriceGuard, PriceGuardState
@@ -33,6 +34,14 @@ class StoredState(NamedTuple):
     """Of symbols whose roles wait for a missing trade."""
     held: Mapping[SymbolId, Sequence[Trade]] = MappingProxyType({})
     """Of these, the trades after the last one that the roles processed."""
+
+
+class StoredAlerts(NamedTuple):
+    """What the database holds for the alerts of a partition's symbols."""
+
+    states: dict[SymbolId, list[AlertState]]
+    closes: dict[SymbolId, list[MinuteClose]]
+    """Of the newest closed minutes, in order of time."""
 
 
 class Derived(NamedTuple):
@@ -55,7 +64,7 @@ class PartitionRoles:
         *,
         averages: PartitionAverages | None = None,
         signals: PartitionSignals | None = None,
-        alerts: PartitionAlerts | None = None,
+        alerts: StoredAlerts | None = None,
         bots: PartitionBots | None = None,
         unifier: Unifier | None = None,
         gap_wait_ms: int = 0,
@@ -76,7 +85,8 @@ class PartitionRoles:
         self._partition = partition
         self._averages = averages
         self._signals = signals
-        self._alerts = alerts
+        self._stored_alerts = alerts
+        self._symbol_alerts: dict[SymbolId, SymbolAlerts] = {}
         self._bots = bots
         self._unifier = unifier or Unifier()
         self._gap_wait_ms = gap_wait_ms
@@ -121,8 +131,9 @@ class PartitionRoles:
     def change(self, change: Change) -> None:
         """Take what a user has changed."""
         if isinstance(change, AlertChange):
-            if self._alerts is not None:
-                self._alerts.of(SymbolId(change.alert.venue, change.alert.symbol)).change(change)
+            alerts = self._alerts_of(SymbolId(change.alert.venue, change.alert.symbol))
+            if alerts is not None:
+                alerts.change(change)
         elif self._bots is not None:
             self._bots.switch(change)
 
@@ -147,7 +158,7 @@ class PartitionRoles:
             if self._averages
             else None,
             self._signals.take() if self._signals else None,
-            self._alerts.take() if self._alerts else None,
+            self._take_alerts(),
             bots,
             self._take_waiting(touched),
         ]
@@ -173,6 +184,33 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(state) for key, state in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
+    def _take_alerts(self) -> AlertRows | None:
+        changes = [taken for alerts in self._symbol_alerts.values() if (taken := alerts.take()) is not None]
+        if not changes:
+            return None
+        return AlertRows(
+            self._partition,
+            [state for taken in changes for state in taken.states],
+            [firing for taken in changes for firing in taken.firings],
+            [delivery for taken in changes for delivery in taken.deliveries],
+        )
+
+    def _alerts_of(self, key: SymbolId, last_us: int | None = None) -> SymbolAlerts | None:
+        """Return the alerts of a symbol, restored the first time; None if the role is off.
+
+        Args:
+            key: of the symbol, which need not have any trades.
+            last_us: event time of its last trade; None where there is none.
+        """
+        if self._stored_alerts is None:
+            return None
+        alerts = self._symbol_alerts.get(key)
+        if alerts is None:
+            states, closes = self._stored_alerts
+            alerts = SymbolAlerts(states.pop(key, ()), closes.pop(key, ()), last_us)
+            self._symbol_alerts[key] = alerts
+        return alerts
+
     def _make(
         self, key: SymbolId, reorder: ReorderBuffer, position: RolePosition, guard: PriceGuard
     ) -> SymbolRoles:
@@ -182,7 +220,7 @@ class PartitionRoles:
             guard=guard,
             averages=self._averages.of(key) if self._averages else None,
             signals=self._signals.of(key) if self._signals else None,
-            alerts=self._alerts.of(key, position.last_us) if self._alerts else None,
+            alerts=self._alerts_of(key, position.last_us),
             bot=self._bots.of(*key) if self._bots else None,
         )
 

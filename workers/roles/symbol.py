@@ -223,7 +223,7 @@ class SymbolRoles:
         last = Last(shortest.last_trade_id, f"{shortest.close:f}", shortest.last_event_time_us)
         closed = Closed(time_us, candles, averages, statistics, last)
         if self._alerts is not None:
-            self._results.firings.extend(self._alerts.closed(closed))
+            self._alerts.closed(closed)
         signals = [] if self._signals is None else self._signals.closed(closed)
         if self._bot is not None:
             self._bot.closed(closed, signals)

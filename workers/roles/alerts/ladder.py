@@ -1,4 +1,4 @@
-"""Alerts in order of the prices that they wait for. Pure.
+"""Alerts sorted by the prices that they wait for. Pure.
 
 However many there are, a price is compared with two: the nearest above it and the nearest below it.
 """
@@ -16,57 +16,57 @@ NO_FALL: Final = Decimal("-Infinity")
 _Rung = tuple[Decimal, str, WatchedAlert]
 
 
-def _same(value: Decimal) -> Decimal | None:
+def _identity(value: Decimal) -> Decimal | None:
     return value
 
 
 class PriceLadder:
-    """Two sorted lists, of which the last is what a price reaches next."""
+    """Two sorted lists; a price reaches their last elements first."""
 
     __slots__ = ("_falls", "_price_of", "_rises", "next_fall", "next_rise")
 
-    def __init__(self, price_of: Callable[[Decimal], Decimal | None] = _same) -> None:
-        """Begin empty.
+    def __init__(self, price_of: Callable[[Decimal], Decimal | None] = _identity) -> None:
+        """Create an empty ladder.
 
         Args:
-            price_of: the price that stands for a value to be watched, greater for a greater value; None while
-                no price does.
+            price_of: returns the price that reaches a value, greater for a greater value; None while the
+                price is unknown.
         """
         self._price_of = price_of
         self._rises: list[_Rung] = []  # by the value's negative, so that the least is the last
         self._falls: list[_Rung] = []
         self.next_rise = NO_RISE
-        """Prices above it reach something."""
+        """Prices above it reach an alert."""
         self.next_fall = NO_FALL
-        """Prices below it do."""
+        """Prices below it reach an alert."""
 
     def __bool__(self) -> bool:
         return bool(self._rises or self._falls)
 
     def fill(self, watched: Iterable[WatchedAlert]) -> None:
-        """Add many at once."""
-        for it in watched:
-            rises, value = it.next
-            self._side(rises).append(_rung(it, rises, value))
+        """Add many alerts at once."""
+        for alert in watched:
+            rises, value = alert.next
+            self._side(rises).append(_rung(alert, rises, value))
         self._rises.sort()
         self._falls.sort()
         self.update_next()
 
     def add(self, watched: WatchedAlert) -> None:
-        """Add one, by what it waits for now."""
+        """Add an alert, by the value that it waits for now."""
         rises, value = watched.next
         insort(self._side(rises), _rung(watched, rises, value))
         self.update_next()
 
     def remove(self, watched: WatchedAlert) -> None:
-        """Take one out, which must not have changed since it was added."""
+        """Remove an alert, which must not have changed since it was added."""
         rises, value = watched.next
         side = self._side(rises)
         del side[bisect_left(side, _rung(watched, rises, value)[:2])]
         self.update_next()
 
     def take(self, price: Decimal) -> list[WatchedAlert]:
-        """Take out those that a price reaches, in the order in which it does."""
+        """Remove and return the alerts that a price reaches, the nearest first."""
         taken = []
         while price > self.next_rise:
             taken.append(self._rises.pop()[2])
@@ -77,7 +77,7 @@ class PriceLadder:
         return taken
 
     def update_next(self) -> None:
-        """Find what comes next: after any change, here or in what `price_of` gives."""
+        """Update the next prices after a change of the alerts or of `price_of`."""
         rise = self._price_of(self._rises[-1][0].copy_negate()) if self._rises else None
         fall = self._price_of(self._falls[-1][0]) if self._falls else None
         self.next_rise = NO_RISE if rise is None else rise

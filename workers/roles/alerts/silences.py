@@ -1,7 +1,7 @@
 """Alerts on a symbol without trades. Pure.
 
-The silence is over when the next trade comes. Whether the venue's clock proves it before, or that trade does,
-the alert fires for the same moment.
+A silence ends with the next trade. Whether the venue's clock proves the silence before, or that trade does,
+the alert fires for the same time.
 """
 
 from bisect import bisect_left, insort
@@ -18,25 +18,25 @@ _Wait = tuple[int, str, WatchedAlert]
 
 
 class SilenceAlerts:
-    """The alerts that wait for a silence, the shortest first, and those that wait for its end."""
+    """The alerts that wait for a silence, the shortest first, and those that fired in the current one."""
 
     __slots__ = ("_fired", "_waiting", "due_us", "last_us")
 
     def __init__(self, last_us: int | None) -> None:
-        """Begin after a trade, by its event time; None where there was none."""
+        """Start after a trade, by its event time; None where there was none."""
         self.last_us = last_us
         self._waiting: list[_Wait] = []
         self._fired: dict[str, WatchedAlert] = {}
         self.due_us = NEVER
-        """The venue time at which the next one fires, if no trade comes before."""
+        """The venue time at which the next alert fires if no trade arrives before."""
 
     @property
-    def turning(self) -> bool:
-        """Whether the next trade begins a silence to be watched."""
+    def awaiting_trade(self) -> bool:
+        """Whether the next trade starts a silence for some of the alerts."""
         return bool(self._fired) or (self.last_us is None and bool(self._waiting))
 
     def add(self, watched: WatchedAlert) -> None:
-        """Watch one more; the silence that lasts already counts."""
+        """Watch one more alert; the current silence counts from its start."""
         if watched.armed:
             insort(self._waiting, _wait(watched))
             self._update_due()
@@ -44,13 +44,13 @@ class SilenceAlerts:
             self._fired[watched.alert.alert_id] = watched
 
     def remove(self, watched: WatchedAlert) -> None:
-        """Take one out, which must not have changed since it was added."""
+        """Watch an alert no longer; it must not have changed since it was added."""
         if self._fired.pop(watched.alert.alert_id, None) is None:
             del self._waiting[bisect_left(self._waiting, _wait(watched)[:2])]
             self._update_due()
 
     def advance_clock(self, time_us: int) -> list[tuple[WatchedAlert, Firing | None]]:
-        """Take out those whose silence has lasted long enough, each with its firing, if it fires."""
+        """Return the alerts whose silence has lasted long enough, each with its firing, if it fires."""
         due: list[tuple[WatchedAlert, Firing | None]] = []
         while time_us >= self.due_us:
             length_us, alert_id, watched = self._waiting.pop(0)
@@ -62,7 +62,7 @@ class SilenceAlerts:
         return due
 
     def end(self, time_us: int) -> Collection[WatchedAlert]:
-        """Take a trade's event time; return those that it arms again."""
+        """End the silence with a trade, by its event time; return the alerts that are armed again."""
         if self.last_us is None or time_us > self.last_us:
             self.last_us = time_us
         fired, self._fired = self._fired, {}

@@ -1,10 +1,9 @@
 """One alert while it is watched. Pure.
 
-An alert on a price or a percentage waits for one thing at a time. While it is armed, for the value to pass
-its threshold; having fired, for the value to go back as far as its hysteresis asks, which arms it again. A
-crossing is the same, but starts unarmed: the value must have been on the other side since the alert was
-made. A value equal to the threshold is on neither side. Triggers within the cooldown are
-suppressed.
+An alert on a price or a percentage waits for one value at a time: while it is armed, for its threshold; after
+firing, for the value at which its hysteresis arms it again. A crossing starts unarmed: the value must have
+been on the other side since the alert was created. A value equal to the threshold is on neither side.
+Triggers within the cooldown are suppressed.
 """
 
 from decimal import Decimal
@@ -21,7 +20,7 @@ _CROSSING: Final = ("crosses_above", "crosses_below")
 class WatchedAlert:
     """An alert's definition, and its state, which changes."""
 
-    __slots__ = ("alert", "armed", "back", "deleted", "done", "fired_us", "number", "rising", "threshold")
+    __slots__ = ("alert", "armed", "deleted", "done", "fired_us", "number", "rearm", "rising", "threshold")
 
     def __init__(self, state: AlertState) -> None:
         self.deleted = state.deleted
@@ -37,14 +36,14 @@ class WatchedAlert:
         self.threshold = Decimal(text or 0)
         self.rising = alert.kind in _RISING or (alert.percent is not None and self.threshold > 0)
         """Whether it fires when the value rises."""
-        self.back = self.threshold
-        """The value to go back past, to be armed again."""
+        self.rearm = self.threshold
+        """The value that arms it again when it is passed in the other direction."""
         if alert.hysteresis != "0":
-            way = EXACT.multiply(EXACT.abs(self.threshold), Decimal(alert.hysteresis))
-            self.back = EXACT.subtract(self.threshold, way) if self.rising else EXACT.add(self.threshold, way)
+            band = EXACT.multiply(EXACT.abs(self.threshold), Decimal(alert.hysteresis))
+            self.rearm = (EXACT.subtract if self.rising else EXACT.add)(self.threshold, band)
 
     def change(self, alert: Alert, *, deleted: bool) -> None:
-        """Take a later version: armed and done stay as they are, unless the alert restarts."""
+        """Apply a later version; `armed` and `done` do not change unless the alert restarts."""
         if alert.begun > self.alert.begun:
             self.restart(alert)
         else:
@@ -52,7 +51,7 @@ class WatchedAlert:
         self.deleted = deleted
 
     def restart(self, alert: Alert) -> None:
-        """Restart; the count of firings continues, and so does the cooldown since the last one."""
+        """Restart; the count of firings and the cooldown continue."""
         self._define(alert)
         self.armed = alert.kind not in _CROSSING
         self.done = False
@@ -64,24 +63,24 @@ class WatchedAlert:
 
     @property
     def next(self) -> tuple[bool, Decimal]:
-        """What it waits for: whether a rise or a fall, and past which value."""
-        return (self.rising, self.threshold) if self.armed else (not self.rising, self.back)
+        """Whether it waits for a rise or a fall, and past which value."""
+        return (self.rising, self.threshold) if self.armed else (not self.rising, self.rearm)
 
     @property
     def state(self) -> AlertState:
-        """What is to be stored."""
+        """The state to store."""
         return AlertState(self.alert, self.deleted, self.armed, self.done, self.number, self.fired_us)
 
     def fire(
         self, time_us: int, value: str, trade: Trade | None = None, threshold: str | None = None
     ) -> Firing | None:
-        """Fire, unless the last time is too short ago; either way it is armed no longer.
+        """Disarm, and fire unless the cooldown since the last firing lasts.
 
         Args:
-            time_us: venue time at which the condition came true.
-            value: what was compared.
-            trade: that made it so.
-            threshold: what it was compared with.
+            time_us: venue time at which the condition became true.
+            value: that was compared.
+            trade: that made it true.
+            threshold: that the value was compared with.
         """
         alert = self.alert
         self.armed = False

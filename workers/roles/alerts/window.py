@@ -1,8 +1,8 @@
 """Alerts on the change of a price over one window. Pure.
 
-The change is that from the price one window ago: the last close at or before the start of the trade's minute,
-less the window. So it spans the window and up to a minute more, and a minute's trades share the price that
-they are compared with. The thresholds are prices, then: exact products, where a percentage is a quotient.
+The change is from the price one window ago: the last close at or before the start of the trade's minute, less
+the window. So it spans the window and up to a minute more, and all trades of a minute are compared with the
+same price. So thresholds are prices: exact products, where a percentage would be a quotient.
 """
 
 from decimal import ROUND_UP, Context, Decimal
@@ -14,12 +14,12 @@ from workers.roles.alerts.closes import MinuteCloses
 from workers.roles.alerts.ladder import PriceLadder
 
 _HUNDRED: Final = Decimal(100)
-_SHOWN: Final = Decimal("0.000001")
+_DIGITS: Final = Decimal("0.000001")
 _QUOTIENTS: Final = Context(prec=100)
 
 
 class ChangeWindow:
-    """One window's alerts, and the price that they compare with."""
+    """The alerts of one window, and the price that trades are compared with."""
 
     __slots__ = ("_length_us", "_reference", "ladder")
 
@@ -29,16 +29,16 @@ class ChangeWindow:
         self.ladder = PriceLadder(self._price_of)
 
     def enter(self, minute_us: int, closes: MinuteCloses) -> None:
-        """Compare with the price one window before a minute's start; with nothing, if it is unknown."""
+        """Compare with the price one window before the start of a minute, if it is known."""
         self._reference = closes.as_of(minute_us - self._length_us) or None
         self.ladder.update_next()
 
     def percent(self, price: Decimal) -> str:
-        """Return the change to a price in percent, to six places, away from 0."""
+        """Return the change to a price in percent, rounded away from 0 to six places."""
         assert self._reference is not None
         change = EXACT.multiply(EXACT.subtract(price, self._reference), _HUNDRED)
         percent = _QUOTIENTS.divide(change, self._reference)
-        return format(percent.quantize(_SHOWN, ROUND_UP, _QUOTIENTS), "f")
+        return format(percent.quantize(_DIGITS, ROUND_UP, _QUOTIENTS), "f")
 
     def _price_of(self, percent: Decimal) -> Decimal | None:
         if self._reference is None:
