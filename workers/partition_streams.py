@@ -97,7 +97,7 @@ class PartitionStreams:
     async def publish_and_read(
         self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int
     ) -> list[Entry]:
-        """Publish what has changed, and wait for the next entries, in one exchange with Redis.
+        """Publish what has changed, and wait for the next entries, in one round trip to Redis.
 
         Entries are not pending in the group: the next owner, whose group starts at the committed entry,
         reads uncommitted ones again.
