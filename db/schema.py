@@ -37,7 +37,7 @@ async def check_schema(connection: asyncpg.Connection) -> None:
     """
     known = read_migrations().keys()
     if not await connection.fetchval("select to_regclass('migration') is not null"):
-        raise FatalError("the database has no tables of tickplant's: run: tickplant migrate")
+        raise FatalError("the database has no tickplant tables: run: tickplant migrate")
     done = {row["number"] for row in await connection.fetch("select number from migration")}
     if missing := known - done:
         raise FatalError(f"the database lacks migration {min(missing)}: run: tickplant migrate")

@@ -37,7 +37,7 @@ def parse_channel(text: str) -> ChannelName:
         raise _unknown(text)
     if interval not in INTERVALS:
         known = ", ".join(INTERVALS)
-        raise ProtocolError("unknown_interval", f"{interval[:20]!r} is none of {known}", channel=text)
+        raise ProtocolError("unknown_interval", f"{interval[:20]!r} is not one of {known}", channel=text)
     return ChannelName(kind, symbol, interval)
 
 
@@ -50,4 +50,4 @@ def _unknown(text: str) -> ProtocolError:
     every = [definition.kind for definition in CHANNELS if definition.all_symbols]
     single = [definition.kind for definition in CHANNELS if not definition.of_symbol]
     names = f"{', '.join(symbols + every)} and {', '.join(single)}"
-    return ProtocolError("unknown_channel", f"{text[:80]!r} is none of {names}", channel=text)
+    return ProtocolError("unknown_channel", f"{text[:80]!r} is not one of {names}", channel=text)

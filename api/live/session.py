@@ -79,7 +79,7 @@ class ClientSession:
     def _operation(self, op: str) -> Callable[[Request], Awaitable[None]]:
         operation = self._operations.get(op)
         if operation is None:
-            raise ProtocolError("unknown_op", f"{op[:20]!r} is none of {', '.join(self._operations)}")
+            raise ProtocolError("unknown_op", f"{op[:20]!r} is not one of {', '.join(self._operations)}")
         return operation
 
     async def subscribe(self, request: Request) -> None:

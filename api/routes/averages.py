@@ -172,5 +172,5 @@ def parse_stored_interval(text: str | None) -> str:
         Problem: there are no stored candles of it.
     """
     if text is not None and text not in INTERVALS:
-        raise bad_parameter("interval", f"{text[:20]!r} is none of {', '.join(INTERVALS)}")
+        raise bad_parameter("interval", f"{text[:20]!r} is not one of {', '.join(INTERVALS)}")
     return BASE if text is None else text

@@ -122,5 +122,5 @@ def parse_interval(interval: str | None, window: str | None) -> str:
     if text not in LENGTHS:
         near = nearest(text, LENGTHS)
         hint = f"; did you mean {near}?" if near else ""
-        raise bad_parameter(parameter, f"{text[:20]!r} is none of {', '.join(LENGTHS)}{hint}")
+        raise bad_parameter(parameter, f"{text[:20]!r} is not one of {', '.join(LENGTHS)}{hint}")
     return text

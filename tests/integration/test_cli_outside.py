@@ -20,7 +20,7 @@ OUTSIDE = {
     "forbidden": "password authentication failed.*; check the user and the password in TICKPLANT_DATABASE",
     "no rights": r"permission denied.*use the tables' owner|tables belong to .*migrate as ",
     "missing": '"nowhere" does not exist; create it, or correct TICKPLANT_DATABASE_URL',
-    "empty": "no tables of tickplant's: run: tickplant migrate|fail  database  .*no tables",
+    "empty": "no tickplant tables: run: tickplant migrate|fail  database  .*no tickplant tables",
     "older": "lacks migration 8: run: tickplant migrate",
     "newer": "is at migration 9999.*install the newer|its schema .9999. is newer than this version's",
     "read_only": "read-only transaction|default_transaction_read_only is on .*switch it off",

@@ -328,7 +328,7 @@ def need_pgbouncer() -> None:
 
 async def test_a_schema_that_is_not_this_versions_is_refused(address: str) -> None:
     async with owned_database(address) as url:
-        with pytest.raises(FatalError, match="no tables of tickplant's: run: tickplant migrate"):
+        with pytest.raises(FatalError, match="no tickplant tables: run: tickplant migrate"):
             async with open_pool(url, size=1, application="test"):
                 pass
         await migrate(url, partitions=PARTITIONS, extension="off")

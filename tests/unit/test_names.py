@@ -26,6 +26,8 @@ RETIRED = frozenset(
         "Mishaps",
         "Moment",
         "News",
+        "OfSymbol",
+        "OfUser",
         "OutletProtocol",
         "Past",
         "Pulse",
@@ -39,6 +41,7 @@ RETIRED = frozenset(
         "RestOfTimes",
         "Seen",
         "Stretch",
+        "SymbolReach",
         "TroubledLine",
         "Troubles",
         "Turn",
@@ -47,7 +50,7 @@ RETIRED = frozenset(
         "WebsocketOutlet",
     ]
 )
-"""Names of classes that stood for two things, or for nothing that a reader would search for."""
+"""Names of types that stood for two things, or for nothing that a reader would search for."""
 
 WIRE_SHAPES = re.compile(
     r"_(Envelope|Event|Frame|Kline|Message|HistoryTrade|Payload|RefusalError|Request|Rows?|Trade)"
