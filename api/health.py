@@ -65,7 +65,7 @@ class Health:
     def __init__(
         self, *, redis: RedisClient, pool: Pool, reads: Pool, hub: Hub, connections: Connections
     ) -> None:
-        """Take what is checked, which the caller closes; `reads` may be the same as `pool`."""
+        """Check these servers, whose clients the caller closes; `reads` may be the same as `pool`."""
         self._redis = redis
         self._pool = pool
         self._reads = reads

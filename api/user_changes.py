@@ -31,7 +31,7 @@ class UserChangeSender:
     """Sends changes of users, and repeats them until they have arrived."""
 
     def __init__(self, redis: RedisClient, pool: Pool, sources: Sequence[PendingChanges]) -> None:
-        """Take clients, which the caller closes, and the sources of changes."""
+        """Send the changes of sources with clients, which the caller closes."""
         self._redis = redis
         self._pool = pool
         self._sources = sources

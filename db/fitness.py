@@ -11,7 +11,7 @@ from tickplant.local.binaries import OLDEST_POSTGRES
 _ENCODING: Final = "UTF8"
 
 NEW_DATABASE: Final = "create database NAME encoding 'UTF8' template template0"
-"""How to create one that can represent every symbol."""
+"""Creates a database that can represent every symbol."""
 
 
 async def check_fitness(connection: asyncpg.Connection, *, to_migrate: bool = True) -> None:

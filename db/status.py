@@ -12,7 +12,7 @@ from db.provenance import read_database_source
 
 
 class TableStatus(Struct, frozen=True, kw_only=True):
-    """One table."""
+    """The state of a table."""
 
     name: str
     rows: int | None

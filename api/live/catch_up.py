@@ -45,7 +45,7 @@ class CatchUp:
     """Brings topics and clients up to date."""
 
     def __init__(self, sources: ChannelSources) -> None:
-        """Take the sources of states and changes."""
+        """Load states and changes from sources."""
         self._sources = sources
         self._streams = sources.streams
         # Loads and replays have separate limits, so that replays do not delay loads.

@@ -18,7 +18,7 @@ class ChannelChange(NamedTuple):
     number: int
     """Its place among the changes of the update, the same for every reader."""
     data: Any
-    """What the channel's definition takes."""
+    """The argument of the functions in the channel's definition."""
 
     @property
     def entry(self) -> Order | None:

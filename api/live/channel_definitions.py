@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class ChannelSources(NamedTuple):
-    """Where the state of channels is read from."""
+    """The sources of the channels' states."""
 
     streams: LiveStreamReader
     history: StoredHistory

@@ -112,7 +112,7 @@ class Client:
         self._cursor = ""
         self._unique_keys = 0
         self.channels: set[Channel] = set()
-        """What the client is subscribed to."""
+        """The channels to which the client is subscribed."""
         self.closed = False
 
     def push(self, key: str, frame: EncodedMessage) -> None:

@@ -49,7 +49,7 @@ class WebsocketGate:
     """Admits clients, and serves them."""
 
     def __init__(self, *, hub: Hub, directory: SymbolDirectory, limits: WebsocketLimits) -> None:
-        """Take what serves clients, and their limits."""
+        """Serve clients within limits."""
         self._hub = hub
         self._directory = directory
         self._limits = limits

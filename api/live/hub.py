@@ -39,7 +39,7 @@ class Hub:
         connections: Connections,
         queue_bytes: int,
     ) -> None:
-        """Take what is read, which the caller closes.
+        """Create the hub; the caller closes the clients and pools that it uses.
 
         Args:
             redis: holds the live streams.

@@ -41,7 +41,7 @@ class LiveStreamReader:
     """Reads the live streams of all partitions."""
 
     def __init__(self, redis: RedisClient, partitions: int) -> None:
-        """Take a client, which the caller closes, and the number of partitions."""
+        """Read with a client, which the caller closes, the streams of this number of partitions."""
         self._redis: Any = redis
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}

@@ -28,7 +28,7 @@ class Topic:
         self._definition = STREAMED[channel.kind]
         self.partition = partition
         self.sinks: set[MessageSink] = set()
-        """Where every change is sent."""
+        """The receivers of every change."""
         self.users = 0
         """The number of clients that are subscribed or about to be."""
         self.state: ChannelState | None = None

@@ -17,7 +17,7 @@ class Connections:
     """Reads the states of venue connections."""
 
     def __init__(self, redis: RedisClient) -> None:
-        """Take a client, which the caller closes."""
+        """Read with a client, which the caller closes."""
         self._redis: Any = redis
 
     async def read(self) -> list[ConnectionStatus]:

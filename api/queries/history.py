@@ -38,7 +38,7 @@ class StoredHistory:
     """Reads trades, candles and derived data from the database."""
 
     def __init__(self, pool: Pool, partitions: int) -> None:
-        """Take a pool, which the caller closes, and the number of partitions."""
+        """Read with a pool, which the caller closes, symbols of this number of partitions."""
         self._pool = pool
         self._partitions = partitions
 

@@ -25,7 +25,7 @@ class Prices:
     """Reads last prices."""
 
     def __init__(self, redis: RedisClient, history: StoredHistory) -> None:
-        """Take a client, which the caller closes, and the history to fall back on."""
+        """Read with a client, which the caller closes, or else from the history."""
         self._history = history
         client: Any = redis
         self._read = client.register_script(_READ)

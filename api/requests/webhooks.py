@@ -19,7 +19,7 @@ class WebhookAdmission:
     """Refuses webhook URLs that deliveries could not reach, while the user can still correct them."""
 
     def __init__(self, guard: AddressGuard | None) -> None:
-        """Take the guard of webhook addresses; None if webhooks are disabled."""
+        """Check with a guard of webhook addresses; None if webhooks are disabled."""
         self._guard = guard
 
     async def check(self, url: str) -> None:
