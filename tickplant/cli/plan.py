@@ -112,7 +112,7 @@ def _plan_venues(settings: Settings, folder: Path) -> UpPlan:
 
 def _tell(plan: UpPlan, terminal: Terminal) -> UpPlan:
     if None in (plan.settings.redis_url, plan.settings.database_url):
-        terminal.tell(f"data are in {plan.data}")
+        terminal.tell(f"data is in {plan.data}")
     if plan.sandbox is None:
         terminal.tell(f"trades come from {plan.settings.binance_ws_url}")
     return plan

