@@ -6,6 +6,7 @@ elsewhere, or where TICKPLANT_EMBEDDED_SERVERS says whose. Servers that a test k
 """
 
 import asyncio
+import gzip
 import os
 import shutil
 import tempfile
@@ -265,4 +266,14 @@ def marketdata() -> Path:
     folder = Path(MARKETDATA) if MARKETDATA else REPOSITORY.parent / "shared" / "marketdata"
     if not folder.is_dir():
         pytest.skip(f"no recorded market data in {folder}; TICKPLANT_MARKETDATA may name another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recording(marketdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the recorded trades of two symbols on Binance, without the other frames: four in five."""
+    folder = tmp_path_factory.mktemp("recording")
+    for path in (marketdata / "binance-spot").glob("*.gz"):
+        with gzip.open(path) as lines, gzip.open(folder / path.name, "wb", compresslevel=1) as trades:
+            trades.writelines(line for line in lines if b'"e":"trade"' in line)
     return folder

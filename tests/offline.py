@@ -12,10 +12,10 @@ LENGTH_S = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 8640
 MONDAY_S = 4 * 86400
 
 
-def binance_frames(marketdata: Path, *symbols: str) -> Iterator[bytes]:
+def binance_frames(folder: Path, *symbols: str) -> Iterator[bytes]:
     """Yield the recorded frames of the symbols, file by file, without their receive times."""
     for symbol in symbols:
-        for path in sorted((marketdata / "binance-spot").glob(f"{symbol.lower()}_*.gz")):
+        for path in sorted(folder.glob(f"{symbol.lower()}_*.gz")):
             with gzip.open(path) as lines:
                 for line in lines:
                     yield line.split(b" ", 1)[1].rstrip()

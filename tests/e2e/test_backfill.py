@@ -32,9 +32,9 @@ FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
 
 
 @pytest.fixture(scope="module")
-def venue(marketdata: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def venue(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A venue whose tape has been played to its end."""
-    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
+    captures = [str(path) for path in sorted(recording.glob("btcusdt_*.gz"))]
     processes = Processes({}, tmp_path_factory.mktemp("venue"))
 
     async def start() -> dict[str, Any]:
@@ -77,8 +77,8 @@ async def _drain(client: ClientConnection) -> None:
         pass
 
 
-def recorded_trades(marketdata: Path) -> list[dict[str, Any]]:
-    return offline.binance_trades(offline.binance_frames(marketdata, SYMBOL))
+def recorded_trades(recording: Path) -> list[dict[str, Any]]:
+    return offline.binance_trades(offline.binance_frames(recording, SYMBOL))
 
 
 async def expect_exactly(url: str, trades: list[dict[str, Any]]) -> None:
@@ -115,9 +115,9 @@ async def publish(redis_url: str, trades: list[dict[str, Any]]) -> None:
 
 
 async def test_history_before_and_between_live_trades_is_filled(
-    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+    plant: Processes, redis_url: str, database_url: str, recording: Path
 ) -> None:
-    recorded = recorded_trades(marketdata)
+    recorded = recorded_trades(recording)
     await publish(redis_url, [*recorded[12_000:14_000], *recorded[14_100:15_000]])
     code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     assert code == 0, output + plant.logs()
@@ -134,14 +134,14 @@ async def test_history_before_and_between_live_trades_is_filled(
 
 
 async def test_history_is_filled_while_ingest_runs(
-    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+    redis_url: str, database_url: str, recording: Path, tmp_path: Path
 ) -> None:
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    captures = [str(path) for path in sorted((marketdata / "binance-spot").glob("btcusdt_*.gz"))]
+    captures = [str(path) for path in sorted(recording.glob("btcusdt_*.gz"))]
     async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
         ready = await processes.start_sandbox("--capture", *captures, "--speed", "25")
 
@@ -154,7 +154,7 @@ async def test_history_is_filled_while_ingest_runs(
         code, output = await processes.run("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
         assert code == 0, output + processes.logs()
         await until_stored(database_url, 19_904)
-        await expect_exactly(database_url, recorded_trades(marketdata))
+        await expect_exactly(database_url, recorded_trades(recording))
 
 
 async def until_some_stored(url: str, count: int) -> None:
@@ -166,20 +166,18 @@ async def until_some_stored(url: str, count: int) -> None:
 
 
 async def test_a_time_range_of_an_empty_plant_is_filled_and_no_more(
-    plant: Processes, database_url: str, marketdata: Path
+    plant: Processes, database_url: str, recording: Path
 ) -> None:
     start, end = "2024-08-08T23:56:00Z", "2024-08-08T23:58:30Z"
     code, output = await plant.run("backfill", "binance:BTCUSDT", "--from", start, "--to", end)
     assert code == 0, output + plant.logs()
     start_ms, end_ms = 1723161360000, 1723161510000
-    await expect_exactly(
-        database_url, [t for t in recorded_trades(marketdata) if start_ms <= t["T"] < end_ms]
-    )
+    await expect_exactly(database_url, [t for t in recorded_trades(recording) if start_ms <= t["T"] < end_ms])
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
 async def test_a_stopped_backfill_resumes(
-    plant: Processes, database_url: str, marketdata: Path, with_signal: signal.Signals
+    plant: Processes, database_url: str, recording: Path, with_signal: signal.Signals
 ) -> None:
     command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     process = await plant.start(*command)
@@ -190,7 +188,7 @@ async def test_a_stopped_backfill_resumes(
     code, output = await plant.run(*command)
     assert code == 0, output + plant.logs()
     assert before < 19_904
-    await expect_exactly(database_url, recorded_trades(marketdata))
+    await expect_exactly(database_url, recorded_trades(recording))
     assert await stored.read_gaps(database_url) == []
 
 
@@ -222,9 +220,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 async def test_damaged_rows_are_repaired(
-    plant: Processes, redis_url: str, database_url: str, marketdata: Path, damage: str
+    plant: Processes, redis_url: str, database_url: str, recording: Path, damage: str
 ) -> None:
-    recorded = recorded_trades(marketdata)
+    recorded = recorded_trades(recording)
     await publish(redis_url, recorded)
     await until_stored(database_url, len(recorded))
     code, output = await plant.run("verify", "binance:BTCUSDT")
@@ -239,9 +237,9 @@ async def test_damaged_rows_are_repaired(
 
 
 async def test_minutes_that_were_never_stored_are_repaired(
-    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+    plant: Processes, redis_url: str, database_url: str, recording: Path
 ) -> None:
-    recorded = recorded_trades(marketdata)
+    recorded = recorded_trades(recording)
     come = [*recorded[300:5_000], *recorded[5_100:5_200], *recorded[9_000:]]
     await publish(redis_url, come)
     await until_stored(database_url, len(come))
@@ -314,9 +312,9 @@ async def play(venue: VenueAdapter, symbol: SymbolId, ws_url: str, count: int) -
 
 
 async def test_rows_removed_by_age_are_neither_fetched_again_nor_repaired(
-    plant: Processes, redis_url: str, database_url: str, marketdata: Path
+    plant: Processes, redis_url: str, database_url: str, recording: Path
 ) -> None:
-    recorded = recorded_trades(marketdata)
+    recorded = recorded_trades(recording)
     await publish(redis_url, recorded)
     connection = await asyncpg.connect(database_url)
 

@@ -247,10 +247,10 @@ async def test_killing_anything_changes_nothing_of_what_is_stored(
     variant: str,
     redis_url: str,
     database_url: str,
-    marketdata: Path,
+    recording: Path,
     tmp_path: Path,
 ) -> None:
-    frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+    frames = list(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"))
     recorded = offline.binance_trades(frames)
     async with receiving() as receiver:
         alerts = make_alerts(receiver.url())
@@ -258,7 +258,7 @@ async def test_killing_anything_changes_nothing_of_what_is_stored(
             own_redis=own_redis,
             own_postgres=own_postgres,
             variant=variant,
-            captures=marketdata / "binance-spot",
+            captures=recording,
             speed=40,
             logs=tmp_path,
             alerts=alerts,
@@ -293,13 +293,13 @@ async def have_arrived(receiver: Receiver, keys: set[str]) -> bool:
 
 
 async def test_without_the_fence_paused_owners_double_trades(
-    own_redis: OwnRedis, own_postgres: OwnPostgres, marketdata: Path, tmp_path: Path
+    own_redis: OwnRedis, own_postgres: OwnPostgres, recording: Path, tmp_path: Path
 ) -> None:
     async with replay(
         own_redis=own_redis,
         own_postgres=own_postgres,
         variant="postgresql",
-        captures=marketdata / "binance-spot",
+        captures=recording,
         speed=5,
         logs=tmp_path,
         alerts=[],

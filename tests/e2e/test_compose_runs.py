@@ -105,7 +105,9 @@ def compose(environment: dict[str, str], marketdata: Path, tmp_path: Path) -> It
 @pytest.fixture
 def truth(marketdata: Path) -> Candles:
     """The candles of the recording, computed without tickplant."""
-    return offline.candles(offline.binance_trades(offline.binance_frames(marketdata, *SYMBOLS)))
+    return offline.candles(
+        offline.binance_trades(offline.binance_frames(marketdata / "binance-spot", *SYMBOLS))
+    )
 
 
 async def test_whatever_is_killed_and_taken_down_the_candles_are_those_of_the_recording(

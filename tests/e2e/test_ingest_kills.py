@@ -31,21 +31,21 @@ LIVELY = role_settings(
 
 @asynccontextmanager
 async def replay(
-    redis_url: str, database_url: str, marketdata: Path, logs: Path, *options: str
+    redis_url: str, database_url: str, recording: Path, logs: Path, *options: str
 ) -> AsyncIterator[Processes]:
     environment = {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    captures = str(marketdata / "binance-spot")
+    captures = str(recording)
     async with Processes(environment, logs) as processes, working(redis_url, database_url, roles=LIVELY):
         await processes.start_sandbox("--capture", captures, "--speed", SPEED, "--hold", *options)
         yield processes
 
 
-async def expect_everything(url: str, marketdata: Path, processes: Processes) -> None:
-    recorded = offline.binance_trades(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+async def expect_everything(url: str, recording: Path, processes: Processes) -> None:
+    recorded = offline.binance_trades(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"))
 
     async def all_stored() -> bool:
         return await stored_count(url) == len(recorded)
@@ -67,20 +67,20 @@ async def expect_everything(url: str, marketdata: Path, processes: Processes) ->
 
 @on_last_variant
 async def test_ingest_killed_again_and_again_misses_nothing(
-    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+    redis_url: str, database_url: str, recording: Path, tmp_path: Path
 ) -> None:
     rng = random.Random(3)
-    async with replay(redis_url, database_url, marketdata, tmp_path) as processes:
+    async with replay(redis_url, database_url, recording, tmp_path) as processes:
         for _ in range(6):
             ingest = await processes.start("ingest")
             await asyncio.sleep(rng.uniform(0.5, 1.2))
             await kill(ingest)
             await asyncio.sleep(rng.uniform(0, 0.4))
         await processes.start("ingest")
-        await expect_everything(database_url, marketdata, processes)
+        await expect_everything(database_url, recording, processes)
     found = await read_derived(database_url)
     await forget_everything(redis_url, database_url)
-    trades = parse_binance(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"), START_US)
+    trades = parse_binance(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"), START_US)
     expected = await clean_run(redis_url, database_url, trades, [], LIVELY)
     assert found["signals"]
     assert found == expected
@@ -88,11 +88,11 @@ async def test_ingest_killed_again_and_again_misses_nothing(
 
 @on_last_variant
 async def test_two_ingest_processes_store_every_trade_once(
-    redis_url: str, database_url: str, marketdata: Path, tmp_path: Path
+    redis_url: str, database_url: str, recording: Path, tmp_path: Path
 ) -> None:
-    async with replay(redis_url, database_url, marketdata, tmp_path) as processes:
+    async with replay(redis_url, database_url, recording, tmp_path) as processes:
         first = await processes.start("ingest")
         await processes.start("ingest")
         await asyncio.sleep(3)
         await kill(first)
-        await expect_everything(database_url, marketdata, processes)
+        await expect_everything(database_url, recording, processes)

@@ -149,10 +149,10 @@ def start_up(data: Path) -> Iterator[Start]:
 
 
 def test_a_replay_commits_every_trade_and_sums_up_and_so_does_a_second(
-    start_up: Start, marketdata: Path
+    start_up: Start, recording: Path
 ) -> None:
     for new in ("all", "0"):
-        up = start_up("--replay", str(marketdata / "binance-spot"), "--speed", "max", "--once")
+        up = start_up("--replay", str(recording), "--speed", "max", "--once")
         assert up.wait() == 0, up.output
         assert re.search(r"binance:BTCUSDT +│ +19,904 +│ +\d+ +│ +0 +│ +0 ", up.output), up.output
         assert re.search(r"binance:ETHUSDT +│ +14,515 +│ +\d+ +│ +0 +│ +0 ", up.output), up.output
@@ -222,9 +222,19 @@ async def test_a_replay_leaves_the_settings_servers_alone_unless_it_is_told_to_g
     assert up.wait() == 0, up.output
 
 
-def test_a_live_start_on_replayed_data_is_refused(start_up: Start, capture: Path) -> None:
-    up = start_up("--replay", str(capture), "--once")
-    assert up.wait() == 0, up.output
+@pytest.fixture(scope="module")
+def replayed(data: Path, capture: Path) -> Iterator[Up]:
+    """A replay that has ended, with logs in JSON."""
+    up = Up(data, "--replay", str(capture), "--once", TICKPLANT_LOG_FORMAT="json")
+    try:
+        assert up.wait() == 0, up.output
+        yield up
+    finally:
+        up.close()
+
+
+@pytest.mark.usefixtures("replayed")
+def test_a_live_start_on_replayed_data_is_refused(start_up: Start) -> None:
     up = start_up()
     assert up.wait() == 1, up.output
     assert "holds replayed trades, which must not be mixed with trades of a venue's live stream" in up.output
@@ -335,10 +345,8 @@ def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
     assert connected["connection"].startswith("binance/")
 
 
-def test_with_logs_in_json_the_summary_of_a_replay_is_lines_of_json(start_up: Start, capture: Path) -> None:
-    up = start_up("--replay", str(capture), "--once", TICKPLANT_LOG_FORMAT="json")
-    assert up.wait() == 0, up.output
-    lines = [json.loads(line) for line in up.output.splitlines()]
+def test_with_logs_in_json_the_summary_of_a_replay_is_lines_of_json(replayed: Up) -> None:
+    lines = [json.loads(line) for line in replayed.output.splitlines()]
     (row,) = (line for line in lines if "captured" in line)
     assert (row["symbol"], row["captured"], row["stored"]) == ("binance:BTCUSDT", 1_200, 1_200)
     assert any("1,200 trades replayed and committed" in line["message"] for line in lines)

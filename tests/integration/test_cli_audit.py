@@ -111,7 +111,7 @@ async def test_an_unknown_symbol_gets_near_ones(connection: asyncpg.Connection, 
 async def test_recorded_trades_give_the_venues_own_candles(
     connection: asyncpg.Connection, run: Run, marketdata: Path, tmp_path: Path
 ) -> None:
-    frames = binance_frames(marketdata, "BTCUSDT")
+    frames = binance_frames(marketdata / "binance-spot", "BTCUSDT")
     await store(connection, parse_binance(frames, 0))
     klines = marketdata / "binance-spot" / "btcusdt-1m-klines.csv"
     code, output, _ = await run("--klines", str(klines), "--symbol", "binance:BTCUSDT")

@@ -106,11 +106,11 @@ def lint(exposed: bytes) -> bytes:
 
 
 async def test_no_panel_is_empty(
-    plant: Plant, database_url: str, marketdata: Path, tmp_path: Path, request: pytest.FixtureRequest
+    plant: Plant, database_url: str, recording: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     variant = request.node.callspec.params["database_url"]
     binary = shutil.which("prometheus") if variant == VARIANTS[-1] else None
-    await plant.start(marketdata / "binance-spot", speed=150 if binary else 1000)
+    await plant.start(recording, speed=150 if binary else 1000)
     async with AsyncExitStack() as stack:
         prometheus = None
         if binary is not None:

@@ -28,9 +28,9 @@ from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
 
 
 async def test_recorded_frames_become_the_venues_own_candles(
-    redis_url: str, database_url: str, marketdata: Path
+    redis_url: str, database_url: str, recording: Path
 ) -> None:
-    frames = list(offline.binance_frames(marketdata, "BTCUSDT", "ETHUSDT"))
+    frames = list(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"))
     recorded = offline.binance_trades(frames)
     trades = parse_binance(frames, START_US)
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
