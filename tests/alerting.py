@@ -60,7 +60,9 @@ class Model:
     def advance_clock(self, time_us: int) -> None:
         """The venue's time."""
         if self.alert.kind == "silence" and self.armed and self.trades:
-            due_us = max(it.event_time_us for it in self.trades) + (self.alert.silence_s or 0) * SECOND_US
+            due_us = (
+                max(trade.event_time_us for trade in self.trades) + (self.alert.silence_s or 0) * SECOND_US
+            )
             if time_us >= due_us:
                 self._fire(due_us, None)
 
@@ -68,10 +70,10 @@ class Model:
         if self.alert.window_s is None:
             return Decimal(trade.price)
         moment_us = floor(trade.event_time_us, MINUTE_US) - self.alert.window_s * SECOND_US
-        before = [it for it in self.trades if it.event_time_us < moment_us]
+        before = [trade for trade in self.trades if trade.event_time_us < moment_us]
         if not before:
             return None
-        last = max(before, key=lambda it: (it.event_time_us, it.trade_id))
+        last = max(before, key=lambda trade: (trade.event_time_us, trade.trade_id))
         return (Decimal(trade.price) / Decimal(last.price) - 1) * 100
 
     def _fire(self, time_us: int, by: Trade | None) -> None:

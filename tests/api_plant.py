@@ -178,17 +178,17 @@ class Plant:
     async def store_gaps(self, *gaps: Gap) -> None:
         """Store gaps; the ledger says what is missing."""
         connection = await asyncpg.connect(self.database_url)
-        for it in gaps:
+        for gap in gaps:
             await connection.execute(
                 "insert into gaps (venue, symbol, first_id, last_id, after_time, detected_at, state, cause,"
                 " reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-                *(it.venue, it.symbol, it.first_id, it.last_id),
+                *(gap.venue, gap.symbol, gap.first_id, gap.last_id),
                 *(
-                    to_datetime(it.after_time_us),
-                    to_datetime(it.detected_at_us),
-                    it.state,
-                    it.cause,
-                    it.reason,
+                    to_datetime(gap.after_time_us),
+                    to_datetime(gap.detected_at_us),
+                    gap.state,
+                    gap.cause,
+                    gap.reason,
                 ),
             )
         await connection.close()

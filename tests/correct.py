@@ -57,7 +57,9 @@ def candles_of(trades: Sequence[Trade]) -> list[Candle]:
 async def store(connection: asyncpg.Connection, trades: Sequence[Trade]) -> None:
     """Write trades of one symbol, their candles and their ledger."""
     await connection.copy_records_to_table("trades", records=[trade_row(trade) for trade in trades])
-    await connection.copy_records_to_table("candles", records=[candle_row(it) for it in candles_of(trades)])
+    await connection.copy_records_to_table(
+        "candles", records=[candle_row(candle) for candle in candles_of(trades)]
+    )
     first, last, missing, watermark_us = ledger_of(trades)
     await connection.execute(
         "insert into ledger values ($1, $2, 0, $3, $4, $5, $6)",

@@ -13,8 +13,8 @@ def used(subclass: type) -> tuple[set[str], set[str]]:
     attributes, inherited, made = set(), set(), set()
     for node in ast.walk(source):
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            stored = (it for it in ast.walk(node) if isinstance(it, ast.Attribute))
-            made |= {it.attr for it in stored if isinstance(it.ctx, ast.Store)}
+            stored = (child for child in ast.walk(node) if isinstance(child, ast.Attribute))
+            made |= {attribute.attr for attribute in stored if isinstance(attribute.ctx, ast.Store)}
         elif isinstance(node, ast.Attribute):
             match node.value:
                 case ast.Name(id="self"):

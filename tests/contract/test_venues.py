@@ -330,7 +330,7 @@ def what_is_sent(venue: VenueAdapter, symbols: Sequence[str]) -> str:
     return "\n".join([unquote(url), *messages])
 
 
-def test_the_key_shows_in_the_address_to_nobody_but_the_client(venue: VenueAdapter) -> None:
+def test_only_the_client_sees_the_key_in_the_address(venue: VenueAdapter) -> None:
     url = venue.stream_url(venue.ws_url, symbols_of(venue))
     shown = [f"{url}", str(url), repr(url), "%s %r" % (url, url), repr(venue), str(venue)]  # noqa: UP031
     assert not any(KEY in text for text in shown)

@@ -136,8 +136,8 @@ async def test_ten_thousand_alerts_fire_once_each_time_though_a_worker_is_killed
     for row in rows:
         found[row["alert_id"]].append(row["trade_id"])
         assert row["number"] == len(found[row["alert_id"]])
-    by_symbol = {name: [int(it.price) for it in trades if it.symbol == name] for name in SYMBOLS}
-    wanted = {it.alert_id: list(expected(it, by_symbol[it.symbol])) for it in alerts}
+    by_symbol = {name: [int(trade.price) for trade in trades if trade.symbol == name] for name in SYMBOLS}
+    wanted = {alert.alert_id: list(expected(alert, by_symbol[alert.symbol])) for alert in alerts}
     assert found == {alert_id: ids for alert_id, ids in wanted.items() if ids}
     assert len(rows) > ALERTS
     keys = {f"{row['alert_id']}-{row['number']}" for row in rows if int(row["alert_id"]) % 100 == 0}

@@ -31,10 +31,14 @@ SYMBOL = "BTCUSDT"
 FROM, TO = "2024-08-08T23:54:00Z", "2024-08-09T00:10:00Z"
 
 
+def captures_of(recording: Path) -> list[str]:
+    return [str(path) for path in sorted(recording.glob("btcusdt_*.gz"))]
+
+
 @pytest.fixture(scope="module")
 def venue(recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A venue whose tape has been played to its end."""
-    captures = [str(path) for path in sorted(recording.glob("btcusdt_*.gz"))]
+    captures = captures_of(recording)
     processes = Processes({}, tmp_path_factory.mktemp("venue"))
 
     async def start() -> dict[str, Any]:
@@ -123,9 +127,12 @@ async def test_history_before_and_between_live_trades_is_filled(
     assert code == 0, output + plant.logs()
     assert "0 missing" in output
     shown = [
-        t for it in await read_live(redis_url, SYMBOL) for e in it.entries for t in decode_trades(e.trades)
+        trade
+        for update in await read_live(redis_url, SYMBOL)
+        for entry in update.entries
+        for trade in decode_trades(entry.trades)
     ]
-    assert len(shown) == 2_900  # those who watch what is live are spared the past
+    assert len(shown) == 2_900  # history is not published as live trades
     await expect_exactly(database_url, recorded)
     assert {row[2] for row in await stored.read_gaps(database_url)} == {"healed"}  # the one that was planted
     assert len(await stored.read_gaps(database_url)) == 1
@@ -141,7 +148,7 @@ async def test_history_is_filled_while_ingest_runs(
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    captures = [str(path) for path in sorted(recording.glob("btcusdt_*.gz"))]
+    captures = captures_of(recording)
     async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
         ready = await processes.start_sandbox("--capture", *captures, "--speed", "25")
 

@@ -239,7 +239,7 @@ async def execute(url: str, statements: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variant", "database_url"), [(it, it) for it in VARIANTS[-1:]], indirect=["database_url"]
+    ("variant", "database_url"), [(variant, variant) for variant in VARIANTS[-1:]], indirect=["database_url"]
 )
 async def test_killing_anything_changes_nothing_of_what_is_stored(
     own_redis: OwnRedis,
@@ -292,7 +292,7 @@ async def have_arrived(receiver: Receiver, keys: set[str]) -> bool:
     return keys <= set(receiver.keys)
 
 
-async def test_without_the_fence_paused_owners_double_trades(
+async def test_without_the_fence_paused_owners_duplicate_trades(
     own_redis: OwnRedis, own_postgres: OwnPostgres, recording: Path, tmp_path: Path
 ) -> None:
     async with replay(

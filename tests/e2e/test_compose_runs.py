@@ -161,7 +161,7 @@ async def _expect(compose: Compose, truth: Candles) -> None:
     assert await stored.read_candles(compose.database()) == truth
 
 
-def test_containers_hold_no_secret_no_tool_and_nobody_is_root(compose: Compose) -> None:
+def test_containers_hold_no_secret_and_no_tool_and_do_not_run_as_root(compose: Compose) -> None:
     compose.up()
     password = compose.run("exec", "-T", "timescaledb", "cat", "/run/owner/password").strip()
     for service in ("sandbox", "ingest", "worker", "api", *SERVERS):
@@ -187,7 +187,7 @@ def test_prometheus_finds_every_instance(compose: Compose) -> None:
 def _up(compose: Compose) -> dict[str, int]:
     """Return how many instances of each role Prometheus can scrape."""
     answer = json.loads(compose.get("prometheus", 9090, "/api/v1/query?query=count(up==1)by(job)"))
-    found = {it["metric"]["job"]: int(it["value"][1]) for it in answer["data"]["result"]}
+    found = {sample["metric"]["job"]: int(sample["value"][1]) for sample in answer["data"]["result"]}
     return {job: count for job, count in found.items() if job in ("api", "ingest", "worker")}
 
 

@@ -79,7 +79,7 @@ async def first_ids(url: str) -> dict[str, int]:
 
 @on_last_variant
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_no_fault_loses_or_doubles_a_trade(
+async def test_no_fault_loses_or_duplicates_a_trade(
     seed: int, redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     truth = {venue: made_up(venue, seed) for venue in SYMBOLS}
@@ -125,7 +125,7 @@ async def expect_stored(url: str, venue: str, expected: list[Trade]) -> None:
         " volume, quote_volume, trade_count from candles where venue = $1",
         venue,
     )
-    folded = [it for name, length in INTERVALS.items() for it in fold(expected, name, length)]
+    folded = [candle for name, length in INTERVALS.items() for candle in fold(expected, name, length)]
     fields = (
         "interval",
         "open_time_us",
@@ -137,7 +137,9 @@ async def expect_stored(url: str, venue: str, expected: list[Trade]) -> None:
         "quote_volume",
         "trade_count",
     )
-    assert {tuple(row) for row in candles} == {tuple(getattr(it, name) for name in fields) for it in folded}
+    assert {tuple(row) for row in candles} == {
+        tuple(getattr(candle, name) for name in fields) for candle in folded
+    }
 
 
 @on_last_variant

@@ -198,7 +198,7 @@ def test_a_replay_of_named_symbols_stores_all_of_them_and_nothing_else(
     assert "the captures have no trades of kraken:BTC/USD, only of coinbase:BTC-USD" in up.output
 
 
-async def test_a_replay_leaves_the_settings_servers_alone_unless_it_is_told_to_go_there(
+async def test_a_replay_uses_the_configured_servers_only_with_into(
     start_up: Start, capture: Path, redis_url: str, postgres_address: str
 ) -> None:
     servers = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": postgres_address}
@@ -320,7 +320,7 @@ def all_processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
-def test_everything_stops_when_nobody_reads_its_output_any_more(start_up: Start, capture: Path) -> None:
+def test_up_stops_when_its_output_is_closed(start_up: Start, capture: Path) -> None:
     up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")
     up.stop_reading()

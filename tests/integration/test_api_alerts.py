@@ -110,7 +110,7 @@ async def test_an_alert_that_is_made_is_sent_to_the_workers_of_its_symbol(plant:
     assert await sent(plant, 1) == [AlertChange(wanted)]
 
 
-async def test_the_state_says_what_the_workers_know(plant: Plant) -> None:
+async def test_the_state_is_the_workers_state(plant: Plant) -> None:
     alert_id = (await make(plant))["alert_id"]
     (change,) = await sent(plant, 1)
     assert isinstance(change, AlertChange)
@@ -129,7 +129,7 @@ async def test_the_state_says_what_the_workers_know(plant: Plant) -> None:
     assert (await state())[0] == "inactive"
 
 
-async def test_a_change_takes_a_version_and_begins_anew_only_what_it_must(plant: Plant) -> None:
+async def test_a_change_takes_a_version_and_resets_no_more_than_necessary(plant: Plant) -> None:
     alert_id = (await make(plant))["alert_id"]
     for fields in ({"note": "n"}, {"price": "7"}, {"repeat": True}, {"active": False}, {"active": True}):
         view = await patch(plant, alert_id, **fields)
@@ -163,7 +163,7 @@ async def test_what_has_not_arrived_is_sent_again_and_what_has_is_not(plant: Pla
     await apply(plant, change.alert)  # type: ignore[union-attr]
     await plant.redis.delete(trades_stream(partition_of(*BTC, PARTITIONS)))
     await plant.services.pool.execute("update alert_changes set sent_at = sent_at - interval '6 seconds'")
-    assert [it.alert.alert_id for it in await sent(plant, 1, BTC)] == [lost]  # type: ignore[union-attr]
+    assert [change.alert.alert_id for change in await sent(plant, 1, BTC)] == [lost]  # type: ignore[union-attr]
     left = await plant.services.pool.fetch("select alert_id from alert_changes")
     assert [row["alert_id"] for row in left] == [lost]
     assert len(await sent(plant, 1, ETH)) == 1
@@ -174,8 +174,8 @@ async def test_alerts_of_a_user_on_a_symbol_and_active_ones(plant: Plant) -> Non
     mine = [(await make(plant, user="me", price=str(n)))["alert_id"] for n in (1, 2, 3)]
     theirs = (await make(plant, user="you", symbol="ETHUSDT"))["alert_id"]
     await patch(plant, mine[0], active=False)
-    changes = [it.alert for it in await sent(plant, 3) if isinstance(it, AlertChange)]
-    await apply(plant, next(it for it in changes if it.alert_id == mine[1]), fired=1, done=True)
+    changes = [change.alert for change in await sent(plant, 3) if isinstance(change, AlertChange)]
+    await apply(plant, next(change for change in changes if change.alert_id == mine[1]), fired=1, done=True)
 
     async def listed(**parameters: Any) -> list[str]:
         pages = await all_pages(plant, "/api/v1/alerts", "alerts", **parameters)
@@ -218,7 +218,7 @@ async def test_firings_stay_when_the_alert_is_deleted(plant: Plant) -> None:
     (dead,) = (await plant.get("/api/v1/alerts/webhooks", state="dead"))["webhooks"]
     assert (dead["firing"]["number"], dead["reason"], dead["due_at"]) == (2, "status 500", None)
     pages = await all_pages(plant, "/api/v1/alerts/webhooks", "webhooks", limit=2)
-    assert [it["state"] for page in pages for it in page] == ["waiting", "dead", "waiting"]
+    assert [row["state"] for page in pages for row in page] == ["waiting", "dead", "waiting"]
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -349,7 +349,7 @@ async def test_a_page_of_elsewhere_can_change_nothing_behind_its_readers_back(pl
 async def test_garbage_is_a_bad_request(plant: Plant) -> None:
     headers = {"content-type": "application/json"}
     bodies = (b"", b"{", b"[]", b"\xff", b"nul", b'{"note": "\xff"}', b"[" * 60_000)
-    for garbage, status in *((it, 400) for it in bodies), (b" " * 100_000, 413):
+    for garbage, status in *((body, 400) for body in bodies), (b" " * 100_000, 413):
         for method, path in (("POST", "/api/v1/alerts"), ("PATCH", "/api/v1/bot")):
             answer = await plant.http.request(method, path, content=garbage, headers=headers)
             assert answer.status_code == status, garbage[:20]

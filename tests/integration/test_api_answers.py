@@ -94,7 +94,7 @@ async def test_every_time_has_six_digits(plant: Plant) -> None:
     assert seen > 100
 
 
-async def test_numbers_since_the_epoch_are_told_apart_by_their_magnitude(plant: Plant) -> None:
+async def test_the_unit_of_an_epoch_time_follows_from_its_magnitude(plant: Plant) -> None:
     async def ids(start: Any) -> list[int]:
         return [
             view["trade_id"] for view in (await plant.get("/api/v1/trades/BTCUSDT", start=start))["trades"]

@@ -61,7 +61,7 @@ async def test_a_connection_that_is_down_is_no_reason_to_stop_serving(plant: Pla
         assert (report["status"], report["connections"]) == ("degraded", SEEN)
 
 
-async def test_a_client_is_told_when_one_is_lost_and_when_it_is_back(plant: Plant) -> None:
+async def test_a_client_is_notified_of_a_lost_and_a_restored_connection(plant: Plant) -> None:
     await plant.report(LIVE)
     async with plant.socket() as socket:
         assert (await socket.subscribe("connections"))["channels"] == ["connections"]
@@ -81,7 +81,9 @@ async def test_a_client_is_told_when_one_is_lost_and_when_it_is_back(plant: Plan
         assert (await socket.receive())["data"] == SEEN
 
 
-async def test_while_redis_is_away_nothing_is_said_of_them(own_redis: OwnRedis, database_url: str) -> None:
+async def test_connections_are_unknown_while_redis_is_unavailable(
+    own_redis: OwnRedis, database_url: str
+) -> None:
     server = await own_redis()
     async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
         await live(plant)

@@ -93,7 +93,7 @@ async def test_nothing_is_known_yet(plant: Plant) -> None:
         assert [(await socket.receive())["data"] for _ in range(4)] == [[], [], None, None]
 
 
-async def test_a_snapshot_first_and_then_what_is_told(plant: Plant) -> None:
+async def test_a_snapshot_is_followed_by_updates(plant: Plant) -> None:
     await plant.commit(
         rows([signal(1)]),
         AlertRows(0, [], [firing(1)], []),
@@ -146,7 +146,7 @@ async def test_views_are_those_of_rest(plant: Plant) -> None:
         assert shown == {name: getattr(account_view(account(1)), name) for name in shown}
 
 
-async def test_what_is_committed_but_not_told_yet_is_told_once(plant: Plant) -> None:
+async def test_results_committed_but_not_published_are_published_once(plant: Plant) -> None:
     await plant.commit(rows([signal(1)]), entry="9-0")
     await plant.publish_committed(LiveUpdate(signals=(signal(1),)), committed="9-0")
     await plant.commit(rows([signal(2)]), AlertRows(0, [], [firing(2)], []), entry="10-0")
@@ -168,7 +168,7 @@ async def test_where_redis_knows_nothing_all_that_is_stored_is_shown(plant: Plan
         assert [view["number"] for view in (await socket.receive_until("snapshot"))["data"]] == [1]
 
 
-async def test_a_client_that_comes_back_gets_each_signal_it_missed_once(plant: Plant) -> None:
+async def test_a_reconnected_client_gets_each_missed_signal_once(plant: Plant) -> None:
     await plant.publish_committed(LiveUpdate(signals=(signal(1),)), committed="1-0")
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS)

@@ -124,7 +124,7 @@ async def test_the_parts_of_a_gap_take_its_place(plant: Plant) -> None:
             assert ids((await other.receive())["data"]) == [("BTC", 2, 3), ("BTC", 7, 7), ("BTC", 8, 9)]
 
 
-async def test_gaps_go_on_from_a_cursor(plant: Plant) -> None:
+async def test_gaps_resume_from_a_cursor(plant: Plant) -> None:
     await plant.publish(update(trade(1)))
     async with plant.socket() as socket:
         await socket.subscribe(GAPS)

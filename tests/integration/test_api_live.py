@@ -80,7 +80,7 @@ async def test_nothing_is_known_yet(plant: Plant) -> None:
         assert [(await socket.receive())["data"] for _ in range(3)] == [None, [], []]
 
 
-async def test_names_are_told_as_they_come_in_messages(plant: Plant) -> None:
+async def test_symbols_are_named_as_in_messages(plant: Plant) -> None:
     async with plant.socket() as socket:
         assert (await socket.subscribe("candles:btcusdt:1m", "price:Binance:btcusdt"))["channels"] == [
             CANDLES,
@@ -108,7 +108,7 @@ async def test_a_candle_opens_closes_and_is_corrected(plant: Plant) -> None:
             )
 
 
-async def test_a_close_and_the_next_candle_in_one_update_are_both_told(plant: Plant) -> None:
+async def test_a_closed_candle_and_the_next_in_one_update_are_both_sent(plant: Plant) -> None:
     async with plant.socket() as socket:
         await socket.subscribe(CANDLES)
         await socket.receive_until("snapshot")
@@ -188,7 +188,7 @@ async def test_unsubscribing_ends_a_channel_only(plant: Plant) -> None:
         await socket.receive_until("snapshot", TRADES)
 
 
-async def test_subscribing_again_begins_anew(plant: Plant) -> None:
+async def test_a_second_subscription_sends_a_new_snapshot(plant: Plant) -> None:
     async with plant.socket() as socket:
         for _ in range(3):
             await socket.subscribe(PRICE)
@@ -202,7 +202,7 @@ async def test_subscribing_again_begins_anew(plant: Plant) -> None:
 # resuming
 
 
-async def test_a_client_that_comes_back_gets_exactly_what_it_missed(plant: Plant) -> None:
+async def test_a_reconnected_client_gets_exactly_what_it_missed(plant: Plant) -> None:
     await plant.publish(update(trade(1), candles=[candle(count=1)]))
     async with plant.socket() as socket:
         await socket.subscribe(TRADES, PRICE)
@@ -221,7 +221,7 @@ async def test_a_client_that_comes_back_gets_exactly_what_it_missed(plant: Plant
         assert await trades_until(socket, 250) == list(range(2, 251))
 
 
-async def test_resuming_goes_on_in_the_middle_of_an_update(plant: Plant) -> None:
+async def test_a_client_resumes_in_the_middle_of_an_update(plant: Plant) -> None:
     await plant.publish(update(trade(1)))
     both = LiveUpdate(update(trade(2), entry="2-0").entries + update(trade(3), entry="3-0").entries)
     async with plant.socket() as socket:
@@ -268,7 +268,7 @@ async def test_history_and_live_join_at_the_cursor_of_a_rest_answer(plant: Plant
         assert await trades_until(socket, 3) == [2, 3]
 
 
-async def test_the_cursor_of_a_price_goes_on_with_the_next(plant: Plant) -> None:
+async def test_a_price_cursor_resumes_with_the_next_price(plant: Plant) -> None:
     await plant.publish(update(trade(1)))
     cursor = (await plant.get("/api/v1/price/BTCUSDT"))["cursor"]
     await plant.publish(update(trade(2), entry="2-0"))
@@ -277,7 +277,7 @@ async def test_the_cursor_of_a_price_goes_on_with_the_next(plant: Plant) -> None
         assert (await socket.receive_until("price"))["data"]["trade_id"] == 2
 
 
-async def test_what_is_gone_is_not_recovered_in_silence(plant: Plant) -> None:
+async def test_updates_that_can_no_longer_be_recovered_are_reported(plant: Plant) -> None:
     await plant.store(trade(1))
     cursors = ["3.1-1", "3.99999999999999-0", "0.1-1"]
     async with plant.socket() as socket:
@@ -331,7 +331,7 @@ WRONG: list[tuple[str | bytes, str, int | None]] = [
 ]
 
 
-async def test_a_wrong_request_is_answered_and_the_socket_goes_on(plant: Plant) -> None:
+async def test_an_invalid_request_is_answered_and_the_socket_stays_open(plant: Plant) -> None:
     async with plant.socket() as socket:
         for text, code, request_id in WRONG:
             await socket.connection.send(text)
@@ -439,7 +439,7 @@ async def test_shortcuts_refuse_like_rest(plant: Plant) -> None:
 # the end of a process, and bad input
 
 
-async def test_clients_are_told_that_the_process_ends(redis_url: str, database_url: str) -> None:
+async def test_clients_are_notified_of_the_shutdown(redis_url: str, database_url: str) -> None:
     async with AsyncExitStack() as stack:
         async with running_plant(redis_url, database_url) as plant:
             socket = await stack.enter_async_context(plant.socket())
@@ -449,7 +449,7 @@ async def test_clients_are_told_that_the_process_ends(redis_url: str, database_u
     assert closed.value.rcvd.code == 1012
 
 
-async def test_an_update_that_cannot_be_read_makes_clients_begin_anew(plant: Plant) -> None:
+async def test_an_unreadable_update_makes_clients_start_from_a_snapshot(plant: Plant) -> None:
     await plant.store(trade(1))
     async with plant.socket() as socket:
         await socket.subscribe(TRADES)

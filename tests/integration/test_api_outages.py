@@ -26,7 +26,7 @@ async def answered(plant: Plant, path: str, status: int) -> Any:
 
 
 @on_one_variant
-async def test_redis_away_and_back(own_redis: OwnRedis, database_url: str) -> None:
+async def test_redis_becomes_unavailable_and_recovers(own_redis: OwnRedis, database_url: str) -> None:
     server = await own_redis()
     async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
         await live(plant)
@@ -60,7 +60,7 @@ async def test_redis_away_and_back(own_redis: OwnRedis, database_url: str) -> No
 
 
 @on_one_variant
-async def test_what_was_published_meanwhile_is_told_afterwards(
+async def test_updates_published_during_an_outage_are_sent_after_it(
     own_redis: OwnRedis, database_url: str
 ) -> None:
     """A Redis that only stops answering: the hub goes on by id, and clients notice nothing but a pause."""
@@ -81,7 +81,9 @@ async def test_what_was_published_meanwhile_is_told_afterwards(
 
 
 @on_one_variant
-async def test_what_was_lost_meanwhile_is_told_as_such(own_redis: OwnRedis, database_url: str) -> None:
+async def test_updates_lost_during_an_outage_are_reported_as_lost(
+    own_redis: OwnRedis, database_url: str
+) -> None:
     """The stream no longer holds where the hub was: every subscriber gets a snapshot that says so."""
     server = await own_redis()
     async with running_plant(server.url, database_url) as plant, plant.socket() as socket:
@@ -104,7 +106,9 @@ async def test_what_was_lost_meanwhile_is_told_as_such(own_redis: OwnRedis, data
         assert (await socket.receive_until("trades"))["data"][0]["trade_id"] == 3
 
 
-async def test_the_database_away_and_back(redis_url: str, own_postgres: OwnPostgres) -> None:
+async def test_the_database_becomes_unavailable_and_recovers(
+    redis_url: str, own_postgres: OwnPostgres
+) -> None:
     server = await own_postgres()
     await migrate(server.url, partitions=PARTITIONS)
     async with running_plant(redis_url, server.url) as plant, plant.socket() as socket:

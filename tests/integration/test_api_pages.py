@@ -132,7 +132,7 @@ async def test_pages_of_candles_hold_each_once(plant: Plant, interval: str) -> N
         assert [bool(view["trade_count"]) for view in found] == [at in traded for at in expected]
 
 
-async def test_filled_candles_carry_the_close_on_and_say_what_ids_prove(plant: Plant) -> None:
+async def test_filled_candles_repeat_the_close_and_are_complete_where_ids_prove_it(plant: Plant) -> None:
     trades = [
         trade(1, at_us=T0, price="5.0"),
         trade(2, at_us=T0 + 2 * MINUTE_US, price="6.50"),
@@ -159,7 +159,7 @@ async def test_filled_candles_carry_the_close_on_and_say_what_ids_prove(plant: P
     assert filled[1]["first_trade_id"] is filled[1]["last_trade_id"] is None
 
 
-async def test_filling_begins_with_the_first_trade_and_respects_the_window(plant: Plant) -> None:
+async def test_filling_starts_with_the_first_trade_and_respects_the_window(plant: Plant) -> None:
     await plant.store(*_minutes(2, 5), closed_until_us=T0 + 9 * MINUTE_US)
     found = (await plant.get("/api/v1/ohlcv/BTCUSDT", fill="previous", start=0))["candles"]
     assert [view["open_time"][14:16] for view in found] == ["56", "57", "58", "59", "00", "01", "02", "03"]

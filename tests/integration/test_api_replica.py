@@ -57,7 +57,7 @@ async def test_a_websocket_joins_what_is_committed_and_not_what_a_replica_has(pl
     assert snapshot["data"][-1]["trade_id"] == 3
 
 
-async def test_a_replica_that_is_away_is_told_by_health(redis_url: str, database_url: str) -> None:
+async def test_health_reports_an_unavailable_replica(redis_url: str, database_url: str) -> None:
     nowhere = "postgresql://127.0.0.1:1/nothing"
     async with running_plant(redis_url, database_url, database_read_url=nowhere) as plant:
         await live(plant)

@@ -56,7 +56,7 @@ async def test_symbols_of_the_settings_and_of_the_database(plant: Plant) -> None
 
 
 @pytest.mark.parametrize("source", ["live", "replay", "synthetic"])
-async def test_symbols_and_health_say_where_trades_come_from(plant: Plant, source: str) -> None:
+async def test_symbols_and_health_name_the_source_of_trades(plant: Plant, source: str) -> None:
     await plant.store(trade(1))
     await claim_database_source(plant.services.pool, source)
     page = await plant.get("/api/v1/symbols")
@@ -168,7 +168,7 @@ async def test_parameters_that_are_not_possible_together_are_named(plant: Plant)
         assert (problem(answer), answer["parameter"]) == ((409, "conflict"), parameter)
 
 
-async def test_a_parameter_that_is_given_twice_is_refused(plant: Plant) -> None:
+async def test_a_repeated_parameter_is_refused(plant: Plant) -> None:
     """One of its values would be ignored."""
     answer = await plant.get("/api/v1/trades/BTCUSDT", 400, limit=[1, 2])
     assert (problem(answer), answer["parameter"]) == ((400, "bad_parameter"), "limit")
@@ -195,7 +195,7 @@ async def test_where_there_is_nothing_the_documentation_is_named(plant: Plant) -
     assert {"GET", "POST"} <= set(answer.headers["allow"].split(", "))
 
 
-async def test_a_page_that_nobody_was_given_is_refused(plant: Plant) -> None:
+async def test_a_forged_page_token_is_refused(plant: Plant) -> None:
     await plant.get("/api/v1/trades/BTCUSDT", after=made_up(["trades/binance:BTCUSDT", True, [0, 0], [1, 1]]))
     for path, rest in (
         ("trades/BTCUSDT", ["trades/binance:BTCUSDT", True, [0, 0], [10**18, 1]]),
@@ -234,7 +234,7 @@ async def test_errors_of_routing_are_problem_documents(plant: Plant) -> None:
     assert "GET" in wrong.headers["allow"]
 
 
-async def test_an_error_that_nobody_expected(
+async def test_an_unexpected_error_is_a_problem_document(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail() -> None:

@@ -75,7 +75,7 @@ async def test_pages_hold_every_signal_once_forward_and_backward(
     plant: Plant, symbol: SymbolId | None
 ) -> None:
     path = f"/api/v1/signals/{symbol}" if symbol else "/api/v1/signals"
-    expected = [name(it) for it in SIGNALS if symbol in (None, (it.venue, it.symbol))]
+    expected = [name(signal) for signal in SIGNALS if symbol in (None, (signal.venue, signal.symbol))]
     for limit in (1, 2, 3, 1000):
         forward = await all_pages(plant, path, "signals", limit=limit, start="2024-08-08T23:54:01.000000Z")
         assert [each for page in forward for each in names(page)] == expected[1:]
@@ -84,7 +84,7 @@ async def test_pages_hold_every_signal_once_forward_and_backward(
 
 
 async def test_of_a_strategy_and_a_stretch_of_time(plant: Plant) -> None:
-    dips = [it for it in SIGNALS if it.strategy == "dip"]
+    dips = [signal for signal in SIGNALS if signal.strategy == "dip"]
     middle = {"start": str((T0 + SECOND_US) // 1000), "end": "2024-08-08T23:54:05.000000Z"}
     for parameters, expected in (
         ({"strategy": "dip"}, dips),
@@ -93,7 +93,7 @@ async def test_of_a_strategy_and_a_stretch_of_time(plant: Plant) -> None:
         ({"strategy": "mine"}, []),
     ):
         assert names((await plant.get("/api/v1/signals", **parameters))["signals"]) == [
-            name(it) for it in expected
+            name(candle) for candle in expected
         ]
 
 

@@ -55,7 +55,7 @@ def client_of(plant: Plant, channel: str) -> Any:
     return found
 
 
-async def test_trades_that_pile_up_close_the_client_which_then_goes_on(plant: Plant) -> None:
+async def test_a_client_with_too_many_pending_trades_is_closed_and_can_resume(plant: Plant) -> None:
     """The reader beside it gets every trade at once; the slow one gets the rest when it comes back."""
     async with narrow_socket(plant) as slow, plant.socket() as quick:
         for each in (slow, quick):
@@ -148,7 +148,7 @@ async def test_a_client_that_resumes_slowly_is_waited_for(plant: Plant) -> None:
     assert seen == list(range(1, BATCH * BATCHES + 1))
 
 
-async def test_clients_that_resume_slowly_keep_nobody_from_resuming(plant: Plant) -> None:
+async def test_clients_that_resume_slowly_block_no_other_from_resuming(plant: Plant) -> None:
     async with plant.socket() as socket:
         await socket.subscribe(TRADES)
         await plant.publish(update(trade(0)))

@@ -61,7 +61,7 @@ async def test_means_of_the_last_trades(plant: Plant) -> None:
 async def test_pages_of_an_average_hold_every_value_once(plant: Plant, kind: Any) -> None:
     trades = minutes(60)
     await plant.store(*trades)
-    closes = [float(it.price) for it in trades[:-1]]  # the last minute is still open
+    closes = [float(trade.price) for trade in trades[:-1]]  # the last minute is still open
     spec = AverageSpec(kind, 4)
     expected = [
         {
@@ -77,11 +77,11 @@ async def test_pages_of_an_average_hold_every_value_once(plant: Plant, kind: Any
     assert whole["averages"] == expected
     assert (whole["symbol"], whole["interval"], whole["kind"], whole["length"]) == (str(BTC), "1m", kind, 4)
     back = await all_pages(plant, path, "averages", **requested, limit=7)
-    assert [it for page in reversed(back) for it in page] == expected
+    assert [row for page in reversed(back) for row in page] == expected
     start, end = expected[5]["open_time"], expected[20]["open_time"]
     pages = await all_pages(plant, path, "averages", **requested, start=start, end=end, limit=4)
     assert [len(page) for page in pages] == [4, 4, 4, 3]
-    assert [it for page in pages for it in page] == expected[5:20]
+    assert [row for page in pages for row in page] == expected[5:20]
 
 
 async def test_an_average_of_candles_that_are_not_there_is_empty(plant: Plant) -> None:
@@ -143,7 +143,9 @@ async def test_the_last_24_hours_of_a_symbol(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize("first_minute", [1, 600, 1438])
-async def test_less_than_24_hours_say_what_they_cover(plant: Plant, first_minute: int) -> None:
+async def test_statistics_of_less_than_24_hours_state_what_they_cover(
+    plant: Plant, first_minute: int
+) -> None:
     """The window is of whole days apart from the first and the last, of which the first trade may be any."""
     until_us, first_us = T0 + 1440 * MINUTE_US, T0 + first_minute * MINUTE_US + 30_000_001
     await plant.store(trade(1, at_us=first_us, price="10"), trade(2, at_us=until_us, price="11"))
@@ -164,7 +166,7 @@ async def test_the_last_24_hours_of_all_symbols_in_any_order(plant: Plant) -> No
 
     async def order(**parameters: Any) -> list[str]:
         found = await plant.get("/api/v1/24h-change", **parameters)
-        return [it["symbol"].removeprefix("binance:")[:3] for it in found["symbols"]]
+        return [symbol["symbol"].removeprefix("binance:")[:3] for symbol in found["symbols"]]
 
     assert await order() == await order(sort="volume") == ["ETH", "BTC", "SOL"]
     assert await order(sort="quote_volume", order="asc") == ["SOL", "BTC", "ETH"]
@@ -202,7 +204,7 @@ async def test_pages_of_statistics(plant: Plant) -> None:
         ({"start": "2024-08-08T23:55:00.000000Z"}, [[1, 2], [3, 4]]),
     ):
         pages = await all_pages(plant, path, "statistics", limit=2, **parameters)
-        assert [[it["points"] for it in page] for page in pages] == expected
+        assert [[row["points"] for row in page] for page in pages] == expected
 
 
 async def test_percents_are_rounded_only_once(plant: Plant) -> None:
@@ -210,7 +212,7 @@ async def test_percents_are_rounded_only_once(plant: Plant) -> None:
     assert (await plant.get("/api/v1/24h-change/BTCUSDT"))["percent"] == "-66.666667"
 
 
-async def test_a_client_is_told_the_last_24_hours_when_they_change(plant: Plant) -> None:
+async def test_a_client_is_sent_24_hour_statistics_when_they_change(plant: Plant) -> None:
     await live(plant)
     await plant.store(trade(1, price="10"))
     async with plant.socket() as socket:

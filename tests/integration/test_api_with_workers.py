@@ -74,7 +74,9 @@ async def test_clients_that_come_at_any_time_see_every_trade_once(redis_url: str
             for view in candles.values():
                 if view["trade_count"] == 500:
                     (candle,) = [
-                        it for it in expected.values() if it.first_trade_id == view["first_trade_id"]
+                        candle
+                        for candle in expected.values()
+                        if candle.first_trade_id == view["first_trade_id"]
                     ]
                     assert Decimal(view["volume"]) == candle.volume
                     assert Decimal(view["quote_volume"]) == candle.quote_volume
@@ -83,7 +85,7 @@ async def test_clients_that_come_at_any_time_see_every_trade_once(redis_url: str
             assert len(set(ids)) == len(ids)
 
 
-async def test_a_candle_is_told_closed_once_and_as_it_is_stored(redis_url: str, database_url: str) -> None:
+async def test_a_closed_candle_is_sent_once_and_as_stored(redis_url: str, database_url: str) -> None:
     trades = [traded(number) for number in range(1, 1100)]
     async with (
         working(redis_url, database_url),
@@ -106,7 +108,7 @@ async def test_a_candle_is_told_closed_once_and_as_it_is_stored(redis_url: str, 
         assert [view["closed"] for view in stored] == [True, True, False]
 
 
-async def test_a_gap_is_told_when_it_opens_and_when_it_heals(redis_url: str, database_url: str) -> None:
+async def test_a_gap_is_sent_when_it_opens_and_when_it_heals(redis_url: str, database_url: str) -> None:
     async with (
         working(redis_url, database_url),
         running_plant(redis_url, database_url, symbols=[AAA]) as plant,

@@ -98,7 +98,7 @@ async def plant(redis_url: str, database_url: str, tmp_path: Path) -> Plant:
     roles = role_settings(read_settings(ENVIRONMENT, tmp_path / "none"))
     late = TRADES[700]
     async with publishing(redis_url) as publisher, working(redis_url, database_url, roles=roles):
-        await publish_in_batches(publisher, [it for it in TRADES[:720] if it is not late], seed=1)
+        await publish_in_batches(publisher, [trade for trade in TRADES[:720] if trade is not late], seed=1)
         await publisher.publish([late])  # which roles wait for
         await publish_in_batches(publisher, TRADES[720:], seed=2)
         await publisher.publish_clock("binance", ["AAAUSDT"], TRADES[-1].event_time_us + 2 * MINUTE_US)
@@ -116,18 +116,18 @@ def signals(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = [{**line} for line in lines if line.get("type", "signal") == "signal"]
     for line in found:
         line.pop("type", None)
-    return sorted(found, key=lambda it: (it["event_time"], it["trade_id"], it["strategy"]))
+    return sorted(found, key=lambda row: (row["event_time"], row["trade_id"], row["strategy"]))
 
 
 @on_one_variant
 async def test_it_gives_the_signals_and_fills_that_live_gave(plant: Plant) -> None:
     live = await plant.live()
-    assert {it["strategy"] for it in live} == {"dip", "cross", "slow", "hop", "anomaly"}
+    assert {signal["strategy"] for signal in live} == {"dip", "cross", "slow", "hop", "anomaly"}
     lines = await plant.lines()
     assert signals(lines) == signals(live)
     fills = await stored.fetch_rows(plant.url, "select * from bot_fills order by number")
     told = [line for line in lines if line["type"] == "fill"]
-    assert [(it["number"], it["trade_id"], it["price"], it["fee"]) for it in told] == [
+    assert [(fill["number"], fill["trade_id"], fill["price"], fill["fee"]) for fill in told] == [
         (row["number"], row["trade_id"], f"{row['price']:f}", f"{row['fee']:f}") for row in fills
     ]
     assert len(told) > 10
@@ -144,16 +144,18 @@ async def test_a_stretch_gives_the_signals_that_live_gave_in_it_counted_anew(pla
     start_us = TRADES[1500].event_time_us // MINUTE_US * MINUTE_US  # where candles close and averages cross
     end_us = TRADES[2200].event_time_us
     start, end = format_time(start_us), format_time(end_us)
-    expected = [it for it in signals(await plant.live()) if start <= it["event_time"] < end]
+    expected = [signal for signal in signals(await plant.live()) if start <= signal["event_time"] < end]
     given = ("--strategy", STRATEGIES[0], "--strategy", STRATEGIES[1], "--from", start, "--to", end)
     lines = await plant.lines(*given)
     without_numbers = [{**line, "number": 0} for line in signals(lines)]
-    assert without_numbers == [{**it, "number": 0} for it in expected if it["strategy"] in ("dip", "cross")]
+    assert without_numbers == [
+        {**candle, "number": 0} for candle in expected if candle["strategy"] in ("dip", "cross")
+    ]
     for strategy in ("dip", "cross"):
-        numbers = [it["number"] for it in signals(lines) if it["strategy"] == strategy]
+        numbers = [signal["number"] for signal in signals(lines) if signal["strategy"] == strategy]
         assert numbers == list(range(1, len(numbers) + 1))
         assert len(numbers) > 2
-    assert lines[-1]["trades"] == sum(start_us <= it.event_time_us < end_us for it in TRADES)
+    assert lines[-1]["trades"] == sum(start_us <= trade.event_time_us < end_us for trade in TRADES)
     warm = await plant.lines(*given, "--warm-up", "2000-01-01")
     assert warm == lines
 
@@ -208,7 +210,7 @@ async def test_a_strategy_of_ones_own_as_a_person_reads_it(plant: Plant) -> None
 
 
 @on_one_variant
-async def test_what_can_not_be_run_is_said(plant: Plant) -> None:
+async def test_a_backtest_that_cannot_run_is_refused_with_the_reason(plant: Plant) -> None:
     for arguments, code, message in (
         (
             ("--strategy", "corss"),

@@ -125,7 +125,7 @@ async def test_chunks_their_ratio_and_failed_jobs_are_shown(
     policies = {(policy["name"], policy["relation"]): policy for policy in document["policies"]}
     assert policies.keys() == {
         ("remove_expired", None),
-        *(("policy_compression", it.relation) for it in COLUMNSTORES),
+        *(("policy_compression", columnstore.relation) for columnstore in COLUMNSTORES),
     }
     assert all(policy["next_start"] for policy in policies.values())
     removal = policies["remove_expired", None]
@@ -174,7 +174,7 @@ def test_the_address_is_in_the_form_that_all_clients_take() -> None:
     assert (ended.stdout, ended.stderr) == ("postgresql://me:pass@host/market\n", "")
 
 
-def test_psql_gets_its_arguments_and_its_exit_code_is_kept(database_url: str) -> None:
+def test_psql_gets_its_arguments_and_its_exit_code_is_returned(database_url: str) -> None:
     assert run_db("psql", "-tAc", "select 1", TICKPLANT_DATABASE_URL=database_url).stdout == "1\n"
     assert (
         run_db("psql", "-c", "select", "-c", "nonsense", TICKPLANT_DATABASE_URL=database_url).returncode == 1

@@ -152,7 +152,7 @@ def test_every_command_is_walked() -> None:
 
 
 @pytest.mark.parametrize("words", DATABASE_COMMANDS)
-def test_a_command_says_what_is_wrong_with_the_database(
+def test_a_command_reports_what_is_wrong_with_the_database(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     for what, message in OUTSIDE.items():
@@ -168,7 +168,7 @@ def mends(words: str, what: str) -> bool:
 
 
 @pytest.mark.parametrize("words", DATABASE_ROLES)
-def test_a_role_ends_where_waiting_will_not_mend_the_database(
+def test_a_service_exits_on_a_permanent_database_error(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     for what, message in OUTSIDE.items():
@@ -177,7 +177,7 @@ def test_a_role_ends_where_waiting_will_not_mend_the_database(
 
 
 @pytest.mark.parametrize("words", DATABASE_ROLES)
-def test_a_role_waits_for_the_database_and_stops_when_told_to(
+def test_a_service_waits_for_the_database_and_stops_on_a_signal(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     waits = "retrying: "
@@ -189,7 +189,7 @@ def test_a_role_waits_for_the_database_and_stops_when_told_to(
 
 
 @pytest.mark.parametrize("words", REDIS_COMMANDS)
-def test_a_command_says_what_is_wrong_with_redis(
+def test_a_command_reports_what_is_wrong_with_redis(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     for what, message in REDIS_OUTSIDE.items():
@@ -197,7 +197,7 @@ def test_a_command_says_what_is_wrong_with_redis(
 
 
 @pytest.mark.parametrize("words", REDIS_ROLES)
-def test_a_role_waits_for_redis_and_ends_where_waiting_will_not_mend_it(
+def test_a_service_waits_for_redis_and_exits_on_a_permanent_error(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     waits = "retrying: Error 111"
@@ -208,27 +208,27 @@ def test_a_role_waits_for_redis_and_ends_where_waiting_will_not_mend_it(
 
 
 @pytest.mark.parametrize("what", REDIS_OUTSIDE)
-def test_the_status_of_the_database_is_told_without_redis(
+def test_the_database_status_needs_no_redis(
     what: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     message = f"the lag is unknown: .*({REDIS_OUTSIDE[what]})"
     check(run("db status", tmp_path, databases["fitting"], redises[what]), 0, message)
 
 
-def test_other_clients_are_led_to_a_database_that_may_be_away(
+def test_other_clients_get_the_address_of_an_unavailable_database(
     databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     check(run("db url", tmp_path, databases["absent"], redises["fitting"]), 0, "postgresql://somebody:p@")
     check(run("db psql -c select", tmp_path, databases["absent"], redises["fitting"]), 2, "psql: error")
 
 
-def test_a_venue_that_is_away_is_told(databases: dict[str, str], tmp_path: Path) -> None:
+def test_an_unreachable_venue_is_reported(databases: dict[str, str], tmp_path: Path) -> None:
     message = "binance's list of symbols can't be read from http://127.0.0.1:.*"
     check(run("symbols binance", tmp_path, databases["fitting"], "redis://127.0.0.1:1"), 1, message)
 
 
 @pytest.mark.parametrize("words", ["sandbox --count 10 --port {port}", "api", "worker", "up"])
-def test_a_port_in_use_is_told(
+def test_a_port_in_use_is_reported(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -240,7 +240,7 @@ def test_a_port_in_use_is_told(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_settings_that_can_not_be_read_are_told(command: str, tmp_path: Path) -> None:
+def test_unreadable_settings_are_reported(command: str, tmp_path: Path) -> None:
     words = {
         "backfill": "backfill binance:BTCUSDT --from 2024-01-01",
         "verify": "verify binance:BTCUSDT",

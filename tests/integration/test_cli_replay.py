@@ -68,8 +68,8 @@ async def test_a_difference_between_tape_and_database_is_an_error_that_names_sym
     ):
         replay = make_replay(running.rest_url, redis_url, database_url, AAA, BBB)
         await replay.open()
-        lost = [it for it in trades if it.symbol == BBB.symbol and it.trade_id in (5, 6, 49)]
-        await publisher.publish([it for it in trades if it not in lost])
+        lost = [trade for trade in trades if trade.symbol == BBB.symbol and trade.trade_id in (5, 6, 49)]
+        await publisher.publish([trade for trade in trades if trade not in lost])
         async with listening(running.ws_url, AAA, BBB):
             with pytest.raises(
                 FatalError, match="binance:BBBUSDT: 37 of 40 trades stored, 3 missing"

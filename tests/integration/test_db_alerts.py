@@ -40,11 +40,11 @@ async def test_states_and_firings_are_read_back_unchanged(pool: Pool) -> None:
         alert("c", "silence", silence_s=60, active=False),
         alert("d", "crosses_below", "11"),
     ]
-    for it in wanted:
-        symbol.change(AlertChange(it))
+    for definition in wanted:
+        symbol.change(AlertChange(definition))
     fired = [firing for run in runs([trade(1, "10.51"), trade(2, "12")]) for firing in symbol.run(run)]
     await store(pool, symbol, "5-0")
-    states = {it.alert.alert_id: it for it in (await read_alert_states(pool, 0))[AAA]}
+    states = {state.alert.alert_id: state for state in (await read_alert_states(pool, 0))[AAA]}
     assert states == {
         "a": AlertState(wanted[0], number=1, fired_us=START_US + 1_000_000),
         "b": AlertState(wanted[1], armed=True),
@@ -60,18 +60,18 @@ async def test_states_and_firings_are_read_back_unchanged(pool: Pool) -> None:
 @on_one_variant
 async def test_a_new_owner_continues_firing_numbers_and_knows_deleted_alerts(pool: Pool) -> None:
     symbol = SymbolAlerts()
-    for it in (alert("a", price="10"), alert("b", price="10")):
-        symbol.change(AlertChange(it))
+    for wanted in (alert("a", price="10"), alert("b", price="10")):
+        symbol.change(AlertChange(wanted))
     assert len(symbol.run(runs([trade(1, "11")])[0])) == 2
     symbol.change(AlertChange(alert("b", price="10", version=3), deleted=True))
     await store(pool, symbol, "1-0")
     later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])
-    for it in (alert("a", price="10", version=2, begun=2), alert("b", price="10", version=2, begun=2)):
-        later.change(AlertChange(it))
+    for wanted in (alert("a", price="10", version=2, begun=2), alert("b", price="10", version=2, begun=2)):
+        later.change(AlertChange(wanted))
     (firing,) = later.run(runs([trade(2, "11")])[0])
     assert (firing.alert_id, firing.number) == ("a", 2)
     await store(pool, later, "2-0")
-    assert [it.number for it in await read_firings_of_entry(pool, 0, "2-0")] == [2]
+    assert [firing.number for firing in await read_firings_of_entry(pool, 0, "2-0")] == [2]
 
 
 @on_one_variant
@@ -99,7 +99,7 @@ def many(count: int) -> Sequence[Alert]:
 
 @on_one_variant
 async def test_many_alerts_are_stored_and_taken_over_in_bulk(pool: Pool) -> None:
-    symbol = SymbolAlerts(AlertState(it, armed=True) for it in many(10_000))
+    symbol = SymbolAlerts(AlertState(definition, armed=True) for definition in many(10_000))
     symbol._changed = dict(symbol._alerts)
     await store(pool, symbol, "1-0")
     later = SymbolAlerts((await read_alert_states(pool, 0))[AAA])

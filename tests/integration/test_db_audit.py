@@ -77,8 +77,11 @@ async def test_a_change_in_any_column_of_any_interval_is_found(stored: Any) -> N
         )
         planted[interval, open_time, column] = "differs"
     found = await audit(url)
-    assert {(it.interval, it.open_time, it.column): it.kind for it in found.differences} == planted
-    assert all(it.stored != it.recomputed for it in found.differences)
+    assert {
+        (difference.interval, difference.open_time, difference.column): difference.kind
+        for difference in found.differences
+    } == planted
+    assert all(difference.stored != difference.recomputed for difference in found.differences)
     assert found.ids == []
 
 
@@ -92,7 +95,10 @@ async def test_missing_and_extra_rows_are_found(stored: Any) -> None:
     extra = msgspec.structs.replace(candles[0], open_time_us=candles[0].open_time_us + 30 * DAY_US)
     await connection.copy_records_to_table("candles", records=[candle_row(extra)])
     found = await audit(url)
-    assert [(it.interval, to_us(it.open_time), it.kind) for it in found.differences] == [
+    assert [
+        (difference.interval, to_us(difference.open_time), difference.kind)
+        for difference in found.differences
+    ] == [
         *((candle.interval, candle.open_time_us, "missing") for candle in gone),
         ("1m", extra.open_time_us, "extra"),
     ]
@@ -105,8 +111,8 @@ async def test_a_trade_stored_twice_is_found_as_such_and_in_its_candles(stored: 
     found = await audit(url)
     assert found.ids == [IdProblem("duplicate", twice.trade_id, twice.trade_id)]
     columns = {"volume", "quote_volume", "trade_count"}
-    assert {it.interval for it in found.differences} == set(INTERVALS)
-    assert columns <= {it.column for it in found.differences} <= columns | {"complete"}
+    assert {difference.interval for difference in found.differences} == set(INTERVALS)
+    assert columns <= {difference.column for difference in found.differences} <= columns | {"complete"}
 
 
 async def test_an_id_repeated_on_another_day_is_a_duplicate(stored: Any) -> None:
@@ -124,7 +130,7 @@ async def test_a_lost_trade_is_found_by_the_ledger_and_in_its_candles(stored: An
     assert found.ids == [
         IdProblem("not stored", lost.trade_id, lost.trade_id) for lost in (trades[0], trades[300], trades[-1])
     ]
-    assert {it.interval for it in found.differences} == set(INTERVALS)
+    assert {difference.interval for difference in found.differences} == set(INTERVALS)
 
 
 async def test_an_id_that_the_ledger_calls_missing_or_does_not_span_is_found_if_stored(stored: Any) -> None:
@@ -156,7 +162,7 @@ async def test_trades_without_a_ledger_are_found(stored: Any) -> None:
     url, connection, trades = stored
     await connection.execute("delete from ledger")
     found = await audit(url)
-    assert {it.kind for it in found.ids} == {"no ledger"}
+    assert {trade_id.kind for trade_id in found.ids} == {"no ledger"}
     assert found.ids[0].first_trade_id == trades[0].trade_id
 
 
@@ -165,4 +171,4 @@ async def test_candles_of_a_symbol_without_any_trades_left_do_not_pass(stored: A
     await connection.execute("delete from trades")
     found = await audit(url)
     assert not found.passed
-    assert {it.kind for it in found.differences} == {"extra"}
+    assert {difference.kind for difference in found.differences} == {"extra"}

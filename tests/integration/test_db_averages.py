@@ -33,7 +33,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 
 def closed_by_interval(trades: Sequence[Trade]) -> dict[str, list[Candle]]:
     found: defaultdict[str, list[Candle]] = defaultdict(list)
-    for candle in sorted(candles_of(trades), key=lambda it: it.open_time_us):
+    for candle in sorted(candles_of(trades), key=lambda candle: candle.open_time_us):
         if candle.closed:
             found[candle.interval].append(candle)
     return found
@@ -75,20 +75,23 @@ async def stored(pool: asyncpg.Pool) -> tuple[set[tuple[Any, ...]], set[tuple[An
 def as_rows(trades: Sequence[Trade]) -> tuple[set[tuple[Any, ...]], set[tuple[Any, ...]]]:
     averages, statistics = derived(trades)
     return (
-        {(*SYMBOL, it.interval, to_datetime(it.open_time_us), it.name, it.value) for it in averages},
+        {
+            (*SYMBOL, average.interval, to_datetime(average.open_time_us), average.name, average.value)
+            for average in averages
+        },
         {
             (
                 *SYMBOL,
-                to_datetime(it.open_time_us),
-                it.points,
-                it.return_,
-                it.mean,
-                it.stddev,
-                it.zscore,
-                it.q1,
-                it.q3,
+                to_datetime(statistic.open_time_us),
+                statistic.points,
+                statistic.return_,
+                statistic.mean,
+                statistic.stddev,
+                statistic.zscore,
+                statistic.q1,
+                statistic.q3,
             )
-            for it in statistics
+            for statistic in statistics
         },
     )
 
@@ -97,7 +100,7 @@ async def replace_candles(
     pool: asyncpg.Pool, before: Sequence[Trade], after: Sequence[Trade]
 ) -> list[CandleKey]:
     """Store other candles instead, and return those that are not the same."""
-    rows = [{candle_row(it)[:8]: it for it in candles_of(trades)} for trades in (before, after)]
+    rows = [{candle_row(candle)[:8]: candle for candle in candles_of(trades)} for trades in (before, after)]
     changed = {
         CandleKey(*SYMBOL, rows[i][key].interval, rows[i][key].open_time_us)
         for i in (0, 1)
@@ -106,7 +109,7 @@ async def replace_candles(
     async with transaction(pool) as connection:
         await connection.execute("delete from candles")
         await connection.copy_records_to_table(
-            "candles", records=[candle_row(it) for it in candles_of(after)]
+            "candles", records=[candle_row(candle) for candle in candles_of(after)]
         )
     return sorted(changed)
 
@@ -140,11 +143,13 @@ async def test_deleted_minutes_leave_no_averages(pool: asyncpg.Pool) -> None:
     await write(pool, *derived(trades))
     start_us = floor(trades[300].event_time_us, MINUTE_US)
     end_us = start_us + 5 * MINUTE_US
-    ids = [it.trade_id for it in trades if start_us <= it.event_time_us < end_us]
+    ids = [trade.trade_id for trade in trades if start_us <= trade.event_time_us < end_us]
     await delete_minutes(pool, 0, SYMBOL, start_us, end_us, (min(ids), max(ids)), specs=SPECS)
     left = [trade for trade in trades if not min(ids) <= trade.trade_id <= max(ids)]
     assert len(left) < len(trades)
-    assert await stored(pool) == as_rows([it for it in left if not start_us <= it.event_time_us < end_us])
+    assert await stored(pool) == as_rows(
+        [average for average in left if not start_us <= average.event_time_us < end_us]
+    )
 
 
 async def test_workers_resume_from_the_last_closes(pool: asyncpg.Pool) -> None:
@@ -154,13 +159,15 @@ async def test_workers_resume_from_the_last_closes(pool: asyncpg.Pool) -> None:
     candles = closed_by_interval(trades)
 
     def last(interval: str, until_us: int) -> CandleWindow:
-        ended = [it for it in candles[interval] if it.open_time_us + INTERVALS[interval] <= until_us]
+        ended = [
+            candle for candle in candles[interval] if candle.open_time_us + INTERVALS[interval] <= until_us
+        ]
         ended = ended[-SPECS.window(interval) :]
         return CandleWindow(
-            [it.open_time_us for it in ended],
-            [float(it.close) for it in ended],
-            [it.last_event_time_us for it in ended],
-            [it.last_trade_id for it in ended],
+            [candle.open_time_us for candle in ended],
+            [float(candle.close) for candle in ended],
+            [candle.last_event_time_us for candle in ended],
+            [candle.last_trade_id for candle in ended],
         )
 
     end_us = trades[-1].event_time_us + MINUTE_US

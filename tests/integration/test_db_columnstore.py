@@ -101,8 +101,8 @@ async def test_minutes_can_be_deleted_for_a_repair(database_url: str, connection
     await store(connection, [replace(trade, symbol="OTHER") for trade in trades])
     await compress(connection)
     start_us = floor(trades[300].event_time_us, MINUTE_US)
-    doomed = [it for it in trades if start_us <= it.event_time_us < start_us + MINUTE_US]
-    ids = [it.trade_id for it in doomed]
+    doomed = [trade for trade in trades if start_us <= trade.event_time_us < start_us + MINUTE_US]
+    ids = [trade.trade_id for trade in doomed]
     async with open_pool(database_url, size=1, application="test") as pool:
         await delete_minutes(
             pool, 0, SYMBOL, start_us, start_us + MINUTE_US, (min(ids), max(ids)), specs=None
@@ -126,7 +126,11 @@ async def test_every_hypertable_has_a_policy_and_a_second_migration_changes_noth
     assert await connection.fetch(policies) == before
     hypertables = await connection.fetch("select hypertable_name from timescaledb_information.hypertables")
     names = {name for (name,) in hypertables}
-    assert {row["hypertable_name"] for row in before} == names == {it.relation for it in COLUMNSTORES}
+    assert (
+        {row["hypertable_name"] for row in before}
+        == names
+        == {columnstore.relation for columnstore in COLUMNSTORES}
+    )
     assert names == RETAINED.keys()
 
 

@@ -98,7 +98,7 @@ async def test_a_reader_sees_every_table_and_view_but_webhooks_and_changes_nothi
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_a_reader_sees_no_secret_while_rights_are_given_again(with_logins: str) -> None:
+async def test_a_reader_sees_no_secret_while_rights_are_granted_again(with_logins: str) -> None:
     migrating = asyncio.create_task(migrate(with_logins, partitions=4, passwords=PASSWORDS))
     looks = 0
     async with connected(with_logins, GRAFANA, PASSWORDS.grafana) as reader:

@@ -121,7 +121,7 @@ async def test_a_bounded_read_never_cuts_a_second(
                     newest=newest,
                     max_trades=max_trades,
                 )
-                assert [candle.trade_count for candle in found] == [counts[it.open_time_us] for it in found]
+                assert [candle.trade_count for candle in found] == [counts[row.open_time_us] for row in found]
                 opened = [candle.open_time_us for candle in found]
                 seen = [*opened, *seen] if newest else [*seen, *opened]
                 if found and newest:

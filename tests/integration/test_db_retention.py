@@ -69,7 +69,7 @@ async def test_old_trades_are_removed_their_candles_stay_and_the_audit_passes(
     found = await audit(connection)
     assert found.passed
     assert found.trades == len(kept)
-    assert found.not_checkable == sum(it.open_time_us < horizon_us for it in candles_of(trades))
+    assert found.not_checkable == sum(candle.open_time_us < horizon_us for candle in candles_of(trades))
     assert found.candles + found.not_checkable == len(candles_of(trades))
 
 
@@ -80,7 +80,7 @@ async def test_what_is_wrong_with_the_trades_that_are_left_is_still_found(
     lost = await connection.fetchval("select (array_agg(trade_id order by trade_id desc))[3] from trades")
     await connection.execute("delete from trades where trade_id = $1", lost)
     found = await audit(connection)
-    assert [(it.kind, it.first_trade_id, it.last_trade_id) for it in found.ids] == [
+    assert [(trade_id.kind, trade_id.first_trade_id, trade_id.last_trade_id) for trade_id in found.ids] == [
         ("not stored", lost, lost)
     ]
     assert found.differences

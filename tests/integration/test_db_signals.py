@@ -46,17 +46,17 @@ async def test_each_commit_is_read_back_as_it_was_stored(pool: asyncpg.Pool) -> 
         async with transaction(pool) as connection:
             rows = SignalRows(PARTITION, given, list(plant.states.values()))
             await rows.write(connection, f"{entry}-0")
-    assert {it.strategy for it in plant.stored} == {"dip", "hop"}
+    assert {signal.strategy for signal in plant.stored} == {"dip", "hop"}
     states = await read_strategy_states(pool, PARTITION)
-    assert {it.strategy: it for it in states[SYMBOL]} == plant.states
+    assert {state.strategy: state for state in states[SYMBOL]} == plant.states
     assert await read_strategy_states(pool, PARTITION + 1) == {}
     after, before = SignalKey(0), SignalKey(2 * START_US)
     async with snapshot(pool, timeout_s=30) as connection:
         found = await read_signals(connection, symbol=SymbolId(*SYMBOL), after=after, before=before, limit=9)
-    assert found == sorted(plant.stored, key=lambda it: (it.event_time_us, it.strategy))
-    first = [it for it in found if it.trade_id <= 12]
+    assert found == sorted(plant.stored, key=lambda signal: (signal.event_time_us, signal.strategy))
+    first = [row for row in found if row.trade_id <= 12]
     assert await read_signals_of_entry(pool, PARTITION, "0-0") == first
     assert await read_signals_of_entry(pool, PARTITION, "1-0") == found[len(first) :]
     assert await read_signals_of_entry(pool, PARTITION + 1, "1-0") == []
-    last = {it.strategy: it for it in found}
-    assert {it.strategy: it for it in await read_last_signals(pool, PARTITION)} == last
+    last = {row.strategy: row for row in found}
+    assert {signal.strategy: signal for signal in await read_last_signals(pool, PARTITION)} == last

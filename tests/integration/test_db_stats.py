@@ -24,10 +24,11 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change24h:
     """The last 24 hours straight from the trades."""
     start_us = floor(until_us, MINUTE_US) + MINUTE_US - DAY_US
     seen = sorted(
-        (it for it in trades if it.event_time_us >= start_us), key=lambda it: (it.event_time_us, it.trade_id)
+        (trade for trade in trades if trade.event_time_us >= start_us),
+        key=lambda trade: (trade.event_time_us, trade.trade_id),
     )
-    prices = [Decimal(it.price) for it in seen]
-    covered_us = max(start_us, min(it.event_time_us for it in trades))
+    prices = [Decimal(trade.price) for trade in seen]
+    covered_us = max(start_us, min(trade.event_time_us for trade in trades))
     if not seen:
         return Change24h(
             SYMBOL,
@@ -57,8 +58,8 @@ def change_of(trades: Sequence[Trade], until_us: int) -> Change24h:
             min(prices),
             change,
             (100 * change / prices[0]).quantize(Decimal("1e-6"), rounding="ROUND_HALF_UP"),
-            sum(Decimal(it.size) for it in seen),  # type: ignore[arg-type]
-            sum(Decimal(it.size) * Decimal(it.price) for it in seen),  # type: ignore[arg-type]
+            sum(Decimal(trade.size) for trade in seen),  # type: ignore[arg-type]
+            sum(Decimal(trade.size) * Decimal(trade.price) for trade in seen),  # type: ignore[arg-type]
             len(seen),
         )
 
@@ -92,7 +93,7 @@ async def test_changes_of_some_symbols(connection: asyncpg.Connection) -> None:
         " watermark - interval '1 year' from ledger"
     )
     both = await read_changes_24h(connection)
-    assert [it.symbol for it in both] == [SYMBOL, other]
+    assert [stats.symbol for stats in both] == [SYMBOL, other]
     assert both[0] == found
     assert list(both[1][3:]) == [both[1].start_us, *[None] * 6, 0, 0, 0]
     assert both[1].until_us < found.start_us
@@ -102,14 +103,14 @@ async def test_changes_of_some_symbols(connection: asyncpg.Connection) -> None:
 async def test_means_are_those_of_the_trades(connection: asyncpg.Connection, period_us: int) -> None:
     trades = random_trades(seed=8)
     await store(connection, trades)
-    until_us = max(it.event_time_us for it in trades)
-    seen = [it for it in trades if it.event_time_us > until_us - period_us]
-    prices, sizes = [Decimal(it.price) for it in seen], [Decimal(it.size) for it in seen]
+    until_us = max(trade.event_time_us for trade in trades)
+    seen = [trade for trade in trades if trade.event_time_us > until_us - period_us]
+    prices, sizes = [Decimal(trade.price) for trade in seen], [Decimal(trade.size) for trade in seen]
     with localcontext(prec=60):
         volume = sum(sizes, Decimal(0))
         quote_volume = sum((price * size for price, size in zip(prices, sizes, strict=True)), Decimal(0))
         mean, weighted = sum(prices, Decimal(0)) / len(seen), quote_volume / volume
-    times_us = [it.event_time_us for it in seen]
+    times_us = [trade.event_time_us for trade in seen]
     with localcontext(prec=18):
         expected = PriceMeans(
             until_us - period_us,
@@ -139,8 +140,8 @@ async def test_means_of_nothing(connection: asyncpg.Connection) -> None:
 async def test_closes_are_of_closed_candles_only(connection: asyncpg.Connection) -> None:
     trades = random_trades(seed=9)
     await store(connection, trades)
-    closed = [it for it in candles_of(trades) if it.interval == "5m" and it.closed]
-    expected = sorted((it.open_time_us, float(it.close)) for it in closed)
+    closed = [candle for candle in candles_of(trades) if candle.interval == "5m" and candle.closed]
+    expected = sorted((trade.open_time_us, float(trade.close)) for trade in closed)
     bounds = {"start_us": 0, "end_us": trades[-1].event_time_us + DAY_US}
     read = await read_candle_closes(connection, SYMBOL, "5m", **bounds, limit=1000, newest=False)
     assert read == expected

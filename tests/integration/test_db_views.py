@@ -43,30 +43,33 @@ async def test_the_overview_is_of_the_last_24_hours_of_the_venues_time(
 ) -> None:
     begin_us = floor(ledger_of(TRADES)[3], MINUTE_US) - DAY_US + MINUTE_US
     minutes = [
-        it
-        for it in sorted(candles_of(TRADES), key=lambda it: it.open_time_us)
-        if it.interval == "1m" and it.open_time_us >= begin_us
+        candle
+        for candle in sorted(candles_of(TRADES), key=lambda candle: candle.open_time_us)
+        if candle.interval == "1m" and candle.open_time_us >= begin_us
     ]
     row = await one(connection, "overview_24h")
     assert (row["open"], row["last"]) == (minutes[0].open, minutes[-1].close)
     assert row["change"] == minutes[-1].close - minutes[0].open
-    assert (row["high"], row["low"]) == (max(it.high for it in minutes), min(it.low for it in minutes))
-    assert row["volume"] == sum(it.volume for it in minutes)
-    assert row["quote_volume"] == sum(it.quote_volume for it in minutes)
-    assert row["trade_count"] == sum(it.trade_count for it in minutes)
+    assert (row["high"], row["low"]) == (
+        max(minute.high for minute in minutes),
+        min(minute.low for minute in minutes),
+    )
+    assert row["volume"] == sum(minute.volume for minute in minutes)
+    assert row["quote_volume"] == sum(minute.quote_volume for minute in minutes)
+    assert row["trade_count"] == sum(minute.trade_count for minute in minutes)
     assert (row["start"], row["until"]) == (to_datetime(begin_us), WATERMARK)
 
 
 async def test_completeness_counts_minutes_by_utc_day(connection: asyncpg.Connection) -> None:
     rows = await connection.fetch("select * from completeness where symbol = $1 order by day", SYMBOL.symbol)
-    minutes = [it for it in candles_of(TRADES) if it.interval == "1m"]
-    days = [it for it in candles_of(TRADES) if it.interval == "1d"]
+    minutes = [candle for candle in candles_of(TRADES) if candle.interval == "1m"]
+    days = [candle for candle in candles_of(TRADES) if candle.interval == "1d"]
     assert len(rows) == len(days)
-    for row, day in zip(rows, sorted(days, key=lambda it: it.open_time_us), strict=True):
+    for row, day in zip(rows, sorted(days, key=lambda day: day.open_time_us), strict=True):
         assert row["day"] == to_datetime(day.open_time_us).date()
-        within = [it for it in minutes if floor(it.open_time_us, DAY_US) == day.open_time_us]
+        within = [minute for minute in minutes if floor(minute.open_time_us, DAY_US) == day.open_time_us]
         assert row["minutes"] == len(within)
-        assert row["incomplete"] == sum(not it.complete for it in within)
+        assert row["incomplete"] == sum(not candle.complete for candle in within)
         assert (row["trade_count"], row["complete"]) == (day.trade_count, day.complete)
 
 

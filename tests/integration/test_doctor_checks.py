@@ -25,7 +25,7 @@ VENUES = ("binance:BTCUSDT", "coinbase:BTC-USD", "kraken:BTC/USD", "finnhub:AAPL
 
 
 def lines(findings: list[Finding]) -> list[str]:
-    return [f"{it.level} {it.subject}: {it.text}" for it in findings]
+    return [f"{finding.level} {finding.subject}: {finding.text}" for finding in findings]
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def sandbox() -> AsyncIterator[dict[str, Any]]:
 
 async def test_addresses_of_the_sandbox_pass_as_ingest_takes_them(sandbox: dict[str, Any]) -> None:
     findings = await check_venues(Settings(**sandbox))
-    assert [it.level for it in findings] == ["ok"] * 10
+    assert [finding.level for finding in findings] == ["ok"] * 10
     for name in ("binance", "coinbase", "kraken", "finnhub"):
         assert f"ok venue: {sandbox[f'{name}_ws_url']} answers" in lines(findings)
 
@@ -54,7 +54,7 @@ async def test_addresses_of_the_sandbox_pass_as_ingest_takes_them(sandbox: dict[
 async def test_symbols_that_the_venue_does_not_list_fail(sandbox: dict[str, Any]) -> None:
     names = ("binance:BTCUSDTT", "coinbase:BTC-USD", "coinbase:BTC-USB")
     findings = await check_venues(Settings(**sandbox | {"symbols": tuple(map(SymbolId.parse, names))}))
-    assert [it for it in lines(findings) if it.startswith("fail")] == [
+    assert [line for line in lines(findings) if line.startswith("fail")] == [
         "fail venue: binance:BTCUSDTT: the venue does not list it; similar symbols are BTCUSDT",
         "fail venue: coinbase:BTC-USB: the venue does not list it; similar symbols are BTC-USD",
     ]
@@ -89,13 +89,13 @@ async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any], tmp_pa
 def test_symbols_that_ingest_would_refuse_fail() -> None:
     names = ("binance:BTCUSDT", "bybit:BTCUSDT", "finnhub:AAPL")
     asked, findings = prepare_venues(Settings(symbols=tuple(map(SymbolId.parse, names))))
-    assert [it.venue.name for it in asked] == ["binance"]
+    assert [gap.venue.name for gap in asked] == ["binance"]
     unknown, keyless = lines(findings)
     assert unknown.startswith("fail settings: unknown venue 'bybit'")
     assert "TICKPLANT_FINNHUB_API_KEY" in keyless
 
 
-async def test_the_proxy_that_leads_to_a_venue_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_proxy_to_a_venue_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://me:secret@127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
     symbols = tuple(map(SymbolId.parse, VENUES[:2]))
@@ -129,7 +129,7 @@ async def test_the_rights_that_roles_need_are_tried_and_no_others(
     found = lines(await check_redis(Settings(redis_url=url)))
     assert expected in found
     assert "warn redis: this user may not see whether acknowledged writes are on disk" in found
-    assert sum(it.startswith("fail") for it in found) == expected.startswith("fail")
+    assert sum(row.startswith("fail") for row in found) == expected.startswith("fail")
     assert await client.keys() == []
     await client.aclose()
 

@@ -75,7 +75,12 @@ async def empty_of_sql(database: Database) -> list[str]:
         values = await database.choose(dashboard)
         for query in dashboards.panel_queries(dashboard, SQL):
             rows = await database.ask(query.text, values)
-            numbers = [it for row in rows for it in row.values() if not isinstance(it, str | datetime | None)]
+            numbers = [
+                value
+                for row in rows
+                for value in row.values()
+                if not isinstance(value, str | datetime | None)
+            ]
             if not numbers:
                 empty.append(query.where)
         for query in dashboards.annotation_queries(dashboard):

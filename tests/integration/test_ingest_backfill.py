@@ -114,7 +114,7 @@ class Healing:
     async def verdicts(self) -> list[tuple[str, int, int]]:
         entries = [fields.get(wire.VERDICT) for _, fields in await self.redis.xrange(self._stream)]
         found = [wire.decode_verdict(entry) for entry in entries if entry]
-        return [(it.verdict, it.first_id, it.last_id) for it in found if it.verdict != "backfilling"]
+        return [(row.verdict, row.first_id, row.last_id) for row in found if row.verdict != "backfilling"]
 
     async def dead_letters(self) -> list[str]:
         return [fields[b"reason"].decode() for _, fields in await self.redis.xrange(DEAD_LETTERS)]
@@ -265,7 +265,7 @@ async def test_a_foreign_row_voids_no_gap_of_millions(redis_url: str, name: str)
     ) as case:
         await case.pass_time(60)
         assert await case.stored() == list(range(1_000, 1_006))
-        assert not [it for it in await case.verdicts() if it[0] == "void"]
+        assert not [verdict for verdict in await case.verdicts() if verdict[0] == "void"]
 
 
 @each_venue
@@ -277,7 +277,7 @@ async def test_a_broken_row_costs_itself_alone(redis_url: str, name: str) -> Non
         assert len(await case.stored()) >= 100
         await case.pass_time(20)
         assert await case.stored() == list(range(1_000, 1_101))
-        assert not [it for it in await case.verdicts() if it[0] == "void"]
+        assert not [verdict for verdict in await case.verdicts() if verdict[0] == "void"]
         assert any("a trade" in reason for reason in await case.dead_letters())
 
 
@@ -292,7 +292,7 @@ async def test_pages_that_are_cut_are_asked_for_again(redis_url: str, name: str)
 
 @each_venue
 @pytest.mark.parametrize("after_us", [0, 1, 1_500_000_000_000_000])
-async def test_a_gap_is_found_whatever_its_time_says(redis_url: str, name: str, after_us: int) -> None:
+async def test_a_gap_is_found_whatever_its_time(redis_url: str, name: str, after_us: int) -> None:
     async with healing(redis_url, name, ALL, (2_000, 2_002), after_us=after_us) as case:
         await case.pass_time(1)
         assert await case.stored() == [2_000, 2_001, 2_002]
@@ -351,4 +351,4 @@ async def test_what_workers_suspect_is_fetched_and_never_judged(redis_url: str, 
             await case.pass_time(1)
         await case.pass_time(PATIENCE_S[UnavailableCause.LATE] + 100)
         assert await case.stored() == list(range(4_970, 4_980))
-        assert [it for it in await case.verdicts() if it[2] > 2] == []
+        assert [verdict for verdict in await case.verdicts() if verdict[2] > 2] == []

@@ -80,7 +80,7 @@ async def test_frames_may_be_cut_anywhere() -> None:
             assert await take(connection, len(TEXTS)) == TEXTS, cut
 
 
-async def test_a_frame_that_has_only_begun_when_the_connection_is_closed_comes_whole() -> None:
+async def test_a_frame_that_is_partly_sent_at_the_close_is_completed() -> None:
     text = Frame(Opcode.TEXT, b"last").serialize(mask=False)
     end = Frame(Opcode.CLOSE, Close(1000, "").serialize()).serialize(mask=False)
     for cut in range(1, len(text)):

@@ -85,7 +85,9 @@ async def written_ids(redis: Any) -> list[int]:
     return [trade.trade_id for trade in await written(redis)]
 
 
-async def test_broken_frames_are_kept_aside_and_the_socket_goes_on(redis_url: str, redis: Any) -> None:
+async def test_malformed_frames_are_dead_letters_and_the_socket_stays_open(
+    redis_url: str, redis: Any
+) -> None:
     async def script(client: ServerConnection) -> None:
         await client.send(frame(1))
         await client.send('{"e":"trade"')

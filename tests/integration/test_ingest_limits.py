@@ -158,7 +158,7 @@ async def test_a_clock_of_redis_that_was_set_back_delays_nothing(redis_url: str)
 
 
 @on_one_variant
-async def test_two_processes_take_turns_where_one_connection_is_allowed(
+async def test_two_processes_alternate_where_one_connection_is_allowed(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
     environment = {

@@ -45,7 +45,7 @@ async def receive(redis_url: str, redis: Any, count: int) -> list[Trade]:
     return (await written(redis))[before:] if not before else await written(redis)
 
 
-async def test_ids_go_on_after_a_clock_that_went_back(
+async def test_ids_continue_after_a_clock_that_went_back(
     redis_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_us = time.time_ns() // 1000
@@ -60,7 +60,7 @@ async def test_ids_go_on_after_a_clock_that_went_back(
     assert min(later) == last + 1
 
 
-async def test_ids_go_on_after_the_last_trade_stored_where_none_were_reserved(
+async def test_ids_continue_after_the_last_stored_trade_where_none_were_reserved(
     redis_url: str, redis: Any
 ) -> None:
     last_id = time.time_ns() // 1000 + TWO_MINUTES_US

@@ -148,7 +148,9 @@ async def test_the_others_live_and_the_refused_are_named(
         assert len([r for r in caplog.records if "accepts" in r.message and symbol in r.message]) == 1
 
 
-async def test_a_connection_of_refused_symbols_only_is_given_up_for_long(redis_url: str, redis: Any) -> None:
+async def test_a_connection_whose_symbols_are_all_refused_waits_long_before_it_retries(
+    redis_url: str, redis: Any
+) -> None:
     venue = Coinbase(["BAD-USD"])
     async with (
         scripted_venue(venue.script) as url,

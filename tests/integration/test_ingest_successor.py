@@ -100,7 +100,9 @@ async def test_the_old_connection_stays_until_a_successor_is_live(
         assert (state.state, state.reason) == ("live", "")
 
 
-async def test_when_the_venue_ends_the_old_one_the_search_goes_on(redis_url: str, redis: Any) -> None:
+async def test_the_search_continues_when_the_venue_closes_the_old_connection(
+    redis_url: str, redis: Any
+) -> None:
     venue = Binance(refusals=2, how="503")
     async with scripted_venue(venue.script, venue.admit) as url, ingesting(redis_url, url, SYMBOLS):
 

@@ -137,7 +137,7 @@ async def test_a_database_with_trades_from_before_sources_were_noted_is_live(dat
     assert await stored.fetch_value(database_url, "select source from plant") == "live"
 
 
-def test_a_venue_that_says_nothing_is_live_and_one_that_says_nonsense_is_refused() -> None:
+def test_a_silent_venue_is_live_and_one_that_answers_nonsense_is_refused() -> None:
     assert source_of({}) == "live"
     assert source_of({SOURCE_HEADER: "synthetic"}) == "synthetic"
     with pytest.raises(FatalError, match=SOURCE_HEADER):

@@ -228,7 +228,7 @@ async def test_venues_play_side_by_side_each_to_its_own_clients() -> None:
 
 
 @pytest.mark.parametrize("venue", SYMBOLS)
-async def test_markets_without_end_are_made_up_for_every_venue(venue: str) -> None:
+async def test_endless_synthetic_markets_exist_for_every_venue(venue: str) -> None:
     source: TradeSource = LiveSource(
         VENUES[venue], SYMBOLS[venue], rate=2_000, seed=1, clock_us=now_us, hold=True
     )

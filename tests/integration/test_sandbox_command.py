@@ -148,13 +148,13 @@ def test_it_lets_things_go_wrong_switches_history_off_and_bans(tmp_path: Path) -
         (("--symbols", "binance:btcusdt"), "symbols such as binance:BTCUSDT"),
     ],
 )
-def test_what_cannot_be_done_is_said_plainly(
+def test_impossible_options_are_refused_with_a_plain_message(
     tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
     assert message in refused(*arguments, cwd=tmp_path)
 
 
-def test_a_port_in_use_is_said_plainly(tmp_path: Path) -> None:
+def test_a_port_in_use_is_refused_with_a_plain_message(tmp_path: Path) -> None:
     with started(cwd=tmp_path) as (_, ready):
         port = ready["rest_url"].rpartition(":")[2]
         assert f"can't listen on 127.0.0.1:{port}" in refused("--port", port, cwd=tmp_path)

@@ -138,7 +138,7 @@ async def test_an_oversized_frame_is_more_than_a_client_takes() -> None:
         assert client.protocol.close_sent.code == 1009
 
 
-async def test_a_dropped_connection_breaks_off_and_the_next_goes_on() -> None:
+async def test_a_dropped_connection_ends_abruptly_and_the_next_continues() -> None:
     async with serve(hold(made()), options=troubled(dropped=0.002)) as running:
         connections = 0
         ids: list[int] = []

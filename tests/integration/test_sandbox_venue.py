@@ -86,7 +86,7 @@ async def get(running: RunningSandbox, path: str) -> Any:
     return await asyncio.to_thread(read, running.rest_url + path)
 
 
-async def test_the_recorded_hour_comes_whole_through_one_socket(marketdata: Path) -> None:
+async def test_all_recorded_frames_arrive_through_one_socket(marketdata: Path) -> None:
     folder = marketdata / "binance-spot"
     expected = list(read_captured_trades([folder]))
     async with (
@@ -278,7 +278,7 @@ async def test_a_late_client_gets_the_rest_and_finds_what_came_before_by_rest() 
             assert missed == list(range(early[0]["t"], first["t"]))
 
 
-async def test_a_tape_begins_when_the_symbols_that_are_wanted_are_subscribed_to_on_any_connection() -> None:
+async def test_a_tape_starts_when_all_awaited_symbols_are_subscribed_on_any_connection() -> None:
     tape = made(60)
     wanted = [SymbolId("binance", name) for name in ("BTCUSDT", "PEPEUSDT", "ELSEUSDT")]
     player = TapePlayer(tape, speed=None, hold=True, wanted=wanted)

@@ -47,7 +47,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY & set(ended.stderr.split()) == set()
 
 
-def test_wrong_settings_are_told_without_a_traceback() -> None:
+def test_invalid_settings_are_reported_without_a_traceback() -> None:
     ended = run("migrate", TICKPLANT_WORKERS="none", TICKPLANT_SYMBOL="x:Y")
     assert ended.returncode == 2
     assert ended.stderr.startswith("tickplant: wrong settings:\n  TICKPLANT_SYMBOL:")
@@ -56,7 +56,7 @@ def test_wrong_settings_are_told_without_a_traceback() -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "worker"])
-def test_strategies_that_can_not_be_had_are_told_before_anything_starts(command: str) -> None:
+def test_strategies_that_cannot_be_loaded_are_reported_before_anything_starts(command: str) -> None:
     ended = run(command, TICKPLANT_STRATEGIES="corss,no_such_module:It")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "TICKPLANT_STRATEGIES: corss: none of dip, cross, hop, anomaly" in ended.stderr
@@ -65,14 +65,14 @@ def test_strategies_that_can_not_be_had_are_told_before_anything_starts(command:
 
 
 @pytest.mark.parametrize("command", ["ingest", "worker", "api"])
-def test_a_role_without_servers_says_what_to_do(command: str, tmp_path: Path) -> None:
+def test_a_service_without_servers_prints_what_to_do(command: str, tmp_path: Path) -> None:
     ended = run(command, "--data", str(tmp_path))
     assert ended.returncode == 1
     assert f"no servers run on {tmp_path}: start them with `tickplant up --data {tmp_path}`" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_an_unreachable_database_is_told_without_a_traceback() -> None:
+def test_an_unreachable_database_is_reported_without_a_traceback() -> None:
     ended = run("migrate", TICKPLANT_DATABASE_URL="postgresql://127.0.0.1:1/none")
     assert ended.returncode == 1
     assert ended.stderr.startswith("tickplant: the database can't be reached:")

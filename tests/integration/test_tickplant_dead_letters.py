@@ -28,7 +28,7 @@ async def test_large_dead_letters_are_cut_and_the_oldest_make_room(redis_url: st
     await redis.aclose()
 
 
-async def test_small_dead_letters_are_kept_by_the_thousand(redis_url: str) -> None:
+async def test_thousands_of_small_dead_letters_are_stored(redis_url: str) -> None:
     redis: Any = open_redis(redis_url)
     for number in range(300):
         await write_dead_letter(redis, source=f"{number}", reason="bad", payload={b"payload": b"x" * 100})

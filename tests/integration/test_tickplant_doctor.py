@@ -56,7 +56,7 @@ async def test_kafka_is_looked_for_where_it_is_set(doctor: Doctor) -> None:
 
 
 @on_one_variant
-async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_redis: OwnRedis) -> None:
+async def test_each_problem_is_reported_with_its_fix(doctor: Doctor, own_redis: OwnRedis) -> None:
     server = await own_redis()
     client = redis.asyncio.Redis.from_url(server.url)
     await client.config_set("appendonly", "no")
@@ -79,7 +79,7 @@ async def test_what_is_wrong_is_told_with_how_to_mend_it(doctor: Doctor, own_red
 
 
 @on_one_variant
-async def test_servers_that_are_away_are_told(doctor: Doctor) -> None:
+async def test_unavailable_servers_are_reported(doctor: Doctor) -> None:
     code, output = await doctor(
         TICKPLANT_REDIS_URL="redis://127.0.0.1:1", TICKPLANT_DATABASE_URL="postgresql://127.0.0.1:1/none"
     )

@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_killed_role_is_started_again_and_said_so(lines: Lines) -> None:
+async def test_a_killed_process_is_restarted_and_the_restart_is_logged(lines: Lines) -> None:
     seed = str(os.getpid() * 1000 + 1)
     role = ManagedProcess("sandbox", (*SANDBOX.arguments, "--seed", seed), {})
     supervisor = Supervisor(lines.say)

@@ -37,9 +37,9 @@ async def test_a_watermark_in_the_future_is_brought_back(redis_url: str, databas
             await until(done, "stored, without the trade of the future")
     flags = await stored.read_flags(database_url, "AAAUSDT")
     opened = [START_US // 1_000_000 + 60 * minute for minute in range(11)]
-    assert [it[0] for it in flags] == opened
-    assert [it[1] for it in flags] == [True] * 10 + [False]
-    assert [it[3] for it in flags[5:]] == [0] * 6
+    assert [flag[0] for flag in flags] == opened
+    assert [flag[1] for flag in flags] == [True] * 10 + [False]
+    assert [flag[3] for flag in flags[5:]] == [0] * 6
     days = await stored.read_flags(database_url, "AAAUSDT", "1d")
     assert [(closed, revision) for _, closed, _, revision in days] == [(False, 0)]
     assert await stored.fetch_value(database_url, "select missing::text from ledger") == "{[31,32)}"

@@ -27,9 +27,9 @@ async def test_averages_are_those_of_the_candles_whatever_comes_late(
     ]
     past, recent = trades[:60], trades[60:]
     late = [
-        it for it in recent if it.trade_id % 41 < 6 or it.trade_id % 7 == 3
+        trade for trade in recent if trade.trade_id % 41 < 6 or trade.trade_id % 7 == 3
     ]  # whole minutes, and ends of others
-    prompt = [it for it in recent if it not in late]
+    prompt = [trade for trade in recent if trade not in late]
     count = 0
     for batch in (prompt[:100], prompt[100:], late[:30], past[30:], late[30:], past[:30]):
         # Each batch has an owner of its own, which begins with what the one before has stored.

@@ -134,8 +134,8 @@ class Market:
         return {field: wire.encode_trades(trades)}
 
     def late(self) -> Fields:
-        due = [it for it in self.missing if it[0] <= self.now_us]
-        self.missing = [it for it in self.missing if it[0] > self.now_us]
+        due = [delayed for delayed in self.missing if delayed[0] <= self.now_us]
+        self.missing = [delayed for delayed in self.missing if delayed[0] > self.now_us]
         if due and self.rng.random() < 0.3:
             self.missing.append(due.pop())
         return self.batch([made for _, made in due])
@@ -151,7 +151,7 @@ class Market:
         _, made = self.rng.choice(self.missing)
         kind: wire.VerdictKind = self.rng.choice(["void", "unrecoverable", "backfilling"])
         if kind == "void" and self.rng.random() < 0.8:
-            self.missing = [it for it in self.missing if it[1] is not made]
+            self.missing = [delayed for delayed in self.missing if delayed[1] is not made]
         verdict = wire.Verdict("binance", made.symbol, made.trade_id, made.trade_id, kind, None)
         return {wire.VERDICT: wire.encode_verdict(verdict)}
 
@@ -194,7 +194,7 @@ class Market:
             for at in range(place, min(len(batch), place + rng.choice([1, 1, 1, 2]))):
                 batch[at] = replace(batch[at], price=price)
         elif symbol != UNNUMBERED:
-            self.missing = [it for it in self.missing if it[1].symbol != symbol]
+            self.missing = [delayed for delayed in self.missing if delayed[1].symbol != symbol]
             self.ids[symbol] = 0 if kind == "anew" else self.ids[symbol] + 100_000
             batch = [self.trade(symbol) for _ in batch]
         return self.batch(batch)
@@ -249,7 +249,7 @@ async def test_crashes_change_nothing_of_what_is_stored(pool: asyncpg.Pool) -> N
 
 async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Random, *, crashes: float) -> None:
     """Absorb entries into an empty database, with commits now and then, and crashes so often."""
-    await pool.execute(f"delete from lease; {';'.join(f'delete from {it}' for it in TABLES)}")
+    await pool.execute(f"delete from lease; {';'.join(f'delete from {table}' for table in TABLES)}")
     lease = await take_lease(pool, CANDLES_ROLE, 0, "test", 600)
     assert lease is not None
     state = await load(pool)

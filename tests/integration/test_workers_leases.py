@@ -52,7 +52,7 @@ def batch_of_one(entry_id: str) -> CommitBatch:
     return state.take_batch()
 
 
-async def test_a_lease_is_one_owners_until_it_expires_or_is_given_back(pool: asyncpg.Pool) -> None:
+async def test_a_lease_has_one_owner_until_it_expires_or_is_released(pool: asyncpg.Pool) -> None:
     first = await take(pool, "a")
     assert await take_lease(pool, "candles", 0, "b", 60) is None
     await release_lease(pool, first)
@@ -94,7 +94,9 @@ async def test_a_paused_former_owner_cannot_commit(pool: asyncpg.Pool, database_
     assert await stored.fetch_value(database_url, "select max(trade_count) from candles") == 1
 
 
-async def test_without_the_fence_a_paused_former_owner_doubles(pool: asyncpg.Pool, database_url: str) -> None:
+async def test_without_the_fence_a_paused_former_owner_duplicates_trades(
+    pool: asyncpg.Pool, database_url: str
+) -> None:
     await pool.execute(UNFENCED)
     await paused_owner_commits_after_another(pool)
     assert await stored_count(database_url) == 2
@@ -170,7 +172,7 @@ async def owners(database_url: str) -> dict[int, str | None]:
         return {row.partition: row.owner for row in await read_leases(pool) if row.alive}
 
 
-async def test_two_workers_share_and_one_that_stops_hands_over_at_once(
+async def test_two_workers_share_partitions_and_one_that_stops_releases_them_at_once(
     redis_url: str, database_url: str
 ) -> None:
     async with AsyncExitStack() as stack:
@@ -226,7 +228,7 @@ class FailingAtTheEnd:
         raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
 
 
-async def test_a_partition_whose_work_failed_is_not_kept_from_others(pool: asyncpg.Pool) -> None:
+async def test_a_partition_whose_work_failed_can_be_taken_by_others(pool: asyncpg.Pool) -> None:
     async def probe() -> None:
         pass
 
@@ -249,7 +251,7 @@ async def test_a_partition_whose_work_failed_is_not_kept_from_others(pool: async
 
     async def each_has_its_share() -> bool:
         shares = {owner: fair_share(owner, ["a", "b"], PARTITIONS) for owner in ("a", "b")}
-        return await owners() == ["a" if it in shares["a"] else "b" for it in range(PARTITIONS)]
+        return await owners() == ["a" if number in shares["a"] else "b" for number in range(PARTITIONS)]
 
     stop = asyncio.Event()
     tasks = [asyncio.create_task(runtime("a").run(stop))]

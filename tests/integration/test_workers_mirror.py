@@ -122,7 +122,7 @@ async def test_trades_and_closed_candles_are_mirrored_in_order(
 
 
 @on_one_database
-async def test_a_mirror_that_comes_back_goes_on_where_kafka_had_confirmed(
+async def test_a_restarted_mirror_continues_after_what_kafka_confirmed(
     redis_url: str, database_url: str, kafka: Cluster
 ) -> None:
     async with working(redis_url, database_url), publishing(redis_url) as publisher:
@@ -144,7 +144,7 @@ async def test_a_mirror_that_comes_back_goes_on_where_kafka_had_confirmed(
 
 
 @on_one_database
-async def test_while_kafka_hangs_nobody_else_waits_and_then_the_mirror_catches_up(
+async def test_while_kafka_hangs_nothing_else_waits_and_the_mirror_catches_up(
     redis_url: str, database_url: str, pausable: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -169,7 +169,7 @@ async def test_while_kafka_hangs_nobody_else_waits_and_then_the_mirror_catches_u
 
 
 @on_one_database
-async def test_what_is_over_the_budget_is_left_out_and_said(
+async def test_records_beyond_the_budget_are_omitted_and_logged(
     redis_url: str, database_url: str, kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with working(redis_url, database_url), publishing(redis_url) as publisher:
@@ -221,7 +221,7 @@ async def test_a_mirror_that_is_forgotten_holds_nothing(
 @pytest.mark.skipif(
     BROKER is None, reason="TICKPLANT_TEST_KAFKA names no broker, and the mock creates no topics"
 )
-async def test_topics_are_created_or_what_to_create_is_said(redis_url: str, database_url: str) -> None:
+async def test_missing_topics_are_created_or_named(redis_url: str, database_url: str) -> None:
     assert BROKER is not None
     kafka = Cluster(BROKER, f"test-{uuid4().hex[:8]}.")
     client = AdminClient({"bootstrap.servers": BROKER})
@@ -245,7 +245,7 @@ async def test_topics_are_created_or_what_to_create_is_said(redis_url: str, data
     assert raised.group_contains(FatalError, match="--create --topic not a name trades --partitions 3")
 
 
-async def test_a_producer_that_cant_go_on_is_replaced_and_what_was_on_its_way_refused(
+async def test_a_failed_producer_is_replaced_and_its_pending_records_are_refused(
     pausable: Cluster,
 ) -> None:
     kafka = KafkaProducer({"bootstrap.servers": pausable.bootstrap})

@@ -75,7 +75,7 @@ async def test_duplicates_and_shuffled_trades_change_nothing(redis_url: str, dat
     assert await stored.read_candles(database_url) == offline.candles(rows)
 
 
-async def test_a_missing_trade_leaves_candles_incomplete_until_it_comes(
+async def test_a_missing_trade_leaves_candles_incomplete_until_it_arrives(
     redis_url: str, database_url: str
 ) -> None:
     trades = [trade(i, at_us=START_US + i * 10_000_000) for i in range(1, 31)]  # six a minute
@@ -124,7 +124,7 @@ async def test_the_venues_clock_closes_a_quiet_candle_and_the_next_trade_proves_
         await until(proven, "complete after the next trade")
 
 
-async def test_what_is_live_comes_once_in_order_and_closed_candles_equal_the_rows(
+async def test_live_updates_arrive_once_in_order_and_closed_candles_equal_the_rows(
     redis_url: str, database_url: str
 ) -> None:
     trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 200)]
@@ -151,7 +151,7 @@ async def test_what_is_live_comes_once_in_order_and_closed_candles_equal_the_row
     assert last_open.trade_count == rows["AAAUSDT", "1m", last_open.open_time_us // 1_000_000][6]
 
 
-async def test_garbage_in_a_stream_is_put_aside_and_the_rest_goes_on(
+async def test_garbage_in_a_stream_becomes_dead_letters_and_the_rest_is_stored(
     redis_url: str, database_url: str
 ) -> None:
     stream = trades_stream(partition_of("binance", "AAAUSDT", PARTITIONS))
@@ -198,7 +198,7 @@ async def test_streams_are_trimmed_by_what_is_committed(redis_url: str, database
         await redis.aclose()
 
 
-async def test_gaps_are_rows_that_say_what_became_of_them(redis_url: str, database_url: str) -> None:
+async def test_gaps_are_rows_with_their_state_cause_and_reason(redis_url: str, database_url: str) -> None:
     trades = [trade(i, at_us=START_US + i * 1_000_000) for i in range(1, 200)]
     lost = {*range(50, 60), 100, 150, 151}
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
@@ -306,7 +306,7 @@ async def test_a_verdict_on_a_part_of_a_gap_changes_that_part_only(redis_url: st
         await redis.aclose()
 
 
-async def test_trades_without_the_venues_ids_are_all_kept_and_prove_nothing(
+async def test_trades_without_venue_ids_are_all_stored_and_prove_no_completeness(
     redis_url: str, database_url: str
 ) -> None:
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
@@ -342,7 +342,9 @@ async def test_one_bad_trade_of_an_entry_is_a_dead_letter_and_its_neighbours_are
         await until(done, "the good trades stored")
         letters = [fields for _, fields in await redis.xrange(DEAD_LETTERS)]
         kept = [wire.decode_trades(fields[b"payload.t"])[0] for fields in letters]
-        assert sorted(kept, key=lambda it: it.event_time_us) == sorted(bad, key=lambda it: it.event_time_us)
+        assert sorted(kept, key=lambda trade: trade.event_time_us) == sorted(
+            bad, key=lambda trade: trade.event_time_us
+        )
         assert all(fields[b"reason"] for fields in letters)
         ledger = await stored.fetch_rows(database_url, "select missing::text, void::text from ledger")
         assert [tuple(row) for row in ledger] == [("{[5,7)}", "{[3,4)}")]
@@ -364,7 +366,7 @@ async def test_a_known_id_with_another_content_is_found_by_what_is_stored(
         async with working(redis_url, database_url):  # remembers nothing
             redis: Any = open_redis(redis_url)
             await publisher.publish(trades)
-            await publisher.publish([replace(it, price="11") for it in trades])
+            await publisher.publish([replace(trade, price="11") for trade in trades])
 
             async def told() -> bool:
                 return len(await redis.xrange(DEAD_LETTERS)) == len(trades)

@@ -67,7 +67,7 @@ ROLES = ALL_ROLES._replace(strategies=(Broken, Odd), bot=None)
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
+async def test_a_failing_strategy_is_disabled_and_everything_else_continues(
     redis_url: str,
     database_url: str,
     error: BaseException,
@@ -88,7 +88,7 @@ async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
     redis: Any = open_redis(redis_url)
     letters = [fields for _, fields in await redis.xrange(DEAD_LETTERS)]
     await redis.aclose()
-    (letter,) = [it for it in letters if it[b"source"] == b"strategy broken of binance:AAAUSDT"]
+    (letter,) = [letter for letter in letters if letter[b"source"] == b"strategy broken of binance:AAAUSDT"]
     assert b"no more" in letter[b"reason"]
     assert b"Traceback" in letter[b"payload.traceback"]
     assert sum(map(len, letter.values())) < 20_000
@@ -97,7 +97,7 @@ async def test_a_strategy_that_goes_wrong_is_put_aside_and_all_else_goes_on(
 
 
 @on_last_variant
-async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
+async def test_signals_and_prices_with_them_are_published_once_after_the_commit(
     redis_url: str, database_url: str
 ) -> None:
     first = [trade(number, at_us=START_US + number, price=str(number)) for number in range(1, 5)]
@@ -108,12 +108,12 @@ async def test_signals_and_prices_with_them_are_told_after_the_commit_once_each(
 
             async def told(last: int = trades[-1].trade_id) -> bool:
                 updates = await read_live(redis_url, "AAAUSDT")
-                return any(it.trade_id == last for update in updates for it in update.unified)
+                return any(unified.trade_id == last for update in updates for unified in update.unified)
 
             await until(told, "the last trade told")
     updates = await read_live(redis_url, "AAAUSDT")
-    assert [it.number for update in updates for it in update.signals] == [1, 2, 3]
-    unified = [it for update in updates for it in update.unified][-1]
+    assert [signal.number for update in updates for signal in update.signals] == [1, 2, 3]
+    unified = [unified for update in updates for unified in update.unified][-1]
     assert (unified.price, unified.signals["odd"].number) == ("8", 3)
     redis: Any = open_redis(redis_url)
     entries = await redis.xrange(signals_stream(partition_of("binance", "AAAUSDT", 4)))
@@ -144,8 +144,10 @@ async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_re
     )
     assert transactions >= 3
     updates = await read_live(redis_url, "AAAUSDT")
-    told = [it for update in updates for entry in update.entries for it in wire.decode_trades(entry.trades)]
-    assert [it.trade_id for it in told] == [it.trade_id for it in trades]
+    told = [
+        trade for update in updates for entry in update.entries for trade in wire.decode_trades(entry.trades)
+    ]
+    assert [trade.trade_id for trade in told] == [trade.trade_id for trade in trades]
 
 
 async def signal_numbers(url: str, strategy: str) -> list[int]:

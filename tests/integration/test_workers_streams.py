@@ -19,7 +19,7 @@ async def test_any_number_of_symbols_may_trade_at_once(redis_url: str) -> None:
     streams = PartitionStreams(redis, Lease("candles", 0, "me", 1, "0-0"))
     await streams.take()
     prices = tuple(trade(1, at_us=START_US, symbol=f"S{number}USDT") for number in range(MANY))
-    unified = tuple(Unified(f"binance:{it.symbol}", it.price, 1, "", {}, {}) for it in prices)
+    unified = tuple(Unified(f"binance:{price.symbol}", price.price, 1, "", {}, {}) for price in prices)
     await streams.publish(LiveUpdate(prices=prices), "1-0")
     await streams.publish_results(LiveUpdate(unified=unified), "1-0")
     assert await redis.hlen(PRICES) == await redis.hlen(UNIFIED) == MANY

@@ -102,7 +102,7 @@ async def refused_ids(redis_url: str) -> list[int]:
 
 
 async def play(redis_url: str, database_url: str, trades: list[Trade], size: int) -> None:
-    good = sum(it.symbol != BAD for it in trades)
+    good = sum(trade.symbol != BAD for trade in trades)
     async with publishing(redis_url) as publisher, working(redis_url, database_url, roles=ALL_ROLES):
         for start in range(0, len(trades), size):
             await publisher.publish(trades[start : start + size])
@@ -129,9 +129,10 @@ IN_ONE_ENTRY = IN_MANY_ENTRIES[:1] + IN_MANY_ENTRIES[3:4]
 
 @on_last_variant
 @pytest.mark.parametrize(
-    ("statement", "size"), [*((it, 7) for it in IN_MANY_ENTRIES), *((it, 1_000) for it in IN_ONE_ENTRY)]
+    ("statement", "size"),
+    [*((statement, 7) for statement in IN_MANY_ENTRIES), *((statement, 1_000) for statement in IN_ONE_ENTRY)],
 )
-async def test_a_symbol_that_cant_be_stored_stops_no_other(
+async def test_a_symbol_that_cannot_be_stored_stops_no_other(
     redis_url: str, database_url: str, statement: str, size: int
 ) -> None:
     await execute(database_url, statement)
@@ -145,7 +146,7 @@ async def test_a_symbol_that_cant_be_stored_stops_no_other(
 
 @on_last_variant
 @pytest.mark.parametrize("size", [1_000, 7])
-async def test_trades_that_cant_be_stored_are_named_as_missing_for_good(
+async def test_trades_that_cannot_be_stored_are_listed_as_unrecoverable(
     redis_url: str, database_url: str, size: int
 ) -> None:
     bad = [20, 21, 30]
@@ -165,7 +166,7 @@ async def test_trades_that_cant_be_stored_are_named_as_missing_for_good(
     # What was wrong is put right, and ingest asks history again.
     await execute(database_url, "alter table trades drop constraint refuse")
     async with publishing(redis_url) as publisher, working(redis_url, database_url):
-        await publisher.publish([it for it in trades_of(BAD) if it.trade_id in bad])
+        await publisher.publish([trade for trade in trades_of(BAD) if trade.trade_id in bad])
 
         async def healed() -> bool:
             return await stored_count(database_url) == COUNT * (len(GOOD) + 1)
@@ -176,7 +177,7 @@ async def test_trades_that_cant_be_stored_are_named_as_missing_for_good(
 
 
 @on_last_variant
-async def test_a_server_that_is_full_puts_nothing_aside(redis_url: str, database_url: str) -> None:
+async def test_a_full_server_makes_no_dead_letters(redis_url: str, database_url: str) -> None:
     full = REFUSE_ALL.replace("'not this one'", "'no space left' using errcode = 'disk_full'")
     await execute(database_url, full + TRIGGER.format("trades"))
     trades = interleaved([*GOOD, BAD])

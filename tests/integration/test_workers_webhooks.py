@@ -104,7 +104,7 @@ async def test_what_fails_is_sent_again_with_the_same_key(pool: Pool, receiver: 
     assert len({request.body for request in receiver.requests}) == 1
 
 
-async def test_what_goes_on_failing_is_given_up_with_the_reason(
+async def test_a_delivery_that_keeps_failing_is_given_up_with_the_reason(
     pool: Pool, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.answer = lambda request: "410 Gone" if "gone" in request.path else "503 Away"
@@ -120,7 +120,7 @@ async def test_what_goes_on_failing_is_given_up_with_the_reason(
     assert "key-of-mine" not in caplog.text
 
 
-async def test_what_has_become_too_old_is_given_up(pool: Pool, receiver: Receiver) -> None:
+async def test_a_delivery_that_is_too_old_is_given_up(pool: Pool, receiver: Receiver) -> None:
     receiver.answer = lambda _: "500 Broken"
     await fire(pool, receiver.url())
     await pool.execute("update webhooks set created_at = created_at - interval '1 hour'")
@@ -185,7 +185,7 @@ async def test_a_host_that_hangs_delays_no_other(pool: Pool, receiver: Receiver)
     await fire(pool, *[receiver.url("slow.test")] * 60, *[receiver.url("quick.test")] * 20)
     settings = SETTINGS._replace(allowed=["slow.test", "quick.test"], timeout_s=30)
     async with delivering(pool, settings, resolve_to_loopback):
-        assert len([it for it in await settled(pool, 20) if it[0] == "delivered"]) == 20
+        assert len([row for row in await settled(pool, 20) if row[0] == "delivered"]) == 20
         hosts = Counter(request.headers["host"].partition(".")[0] for request in receiver.requests)
         assert hosts == {"quick": 20, "slow": 4}
         receiver.let_go()
@@ -202,7 +202,7 @@ async def test_several_processes_deliver_each_firing_once(pool: Pool, receiver: 
     assert sorted(receiver.keys) == sorted(f"a-{number}" for number in range(1, 201))
 
 
-async def test_what_a_killed_process_had_begun_is_delivered_by_another(
+async def test_a_delivery_started_by_a_killed_process_is_completed_by_another(
     pool: Pool, receiver: Receiver
 ) -> None:
     receiver.answer = lambda _: None

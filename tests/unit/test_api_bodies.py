@@ -39,7 +39,7 @@ def test_a_number_is_taken_as_exactly_as_it_is_written(written: str, price: str 
         assert parse_body(b'{"hysteresis": %s}' % written.encode(), AlertPatch).hysteresis == price
 
 
-def test_a_whole_number_may_have_a_fraction_of_nothing() -> None:
+def test_a_whole_number_may_have_a_zero_fraction() -> None:
     assert alert('"window_s": 60.0').window_s == 60
 
 
@@ -62,7 +62,7 @@ def test_no_digit_of_a_number_is_lost(number: Any) -> None:
         ("5", "the body is not a JSON object"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence(body: str, detail: str) -> None:
+def test_an_invalid_body_is_explained_in_a_sentence(body: str, detail: str) -> None:
     with pytest.raises(Problem) as refused:
         parse_body(body.encode(), SwitchRequest)
     assert (refused.value.status, refused.value.detail) == (400, detail)

@@ -87,7 +87,7 @@ class ShortStream:
             yield (1, 0), self._update
 
 
-async def test_a_state_that_was_loaded_while_nobody_was_subscribed_misses_no_trade() -> None:
+async def test_a_state_loaded_without_subscribers_misses_no_trade() -> None:
     trades = wire.encode_trades([Trade("v", "A", 1, "1", "1", None, 1, 1)])
     update = LiveUpdate((LiveEntry("1-0", Raw(trades)),))
     streams: Any = ShortStream(update)

@@ -91,7 +91,7 @@ def test_no_more_is_handed_over_than_the_connection_takes() -> None:
     assert sum(map(len, writer.written)) <= CHUNK_BYTES + 10_000
 
 
-def test_a_client_with_too_much_waiting_is_closed_and_told_where_to_go_on() -> None:
+def test_a_client_with_a_full_queue_is_closed_with_a_cursor_to_resume_from() -> None:
     client, writer, _ = a_client()
     client.send(EncodedMessage(b"x", "1.5-0.n1"))
     client.flush()

@@ -48,7 +48,7 @@ from tickplant.derived import SignalView, Unified
         ('{"op": "subscribe", "channels": ["price:X"], "since": 5}', "invalid_request"),
     ],
 )
-def test_wrong_requests_are_told_apart(text: str | bytes, code: str) -> None:
+def test_invalid_requests_are_distinguished(text: str | bytes, code: str) -> None:
     with pytest.raises(ProtocolError) as caught:
         parse_request(text)
     assert caught.value.code == code
@@ -59,7 +59,7 @@ def test_a_request_is_read() -> None:
     assert parse_request(text) == Request("subscribe", "a", ["price:X"], {"price:X": "0.1-1"})
 
 
-def test_the_id_of_a_wrong_request_is_given_back() -> None:
+def test_the_answer_to_an_invalid_request_repeats_its_id() -> None:
     assert request_id('{"op": 5, "id": 7}') == 7
     assert request_id('{"op": 5, "id": []}') is None
     assert request_id("[7]") is None

@@ -69,7 +69,7 @@ def test_several_that_run_are_named(plant: Plant) -> None:
         folder_in_use(Settings())
 
 
-def test_how_to_start_them_is_told(tmp_path: Path) -> None:
+def test_missing_servers_are_reported_with_how_to_start_them(tmp_path: Path) -> None:
     assert start_command(tmp_path / ".demo" / "live") == "tickplant up --demo"
     assert start_command(tmp_path) == f"tickplant up --data {tmp_path}"
 

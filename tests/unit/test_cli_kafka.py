@@ -31,7 +31,7 @@ def test_the_file_of_properties_is_read_and_the_brokers_are_the_settings(tmp_pat
 @pytest.mark.parametrize(
     ("content", "problem"), [("nonsense", "line 1 is not name=value"), (None, "can't be read")]
 )
-def test_a_wrong_file_of_properties_is_told_without_what_is_in_it(
+def test_an_invalid_properties_file_is_reported_without_its_content(
     tmp_path: Path, content: str | None, problem: str
 ) -> None:
     file = tmp_path / "kafka.properties"
@@ -42,7 +42,7 @@ def test_a_wrong_file_of_properties_is_told_without_what_is_in_it(
     assert "nonsense" not in str(raised.value)
 
 
-def test_a_mirror_without_brokers_says_which_setting_is_missing() -> None:
+def test_a_mirror_without_brokers_names_the_missing_setting() -> None:
     with pytest.raises(SettingsError, match="TICKPLANT_KAFKA_BOOTSTRAP: not set"):
         require_kafka(Settings())
 

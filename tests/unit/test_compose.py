@@ -144,11 +144,11 @@ def test_redis_keeps_what_it_has_acknowledged_and_evicts_nothing() -> None:
     assert options["--maxmemory-policy"] == "noeviction"
 
 
-def test_timescaledb_reports_to_nobody() -> None:
+def test_timescaledb_sends_no_telemetry() -> None:
     assert "timescaledb.telemetry_level=off" in SERVICES["timescaledb"]["command"]
 
 
-def test_the_image_is_built_in_stages_runs_as_nobody_and_installs_from_hashes_alone() -> None:
+def test_the_image_is_built_in_stages_runs_unprivileged_and_installs_by_hash_only() -> None:
     text = dockerfile()
     first, final = re.split(r"^FROM .*$", text, flags=re.MULTILINE)[1:]
     assert re.search(r"^ARG PYTHON=python:\d+\.\d+\.\d+-slim-\w+$", text, re.MULTILINE)
@@ -219,7 +219,7 @@ def settings_of(service: str, root: Path) -> Settings:
     return read_settings(values, root / "no.env")
 
 
-def test_passwords_are_made_up_once_and_differ(prepare: Callable[[bool], Path]) -> None:
+def test_passwords_are_generated_once_and_differ(prepare: Callable[[bool], Path]) -> None:
     def passwords(demo: bool) -> list[str]:
         return [path.read_text() for path in sorted(prepare(demo).glob("*er/*password"))]
 
@@ -252,7 +252,9 @@ def test_migrations_make_the_logins_that_services_use(prepare: Callable[[bool], 
     assert SERVICES["postgres-exporter"]["environment"]["DATA_SOURCE_USER"] == GRAFANA
 
 
-def test_made_up_trades_go_elsewhere_and_come_from_the_sandbox_alone(prepare: Callable[[bool], Path]) -> None:
+def test_synthetic_trades_are_stored_apart_and_come_from_the_sandbox_only(
+    prepare: Callable[[bool], Path],
+) -> None:
     live, demo = settings_of("worker", prepare(False)), settings_of("worker", prepare(True))
     assert live.redis_url != demo.redis_url
     assert live.database_url != demo.database_url
@@ -283,5 +285,5 @@ def test_roles_take_all_settings_but_what_compose_decides() -> None:
     for name in OURS:
         fixed = SERVICES[name].get("environment", {})
         assert {
-            it.removesuffix("_FILE") if it.removesuffix("_FILE") in known else it for it in fixed
+            name.removesuffix("_FILE") if name.removesuffix("_FILE") in known else name for name in fixed
         } <= known

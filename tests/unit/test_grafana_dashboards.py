@@ -26,9 +26,9 @@ def names_in(text: str) -> set[str]:
 
 def test_there_are_four_dashboards_of_their_own_names() -> None:
     loaded = [dashboards.load(path) for path in DASHBOARDS]
-    assert {it["title"] for it in loaded} == {"Market", "Data quality", "Pipeline", "Clients"}
-    assert len({it["uid"] for it in loaded}) == len(loaded)
-    assert all(re.fullmatch(r"tickplant-[a-z]+", it["uid"]) for it in loaded)
+    assert {dashboard["title"] for dashboard in loaded} == {"Market", "Data quality", "Pipeline", "Clients"}
+    assert len({dashboard["uid"] for dashboard in loaded}) == len(loaded)
+    assert all(re.fullmatch(r"tickplant-[a-z]+", dashboard["uid"]) for dashboard in loaded)
 
 
 @each_dashboard
@@ -54,7 +54,7 @@ def test_every_panel_has_a_title_a_unit_and_a_query_of_each_reference(path: Path
         if panel["type"] in ("stat", "timeseries"):
             units = [panel["fieldConfig"]["defaults"].get("unit")]
             for override in panel["fieldConfig"]["overrides"]:
-                units += [it["value"] for it in override["properties"] if it["id"] == "unit"]
+                units += [setting["value"] for setting in override["properties"] if setting["id"] == "unit"]
             assert any(units), panel["title"]
         if panel["type"] == "timeseries":
             assert all(target.get("legendFormat", "A") for target in panel["targets"]), panel["title"]
@@ -64,13 +64,15 @@ def test_every_panel_has_a_title_a_unit_and_a_query_of_each_reference(path: Path
 def test_data_sources_are_the_readers_choice(path: Path) -> None:
     dashboard = dashboards.load(path)
     choices = {
-        it["name"]: it["query"] for it in dashboards.variables(dashboard) if it["type"] == "datasource"
+        variable["name"]: variable["query"]
+        for variable in dashboards.variables(dashboard)
+        if variable["type"] == "datasource"
     }
     used = set()
     for holder in (
         *(target for panel in dashboards.panels(dashboard) for target in panel["targets"]),
         *dashboards.panels(dashboard),
-        *(it for it in dashboards.variables(dashboard) if it["type"] == "query"),
+        *(variable for variable in dashboards.variables(dashboard) if variable["type"] == "query"),
         *dashboard["annotations"]["list"],
     ):
         source = holder["datasource"]
@@ -83,14 +85,14 @@ def test_data_sources_are_the_readers_choice(path: Path) -> None:
 @each_dashboard
 def test_queries_use_variables_that_there_are(path: Path) -> None:
     dashboard = dashboards.load(path)
-    known = {it["name"] for it in dashboards.variables(dashboard)}
+    known = {variable["name"] for variable in dashboards.variables(dashboard)}
     for kind in (SQL, PROMETHEUS):
         for query in dashboards.panel_queries(dashboard, kind):
             assert names_in(query.text) <= known, query.where
-    queries = [it for it in dashboards.variables(dashboard) if it["type"] == "query"]
+    queries = [variable for variable in dashboards.variables(dashboard) if variable["type"] == "query"]
     for number, variable in enumerate(queries):
-        before = {it["name"] for it in dashboards.variables(dashboard)} - {
-            it["name"] for it in queries[number:]
+        before = {variable["name"] for variable in dashboards.variables(dashboard)} - {
+            query["name"] for query in queries[number:]
         }
         assert names_in(variable["query"]) <= before, "a variable depends on those above it only"
 
@@ -102,8 +104,10 @@ def provisioned(name: str) -> Json:
     return content
 
 
-def test_data_sources_are_provisioned_under_the_ids_that_dashboards_begin_with() -> None:
-    sources = {it["uid"]: it["type"] for it in provisioned("datasources")["datasources"]}
+def test_data_sources_are_provisioned_under_the_default_ids_of_dashboards() -> None:
+    sources = {
+        datasource["uid"]: datasource["type"] for datasource in provisioned("datasources")["datasources"]
+    }
     for path in DASHBOARDS:
         for variable in dashboards.variables(dashboards.load(path)):
             if variable["type"] == "datasource":

@@ -56,7 +56,7 @@ def test_there_is_no_time_before_the_first_trade() -> None:
 
 
 @pytest.mark.parametrize("start_us", [NOW_US, LONG_AGO_US])
-def test_it_stands_at_the_latest_trade_and_goes_on_after_the_grace(start_us: int) -> None:
+def test_the_clock_stops_at_the_latest_trade_and_continues_after_the_grace_period(start_us: int) -> None:
     clock = VenueClock()
     clock.observe([trade("A", start_us, NOW_US)], now_s=100.0)
     assert clock.read_us(100.0) == start_us

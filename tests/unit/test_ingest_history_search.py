@@ -85,7 +85,7 @@ async def test_the_first_id_of_a_time_is_found(venue: str, trades: list[Trade], 
 @pytest.mark.parametrize("venue", VENUES)
 @given(trades=pasts(), data=st.data())
 @settings(max_examples=40, deadline=None)
-async def test_all_trades_and_holes_of_a_range_are_read(
+async def test_all_trades_and_gaps_of_a_range_are_read(
     venue: str, trades: list[Trade], data: st.DataObject
 ) -> None:
     ids = [trade.trade_id for trade in trades]
@@ -109,7 +109,7 @@ async def test_a_moment_among_a_billion_trades_takes_few_requests() -> None:
     assert history.requests < 20
 
 
-async def test_a_refusal_and_an_empty_past_are_said() -> None:
+async def test_a_refusal_and_an_empty_history_are_reported() -> None:
     class Refusing(FakeHistory):
         async def read_page(self, gap: MissingRange, bounds: TimeBounds) -> HistoryPage:
             raise HistoryRefusedError("Invalid symbol.")

@@ -115,7 +115,7 @@ def client_of(answers: Mapping[str, tuple[int, bytes]]) -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.MockTransport(answer))
 
 
-async def test_the_list_that_can_not_be_had_is_an_error_that_says_why() -> None:
+async def test_an_unavailable_symbol_list_is_an_error_with_the_reason() -> None:
     async with client_of({"/api/v3/exchangeInfo": (503, b"maintenance")}) as client:
         with pytest.raises(ListingError, match="status 503: maintenance"):
             await fetch_listing(make("binance"), "http://venue", client)

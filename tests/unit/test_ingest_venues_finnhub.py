@@ -21,7 +21,7 @@ def test_the_client_gets_the_key_as_it_must_be_sent() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["https://ws.finnhub.io", "wss://", "wss://host/#here"])
-def test_an_address_that_the_client_refuses_does_not_give_the_key_away(base_url: str) -> None:
+def test_an_address_that_the_client_refuses_does_not_leak_the_key(base_url: str) -> None:
     url = FinnhubAdapter(KEY).stream_url(base_url, ["AAPL"])
     with pytest.raises(InvalidURI) as raised:
         connect(url)
@@ -38,12 +38,12 @@ def test_the_key_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "s3cr3t" not in caplog.text
 
 
-def test_a_refusal_that_repeats_the_key_is_told_without_it() -> None:
+def test_a_refusal_that_repeats_the_key_is_reported_without_it() -> None:
     frame = b'{"msg":"Invalid API key s3cr3t/key+1","type":"error"}'
     assert FinnhubAdapter(KEY).parse_frame(frame, 7) == Refused("Invalid API key (the key)")
 
 
 @pytest.mark.parametrize("key", [None, ""])
-def test_without_a_key_it_says_what_to_set(key: str | None) -> None:
+def test_a_missing_key_names_the_setting(key: str | None) -> None:
     with pytest.raises(FatalError, match="TICKPLANT_FINNHUB_API_KEY"):
         FinnhubAdapter(key)

@@ -100,7 +100,7 @@ def seek(
     st.integers(0, 3000), st.integers(1, 3000), st.integers(0, 2), st.sets(st.integers(1, 6000), max_size=20)
 )
 @settings(max_examples=25, deadline=None)
-def test_a_gap_is_found_whole_with_its_holes(
+def test_a_gap_is_found_whole_with_the_ids_still_missing(
     name: str, before: int, length: int, after: int, missing: set[int]
 ) -> None:
     first, last = before + 1, before + length
@@ -134,7 +134,7 @@ def test_no_more_is_asked_for_than_is_missing() -> None:
 
 
 @pytest.mark.parametrize("name", SYMBOLS)
-def test_a_time_that_is_too_late_makes_no_trade_a_hole(name: str) -> None:
+def test_a_time_that_is_too_late_makes_no_trade_missing(name: str) -> None:
     gap = MissingRange(SYMBOLS[name], 10, 100, time_us(90))
     found, holes, _ = seek(make_history_adapter(name), ANSWERS[name], gap, [i for i in range(200) if i != 95])
     assert holes == {95}

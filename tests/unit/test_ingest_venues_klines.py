@@ -69,7 +69,7 @@ def test_what_is_no_candle_is_refused(name: str, body: bytes) -> None:
         make(name).parse_klines(body)
 
 
-def test_a_venue_that_asks_for_patience_is_told_apart() -> None:
+def test_a_venue_that_asks_to_wait_is_recognised() -> None:
     with pytest.raises(BusyError):
         make("kraken").parse_klines(b'{"error":["EAPI:Rate limit exceeded"]}')
 

@@ -121,7 +121,7 @@ def test_the_exact_context_raises_rather_than_rounds() -> None:
         ("1m", -1, -60),
     ],
 )
-def test_buckets_begin_where_they_should(interval: str, time: int, expected: int) -> None:
+def test_buckets_start_at_their_boundaries(interval: str, time: int, expected: int) -> None:
     assert floor(time * 1_000_000, INTERVALS[interval]) == expected * 1_000_000
 
 

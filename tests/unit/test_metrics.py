@@ -42,7 +42,7 @@ def test_every_metric_is_documented_as_it_is() -> None:
     assert documented == [row(metric) for _, metric in catalogue()]
 
 
-def test_every_label_is_said_to_be_bounded() -> None:
+def test_every_label_is_documented_as_bounded() -> None:
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     table = text.partition("| label |")[2].partition("\n\n")[0]
     explained = {
@@ -57,7 +57,7 @@ def test_every_metric_is_used() -> None:
     assert [name for name, _ in catalogue() if f"metrics.{name}" not in code] == []
 
 
-def test_names_say_the_service_and_are_unique() -> None:
+def test_names_contain_the_service_and_are_unique() -> None:
     names = [family_of(metric).name for _, metric in catalogue()]
     assert all(re.fullmatch(r"tickplant_(ingest|worker|api|mirror)_[a-z0-9_]+", name) for name in names)
     assert len(set(names)) == len(names)

@@ -72,7 +72,7 @@ def test_each_class_has_a_name_of_its_own() -> None:
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 
-def test_retired_names_do_not_come_back() -> None:
+def test_no_retired_name_is_used() -> None:
     found = [
         f"{path.relative_to(REPOSITORY)}: {name}"
         for path in modules()

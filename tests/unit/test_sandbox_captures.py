@@ -40,7 +40,7 @@ def ids(path: Path) -> list[int]:
     return [trade.trade_id for trade in read_captured_trades([path])]
 
 
-def test_recorded_captures_hold_what_their_description_says(marketdata: Path) -> None:
+def test_recorded_captures_match_their_description(marketdata: Path) -> None:
     problems: list[CaptureProblem] = []
     frames = list(read_frames([marketdata / "binance-spot"], problems.append))
     counts = Counter(trade.symbol for trade in read_captured_trades([marketdata / "binance-spot"]))
@@ -90,7 +90,7 @@ def test_times_in_microseconds_are_taken_as_such(tmp_path: Path) -> None:
     assert trade.event_time_us == START_MS * 1000 + 456
 
 
-def test_plain_gzip_and_zstd_are_told_by_content_not_name(tmp_path: Path) -> None:
+def test_plain_gzip_and_zstd_are_recognised_by_content(tmp_path: Path) -> None:
     text = "".join(f"{combined(trade_frame(number, number))}\n" for number in range(500)).encode()
     frames = zstandard.ZstdCompressor().compress(text[: len(text) // 2])
     frames += zstandard.ZstdCompressor().compress(text[len(text) // 2 :])
@@ -113,7 +113,7 @@ def test_without_receive_times_files_are_merged_by_the_venues_time(tmp_path: Pat
     assert [trade.trade_id for trade in read_captured_trades([one, two])] == [1, 2, 3]
 
 
-def test_a_file_keeps_its_order_whatever_its_times_say(tmp_path: Path) -> None:
+def test_frames_of_a_file_stay_in_order_whatever_their_times(tmp_path: Path) -> None:
     path = write(
         tmp_path / "a", *(received(trade_frame(number), ms) for number, ms in ((1, 9), (2, 5), (3, 7)))
     )
@@ -183,7 +183,7 @@ def test_a_file_that_breaks_off_gives_what_it_holds(tmp_path: Path, pack: Callab
     assert all(problem.line >= len(found) for problem in problems)
 
 
-def test_recorded_captures_of_other_venues_hold_what_their_description_says(marketdata: Path) -> None:
+def test_recorded_captures_of_other_venues_match_their_description(marketdata: Path) -> None:
     problems: list[CaptureProblem] = []
     trades = list(read_captured_trades([marketdata / "coinbase-exchange"], problems.append))
     assert Counter(trade.symbol for trade in trades) == {"BTC-USD": 344, "ETH-USD": 91}

@@ -113,7 +113,7 @@ def test_a_broken_frame_is_refused(text: str) -> None:
         COINBASE.parse_frame(text.encode(), 0)
 
 
-def test_a_subscription_is_told_whole_and_followed_by_the_last_match() -> None:
+def test_a_subscription_is_confirmed_whole_and_followed_by_the_last_match() -> None:
     session = open_session(Stopped(tape(), 3))
     answers = tell(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches", "heartbeat"])
     assert answers[0] == {
@@ -136,7 +136,7 @@ def test_there_is_no_last_match_before_the_first_trade() -> None:
     assert [each["type"] for each in answers] == ["subscriptions"]
 
 
-def test_a_recorded_last_match_is_the_last_match_of_the_tapes_begin() -> None:
+def test_a_recorded_last_match_is_the_last_match_of_the_tapes_start() -> None:
     made = tape()
     earlier = COINBASE.parse_frame(
         encode_match("ETH-USD", 9, "1.5", "2", "buy", START_US, kind="last_match").encode(), 0

@@ -197,6 +197,6 @@ def test_every_fault_has_a_usual_chance() -> None:
     assert all(0 < chance < 1 for chance in DEFAULT_CHANCES.values())
 
 
-def test_a_chance_of_one_harms_every_frame() -> None:
+def test_a_chance_of_one_affects_every_frame() -> None:
     faults = ConnectionFaults(random.Random(1), {Fault.LOST: 1.0})
     assert pass_all(faults).frames == []

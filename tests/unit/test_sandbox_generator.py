@@ -48,7 +48,7 @@ def test_there_are_as_many_trades_as_asked_for_with_ids_that_count_up() -> None:
         assert found == list(range(found[0], found[0] + len(found)))
 
 
-def test_markets_that_are_started_again_go_on_behind_the_ids_of_before() -> None:
+def test_restarted_markets_continue_after_their_last_ids() -> None:
     count = 50_000
 
     def ids(flow: OrderFlow) -> list[list[int]]:

@@ -41,7 +41,7 @@ def history(source: LiveSource, symbol: str) -> list[Trade]:
 
 
 @pytest.mark.parametrize("killed", [True, False])
-async def test_markets_go_on_behind_the_last_trade_and_tell_what_was_before(
+async def test_markets_continue_after_the_last_trade_and_serve_earlier_history(
     killed: bool, tmp_path: Path
 ) -> None:
     first = live(tmp_path)
@@ -68,7 +68,7 @@ async def test_markets_go_on_behind_the_last_trade_and_tell_what_was_before(
         assert max(steps) < 0.02
 
 
-async def test_a_day_later_and_with_other_symbols_ids_and_prices_go_on_all_the_same(tmp_path: Path) -> None:
+async def test_ids_and_prices_continue_a_day_later_with_other_symbols(tmp_path: Path) -> None:
     first = live(tmp_path)
     await stop(await run(first, 100))
     second = live(tmp_path, symbols=["XRPUSDT"], clock_us=lambda: now_us() + 86_400_000_000)

@@ -70,7 +70,7 @@ def test_ping_and_time() -> None:
     assert get("time", position=0) == {"serverTime": START_MS + 100}
 
 
-def test_a_trade_is_told_as_the_venue_does() -> None:
+def test_a_trade_is_encoded_as_by_the_venue() -> None:
     assert get("historicalTrades?symbol=BTCUSDT&fromId=102&limit=1") == [
         {
             "id": 102,
@@ -93,7 +93,7 @@ def test_trades_are_paged_by_id_or_are_the_latest() -> None:
     assert ids("trades?symbol=BTCUSDT&limit=5000") == [100, 101, 102, 103, 104, 105]
 
 
-def test_only_what_was_sent_is_told() -> None:
+def test_history_contains_only_sent_trades() -> None:
     assert ids("trades?symbol=BTCUSDT", position=3) == [100, 101, 102]
     assert ids("historicalTrades?symbol=BTCUSDT&fromId=102", position=3) == [102]
     assert get("aggTrades?symbol=BTCUSDT", position=0) == []
@@ -130,7 +130,7 @@ def test_aggregates_are_found_by_number_and_by_time(query: str, numbers: list[in
     assert [found["a"] for found in get(f"aggTrades?symbol=BTCUSDT&{query}")] == numbers
 
 
-def test_a_kline_is_told_as_the_venue_does_and_quiet_minutes_repeat_the_close() -> None:
+def test_a_kline_is_encoded_as_by_the_venue_and_quiet_minutes_repeat_the_close() -> None:
     first, second, third, last = get("klines?symbol=BTCUSDT&interval=1m")
     assert first == [
         START_MS,
@@ -197,7 +197,7 @@ def test_klines_of_all_intervals_hold_the_same_trades() -> None:
         assert sum(Decimal(row[5]) for row in rows) == sum(Decimal(size) for _, _, size, _ in TRADES)
 
 
-def test_times_are_told_in_microseconds_when_asked() -> None:
+def test_times_are_in_microseconds_on_request() -> None:
     (row,) = get("klines?symbol=BTCUSDT&interval=1d", micro=True)
     assert row[6] - row[0] == 24 * 60 * MINUTE_US - 1
     assert get("trades?symbol=BTCUSDT&limit=1", micro=True)[0]["time"] == (START_MS + 180_500) * 1000

@@ -40,7 +40,7 @@ def tell(session: BinanceSession, message: str | bytes) -> Any:
         ("/ws/btcusdt@trade?timeUnit=MILLISECOND", {"btcusdt@trade"}, False, False),
     ],
 )
-def test_an_address_says_what_is_sent(path: str, streams: set[str], combined: bool, micro: bool) -> None:
+def test_the_address_selects_the_streams(path: str, streams: set[str], combined: bool, micro: bool) -> None:
     assert open_session(path).view == View(frozenset(streams), Style(combined, micro))
 
 
@@ -66,7 +66,7 @@ def test_subscriptions_are_added_listed_and_removed() -> None:
 
 
 @pytest.mark.parametrize("request_id", [0, -5, 2**63 - 1, "abc123", "x" * 36, None])
-def test_ids_of_every_documented_kind_come_back(request_id: int | str | None) -> None:
+def test_ids_of_every_documented_kind_are_returned(request_id: int | str | None) -> None:
     session = open_session("/ws")
     assert ask(session, method="LIST_SUBSCRIPTIONS", id=request_id) == {"result": [], "id": request_id}
 

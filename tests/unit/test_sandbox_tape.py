@@ -207,5 +207,5 @@ def test_ranges_of_ids_hold_each_id_once(ids: list[int]) -> None:
     for trade_id in ids:
         columns.append(trade_id, 0, "1", "buy")
     ranges = columns.id_ranges()
-    assert [it for first, last in ranges for it in range(first, last + 1)] == sorted(set(ids))
+    assert [number for first, last in ranges for number in range(first, last + 1)] == sorted(set(ids))
     assert all(before[1] + 1 < after[0] for before, after in pairwise(ranges))

@@ -135,7 +135,7 @@ def test_trades_from_before_are_history_and_not_sent() -> None:
     symbol = SymbolId("coinbase", "BTC-USD")
     assert tape.trades == tape.count(symbol) == 2
     for position, ids in ((0, [9]), (1, [9, 10]), (2, [9, 10, 11])):
-        assert [it.trade_id for it in tape.history(symbol, position).latest(9)] == ids
+        assert [trade.trade_id for trade in tape.history(symbol, position).latest(9)] == ids
         assert tape.sent(symbol, position) == len(ids) - 1
 
 
@@ -144,7 +144,7 @@ def make_frame(it: Trade) -> ParsedFrame:
     return ParsedFrame(it.symbol, text.encode(), it.event_time_us, (it,))
 
 
-def test_a_known_trade_that_is_told_again_is_left_out_and_an_unknown_one_sent() -> None:
+def test_a_repeated_known_trade_is_omitted_and_an_unknown_one_sent() -> None:
     tape = Tape(SandboxCoinbase())
     told_again = (last_match(10), last_match(9), last_match(12), last_match(5, "ETH-USD"))
     for frame in (make_frame(trade(10)), *told_again):
@@ -153,7 +153,7 @@ def test_a_known_trade_that_is_told_again_is_left_out_and_an_unknown_one_sent() 
     assert [json.loads(text)["type"] for text in texts(tape)] == ["match", "match"]
     assert tape.count(SymbolId("coinbase", "ETH-USD")) == 0
     market = Stopped(tape)
-    assert [it.trade_id for it in market.history(SymbolId("coinbase", "ETH-USD")).latest(9)] == [5]
+    assert [trade.trade_id for trade in market.history(SymbolId("coinbase", "ETH-USD")).latest(9)] == [5]
 
 
 def test_trades_of_one_frame_are_read_one_by_one() -> None:

@@ -68,7 +68,7 @@ def test_an_average_lies_among_its_closes(seen: list[float], kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_average_begins_with_as_many_closes_as_its_length(kind: str) -> None:
+def test_an_average_starts_with_as_many_closes_as_its_length(kind: str) -> None:
     spec = AverageSpec(kind, MAX_LENGTH)  # type: ignore[arg-type]
     assert average(spec, [1.0] * (MAX_LENGTH - 1)) is None
     assert average(spec, [1.0] * MAX_LENGTH) == pytest.approx(1, rel=1e-12)

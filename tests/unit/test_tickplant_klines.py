@@ -101,7 +101,7 @@ def test_a_minute_counts_once_however_many_columns_differ() -> None:
     result = outcome(
         replace(KLINE, trade_count=2), replace(KLINE, open=Decimal(1), close=Decimal(1), trade_count=1)
     )
-    assert [it.column for it in result.mismatches] == ["open", "close", "trade_count"]
+    assert [mismatch.column for mismatch in result.mismatches] == ["open", "close", "trade_count"]
     assert result.differing == 1
 
 

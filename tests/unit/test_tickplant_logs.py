@@ -32,7 +32,7 @@ raise RuntimeError("it was: correct horse")
 """
 
 
-def test_in_json_whatever_a_process_says_is_one_object_a_line() -> None:
+def test_in_json_all_output_of_a_process_is_one_object_a_line() -> None:
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     assert {"time", "level", "logger", "message"} <= set.intersection(*map(set, lines))

@@ -9,7 +9,7 @@ from tickplant.outage import OutageLog
 LOG = logging.getLogger("tests.outage")
 
 
-def test_an_outage_is_logged_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_outage_is_logged_at_its_start_and_end(caplog: pytest.LogCaptureFixture) -> None:
     outage = OutageLog(LOG, "Redis is unavailable, retrying", "Redis is available again")
     with caplog.at_level(logging.INFO, LOG.name):
         for _ in range(2):

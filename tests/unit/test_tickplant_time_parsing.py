@@ -70,7 +70,7 @@ def test_anything_else_is_refused(text: str) -> None:
         ("2026-11-27", "2026-11-27T00:00:00Z"),
     ],
 )
-def test_the_unit_of_a_number_is_told_by_its_magnitude(text: str, iso: str) -> None:
+def test_the_unit_of_a_number_follows_from_its_magnitude(text: str, iso: str) -> None:
     assert parse_time_us(text) == parse_time_us(iso)
 
 

@@ -22,7 +22,7 @@ def test_times_of_venues_are_cut_off() -> None:
     )
     parsed = CoinbaseAdapter.parse_frame(frame.encode(), END_US)
     assert isinstance(parsed, tuple)
-    assert [it.event_time_us for it in parsed] == [END_US]
+    assert [trade.event_time_us for trade in parsed] == [END_US]
     row = (
         '{"symbol":"BTC/USD","side":"buy","price":1,"qty":1,"ord_type":"market","trade_id":1,'
         f'"timestamp":"{TIME}"}}'
@@ -31,7 +31,7 @@ def test_times_of_venues_are_cut_off() -> None:
         f'{{"channel":"trade","type":"update","data":[{row}]}}'.encode(), END_US
     )
     assert isinstance(parsed, tuple)
-    assert [it.event_time_us for it in parsed] == [END_US]
+    assert [trade.event_time_us for trade in parsed] == [END_US]
 
 
 @pytest.mark.parametrize("text", ["", "now", "2023-11-14T22:14:59", "2023-13-14T22:14:59Z", "1970-01-01T00Z"])

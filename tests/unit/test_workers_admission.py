@@ -48,7 +48,9 @@ class Worker:
         self.outliers: list[Outlier] = []
 
     def take(self, *trades: Trade, field: bytes = wire.TRADES, at_us: int = 0) -> None:
-        self.entry({field: wire.encode_trades(trades)}, at_us or max(it.ingest_time_us for it in trades))
+        self.entry(
+            {field: wire.encode_trades(trades)}, at_us or max(trade.ingest_time_us for trade in trades)
+        )
 
     def entry(self, fields: dict[bytes, bytes], at_us: int) -> None:
         self.entries += 1
@@ -56,9 +58,9 @@ class Worker:
         update = self.state.take_live(candles=True)
         if update is not None:
             self.stored += [
-                it.trade_id for entry in update.entries for it in wire.decode_trades(entry.trades)
+                trade.trade_id for entry in update.entries for trade in wire.decode_trades(entry.trades)
             ]
-            self.prices += [it.trade_id for it in update.prices]
+            self.prices += [price.trade_id for price in update.prices]
         self.rejections += self.state.take_rejections()
         self.batch = self.state.take_batch()
         self.outliers += self.batch.outliers
@@ -66,7 +68,7 @@ class Worker:
         self.told += [signal.trade_id for signal in self.batch.to_publish.signals]
 
     def kinds(self) -> list[str]:
-        return [it.kind for it in self.rejections]
+        return [rejection.kind for rejection in self.rejections]
 
     @property
     def missing(self) -> list[tuple[int, int]]:
@@ -95,7 +97,7 @@ def test_every_zero_is_known() -> None:
 
 @pytest.mark.parametrize("wild", [5_000, 3_000, 10**12, 9 * 10**18, 2**63 - 2])
 @pytest.mark.parametrize("together", [True, False])
-def test_a_wild_id_silences_nobody(wild: int, together: bool) -> None:
+def test_a_wild_id_blocks_no_later_trade(wild: int, together: bool) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     following = [second(number) for number in range(1040, 1060)]
@@ -103,8 +105,8 @@ def test_a_wild_id_silences_nobody(wild: int, together: bool) -> None:
         worker.take(renumbered(1040, wild), *following)
     else:
         worker.take(renumbered(1040, wild))
-        for it in following:
-            worker.take(it)
+        for trade in following:
+            worker.take(trade)
     assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
     assert worker.prices[-1] == 1059
     assert worker.missing == []
@@ -112,11 +114,11 @@ def test_a_wild_id_silences_nobody(wild: int, together: bool) -> None:
     assert str(wild if wild == 2**63 - 2 else wild - 1040) in worker.rejections[0].reason
 
 
-def test_several_wild_ids_silence_nobody() -> None:
+def test_several_wild_ids_block_no_later_trade() -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     wild = [7_000, 10**9, 5_000, 7_000, 10**15, 10**17, 6_000]
-    worker.take(*[renumbered(1040, it) for it in wild])
+    worker.take(*[renumbered(1040, trade) for trade in wild])
     for number in range(1040, 1060):
         worker.take(second(number))
     assert worker.told[-20:] == list(range(1040, 1060))
@@ -127,8 +129,8 @@ def test_a_jump_that_trades_confirm_is_a_gap_and_nothing_is_lost() -> None:
     worker = Worker()
     worker.take(*map(second, range(1, 5)))
     beyond = [renumbered(5 + number, 8_000 + number) for number in range(CONFIRMATIONS)]
-    for it in beyond[:-1]:
-        worker.take(it)
+    for following_trade in beyond[:-1]:
+        worker.take(following_trade)
     assert worker.stored == [1, 2, 3, 4]
     (asked,) = worker.state.gaps_for_ingest({("binance", "AAAUSDT"): []}).values()
     assert [(gap.first_id, gap.last_id, gap.state) for gap in asked] == [(5, 7_999, "suspected")]
@@ -148,7 +150,7 @@ def test_after_a_long_outage_the_second_trade_confirms_the_first() -> None:
     assert worker.rejections == []
 
 
-def test_a_wild_id_after_a_quiet_hour_silences_nobody() -> None:
+def test_a_wild_id_after_a_quiet_hour_blocks_no_later_trade() -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     worker.take(renumbered(4_600, 5_000))
@@ -171,7 +173,7 @@ def test_what_history_leads_up_to_is_believed() -> None:
 
 
 @pytest.mark.parametrize("times", [2, 3])
-def test_ids_that_begin_anew_again_and_again_begin_a_series_each(times: int) -> None:
+def test_each_restart_of_ids_starts_a_series(times: int) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     for time in range(times):
@@ -183,7 +185,7 @@ def test_ids_that_begin_anew_again_and_again_begin_a_series_each(times: int) -> 
 
 @pytest.mark.parametrize("first", [0, 1, 300])
 @pytest.mark.parametrize("size", [1, 3, 40])
-def test_ids_that_begin_anew_begin_a_new_series(first: int, size: int) -> None:
+def test_restarted_ids_start_a_new_series(first: int, size: int) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     anew = [renumbered(1040 + number, first + number) for number in range(40)]
@@ -201,7 +203,7 @@ def test_ids_that_begin_anew_begin_a_new_series(first: int, size: int) -> None:
     stored = Gap("binance", "AAAUSDT", 1082, 1082, 0, 0, "open", "ours", None, 1)
     before = Gap("binance", "AAAUSDT", 1040, 1040, 0, 0, "unrecoverable", "ours", None, 1)
     (asked,) = worker.state.gaps_for_ingest({("binance", "AAAUSDT"): [before, stored]}).values()
-    assert [(it.first_id, it.last_id) for it in asked] == [gap]
+    assert [(gap.first_id, gap.last_id) for gap in asked] == [gap]
     worker.entry(
         {wire.VERDICT: wire.encode_verdict(wire.Verdict("binance", "AAAUSDT", *gap, "void"))}, START_US
     )
@@ -216,7 +218,7 @@ def test_a_new_series_is_on_record() -> None:
     (verdict,) = worker.batch.verdicts
     assert (verdict.first_id, verdict.last_id, verdict.verdict) == (1040, 1040, "unrecoverable")
     assert verdict.reason == "the venue has restarted its trade ids at 1"
-    (series,) = [it for rows in worker.batch.derived for it in getattr(rows, "series", ())]
+    (series,) = [series for rows in worker.batch.derived for series in getattr(rows, "series", ())]
     assert (series.first_trade_id, series.id_offset) == (1041, 1040)
 
 
@@ -229,7 +231,7 @@ def test_a_time_from_the_future_moves_no_clock(ahead_us: int, numbered: bool) ->
     worker.take(dated(11, START_US + 11 * SECOND_US + ahead_us), second(12), field=field)
     for number in range(13, 130):
         worker.take(second(number), field=field)
-        assert [it.revision for it in worker.batch.candles] == [0] * len(worker.batch.candles)
+        assert [candle.revision for candle in worker.batch.candles] == [0] * len(worker.batch.candles)
     assert worker.batch.ledger[0].watermark_us == START_US + 129 * SECOND_US
     assert worker.told == [*range(1, 11), *range(12, 130)]
     assert worker.kinds() == ["time"]
@@ -285,15 +287,15 @@ def test_a_trade_of_an_entry_is_judged_alone() -> None:
         [1, 2, 3],
         "what is this",
     ]
-    mixed = [it for pair in zip(batch, bad, strict=False) for it in pair] + batch[len(bad) :]
+    mixed = [trade for pair in zip(batch, bad, strict=False) for trade in pair] + batch[len(bad) :]
     worker.entry({wire.TRADES: wire._encoder.encode(mixed)}, START_US + 10 * SECOND_US)
     assert worker.stored == worker.told == list(range(1, 10))
     assert worker.kinds() == ["invalid"] * len(bad)
-    assert all(it.reason for it in worker.rejections)
+    assert all(rejection.reason for rejection in worker.rejections)
 
 
 @pytest.mark.parametrize("other", [{"price": "11"}, {"size": "2"}])
-def test_a_known_id_with_another_content_is_kept_aside(other: dict[str, str]) -> None:
+def test_a_known_id_with_another_content_is_rejected(other: dict[str, str]) -> None:
     worker = Worker()
     trades = [second(number) for number in range(1000, 1040)]
     worker.take(*trades)
@@ -321,31 +323,34 @@ def test_numbers_written_otherwise_are_no_contradiction() -> None:
 @pytest.mark.parametrize("absurd", ["10500", "0.0105", "99999999", "0.00000001"])
 @pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("field", [wire.TRADES, wire.UNNUMBERED])
-def test_roles_are_not_told_of_an_absurd_price(absurd: str, together: bool, field: bytes) -> None:
+def test_roles_do_not_receive_an_absurd_price(absurd: str, together: bool, field: bytes) -> None:
     worker = Worker()
     trades = [second(number) for number in range(1, 10)]
     trades.insert(4, trade(5, at_us=trades[4].event_time_us, price=absurd))
     trades = [replace(it, trade_id=place) for place, it in enumerate(trades, 1)]
-    for batch in [trades] if together else [[it] for it in trades]:
+    for batch in [trades] if together else [[single] for single in trades]:
         worker.take(*batch, field=field)
     assert worker.stored == list(range(1, 11))
     assert worker.told == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert (5 in worker.prices) is False
-    assert [(it.trade.trade_id, it.confirmed) for it in worker.outliers] == [(5, False)]
+    assert [(outlier.trade.trade_id, outlier.confirmed) for outlier in worker.outliers] == [(5, False)]
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_an_absurd_price_is_told_once_the_next_trade_confirms_it(together: bool) -> None:
+def test_roles_receive_an_absurd_price_once_the_next_trade_confirms_it(together: bool) -> None:
     worker = Worker()
     trades = [second(1), *[second(number, price="0.001") for number in range(2, 6)]]
-    for batch in [trades] if together else [[it] for it in trades]:
+    for batch in [trades] if together else [[single] for single in trades]:
         worker.take(*batch)
     assert worker.told == [1, 2, 3, 4, 5]
     assert worker.prices[-1] == 5
-    assert [(it.trade.trade_id, it.confirmed) for it in worker.outliers] == [(2, False), (2, True)]
+    assert [(outlier.trade.trade_id, outlier.confirmed) for outlier in worker.outliers] == [
+        (2, False),
+        (2, True),
+    ]
 
 
-def test_absurd_prices_that_do_not_confirm_one_another_are_not_told() -> None:
+def test_roles_do_not_receive_absurd_prices_that_do_not_confirm_one_another() -> None:
     worker = Worker()
     prices = ["10.5", "10500000", "0.00001", "10.5", "20000", "11"]
     worker.take(*[second(number, price=price) for number, price in enumerate(prices)])
@@ -355,12 +360,16 @@ def test_absurd_prices_that_do_not_confirm_one_another_are_not_told() -> None:
 def test_candles_hold_absurd_prices() -> None:
     worker = Worker()
     worker.take(second(1), second(2, price="99999"))
-    (minute,) = [it for it in worker.batch.candles if it.interval == "1m" and it.open_time_us == START_US]
+    (minute,) = [
+        candle
+        for candle in worker.batch.candles
+        if candle.interval == "1m" and candle.open_time_us == START_US
+    ]
     assert (minute.high, minute.close, minute.trade_count) == (Decimal(99999), Decimal(99999), 2)
 
 
 @pytest.mark.parametrize("wild", [5_000, 9 * 10**18])
-def test_wild_ids_that_were_believed_do_not_silence_those_that_go_on_without_them(wild: int) -> None:
+def test_accepted_wild_ids_do_not_block_trades_that_continue_without_them(wild: int) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
     worker.take(*[renumbered(1040, wild + number) for number in range(CONFIRMATIONS)])
@@ -373,7 +382,7 @@ def test_wild_ids_that_were_believed_do_not_silence_those_that_go_on_without_the
 
 
 @pytest.mark.parametrize("wild", [9 * 10**18, 2**63 - 2])
-def test_where_the_first_trade_ever_has_a_wild_id_the_others_go_on(wild: int) -> None:
+def test_a_wild_id_of_the_first_trade_ever_blocks_no_other(wild: int) -> None:
     worker = Worker()
     worker.take(renumbered(999, wild))
     for number in range(1000, 1020):

@@ -20,8 +20,8 @@ from workers.roles.events import Closed, Last
 
 def made(*alerts: Alert, symbol: SymbolAlerts | None = None) -> SymbolAlerts:
     symbol = symbol or SymbolAlerts()
-    for it in alerts:
-        symbol.change(AlertChange(it))
+    for definition in alerts:
+        symbol.change(AlertChange(definition))
     return symbol
 
 
@@ -89,7 +89,7 @@ def test_a_repeating_alert_fires_again_only_after_it_has_gone_back() -> None:
     assert prices(symbol, "101", "95", "101", "90", "101", "89.9", "101") == [1, 7]
 
 
-def test_what_comes_true_within_the_cooldown_is_not_told_later() -> None:
+def test_triggers_within_the_cooldown_are_suppressed() -> None:
     symbol = made(alert(price="100", repeat=True, cooldown_s=10))
     assert prices(symbol, "101", "99", "101", "101", *["101"] * 10, "99", "101") == [1, 16]
 
@@ -121,30 +121,30 @@ def test_percent_change_compares_with_the_close_one_window_before_the_minute() -
     assert (firing.alert_id, firing.value) == ("fall", "-10.000001")
 
 
-def test_a_silence_is_told_for_the_same_moment_by_the_clock_and_by_the_trade_after_it() -> None:
+def test_the_clock_and_the_next_trade_report_a_silence_at_the_same_moment() -> None:
     for clocks in ([], [61], [60, 70], [59]):
         symbol = made(alert("long", "silence", silence_s=60), alert("never", "silence", silence_s=90))
         tell(symbol, [trade(1, "5", START_US)])
         fired = [firing for s in clocks for firing in symbol.advance_clock(START_US + s * SECOND_US)]
         fired += tell(symbol, [trade(2, "5", START_US + 80 * SECOND_US)])
-        assert [(it.alert_id, it.event_time_us, it.trade_id) for it in fired] == [
+        assert [(firing.alert_id, firing.event_time_us, firing.trade_id) for firing in fired] == [
             ("long", START_US + 60 * SECOND_US, None)
         ]
 
 
-def test_a_repeating_silence_is_told_once_each_time() -> None:
+def test_a_repeating_silence_alert_fires_once_each_time() -> None:
     symbol = made(alert("s", "silence", silence_s=5, repeat=True))
     times = [0, 1, 7, 8, 14, 30]
     trades = [trade(number, "5", START_US + s * SECOND_US) for number, s in enumerate(times)]
-    assert [(it.event_time_us - START_US) // SECOND_US for it in tell(symbol, trades)] == [6, 13, 19]
-    assert [it.number for it in symbol.advance_clock(START_US + 90 * SECOND_US)] == [4]
+    assert [(firing.event_time_us - START_US) // SECOND_US for firing in tell(symbol, trades)] == [6, 13, 19]
+    assert [firing.number for firing in symbol.advance_clock(START_US + 90 * SECOND_US)] == [4]
     assert symbol.advance_clock(START_US + 180 * SECOND_US) == []
 
 
-def test_a_gap_is_told_to_every_alert_on_gaps() -> None:
+def test_a_gap_triggers_every_gap_alert() -> None:
     symbol = made(alert("once", "gap"), alert("always", "gap", repeat=True, cooldown_s=5))
     fired = [symbol.gap(first, first + 1, START_US + s * SECOND_US) for first, s in ((5, 0), (9, 4), (20, 5))]
-    assert [[(it.alert_id, it.value) for it in each] for each in fired] == [
+    assert [[(firing.alert_id, firing.value) for firing in each] for each in fired] == [
         [("always", "5"), ("once", "5")],
         [],
         [("always", "20")],
@@ -156,13 +156,18 @@ def test_firings_are_in_order_of_trades_and_within_one_in_order_of_prices() -> N
         *(alert(f"up{price}", "above", str(price)) for price in (30, 10, 20)), alert("d", "below", "9")
     )
     fired = tell(symbol, [trade(1, "9"), trade(2, "25"), trade(3, "35"), trade(4, "1")])
-    assert [(it.alert_id, it.trade_id) for it in fired] == [("up10", 2), ("up20", 2), ("up30", 3), ("d", 4)]
+    assert [(firing.alert_id, firing.trade_id) for firing in fired] == [
+        ("up10", 2),
+        ("up20", 2),
+        ("up30", 3),
+        ("d", 4),
+    ]
 
 
 # changes
 
 
-def test_a_change_of_the_note_leaves_a_fired_alert_fired_and_one_that_begins_anew_counts_on() -> None:
+def test_a_change_of_the_note_leaves_a_fired_alert_fired_and_a_reset_alert_keeps_its_count() -> None:
     symbol = made(alert(price="10"))
     assert prices(symbol, "11") == [1]
     made(alert(price="10", version=2, note="new"), symbol=symbol)
@@ -198,7 +203,7 @@ def test_only_what_changed_is_to_be_stored() -> None:
     taken = symbol.take()
     assert taken is not None
     assert taken.firings == [firing]
-    assert [(it.alert.alert_id, it.done, it.number) for it in taken.states] == [("a", True, 1)]
+    assert [(state.alert.alert_id, state.done, state.number) for state in taken.states] == [("a", True, 1)]
 
 
 def test_closes_know_the_price_of_a_day_ago_and_take_corrections() -> None:
@@ -260,7 +265,7 @@ def histories(draw: st.DrawFn) -> list[Trade | int]:
         told.append(trade(number, draw(PRICE), time_us))
         if draw(st.integers(0, 9)) == 0:
             told.append(time_us + draw(st.sampled_from([0, 20, 45])) * SECOND_US)
-            time_us = max(time_us, *[it for it in told[-1:] if isinstance(it, int)])
+            time_us = max(time_us, *[event for event in told[-1:] if isinstance(event, int)])
     return told
 
 
@@ -291,36 +296,41 @@ class Worker:
 
     def commit(self) -> None:
         if taken := self.symbol.take():
-            self.states |= {it.alert.alert_id: it for it in taken.states}
+            self.states |= {state.alert.alert_id: state for state in taken.states}
             self.stored += taken.firings
 
     def restart(self) -> None:
-        closed = [it for it in self.trades if it.event_time_us < self.closed_us]
+        closed = [trade for trade in self.trades if trade.event_time_us < self.closed_us]
         closes = [
-            MinuteClose(it.open_time_us + MINUTE_US, it.close, it.last_event_time_us, it.last_trade_id)
-            for it in fold(closed)
+            MinuteClose(
+                candle.open_time_us + MINUTE_US,
+                candle.close,
+                candle.last_event_time_us,
+                candle.last_trade_id,
+            )
+            for candle in fold(closed)
         ]
-        last_us = max((it.event_time_us for it in self.trades), default=None)
+        last_us = max((trade.event_time_us for trade in self.trades), default=None)
         self.symbol = SymbolAlerts(self.states.values(), closes, last_us)
 
 
 @given(alerts(), histories(), st.data())
-def test_any_batches_and_interruptions_fire_what_the_definitions_say(
+def test_firings_follow_the_definitions_in_any_batches_and_after_interruptions(
     wanted: list[Alert], told: list[Trade | int], data: st.DataObject
 ) -> None:
     worker = Worker()
     made(*wanted, symbol=worker.symbol)
-    models = [Model(it) for it in wanted]
+    models = [Model(alert) for alert in wanted]
     batch: list[Trade] = []
     fired: list[Firing] = []
-    for it in told:
+    for event in told:
         for model in models:
-            model.advance_clock(it) if isinstance(it, int) else model.take(it)
-        if isinstance(it, int):
-            fired += worker.tell(batch) + worker.symbol.advance_clock(it)
+            model.advance_clock(event) if isinstance(event, int) else model.take(event)
+        if isinstance(event, int):
+            fired += worker.tell(batch) + worker.symbol.advance_clock(event)
             batch = []
         else:
-            batch.append(it)
+            batch.append(event)
         if data.draw(st.integers(0, 5)) == 0:
             fired += worker.tell(batch)
             batch = []
@@ -330,9 +340,9 @@ def test_any_batches_and_interruptions_fire_what_the_definitions_say(
     fired += worker.tell(batch)
     worker.commit()
     assert fired == worker.stored
-    plain = sorted((replace(it, value=None, threshold=None) for it in fired), key=order)
-    assert plain == sorted((it for model in models for it in model.fired), key=order)
-    trade_ids = [it.trade_id for it in fired if it.trade_id is not None]
+    plain = sorted((replace(firing, value=None, threshold=None) for firing in fired), key=order)
+    assert plain == sorted((firing for model in models for firing in model.fired), key=order)
+    trade_ids = [firing.trade_id for firing in fired if firing.trade_id is not None]
     assert trade_ids == sorted(trade_ids)
 
 

@@ -37,10 +37,10 @@ def remembered(rows: Rows) -> dict[str, CandleWindow]:
     last = [rows[key] for key in sorted(rows)][-WINDOW:]
     return {
         "1m": CandleWindow(
-            [it.open_time_us for it in last],
-            [float(it.close) for it in last],
-            [it.last_event_time_us for it in last],
-            [it.last_trade_id for it in last],
+            [candle.open_time_us for candle in last],
+            [float(candle.close) for candle in last],
+            [candle.last_event_time_us for candle in last],
+            [candle.last_trade_id for candle in last],
         )
     }
 
@@ -109,7 +109,7 @@ def test_only_the_chosen_intervals_are_averaged() -> None:
     symbol = SymbolAverages("binance", "X", specs)
     assert symbol.close(candle(0, 4)) == []
     assert symbol.close(candle(0, 4, interval="1h")) == []
-    assert [it.value for it in symbol.close(candle(0, 4, interval="5m"))] == [1.0]
+    assert [average.value for average in symbol.close(candle(0, 4, interval="5m"))] == [1.0]
     assert symbol.correct(candle(0, 8, order=59, interval="1h")) is False
     assert symbol.correct(candle(0, 8, order=59, interval="5m")) is True
 

@@ -303,7 +303,7 @@ class Kept:
     def state(self) -> AccountState | None:
         if self.account is None:
             return None
-        return AccountState(self.account, [it for it in self.orders.values() if it.state == "open"])
+        return AccountState(self.account, [order for order in self.orders.values() if order.state == "open"])
 
 
 _TRADING = Rules(max_daily_loss=Amount.parse("1%"), order=Amount.parse("30%"))

@@ -59,7 +59,7 @@ def absorb(state: PartitionState, change: Change) -> None:
         BotSwitch(enabled=False, version=2**63),
     ],
 )
-def test_what_can_not_be_applied_is_poison_and_changes_nothing(change: Change) -> None:
+def test_a_change_that_cannot_be_applied_is_poison_and_changes_nothing(change: Change) -> None:
     state = make()
     with pytest.raises(PoisonError):
         absorb(state, change)

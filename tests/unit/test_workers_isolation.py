@@ -35,7 +35,9 @@ def test_a_symbol_is_shut_when_it_is_refused_again_and_again_and_tried_later() -
     isolation.note_refused(BAD, of(BAD, 1), "too large", now_s=10)
     rest, aside = isolation.filter(both, now_s=11)
     assert ids(rest) == [2]
-    assert [(reason, [it.trade_id for it in trades]) for reason, trades in aside] == [("too large", [1, 3])]
+    assert [(reason, [trade.trade_id for trade in trades]) for reason, trades in aside] == [
+        ("too large", [1, 3])
+    ]
     assert isolation.filter(both, now_s=13) == (both, [])
     for _ in range(30):
         isolation.note_refused(BAD, of(BAD, 1), "too large", now_s=20)
@@ -61,7 +63,7 @@ def test_a_symbol_is_shut_when_it_is_refused_again_and_again_and_tried_later() -
         ({b"?": b""}, None),
     ],
 )
-def test_all_that_an_entry_says_of_a_shut_symbol_is_kept_out(fields: Any, rest: Any) -> None:
+def test_everything_in_an_entry_about_an_isolated_symbol_is_skipped(fields: Any, rest: Any) -> None:
     isolation = Isolation()
     for _ in range(9):
         isolation.note_refused(BAD, (), "too large", now_s=0)
@@ -75,7 +77,7 @@ def test_parts_make_up_the_whole() -> None:
     assert sorted(ids(join_parts(whole, parts))) == [1, 2, 3]
 
 
-def test_refused_ids_are_told_once_they_are_missing_and_again_where_that_was_not_stored() -> None:
+def test_refused_ids_are_reported_once_missing_and_again_if_that_was_not_stored() -> None:
     isolation = Isolation()
     missing = Ranges()
     isolation.note_refused(BAD, of(BAD, 5, 6, 9), "too large", now_s=0)
@@ -83,7 +85,9 @@ def test_refused_ids_are_told_once_they_are_missing_and_again_where_that_was_not
 
     def told() -> list[tuple[int, int]]:
         verdicts = isolation.take_missing({BAD: missing}.get)
-        return [(it.first_id, it.last_id) for it in verdicts if it.verdict == "unrecoverable"]
+        return [
+            (verdict.first_id, verdict.last_id) for verdict in verdicts if verdict.verdict == "unrecoverable"
+        ]
 
     assert told() == []
     missing.add(4, 6)
@@ -101,4 +105,4 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     isolation = Isolation()
     isolation.note_refused(BAD, of(BAD, *range(0, 100, 2)), "too large", now_s=0)
     missing = Ranges([(0, 200)])
-    assert [it.first_id for it in isolation.take_missing({BAD: missing}.get)] == [94, 96, 98]
+    assert [gap.first_id for gap in isolation.take_missing({BAD: missing}.get)] == [94, 96, 98]

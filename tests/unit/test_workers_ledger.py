@@ -41,7 +41,7 @@ def test_taking_a_batch_at_once_equals_taking_it_one_by_one(
     assert (quick.first, quick.last, quick.missing) == (slow.first, slow.last, slow.missing) or not before
 
 
-def test_a_saved_ledger_goes_on_where_it_was() -> None:
+def test_a_restored_ledger_continues_where_it_was() -> None:
     ledger = Ledger(10, 20, [(12, 13), (17, 17)])
     assert not ledger.add(10)
     assert ledger.add(13)
@@ -58,7 +58,7 @@ def test_ids_that_the_venue_does_not_have_are_no_longer_missing() -> None:
     assert ledger.void.members == [(7, 7), (9, 9)]
 
 
-def test_ids_of_our_own_only_rise_and_leave_no_holes() -> None:
+def test_generated_ids_only_rise_and_leave_no_gaps() -> None:
     ledger = Ledger.empty(numbered=False)
     assert [ledger.add(trade_id) for trade_id in (10, 20, 20, 15, 30)] == [True, True, False, False, True]
     assert not ledger.missing

@@ -70,7 +70,7 @@ class Encoder:
         return [things]
 
 
-async def test_what_kafka_takes_after_a_refusal_begins_the_waits_anew(
+async def test_a_record_accepted_after_a_refusal_resets_the_retry_delay(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tries: list[int] = []

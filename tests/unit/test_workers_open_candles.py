@@ -42,7 +42,7 @@ def test_the_last_minute_of_an_hour_closes_with_it() -> None:
     assert close(candles, DAY_US + HOUR_US) == [(DAY_US + HOUR_US, ["1m", "5m", "15m", "1h"])]
 
 
-def test_a_late_trade_changes_open_candles_and_is_told_of_closed_ones() -> None:
+def test_a_late_trade_changes_open_candles_and_is_reported_for_closed_ones() -> None:
     candles = OpenCandles()
     close(candles, DAY_US)
     candles.add(run_at(2, DAY_US + 30))
@@ -52,7 +52,7 @@ def test_a_late_trade_changes_open_candles_and_is_told_of_closed_ones() -> None:
     assert {candle.interval: candle.open for candle in candles.candles}["5m"] == 3
 
 
-def test_what_is_kept_goes_on_as_if_never_interrupted() -> None:
+def test_a_restored_state_continues_as_if_never_interrupted() -> None:
     whole, before = OpenCandles(), OpenCandles()
     for candles in (whole, before):
         close(candles, DAY_US)

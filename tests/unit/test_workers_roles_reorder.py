@@ -26,7 +26,7 @@ class Symbol:
         self.buffer = ReorderBuffer(None, wait_ms=wait_ms, max_step_ms=10**9)
 
     def push(self, *ids: int, now_ms: int = 0) -> list[int]:
-        new = [it for it in trades_of(*ids) if self.ledger.add(it.trade_id)]
+        new = [trade for trade in trades_of(*ids) if self.ledger.add(trade.trade_id)]
         return ids_of(self.buffer.push(new, self.ledger, now_ms)) if new else []
 
     def release(self, now_ms: int = 0) -> list[int]:
@@ -34,7 +34,7 @@ class Symbol:
 
 
 def ids_of(trades: Sequence[Trade]) -> list[int]:
-    return [it.trade_id for it in trades]
+    return [trade.trade_id for trade in trades]
 
 
 def test_trades_in_order_are_released_as_they_are() -> None:
@@ -136,8 +136,8 @@ def test_trades_of_before_the_first_one_come_too_late() -> None:
 def test_ids_of_our_own_are_never_waited_for() -> None:
     ledger, buffer = Ledger.empty(numbered=False), ReorderBuffer(None, wait_ms=WAIT_MS)
     batch = trades_of(10, 20, 30)
-    for it in batch:
-        ledger.add(it.trade_id)
+    for admitted in batch:
+        ledger.add(admitted.trade_id)
     assert buffer.push(batch, ledger, 0) is batch
     assert buffer.cursor == 30
 
@@ -156,7 +156,7 @@ def test_however_trades_arrive_they_are_released_once_and_in_order(seed: int, co
     assert released == list(range(1, count + 2))
 
 
-def test_what_was_kept_with_times_of_entries_is_waited_for_anew() -> None:
+def test_a_state_saved_with_entry_times_waits_again() -> None:
     symbol = Symbol()
     symbol.push(1, 3)
     saved = ReorderState(1, 0, [(2, 1_700_000_000_000)], [])
@@ -172,9 +172,9 @@ def test_a_wait_ends_in_time_whatever_the_clock_of_redis_does(seed: int, when: i
     """It steps forwards and back, so that entry ids stand still; a new owner measures the same."""
     rng = random.Random(seed)
     symbol, again = Symbol(), Symbol()
-    for it in (symbol, again):
-        it.buffer = ReorderBuffer(None, wait_ms=WAIT_MS)
-        it.push(1, 3, now_ms=0)
+    for roles in (symbol, again):
+        roles.buffer = ReorderBuffer(None, wait_ms=WAIT_MS)
+        roles.push(1, 3, now_ms=0)
     last_ms = 0
     for half_second in range(1, 60):
         ahead_ms = step_ms if half_second == when else 0

@@ -41,7 +41,7 @@ class Symbol:
 
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in ids_and_seconds]
-        new = [it for it in trades if self.ledger.add(it.trade_id)]
+        new = [trade for trade in trades if self.ledger.add(trade.trade_id)]
         self.roles.feed(new, fold_runs(new), self.ledger, now_ms)
         return self.roles.take().firings
 
@@ -52,14 +52,14 @@ class Symbol:
     def restart(self, held: Sequence[tuple[int, float]]) -> None:
         saved = msgspec.msgpack.decode(msgspec.msgpack.encode(self.roles.waiting_state), type=WaitingRoles)
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in held]
-        assert saved.reorder.held_from_us == min(it.event_time_us for it in trades)
+        assert saved.reorder.held_from_us == min(trade.event_time_us for trade in trades)
         self.make(ReorderBuffer.restore(saved.reorder, trades, wait_ms=WAIT_MS), saved.position)
 
     def minutes(self) -> dict[int, int]:
         """The open candles of a minute: the trades in each."""
         candles = self.roles.position.candles
-        minutes = [it for it in candles if it.interval == "1m"]
-        return {(it.open_time_us - START_US) // MINUTE_US: it.trade_count for it in minutes}
+        minutes = [candle for candle in candles if candle.interval == "1m"]
+        return {(minute.open_time_us - START_US) // MINUTE_US: minute.trade_count for minute in minutes}
 
 
 def test_what_the_clock_has_ended_meanwhile_ends_when_the_wait_is_over() -> None:
@@ -72,24 +72,26 @@ def test_what_the_clock_has_ended_meanwhile_ends_when_the_wait_is_over() -> None
             symbol.restart([(3, 20)])
         firings = symbol.absorb((2, 15))
         assert symbol.minutes() == {}
-        assert [(it.kind, it.event_time_us) for it in firings] == [("silence", START_US + 50 * SECOND_US)]
+        assert [(firing.kind, firing.event_time_us) for firing in firings] == [
+            ("silence", START_US + 50 * SECOND_US)
+        ]
 
 
-def test_a_gap_is_told_once_when_it_is_found() -> None:
+def test_a_gap_is_reported_once_when_it_is_found() -> None:
     symbol = Symbol()
     symbol.absorb((1, 10))
     symbol.clock(12)  # within a minute it is not stored, so that nothing must depend on it
     firings = symbol.absorb((5, 20), (8, 30))
-    assert [(it.value, it.event_time_us) for it in firings] == [
+    assert [(firing.value, firing.event_time_us) for firing in firings] == [
         ("2", START_US + 10 * SECOND_US),
         ("6", START_US + 10 * SECOND_US),
     ]
     symbol.restart([(5, 20), (8, 30)])
     firings = symbol.absorb((3, 15)) + symbol.clock(31) + symbol.absorb((2, 12), (4, 16))
-    assert [it for it in firings if it.kind == "gap"] == []
+    assert [firing for firing in firings if firing.kind == "gap"] == []
 
 
-def test_a_late_trade_of_a_minute_that_has_not_begun_yet_begins_it() -> None:
+def test_a_late_trade_of_a_minute_that_has_not_started_starts_it() -> None:
     symbol = Symbol()
     symbol.absorb((1, 10), (3, 59))
     symbol.clock(59, now_ms=WAIT_MS)

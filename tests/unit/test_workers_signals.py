@@ -39,8 +39,8 @@ class Follow(Strategy):
 def follow(prices: str, *, step_s: int) -> list[tuple[int, str]]:
     """Return trade id and side of the signals; the trades are `step_s` apart."""
     given = Storing(Follow).run(told(prices, step_s=step_s))
-    assert [it.number for it in given] == list(range(1, len(given) + 1))
-    return [(it.trade_id, it.side) for it in given]
+    assert [signal.number for signal in given] == list(range(1, len(given) + 1))
+    return [(signal.trade_id, signal.side) for signal in given]
 
 
 def told(prices: str, *, first: int = 1, step_s: int = 1) -> list[Trade]:
@@ -81,7 +81,7 @@ def test_within_the_cooldown_there_is_no_other_to_the_same_side(
     assert follow(prices, step_s=1) == signals
 
 
-def test_a_signal_says_what_it_is_of() -> None:
+def test_a_signal_names_its_strategy_and_symbol() -> None:
     (signal,) = Storing(Follow).run(told("32"))
     assert signal.values == {"seen": 2.0}
     assert (signal.strategy, signal.venue, signal.symbol) == ("follow", *SYMBOL)
@@ -116,12 +116,12 @@ class Fragile(Follow):
         return super().trade(trade)
 
 
-def test_a_strategy_that_raises_is_put_aside_until_a_restart_and_the_others_go_on() -> None:
+def test_a_strategy_that_raises_is_disabled_until_a_restart_and_the_others_continue() -> None:
     plant = Storing(Fragile, Follow)
     plant.run(told("33"))
     before = plant.states["fragile"]
     given = plant.run(told("1922", first=3)) + plant.run(told("31", first=24))
-    assert [(it.strategy, it.number, it.trade_id) for it in given] == [
+    assert [(signal.strategy, signal.number, signal.trade_id) for signal in given] == [
         ("fragile", 1, 3),
         ("follow", 1, 3),
         ("follow", 2, 5),
@@ -135,7 +135,10 @@ def test_a_strategy_that_raises_is_put_aside_until_a_restart_and_the_others_go_o
     assert own(plant.states["fragile"]) == own(before) == {"seen": 2}
     plant.begin()
     given = plant.run(told("332", first=26))
-    assert [(it.strategy, it.number, it.trade_id) for it in given] == [("fragile", 2, 28), ("follow", 4, 28)]
+    assert [(signal.strategy, signal.number, signal.trade_id) for signal in given] == [
+        ("fragile", 2, 28),
+        ("follow", 4, 28),
+    ]
     assert own(plant.states["fragile"]) == {"seen": 5}
     assert len(plant.failures) == 1
 
@@ -261,17 +264,17 @@ def changed_later() -> Opinion:
         [None],
         [Held(trade(1, "1", at_us=START_US), Opinion("buy"))],
         [(None, Opinion("buy"))],
-        lambda it: [(it, Wrong())],
-        lambda it: [(it, "buy")],
-        lambda it: [Held(it, Sly("long"))],
-        lambda it: [Held(it, Sly(object()))],
-        lambda it: [Held(it, Sly("buy", 2.0))],
-        lambda it: [Held(it, Sly("buy", 10**400))],
-        lambda it: [Held(it, Sly("buy", 1.0, {"x": float("inf")}))],
-        lambda it: [Held(it, Sly("buy", 1.0, {"\ud800": 1.0}))],
-        lambda it: [Held(it, Sly("buy", 1.0, {f"{number}": 1.0 for number in range(1_000_000)}))],
-        lambda it: [Held(it, changed_later())],
-        lambda it: (Held(it, Opinion("buy" if number % 2 else "sell")) for number in count()),
+        lambda trade: [(trade, Wrong())],
+        lambda trade: [(trade, "buy")],
+        lambda trade: [Held(trade, Sly("long"))],
+        lambda trade: [Held(trade, Sly(object()))],
+        lambda trade: [Held(trade, Sly("buy", 2.0))],
+        lambda trade: [Held(trade, Sly("buy", 10**400))],
+        lambda trade: [Held(trade, Sly("buy", 1.0, {"x": float("inf")}))],
+        lambda trade: [Held(trade, Sly("buy", 1.0, {"\ud800": 1.0}))],
+        lambda trade: [Held(trade, Sly("buy", 1.0, {f"{number}": 1.0 for number in range(1_000_000)}))],
+        lambda trade: [Held(trade, changed_later())],
+        lambda trade: (Held(trade, Opinion("buy" if number % 2 else "sell")) for number in count()),
     ],
 )
 def test_what_a_strategy_returns_is_checked_before_anything_else_sees_it(given: Any) -> None:
@@ -287,7 +290,7 @@ def test_what_a_strategy_returns_is_checked_before_anything_else_sees_it(given: 
     plant = Storing(Gives, Follow)
     plant.run(told("3"))
     signals = plant.run(told("1", first=2))
-    assert [it for it in signals if it.strategy == "follow"]
+    assert [signal for signal in signals if signal.strategy == "follow"]
     assert len(plant.failures) == 1
     assert len(signals) <= 2
     for signal in signals:
@@ -320,7 +323,7 @@ def test_a_strategy_changes_nothing_that_others_read() -> None:
     plant = Storing(Meddles, Follow)
     precision = getcontext().prec
     trades = told("31")
-    assert [it.strategy for it in plant.run(trades)] == ["follow"]
+    assert [signal.strategy for signal in plant.run(trades)] == ["follow"]
     assert getcontext().prec == precision
     assert len(trades) == 2
     plant = Storing(Meddles, Follow)
@@ -339,13 +342,13 @@ async def test_a_strategy_does_not_reach_the_event_loop() -> None:
             return []
 
     plant = Storing(Stops, Follow)
-    assert [it.strategy for it in plant.run(told("31"))] == ["follow"]
+    assert [signal.strategy for signal in plant.run(told("31"))] == ["follow"]
     (failure,) = plant.failures
     assert failure.reason.startswith("RuntimeError: no running event loop")
     await asyncio.sleep(0)
 
 
-def test_a_strategy_that_refuses_its_own_state_begins_anew() -> None:
+def test_a_strategy_that_refuses_its_saved_state_starts_fresh() -> None:
     class Refuses(Follow):
         name = "refuses"
 
@@ -356,7 +359,7 @@ def test_a_strategy_that_refuses_its_own_state_begins_anew() -> None:
     plant = Storing(Refuses)
     plant.run(told("31"))
     plant.begin()
-    assert [it.number for it in plant.run(told("31", first=3))] == [2]
+    assert [signal.number for signal in plant.run(told("31", first=3))] == [2]
     assert len(plant.failures) == 1
 
 
@@ -375,7 +378,7 @@ class Grows(Follow):
 
 
 @pytest.mark.parametrize("price", ["7", "8"])
-def test_a_strategy_whose_state_cannot_be_stored_is_put_aside(price: str) -> None:
+def test_a_strategy_whose_state_cannot_be_stored_is_disabled(price: str) -> None:
     plant = Storing(Grows)
     plant.run(told("3" + price))
     assert own(plant.states["grows"]) == {"seen": 0, "kept": []}
@@ -391,15 +394,15 @@ class Candles(Strategy):
         raise LookupError(closed.time_us)
 
 
-def test_a_strategy_of_candles_that_raises_is_put_aside_too() -> None:
+def test_a_candle_strategy_that_raises_is_disabled_too() -> None:
     plant = Storing(Candles)
     assert plant.close(closed(1), closed(2)) == []
-    assert [it.reason for it in plant.failures] == [
+    assert [failure.reason for failure in plant.failures] == [
         f"LookupError: {closed(1).time_us}; it is stopped until a restart"
     ]
 
 
-def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -> None:
+def test_after_an_unreadable_state_a_strategy_starts_fresh_and_numbers_continue() -> None:
     class Changed(Follow):
         seen: list[int] = msgspec.field(default_factory=list)  # type: ignore[assignment]
 
@@ -408,22 +411,22 @@ def test_a_state_that_can_not_be_read_any_more_begins_anew_and_numbers_go_on() -
             return Opinion("buy") if trade.price == "1" else NEITHER
 
     plant = Storing(Follow)
-    assert [it.number for it in plant.run(told("312"))] == [1, 2]
+    assert [signal.number for signal in plant.run(told("312"))] == [1, 2]
     plant.kinds = (Changed,)
     plant.begin()
-    assert [it.number for it in plant.run(told("3333333331", first=4))] == [3]
+    assert [signal.number for signal in plant.run(told("3333333331", first=4))] == [3]
     (failure,) = plant.failures
     assert failure.reason.endswith("its state can't be read, so it starts without")
 
 
-def test_a_strategy_that_was_switched_off_begins_anew_and_numbers_go_on() -> None:
+def test_a_strategy_that_was_switched_off_starts_fresh_and_numbers_continue() -> None:
     plant = Storing(Follow)
     plant.run(told("31"))
     for strategies in ((), (), (Follow,)):
         states = {SYMBOL: list(plant.states.values())}
         partition = PartitionSignals(0, strategies, states)
         rows = partition.take()
-        plant.states |= {it.strategy: it for it in rows.states} if rows else {}
+        plant.states |= {state.strategy: state for state in rows.states} if rows else {}
     signals = partition.of(SymbolId(*SYMBOL))
     assert signals.run(Run(told("1", first=3), closed(1).candles[0])) == []  # not a turn from what was held
     (signal,) = signals.run(Run(told("31", first=90), closed(1).candles[0]))
@@ -446,6 +449,6 @@ def test_a_strategy_that_was_switched_off_begins_anew_and_numbers_go_on() -> Non
         {"side": "buy", "values": {f"{number}": 1.0 for number in range(65)}},
     ],
 )
-def test_an_opinion_that_could_not_be_stored_can_not_be_had(wrong: dict[str, Any]) -> None:
+def test_an_opinion_that_could_not_be_stored_cannot_be_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"side|strength|finite|name|at most"):
         Opinion(**wrong)

@@ -56,7 +56,7 @@ Held = tuple[Trade, Side | None]
 def naive_dip(trades: Sequence[Trade]) -> list[Held]:
     held: list[Held] = []
     for place in range(QuickDip.length, len(trades)):
-        before = [Fraction(it.price) for it in trades[place - QuickDip.length : place]]
+        before = [Fraction(trade.price) for trade in trades[place - QuickDip.length : place]]
         mean = sum(before) / len(before)
         is_dip = Fraction(trades[place].price) < Fraction(99, 100) * mean
         held.append((trades[place], "buy" if is_dip else None))
@@ -65,14 +65,14 @@ def naive_dip(trades: Sequence[Trade]) -> list[Held]:
 
 def naive_hop(trades: Sequence[Trade]) -> list[Held]:
     seconds: list[int] = []
-    for it in trades:
-        second = it.event_time_us // SECOND_US
+    for current in trades:
+        second = current.event_time_us // SECOND_US
         seconds.append(max(second, seconds[-1]) if seconds else second)
 
     def sums(last: int) -> tuple[Fraction, Fraction]:
         inside = [it for it, at in zip(trades, seconds, strict=True) if last - QuickHop.window_s < at <= last]
-        volume = sum((Fraction(it.size) for it in inside), Fraction(0))
-        return volume, sum((Fraction(it.size) * Fraction(it.price) for it in inside), Fraction(0))
+        volume = sum((Fraction(trade.size) for trade in inside), Fraction(0))
+        return volume, sum((Fraction(trade.size) * Fraction(trade.price) for trade in inside), Fraction(0))
 
     held: list[Held] = []
     for place in range(1, len(trades)):
@@ -103,7 +103,9 @@ def naive_signals(held: Sequence[Held]) -> list[tuple[int, int, Side]]:
 
 
 def heart_of(signals: Sequence[Signal], strategy: str) -> list[tuple[int, int, Side]]:
-    return [(it.number, it.trade_id, it.side) for it in signals if it.strategy == strategy]
+    return [
+        (signal.number, signal.trade_id, signal.side) for signal in signals if signal.strategy == strategy
+    ]
 
 
 @given(trades(), cuts)
@@ -115,7 +117,7 @@ def test_signals_are_those_of_the_definitions_however_trades_are_cut_and_interru
     assert heart_of(given, "dip") == naive_signals(naive_dip(trades))
     assert heart_of(given, "hop") == naive_signals(naive_hop(trades))
     assert plant.stored == given
-    assert [it.trade_id for it in given] == sorted(it.trade_id for it in given)
+    assert [signal.trade_id for signal in given] == sorted(signal.trade_id for signal in given)
 
     one_by_one = Storing(QuickDip, QuickHop)
     assert one_by_one.run(trades, [(1, False)] * len(trades)) == given
@@ -148,13 +150,13 @@ def test_a_hop_with_its_values() -> None:
     assert signal.strength == 1.0
 
 
-def test_averages_that_cross_say_so_once_and_those_that_touch_do_not() -> None:
+def test_averages_signal_once_when_they_cross_and_never_when_they_touch() -> None:
     plant = Storing(Cross)
 
     def close(minute: int, fast: float, slow: float) -> list[Any]:
         given = plant.close(closed(minute, {"sma_7": fast, "sma_25": slow, "ema_12": 1.0}))
         plant.begin()
-        return [(it.side, it.strength) for it in given]
+        return [(signal.side, signal.strength) for signal in given]
 
     assert plant.close(closed(1, {"sma_7": 99.0})) == []  # the slow one is not known yet
     assert close(2, 101, 100) == []  # which was above before is not known
@@ -186,4 +188,4 @@ def statistics(
 )
 def test_an_anomaly_is_a_return_far_from_those_before(unusual: Statistics, side: Side | None) -> None:
     given = Storing(Anomaly).close(closed(1, statistics=statistics(0.0)), closed(2, statistics=unusual))
-    assert [it.side for it in given] == ([side] if side else [])
+    assert [signal.side for signal in given] == ([side] if side else [])

@@ -131,7 +131,7 @@ def test_parameters_override_settings_which_override_the_class(own: str) -> None
         ("dip?length", "parameters are written ?name=value&name=value"),
     ],
 )
-def test_what_is_wrong_is_said(own: str, word: str, problem: str) -> None:
+def test_an_invalid_strategy_is_refused_with_the_reason(own: str, word: str, problem: str) -> None:
     with pytest.raises(SettingsError) as error:
         load(word.replace("OWN", own))
     (said,) = error.value.problems
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_said(own: str, word: str, problem: str) -> None:
     ],
 )
 @pytest.mark.parametrize("inside", ["module", "method"])
-def test_whatever_is_raised_while_a_strategy_is_loaded_is_said_in_a_line(
+def test_any_exception_while_loading_a_strategy_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, inside: str
 ) -> None:
     name = f"raising_{abs(hash((statement, inside)))}"
@@ -169,7 +169,7 @@ def test_a_module_that_ends_the_process_is_wrong_like_any_other(own: str, tmp_pa
         load(f"{own}_quits:It")
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as error:
         load("corss", "dip", "dip?length=3", "hop?threshold=x")
     assert [problem.split(": ")[1] for problem in error.value.problems] == [
@@ -198,7 +198,10 @@ def test_the_strategy_of_the_manual_runs(tmp_path: Path, monkeypatch: pytest.Mon
         for number, price in enumerate(prices, start=1)
     ]
     given = Storing(*load(word)).run(trades, [(1, True)] * len(trades))
-    assert [(it.number, it.side, it.trade_id) for it in given] == [(1, "buy", 5), (2, "buy", 12)]
+    assert [(signal.number, signal.side, signal.trade_id) for signal in given] == [
+        (1, "buy", 5),
+        (2, "buy", 12),
+    ]
 
 
 def test_the_included_strategies_and_the_settings_have_the_same_defaults() -> None:

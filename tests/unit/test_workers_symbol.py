@@ -103,7 +103,7 @@ def without_revision(candle: Candle) -> Candle:
     return structs.replace(candle, revision=0)
 
 
-def test_a_gap_is_never_said_to_be_later_than_its_trades() -> None:
+def test_a_gap_is_never_dated_later_than_its_trades() -> None:
     def trades(*ids: int) -> list[Trade]:
         return [Trade("binance", "X", i, "1", "1", "buy", 10**15 + i, 10**15 + i) for i in ids]
 

@@ -46,7 +46,7 @@ def test_healed_trades_and_the_time_it_took() -> None:
     assert REGISTRY.get_sample_value("tickplant_worker_heal_seconds_sum", labels) == 2.5
 
 
-def test_gaps_that_may_heal_are_told_from_those_that_will_not() -> None:
+def test_gaps_that_may_heal_are_distinguished_from_unrecoverable_ones() -> None:
     exposed = SymbolMetrics()
     exposed.note_ledger([row("A", [(3, 3), (11, 20)]), row("C", [], numbered=False)])
     exposed.note_open_gaps({("nowhere", "A"): [gap("open"), gap("backfilling"), gap("unrecoverable")]})
@@ -58,7 +58,7 @@ def test_gaps_that_may_heal_are_told_from_those_that_will_not() -> None:
 
 
 def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "MOST_SYMBOLS", 2)
+    monkeypatch.setattr(metrics, "MAX_SYMBOLS", 2)
     monkeypatch.setattr(SymbolMetrics, "_exposed", {})
     exposed, others = SymbolMetrics(), SymbolMetrics()
     exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
