@@ -27,7 +27,7 @@ STREAMS: Final = [trades_stream(partition) for partition in range(SETTINGS.parti
 
 _DATABASE: Final = "bench"
 _WAIT_S: Final = 120.0
-_DIED: Final = ("ended with", "was ended by")
+_DIED: Final = ("exited with", "was terminated by")
 """How the supervisor's line starts when a process has died by itself."""
 
 

@@ -93,7 +93,7 @@ async def _fetch(
 
     await fill_ranges(
         symbol=target.symbol,
-        history=target.past,
+        history=target.search,
         publisher=target.publisher,
         chunks=split_ranges(missing, ledger.last_trade_id if ledger else None),
         on_progress=on_chunk,

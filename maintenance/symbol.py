@@ -47,7 +47,7 @@ class SymbolMaintenance(NamedTuple):
     partition: int
     venue: HistoryAdapter
     history: VenueHistory
-    past: HistorySearch
+    search: HistorySearch
     publisher: Publisher
     redis: RedisClient
     pool: Pool
@@ -63,7 +63,7 @@ class SymbolMaintenance(NamedTuple):
         Raises:
             FatalError: the venue refuses to give its history.
         """
-        first, last = await self.past.find(start_us), await self.past.find(end_us) - 1
+        first, last = await self.search.find(start_us), await self.search.find(end_us) - 1
         if first > last:
             return None
         ledger = await self.read_ledger()
@@ -89,7 +89,7 @@ class SymbolMaintenance(NamedTuple):
             raise FatalError(f"{self.venue.name} serves no candles")
         step_us = self.venue.klines_at_once * MINUTE_US
         for request_us in range(start_us, end_us, step_us):
-            yield await self.past.read_klines(request_us, min(request_us + step_us, end_us))
+            yield await self.search.read_klines(request_us, min(request_us + step_us, end_us))
 
     async def read_first_minute(self) -> int:
         """Return the start of the minute of the first stored trade.
@@ -181,9 +181,9 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
             await agree_on_partitions(redis, settings.partitions)
             _require_source_of_venue(await read_database_source(pool), venue, base_url)
             history = make_history(venue, rest_url=base_url, redis=redis, client=client, publisher=publisher)
-            past = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
+            search = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)
-            yield SymbolMaintenance(symbol, partition, venue, history, past, publisher, redis, pool)
+            yield SymbolMaintenance(symbol, partition, venue, history, search, publisher, redis, pool)
     except OUTAGE as error:
         raise database_error(error) from error
     finally:

@@ -154,7 +154,7 @@ async def _repair(
     ids = await target.find_ids(start_us, end_us)
     if ids is None:
         raise FatalError(f"{target.symbol}: the venue has candles but no trades at {format_second(start_us)}")
-    fetched = await target.past.read(*ids)
+    fetched = await target.search.read(*ids)
     given = sorted([*fetched.void, *((trade.trade_id, trade.trade_id) for trade in fetched.trades)])
     if lacking := subtract_ranges(ids, given):
         raise FatalError(

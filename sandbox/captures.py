@@ -135,8 +135,8 @@ def _read_file(path: Path, venue: SandboxVenue, on_problem: OnProblem) -> Iterat
     untimed: list[ParsedFrame] = []
     for number, line in _read_lines(path, on_problem):
         try:
-            receive_ns, frame = _split(line)
-            parsed = venue.parse_frame(frame, receive_ns // 1000)
+            receive_ns, text = _split(line)
+            parsed = venue.parse_frame(text, receive_ns // 1000)
         except (PoisonError, ValueError) as error:
             on_problem(CaptureProblem(path, number, str(error)))
             continue
@@ -145,7 +145,7 @@ def _read_file(path: Path, venue: SandboxVenue, on_problem: OnProblem) -> Iterat
         latest_ns = max(latest_ns, receive_ns or parsed.event_time_us * 1000)
         untimed.append(parsed)
         if latest_ns:  # frames without a time go with the first that has one
-            yield from (CapturedFrame(latest_ns, venue, each) for each in untimed)
+            yield from (CapturedFrame(latest_ns, venue, frame) for frame in untimed)
             untimed.clear()
     if untimed:
         on_problem(CaptureProblem(path, 1, "no line has a time of receiving or sending"))

@@ -172,7 +172,8 @@ class Tape:
         if index < len(earlier):
             return earlier[index]
         position = positions[index]
-        trades = [it for it in self.venue.read_trades(self.text(position - 1)) if it.symbol == symbol.symbol]
+        found = self.venue.read_trades(self.text(position - 1))
+        trades = [trade for trade in found if trade.symbol == symbol.symbol]
         trade = trades[index - bisect_left(positions, position)]
         return trade if self.venue.numbered else replace(trade, trade_id=self.columns[symbol].ids[index])
 

@@ -1,8 +1,8 @@
-"""Log lines: one a change of state, on standard error, in UTC, as text or as JSON objects.
+"""Log lines on standard error, in UTC, as text or as JSON objects; one per change of state.
 
-People filter by fields: `venue`, `symbol`, `partition`, `role`, `connection`, `entry`. Those of a task are
-set by `add_fields`, those of one record are its `extra`. They are members of the JSON object; the text has
-them in its message.
+Lines have fields to filter by: `venue`, `symbol`, `partition`, `role`, `connection`, `entry`. `add_fields`
+sets those of a task; those of one record are its `extra`. They are members of the JSON object; in text, the
+message contains them.
 """
 
 import logging
@@ -21,26 +21,26 @@ import msgspec
 LogFormat = Literal["text", "json"]
 
 _BEGINNING: Final = '{"time":"'
-"""What every log line in JSON begins with."""
+"""The start of every log line in JSON."""
 _OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
-"""Attributes of records that are no fields."""
+"""Attributes of records that are not fields."""
 _HIDDEN: Final = "***"
 _PASSWORD: Final = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^\s/@:]*):[^\s/@]+@")
 """In an address."""
 _SHORTEST: Final = 6
-"""A shorter secret is hidden in addresses alone: it might be any word."""
+"""Shorter secrets are hidden only in addresses: they could be any word."""
 
 _task_fields: ContextVar[dict[str, object]] = ContextVar("task_fields")
 _log = logging.getLogger(__name__)
 
 
 def add_fields(**fields: object) -> None:
-    """Add fields to whatever is logged in this task, and in tasks that it starts from now on."""
+    """Add fields to all log records of this task, and of tasks that it starts from now on."""
     _task_fields.set(_task_fields.get({}) | fields)
 
 
 class Secrets:
-    """Hides what must not be shown: the passwords in addresses, and texts that are known to be secret."""
+    """Hides the passwords in addresses, and texts that are known to be secret."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         texts = {form for secret in secrets for form in (secret, unquote(secret)) if len(form) >= _SHORTEST}
@@ -54,14 +54,14 @@ class Secrets:
 
 
 def passwords_in(addresses: Iterable[str | None]) -> list[str]:
-    """Return the passwords of those addresses that have one."""
-    return [password for it in addresses if it and (password := _password(it))]
+    """Return the passwords in the addresses."""
+    return [password for address in addresses if address and (password := _password(address))]
 
 
 def set_up_logs(level: str, log_format: LogFormat = "text", secrets: Iterable[str] = ()) -> None:
     """Write log records of this level and above, and warnings, to standard error.
 
-    In JSON, errors that nobody has caught are log lines, too.
+    In JSON, uncaught errors are log lines, too.
 
     Args:
         level: debug, info, warning or error.
@@ -77,21 +77,21 @@ def set_up_logs(level: str, log_format: LogFormat = "text", secrets: Iterable[st
         logging.getLogger(noisy).setLevel(logging.WARNING)
     if log_format == "json":
         sys.excepthook = _log_uncaught
-        threading.excepthook = lambda it: _log_uncaught(it.exc_type, it.exc_value, it.exc_traceback)
-        sys.unraisablehook = lambda it: _log_uncaught(it.exc_type, it.exc_value, it.exc_traceback)
+        threading.excepthook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
+        sys.unraisablehook = lambda args: _log_uncaught(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def report_fatal(error: str) -> None:
-    """Say on standard error why the process ends, as a log line if logs are JSON."""
+    """Write to standard error why the process ends, as a log line if logs are JSON."""
     formatters = [handler.formatter for handler in logging.getLogger().handlers]
-    if any(isinstance(it, _JsonFormatter) for it in formatters):
+    if any(isinstance(formatter, _JsonFormatter) for formatter in formatters):
         _log.critical(error)
     else:
         print(f"tickplant: {Secrets().hide(error)}", file=sys.stderr)
 
 
 def is_json_line(line: str) -> bool:
-    """Say whether a line is a log line in JSON."""
+    """Return whether a line is a log line in JSON."""
     return line.startswith(_BEGINNING)
 
 
@@ -107,10 +107,10 @@ def json_line(
 
     Args:
         message: what has happened.
-        level: how much it matters.
-        logger: whose it is.
+        level: its severity.
+        logger: the name of its logger.
         when_s: seconds since 1970; None takes the clock's.
-        fields: what people filter by, and `exception`.
+        fields: to filter by, and `exception`.
     """
     utc = _utc(time.time() if when_s is None else when_s)
     members: dict[str, object] = {"time": utc, "level": level, "logger": logger, "message": message}

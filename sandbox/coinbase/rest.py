@@ -141,7 +141,11 @@ def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> lis
             "granularity too small for the requested time range. Count of aggregations exceeds 300"
         )
     candles = fold(history.between(low, high + length_us), length_us=length_us)
-    return [_candle(candle) for candle in sorted(candles, key=lambda it: it.open_time_us, reverse=True)]
+    return [_candle(candle) for candle in sorted(candles, key=_open_time_us, reverse=True)]
+
+
+def _open_time_us(candle: Candle) -> int:
+    return candle.open_time_us
 
 
 def _candle(candle: Candle) -> list[Any]:

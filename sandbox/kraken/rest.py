@@ -160,12 +160,15 @@ def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> dic
     length_us = interval * MINUTE_US
     high = floor(now_us, WEEK_US if length_us == WEEK_US else length_us)
     low = max(high - (_MAX_CANDLES - 1) * length_us, since_ns // 1000 + 1)
-    candles = sorted(
-        fold(history.between(low, high + length_us), length_us=length_us), key=lambda it: it.open_time_us
-    )
+    candles = sorted(fold(history.between(low, high + length_us), length_us=length_us), key=_open_time_us)
     closed = [candle for candle in candles if candle.open_time_us < high]
     last = closed[-1].open_time_us if closed else high - length_us
-    return {rest_name(history.symbol.symbol): [_candle(it) for it in candles], "last": last // SECOND_US}
+    rows = [_candle(candle) for candle in candles]
+    return {rest_name(history.symbol.symbol): rows, "last": last // SECOND_US}
+
+
+def _open_time_us(candle: Candle) -> int:
+    return candle.open_time_us
 
 
 def _candle(candle: Candle) -> list[Any]:

@@ -250,9 +250,9 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: S
         assert answer.status == 200
     for name in ("worker", "ingest", "api"):
         os.kill(up.role(name), SIGKILL)
-        up.read_until(rf"^{name} +\| was ended by SIGKILL; starting it again in")
+        up.read_until(rf"^{name} +\| was terminated by SIGKILL; restarting it in")
     for name, started in (("worker", "metrics at"), ("ingest", "connected"), ("api", "serving on")):
-        up.read_until(rf"(?s:^{name} +\| was ended by SIGKILL.*^{name} +\| [^\n]*{started})")
+        up.read_until(rf"(?s:^{name} +\| was terminated by SIGKILL.*^{name} +\| [^\n]*{started})")
     up.send(SIGINT)
     assert up.wait() == 0, up.output
     stops = re.findall(r"(ingest|worker|api|sandbox) has stopped", up.output)
@@ -357,4 +357,5 @@ def test_a_taken_data_folder_is_refused(start_up: Start, capture: Path) -> None:
     first.read_until(r"^ingest +\| .*connected")
     second = start_up("--replay", str(capture))
     assert second.wait() == 1
-    assert re.search(r"up data/redis is in use by process \d+: stop that one", second.output), second.output
+    in_use = r"up data/redis is in use by process \d+: stop that process"
+    assert re.search(in_use, second.output), second.output

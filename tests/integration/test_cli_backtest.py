@@ -202,7 +202,7 @@ async def test_a_strategy_of_ones_own_as_a_person_reads_it(plant: Plant) -> None
 
     ended = await plant.run("--strategy", "mine:Every", INTERRUPT_AT="150")
     assert ended.returncode == 130
-    assert "interrupted: this is what it has come to so far" in ended.stdout
+    assert "interrupted; the results so far:" in ended.stdout
 
     ended = await plant.run("--strategy", "mine:Every", RAISE_AT="150")
     assert (ended.returncode, ended.stdout) == (1, "")

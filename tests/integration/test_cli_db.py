@@ -53,7 +53,7 @@ async def test_an_empty_database_has_a_status(run: Run) -> None:
     assert code == 0
     assert "0 symbols" in output
     assert "\ntrades\t" in output
-    assert output.endswith("no worker has ever worked here\n")
+    assert output.endswith("no worker has used this database yet\n")
     document = json.loads((await run("--json"))[1])
     assert document["partitions"] == []
     assert {table["oldest"] for table in document["tables"]} == {None}

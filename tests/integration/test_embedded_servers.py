@@ -158,7 +158,7 @@ async def test_data_below_a_folder_closed_to_the_servers_user_are_opened_again(
                 await server.stop()
         home = tmp_path / "postgres" / "home"
         shutil.rmtree(home.readlink())
-        with pytest.raises(FatalError, match=r"are gone: bring that folder back, or remove .*/postgres/home"):
+        with pytest.raises(FatalError, match=r"restore that folder, or remove .*/postgres/home"):
             await PostgresServer(tmp_path / "postgres", source=source).start()
     finally:
         os.umask(before)

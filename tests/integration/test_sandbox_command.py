@@ -74,7 +74,7 @@ def test_it_prints_its_addresses_serves_and_ends_on_a_signal(tmp_path: Path, sto
         out, err = process.communicate(timeout=10)
         assert process.returncode == 0
         assert not out
-        assert f"left out {path}, line 4: " in err
+        assert f"skipped {path}, line 4: " in err
 
 
 def test_it_makes_trades_up_without_a_capture(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ async def test_a_killed_process_is_restarted_and_the_restart_is_logged(lines: Li
         await lines.wait_for("ws_url")
         (first,) = pids_of(seed)
         os.kill(first, SIGKILL)
-        await lines.wait_for(r"sandbox: was ended by SIGKILL; starting it again in 0\.25 s")
+        await lines.wait_for(r"sandbox: was terminated by SIGKILL; restarting it in 0\.25 s")
         await until(lambda: sum("ws_url" in line for line in lines.all) == 2)
         assert pids_of(seed) != [first]
     assert pids_of(seed) == []
@@ -86,7 +86,7 @@ async def test_a_role_that_ends_before_its_announcement_is_not_tried_again(lines
     with pytest.raises(FatalError, match="sandbox did not start"):
         async with Supervisor(lines.say).announced(hopeless):
             pass
-    assert not any("starting it again" in line for line in lines.all)
+    assert not any("restarting it" in line for line in lines.all)
 
 
 async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
@@ -104,7 +104,7 @@ async def test_a_killed_server_is_started_again_at_the_same_address(lines: Lines
         url, first = server.url, server.pid
         assert first is not None
         os.kill(first, SIGKILL)
-        await lines.wait_for("redis: was ended by SIGKILL; starting it again")
+        await lines.wait_for("redis: was terminated by SIGKILL; restarting it")
         await until(lambda: server.pid not in (None, first))
         assert server.url == url
     assert server.pid is None

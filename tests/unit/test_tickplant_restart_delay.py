@@ -18,15 +18,15 @@ def test_a_process_that_ran_well_is_started_soon_again() -> None:
     delay = RestartDelay()
     for _ in range(5):
         delay.after(1)
-    assert delay.after(RestartDelay.WELL_S) == RestartDelay.FIRST_S
+    assert delay.after(RestartDelay.STABLE_S) == RestartDelay.FIRST_S
 
 
 @given(st.lists(DURATIONS))
 def test_delays_stay_within_bounds(durations: list[float]) -> None:
     delay = RestartDelay()
-    assert all(RestartDelay.FIRST_S <= delay.after(ran_s) <= RestartDelay.MOST_S for ran_s in durations)
+    assert all(RestartDelay.FIRST_S <= delay.after(ran_s) <= RestartDelay.MAX_S for ran_s in durations)
 
 
 def test_endings_are_named() -> None:
-    assert describe_exit(1) == "ended with exit code 1"
-    assert describe_exit(-9) == "was ended by SIGKILL"
+    assert describe_exit(1) == "exited with code 1"
+    assert describe_exit(-9) == "was terminated by SIGKILL"

@@ -104,7 +104,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
                 specs=settings.average_specs,
                 rules=settings.bot_rules,
                 gap_wait_ms=round(settings.gap_wait_s * 1000),
-                on_outcome=report.tell,
+                on_outcome=report.report,
                 on_progress=lambda done, total: bars.update(task, completed=done, total=total),
                 is_stopped=interrupted.is_set,
             )

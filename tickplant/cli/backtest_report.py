@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from tickplant.bot import AccountChanges, Fill, PaperOrder
 from tickplant.derived import Signal, signal_view
@@ -19,88 +19,88 @@ Event = Signal | Fill | PaperOrder
 
 
 class Summary(Struct, frozen=True):
-    """All of it. Money is in quote currency."""
+    """The summary of a backtest. Money is in quote currency."""
 
     interrupted: bool
     trades: int
     first_time: str | None
-    """Of the first trade; None where there is none. Likewise the following."""
+    """Time of the first trade; this and the next three are None where there is none."""
     last_time: str | None
     first_price: str | None
     last_price: str | None
     signals: dict[str, int]
-    """How many, by strategy."""
+    """Number of signals by strategy."""
     orders: int
     fills: int
     refused: int
     gains: int
-    """Sells that brought more than the position had cost."""
+    """Sells with a profit."""
     losses: int
-    """Those that did not."""
+    """Sells without a profit."""
     initial_cash: Decimal
     cash: Decimal
     position: Decimal
     """In base currency."""
     equity: Decimal
-    """Cash, and the position at the last price that it was valued at."""
+    """Cash plus the position at the price of its last valuation."""
     profit: Decimal
-    """Equity less the initial cash: all fees are off it."""
+    """Equity less the initial cash, after fees."""
     fees: Decimal
-    deepest_fall: Decimal
-    """The most that the equity lay below its highest so far, as candles closed and at the end."""
+    max_drawdown: Decimal = field(name="deepest_fall")
+    """The largest fall of the equity below its maximum so far, as candles closed and at the end."""
 
 
 class BacktestReport:
-    """Prints what happens as it happens, and what it came to."""
+    """Prints the events of a backtest as they happen, and a summary."""
 
     def __init__(self, *, json: bool) -> None:
-        """Choose JSON lines, or text."""
+        """Choose JSON lines or text."""
         self._write = _json if json else _text
         self._json = json
         self._signals: Counter[str] = Counter()
         self._counts: Counter[str] = Counter()
-        self._highest = self._deepest_fall = Decimal(0)
+        self._peak = self._max_drawdown = Decimal(0)
 
-    def tell(self, outcome: BacktestResult) -> None:
-        """Print what has happened.
+    def report(self, outcome: BacktestResult) -> None:
+        """Print the events of a batch of trades.
 
         Raises:
-            FatalError: a strategy has raised.
+            FatalError: a strategy raised an exception.
         """
         for failure in outcome.failures:
-            raise FatalError(f"the strategy {failure.strategy} has raised:\n{failure.traceback}")
-        events: list[tuple[int, int, Event]] = [(it.trade_id, 1, it) for it in outcome.signals]
-        self._signals.update(it.strategy for it in outcome.signals)
+            raise FatalError(f"the strategy {failure.strategy} raised an exception:\n{failure.traceback}")
+        events: list[tuple[int, int, Event]] = [(signal.trade_id, 1, signal) for signal in outcome.signals]
+        self._signals.update(signal.strategy for signal in outcome.signals)
         if outcome.changes:
-            events += self._take(outcome.changes)
-        for _, _, event in sorted(events, key=lambda it: it[:2]):
+            events += self._count(outcome.changes)
+        for _, _, event in sorted(events, key=lambda placed: placed[:2]):
             print(self._write(event))
 
     def sum_up(self, test: Backtest, *, interrupted: bool) -> None:
-        """Print what it came to."""
+        """Print the summary."""
         summary = self._summary(test, interrupted=interrupted)
         if self._json:
-            text = _json_line({"type": "summary", **msgspec.structs.asdict(summary)})
+            text = _json_line({"type": "summary", **_summary_fields(summary)})
         else:
             text = _summary_text(summary)
         print(text, flush=True)
 
-    def _take(self, changes: AccountChanges) -> list[tuple[int, int, Event]]:
-        """Count what the account has done; return it with its places among the trades."""
-        refused = [it for it in changes.orders if it.state == "refused"]
+    def _count(self, changes: AccountChanges) -> list[tuple[int, int, Event]]:
+        """Count the fills and refusals of the account; return them with their order among the trades."""
+        refused = [order for order in changes.orders if order.state == "refused"]
         self._counts["fills"] += len(changes.fills)
         self._counts["refused"] += len(refused)
         for fill in changes.fills:
             if fill.side == "sell":
                 self._counts["gains" if fill.profit > 0 else "losses"] += 1
-        for it in changes.equities:
-            self._note_equity(it.equity)
-        events: list[tuple[int, int, Event]] = [(it.trade_id, 0, it) for it in changes.fills]
-        return events + [(it.trade_id, 2, it) for it in refused]
+        for valuation in changes.equities:
+            self._note_equity(valuation.equity)
+        events: list[tuple[int, int, Event]] = [(fill.trade_id, 0, fill) for fill in changes.fills]
+        return events + [(order.trade_id, 2, order) for order in refused]
 
     def _note_equity(self, equity: Decimal) -> None:
-        self._highest = max(self._highest, equity)
-        self._deepest_fall = max(self._deepest_fall, EXACT.subtract(self._highest, equity))
+        self._peak = max(self._peak, equity)
+        self._max_drawdown = max(self._max_drawdown, EXACT.subtract(self._peak, equity))
 
     def _summary(self, test: Backtest, *, interrupted: bool) -> Summary:
         account, first, last = test.account, test.first, test.last
@@ -124,8 +124,12 @@ class BacktestReport:
             equity=account.equity,
             profit=EXACT.subtract(account.equity, account.initial_cash),
             fees=account.fees,
-            deepest_fall=self._deepest_fall,
+            max_drawdown=self._max_drawdown,
         )
+
+
+def _summary_fields(summary: Summary) -> dict[str, Any]:
+    return {field.encode_name: getattr(summary, field.name) for field in msgspec.structs.fields(summary)}
 
 
 def _json(event: Event) -> str:
@@ -161,22 +165,25 @@ def _text(event: Event) -> str:
             return f"{_time(event.time_us)}    order {event.number}: {event.side} refused: {event.reason}"
 
 
-def _summary_text(it: Summary) -> str:
-    signals = ", ".join(f"{name} {count:,}" for name, count in it.signals.items()) or "none"
-    traded = f"{it.fills:,} filled, {it.refused:,} refused, {it.orders - it.fills - it.refused:,} open"
-    sold = f"{it.gains:,} sold with gain, {it.losses:,} with loss"
+def _summary_text(summary: Summary) -> str:
+    signals = ", ".join(f"{name} {count:,}" for name, count in summary.signals.items()) or "none"
+    open_orders = summary.orders - summary.fills - summary.refused
+    traded = f"{summary.fills:,} filled, {summary.refused:,} refused, {open_orders:,} open"
+    sold = f"{summary.gains:,} sold with gain, {summary.losses:,} with loss"
+    span = f", {summary.first_time} to {summary.last_time}"
+    share = float(summary.profit / summary.initial_cash)
     rows = {
-        "trades": f"{it.trades:,}, {it.first_time} to {it.last_time}" if it.trades else "none",
-        "price": f"{it.first_price} to {it.last_price}" if it.trades else "none",
+        "trades": f"{summary.trades:,}{span}" if summary.trades else "none",
+        "price": f"{summary.first_price} to {summary.last_price}" if summary.trades else "none",
         "signals": signals,
-        "orders": f"{it.orders:,}: {traded}; {sold}",
-        "profit": f"{_plain(it.profit)} ({float(it.profit / it.initial_cash):+.2%}), fees {_plain(it.fees)}",
-        "equity": f"{_plain(it.equity)}, of it {_plain(it.cash)} cash; at the deepest"
-        f" {_plain(it.deepest_fall)} below its highest",
+        "orders": f"{summary.orders:,}: {traded}; {sold}",
+        "profit": f"{_plain(summary.profit)} ({share:+.2%}), fees {_plain(summary.fees)}",
+        "equity": f"{_plain(summary.equity)}, of it {_plain(summary.cash)} cash;"
+        f" maximum drawdown {_plain(summary.max_drawdown)}",
     }
     lines = [f"{name:<8} {text}" for name, text in rows.items()]
-    if it.interrupted:
-        lines.insert(0, "interrupted: this is what it has come to so far")
+    if summary.interrupted:
+        lines.insert(0, "interrupted; the results so far:")
     return "\n" + "\n".join(lines)
 
 
@@ -185,6 +192,6 @@ def _time(time_us: int) -> str:
 
 
 def _plain(number: Decimal) -> str:
-    """Write money without the zeros at its end."""
+    """Format an amount without trailing zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

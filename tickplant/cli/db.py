@@ -94,7 +94,7 @@ async def _read_status(settings: Settings) -> "DatabaseStatus":
 
 
 async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[list[Lag | None], str]":
-    """Return the lag of each lease, and why it is unknown where it is."""
+    """Return the lag of each lease, and the reason if it is unknown."""
     from redis.exceptions import RedisError
 
     from tickplant.lag import read_lag
@@ -107,7 +107,7 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
         return [None] * len(leases), "Redis is not running"
     redis = open_redis(url, timeout_s=5)
     try:
-        return [await read_lag(redis, it.role, it.partition, it.entry_id) for it in leases], ""
+        return [await read_lag(redis, lease.role, lease.partition, lease.entry_id) for lease in leases], ""
     except FatalError as error:
         return [None] * len(leases), str(error)
     except (RedisError, OSError) as error:
@@ -126,11 +126,12 @@ def _print(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> N
     shown = [number for number, column in enumerate(columns) if column not in hidden]
     rows = [
         (
-            *(it.name, None if it.rows is None else f"{it.rows:,}", _size(it.bytes), it.chunks),
-            *(it.columnstore_chunks, it.ratio and f"{it.ratio:.1f}", it.keep_days),
-            *(_time(it.oldest), _time(it.newest)),
+            *(table.name, None if table.rows is None else f"{table.rows:,}"),
+            *(_size(table.bytes), table.chunks),
+            *(table.columnstore_chunks, table.ratio and f"{table.ratio:.1f}", table.keep_days),
+            *(_time(table.oldest), _time(table.newest)),
         )
-        for it in status.tables
+        for table in status.tables
     ]
     print_table(
         "Tables", [columns[number] for number in shown], [[row[number] for number in shown] for row in rows]
@@ -140,10 +141,10 @@ def _print(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> N
         ("policy", "table", "every", "next", "last success", "failures", "last error"),
         [
             (
-                *(it.name, it.relation, _span(it.every), _time(it.next_start)),
-                *(_time(it.last_finish), it.failures, it.last_error),
+                *(policy.name, policy.relation, str(policy.every), _time(policy.next_start)),
+                *(_time(policy.last_finish), policy.failures, policy.last_error),
             )
-            for it in status.policies
+            for policy in status.policies
         ],
     )
     print_table(
@@ -158,7 +159,7 @@ def _print(status: "DatabaseStatus", lags: "list[Lag | None]", reason: str) -> N
         ],
     )
     if not status.leases:
-        print("no worker has ever worked here")
+        print("no worker has used this database yet")
     elif reason:
         print(f"the lag is unknown: {reason}")
 
@@ -188,18 +189,14 @@ def _waiting_s(lag: "Lag | None") -> float | None:
 
 def _waiting(lag: "Lag | None") -> str | None:
     waiting_s = _waiting_s(lag)
-    return None if waiting_s is None else _span(timedelta(seconds=round(waiting_s)))
+    return None if waiting_s is None else str(timedelta(seconds=round(waiting_s)))
 
 
 def _size(count: int) -> str:
-    """Return a number of bytes as people say it."""
+    """Format a number of bytes for people."""
     if count < 1 << 20:
         return f"{count / (1 << 10):,.0f} kB"
     return f"{count / (1 << 20):,.1f} MB" if count < 1 << 30 else f"{count / (1 << 30):,.1f} GB"
-
-
-def _span(span: timedelta) -> str:
-    return str(span)
 
 
 def _time(time: datetime | None) -> str | None:

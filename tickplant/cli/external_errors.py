@@ -7,18 +7,20 @@ from tickplant.errors import FatalError, SettingsError
 
 
 def explain(error: BaseException) -> FatalError | None:
-    """Return what to tell of an error that comes from outside; None where the program itself is wrong.
+    """Return the message for an error of a server, file or network; None for an error of the program.
 
     Args:
-        error: one, or a group, of which the errors that say what to do are told.
+        error: one, or a group; of a group, the errors with a message for the user are reported.
     """
     found = [_explain(leaf) for leaf in _leaves(error)]
-    explained = list({str(it): it for it in found if it is not None}.values())
-    if not explained or (None in found and not any(isinstance(it, FatalError) for it in _leaves(error))):
+    explained = list({str(fatal): fatal for fatal in found if fatal is not None}.values())
+    if not explained or (None in found and not any(isinstance(leaf, FatalError) for leaf in _leaves(error))):
         return None
     if len(explained) == 1:
         return explained[0]
-    problems = [problem for it in explained if isinstance(it, SettingsError) for problem in it.problems]
+    problems = [
+        problem for fatal in explained if isinstance(fatal, SettingsError) for problem in fatal.problems
+    ]
     return SettingsError(problems) if problems else FatalError("\n".join(map(str, explained)))
 
 
@@ -33,7 +35,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _explain(error: BaseException) -> FatalError | None:
     if isinstance(error, FatalError):
         return error
-    # A library that was not imported has raised nothing, and takes its time to import.
+    # A library that was not imported can't have raised, and importing it would take time.
     for library, explain in (
         ("asyncpg", _explain_database),
         ("redis", _explain_redis),

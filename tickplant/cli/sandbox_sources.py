@@ -1,4 +1,4 @@
-"""The sources of trades of `tickplant sandbox`: captures, generated tapes, or endless markets."""
+"""The sources of trades of `tickplant sandbox`: captures, generated tapes, or generated markets."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ _SHOWN_PROBLEMS: Final = 20
 
 
 class _Share(NamedTuple):
-    """What is to be generated for one venue."""
+    """The trades to generate for one venue."""
 
     venue: "SandboxVenue"
     symbols: list[str]
@@ -37,7 +37,7 @@ def open_sources(args: Namespace) -> "list[TradeSource]":
     """Open the sources that arguments ask for, one a venue.
 
     Raises:
-        FatalError: a capture can't be played, or a symbol not made.
+        FatalError: a capture can't be played, or a symbol can't be generated.
     """
     if not (args.capture or args.count):
         return list(_open_markets(args))
@@ -59,10 +59,10 @@ def _wanted(args: Namespace, tapes: "list[Tape]") -> "tuple[SymbolId, ...] | Non
     if not args.hold:
         return None
     try:
-        asked = [SymbolId.parse(name) for name in args.hold]
+        requested = [SymbolId.parse(name) for name in args.hold]
     except ValueError as error:
         raise FatalError(f"--hold: {error}") from error
-    return select_symbols((symbol for tape in tapes for symbol in tape.columns), asked).stored
+    return select_symbols((symbol for tape in tapes for symbol in tape.columns), requested).stored
 
 
 def _read_tapes(args: Namespace) -> "list[Tape]":
@@ -106,7 +106,7 @@ def _open_markets(args: Namespace) -> "Iterator[TradeSource]":
 
 
 def _shares(args: Namespace) -> Iterator[_Share]:
-    """Yield what is to be generated, the rate and the count shared out by the number of symbols."""
+    """Yield the trades to generate for each venue: rate and count in proportion to its symbols."""
     from sandbox.venues import VENUES
 
     grouped = _symbols(args)
@@ -119,7 +119,7 @@ def _shares(args: Namespace) -> Iterator[_Share]:
 
 
 def _symbols(args: Namespace) -> dict[str, list[str]]:
-    """Return the symbols that are to be generated, by venue."""
+    """Return the symbols to generate by venue."""
     from sandbox.generator import name_symbols
     from sandbox.venues import VENUES
     from tickplant.market import SymbolId
@@ -135,8 +135,8 @@ def _symbols(args: Namespace) -> dict[str, list[str]]:
         venue = VENUES.get(symbol.venue)
         if venue is None or not venue.is_symbol(symbol.symbol):
             known = [venue] if venue else VENUES.values()
-            examples = " or ".join(f"{each.name}:{each.example}" for each in known)
-            raise FatalError(f"--symbols: {name}: the sandbox makes symbols such as {examples} only")
+            examples = " or ".join(f"{sample.name}:{sample.example}" for sample in known)
+            raise FatalError(f"--symbols: {name}: the sandbox generates only symbols such as {examples}")
         grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
     return {venue: list(symbols) for venue, symbols in grouped.items()}
 
@@ -147,9 +147,9 @@ def _seed(args: Namespace) -> int:
 
 def _report(problems: "list[CaptureProblem]") -> None:
     for problem in problems[:_SHOWN_PROBLEMS]:
-        print(f"left out {problem}", file=sys.stderr)
+        print(f"skipped {problem}", file=sys.stderr)
     if len(problems) > _SHOWN_PROBLEMS:
-        print(f"left out {len(problems):,} lines in all", file=sys.stderr)
+        print(f"skipped {len(problems):,} lines in total", file=sys.stderr)
 
 
 def _report_tape(tape: "Tape") -> None:

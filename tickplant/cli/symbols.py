@@ -57,7 +57,7 @@ def run(args: Namespace) -> int:
         meant = f"; similar symbols are {', '.join(names)}" if names else ""
         raise FatalError(f"{args.venue} lists no symbol like {args.pattern!r}{meant}")
     if args.json:
-        print_json([{"symbol": f"{args.venue}:{it.name}", "status": it.status} for it in found])
+        print_json([{"symbol": f"{args.venue}:{symbol.name}", "status": symbol.status} for symbol in found])
     else:
         rows = [(f"{args.venue}:{symbol.name}", symbol.status) for symbol in found]
         print_table(f"Symbols of {args.venue}", ("symbol", "status"), rows)

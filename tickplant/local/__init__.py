@@ -1,7 +1,4 @@
-"""A Redis-compatible server and a PostgreSQL server of our own, each on a data folder.
-
-Whoever has servers already gives their addresses instead and never comes here.
-"""
+"""Embedded Redis and PostgreSQL servers, each on a data folder, for use without servers of one's own."""
 
 from tickplant.local.binaries import Source
 from tickplant.local.postgres_server import PostgresServer

@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as when tickplant runs as root, and places that this user can reach."""
+"""The OS account of the embedded PostgreSQL server when tickplant runs as root, and folders open to it."""
 
 import os
 import pwd
@@ -14,12 +14,11 @@ from tickplant.local.binaries import PostgresBinaries
 from tickplant.local.child import ServerAccount, guarded_command
 
 _SHARED: Final = Path("/var/lib/tickplant")
-"""Where root keeps what the user must reach, if it can't reach the place itself. Nothing is ever opened to it
-by changing the modes of folders above."""
+"""Where root puts what the account can't reach elsewhere. The modes of parent folders are never changed."""
 
 
 def server_account(data: Path) -> ServerAccount | None:
-    """Return the user to run as if this one is root: the data's owner, or `postgres`, or `nobody`."""
+    """Return the account to run as if this process is root's: the data's owner, `postgres` or `nobody`."""
     if os.geteuid() != 0:
         return None
     if data.exists() and (owner := data.stat()).st_uid != 0:
@@ -34,37 +33,39 @@ def server_account(data: Path) -> ServerAccount | None:
 
 
 def is_permitted(account: ServerAccount, test: str, path: Path) -> bool:
-    """Ask the system itself whether a user may do something with a path.
+    """Return whether an account has a permission on a path, as the command `test` reports it.
 
     Args:
-        account: the user.
-        test: what, as the command `test` writes it, such as `-w`.
-        path: the path without links: one that lies in a folder closed to the user may lead to an open place.
+        account: the account.
+        test: the permission, as an option of `test`, such as `-w`.
+        path: without symbolic links, as one in a closed folder may lead to an open one.
 
     Raises:
-        FatalError: this process can't become that user.
+        FatalError: this process can't run as that account.
     """
-    argv = guarded_command(["/bin/sh", "-c", f'test {test} "$0"', path], death=SIGTERM, account=account)
+    argv = guarded_command(
+        ["/bin/sh", "-c", f'test {test} "$0"', path], death_signal=SIGTERM, account=account
+    )
     ended = subprocess.run(  # noqa: S603
         argv, capture_output=True, text=True, check=False, cwd="/", start_new_session=True
     )
     if ended.stderr:
         raise FatalError(
-            f"PostgreSQL refuses to run as root, and here root {ended.stderr.strip()}:"
+            f"PostgreSQL refuses to run as root, and root {ended.stderr.strip()}:"
             " run tickplant as an ordinary user, or set TICKPLANT_DATABASE_URL to a server of yours"
         )
     return ended.returncode == 0
 
 
 def create_reachable_folder(account: ServerAccount) -> Path:
-    """Create a folder that belongs to the user in a place that it can reach."""
+    """Create a folder that belongs to the account and that it can reach."""
     elsewhere = Path(tempfile.mkdtemp(prefix="postgres-", dir=_create_shared()))
     os.chown(elsewhere, *account)
     return elsewhere
 
 
 def reachable_programs(binaries: PostgresBinaries, account: ServerAccount | None) -> Path:
-    """Return the programs' folder, copied if they came with a wheel into a place closed to the user."""
+    """Return the programs' folder; a copy if they are a wheel's in a folder closed to the account."""
     if account is None or not binaries.wheel or is_permitted(account, "-x", binaries.bin / "postgres"):
         return binaries.bin
     package = binaries.bin.parent.parent
@@ -73,7 +74,7 @@ def reachable_programs(binaries: PostgresBinaries, account: ServerAccount | None
         new = Path(tempfile.mkdtemp(prefix="copy-", dir=_create_shared()))
         try:
             shutil.copytree(binaries.bin.parent, new / package.name / "pginstall")
-            libraries = package.with_name(package.name + ".libs")  # the programs look for them beside it
+            libraries = package.with_name(package.name + ".libs")  # the programs load them from there
             if libraries.exists():
                 shutil.copytree(libraries, new / libraries.name)
             _open(new, *new.rglob("*"))
@@ -94,7 +95,7 @@ def _create_shared() -> Path:
 
 
 def _open(*paths: Path) -> None:
-    """Let everybody read folders and files of ours, and run what root may run, whatever the umask was."""
+    """Let everybody read our folders and files, and execute what root may execute, whatever the umask is."""
     for path in paths:
         if not path.is_symlink():
             mode = path.stat().st_mode

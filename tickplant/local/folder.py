@@ -1,4 +1,4 @@
-"""The folder of one embedded server: who may use it, its port and its password."""
+"""The folder of one embedded server: its lock, port and password."""
 
 import asyncio
 import errno
@@ -16,8 +16,8 @@ from tickplant.errors import FatalError
 
 LOOPBACK: Final = "127.0.0.1"
 _PORTS: Final = range(20_000, 30_000)
-"""Below the ports that systems give to outgoing connections: a client that keeps dialling a stopped server on
-loopback could otherwise be given the server's own port and connect to itself."""
+"""Below the ephemeral ports of operating systems: a client that repeatedly connects to a stopped server on
+loopback could otherwise be assigned the server's own port, and connect to itself."""
 _LEFTOVER_S: Final = 15.0
 _FREE_BYTES: Final = 128 << 20
 
@@ -32,7 +32,7 @@ class Folder:
         """Create the folder.
 
         Raises:
-            FatalError: that is not possible, or the disk is as good as full.
+            FatalError: it can't be created, or the disk is almost full.
         """
         with explained_file_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -46,10 +46,10 @@ class Folder:
             )
 
     async def lock(self) -> int:
-        """Return the folder's lock, an open file that the server's processes are to inherit.
+        """Return the folder's lock, a file descriptor that the server's processes inherit.
 
-        It stays locked until the last process that has it open has ended, so that what a killed server left
-        behind is waited for.
+        It stays locked until the last process that has it open ends, so that this waits for the remaining
+        processes of a killed server.
 
         Raises:
             FatalError: another process uses the folder.
@@ -72,16 +72,16 @@ class Folder:
             abandoned = holder in (0, os.getpid()) or not _is_alive(holder)
             if not abandoned or asyncio.get_running_loop().time() > deadline:
                 raise FatalError(
-                    f"{self.path} is in use by process {holder}: stop that one,"
+                    f"{self.path} is in use by process {holder}: stop that process,"
                     " or choose another folder with --data or TICKPLANT_DATA"
                 )
             await asyncio.sleep(0.02)
 
     def is_locked(self) -> bool:
-        """Say whether a server runs on the folder.
+        """Return whether a server runs on the folder.
 
         Raises:
-            FatalError: this user may not look.
+            FatalError: this user can't read the folder.
         """
         with explained_file_errors(self.path):
             try:
@@ -100,7 +100,7 @@ class Folder:
         return int(text) if text.isdecimal() else None
 
     def choose_port(self) -> int:
-        """Return the last start's port if it is free, or else another one, and keep it in mind."""
+        """Return the last start's port if it is free, or else another one, and store it."""
         last = self.read_port()
         port = last if last and is_free(last) else free_port()
         with explained_file_errors(self.path):
@@ -108,7 +108,7 @@ class Folder:
         return port
 
     def password(self) -> str:
-        """Return the server's password, made at the first call and readable by this user alone."""
+        """Return the server's password, generated at the first call and readable only by this user."""
         path = self.path / "password"
         with explained_file_errors(self.path):
             if not path.exists():
@@ -117,7 +117,7 @@ class Folder:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a whole file that only its owner may read."""
+    """Replace a file by one that only its owner may read."""
     new = path.with_name(path.name + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
@@ -126,10 +126,10 @@ def write_private(path: Path, text: str) -> None:
 
 @contextmanager
 def explained_file_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the file system into a message that says what to do.
+    """Turn errors of the file system into messages that say how to fix them.
 
     Raises:
-        FatalError: in the place of an OSError.
+        FatalError: in place of an OSError.
     """
     try:
         yield
@@ -161,7 +161,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Say whether a server could listen on the port."""
+    """Return whether a server could listen on the port."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -172,7 +172,7 @@ def is_free(port: int, host: str = LOOPBACK) -> bool:
 
 
 def free_port() -> int:
-    """Return a port on loopback on which nobody listens.
+    """Return a free port on loopback.
 
     Raises:
         FatalError: there is none.

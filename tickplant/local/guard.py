@@ -1,6 +1,6 @@
-"""Signal a process when its parent has died, where the kernel does not.
+"""Signals a process when its parent has died, where the kernel does not.
 
-The parent holds the other end of standard input, and writes a byte before it closes it in peace.
+Standard input is a pipe from the parent, which writes a byte to it if the process ended by itself.
 
 python -I -S guard.py PID SIGNAL
 """
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Wait for a byte (all is well) or the end of the pipe (the parent died)."""
+    """Wait for a byte (the process has ended) or the end of the pipe (the parent has died)."""
     if not os.read(0, 1):
         os.kill(int(sys.argv[1]), int(sys.argv[2]))
 

@@ -1,9 +1,8 @@
-"""Become another program that ends with its parent: run by path, in a bare interpreter, before any exec.
+"""Replaces itself by a program that ends with its parent; run by path in an isolated interpreter.
 
     python -I -S launch.py PARENT SIGNAL UID GID PROGRAM [ARGUMENT...]
 
-A uid of -1 keeps the user. A function handed to the fork would do the same, but forks of a process with
-threads may not run Python.
+A uid of -1 keeps the user. A `preexec_fn` could do the same, but is unsafe in a process with threads.
 """
 
 import os
@@ -14,9 +13,9 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Drop to the user, arm the parent's death signal, and become the program."""
-    parent, death, uid, gid = map(int, sys.argv[1:5])
-    arm = _death_signal()  # loaded first: the user may not be able to read this interpreter's library
+    """Change the user, set the parent-death signal, and execute the program."""
+    parent, death_signal, uid, gid = map(int, sys.argv[1:5])
+    set_death_signal = _load_prctl()  # before the change of user, who may not be able to read the library
     if uid >= 0:
         try:
             os.setgroups([gid])
@@ -24,7 +23,7 @@ def main() -> None:
             os.setuid(uid)
         except OSError as error:
             sys.exit(f"can't become user {uid}: {error.strerror}")
-    arm(death)  # armed last: a change of user disarms it
+    set_death_signal(death_signal)  # after the change of user, which clears it
     if os.getppid() != parent:
         sys.exit("the parent has ended")
     try:
@@ -33,13 +32,13 @@ def main() -> None:
         sys.exit(f"can't run {sys.argv[5]}: {error.strerror}")
 
 
-def _death_signal() -> Callable[[int], object]:
+def _load_prctl() -> Callable[[int], object]:
     if sys.platform != "linux":
-        return lambda death: None  # see guard.py
+        return lambda signal: None  # guard.py does it there
     import ctypes
 
     prctl = ctypes.CDLL(None).prctl
-    return lambda death: prctl(_PR_SET_PDEATHSIG, death, 0, 0, 0)
+    return lambda signal: prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
 
 
 if __name__ == "__main__":

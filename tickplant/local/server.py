@@ -1,4 +1,4 @@
-"""Base class of embedded servers: start, stop, kill, and restart on the same port with the same data."""
+"""The base class of embedded servers: start, stop, kill and restart with the same port and data."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tickplant.local.child import Child, ServerAccount
 from tickplant.local.folder import Folder, explained_file_errors
 
 _START_S: Final = 300.0
-"""Recovery after a crash may read gigabytes; a server that fails ends at once and isn't waited for."""
+"""Recovery after a crash may read gigabytes. A server that fails exits, which ends the wait."""
 _LOG_BYTES: Final = 8 << 20
 
 
@@ -20,8 +20,8 @@ class Server(ABC):
     """A server process on a data folder."""
 
     name: ClassVar[str]
-    polite: ClassVar[Signals]
-    """The signal that ends it gracefully, at once."""
+    stop_signal: ClassVar[Signals]
+    """The signal that stops it gracefully without waiting for clients."""
 
     def __init__(self, path: Path) -> None:
         self.folder = Folder(path)
@@ -32,28 +32,28 @@ class Server(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Its address, with its password; known once it has been started."""
+        """Its address with its password; known once it has been started."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """Which program and version it is, and what it can do."""
+        """Its program, version and extensions, for people."""
 
     @abstractmethod
     async def _prepare(self, lock: int) -> tuple[list[str | Path], ServerAccount | None]:
-        """Create what is missing in the folder; return the command and the user to run it as.
+        """Create what is missing in the folder; return the command and the account to run it as.
 
         Args:
-            lock: the folder's lock, for processes that write to the folder to keep open.
+            lock: the folder's lock, kept open by all processes that write to the folder.
         """
 
     @abstractmethod
     async def _is_ready(self) -> bool:
-        """Say whether it answers."""
+        """Return whether it answers."""
 
     @abstractmethod
     def _hint(self, log: str) -> str:
-        """Return what to do about the end of a log of a failed start; empty if unknown."""
+        """Return how to fix a failed start, given the end of its log; empty if unknown."""
 
     @property
     def port(self) -> int:
@@ -69,7 +69,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int | None:
-        """The process id; None while it doesn't run."""
+        """The process id; None while it isn't running."""
         return self._child.pid if self._child is not None and self._child.returncode is None else None
 
     @property
@@ -78,13 +78,13 @@ class Server(ABC):
         return self.folder.path / "log"
 
     async def start(self) -> None:
-        """Start it and wait until it answers; after the first start on the same port.
+        """Start it and wait until it answers; always on the port of the first start.
 
         Raises:
             FatalError: it can't be started; the message says what to do.
         """
         if self.pid is not None:
-            raise FatalError(f"{self.name} on {self.folder.path} is running already")
+            raise FatalError(f"{self.name} on {self.folder.path} is already running")
         self.folder.create()
         lock = await self.folder.lock()
         try:
@@ -108,7 +108,7 @@ class Server(ABC):
                 self._log_offset = output.tell()
                 self._child = Child(
                     argv,
-                    death=self.polite,
+                    death_signal=self.stop_signal,
                     output=output,
                     account=account,
                     environment=environment(),
@@ -131,13 +131,13 @@ class Server(ABC):
         return f"{self.name} did not start{': ' + hint if hint else ''}; the end of {self.log}:\n  {shown}"
 
     async def stop(self) -> None:
-        """Stop it gracefully; what clients were told is on disk. Does nothing if it doesn't run."""
+        """Stop it gracefully, if it is running; acknowledged writes are on disk."""
         self._stopping = True
         if self._child is not None:
-            await self._child.end((self.polite, 60.0))
+            await self._child.end((self.stop_signal, 60.0))
 
     async def kill(self) -> None:
-        """End it with SIGKILL and wait for that."""
+        """Kill it with SIGKILL and wait until it has ended."""
         self._stopping = True
         if self._child is not None:
             await self._child.end()
@@ -159,6 +159,8 @@ class Server(ABC):
 
 
 def environment() -> dict[str, str]:
-    """Return the variables for a server: none that would change its settings or its language."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C", "TZ": "UTC"}
+    """Return the environment of a server: without variables that would change its settings or language."""
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
+    }
+    return {**variables, "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""Run processes, start again those that die, and stop them in order."""
+"""Runs processes, restarts those that exit, and stops them in order."""
 
 import asyncio
 import os
@@ -18,29 +18,29 @@ from tickplant.logs import is_json_line
 
 SETTINGS_EXIT: Final = 2
 """The exit code of a command whose settings are wrong: a restart would not help."""
-_PATIENCE_S: Final = 20.0
+_STOP_S: Final = 20.0
 
 ShowLine = Callable[[str, str], None]
-"""Shows the person at the terminal a line: of whom, and the line."""
+"""Shows a line in the terminal; takes the name of its process, and the line."""
 
 
 class RestartDelay:
-    """How long to wait before starting a process again: twice as long each time, until one has run well."""
+    """The delay before a process is restarted: doubled each time, until one has run long enough."""
 
     FIRST_S: Final = 0.25
-    MOST_S: Final = 15.0
-    WELL_S: Final = 30.0
-    """A process that ran for so long had started well."""
+    MAX_S: Final = 15.0
+    STABLE_S: Final = 30.0
+    """A process that ran for this long resets the delay."""
 
     def __init__(self) -> None:
         self._next_s = self.FIRST_S
 
     def after(self, ran_s: float) -> float:
         """Return the seconds to wait, given how long the process ran."""
-        if ran_s >= self.WELL_S:
+        if ran_s >= self.STABLE_S:
             self._next_s = self.FIRST_S
         delay_s = self._next_s
-        self._next_s = min(2 * delay_s, self.MOST_S)
+        self._next_s = min(2 * delay_s, self.MAX_S)
         return delay_s
 
 
@@ -49,61 +49,57 @@ class ManagedProcess(Struct, frozen=True):
 
     name: str
     arguments: tuple[str, ...]
-    """Of the command `tickplant`."""
+    """Arguments of the command `tickplant`."""
     environment: Mapping[str, str]
-    """Variables besides this process's own."""
+    """Variables in addition to this process's own."""
 
 
 class Restartable(Protocol):
-    """A server that was started and may die."""
+    """A server that is restarted if it exits."""
 
     async def start(self) -> None:
         """Start it and wait until it answers."""
 
     async def stop(self) -> None:
-        """Stop it gracefully, if it runs."""
+        """Stop it gracefully, if it is running."""
 
     async def wait(self) -> int:
-        """Wait for its end and return the exit code."""
+        """Wait until it ends and return the exit code."""
 
 
 class Supervisor:
-    """Keeps servers and processes running, inside contexts whose order is the order of starting and stopping.
+    """Keeps servers and processes running; each context starts some and stops them at its end."""
 
-    Attributes:
-        failed: raises the error that should end everything, if there is one; waits for it otherwise.
-    """
-
-    def __init__(self, say: ShowLine) -> None:
-        """Name the terminal; call it inside a running event loop.
+    def __init__(self, show: ShowLine) -> None:
+        """Call it inside a running event loop.
 
         Args:
-            say: shows a line.
+            show: shows a line in the terminal.
         """
-        self._say = say
+        self._show = show
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def failed(self) -> None:
-        """Wait for the error that should end everything, for ever if need be, and raise it."""
+        """Wait for an error that ends everything, forever if there is none, and raise it."""
         await asyncio.shield(self._failure)
 
     @asynccontextmanager
     async def server(self, name: str, server: Restartable) -> AsyncIterator[None]:
-        """Start a server, start it again whenever it dies, and stop it at the end."""
+        """Start a server, restart it whenever it exits, and stop it at the end."""
         try:
             await server.start()
-            async with background(self._keep_server(name, server), on_end=self._on_end):
+            async with background(self._supervise_server(name, server), on_end=self._on_end):
                 yield
         finally:
             await server.stop()
 
     @asynccontextmanager
     async def processes(self, *managed: ManagedProcess) -> AsyncIterator[None]:
-        """Run processes side by side, restart each one that dies, and stop all of them at the end."""
-        processes = [_Process(each, self._say) for each in managed]
+        """Run processes concurrently, restart each one that exits, and stop all of them at the end."""
+        processes = [_Process(process, self._show) for process in managed]
         async with AsyncExitStack() as stack:
             for process in processes:
-                await stack.enter_async_context(background(process.keep(), on_end=self._on_end))
+                await stack.enter_async_context(background(process.supervise(), on_end=self._on_end))
             try:
                 yield
             finally:
@@ -111,41 +107,41 @@ class Supervisor:
 
     @asynccontextmanager
     async def announced(self, managed: ManagedProcess) -> AsyncIterator[str]:
-        """Run a process that prints a line of JSON when it is ready, and yield that line.
+        """Run a process that prints a line of JSON when it is ready; yield that line.
 
         Raises:
             FatalError: it ended before it was ready.
         """
-        process = _Process(managed, self._say, announces=True)
-        async with background(process.keep(), on_end=self._on_end):
+        process = _Process(managed, self._show, announces=True)
+        async with background(process.supervise(), on_end=self._on_end):
             try:
                 yield await process.announcement()
             finally:
                 await process.stop()
 
-    def _on_end(self, keeper: asyncio.Task[None]) -> None:
-        error = None if keeper.cancelled() else keeper.exception()
+    def _on_end(self, supervision: asyncio.Task[None]) -> None:
+        error = None if supervision.cancelled() else supervision.exception()
         if error is not None and not self._failure.done():
             self._failure.set_exception(error)
 
-    async def _keep_server(self, name: str, server: Restartable) -> None:
+    async def _supervise_server(self, name: str, server: Restartable) -> None:
         delay = RestartDelay()
         clock = asyncio.get_running_loop().time
         while True:
             started = clock()
             code = await server.wait()
             delay_s = delay.after(clock() - started)
-            self._say(name, f"{describe_exit(code)}; starting it again in {delay_s:g} s")
+            self._show(name, f"{describe_exit(code)}; restarting it in {delay_s:g} s")
             await asyncio.sleep(delay_s)
             await server.start()
 
 
 class _Process:
-    """A managed process: the running one, and its successors."""
+    """A managed process and its restarts."""
 
-    def __init__(self, managed: ManagedProcess, say: ShowLine, *, announces: bool = False) -> None:
+    def __init__(self, managed: ManagedProcess, show: ShowLine, *, announces: bool = False) -> None:
         self._managed = managed
-        self._say = say
+        self._show = show
         self._announcement: asyncio.Future[str] | None = None
         if announces:
             self._announcement = asyncio.get_running_loop().create_future()
@@ -154,10 +150,10 @@ class _Process:
         self._ended = asyncio.Event()
 
     async def announcement(self) -> str:
-        """Wait for the line that says that it is ready.
+        """Wait for the line of JSON that it prints when it is ready.
 
         Raises:
-            FatalError: it has ended without.
+            FatalError: it has ended before.
         """
         assert self._announcement is not None
         async with background(self._ended.wait()) as ended:
@@ -167,8 +163,8 @@ class _Process:
             raise FatalError(f"{self._managed.name} did not start; see its lines above")
         return self._announcement.result()
 
-    async def keep(self) -> None:
-        """Run it until it is stopped, or has ended without the announcement.
+    async def supervise(self) -> None:
+        """Run it, and restart it whenever it exits, until it is stopped, or has exited before it was ready.
 
         Raises:
             FatalError: its settings are wrong.
@@ -186,20 +182,20 @@ class _Process:
                         f"{self._managed.name} can't run with these settings; see its lines above"
                     )
                 delay_s = delay.after(clock() - started)
-                self._say(self._managed.name, f"{describe_exit(code)}; starting it again in {delay_s:g} s")
+                self._show(self._managed.name, f"{describe_exit(code)}; restarting it in {delay_s:g} s")
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), delay_s)
         finally:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Ask it to end, and see to it that it does."""
+        """Stop it gracefully, and kill it if it does not stop in time."""
         self._stopping.set()
         self._send(SIGTERM)
         try:
-            await asyncio.wait_for(self._ended.wait(), _PATIENCE_S)
+            await asyncio.wait_for(self._ended.wait(), _STOP_S)
         except TimeoutError:
-            self._say(self._managed.name, f"has not stopped within {_PATIENCE_S:g} s and is killed")
+            self._show(self._managed.name, f"did not stop within {_STOP_S:g} s and is being killed")
             self._send(SIGKILL)
             await self._ended.wait()
 
@@ -211,7 +207,7 @@ class _Process:
     async def _run(self) -> int:
         argv = [sys.executable, "-P", "-m", "tickplant", *self._managed.arguments]
         process = await asyncio.create_subprocess_exec(
-            *guarded_command(argv, death=SIGKILL),
+            *guarded_command(argv, death_signal=SIGKILL),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -220,13 +216,13 @@ class _Process:
         )
         guard = ProcessGuard(process.pid, SIGKILL)
         self._running = process
-        if self._stopping.is_set():  # meanwhile
+        if self._stopping.is_set():  # while the process was being created
             self._send(SIGTERM)
         try:
             assert process.stdout is not None
             async for line in _lines(process.stdout):
                 if self._announcement is None or not line.startswith("{") or is_json_line(line):
-                    self._say(self._managed.name, line)
+                    self._show(self._managed.name, line)
                 elif not self._announcement.done():
                     self._announcement.set_result(line)
             return await process.wait()
@@ -246,10 +242,10 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 def describe_exit(code: int) -> str:
-    """Say how a process ended, by its exit code."""
+    """Describe how a process ended, by its exit code."""
     if code >= 0:
-        return f"ended with exit code {code}"
+        return f"exited with code {code}"
     try:
-        return f"was ended by {Signals(-code).name}"
+        return f"was terminated by {Signals(-code).name}"
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"was terminated by signal {-code}"
