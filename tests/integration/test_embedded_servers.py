@@ -192,7 +192,7 @@ async def test_data_of_another_major_version_are_refused_with_what_to_do(tmp_pat
     data = tmp_path / "home" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(FatalError, match=r"made by PostgreSQL 9.* install PostgreSQL 9, or move the data"):
+    with pytest.raises(FatalError, match=r"written by PostgreSQL 9.* install PostgreSQL 9, or move the data"):
         await PostgresServer(tmp_path).start()
 
 
