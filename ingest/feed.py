@@ -56,7 +56,7 @@ class Feed:
         self._age = metrics.INGEST_SOCKET_AGE_S.labels(*labels)
         self._silence = metrics.INGEST_SILENCE_S.labels(*labels)
         self._refused = metrics.INGEST_REFUSED_SYMBOLS.labels(*labels)
-        self._connects_by = {
+        self._connect_counters = {
             outcome: metrics.INGEST_CONNECTS.labels(venue.name, outcome)
             for outcome in ("live", "lost", "refused")
         }
@@ -106,16 +106,16 @@ class Feed:
             self.reporter.set_state(state, reason)
 
     def note_live(self, session: VenueSession) -> None:
-        """Handle that a session is subscribed."""
+        """Note that a session is subscribed."""
         self._outage.note_success()
         self._refusals = 0
-        self._connects_by["live"].inc()
+        self._connect_counters["live"].inc()
         _log.info("%s: connected, %d symbols", self.name, len(session.answers.accepted) or len(self.symbols))
         self.reporter.set_state("live")
 
     def note_failure(self, session: VenueSession, reason: str, *, refused: bool) -> None:
-        """Handle the unexpected end of a session."""
-        self._connects_by["refused" if refused else "lost"].inc()
+        """Note the unexpected end of a session."""
+        self._connect_counters["refused" if refused else "lost"].inc()
         self.report(session, "down", reason)
         if any(other.is_live for other in self._sessions if other is not session):
             _log.warning("%s: the new connection failed, the old one stays: %s", self.name, reason)

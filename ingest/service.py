@@ -194,11 +194,11 @@ def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
         FatalError: there are too many.
     """
     limits = venue.limits
-    if limits.connections and len(symbols) > limits.connections * limits.symbols_per_connection:
-        raise FatalError(
-            f"{venue.name} allows {limits.connections} connection(s) of {limits.symbols_per_connection}"
-            f" symbols; TICKPLANT_SYMBOLS has {len(symbols)} of its symbols"
-        )
+    if limits.connections is None:
+        return
+    most = limits.connections * limits.symbols_per_connection
+    if len(symbols) > most:
+        raise FatalError(f"{venue.name} allows {most} symbols; TICKPLANT_SYMBOLS lists {len(symbols)}")
 
 
 def _make_backfill(venue: _ConfiguredVenue, resources: _Resources) -> Backfill | None:

@@ -55,7 +55,10 @@ class StreamBudget:
         while await self._find_over_budget():
             await asyncio.sleep(_POLL_S)
             metrics.INGEST_WAITS.inc(_POLL_S)
-        _log.info("workers have caught up after %.1f s", asyncio.get_running_loop().time() - started_s)
+        _log.info(
+            "workers have caught up after %.1f s: sockets are read again",
+            asyncio.get_running_loop().time() - started_s,
+        )
 
     async def _find_over_budget(self) -> str | None:
         """Return a stream that is over its budget; None if there is none."""
