@@ -38,7 +38,7 @@ check: setup ## check lint rules, format, types and import rules
 	@$(RUN) -m mypy tests
 	@$(RUN) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 
-bench: setup ## measure throughput and latency, each stage beside its limit
+bench: setup ## measure throughput and latency of each stage, and its limit
 	@$(RUN) -m bench $(ARGS)
 
 lock: ## update the locks to the newest versions that pyproject.toml allows; needs uv
