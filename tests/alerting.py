@@ -9,7 +9,7 @@ from tickplant.intervals import MINUTE_US, SECOND_US, floor
 from tickplant.market import Trade, fold_runs
 from workers.roles.events import Run
 
-START_US = 1_700_000_040_000_000  # the begin of a minute
+START_US = 1_700_000_040_000_000  # the start of a minute
 
 
 def alert(alert_id: str = "a", kind: str = "above", price: str | None = None, **fields: Any) -> Alert:

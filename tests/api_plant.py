@@ -176,7 +176,7 @@ class Plant:
         await self.redis.hset(CONNECTIONS, connection.name, wire.encode_connection(reported))
 
     async def store_gaps(self, *gaps: Gap) -> None:
-        """Store gaps; the ledger says what is missing."""
+        """Store gaps; the ledger lists what is missing."""
         connection = await asyncpg.connect(self.database_url)
         for gap in gaps:
             await connection.execute(

@@ -1,6 +1,6 @@
 """Averages and statistics as pandas computes them, written once to `tests/data/averages_by_pandas.json`.
 
-Tests compare with the file, so that they don't need pandas. To write it anew, with pandas installed:
+Tests compare with the file, so that they don't need pandas. To rewrite it, with pandas installed:
 `python tests/averages_by_pandas.py`.
 """
 

@@ -50,7 +50,7 @@ ServerT = TypeVar("ServerT", bound=Server)
 
 _numbers = count(1)
 
-# How long an example takes says more of the machine than of the code.
+# The duration of an example depends on the machine more than on the code.
 hypothesis.settings.register_profile("tickplant", deadline=None)
 hypothesis.settings.load_profile("tickplant")
 
@@ -59,7 +59,7 @@ def _timescaledb() -> str | None:
     try:
         return find_postgres(SOURCE).timescaledb
     except FatalError:
-        return None  # the header and the first test that needs it say so
+        return None  # the header and the first test that needs it report that
 
 
 VARIANTS: Final = ["postgresql", "timescaledb"] if _timescaledb() else ["postgresql"]

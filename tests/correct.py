@@ -19,7 +19,7 @@ FIRST_ID = 3_735_683_259
 
 
 def random_trades(seed: int, count: int = 800) -> list[Trade]:
-    """Trades with holes between the ids and times that repeat and at times go back, over three days."""
+    """Return trades over three days with gaps in the ids, and times that repeat or go back."""
     random = Random(seed)
     trades = []
     trade_id, time_us = FIRST_ID, SUNDAY_US + random.randrange(DAY_US // 2)

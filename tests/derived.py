@@ -51,7 +51,7 @@ async def send_alerts(redis_url: str, alerts: list[Alert]) -> None:
 
 
 async def forget_everything(redis_url: str, database_url: str) -> None:
-    """Make both servers as empty as at the begin."""
+    """Make both servers as empty as at the start."""
     redis: Any = open_redis(redis_url)
     await redis.flushall()
     await redis.aclose()
@@ -71,10 +71,10 @@ async def clean_run(
     async with working(redis_url, database_url, roles=roles), publishing(redis_url) as publisher:
         await _publish(publisher, trades)
 
-        async def settled() -> bool:
+        async def all_stored() -> bool:
             return await stored_count(database_url) == len(trades)
 
-        await until(settled, "all trades stored")
+        await until(all_stored, "all trades stored")
     return await read_derived(database_url)
 
 

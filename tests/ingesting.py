@@ -24,7 +24,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 @asynccontextmanager
 async def scripted_venue(script: Script, admit: Admit = lambda: None) -> AsyncIterator[str]:
-    """A venue that does to each client what the script says; yields its address."""
+    """Run a venue that treats each client as the script does; yield its address."""
     async with serve(
         script,
         "127.0.0.1",
@@ -74,13 +74,13 @@ async def clocks(redis: Any) -> list[wire.Clock]:
 
 
 async def dead_letters(redis: Any) -> list[dict[str, str]]:
-    """Return what has been kept aside."""
+    """Return the dead letters."""
     entries = await redis.xrange(DEAD_LETTERS)
     return [{k.decode(): v.decode(errors="replace") for k, v in fields.items()} for _, fields in entries]
 
 
 async def connections(redis: Any) -> list[wire.ConnectionStatus]:
-    """Return the connections as ingest last told of them."""
+    """Return the connections as ingest last reported them."""
     return [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
 
 

@@ -166,7 +166,7 @@ async def mirroring(
         await task
 
 
-async def has_begun(redis_url: str, partitions: int) -> bool:
+async def has_started(redis_url: str, partitions: int) -> bool:
     """Say whether a mirror has all partitions, so that nothing is trimmed without it from now on."""
     redis: Any = open_redis(redis_url)
     keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(partitions)]

@@ -24,7 +24,7 @@ from workers.loading import RoleSettings
 MINUTE_US = 60_000_000
 ALL_ROLES = role_settings(Settings())
 NO_WEBHOOKS = WebhookSettings(secret=None)
-START_US = 1_700_000_040_000_000  # the begin of a minute
+START_US = 1_700_000_040_000_000  # the start of a minute
 LOOKS_APART = 4
 """How many times as long as a look at a condition tests wait before the next one."""
 

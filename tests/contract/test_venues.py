@@ -447,10 +447,10 @@ def test_a_day_of_a_stock_gives_every_trade_exactly(marketdata: Path, symbol: st
     seen = 0
     for frame in lines_of(marketdata / "stocks" / f"{symbol.lower()}-20131008.finnhub.jsonl.gz"):
         trades = trades_of(venue, frame)
-        told = [
+        expected = [
             (row["s"], row["t"] * 1000, f"{row['p']:f}", f"{row['v']:f}") for row in exactly(frame)["data"]
         ]
-        assert [(t.symbol, t.event_time_us, t.price, t.size) for t in trades] == told
+        assert [(t.symbol, t.event_time_us, t.price, t.size) for t in trades] == expected
         seen += len(trades)
     assert seen == count
     check(venue, tuple(trades))

@@ -125,7 +125,7 @@ async def test_ten_thousand_alerts_fire_once_each_time_though_a_worker_is_killed
         await until(firings, "the first alerts fired")
         await kill(workers[0])
         await until(all_stored, "all trades stored")
-        # What the killed one had begun would count as lost only later.
+        # Deliveries that the killed process had started would be retried only later.
         await stored.fetch_rows(
             database_url, "update webhooks set due_at = clock_timestamp() where state = 'waiting'"
         )

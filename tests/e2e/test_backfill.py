@@ -240,7 +240,7 @@ async def test_damaged_rows_are_repaired(
     await connection.close()
     code, output = await plant.run("verify", "binance:BTCUSDT", "--dry-run")
     assert code == 1, output
-    await expect_mended(plant, database_url, recorded)
+    await expect_repaired(plant, database_url, recorded)
 
 
 async def test_minutes_that_were_never_stored_are_repaired(
@@ -250,7 +250,7 @@ async def test_minutes_that_were_never_stored_are_repaired(
     come = [*recorded[300:5_000], *recorded[5_100:5_200], *recorded[9_000:]]
     await publish(redis_url, come)
     await until_stored(database_url, len(come))
-    await expect_mended(plant, database_url, recorded)
+    await expect_repaired(plant, database_url, recorded)
 
 
 async def until_stored(url: str, expected: int) -> None:
@@ -261,7 +261,7 @@ async def until_stored(url: str, expected: int) -> None:
     await until(all_stored, "everything")
 
 
-async def expect_mended(plant: Processes, database_url: str, recorded: list[dict[str, Any]]) -> None:
+async def expect_repaired(plant: Processes, database_url: str, recorded: list[dict[str, Any]]) -> None:
     code, output = await plant.run("verify", "binance:BTCUSDT")
     assert code == 0, output + plant.logs()
     assert "0 differing, 0 uncovered" in output
@@ -290,8 +290,8 @@ async def test_history_of_other_venues_is_filled_and_verified(
         sent = await play(venue, symbol, address["ws_url"], 3_000)
         middle = sorted(sent)[1_500]
         start = datetime.fromtimestamp(sent[middle].event_time_us / 1e6, UTC).isoformat()
-        for begin in (start, "2000-01-01"):
-            code, output = await processes.run("backfill", name, "--from", begin, "--to", "2099-01-01")
+        for first in (start, "2000-01-01"):
+            code, output = await processes.run("backfill", name, "--from", first, "--to", "2099-01-01")
             assert code == 0, output + processes.logs()
         rows = await stored.read_trades(database_url)
         assert [(row[1], row[2], row[3], row[5]) for row in rows] == [

@@ -38,7 +38,7 @@ WORKERS = 3
 LEASE_S = 1.0
 SEED = int(os.environ.get("TICKPLANT_TEST_SEED", "20241108"))
 
-# So that ten minutes of trades are enough for each role to have something to say.
+# So that ten minutes of trades are enough for each role to have results.
 LIVELY = {
     "TICKPLANT_SMA": "2,4,7",
     "TICKPLANT_STRATEGIES": "dip?share=0.9997&cooldown_s=1, cross?averages=sma_2+sma_4,"
@@ -81,7 +81,7 @@ def alert(number: int, symbol: str, kind: AlertKind, **fields: Any) -> Alert:
 
 
 def make_alerts(webhook_url: str) -> list[Alert]:
-    """Make alerts of which most fire now and then; those of BTC at a high price go to a webhook, too."""
+    """Make alerts of which most fire repeatedly; those of BTC at a high price go to a webhook, too."""
     crossing = [
         alert(
             number,
@@ -220,12 +220,12 @@ async def replay(
 async def all_committed(url: str, last_ids: list[int], processes: Processes) -> None:
     """Wait until the last trades, and all before them, are in the ledger."""
 
-    async def settled() -> bool:
+    async def committed() -> bool:
         query = "select count(*) from ledger where last_trade_id = any($1) and missing = '{}'"
         return bool(await stored.fetch_value(url, query, last_ids) == len(last_ids))
 
     try:
-        await until(settled, "all trades committed", timeout_s=60)
+        await until(committed, "all trades committed", timeout_s=60)
     except AssertionError:
         pytest.fail(f"not all trades were committed in time\n{processes.logs()}")
 

@@ -1,7 +1,7 @@
 """The plant as compose runs it, replayed, killed, taken down and up again: nothing changes in the result.
 
 It needs a Docker engine, compose and the images of the services below. Where one is not here, the tests are
-skipped, and say what is missing.
+skipped, and name what is missing.
 """
 
 import asyncio

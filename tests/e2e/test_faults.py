@@ -58,10 +58,10 @@ async def replay(
         rest_url = str(ready["rest_url"])
         ingest = await processes.start("ingest")
 
-        async def begun() -> bool:
+        async def started() -> bool:
             return set(await first_ids(database_url)) == set(SYMBOLS)
 
-        await until(begun, "a trade of each venue stored")
+        await until(started, "a trade of each venue stored")
         while (await sandbox_status(rest_url))["state"] != "finished":
             await asyncio.sleep(rng.uniform(0.5, 3))
             if rng.random() < 0.5:
@@ -101,9 +101,9 @@ async def test_no_fault_loses_or_duplicates_a_trade(
             status = await sandbox_status(rest_url)
             pytest.fail(f"not healed: {rows}\n{ends}\n{status}\n{processes.logs()}")
         assert sum((await sandbox_status(rest_url))["faults"].values()) > 3
-    begun = await first_ids(database_url)
+    starts = await first_ids(database_url)
     for venue, trades in truth.items():
-        received = [trade for trade in trades if trade.trade_id >= begun[venue]]
+        received = [trade for trade in trades if trade.trade_id >= starts[venue]]
         assert len(received) >= len(trades) - LOST_AT_THE_BEGIN
         await expect_stored(database_url, venue, received)
     assert await stored.fetch_value(database_url, "select count(*) from gaps where state <> 'healed'") == 0
@@ -153,11 +153,11 @@ async def test_without_history_the_ledger_names_exactly_what_is_missing(
         replay(seed, redis_url, database_url, tmp_path, "--no-history", "404"),
     ):
 
-        async def settled() -> bool:
+        async def answered() -> bool:
             query = "select count(*) from gaps where state in ('open', 'backfilling')"
             return bool(await stored.fetch_value(database_url, query) == 0)
 
-        await until(settled, "every gap has the venue's answer", timeout_s=90)
+        await until(answered, "every gap has the venue's answer", timeout_s=90)
     lost = 0
     for venue, trades in truth.items():
         rows = await stored.fetch_rows(database_url, "select trade_id from trades where venue = $1", venue)
@@ -172,7 +172,7 @@ async def test_without_history_the_ledger_names_exactly_what_is_missing(
         between = {trade.trade_id for trade in trades if min(ids) <= trade.trade_id <= max(ids)}
         assert {row["id"] for row in missing} == between - set(ids)
         lost += len(missing)
-    assert lost, "some are lost for good"
+    assert lost, "some are unrecoverable"
     states = await stored.fetch_rows(database_url, "select distinct state, reason from gaps")
     assert {row["state"] for row in states} <= {"healed", "unrecoverable"}
     assert any("404" in (row["reason"] or "") for row in states)

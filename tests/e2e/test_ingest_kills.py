@@ -19,7 +19,7 @@ from tickplant.cli.roles import role_settings
 from tickplant.settings import Settings
 
 SPEED = "60"  # slow enough for trades to follow the last kill: they betray what is missing
-# So that ten minutes of trades are enough for strategies to have something to say.
+# So that ten minutes of trades are enough for strategies to give signals.
 LIVELY = role_settings(
     Settings(
         sma=(2, 4),

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from conftest import PARTITIONS, on_last_variant
-from kafka import Cluster, has_begun, mock_cluster
+from kafka import Cluster, has_started, mock_cluster
 from processes import Processes, kill
 from working import START_US, publishing, trade, until, working
 
@@ -49,7 +49,7 @@ async def test_a_killed_mirror_loses_nothing_and_keeps_the_order(
                     await asyncio.sleep(0.02)
 
             mirror = await processes.start("mirror")
-            await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
+            await until(lambda: has_started(redis_url, PARTITIONS), "the mirror has started")
             publishing_all = asyncio.create_task(publish())
             for _ in range(KILLS):
                 before = await count()

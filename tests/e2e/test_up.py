@@ -168,7 +168,7 @@ def venues_folder(server_folder: Path) -> Path:
     for venue, symbols in (("coinbase", ("BTC-USD", "ETH-USD")), ("finnhub", ("IBM", "SPY"))):
         tape = generate(symbols, 300, rate=100, seed=5, venue=VENUES[venue])
         lines = [f"{tape.times_ns[n]} {tape.text(n).decode()}\n" for n in range(len(tape))]
-        (folder / f"{venue}.ndjson").write_text(lines[0][40:] + "".join(lines))  # begins within a frame
+        (folder / f"{venue}.ndjson").write_text(lines[0][40:] + "".join(lines))  # starts within a frame
     return folder
 
 
@@ -324,7 +324,7 @@ def test_up_stops_when_its_output_is_closed(start_up: Start, capture: Path) -> N
     up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")
     up.stop_reading()
-    os.kill(up.role("ingest"), SIGKILL)  # which would be said
+    os.kill(up.role("ingest"), SIGKILL)  # its restart would be logged
     assert up.wait() == 0
 
 

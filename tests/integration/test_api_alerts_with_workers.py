@@ -1,4 +1,4 @@
-"""Alerts from the request to the webhook: set over REST, fired by real workers, told and delivered."""
+"""Alerts from the request to the webhook: set over REST, fired by real workers, published and delivered."""
 
 from typing import Any
 

@@ -69,23 +69,23 @@ async def test_accounts_orders_and_totals_by_currency(plant: Plant) -> None:
     ]
     await plant.commit(BotRows(0, changes, None), entry="1-0")
     answer = await plant.get("/api/v1/bot")
-    assert [each["symbol"] for each in answer["accounts"]] == [
+    assert [signal["symbol"] for signal in answer["accounts"]] == [
         "binance:BTCUSDT",
         "binance:ETHUSDT",
         "coinbase:BTC-EUR",
         "finnhub:IBM",
     ]
-    assert [(each["quote"], each["accounts"], each["cash"]) for each in answer["totals"]] == [
+    assert [(signal["quote"], signal["accounts"], signal["cash"]) for signal in answer["totals"]] == [
         ("EUR", 1, "10000.00000000"),
         ("USDT", 2, "19899.90000000"),
     ]
-    assert [(each["number"], each["state"], each["reason"]) for each in answer["orders"]] == [
+    assert [(signal["number"], signal["state"], signal["reason"]) for signal in answer["orders"]] == [
         (2, "refused", "there is nothing to sell"),
         (1, "filled", None),
     ]
     assert answer["orders"][1]["fill"]["size"] == "40"
     alone = await plant.get("/api/v1/bot", symbol="ETHUSDT", orders=0)
-    assert [each["symbol"] for each in alone["accounts"]] == ["binance:ETHUSDT"]
+    assert [signal["symbol"] for signal in alone["accounts"]] == ["binance:ETHUSDT"]
     assert alone["orders"] == []
 
 
@@ -94,12 +94,12 @@ async def test_equity_by_the_minute_in_pages(plant: Plant) -> None:
     await plant.commit(BotRows(0, [changes], None), entry="1-0")
     path = "/api/v1/bot/equity/BTCUSDT"
     newest = await all_pages(plant, path, "equity", limit=2)
-    minutes = [[each["time"][14:16] for each in page] for page in newest]
+    minutes = [[signal["time"][14:16] for signal in page] for page in newest]
     assert minutes == [["57", "58"], ["55", "56"], ["54"]]
     forward = await all_pages(plant, path, "equity", limit=2, start="2024-08-08T23:55:00.000000Z")
-    assert [[each["time"][14:16] for each in page] for page in forward] == [["55", "56"], ["57", "58"]]
+    assert [[signal["time"][14:16] for signal in page] for page in forward] == [["55", "56"], ["57", "58"]]
     until_end = await plant.get(path, end="2024-08-08T23:55:00.000000Z")
-    assert [each["time"] for each in until_end["equity"]] == ["2024-08-08T23:54:00.000000Z"]
+    assert [signal["time"] for signal in until_end["equity"]] == ["2024-08-08T23:54:00.000000Z"]
     assert (until_end["equity"][0]["equity"], until_end["equity"][0]["position"]) == ("10000", "0.5")
 
 
@@ -147,7 +147,7 @@ async def test_wrong_switchings_are_refused(plant: Plant) -> None:
 async def test_signals_of_workers_are_followed_at_the_price_of_the_next_trade(
     redis_url: str, database_url: str
 ) -> None:
-    """Over an hour of prices that rise and fall, everything that is told agrees with everything stored."""
+    """Over an hour of prices that rise and fall, everything received agrees with everything stored."""
     symbol = SymbolId("binance", "AAAUSDT")
     wave = [*range(100, 140), *range(140, 100, -1), *range(100, 120)]
     trades = [
@@ -165,31 +165,31 @@ async def test_signals_of_workers_are_followed_at_the_price_of_the_next_trade(
         await socket.subscribe("signals", "bot", "unified:AAAUSDT")
         for start in range(0, len(trades), 25):
             await publisher.publish(trades[start : start + 25])
-        told: dict[str, list[Any]] = {"signal": [], "account": [], "unified": []}
-        while not told["unified"] or told["unified"][-1]["trade_id"] < trades[-1].trade_id:
+        received: dict[str, list[Any]] = {"signal": [], "account": [], "unified": []}
+        while not received["unified"] or received["unified"][-1]["trade_id"] < trades[-1].trade_id:
             message = await socket.receive()
-            if message["type"] in told:
-                told[message["type"]].append(message["data"])
+            if message["type"] in received:
+                received[message["type"]].append(message["data"])
         answer = await plant.get("/api/v1/bot")
-        crosses = [each for each in told["signal"] if each["strategy"] == "cross"]
+        crosses = [signal for signal in received["signal"] if signal["strategy"] == "cross"]
         orders = answer["orders"][::-1]
         assert len(crosses) >= 2
-        assert [(each["strategy"], each["signal_number"]) for each in orders] == [
-            (each["strategy"], each["number"]) for each in crosses
+        assert [(signal["strategy"], signal["signal_number"]) for signal in orders] == [
+            (signal["strategy"], signal["number"]) for signal in crosses
         ]
         prices = {made.trade_id: Decimal(made.price) for made in trades}
         slippage = {"buy": Decimal("1.0005"), "sell": Decimal("0.9995")}
         fills = [
-            each["fill"] | {"after": each["trade_id"], "side": each["side"]}
-            for each in orders
-            if each["fill"]
+            signal["fill"] | {"after": signal["trade_id"], "side": signal["side"]}
+            for signal in orders
+            if signal["fill"]
         ]
         assert fills
         for fill in fills:
             assert fill["trade_id"] == fill["after"] + 1
             assert Decimal(fill["price"]) == prices[fill["trade_id"]] * slippage[fill["side"]]
         (account,) = answer["accounts"]
-        assert told["account"][-1] == account
+        assert received["account"][-1] == account
         equity = (await plant.get("/api/v1/bot/equity/AAAUSDT"))["equity"]
         assert len(equity) == len(wave) - 1
-        assert told["unified"][-1]["signals"]["cross"] == crosses[-1]
+        assert received["unified"][-1]["signals"]["cross"] == crosses[-1]

@@ -1,4 +1,4 @@
-"""What one client asks costs little, however it is put, and keeps nobody waiting."""
+"""A costly request of one client delays no other."""
 
 import asyncio
 import time

@@ -100,10 +100,10 @@ async def test_a_snapshot_is_followed_by_updates(plant: Plant) -> None:
         BotRows(0, [AccountChanges(account(1), [], [], [])], None),
         entry="1-0",
     )
-    told = LiveUpdate(
+    update = LiveUpdate(
         signals=(signal(1),), firings=(firing(1),), accounts=(account(1),), unified=(unified(1),)
     )
-    await plant.publish_committed(told, committed="1-0")
+    await plant.publish_committed(update, committed="1-0")
     async with plant.socket() as socket:
         await socket.subscribe(SIGNALS, ALERTS, BOT, UNIFIED)
         snapshots = [await socket.receive() for _ in range(4)]
@@ -140,8 +140,8 @@ async def test_views_are_those_of_rest(plant: Plant) -> None:
         await plant.publish_committed(
             LiveUpdate(signals=(signal(1),), accounts=(account(1),)), committed="1-0"
         )
-        said = (await socket.receive_until("signal"))["data"]
-        assert said == {name: getattr(signal_view(signal(1)), name) for name in said}
+        data = (await socket.receive_until("signal"))["data"]
+        assert data == {name: getattr(signal_view(signal(1)), name) for name in data}
         shown = (await socket.receive_until("account"))["data"]
         assert shown == {name: getattr(account_view(account(1)), name) for name in shown}
 

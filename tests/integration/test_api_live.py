@@ -148,7 +148,7 @@ async def test_a_hub_that_began_late_still_knows_what_is_not_stored(
 
 
 async def test_subscribers_come_and_go_while_trades_flow(plant: Plant) -> None:
-    """Every client's snapshot and updates join without a hole and without a double."""
+    """Every client's snapshot and updates join without gaps and duplicates."""
     count = 400
 
     async def produce() -> None:

@@ -152,7 +152,7 @@ async def test_filled_candles_repeat_the_close_and_are_complete_where_ids_prove_
     assert [(view["closed"], view["complete"]) for view in filled.values()] == [
         (True, True),
         (True, False),  # trade 3 is missing: it may belong here
-        (True, False),  # trade 5 will tell
+        (True, False),  # trade 5 will decide
         (False, False),  # the venue is not past it
     ]
     assert filled[1]["volume"] == filled[1]["quote_volume"] == "0"

@@ -1,4 +1,4 @@
-"""A client that doesn't read: it slows nobody, costs little memory, and loses nothing in silence."""
+"""A client that doesn't read slows no other, costs little memory, and is notified of what it loses."""
 
 import asyncio
 import socket
@@ -56,7 +56,7 @@ def client_of(plant: Plant, channel: str) -> Any:
 
 
 async def test_a_client_with_too_many_pending_trades_is_closed_and_can_resume(plant: Plant) -> None:
-    """The reader beside it gets every trade at once; the slow one gets the rest when it comes back."""
+    """Another client gets every trade at once; the slow one gets the rest after it reconnects."""
     async with narrow_socket(plant) as slow, plant.socket() as quick:
         for each in (slow, quick):
             await each.subscribe(TRADES)
@@ -132,7 +132,7 @@ async def test_a_client_that_never_reads_again_is_cut_off(
 
 
 async def test_a_client_that_resumes_slowly_is_waited_for(plant: Plant) -> None:
-    """More was missed than may ever wait for a client: it is told as fast as it reads."""
+    """More was missed than a client's queue holds: it is sent as fast as the client reads."""
     async with plant.socket() as socket:
         await socket.subscribe(TRADES)
         await plant.publish(update(trade(0)))

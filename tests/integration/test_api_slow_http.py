@@ -71,13 +71,13 @@ async def test_a_body_that_dribbles_in_is_answered_with_408(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-@pytest.mark.parametrize("begin", [b"", b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"])
-async def test_a_connection_on_which_nothing_comes_is_closed(plant: Plant, begin: bytes) -> None:
+@pytest.mark.parametrize("request", [b"", b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_connection_without_a_request_is_closed(plant: Plant, request: bytes) -> None:
     async with connection(plant) as (reader, writer):
-        writer.write(begin)
+        writer.write(request)
         async with asyncio.timeout(20):
             answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 200 ") if begin else not answer
+    assert answer.startswith(b"HTTP/1.1 200 ") if request else not answer
     assert b" 408 " not in answer
 
 

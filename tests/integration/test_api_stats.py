@@ -223,12 +223,12 @@ async def test_a_client_is_sent_24_hour_statistics_when_they_change(plant: Plant
         assert await socket.receive() == {"type": "snapshot", "channel": channels[1], "data": None}
         await plant.store(trade(2, price="9", symbol=ETH))
         await plant.store(trade(2, price="11"))
-        told = {(message := await socket.receive())["channel"]: message for _ in channels}
-        assert [told[channel]["type"] for channel in channels] == ["stats", "stats"]
-        assert told[channels[0]]["data"] == await plant.get("/api/v1/24h-change/BTCUSDT")
-        assert told[channels[1]]["data"] == await plant.get("/api/v1/24h-change/ETHUSDT")
+        received = {(message := await socket.receive())["channel"]: message for _ in channels}
+        assert [received[channel]["type"] for channel in channels] == ["stats", "stats"]
+        assert received[channels[0]]["data"] == await plant.get("/api/v1/24h-change/BTCUSDT")
+        assert received[channels[1]]["data"] == await plant.get("/api/v1/24h-change/ETHUSDT")
         async with plant.socket() as other:
             await other.subscribe("stats:BTCUSDT", since="3.1-0")
-            assert (await other.receive())["data"] == told[channels[0]]["data"]
+            assert (await other.receive())["data"] == received[channels[0]]["data"]
         await socket.ask(op="unsubscribe", id=2, channels=["stats:BTCUSDT"])
         assert (await socket.receive())["channels"] == channels[:1]

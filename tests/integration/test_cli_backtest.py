@@ -53,7 +53,7 @@ TRADES: Final = restless(2_500)
 
 
 class Plant:
-    """Trades that workers have stored, and what strategies said of them live."""
+    """Trades that workers have stored, and the signals that strategies gave live."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self.environment = {**os.environ, **ENVIRONMENT, "TICKPLANT_DATABASE_URL": url}
@@ -126,11 +126,11 @@ async def test_it_gives_the_signals_and_fills_that_live_gave(plant: Plant) -> No
     lines = await plant.lines()
     assert signals(lines) == signals(live)
     fills = await stored.fetch_rows(plant.url, "select * from bot_fills order by number")
-    told = [line for line in lines if line["type"] == "fill"]
-    assert [(fill["number"], fill["trade_id"], fill["price"], fill["fee"]) for fill in told] == [
+    simulated = [line for line in lines if line["type"] == "fill"]
+    assert [(fill["number"], fill["trade_id"], fill["price"], fill["fee"]) for fill in simulated] == [
         (row["number"], row["trade_id"], f"{row['price']:f}", f"{row['fee']:f}") for row in fills
     ]
-    assert len(told) > 10
+    assert len(simulated) > 10
     account = (await stored.fetch_rows(plant.url, "select * from bot_accounts"))[0]
     summary = lines[-1]
     assert (summary["type"], summary["trades"]) == ("summary", len(TRADES))

@@ -75,7 +75,7 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
 
 @on_one_variant
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "code", "message"),
     [
         (("trades", "--symbol", "binance:BTCUSD"), 1, "did you mean binance:BTCUSDT?"),
         (("trades", "--symbol", "XYZ"), 1, "there are trades of binance:BTCUSDT"),
@@ -93,11 +93,11 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
     ],
 )
 async def test_an_error_is_one_line(
-    run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, said: str
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     ended = await run(*arguments)
     assert (ended.returncode, ended.stdout) == (code, "")
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr
     assert files_in(tmp_path) == []
 
@@ -167,10 +167,10 @@ async def test_a_removal_by_age_is_reported(run: Run, database_url: str) -> None
     while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-06', 100000)"):
         pass
     await connection.close()
-    told = "trades of binance:BTCUSDT before 2024-08-06T00:00:00Z have been removed by age"
+    warning = "trades of binance:BTCUSDT before 2024-08-06T00:00:00Z have been removed by age"
     for start, lines in (("2024-08-05", 1), ("2024-08-06", 0)):
         printed = await run("trades", "--symbol", str(SYMBOL), "--from", start)
-        assert (printed.returncode, printed.stderr.count(told)) == (0, lines)
+        assert (printed.returncode, printed.stderr.count(warning)) == (0, lines)
         assert printed.stdout.count("\n") > 1
     assert (await run("candles", "--symbol", str(SYMBOL))).stderr == ""
 

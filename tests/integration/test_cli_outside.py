@@ -1,4 +1,4 @@
-"""Every command where servers are absent, forbid, or hold what does not fit: it says so, and what to do."""
+"""Every command where servers are absent, refuse, or hold unfit data: it reports that, and what to do."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ OUTSIDE = {
     "newer": "is at migration 9999.*install the newer|its schema .9999. is newer than this version's",
     "read_only": "read-only transaction|default_transaction_read_only is on .*switch it off",
 }
-"""What is told of a database, by what it is: what happened, why and what to do."""
+"""What is reported by kind of database: what happened, why and what to do."""
 REDIS_OUTSIDE = {
     "absent": r"Redis can't be reached: .*; start the server, or check TICKPLANT_REDIS_URL"
     r"|redis     can't be reached: .*\n +start the server, and check TICKPLANT_REDIS_URL",
@@ -119,7 +119,7 @@ def redises(server_folder: Path, redis_address: str) -> Iterator[dict[str, str]]
 def run(
     words: str, folder: Path, database: str, redis: str, until: str = "nothing", **others: str
 ) -> forked.Ended:
-    """Run a command on two servers, away from all venues; stop it when it has said something."""
+    """Run a command on two servers, away from all venues; stop it when it has printed what is expected."""
     nowhere = f"127.0.0.1:{free_port()}"
     environment = {
         "TICKPLANT_DATABASE_URL": database,
@@ -136,7 +136,7 @@ def run(
         *words.split(),
         environment=environment,
         folder=folder,
-        until=lambda said: bool(re.search(until, said)),
+        until=lambda output: bool(re.search(until, output)),
     )
 
 

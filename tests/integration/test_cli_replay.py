@@ -1,4 +1,4 @@
-"""A replay is measured by what the database holds, symbol by symbol, whatever ingest and workers say."""
+"""A replay is measured by what the database holds, symbol by symbol."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""How many gaps others are told of."""
+"""How many gaps are published."""
 
 import asyncpg
 from correct import SYMBOL, random_trades, store
@@ -16,7 +16,7 @@ async def test_of_many_gaps_the_recoverable_ones_are_published_first(database_ur
     given_up = ranges[: MAX_GAPS_PUBLISHED + 500]
     verdict = Verdict(*SYMBOL, given_up[0][0], given_up[-1][1], "unrecoverable", "too old")
     _, open_gaps = await write_gaps(connection, [(*SYMBOL, 0)], [verdict])
-    told = [(gap.first_id, gap.last_id) for gap in open_gaps[SYMBOL]]
-    assert told == given_up[:500] + ranges[MAX_GAPS_PUBLISHED + 500 :]
+    published = [(gap.first_id, gap.last_id) for gap in open_gaps[SYMBOL]]
+    assert published == given_up[:500] + ranges[MAX_GAPS_PUBLISHED + 500 :]
     assert await connection.fetchval("select count(*) from gaps") == len(ranges)
     await connection.close()

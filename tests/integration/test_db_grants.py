@@ -142,7 +142,7 @@ def test_databases_of_one_server_can_be_migrated_at_the_same_time(databases: lis
             *(migrate(url, partitions=4, extension="off", passwords=PASSWORDS) for url in databases)
         )
 
-    assert len({tuple(said) for said in asyncio.run(all_at_once())}) == 1
+    assert len({tuple(lines) for lines in asyncio.run(all_at_once())}) == 1
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -153,8 +153,8 @@ async def test_an_owner_that_may_create_no_groups_gets_the_statements_to_run(wit
     try:
         await superuser.execute("create database owned_plainly owner plain_owner")
         url = url_of(with_logins, "plain_owner", "p").rpartition("/")[0] + "/owned_plainly"
-        said = await migrate(url, partitions=4, extension="off")
-        assert not any("may not" in line for line in said)  # the groups are there: rights are all it takes
+        lines = await migrate(url, partitions=4, extension="off")
+        assert not any("may not" in line for line in lines)  # the groups exist: only rights are missing
         (line,) = await migrate(url, partitions=4, extension="off", passwords=PASSWORDS)
         assert "lacks the rights for these statements" in line
         assert f"alter role {SERVICE} login password '...'" in line

@@ -119,8 +119,8 @@ async def test_an_owner_and_a_writer_need_no_other_rights(
 ) -> None:
     passwords = Passwords(service="secret")
     async with owned_database(address) as url:
-        said = await migrate(url, partitions=PARTITIONS, extension=extension, retention=KEEP)
-        assert inspect_lines(said, "ran migration 0001")
+        lines = await migrate(url, partitions=PARTITIONS, extension=extension, retention=KEEP)
+        assert inspect_lines(lines, "ran migration 0001")
         await work(redis_url, url, 1)
         async with open_pool(url, size=1, application="test") as pool:
             await remove_expired(pool)
@@ -138,8 +138,8 @@ async def test_an_owner_and_a_writer_need_no_other_rights(
             await execute(superuser_url, f"drop owned by {SERVICE}")
 
 
-def inspect_lines(said: list[str], text: str) -> bool:
-    return any(text in line for line in said)
+def inspect_lines(lines: list[str], text: str) -> bool:
+    return any(text in line for line in lines)
 
 
 @pytest.mark.parametrize(("address", "extension"), variants(), indirect=["address"])

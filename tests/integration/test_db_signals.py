@@ -1,4 +1,4 @@
-"""Signals and states of strategies come back from the database as they were."""
+"""Signals and states of strategies are read from the database as they were written."""
 
 from collections.abc import AsyncIterator
 

@@ -105,7 +105,7 @@ async def empty_of_promql(prometheus: Prometheus) -> list[str]:
 
 
 def lint(exposed: bytes) -> bytes:
-    """Return what promtool, which comes with Prometheus, has to say of metrics."""
+    """Return the findings of promtool, which comes with Prometheus, about metrics."""
     done = subprocess.run(["promtool", "check", "metrics"], input=exposed, capture_output=True, check=False)
     return done.stdout + done.stderr
 

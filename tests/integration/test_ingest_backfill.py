@@ -86,7 +86,7 @@ class Busy(PastOnly):
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that the test advances."""
 
     now_s = 0.0
     calls = 0
@@ -339,7 +339,7 @@ async def test_a_busy_symbol_is_not_followed_to_the_end_of_what_is_suspected(
 
 @each_venue
 async def test_what_workers_suspect_is_fetched_and_never_judged(redis_url: str, name: str) -> None:
-    """A wild id waits for others, and each trade that comes live moves the begin of what is suspected."""
+    """A wild id waits for others, and each live trade moves the start of the suspected gap."""
     wild = 9 * 10**18
     async with healing(redis_url, name, range(1, 4_980), (1, 2), missing=0, last_id=4_969) as case:
         for first in range(4_970, 4_975):

@@ -42,7 +42,7 @@ def frame(trade_id: int, **changes: object) -> str:
 
 @asynccontextmanager
 async def venue(script: Script) -> AsyncIterator[str]:
-    """A venue that does to each client what the script says, and yields its address."""
+    """Run a venue that treats each client as the script does; yield its address."""
     async with serve(script, "127.0.0.1", 0, compression=None, ping_interval=None) as server:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
@@ -220,7 +220,7 @@ async def test_a_socket_is_paused_while_workers_lag(redis_url: str, redis: Any) 
                 await redis.xdel(STREAM, entry_id)
             return taken == total
 
-        await until(worker_takes_all, "everything written after the workers have come back", timeout_s=60)
+        await until(worker_takes_all, "everything written after the workers have recovered", timeout_s=60)
 
 
 async def test_the_venues_time_is_written_while_its_trades_come(redis_url: str, redis: Any) -> None:

@@ -23,7 +23,7 @@ OUTAGE_S = 12.0
 
 
 class Finnhub:
-    """A venue that sends a trade now and then and counts its clients."""
+    """A venue that sends trades periodically and counts its clients."""
 
     def __init__(self) -> None:
         self.sent = 0

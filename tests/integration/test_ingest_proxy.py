@@ -56,7 +56,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @pytest.fixture
 async def venue_port() -> AsyncIterator[int]:
-    """The port of a venue that greets whoever opens a websocket."""
+    """Yield the port of a venue that greets each websocket client."""
 
     async def greet(connection: ServerConnection) -> None:
         await connection.send("hello")

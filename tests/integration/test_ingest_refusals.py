@@ -1,4 +1,4 @@
-"""A venue that refuses some symbols in words that nobody knows, and names none of them."""
+"""A venue refuses some symbols by an unknown message that names none of them."""
 
 import json
 import logging

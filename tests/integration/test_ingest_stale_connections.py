@@ -17,8 +17,8 @@ HOUR_US = 3_600_000_000
 async def test_connections_that_were_not_heard_of_for_long_are_removed(redis_url: str) -> None:
     redis: Any = open_redis(redis_url)
     now = now_us()
-    told = {"silent": now - 2 * HOUR_US, "wrong clock": now + 20 * HOUR_US, "slow": now - HOUR_US // 2}
-    for name, reported_at_us in told.items():
+    reported = {"silent": now - 2 * HOUR_US, "wrong clock": now + 20 * HOUR_US, "slow": now - HOUR_US // 2}
+    for name, reported_at_us in reported.items():
         connection = ConnectionStatus(name, "binance", ("BTCUSDT",), "live", 0, reported_at_us=reported_at_us)
         await redis.hset(CONNECTIONS, name, encode_connection(connection))
     await redis.hset(CONNECTIONS, "of another version", b"\xc1")

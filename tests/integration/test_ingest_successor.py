@@ -52,7 +52,7 @@ class Binance:
         self.open.discard(client)
 
     async def trade(self) -> None:
-        """Send one trade to whoever is connected; nobody gets what is sent while nobody is."""
+        """Send one trade to all connected clients."""
         self.sent += 1
         payload = {
             "e": "trade",

@@ -54,11 +54,11 @@ async def test_wrong_times_of_one_product_move_no_clock(redis_url: str, redis: A
 
         await until(three_clocks, "clocks written")
         now_us = int((datetime.now(UTC) - age).timestamp() * 1e6)
-        told = [clock.time_us for clock in await clocks(redis)]
+        times_us = [clock.time_us for clock in await clocks(redis)]
         letters = await dead_letters(redis)
         trades = await written(redis)
-    assert max(told) <= now_us
-    assert min(told) > now_us - 60_000_000
+    assert max(times_us) <= now_us
+    assert min(times_us) > now_us - 60_000_000
     assert {trade.symbol for trade in trades} == {"BTC-USD", "ETH-USD"}  # each stored, whatever its time
     assert letters
     assert all(

@@ -1,4 +1,4 @@
-"""Trades of a live stream, of a replay and of a generator never mix, and say what they are."""
+"""Trades of a live stream, of a replay and of a generator never mix, and are labelled as what they are."""
 
 import asyncio
 from functools import partial
@@ -172,7 +172,7 @@ async def test_a_generator_that_is_started_again_leaves_nothing_missing(
             async def trades_on(sent: int = sent, source: LiveSource = source) -> bool:
                 return source.status().sent > sent + 50
 
-            await until(trades_on, "the market trades on while nobody listens")
+            await until(trades_on, "the market continues without clients")
 
 
 async def holds_all(database_url: str, wanted: int) -> bool:

@@ -19,7 +19,7 @@ from tickplant.local.binaries import RedisBinary
 from tickplant.redis_client import OLDEST_REDIS, agree_on_partitions, claim_redis_source, open_redis
 
 RIGHTS = "~* &* +@all -@admin -@dangerous"
-"""What `tickplant doctor` tells administrators to give."""
+"""The rights that `tickplant doctor` asks for."""
 
 
 def fits(binary: RedisBinary) -> bool:
@@ -114,9 +114,9 @@ async def test_a_server_that_is_too_old_is_refused() -> None:
 
 @asynccontextmanager
 async def answering_as(version: str) -> AsyncIterator[str]:
-    """Answer as an old server, where none is at hand, says what it is."""
-    said = {"server": "redis", "version": version, "mode": "standalone"}
-    words = [word for pair in said.items() for word in pair]
+    """Answer INFO as an old server does, where none is available."""
+    info = {"server": "redis", "version": version, "mode": "standalone"}
+    words = [word for pair in info.items() for word in pair]
     hello = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

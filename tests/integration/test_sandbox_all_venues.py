@@ -348,6 +348,6 @@ async def test_who_does_not_subscribe_in_time_is_disconnected() -> None:
         with pytest.raises(ConnectionClosed):
             await take(idle, lambda _: False)
         async with asyncio.timeout(DEADLINE_S):
-            while running.status().venues["coinbase"].connections != 1:  # noqa: ASYNC110  it tells nobody
+            while running.status().venues["coinbase"].connections != 1:  # noqa: ASYNC110  nothing notifies of it
                 await asyncio.sleep(0.01)
         assert running.status().bans == 0

@@ -283,9 +283,9 @@ async def test_heartbeats_tell_a_time_that_is_off_by_seconds() -> None:
         parse = VENUES["coinbase"].parse_frame
         heartbeat = json.loads(texts[-1])
         match = f'{{"type":"ticker","product_id":"BTC-USD","time":"{heartbeat["time"]}"}}'
-        told = parse(match.encode(), 0)
-        assert told is not None
-        assert 1_000_000 <= abs(told.event_time_us - player.now_us()) <= 10_000_000
+        last = parse(match.encode(), 0)
+        assert last is not None
+        assert 1_000_000 <= abs(last.event_time_us - player.now_us()) <= 10_000_000
         assert running.status().faults["skewed"] >= 1
 
 
@@ -321,8 +321,8 @@ def ask_often(url: str) -> Counter[int]:
                 statuses[answer.status] += 1
         except HTTPError as refused:
             with refused:
-                told = int(refused.headers.get("Retry-After", 0)) > 0
-                statuses[refused.code if told or refused.code >= 500 else 0] += 1
+                has_delay = int(refused.headers.get("Retry-After", 0)) > 0
+                statuses[refused.code if has_delay or refused.code >= 500 else 0] += 1
     return statuses
 
 

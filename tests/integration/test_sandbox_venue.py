@@ -73,7 +73,7 @@ async def quiet(client: ClientConnection) -> bool:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110  what is waited for tells nobody
+        while not condition():  # noqa: ASYNC110  nothing notifies of it
             await asyncio.sleep(0.005)
 
 
@@ -197,7 +197,7 @@ async def test_a_slow_client_at_full_speed_loses_nothing_and_holds_the_tape_back
     ):
         await until(lambda: running.status().sent > 0)
         before = -1
-        while running.status().sent != before:  # it stands still, since nobody reads
+        while running.status().sent != before:  # it stops, as no client reads
             before = running.status().sent
             await asyncio.sleep(0.1)
         assert 0 < before < len(tape)
@@ -331,8 +331,8 @@ async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
             assert found == list(range(found[0], found[0] + len(found)))
         event = events[-1]
         path = f"/api/v3/historicalTrades?symbol={event['s']}&fromId={event['t']}&limit=1"
-        (told,) = await get(running, path)
-        assert (told["price"], told["qty"], told["time"]) == (event["p"], event["q"], event["T"] // 1000)
+        (row,) = await get(running, path)
+        assert (row["price"], row["qty"], row["time"]) == (event["p"], event["q"], event["T"] // 1000)
         rows = await get(running, "/api/v3/klines?symbol=BTCUSDT&interval=1m")
         assert rows[-1][8] > 0
         assert running.status().total is None

@@ -1,4 +1,4 @@
-"""The supervisor with real processes: what dies is started again, and said so."""
+"""The supervisor with real processes: a process that ends is restarted, and the restart is logged."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ SANDBOX = ManagedProcess("sandbox", ("sandbox", "--port", "0", "--count", "10"),
 
 
 class Lines:
-    """What the supervisor said."""
+    """The lines that the supervisor printed."""
 
     def __init__(self) -> None:
         self.all: list[str] = []

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from conftest import PARTITIONS, VARIANTS
-from kafka import BROKER, Cluster, Mirrored, has_begun, mirroring, mock_cluster
+from kafka import BROKER, Cluster, Mirrored, has_started, mirroring, mock_cluster
 from working import MINUTE_US, START_US, publish_in_batches, publishing, stored_count, trade, until, working
 
 from tickplant.background import background
@@ -92,7 +92,7 @@ async def test_trades_and_closed_candles_are_mirrored_in_order(
         working(redis_url, database_url),
         publishing(redis_url) as publisher,
     ):
-        await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
+        await until(lambda: has_started(redis_url, PARTITIONS), "the mirror has started")
         await publish_in_batches(publisher, trades, seed=3)
 
         async def done() -> bool:
@@ -204,10 +204,10 @@ async def test_a_mirror_that_is_forgotten_holds_nothing(
     redis_url: str, database_url: str, kafka: Cluster
 ) -> None:
     async with mirroring(redis_url, database_url, kafka, partitions=PARTITIONS):
-        await until(lambda: has_begun(redis_url, PARTITIONS), "the mirror has begun")
+        await until(lambda: has_started(redis_url, PARTITIONS), "the mirror has started")
         with pytest.raises(FatalError, match="a mirror is running"):
             await forget_mirror(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)
-        assert await has_begun(redis_url, PARTITIONS)
+        assert await has_started(redis_url, PARTITIONS)
     redis: Any = open_redis(redis_url)
     await redis.xadd(results_stream(0), {"u": b""})
     await forget_mirror(redis_url=redis_url, database_url=database_url, partitions=PARTITIONS)

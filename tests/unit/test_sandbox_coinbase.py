@@ -42,7 +42,7 @@ def open_session(market: Stopped | None = None) -> CoinbaseSession:
     return CoinbaseSession(market, market.now_us)
 
 
-def tell(session: CoinbaseSession, **request: Any) -> list[Any]:
+def request(session: CoinbaseSession, **request: Any) -> list[Any]:
     return [json.loads(text) for text in session.receive(json.dumps(request))]
 
 
@@ -115,7 +115,7 @@ def test_a_broken_frame_is_refused(text: str) -> None:
 
 def test_a_subscription_is_confirmed_whole_and_followed_by_the_last_match() -> None:
     session = open_session(Stopped(tape(), 3))
-    answers = tell(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches", "heartbeat"])
+    answers = request(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches", "heartbeat"])
     assert answers[0] == {
         "type": "subscriptions",
         "channels": [
@@ -126,13 +126,13 @@ def test_a_subscription_is_confirmed_whole_and_followed_by_the_last_match() -> N
     (last,) = answers[1:]
     assert (last["type"], last["trade_id"], last["side"]) == ("last_match", 102, "sell")
     assert session.view.streams == {"BTC-USD"}
-    again = tell(session, type="subscribe", channels=[{"name": "matches", "product_ids": ["BTC-USD"]}])
+    again = request(session, type="subscribe", channels=[{"name": "matches", "product_ids": ["BTC-USD"]}])
     assert [each["type"] for each in again] == ["subscriptions"]
 
 
 def test_there_is_no_last_match_before_the_first_trade() -> None:
     session = open_session(Stopped(tape(), 0))
-    answers = tell(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches"])
+    answers = request(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches"])
     assert [each["type"] for each in answers] == ["subscriptions"]
 
 
@@ -143,7 +143,7 @@ def test_a_recorded_last_match_is_the_last_match_of_the_tapes_start() -> None:
     )
     assert earlier is not None
     made.add(earlier, 0)
-    answers = tell(
+    answers = request(
         open_session(Stopped(made, 0)), type="subscribe", product_ids=["ETH-USD"], channels=["matches"]
     )
     assert [(each["type"], each.get("trade_id")) for each in answers][1:] == [("last_match", 9)]
@@ -152,7 +152,7 @@ def test_a_recorded_last_match_is_the_last_match_of_the_tapes_start() -> None:
 def test_heartbeats_come_for_their_products_with_the_venues_time() -> None:
     session = open_session(Stopped(tape(), 2))
     assert not session.beat(quiet=True)
-    tell(session, type="subscribe", product_ids=["BTC-USD"], channels=["heartbeat"])
+    request(session, type="subscribe", product_ids=["BTC-USD"], channels=["heartbeat"])
     assert not session.view.streams
     (text,) = session.beat(quiet=False)
     assert json.loads(text) == {
@@ -166,10 +166,10 @@ def test_heartbeats_come_for_their_products_with_the_venues_time() -> None:
 
 def test_subscriptions_end_by_product_or_by_channel() -> None:
     session = open_session()
-    tell(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches", "heartbeat"])
-    (answer,) = tell(session, type="unsubscribe", channels=["heartbeat"])
+    request(session, type="subscribe", product_ids=["BTC-USD"], channels=["matches", "heartbeat"])
+    (answer,) = request(session, type="unsubscribe", channels=["heartbeat"])
     assert [channel["name"] for channel in answer["channels"]] == ["matches"]
-    (answer,) = tell(session, type="unsubscribe", product_ids=["BTC-USD"], channels=["matches"])
+    (answer,) = request(session, type="unsubscribe", product_ids=["BTC-USD"], channels=["matches"])
     assert answer["channels"] == []
     assert not session.view.streams
 

@@ -1,4 +1,4 @@
-"""What goes wrong: decided by a seed, and each fault is what it says."""
+"""Faults follow from a seed, and each does what its name says."""
 
 import json
 import random

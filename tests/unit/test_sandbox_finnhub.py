@@ -31,7 +31,7 @@ def tape() -> Tape:
     return make_tape(FINNHUB, trades)
 
 
-def tell(session: FinnhubSession, **request: Any) -> list[Any]:
+def request(session: FinnhubSession, **request: Any) -> list[Any]:
     return [json.loads(text) for text in session.receive(json.dumps(request))]
 
 
@@ -79,12 +79,12 @@ def test_an_orders_trades_are_one_frame() -> None:
 
 def test_subscriptions_are_answered_only_when_they_are_refused() -> None:
     session = FinnhubSession(Stopped(tape()))
-    assert tell(session, type="subscribe", symbol="AAPL") == []
-    assert tell(session, type="subscribe", symbol="NOSUCH") == [{"msg": "Invalid symbol", "type": "error"}]
+    assert request(session, type="subscribe", symbol="AAPL") == []
+    assert request(session, type="subscribe", symbol="NOSUCH") == [{"msg": "Invalid symbol", "type": "error"}]
     assert session.view.streams == {"AAPL"}
-    assert tell(session, type="unsubscribe", symbol="AAPL") == []
+    assert request(session, type="unsubscribe", symbol="AAPL") == []
     assert not session.view.streams
-    assert tell(session, type="jump")[0]["type"] == "error"
+    assert request(session, type="jump")[0]["type"] == "error"
     assert json.loads(session.receive("nonsense")[0])["type"] == "error"
     assert session.refuse('{"type":"subscribe","symbol":"AAPL"}')
     assert session.refuse('{"type":"unsubscribe","symbol":"AAPL"}') is None

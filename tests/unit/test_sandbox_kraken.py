@@ -41,7 +41,7 @@ def open_session(market: Stopped | None = None) -> KrakenSession:
     return KrakenSession(market, market.now_us)
 
 
-def tell(session: KrakenSession, method: str, req_id: int | None = None, **params: Any) -> list[Any]:
+def request(session: KrakenSession, method: str, req_id: int | None = None, **params: Any) -> list[Any]:
     request = {"method": method, "params": params} | ({} if req_id is None else {"req_id": req_id})
     return [json.loads(text) for text in session.receive(json.dumps(request))]
 
@@ -104,7 +104,7 @@ def test_a_frame_of_several_symbols_is_cut_to_those_asked_for() -> None:
 def test_each_symbol_is_acknowledged_and_a_snapshot_follows_if_asked_for() -> None:
     session = open_session()
     assert json.loads(session.greet()[0])["data"][0]["system"] == "online"
-    answers = tell(session, "subscribe", 5, channel="trade", symbol=["BTC/USD", "XBT/USD", "DOGE/EUR"])
+    answers = request(session, "subscribe", 5, channel="trade", symbol=["BTC/USD", "XBT/USD", "DOGE/EUR"])
     assert [(each["success"], each.get("error")) for each in answers] == [
         (True, None),
         (False, "Currency pair not supported XBT/USD"),
@@ -119,32 +119,32 @@ def test_each_symbol_is_acknowledged_and_a_snapshot_follows_if_asked_for() -> No
         "req_id": 5,
     }
     assert session.view.streams == {"BTC/USD", "DOGE/EUR"}
-    (again,) = tell(session, "subscribe", channel="trade", symbol=["BTC/USD"])
+    (again,) = request(session, "subscribe", channel="trade", symbol=["BTC/USD"])
     assert again["error"] == "Already subscribed"
 
 
 def test_a_snapshot_has_the_latest_fifty_trades_oldest_first() -> None:
     session = open_session()
-    answer, snapshot = tell(session, "subscribe", channel="trade", symbol=["BTC/USD"], snapshot=True)
+    answer, snapshot = request(session, "subscribe", channel="trade", symbol=["BTC/USD"], snapshot=True)
     assert answer["result"]["snapshot"]
     assert (snapshot["channel"], snapshot["type"]) == ("trade", "snapshot")
     assert [row["trade_id"] for row in snapshot["data"]] == list(range(11, 61))
     early = open_session(Stopped(tape(), 0))
-    assert len(tell(early, "subscribe", channel="trade", symbol=["BTC/USD"], snapshot=True)) == 1
+    assert len(request(early, "subscribe", channel="trade", symbol=["BTC/USD"], snapshot=True)) == 1
 
 
 def test_heartbeats_fill_silence_once_something_is_subscribed_to() -> None:
     session = open_session()
     assert not session.beat(quiet=True)
-    tell(session, "subscribe", channel="trade", symbol=["BTC/USD"])
+    request(session, "subscribe", channel="trade", symbol=["BTC/USD"])
     assert session.beat(quiet=True) == ['{"channel":"heartbeat"}']
     assert not session.beat(quiet=False)
 
 
 def test_subscriptions_end() -> None:
     session = open_session()
-    tell(session, "subscribe", channel="trade", symbol=["BTC/USD"])
-    answers = tell(session, "unsubscribe", channel="trade", symbol=["BTC/USD", "DOGE/EUR"])
+    request(session, "subscribe", channel="trade", symbol=["BTC/USD"])
+    answers = request(session, "unsubscribe", channel="trade", symbol=["BTC/USD", "DOGE/EUR"])
     assert [each["success"] for each in answers] == [True, False]
     assert not session.view.streams
 

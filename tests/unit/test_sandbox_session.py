@@ -11,10 +11,10 @@ from sandbox.venue import BadAddressError
 
 
 def ask(session: BinanceSession, **request: Any) -> Any:
-    return tell(session, json.dumps(request))
+    return answer_to(session, json.dumps(request))
 
 
-def tell(session: BinanceSession, message: str | bytes) -> Any:
+def answer_to(session: BinanceSession, message: str | bytes) -> Any:
     (answer,) = session.receive(message)
     return json.loads(answer)
 
@@ -85,7 +85,7 @@ def test_an_id_is_mandatory() -> None:
 
 
 def test_what_is_no_json_gets_its_place() -> None:
-    answer = tell(open_session("/ws"), '{"method":')
+    answer = answer_to(open_session("/ws"), '{"method":')
     assert answer["error"] == {"code": 3, "msg": "Invalid JSON: expected value at line 1 column 11"}
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_json_gets_its_place() -> None:
     ],
 )
 def test_bad_requests_get_code_2(request_text: str, message: str) -> None:
-    assert tell(open_session("/ws"), request_text)["error"] == {
+    assert answer_to(open_session("/ws"), request_text)["error"] == {
         "code": 2,
         "msg": f"Invalid request: {message}",
     }

@@ -56,7 +56,7 @@ def test_gzip_and_zip_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (f"{LINE}\n{LINE}x", "line 2"),
         (f"{LINE}\n1,2,3", "line 2: 3 columns"),
@@ -65,10 +65,10 @@ def test_gzip_and_zip_are_read(tmp_path: Path) -> None:
         ("\x1f\x8b", "can't be read"),
     ],
 )
-def test_what_is_not_a_candle_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_what_is_not_a_candle_is_named_by_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "klines.csv"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(FatalError, match=said):
+    with pytest.raises(FatalError, match=message):
         list(read_klines(path))
 
 

@@ -1,4 +1,4 @@
-"""Outages are logged once, when they begin and when they end."""
+"""Outages are logged once, at their start and at their end."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""One wrong trade harms nothing but itself: what follows is stored, and roles are told of it at once."""
+"""One wrong trade affects no other: later trades are stored, and roles receive them at once."""
 
 from decimal import Decimal
 
@@ -40,8 +40,8 @@ class Worker:
         roles = PartitionRoles(0, signals=PartitionSignals(0, [Echo], {}), gap_wait_ms=10_000)
         self.state = PartitionState(0, 1, [], [], roles)
         self.entries = 0
-        self.told: list[int] = []
-        """Ids of the trades that roles were told of."""
+        self.received: list[int] = []
+        """Ids of the trades that roles received."""
         self.stored: list[int] = []
         self.prices: list[int] = []
         self.rejections: list[Rejection] = []
@@ -64,8 +64,8 @@ class Worker:
         self.rejections += self.state.take_rejections()
         self.batch = self.state.take_batch()
         self.outliers += self.batch.outliers
-        self.told = self.told or self.stored[:1]  # what is said of the first trade is no turn
-        self.told += [signal.trade_id for signal in self.batch.to_publish.signals]
+        self.received = self.received or self.stored[:1]  # the first trade gives no signal
+        self.received += [signal.trade_id for signal in self.batch.to_publish.signals]
 
     def kinds(self) -> list[str]:
         return [rejection.kind for rejection in self.rejections]
@@ -107,7 +107,7 @@ def test_a_wild_id_blocks_no_later_trade(wild: int, together: bool) -> None:
         worker.take(renumbered(1040, wild))
         for trade in following:
             worker.take(trade)
-    assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
+    assert worker.received[-20:] == worker.stored[-20:] == list(range(1040, 1060))
     assert worker.prices[-1] == 1059
     assert worker.missing == []
     assert worker.kinds() == ["id"]
@@ -121,7 +121,7 @@ def test_several_wild_ids_block_no_later_trade() -> None:
     worker.take(*[renumbered(1040, trade) for trade in wild])
     for number in range(1040, 1060):
         worker.take(second(number))
-    assert worker.told[-20:] == list(range(1040, 1060))
+    assert worker.received[-20:] == list(range(1040, 1060))
     assert sorted(worker.kinds()) == ["id"] * 6  # one has come twice
 
 
@@ -156,7 +156,7 @@ def test_a_wild_id_after_a_quiet_hour_blocks_no_later_trade() -> None:
     worker.take(renumbered(4_600, 5_000))
     for number in range(1040, 1060):
         worker.take(renumbered(3_600 + number, number))
-    assert worker.told[-20:] == worker.stored[-20:] == list(range(1040, 1060))
+    assert worker.received[-20:] == worker.stored[-20:] == list(range(1040, 1060))
     assert worker.kinds() == ["id"]
 
 
@@ -179,7 +179,7 @@ def test_each_restart_of_ids_starts_a_series(times: int) -> None:
     for time in range(times):
         for number in range(1, 41):
             worker.take(renumbered(1100 + 100 * time + number, number))
-    assert len(worker.stored) == len(worker.told) == 40 * (times + 1)
+    assert len(worker.stored) == len(worker.received) == 40 * (times + 1)
     assert worker.rejections == []
 
 
@@ -188,17 +188,17 @@ def test_each_restart_of_ids_starts_a_series(times: int) -> None:
 def test_restarted_ids_start_a_new_series(first: int, size: int) -> None:
     worker = Worker()
     worker.take(*map(second, range(1000, 1040)))
-    anew = [renumbered(1040 + number, first + number) for number in range(40)]
+    restarted = [renumbered(1040 + number, first + number) for number in range(40)]
     for start in range(0, 40, size):
-        worker.take(*anew[start : start + size])
+        worker.take(*restarted[start : start + size])
     assert worker.stored == [*range(1000, 1040), *range(1041, 1081)]
     worker.take(renumbered(1090, first + 40), renumbered(1091, first + 42))
     assert worker.stored[-2:] == [1081, 1083]
     assert worker.prices[-1] == 1083
     assert worker.missing == [(1040, 1040), (1082, 1082)]
-    assert worker.told[-1] == 1081
+    assert worker.received[-1] == 1081
     assert worker.rejections == []
-    # What is asked of the venue, and what it says, is in its own numbers.
+    # Requests to the venue and its answers contain its own ids.
     gap = (first + 41, first + 41)
     stored = Gap("binance", "AAAUSDT", 1082, 1082, 0, 0, "open", "ours", None, 1)
     before = Gap("binance", "AAAUSDT", 1040, 1040, 0, 0, "unrecoverable", "ours", None, 1)
@@ -208,7 +208,7 @@ def test_restarted_ids_start_a_new_series(first: int, size: int) -> None:
         {wire.VERDICT: wire.encode_verdict(wire.Verdict("binance", "AAAUSDT", *gap, "void"))}, START_US
     )
     assert worker.missing == [(1040, 1040)]
-    assert worker.told[-1] == 1083
+    assert worker.received[-1] == 1083
 
 
 def test_a_new_series_is_on_record() -> None:
@@ -233,7 +233,7 @@ def test_a_time_from_the_future_moves_no_clock(ahead_us: int, numbered: bool) ->
         worker.take(second(number), field=field)
         assert [candle.revision for candle in worker.batch.candles] == [0] * len(worker.batch.candles)
     assert worker.batch.ledger[0].watermark_us == START_US + 129 * SECOND_US
-    assert worker.told == [*range(1, 11), *range(12, 130)]
+    assert worker.received == [*range(1, 11), *range(12, 130)]
     assert worker.kinds() == ["time"]
     assert worker.missing == ([(11, 11)] if numbered else [])
 
@@ -265,13 +265,13 @@ def test_a_trade_of_nothing_is_no_price_and_no_gap(zero: dict[str, str]) -> None
     worker.take(second(6))
     worker.take(second(7, **zero))
     worker.take(second(8))
-    assert worker.stored == worker.told == [1, 2, 4, 6, 8]
+    assert worker.stored == worker.received == [1, 2, 4, 6, 8]
     assert worker.missing == []
     assert worker.batch.ledger[0].void == [(3, 3), (5, 5), (7, 7)]
     assert worker.kinds() == ["zero"] * 3
     worker.take(second(9), second(12))
     worker.take(second(10, **zero), second(11, **zero))  # from history
-    assert worker.told[-2:] == [9, 12]
+    assert worker.received[-2:] == [9, 12]
     assert worker.missing == []
 
 
@@ -289,7 +289,7 @@ def test_a_trade_of_an_entry_is_judged_alone() -> None:
     ]
     mixed = [trade for pair in zip(batch, bad, strict=False) for trade in pair] + batch[len(bad) :]
     worker.entry({wire.TRADES: wire._encoder.encode(mixed)}, START_US + 10 * SECOND_US)
-    assert worker.stored == worker.told == list(range(1, 10))
+    assert worker.stored == worker.received == list(range(1, 10))
     assert worker.kinds() == ["invalid"] * len(bad)
     assert all(rejection.reason for rejection in worker.rejections)
 
@@ -308,7 +308,7 @@ def test_a_known_id_with_another_content_is_rejected(other: dict[str, str]) -> N
     worker.take(*[dated(number, START_US + 1060 * SECOND_US) for number in range(1000, 1040)])
     assert worker.kinds() == ["contradiction"] * 120
     worker.take(*[second(number) for number in range(1040, 1080)])
-    assert worker.told == worker.stored == list(range(1000, 1080))
+    assert worker.received == worker.stored == list(range(1000, 1080))
     assert worker.kinds() == ["contradiction"] * 120
 
 
@@ -331,7 +331,7 @@ def test_roles_do_not_receive_an_absurd_price(absurd: str, together: bool, field
     for batch in [trades] if together else [[single] for single in trades]:
         worker.take(*batch, field=field)
     assert worker.stored == list(range(1, 11))
-    assert worker.told == [1, 2, 3, 4, 6, 7, 8, 9, 10]
+    assert worker.received == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     assert (5 in worker.prices) is False
     assert [(outlier.trade.trade_id, outlier.confirmed) for outlier in worker.outliers] == [(5, False)]
 
@@ -342,7 +342,7 @@ def test_roles_receive_an_absurd_price_once_the_next_trade_confirms_it(together:
     trades = [second(1), *[second(number, price="0.001") for number in range(2, 6)]]
     for batch in [trades] if together else [[single] for single in trades]:
         worker.take(*batch)
-    assert worker.told == [1, 2, 3, 4, 5]
+    assert worker.received == [1, 2, 3, 4, 5]
     assert worker.prices[-1] == 5
     assert [(outlier.trade.trade_id, outlier.confirmed) for outlier in worker.outliers] == [
         (2, False),
@@ -354,7 +354,7 @@ def test_roles_do_not_receive_absurd_prices_that_do_not_confirm_one_another() ->
     worker = Worker()
     prices = ["10.5", "10500000", "0.00001", "10.5", "20000", "11"]
     worker.take(*[second(number, price=price) for number, price in enumerate(prices)])
-    assert worker.told == [0, 3, 5]
+    assert worker.received == [0, 3, 5]
 
 
 def test_candles_hold_absurd_prices() -> None:
@@ -375,7 +375,7 @@ def test_accepted_wild_ids_do_not_block_trades_that_continue_without_them(wild: 
     worker.take(*[renumbered(1040, wild + number) for number in range(CONFIRMATIONS)])
     for number in range(1041, 1061):
         worker.take(renumbered(number + 1, number - 1))
-    assert worker.told[-20:] == worker.stored[-20:]
+    assert worker.received[-20:] == worker.stored[-20:]
     assert worker.prices[-1] == worker.stored[-1]
     assert len(worker.stored) == 40 + CONFIRMATIONS + 20
     assert worker.rejections == []
@@ -387,4 +387,4 @@ def test_a_wild_id_of_the_first_trade_ever_blocks_no_other(wild: int) -> None:
     worker.take(renumbered(999, wild))
     for number in range(1000, 1020):
         worker.take(second(number))
-    assert len(worker.stored) == len(worker.told) == (21 if wild == 9 * 10**18 else 20)
+    assert len(worker.stored) == len(worker.received) == (21 if wild == 9 * 10**18 else 20)

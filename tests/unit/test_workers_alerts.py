@@ -25,14 +25,14 @@ def made(*alerts: Alert, symbol: SymbolAlerts | None = None) -> SymbolAlerts:
     return symbol
 
 
-def tell(symbol: SymbolAlerts, trades: Sequence[Trade]) -> list[Firing]:
+def feed(symbol: SymbolAlerts, trades: Sequence[Trade]) -> list[Firing]:
     return [firing for run in runs(trades) for firing in symbol.run(run)]
 
 
 def prices(symbol: SymbolAlerts, *texts: str, first_id: int = 1) -> list[int | None]:
     """Trades of these prices, one a second, in one batch: the ids of those that fire."""
     trades = [trade(number, text) for number, text in enumerate(texts, first_id)]
-    return [firing.trade_id for firing in tell(symbol, trades)]
+    return [firing.trade_id for firing in feed(symbol, trades)]
 
 
 def close(symbol: SymbolAlerts, trades: Sequence[Trade]) -> None:
@@ -61,7 +61,7 @@ def test_deleted_alerts_are_remembered_up_to_a_number() -> None:
 
 def test_above_fires_once_at_the_first_trade_that_is_above() -> None:
     symbol = made(alert(price="10", note="sell"))
-    (firing,) = tell(symbol, [trade(1, "9"), trade(2, "10"), trade(3, "10.01"), trade(4, "11")])
+    (firing,) = feed(symbol, [trade(1, "9"), trade(2, "10"), trade(3, "10.01"), trade(4, "11")])
     assert firing == Firing(
         *("a", 1, "default", "binance", "AAAUSDT", "above", START_US + 3 * SECOND_US),
         *(3, "10.01", "10.01", "10", "sell"),
@@ -98,7 +98,7 @@ def test_a_trade_with_an_earlier_time_than_the_last_firing_fires_where_there_is_
     symbol = made(alert(price="100", repeat=True))
     later_us, earlier_us = START_US + 9 * SECOND_US, START_US + 8 * SECOND_US
     trades = [trade(1, "101", later_us), trade(2, "99", earlier_us), trade(3, "101", earlier_us)]
-    assert [firing.trade_id for firing in tell(symbol, trades)] == [1, 3]
+    assert [firing.trade_id for firing in feed(symbol, trades)] == [1, 3]
 
 
 def test_percent_change_compares_with_the_close_one_window_before_the_minute() -> None:
@@ -106,27 +106,27 @@ def test_percent_change_compares_with_the_close_one_window_before_the_minute() -
     fall = alert("fall", "percent_change", percent="-10", window_s=60)
     symbol = made(rise, fall)
     first = [trade(1, "90"), trade(2, "100")]
-    assert tell(symbol, first) == []
+    assert feed(symbol, first) == []
     close(symbol, first)
     second = [trade(3, "150", START_US + MINUTE_US)]
-    assert tell(symbol, second) == []  # a minute before this minute's begin nothing had closed
+    assert feed(symbol, second) == []  # a minute before this minute's start nothing had closed
     close(symbol, second)
     third = [
         trade(number, text, START_US + 2 * MINUTE_US) for number, text in enumerate(("110", "110.01"), 4)
     ]
-    (firing,) = tell(symbol, third)
+    (firing,) = feed(symbol, third)
     assert (firing.trade_id, firing.value, firing.threshold) == (5, "10.010000", "10")
     close(symbol, third)
-    (firing,) = tell(symbol, [trade(6, "134.999999999", START_US + 3 * MINUTE_US)])
+    (firing,) = feed(symbol, [trade(6, "134.999999999", START_US + 3 * MINUTE_US)])
     assert (firing.alert_id, firing.value) == ("fall", "-10.000001")
 
 
 def test_the_clock_and_the_next_trade_report_a_silence_at_the_same_moment() -> None:
     for clocks in ([], [61], [60, 70], [59]):
         symbol = made(alert("long", "silence", silence_s=60), alert("never", "silence", silence_s=90))
-        tell(symbol, [trade(1, "5", START_US)])
+        feed(symbol, [trade(1, "5", START_US)])
         fired = [firing for s in clocks for firing in symbol.advance_clock(START_US + s * SECOND_US)]
-        fired += tell(symbol, [trade(2, "5", START_US + 80 * SECOND_US)])
+        fired += feed(symbol, [trade(2, "5", START_US + 80 * SECOND_US)])
         assert [(firing.alert_id, firing.event_time_us, firing.trade_id) for firing in fired] == [
             ("long", START_US + 60 * SECOND_US, None)
         ]
@@ -136,7 +136,7 @@ def test_a_repeating_silence_alert_fires_once_each_time() -> None:
     symbol = made(alert("s", "silence", silence_s=5, repeat=True))
     times = [0, 1, 7, 8, 14, 30]
     trades = [trade(number, "5", START_US + s * SECOND_US) for number, s in enumerate(times)]
-    assert [(firing.event_time_us - START_US) // SECOND_US for firing in tell(symbol, trades)] == [6, 13, 19]
+    assert [(firing.event_time_us - START_US) // SECOND_US for firing in feed(symbol, trades)] == [6, 13, 19]
     assert [firing.number for firing in symbol.advance_clock(START_US + 90 * SECOND_US)] == [4]
     assert symbol.advance_clock(START_US + 180 * SECOND_US) == []
 
@@ -155,7 +155,7 @@ def test_firings_are_in_order_of_trades_and_within_one_in_order_of_prices() -> N
     symbol = made(
         *(alert(f"up{price}", "above", str(price)) for price in (30, 10, 20)), alert("d", "below", "9")
     )
-    fired = tell(symbol, [trade(1, "9"), trade(2, "25"), trade(3, "35"), trade(4, "1")])
+    fired = feed(symbol, [trade(1, "9"), trade(2, "25"), trade(3, "35"), trade(4, "1")])
     assert [(firing.alert_id, firing.trade_id) for firing in fired] == [
         ("up10", 2),
         ("up20", 2),
@@ -173,7 +173,7 @@ def test_a_change_of_the_note_leaves_a_fired_alert_fired_and_a_reset_alert_keeps
     made(alert(price="10", version=2, note="new"), symbol=symbol)
     assert prices(symbol, "11") == []
     made(alert(price="10", version=3, begun=3), symbol=symbol)
-    (firing,) = tell(symbol, [trade(2, "11")])
+    (firing,) = feed(symbol, [trade(2, "11")])
     assert firing.number == 2
 
 
@@ -199,7 +199,7 @@ def test_only_what_changed_is_to_be_stored() -> None:
     assert symbol.take() is None
     assert prices(symbol, "9") == []
     assert symbol.take() is None
-    (firing,) = tell(symbol, [trade(2, "11")])
+    (firing,) = feed(symbol, [trade(2, "11")])
     taken = symbol.take()
     assert taken is not None
     assert taken.firings == [firing]
@@ -256,21 +256,21 @@ def alerts(draw: st.DrawFn) -> list[Alert]:
 @st.composite
 def histories(draw: st.DrawFn) -> list[Trade | int]:
     """Trades and times of the venue's clock, in order."""
-    told: list[Trade | int] = []
+    events: list[Trade | int] = []
     time_us = START_US
     for number in range(1, draw(st.integers(1, 60))):
         step_us = draw(st.sampled_from([-1, 0, 1, 1, 7, 30, 70])) * SECOND_US
         # Times may go back a little where ids rise.
         time_us += step_us if floor(time_us + step_us, MINUTE_US) >= floor(time_us, MINUTE_US) else 0
-        told.append(trade(number, draw(PRICE), time_us))
+        events.append(trade(number, draw(PRICE), time_us))
         if draw(st.integers(0, 9)) == 0:
-            told.append(time_us + draw(st.sampled_from([0, 20, 45])) * SECOND_US)
-            time_us = max(time_us, *[event for event in told[-1:] if isinstance(event, int)])
-    return told
+            events.append(time_us + draw(st.sampled_from([0, 20, 45])) * SECOND_US)
+            time_us = max(time_us, *[event for event in events[-1:] if isinstance(event, int)])
+    return events
 
 
 class Worker:
-    """What the composite does: closes minutes, hands on runs, and starts anew from what it has stored."""
+    """Closes minutes, passes runs to the alerts, and restarts from the saved state, as a partition does."""
 
     def __init__(self) -> None:
         self.states: dict[str, AlertState] = {}
@@ -279,7 +279,7 @@ class Worker:
         self.closed_us = START_US
         self.symbol = SymbolAlerts()
 
-    def tell(self, trades: Sequence[Trade]) -> list[Firing]:
+    def feed(self, trades: Sequence[Trade]) -> list[Firing]:
         fired = []
         for run in runs(trades):
             self._close(run.candle.open_time_us)
@@ -316,28 +316,28 @@ class Worker:
 
 @given(alerts(), histories(), st.data())
 def test_firings_follow_the_definitions_in_any_batches_and_after_interruptions(
-    wanted: list[Alert], told: list[Trade | int], data: st.DataObject
+    wanted: list[Alert], events: list[Trade | int], data: st.DataObject
 ) -> None:
     worker = Worker()
     made(*wanted, symbol=worker.symbol)
     models = [Model(alert) for alert in wanted]
     batch: list[Trade] = []
     fired: list[Firing] = []
-    for event in told:
+    for event in events:
         for model in models:
             model.advance_clock(event) if isinstance(event, int) else model.take(event)
         if isinstance(event, int):
-            fired += worker.tell(batch) + worker.symbol.advance_clock(event)
+            fired += worker.feed(batch) + worker.symbol.advance_clock(event)
             batch = []
         else:
             batch.append(event)
         if data.draw(st.integers(0, 5)) == 0:
-            fired += worker.tell(batch)
+            fired += worker.feed(batch)
             batch = []
             worker.commit()
             if data.draw(st.booleans()):
                 worker.restart()
-    fired += worker.tell(batch)
+    fired += worker.feed(batch)
     worker.commit()
     assert fired == worker.stored
     plain = sorted((replace(firing, value=None, threshold=None) for firing in fired), key=order)

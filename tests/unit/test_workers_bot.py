@@ -172,7 +172,7 @@ def test_the_largest_loss_a_day_stops_trading_until_the_next_utc_day() -> None:
     assert not bot.account.halted
     bot.closed(closed(T0 + 2 * MINUTE_US, trade(4, "5.00")), [])
     assert bot.account.halted
-    bot.closed(closed(T0 + 3 * MINUTE_US, trade(5, "10")), [])  # for good, though the price comes back
+    bot.closed(closed(T0 + 3 * MINUTE_US, trade(5, "10")), [])  # permanently, even if the price recovers
     assert refusal(bot, "buy") == words.HALTED
     bot.closed(closed(MIDNIGHT, trade(20, "10")), [])
     assert not bot.account.halted
@@ -226,7 +226,7 @@ def test_what_did_not_change_is_not_written() -> None:
 
 
 class Script:
-    """Trades, signals, closings and switchings, and a bot that is told of them in some division."""
+    """Trades, signals, closed candles and switches, and a bot that receives them in any batches."""
 
     def __init__(self, steps: Sequence[tuple[int, str, str]]) -> None:
         self.trades = []
@@ -249,7 +249,7 @@ class Script:
 
         Args:
             cuts: trades after which a run ends, besides minutes, switchings and restarts.
-            restarts: trades after which all is stored and built anew.
+            restarts: trades after which everything is stored and rebuilt.
         """
         kept = Kept()
         bot = a_bot(_TRADING)

@@ -33,9 +33,9 @@ def test_a_symbol_is_shut_when_it_is_refused_again_and_again_and_tried_later() -
         isolation.note_refused(BAD, of(BAD, 1), "too large", now_s=count)
         assert isolation.filter(both, now_s=count) == (both, [])
     isolation.note_refused(BAD, of(BAD, 1), "too large", now_s=10)
-    rest, aside = isolation.filter(both, now_s=11)
+    rest, refused = isolation.filter(both, now_s=11)
     assert ids(rest) == [2]
-    assert [(reason, [trade.trade_id for trade in trades]) for reason, trades in aside] == [
+    assert [(reason, [trade.trade_id for trade in trades]) for reason, trades in refused] == [
         ("too large", [1, 3])
     ]
     assert isolation.filter(both, now_s=13) == (both, [])
@@ -83,21 +83,21 @@ def test_refused_ids_are_reported_once_missing_and_again_if_that_was_not_stored(
     isolation.note_refused(BAD, of(BAD, 5, 6, 9), "too large", now_s=0)
     isolation.note_refused(GOOD, of(GOOD, 1), "too large", now_s=0)
 
-    def told() -> list[tuple[int, int]]:
+    def reported() -> list[tuple[int, int]]:
         verdicts = isolation.take_missing({BAD: missing}.get)
         return [
             (verdict.first_id, verdict.last_id) for verdict in verdicts if verdict.verdict == "unrecoverable"
         ]
 
-    assert told() == []
+    assert reported() == []
     missing.add(4, 6)
-    assert told() == [(5, 6)]
-    assert told() == []
+    assert reported() == [(5, 6)]
+    assert reported() == []
     missing.add(8, 20)
-    assert told() == [(9, 9)]
+    assert reported() == [(9, 9)]
     isolation.reset()
     missing.discard(6, 6)
-    assert told() == [(5, 5), (9, 9)]
+    assert reported() == [(5, 5), (9, 9)]
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

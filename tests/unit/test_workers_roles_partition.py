@@ -1,4 +1,4 @@
-"""What roles say depends neither on batches nor on the order in which trades arrive, as long as all do."""
+"""Results of roles depend neither on batches nor on the order in which trades arrive."""
 
 import random
 
@@ -42,8 +42,8 @@ def market(rng: random.Random, count: int) -> list[Trade]:
     return trades
 
 
-def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
-    """Return all that roles say of batches, which are committed now and then."""
+def results_of(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
+    """Return all results of roles for batches, with commits at random places."""
     state = make()
     signals: list[Signal] = []
     averages: list[Average] = []
@@ -66,21 +66,21 @@ def said(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[
 def test_batches_and_disorder_change_nothing(seed: int) -> None:
     rng = random.Random(seed)
     trades = market(rng, 300)
-    expected = said([trades])
+    expected = results_of([trades])
     rest, batches = list(trades), []
     while rest:
         size = rng.choice([1, 2, 7, 60])
         batches.append(rest[:size])
         rest = rest[size:]
-    assert said(batches, rng)[:3] == expected[:3]
+    assert results_of(batches, rng)[:3] == expected[:3]
     late = [batches.pop(rng.randrange(1, len(batches))) for _ in range(min(3, len(batches) - 1))]
     for batch in late:  # a part comes from history, after what follows it
         batches.insert(rng.randrange(1, len(batches) + 1), batch)
-    assert said(batches, rng)[:3] == expected[:3]
+    assert results_of(batches, rng)[:3] == expected[:3]
 
 
 def test_there_is_something_to_compare() -> None:
-    signals, averages, fills, _ = said([market(random.Random(1), 300)])
+    signals, averages, fills, _ = results_of([market(random.Random(1), 300)])
     assert signals
     assert averages
     assert fills

@@ -21,7 +21,7 @@ from workers.strategies.runner import MOST_STATE_BYTES
 
 
 class Follow(Strategy):
-    """Holds what the price says: 1 buy, 2 sell, 3 neither, 4 nothing new; counts trades."""
+    """Opinions by price: 1 buy, 2 sell, 3 neither, 4 unchanged; counts trades."""
 
     name = "follow"
     trades = True
@@ -38,12 +38,12 @@ class Follow(Strategy):
 
 def follow(prices: str, *, step_s: int) -> list[tuple[int, str]]:
     """Return trade id and side of the signals; the trades are `step_s` apart."""
-    given = Storing(Follow).run(told(prices, step_s=step_s))
+    given = Storing(Follow).run(trades_at(prices, step_s=step_s))
     assert [signal.number for signal in given] == list(range(1, len(given) + 1))
     return [(signal.trade_id, signal.side) for signal in given]
 
 
-def told(prices: str, *, first: int = 1, step_s: int = 1) -> list[Trade]:
+def trades_at(prices: str, *, first: int = 1, step_s: int = 1) -> list[Trade]:
     return [
         trade(number, price, at_us=START_US + number * step_s * SECOND_US)
         for number, price in enumerate(prices, start=first)
@@ -82,7 +82,7 @@ def test_within_the_cooldown_there_is_no_other_to_the_same_side(
 
 
 def test_a_signal_names_its_strategy_and_symbol() -> None:
-    (signal,) = Storing(Follow).run(told("32"))
+    (signal,) = Storing(Follow).run(trades_at("32"))
     assert signal.values == {"seen": 2.0}
     assert (signal.strategy, signal.venue, signal.symbol) == ("follow", *SYMBOL)
     assert (signal.event_time_us, signal.trade_id, signal.price) == (START_US + 2 * SECOND_US, 2, "2")
@@ -97,9 +97,9 @@ def test_nothing_is_stored_where_nothing_has_changed() -> None:
             return None
 
     plant = Storing(Still)
-    plant.run(told("1"))
+    plant.run(trades_at("1"))
     assert [state.number for state in plant.states.values()] == [0]
-    plant.signals.run(Run(told("1"), closed(1).candles[0]))
+    plant.signals.run(Run(trades_at("1"), closed(1).candles[0]))
     assert plant.store() is None
     plant.begin()
     assert plant.store() is None
@@ -118,9 +118,9 @@ class Fragile(Follow):
 
 def test_a_strategy_that_raises_is_disabled_until_a_restart_and_the_others_continue() -> None:
     plant = Storing(Fragile, Follow)
-    plant.run(told("33"))
+    plant.run(trades_at("33"))
     before = plant.states["fragile"]
-    given = plant.run(told("1922", first=3)) + plant.run(told("31", first=24))
+    given = plant.run(trades_at("1922", first=3)) + plant.run(trades_at("31", first=24))
     assert [(signal.strategy, signal.number, signal.trade_id) for signal in given] == [
         ("fragile", 1, 3),
         ("follow", 1, 3),
@@ -134,7 +134,7 @@ def test_a_strategy_that_raises_is_disabled_until_a_restart_and_the_others_conti
 
     assert own(plant.states["fragile"]) == own(before) == {"seen": 2}
     plant.begin()
-    given = plant.run(told("332", first=26))
+    given = plant.run(trades_at("332", first=26))
     assert [(signal.strategy, signal.number, signal.trade_id) for signal in given] == [
         ("fragile", 2, 28),
         ("follow", 4, 28),
@@ -221,11 +221,11 @@ def test_whatever_a_strategy_raises_is_its_own_failure_of_bounded_text(name: str
 
     plant = Storing(Ends, Follow)
     if where == "restored":
-        plant.run(told("3"))
+        plant.run(trades_at("3"))
     armed = True
     plant.begin()
     plant.close(closed(1))
-    assert plant.run(told("31", first=9))[-1].strategy == "follow"
+    assert plant.run(trades_at("31", first=9))[-1].strategy == "follow"
     (failure,) = plant.failures
     assert failure[:3] == ("ends", *SYMBOL)
     assert len(failure.reason) < 700
@@ -288,8 +288,8 @@ def test_what_a_strategy_returns_is_checked_before_anything_else_sees_it(given: 
             return given(run.trades[-1]) if callable(given) else given
 
     plant = Storing(Gives, Follow)
-    plant.run(told("3"))
-    signals = plant.run(told("1", first=2))
+    plant.run(trades_at("3"))
+    signals = plant.run(trades_at("1", first=2))
     assert [signal for signal in signals if signal.strategy == "follow"]
     assert len(plant.failures) == 1
     assert len(signals) <= 2
@@ -322,7 +322,7 @@ class Meddles(Follow):
 def test_a_strategy_changes_nothing_that_others_read() -> None:
     plant = Storing(Meddles, Follow)
     precision = getcontext().prec
-    trades = told("31")
+    trades = trades_at("31")
     assert [signal.strategy for signal in plant.run(trades)] == ["follow"]
     assert getcontext().prec == precision
     assert len(trades) == 2
@@ -342,7 +342,7 @@ async def test_a_strategy_does_not_reach_the_event_loop() -> None:
             return []
 
     plant = Storing(Stops, Follow)
-    assert [signal.strategy for signal in plant.run(told("31"))] == ["follow"]
+    assert [signal.strategy for signal in plant.run(trades_at("31"))] == ["follow"]
     (failure,) = plant.failures
     assert failure.reason.startswith("RuntimeError: no running event loop")
     await asyncio.sleep(0)
@@ -357,9 +357,9 @@ def test_a_strategy_that_refuses_its_saved_state_starts_fresh() -> None:
                 raise LookupError("seen")
 
     plant = Storing(Refuses)
-    plant.run(told("31"))
+    plant.run(trades_at("31"))
     plant.begin()
-    assert [signal.number for signal in plant.run(told("31", first=3))] == [2]
+    assert [signal.number for signal in plant.run(trades_at("31", first=3))] == [2]
     assert len(plant.failures) == 1
 
 
@@ -380,9 +380,9 @@ class Grows(Follow):
 @pytest.mark.parametrize("price", ["7", "8"])
 def test_a_strategy_whose_state_cannot_be_stored_is_disabled(price: str) -> None:
     plant = Storing(Grows)
-    plant.run(told("3" + price))
+    plant.run(trades_at("3" + price))
     assert own(plant.states["grows"]) == {"seen": 0, "kept": []}
-    assert plant.run(told("31", first=3)) == []
+    assert plant.run(trades_at("31", first=3)) == []
     assert len(plant.failures) == 1
 
 
@@ -411,25 +411,27 @@ def test_after_an_unreadable_state_a_strategy_starts_fresh_and_numbers_continue(
             return Opinion("buy") if trade.price == "1" else NEITHER
 
     plant = Storing(Follow)
-    assert [signal.number for signal in plant.run(told("312"))] == [1, 2]
+    assert [signal.number for signal in plant.run(trades_at("312"))] == [1, 2]
     plant.kinds = (Changed,)
     plant.begin()
-    assert [signal.number for signal in plant.run(told("3333333331", first=4))] == [3]
+    assert [signal.number for signal in plant.run(trades_at("3333333331", first=4))] == [3]
     (failure,) = plant.failures
     assert failure.reason.endswith("its state can't be read, so it starts without")
 
 
 def test_a_strategy_that_was_switched_off_starts_fresh_and_numbers_continue() -> None:
     plant = Storing(Follow)
-    plant.run(told("31"))
+    plant.run(trades_at("31"))
     for strategies in ((), (), (Follow,)):
         states = {SYMBOL: list(plant.states.values())}
         partition = PartitionSignals(0, strategies, states)
         rows = partition.take()
         plant.states |= {state.strategy: state for state in rows.states} if rows else {}
     signals = partition.of(SymbolId(*SYMBOL))
-    assert signals.run(Run(told("1", first=3), closed(1).candles[0])) == []  # not a turn from what was held
-    (signal,) = signals.run(Run(told("31", first=90), closed(1).candles[0]))
+    assert (
+        signals.run(Run(trades_at("1", first=3), closed(1).candles[0])) == []
+    )  # no change from the previous opinion
+    (signal,) = signals.run(Run(trades_at("31", first=90), closed(1).candles[0]))
     assert (signal.number, signal.values) == (2, {})
     assert partition.take_failures() == []
 

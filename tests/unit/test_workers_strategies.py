@@ -1,4 +1,4 @@
-"""The included strategies say what their definitions say, however trades are cut and interrupted."""
+"""The included strategies follow their definitions, in any batches and after any interruption."""
 
 from collections.abc import Sequence
 from decimal import Decimal

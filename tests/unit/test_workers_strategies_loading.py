@@ -1,4 +1,4 @@
-"""Strategies are found by name or dotted path, and what is wrong with them is said at once."""
+"""Strategies are found by name or dotted path, and all errors in them are reported at once."""
 
 import re
 from pathlib import Path
@@ -134,8 +134,8 @@ def test_parameters_override_settings_which_override_the_class(own: str) -> None
 def test_an_invalid_strategy_is_refused_with_the_reason(own: str, word: str, problem: str) -> None:
     with pytest.raises(SettingsError) as error:
         load(word.replace("OWN", own))
-    (said,) = error.value.problems
-    assert said.replace(own, "OWN").startswith(f"HERE: {word}: {problem}")
+    (reported,) = error.value.problems
+    assert reported.replace(own, "OWN").startswith(f"HERE: {word}: {problem}")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_any_exception_while_loading_a_strategy_is_reported_in_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SettingsError) as error:
         load(f"{name}:It")
-    (said,) = error.value.problems
-    assert len(said) < 700
+    (reported,) = error.value.problems
+    assert len(reported) < 700
 
 
 def test_a_module_that_ends_the_process_is_wrong_like_any_other(own: str, tmp_path: Path) -> None:
