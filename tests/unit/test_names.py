@@ -48,6 +48,8 @@ RETIRED = frozenset(
         "Usual",
         "WebhookDoor",
         "WebsocketOutlet",
+        "_Opening",
+        "_Through",
     ]
 )
 """Names of types that stood for two things, or for nothing that a reader would search for."""
