@@ -22,8 +22,8 @@ from tickplant.bot import (
 from tickplant.derived import BotSwitch, Signal
 from tickplant.intervals import DAY_US, MINUTE_US, floor
 from tickplant.market import Side, Trade, fold
-from workers.roles import bot as words
-from workers.roles.bot import PartitionBots, SymbolBot
+from workers.roles.bot import HALTED, SWITCHED_OFF, PartitionBots, SymbolBot
+from workers.roles.bot_account import NO_CASH, NO_POSITION, NO_PRICE, TOO_LARGE, TOO_SMALL
 from workers.roles.events import Closed, Last, Run
 
 T0 = 1_723_161_240_000_000  # 2024-08-08 23:54:00 UTC
@@ -143,18 +143,18 @@ def refusal(bot: SymbolBot, side: Side, price: str = "10", number: int = 10) -> 
 
 
 def test_what_cannot_be_is_refused_with_its_reason() -> None:
-    assert refusal(a_bot(), "sell") == words.NO_POSITION
-    assert refusal(a_bot(), "buy", "0") == words.NO_PRICE
-    assert refusal(a_bot(Rules(order=Amount(Decimal("0.00000001")))), "buy") == words.TOO_SMALL
+    assert refusal(a_bot(), "sell") == NO_POSITION
+    assert refusal(a_bot(), "buy", "0") == NO_PRICE
+    assert refusal(a_bot(Rules(order=Amount(Decimal("0.00000001")))), "buy") == TOO_SMALL
     all_in = Rules(order=Amount.parse("100%"), max_position=Amount.parse("100%"))
-    assert refusal(a_bot(all_in), "buy") == words.NO_CASH  # there is the fee, too
-    assert refusal(a_bot(), "buy", "0." + "0" * 37 + "1") == words.TOO_LARGE
+    assert refusal(a_bot(all_in), "buy") == NO_CASH  # there is the fee, too
+    assert refusal(a_bot(), "buy", "0." + "0" * 37 + "1") == TOO_LARGE
 
 
 def test_a_position_grows_no_larger_than_it_may() -> None:
     bot = a_bot(Rules(fee_bps=Decimal(0), slippage_bps=Decimal(0), max_position=Amount(Decimal(2500))))
     reasons = [refusal(bot, "buy", number=2 * number) for number in range(1, 5)]
-    assert reasons == ["", "", words.TOO_LARGE, words.TOO_LARGE]
+    assert reasons == ["", "", TOO_LARGE, TOO_LARGE]
     assert bot.account.position == 200
 
 
@@ -173,7 +173,7 @@ def test_the_largest_loss_a_day_stops_trading_until_the_next_utc_day() -> None:
     bot.closed(closed(T0 + 2 * MINUTE_US, trade(4, "5.00")), [])
     assert bot.account.halted
     bot.closed(closed(T0 + 3 * MINUTE_US, trade(5, "10")), [])  # permanently, even if the price recovers
-    assert refusal(bot, "buy") == words.HALTED
+    assert refusal(bot, "buy") == HALTED
     bot.closed(closed(MIDNIGHT, trade(20, "10")), [])
     assert not bot.account.halted
     assert bot.account.day_equity == Decimal(10_000)
@@ -186,7 +186,7 @@ def test_a_loss_between_the_signal_and_the_next_trade_stops_the_order() -> None:
     bot.take()
     third = trade(3, "10")
     bot.run(a_run(third, trade(4, "4")), [signal(third, "buy", 2)])
-    assert [order.reason for order in taken(bot).orders] == [words.HALTED]
+    assert [order.reason for order in taken(bot).orders] == [HALTED]
 
 
 def test_the_switch_stops_also_orders_that_wait() -> None:
@@ -196,8 +196,8 @@ def test_the_switch_stops_also_orders_that_wait() -> None:
     bot.switch(BotSwitch(False, 1))
     bot.run(a_run(trade(2, "10")), [])
     changes = taken(bot)
-    assert [(order.state, order.reason) for order in changes.orders] == [("refused", words.SWITCHED_OFF)]
-    assert refusal(bot, "buy") == words.SWITCHED_OFF
+    assert [(order.state, order.reason) for order in changes.orders] == [("refused", SWITCHED_OFF)]
+    assert refusal(bot, "buy") == SWITCHED_OFF
     bot.switch(BotSwitch(True, 3))
     bot.switch(BotSwitch(False, 2))  # sent again, too late
     assert refusal(bot, "buy", number=20) == ""
@@ -206,9 +206,9 @@ def test_the_switch_stops_also_orders_that_wait() -> None:
 def test_a_symbol_that_comes_later_is_switched_as_the_others() -> None:
     bots = PartitionBots(0, FREE, BotStates({}, None))
     bots.switch(BotSwitch(False, 1))
-    assert refusal(bots.of("v", "AB"), "buy") == words.SWITCHED_OFF
+    assert refusal(bots.of("v", "AB"), "buy") == SWITCHED_OFF
     later = PartitionBots(0, FREE, BotStates({}, BotSwitch(False, 1)))
-    assert refusal(later.of("v", "AB"), "buy") == words.SWITCHED_OFF
+    assert refusal(later.of("v", "AB"), "buy") == SWITCHED_OFF
 
 
 def test_what_did_not_change_is_not_written() -> None:
