@@ -108,7 +108,7 @@ async def run_backtest(
         replace(rules, strategies=tuple(strategy.name for strategy in strategies)),
         start_us=times.start_us,
         warm_up_us=times.warm_up_us,
-        remembered=await _read_windows(connection, symbol, needed, times.warm_up_us),
+        windows=await _read_windows(connection, symbol, needed, times.warm_up_us),
         numbered=numbered,
         gap_wait_ms=gap_wait_ms,
     )

@@ -1,4 +1,4 @@
-"""Strategies and the paper bot over stored trades, by the very roles that run live. Pure.
+"""Strategies and the paper bot over stored trades, by the same roles that run live. Pure.
 
 Trades before the start warm up averages and the state and opinions of strategies. At the start, signals are
 counted from 1, and the bot opens its account.
@@ -25,11 +25,11 @@ from workers.strategies.runner import StrategyFailure
 
 
 class BacktestResult(NamedTuple):
-    """What has followed from some trades."""
+    """The results of some trades."""
 
     signals: list[Signal]
     changes: AccountChanges | None
-    """Of the account; None for none."""
+    """Of the account; None where there are none."""
     failures: list[StrategyFailure]
 
 
@@ -45,20 +45,20 @@ class Backtest:
         *,
         start_us: int,
         warm_up_us: int,
-        remembered: Mapping[str, CandleWindow],
+        windows: Mapping[str, CandleWindow],
         numbered: bool,
         gap_wait_ms: int,
     ) -> None:
         """Prepare the roles of one symbol.
 
         Args:
-            symbol: its symbol.
+            symbol: which.
             strategies: which to run.
             specs: which averages are computed.
             rules: how the bot trades.
-            start_us: the first moment that counts.
-            warm_up_us: that of the first trade; candles of all intervals that strategies read start there.
-            remembered: by interval, the candles that had closed by then.
+            start_us: the time from which signals and the account count.
+            warm_up_us: of the first trade; candles of all intervals that strategies read start there.
+            windows: by interval, the candles that had closed by then.
             numbered: whether the venue numbers its trades.
             gap_wait_ms: how long later trades wait for a missing one.
         """
@@ -68,10 +68,10 @@ class Backtest:
         self._ledger = Ledger.empty(numbered=numbered)
         self._reorder = ReorderBuffer(None, wait_ms=gap_wait_ms, max_step_ms=gap_wait_ms)
         self._guard = PriceGuard()
-        self._averages = SymbolAverages(*symbol, specs, remembered)
+        self._averages = SymbolAverages(*symbol, specs, windows)
         self._bot = SymbolBot(*symbol, rules, None)
         self._signals = SymbolSignals(*symbol, strategies)
-        self._begun = start_us <= warm_up_us
+        self._started = start_us <= warm_up_us
         self._roles = self._make_roles(RolePosition(warm_up_us, warm_up_us))
         self._states: dict[str, StrategyState] = {}
         self._now_ms = 0
@@ -86,33 +86,33 @@ class Backtest:
         return self._bot.account
 
     def feed(self, trades: Sequence[Trade]) -> BacktestResult:
-        """Take trades, at least one; they come in the order of their ids or nearly so."""
+        """Process trades, at least one, in order of id or nearly so."""
         early = 0
-        if not self._begun:
+        if not self._started:
             start_us = self._start_us
-            later = (place for place, it in enumerate(trades) if it.event_time_us >= start_us)
+            later = (index for index, trade in enumerate(trades) if trade.event_time_us >= start_us)
             early = next(later, len(trades))
             self._absorb(trades[:early])
             if early == len(trades):
                 return self._take()
-            self._begin()
+            self._start()
         self._absorb(trades[early:])
         self.trades += len(trades) - early
         self.first, self.last = self.first or trades[early], trades[-1]
         return self._take()
 
     def end(self, time_us: int) -> BacktestResult:
-        """Take the venue's time, up to which all trades have been fed, so that the last candles close."""
+        """Advance to a time up to which all trades have been fed, so that the last candles close."""
         self._roles.advance_clock(time_us, self._ledger, max(self._now_ms, time_us // 1000))
         return self._take()
 
-    def _begin(self) -> None:
-        """Continue with the strategies' state, signals counted from 1, and the bot."""
+    def _start(self) -> None:
+        """Start to count: with the strategies' state, signals numbered from 1, and the bot."""
         self._roles.advance_clock(self._start_us - 1, self._ledger, self._now_ms)
         self._take()
         states = [state._replace(number=0) for state in self._states.values()]
         self._signals = SymbolSignals(*self._symbol, self._strategies, states)
-        self._begun = True
+        self._started = True
         self._roles = self._make_roles(self._roles.position)
 
     def _make_roles(self, position: RolePosition) -> SymbolRoles:
@@ -123,7 +123,7 @@ class Backtest:
             averages=self._averages,
             signals=self._signals,
             alerts=None,
-            bot=self._bot if self._begun else None,
+            bot=self._bot if self._started else None,
         )
 
     def _absorb(self, trades: Sequence[Trade]) -> None:
@@ -136,10 +136,10 @@ class Backtest:
         self._roles.feed(trades, fold_runs(trades), ledger, self._now_ms)
 
     def _take(self) -> BacktestResult:
-        self._roles.take()  # what is not asked for here
+        self._roles.take()  # these results are not needed
         taken = self._signals.take()
         if taken is None:
             return BacktestResult([], self._bot.take(), [])
         self._states |= {state.strategy: state for state in taken.states}
-        signals = taken.signals if self._begun else []
+        signals = taken.signals if self._started else []
         return BacktestResult(signals, self._bot.take(), taken.failures)

@@ -1,4 +1,4 @@
-"""Validates users' changes again, since Redis may have them from elsewhere than the API. Pure."""
+"""Validates users' changes again, since entries in Redis need not come from the API. Pure."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ _MOST: Final = 2**63 - 1
 
 
 def check_change(change: Change) -> None:
-    """Refuse what a worker could not apply, or the database not store.
+    """Refuse a change that a worker can't apply, or the database can't store.
 
     Raises:
         PoisonError: the message says why.
@@ -21,16 +21,16 @@ def check_change(change: Change) -> None:
     else:
         version = change.version
     if not 0 < version <= _MOST:
-        raise PoisonError(f"a version out of range: {version}")
+        raise PoisonError(f"version out of range: {version}")
 
 
 def _check_alert(alert: Alert) -> None:
     texts = (alert.alert_id, alert.user, alert.note, alert.webhook_url or "")
     if any("\0" in text for text in texts):
-        raise PoisonError("an alert with a text that can't be stored")
+        raise PoisonError("an alert with a NUL character, which can't be stored")
     lacking = [name for name in ALERT_NEEDS[alert.kind] if getattr(alert, name) is None]
     if lacking:
-        raise PoisonError(f"an alert of the kind {alert.kind} without {', '.join(lacking)}")
+        raise PoisonError(f"an alert of kind {alert.kind} without {', '.join(lacking)}")
     check_decimal(alert.hysteresis, "hysteresis")
     if alert.price is not None:
         check_decimal(alert.price, "price")

@@ -1,4 +1,4 @@
-"""Loads a partition's roles from the database as of the committed entry."""
+"""Restores a partition's roles and admissions from the database as of the committed entry."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ from workers.strategies.base import Strategy
 
 
 class RoleSettings(NamedTuple):
-    """Which roles a worker has besides candles, and how they are set."""
+    """Which roles a worker has besides candles, and their parameters."""
 
     averages: AverageSpecs | None = None
     """None: the role is off."""
@@ -43,8 +43,8 @@ class RoleSettings(NamedTuple):
 
 async def load_admissions(pool: Pool, partition: int) -> dict[SymbolId, AdmissionState]:
     """Return the state of admission, by symbol, of a partition that has just been taken."""
-    kept = await read_suspects(pool, partition)
-    return {key: msgspec.msgpack.decode(state, type=AdmissionState) for key, state in kept.items()}
+    stored = await read_suspects(pool, partition)
+    return {key: msgspec.msgpack.decode(state, type=AdmissionState) for key, state in stored.items()}
 
 
 async def load_roles(
@@ -54,7 +54,7 @@ async def load_roles(
     ledger: Sequence[LedgerRow],
     open_candles: Sequence[Candle],
 ) -> PartitionRoles:
-    """Build the roles of a partition that has just been taken, so that nobody else changes what is read.
+    """Restore the roles of a partition that has just been taken, so that nobody else changes the rows read.
 
     Args:
         pool: connections.
@@ -63,8 +63,8 @@ async def load_roles(
         ledger: of its symbols.
         open_candles: likewise.
     """
-    kept = await read_waiting(pool, partition)
-    waiting = {key: msgspec.msgpack.decode(state, type=WaitingRoles) for key, state in kept.items()}
+    stored_waiting = await read_waiting(pool, partition)
+    waiting = {key: msgspec.msgpack.decode(state, type=WaitingRoles) for key, state in stored_waiting.items()}
     held = await read_unprocessed_trades(
         pool, {key: (state.reorder.cursor, state.reorder.held_from_us) for key, state in waiting.items()}
     )
@@ -72,11 +72,11 @@ async def load_roles(
     averages = signals = alerts = bots = None
     unifier = Unifier()
     if settings.averages is not None:
-        remembered = await read_candle_windows(pool, partition, settings.averages, until_us)
-        averages = PartitionAverages(settings.averages, remembered)
-    kept_states = await read_strategy_states(pool, partition)
-    if settings.strategies or kept_states:
-        signals = PartitionSignals(partition, settings.strategies, kept_states)
+        windows = await read_candle_windows(pool, partition, settings.averages, until_us)
+        averages = PartitionAverages(settings.averages, windows)
+    strategy_states = await read_strategy_states(pool, partition)
+    if settings.strategies or strategy_states:
+        signals = PartitionSignals(partition, settings.strategies, strategy_states)
         unifier.add((), await read_last_signals(pool, partition))
     if settings.alerts:
         states = await read_alert_states(pool, partition)

@@ -21,7 +21,7 @@ class PartitionDeadLetters:
     """Writes the dead letters of one partition."""
 
     def __init__(self, redis: RedisClient, lease: Lease) -> None:
-        """Take an open client, which stays the caller's, and the lease."""
+        """Take an open client, which the caller closes, and the lease."""
         self._redis = redis
         self._role = lease.role
         self._stream = trades_stream(lease.partition)

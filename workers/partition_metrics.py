@@ -1,4 +1,4 @@
-"""Metrics of one owner's work on one partition; at zero from the start, as far as they can be."""
+"""Metrics of one owner's work on one partition; at zero from the start where their labels are known."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,21 +22,21 @@ _TABLES = ("trades", "candles", "ledger", "signals")
 
 
 class PartitionMetrics:
-    """What this process exposes of a partition, while it owns it."""
+    """The series of a partition while this process owns it."""
 
     def __init__(self, lease: Lease, strategies: Sequence[str]) -> None:
         """Create the series.
 
         Args:
             lease: of the partition.
-            strategies: names of those that may give signals.
+            strategies: names of those that run.
         """
         self.symbols = SymbolMetrics()
         """Of the partition's symbols."""
         self._labels = lease.role, lease.partition
         role = lease.role
         self.poison = metrics.WORKER_POISON.labels(role)
-        """Counts entries that could not be understood."""
+        """Counts malformed entries."""
         self._failures = metrics.WORKER_COMMIT_FAILURES.labels(role)
         self._commit_s = metrics.WORKER_COMMIT_S.labels(role)
         self._commit_trades = metrics.WORKER_COMMIT_TRADES.labels(role)
@@ -52,7 +52,7 @@ class PartitionMetrics:
         self._lag = metrics.WORKER_LAG.labels(*self._labels)
         metrics.WORKER_LAG_S.labels(*self._labels).set_function(self._lag_s)
         self._prices: dict[tuple[str, str], Trade] = {}
-        # Entries not in a batch yet, and those of the batch being committed; of each the first one's time.
+        # Entries not in a batch yet, and those of the batch being committed; the time of the first of each.
         self._read_entries = self._batch_entries = 0
         self._read_ms: int | None = None
         self._batch_ms: int | None = None
@@ -68,9 +68,9 @@ class PartitionMetrics:
             self._read_ms = first_ms
 
     def note_rejections(self, rejections: Iterable[Rejection]) -> None:
-        """Note trades that are not stored."""
-        for it in rejections:
-            self._rejected[it.kind].inc()
+        """Note rejected trades."""
+        for rejection in rejections:
+            self._rejected[rejection.kind].inc()
 
     def note_update(self, update: LiveUpdate | None) -> None:
         """Note what is being published."""
@@ -80,14 +80,14 @@ class PartitionMetrics:
 
     @contextmanager
     def committing(self) -> Iterator[None]:
-        """Measure the commit of all that has been read by now.
+        """Measure the commit of everything read so far.
 
         Raises:
-            Exception: whatever the commit has raised.
+            Exception: that the commit raises.
         """
         self._batch_entries, self._read_entries = self._read_entries, 0
         self._batch_ms, self._read_ms = self._read_ms, None
-        began_s = time.perf_counter()
+        started_s = time.perf_counter()
         try:
             yield
         except LeaseLostError:
@@ -95,7 +95,7 @@ class PartitionMetrics:
         except Exception:
             self._failures.inc()
             raise
-        self._commit_s.observe(time.perf_counter() - began_s)
+        self._commit_s.observe(time.perf_counter() - started_s)
         if self._batch_ms is not None:
             metrics.WORKER_COMMIT_DELAY_S.observe(_age_s(self._batch_ms))
         self._batch_entries, self._batch_ms = 0, None
@@ -106,7 +106,7 @@ class PartitionMetrics:
         self._duplicates.inc(batch.duplicates)
         self._commit_trades.observe(batch.trade_count)
         metrics.WORKER_BYTES.inc(len(batch.trade_rows))
-        metrics.WORKER_OUTLIERS.inc(sum(not it.confirmed for it in batch.outliers))
+        metrics.WORKER_OUTLIERS.inc(sum(not outlier.confirmed for outlier in batch.outliers))
         published = batch.to_publish
         counts = batch.trade_count, len(batch.candles), len(batch.ledger), len(published.signals)
         for table, count in zip(_TABLES, counts, strict=True):
@@ -133,11 +133,11 @@ class PartitionMetrics:
         metrics.WORKER_LAG_S.remove(*self._labels)
 
     def _lag_s(self) -> float:
-        """Return the age of the oldest entry that has been read and not committed; as of being asked."""
+        """Return the current age of the oldest entry that has been read and not committed."""
         oldest_ms = self._read_ms if self._batch_ms is None else self._batch_ms
         return 0.0 if oldest_ms is None else _age_s(oldest_ms)
 
 
 def _age_s(entry_ms: int) -> float:
-    """Return for how long an entry has been in its stream, by Redis's clock and ours."""
+    """Return the age of an entry: our clock less Redis's."""
     return max(0.0, now_us() / 1e6 - entry_ms / 1e3)

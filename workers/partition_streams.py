@@ -56,7 +56,7 @@ class PartitionStreams:
     """One owner's access to the streams of its partition."""
 
     def __init__(self, redis: RedisClient, lease: Lease) -> None:
-        """Take an open client, which stays the caller's, and the lease."""
+        """Take an open client, which the caller closes, and the lease."""
         self._redis = redis
         self._lease = lease
         self._stream = trades_stream(lease.partition)

@@ -26,9 +26,9 @@ from tickplant.streams import START
 _log = logging.getLogger(__name__)
 
 OUTAGE: Final = (*DATABASE_OUTAGE, *REDIS_OUTAGE)
-_TICKS_PER_LEASE: Final = 10
+_HEARTBEATS_PER_LEASE: Final = 10
 _SIGN_OFF_S: Final = 5.0
-"""The longest wait for signing off while a server is unavailable."""
+"""The longest wait for the worker's removal while a server is unavailable."""
 
 
 class PartitionWork(Protocol):
@@ -39,20 +39,20 @@ class PartitionWork(Protocol):
 
 
 def preferred_owner(partition: int, owners: Sequence[str]) -> str:
-    """Return the owner that a partition goes to, by rendezvous hashing.
+    """Return the owner of a partition by rendezvous hashing.
 
-    Whoever joins or leaves moves only the partitions that are its own. Source: Thaler and Ravishankar, "A
+    An owner that joins or leaves moves only its own partitions. Source: Thaler and Ravishankar, "A
     Name-Based Mapping Scheme for Rendezvous" (1996).
     """
     return max(owners, key=lambda owner: (crc32(f"{owner}/{partition}".encode()), owner))
 
 
 def fair_share(owner: str, owners: Sequence[str], partitions: int) -> set[int]:
-    """Return the partitions that an owner should hold: rendezvous order, none with more than its share.
+    """Return the partitions that an owner should hold: by rendezvous hashing, and none more than its share.
 
     Args:
         owner: one of the owners.
-        owners: all that are alive, in any order.
+        owners: all live owners, in any order.
         partitions: how many there are.
     """
     most = -(-partitions // len(owners))
@@ -64,7 +64,7 @@ def fair_share(owner: str, owners: Sequence[str], partitions: int) -> set[int]:
 
 
 def name_owner() -> str:
-    """Return a name for this process that no other has, ever."""
+    """Return a name for this process that no other process ever has."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
@@ -86,11 +86,11 @@ class Runtime:
 
         Args:
             role: the role to work in.
-            owner: a name no other worker has.
+            owner: a name that no other worker has.
             partitions: how many there are.
             lease_s: how long a lease lasts unless renewed.
             pool: connections to the database.
-            probe: raises while Redis is unavailable; while it does, no lease is taken or kept.
+            probe: raises while Redis is unavailable; then no lease is taken or renewed.
             make: builds the work on one partition.
         """
         self._role = role
@@ -107,14 +107,14 @@ class Runtime:
             metrics.WORKER_LEASE_CHANGES.labels(role, what)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Own partitions until `stop` is set; then commit, and release all leases."""
+        """Own partitions until `stop` is set; then commit and release all leases."""
         add_fields(role=self._role)
         outage = OutageLog(_log, "a server is unavailable, retrying", "servers are available again")
         try:
             while not stop.is_set():
-                wait_s = self._lease_s / _TICKS_PER_LEASE
+                wait_s = self._lease_s / _HEARTBEATS_PER_LEASE
                 try:
-                    await self._tick()
+                    await self._heartbeat()
                     outage.note_success()
                     self._backoff.reset()
                 except OUTAGE as error:
@@ -129,7 +129,8 @@ class Runtime:
             except OUTAGE as error:
                 _log.warning("could not release all leases: %s", error or type(error).__name__)
 
-    async def _tick(self) -> None:
+    async def _heartbeat(self) -> None:
+        """Renew leases, end work without one, and take or release partitions for a fair share."""
         await self._probe()
         alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
         for partition, (lease, _, task) in list(self._working.items()):
@@ -138,17 +139,17 @@ class Runtime:
             elif held.get(partition) != lease.epoch:
                 task.cancel()
                 await self._end_failed(partition, cancelled="another worker has the lease")
-        wanted = fair_share(self._owner, alive, self._partitions)
-        await self._release(set(self._working) - wanted)
-        for partition in set(held) - set(self._working) - wanted:  # of work that failed; a heartbeat keeps it
+        share = fair_share(self._owner, alive, self._partitions)
+        await self._release(set(self._working) - share)
+        for partition in set(held) - set(self._working) - share:  # of failed work; heartbeats would renew it
             await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))
-        for partition in sorted(wanted - set(self._working)):
+        for partition in sorted(share - set(self._working)):
             taken = await take_lease(self._pool, self._role, partition, self._owner, self._lease_s)
             if taken is not None:
                 self._start(taken)
 
     def _count_working(self) -> int:
-        """Return how many partitions are worked on; asked by another thread."""
+        """Return the number of partitions being processed; called by another thread."""
         return sum(not task.done() for _, _, task in list(self._working.values()))
 
     def _start(self, lease: Lease) -> None:
@@ -170,11 +171,11 @@ class Runtime:
         await self._make(lease).run(stop)
 
     async def _end_failed(self, partition: int, *, cancelled: str = "its work was cancelled") -> None:
-        """Remove a partition whose work has ended by an error, and log the error.
+        """Remove a partition whose work has ended with an error, and log the error.
 
         Args:
             partition: which.
-            cancelled: the reason, if it was cancelled.
+            cancelled: the reason to log if the work was cancelled.
         """
         _, _, task = self._working.pop(partition)
         try:
@@ -193,16 +194,14 @@ class Runtime:
         except RedisError as error:
             if not is_transient(error):
                 raise
-            _log.warning(
-                "partition %d: Redis can't answer: %s", partition, error, extra={"partition": partition}
-            )
+            _log.warning("partition %d: Redis refuses: %s", partition, error, extra={"partition": partition})
 
-    def _log_lost(self, partition: int, why: str) -> None:
-        _log.warning("partition %d lost: %s", partition, why, extra={"partition": partition})
+    def _log_lost(self, partition: int, reason: str) -> None:
+        _log.warning("partition %d lost: %s", partition, reason, extra={"partition": partition})
         metrics.WORKER_LEASE_CHANGES.labels(self._role, "lost").inc()
 
     async def _release(self, partitions: set[int]) -> None:
-        """Stop work gracefully and release the leases."""
+        """Stop the work gracefully, and release the leases."""
         for partition in partitions:
             self._working[partition][1].set()
         for partition in partitions:

@@ -1,4 +1,4 @@
-"""Metrics of symbols: how far each is, its price and volume, what of it is missing and what has healed."""
+"""Metrics of symbols: watermark, price, volume, missing trades and healed gaps."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ class _Series:
         self._key = key
         self.watermark, self.price, self.volume = (gauge.labels(*key) for gauge in _OF_ALL)
         self.gaps: list[Gauge] = [gauge.labels(*key) for gauge in _OF_GAPS] if numbered else []
-        """Missing trades, open gaps and those given up; none where nothing is known to be missing."""
+        """Missing trades, open gaps and unrecoverable gaps; empty where the venue has no trade ids."""
 
     def remove(self) -> None:
         for gauge in (*_OF_ALL, *_OF_GAPS):
@@ -35,10 +35,10 @@ class _Series:
 
 
 class SymbolMetrics:
-    """What this process exposes of a partition's symbols, while it owns it."""
+    """The series of a partition's symbols while this process owns it."""
 
     _exposed: ClassVar[dict[Key, _Series]] = {}
-    """Of all partitions of this process: the first so many symbols that it meets."""
+    """Of all partitions of this process: its first symbols, up to `metrics.MAX_SYMBOLS`."""
 
     def __init__(self) -> None:
         self._known: dict[Key, _Series | None] = {}
@@ -57,7 +57,7 @@ class SymbolMetrics:
                 series.volume.set(float(change.volume))
 
     def note_ledger(self, rows: Iterable[LedgerRow]) -> None:
-        """Note how far each symbol is, and how much of it is missing."""
+        """Note the watermark and the missing trades of each symbol."""
         for row in rows:
             series = self._series_of((row.venue, row.symbol), numbered=row.numbered)
             if series is None:
@@ -67,7 +67,7 @@ class SymbolMetrics:
                 series.gaps[0].set(sum([last - first + 1 for first, last in row.missing]))
 
     def note_prices(self, last: Mapping[Key, Trade]) -> dict[Key, Trade]:
-        """Note last trades of symbols; return those of symbols that no ledger has named yet."""
+        """Note last trades of symbols; return those of symbols without a ledger so far."""
         for key, trade in last.items():
             series = self._known.get(key)
             if series is not None:
@@ -75,19 +75,19 @@ class SymbolMetrics:
         return {key: trade for key, trade in last.items() if key not in self._known}
 
     def note_open_gaps(self, gaps: Mapping[Key, Sequence[Gap]]) -> None:
-        """Note all gaps of some symbols that are not healed."""
+        """Note all gaps of some symbols, except healed ones."""
         for key, members in gaps.items():
             series = self._known.get(key)
             if series is not None and series.gaps:
-                given_up = sum(gap.state == "unrecoverable" for gap in members)
-                series.gaps[1].set(len(members) - given_up)
-                series.gaps[2].set(given_up)
+                unrecoverable = sum(gap.state == "unrecoverable" for gap in members)
+                series.gaps[1].set(len(members) - unrecoverable)
+                series.gaps[2].set(unrecoverable)
 
     def note_changed_gaps(self, gaps: Iterable[Gap], now_us: int) -> None:
-        """Note the gaps that have just been healed by trades, and how long that took.
+        """Note the gaps that trades have just healed, and how long that took.
 
         Args:
-            gaps: those that have changed.
+            gaps: the changed ones.
             now_us: the present, microseconds since the epoch.
         """
         for gap in gaps:
@@ -111,7 +111,7 @@ class SymbolMetrics:
     def _make(self, key: Key, *, numbered: bool) -> _Series | None:
         if len(self._exposed) >= metrics.MAX_SYMBOLS:
             _log.warning(
-                "%s:%s has no metrics: %d symbols have",
+                "no metrics of %s:%s: the maximum of %d symbols is reached",
                 *key,
                 metrics.MAX_SYMBOLS,
                 extra={"venue": key[0], "symbol": key[1]},

@@ -1,7 +1,7 @@
-"""Trimming an input stream to what is committed, holding back for a mirror to Kafka up to its budget.
+"""Trims an input stream up to the committed entry; retains entries for a mirror to Kafka within its budget.
 
-The mirror writes into its owner hash in Redis how far Kafka has confirmed, and how much may be held for it.
-Trimming needs to know nothing else of the mirror; without a mirror nothing is held.
+The mirror writes to its owner hash in Redis the last entry that Kafka has acknowledged, and its budget.
+Trimming depends on nothing else of the mirror; without a mirror nothing is retained.
 """
 
 import logging
@@ -20,8 +20,8 @@ Entry = tuple[str, dict[bytes, bytes]]
 _log = logging.getLogger(__name__)
 
 # KEYS: input stream, the mirror's owner hash. ARGV: committed entry; entries and bytes committed since the
-# last call. What is held is counted, so that ingest can leave it out. Over the budget its older half by time
-# is given up; nothing uncommitted is ever trimmed, so a wrong count after a crash does not matter.
+# last call. Counts what is retained, so that ingest can subtract it. Over the budget, its older half by time
+# is trimmed; uncommitted entries never are, so a wrong count after a crash does not matter.
 _TRIM: Final = """
 local function parts(id)
     local ms, seq = string.match(id, '(%d+)-(%d+)')
@@ -63,10 +63,10 @@ return {1, skipped}
 
 
 class Trimmer:
-    """Trims one partition's input stream for the owner whose commits decide."""
+    """Trims the input stream of one partition for its owner."""
 
     def __init__(self, redis: RedisClient, lease: Lease) -> None:
-        """Take an open client, which stays the caller's, and the lease."""
+        """Take an open client, which the caller closes, and the lease."""
         self._script: Any = redis.register_script(_TRIM)
         self._partition = lease.partition
         self._keys = [trades_stream(lease.partition), owner_key(MIRROR_TRADES, lease.partition)]
@@ -74,12 +74,12 @@ class Trimmer:
         self._skipped = 0
 
     def note_read(self, entries: Sequence[Entry]) -> None:
-        """Note what was read from the stream, in order; at least one entry."""
+        """Note entries read from the stream, in order; at least one."""
         size_bytes = sum(len(payload) for _, fields in entries for payload in fields.values())
         self._read.append((entries[-1][0], len(entries), size_bytes))
 
     async def trim(self, committed: str) -> None:
-        """Trim entries before a committed one, unless they are held for the mirror."""
+        """Trim entries before a committed one, except those retained for the mirror."""
         entries = size_bytes = 0
         while self._read and entry_order(self._read[0][0]) <= entry_order(committed):
             _, more_entries, more_bytes = self._read.popleft()

@@ -16,83 +16,81 @@ _NO_WINDOWS: Final[Mapping[str, CandleWindow]] = MappingProxyType({})
 
 
 class SymbolAverages:
-    """The last closes of one symbol in each interval."""
+    """Computes the averages of one symbol from the last closes of each interval."""
 
     def __init__(
         self,
         venue: str,
         symbol: str,
         specs: AverageSpecs,
-        remembered: Mapping[str, CandleWindow] = MappingProxyType({}),
+        windows: Mapping[str, CandleWindow] = MappingProxyType({}),
     ) -> None:
-        """Begin with what the database holds.
+        """Restore what the database holds.
 
         Args:
             venue: the symbol's.
             symbol: as the venue writes it.
             specs: what is computed.
-            remembered: the last closed candles by interval, as `db.averages.read_candle_windows` gives them.
+            windows: the last closed candles by interval, from `db.averages.read_candle_windows`.
         """
         self._venue = venue
         self._symbol = symbol
         self._specs = specs
         self._closes = {
-            interval: CandleCloses(window, remembered.get(interval, EMPTY_WINDOW))
+            interval: CandleCloses(window, windows.get(interval, EMPTY_WINDOW))
             for interval in INTERVALS
             if (window := specs.window(interval))
         }
 
     def close(self, candle: Candle) -> list[Average]:
-        """Take a whole candle that has closed, the newest of its interval, and return its averages."""
+        """Add a whole candle that has closed, the newest of its interval; return its averages."""
         closes = self._closes.get(candle.interval)
         if closes is None:
             return []
         closes.put(candle)
-        seen = closes.through(candle.open_time_us)
+        known = closes.through(candle.open_time_us)
         if candle.interval not in self._specs.intervals:
             return []
         return [
             Average(self._venue, self._symbol, candle.interval, candle.open_time_us, spec.name, value)
             for spec in self._specs.averages
-            if (value := average(spec, seen)) is not None
+            if (value := average(spec, known)) is not None
         ]
 
     def statistics(self, candle: Candle) -> Statistics | None:
-        """Return the statistics of a minute that `close` has taken; None where none before it is known."""
+        """Return the statistics of a minute added by `close`; None where no earlier minute is known."""
         closes = self._closes[BASE]
         found = return_statistics(closes.through(candle.open_time_us), self._specs.returns)
         return Statistics(self._venue, self._symbol, candle.open_time_us, *found) if found else None
 
     def correct(self, part: Candle) -> bool:
-        """Take late trades of a candle that has closed already, or of one that would have, had it existed.
+        """Add late trades of a candle that has closed, or would have if it had existed.
 
         Args:
-            part: just these trades, as part of the candle.
+            part: these trades alone, as part of the candle.
 
         Returns:
-            Whether averages that are stored may have changed: the candle's and some of those after it.
+            Whether stored averages may have changed: the candle's and some of those after it.
         """
         closes = self._closes.get(part.interval)
         return closes is not None and closes.put(part)
 
 
 class PartitionAverages:
-    """Makes the averages of each symbol, and gathers what they store."""
+    """The averages of all symbols of a partition."""
 
-    def __init__(
-        self, specs: AverageSpecs, remembered: Mapping[SymbolId, Mapping[str, CandleWindow]]
-    ) -> None:
-        """Begin with what the database holds.
+    def __init__(self, specs: AverageSpecs, windows: Mapping[SymbolId, Mapping[str, CandleWindow]]) -> None:
+        """Restore what the database holds.
 
         Args:
             specs: what is computed.
-            remembered: of `db.averages.read_candle_windows`.
+            windows: from `db.averages.read_candle_windows`.
         """
         self._specs = specs
-        self._remembered = dict(remembered)
+        self._remembered = dict(windows)
 
     def of(self, symbol: SymbolId) -> SymbolAverages:
-        """Make the averages of a symbol, once, as they were stored."""
+        """Restore the averages of a symbol, once."""
         return SymbolAverages(*symbol, self._specs, self._remembered.pop(symbol, _NO_WINDOWS))
 
     def take(
@@ -101,39 +99,45 @@ class PartitionAverages:
         statistics: Sequence[Statistics],
         corrected: Iterable[Candle],
     ) -> AverageRows | None:
-        """Return what to store of what has come; None if nothing has."""
-        keys = [CandleKey(it.venue, it.symbol, it.interval, it.open_time_us) for it in corrected]
+        """Return what to store; None if there is nothing.
+
+        Args:
+            averages: new ones.
+            statistics: new ones.
+            corrected: late parts of candles that had closed.
+        """
+        keys = [CandleKey(part.venue, part.symbol, part.interval, part.open_time_us) for part in corrected]
         if not (averages or statistics or keys):
             return None
         return AverageRows(averages, statistics, keys, self._specs)
 
 
 class CandleCloses:
-    """The last closes of one interval, oldest first, each with the trade that made it."""
+    """The last closes of one interval, oldest first, each with its trade."""
 
-    def __init__(self, window: int, remembered: CandleWindow) -> None:
-        """Begin with some.
+    def __init__(self, window: int, stored: CandleWindow) -> None:
+        """Restore closes.
 
         Args:
-            window: how many are kept, at least.
-            remembered: the last ones, `window` of them or all that there are.
+            window: how many are needed.
+            stored: the last ones, `window` of them or all that exist.
         """
         self._window = window
-        self._open_times_us = array("q", remembered.open_times_us)
-        self._closes = array("d", remembered.closes)
-        self._last_times_us = array("q", remembered.last_event_times_us)
-        self._last_ids = array("q", remembered.last_trade_ids)
+        self._open_times_us = array("q", stored.open_times_us)
+        self._closes = array("d", stored.closes)
+        self._last_times_us = array("q", stored.last_event_times_us)
+        self._last_ids = array("q", stored.last_trade_ids)
 
     def through(self, open_time_us: int) -> Sequence[float]:
-        """Return the closes up to that of a candle, as many as count."""
+        """Return the last closes up to that of a candle, at most `window`."""
         end = bisect_right(self._open_times_us, open_time_us)
         return self._closes[max(0, end - self._window) : end]
 
     def put(self, part: Candle) -> bool:
-        """Merge a candle, or a part of one: of all its trades the last makes the close.
+        """Merge a candle, or a part of one; the last of all its trades makes the close.
 
         Returns:
-            Whether there is another close than before, or may be: one that is no longer kept.
+            Whether a close has changed, or may have: one that is no longer in memory.
         """
         index = bisect_left(self._open_times_us, part.open_time_us)
         if not index and len(self._closes) >= self._window:
@@ -152,7 +156,7 @@ class CandleCloses:
         last = part.last_event_time_us, part.last_trade_id
         known = self._last_times_us[index], self._last_ids[index]
         if last <= known:
-            # The same: a trade that waited for another, and was read with its candle by a new owner.
+            # Equal: a held trade that is also in its candle, which a new owner has loaded.
             return last == known
         before, self._closes[index] = self._closes[index], float(part.close)
         self._last_times_us[index], self._last_ids[index] = last

@@ -1,10 +1,9 @@
 """The events that the roles of one symbol receive.
 
-Roles (averages, signals, alerts, the paper bot) receive a symbol's trades in order of id, each once. If one
-is missing, they wait for it for a limited time (`workers/roles/reorder.py`). So their results depend neither
-on batches nor on the way by which trades arrived. They are pure: no I/O, no clock but the venue's. What they
-have to store is taken from them for the transaction that also moves the offset; after any error they are
-loaded again from the database.
+Roles (averages, signals, alerts, the paper bot) receive a symbol's trades in order of id, each once. If a
+trade is missing, they wait for it for a limited time (`workers/roles/reorder.py`). So their results depend
+neither on batches nor on the order of arrival. They are pure: no I/O, no clock but the venue's. Their results
+are stored in the transaction that also moves the offset; after any error they are restored from the database.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ class Run(NamedTuple):
 
     trades: Sequence[Trade]
     candle: Candle
-    """The fold of just these trades: first, last, greatest and least price, sums."""
+    """The fold of these trades alone: first, last, highest and lowest price, sums."""
 
 
 class Last(NamedTuple):
@@ -31,17 +30,17 @@ class Last(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Candles of one symbol that closed at the same moment, and what follows from them."""
+    """Candles of one symbol that closed at the same time, with their averages and statistics."""
 
     time_us: int
-    """The moment: the close time that they share."""
+    """Their close time."""
     candles: Sequence[Candle]
     """Shortest interval first, at least one; whole candles, not parts."""
     averages: Sequence[Average]
     statistics: Statistics | None
-    """Of the minute; None where no minute closed, or none before it is known."""
+    """Of the minute; None where no minute closed, or no earlier one is known."""
     trade: Last
-    """The newest trade at that moment."""
+    """The newest trade at that time."""
 
     def average(self, interval: str, name: str) -> float | None:
         """Return an average as of the interval's candle that closed; None where there is none."""

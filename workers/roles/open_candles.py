@@ -1,4 +1,4 @@
-"""A symbol's whole candles while they are open, and the moments at which they close. Pure."""
+"""A symbol's whole candles while they are open, and when they close. Pure."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -10,25 +10,25 @@ _PLACES: Final = {name: place for place, name in enumerate(INTERVALS)}
 
 
 class OpenCandles:
-    """The open candle of each interval; those of one moment close together, in order of time."""
+    """The open candle of each interval; candles with the same close time close together."""
 
     __slots__ = ("_open", "_part", "minute_us")
 
     def __init__(self, candles: Iterable[Candle] = (), *, minute_us: int = 0) -> None:
-        """Begin with what is known.
+        """Restore open candles.
 
         Args:
             candles: the open ones.
-            minute_us: the start of the minute that the symbol's time has come to.
+            minute_us: the start of the minute of the symbol's time.
         """
         self._open = {candle.interval: candle for candle in candles}
-        self._part: Candle | None = None  # of the present minute, not yet in the candles
+        self._part: Candle | None = None  # of the current minute, not yet in the candles
         self.minute_us = minute_us
-        """The start of the present minute: candles that end by then have closed."""
+        """The start of the current minute: candles that end by then have closed."""
 
     @property
     def candles(self) -> list[Candle]:
-        """All open candles, whole, shortest interval first."""
+        """All open candles, shortest interval first."""
         self._merge_part()
         return [self._open[name] for name in INTERVALS if name in self._open]
 
@@ -39,7 +39,7 @@ class OpenCandles:
             run: their candle, of the base interval; `close_until` has been called for its minute.
 
         Returns:
-            Parts of candles that had closed before, one an interval; mostly none.
+            Parts of candles that had already closed, one per interval; usually none.
         """
         if run.open_time_us >= self.minute_us:
             self._part = merge(self._part, run) if self._part else run
@@ -54,10 +54,10 @@ class OpenCandles:
         return late
 
     def close_until(self, minute_us: int) -> Iterator[tuple[int, list[Candle]]]:
-        """Close what ends at a minute's start or before; the minute becomes the present one.
+        """Close the candles that end by the start of a minute, and make it the current one.
 
         Yields:
-            Each moment at which candles close, in order, and these, shortest interval first.
+            Each close time, in order, with its candles, shortest interval first.
         """
         if minute_us <= self.minute_us:
             return
@@ -80,5 +80,5 @@ class OpenCandles:
 
 
 def minute_of(time_us: int) -> int:
-    """Return the start of a moment's minute."""
+    """Return the start of the minute of a time."""
     return floor(time_us, MINUTE_US)

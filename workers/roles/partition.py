@@ -1,4 +1,4 @@
-"""The roles of all symbols of a partition, and what they have to store and publish. Pure."""
+"""The roles of all symbols of a partition, and their results. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -45,14 +45,14 @@ class StoredAlerts(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """What follows from what has been absorbed."""
+    """The results of the entries absorbed since the last batch."""
 
     rows: Sequence[DerivedRows]
     """To be stored."""
     to_publish: LiveUpdate
-    """To be published once it is stored."""
+    """To be published once stored."""
     outliers: Sequence[Outlier]
-    """Prices withheld from the roles, or released since the next trade confirmed them."""
+    """Prices withheld from the roles, or confirmed by the next trade and released."""
 
 
 class PartitionRoles:
@@ -70,7 +70,7 @@ class PartitionRoles:
         gap_wait_ms: int = 0,
         stored: StoredState | None = None,
     ) -> None:
-        """Begin with what has been loaded.
+        """Restore what has been loaded.
 
         Args:
             partition: the one owned.
@@ -80,7 +80,7 @@ class PartitionRoles:
             bots: the paper bot.
             unifier: joins prices with averages and signals.
             gap_wait_ms: how long a missing trade is waited for.
-            stored: of trades and candles; None for nothing.
+            stored: trades and candles; None where there are none.
         """
         self._partition = partition
         self._averages = averages
@@ -129,7 +129,7 @@ class PartitionRoles:
         return roles
 
     def change(self, change: Change) -> None:
-        """Take what a user has changed."""
+        """Apply a user's change."""
         if isinstance(change, AlertChange):
             alerts = self._alerts_of(SymbolId(change.alert.venue, change.alert.symbol))
             if alerts is not None:
@@ -138,7 +138,7 @@ class PartitionRoles:
             self._bots.switch(change)
 
     def take(self, traded: Iterable[Trade]) -> Derived:
-        """Return what has come since the last call.
+        """Return the results since the last call.
 
         Args:
             traded: the last trade of each symbol that traded since then.
@@ -172,7 +172,7 @@ class PartitionRoles:
         return Derived([rows for rows in taken if rows is not None], to_publish, outliers)
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return the strategies that have failed since the last call, as of the last `take`."""
+        """Return the strategies that failed between the last call and the last `take`."""
         return self._signals.take_failures() if self._signals else []
 
     def _take_waiting(self, touched: Mapping[SymbolId, SymbolRoles]) -> WaitingRows | None:
@@ -226,7 +226,7 @@ class PartitionRoles:
 
 
 def _position_of(row: LedgerRow, candles: list[Candle]) -> RolePosition:
-    """Return how far roles have come that wait for nothing: as far as the ledger."""
-    # If all candles have closed, it is the last trade's time, unless it was removed by age.
+    """Return the position of roles that wait for nothing: that of the ledger."""
+    # Without open candles it is the last trade's time, unless that trade was removed by age.
     last_us = max((candle.last_event_time_us for candle in candles), default=row.last_event_time_us)
     return RolePosition(row.watermark_us, row.watermark_us, last_us, candles)

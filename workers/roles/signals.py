@@ -1,7 +1,7 @@
 """The role `signals`: runs the strategies. Pure.
 
-A strategy that raises is stopped for its symbol, and everything else continues; a restart tries it again from
-its last stored state.
+A strategy that raises is disabled for its symbol, and everything else continues; a restart tries it again
+from its last stored state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,10 +19,10 @@ _trade_id: Final = attrgetter("trade_id")
 
 
 class SignalChanges(NamedTuple):
-    """What a symbol's strategies have come to since they were last asked."""
+    """What a symbol's strategies have produced since the last call of `take`."""
 
     signals: list[Signal]
-    """In the order in which they were given."""
+    """In the order in which they occurred."""
     states: list[StrategyState]
     """Those that changed."""
     failures: list[StrategyFailure]
@@ -38,13 +38,13 @@ class SymbolSignals:
         strategies: Iterable[type[Strategy]],
         states: Iterable[StrategyState] = (),
     ) -> None:
-        """Begin with what the database holds.
+        """Restore what the database holds.
 
         Args:
             venue: the symbol's.
             symbol: as the venue writes it.
             strategies: which to run.
-            states: what is stored of them for this symbol; those of other strategies are left alone.
+            states: the stored ones of this symbol; those of other strategies are ignored.
         """
         stored = {state.strategy: state for state in states}
         self._runners = [Runner(venue, symbol, kind, stored.get(kind.name)) for kind in strategies]
@@ -54,9 +54,9 @@ class SymbolSignals:
         self._changed = True
 
     def run(self, run: Run) -> list[Signal]:
-        """Take trades; return the signals they caused, in order of trades."""
+        """Process trades; return the signals they caused, in order of trades."""
         signals: list[Signal] = []
-        if self._of_trades:  # a tuple, which no strategy can change
+        if self._of_trades:  # a tuple, so that no strategy can change it
             run = run._replace(trades=tuple(run.trades))
         for runner in self._of_trades:
             signals += runner.run(run)
@@ -67,9 +67,9 @@ class SymbolSignals:
         return signals
 
     def closed(self, closed: Closed) -> list[Signal]:
-        """Take candles that have closed; return the signals they caused, in the strategies' order."""
+        """Process candles that have closed; return the signals they caused, in the strategies' order."""
         signals: list[Signal] = []
-        if self._of_candles:  # likewise
+        if self._of_candles:  # tuples, too
             closed = closed._replace(candles=tuple(closed.candles), averages=tuple(closed.averages))
         for runner in self._of_candles:
             signals += runner.closed(closed)
@@ -78,7 +78,7 @@ class SymbolSignals:
         return signals
 
     def take(self) -> SignalChanges | None:
-        """Return what has changed since the last call, to be stored; None if nothing has."""
+        """Return what has changed since the last call, to be stored; None if nothing has changed."""
         if not self._changed:
             return None
         self._changed = False
@@ -89,7 +89,7 @@ class SymbolSignals:
 
 
 class PartitionSignals:
-    """Makes the strategies of each symbol, and gathers what they store."""
+    """The strategies of all symbols of a partition."""
 
     def __init__(
         self,
@@ -97,29 +97,29 @@ class PartitionSignals:
         strategies: Sequence[type[Strategy]],
         states: Mapping[tuple[str, str], Sequence[StrategyState]],
     ) -> None:
-        """Begin with what the database holds.
+        """Restore what the database holds.
 
         Args:
             partition: the one owned.
             strategies: which to run.
-            states: of `db.signals.read_strategy_states`.
+            states: from `db.signals.read_strategy_states`.
         """
         self._partition = partition
         self._strategies = strategies
         self._states = states
         running = {strategy.name for strategy in strategies}
-        # A strategy that is switched off misses trades: switched on again, it starts from no state.
-        self._void = [
+        # A strategy that is switched off misses trades: switched on again, it starts without a state.
+        self._discarded = [
             state._replace(state=NO_STATE)
-            for each in states.values()
-            for state in each
+            for of_symbol in states.values()
+            for state in of_symbol
             if state.strategy not in running and state.state != NO_STATE
         ]
         self._symbols: dict[SymbolId, SymbolSignals] = {}
         self._failures: list[StrategyFailure] = []
 
     def of(self, symbol: SymbolId) -> SymbolSignals:
-        """Return the strategies of a symbol, in the state that was stored."""
+        """Return the strategies of a symbol, in their stored state."""
         signals = self._symbols.get(symbol)
         if signals is None:
             signals = SymbolSignals(*symbol, self._strategies, self._states.get(symbol, ()))
@@ -127,15 +127,15 @@ class PartitionSignals:
         return signals
 
     def take(self) -> SignalRows | None:
-        """Return what to store of what has come since the last call; None if nothing has."""
-        changes = [taken for it in self._symbols.values() if (taken := it.take()) is not None]
-        self._failures += [failure for each in changes for failure in each.failures]
-        signals = [signal for each in changes for signal in each.signals]
-        states = self._void + [state for each in changes for state in each.states]
-        self._void = []
+        """Return what to store since the last call; None if nothing has changed."""
+        changes = [taken for symbol in self._symbols.values() if (taken := symbol.take()) is not None]
+        self._failures += [failure for taken in changes for failure in taken.failures]
+        signals = [signal for taken in changes for signal in taken.signals]
+        states = self._discarded + [state for taken in changes for state in taken.states]
+        self._discarded = []
         return SignalRows(self._partition, signals, states) if signals or states else None
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return the strategies that have failed since the last call, as of the last `take`."""
+        """Return the strategies that failed between the last call and the last `take`."""
         failures, self._failures = self._failures, []
         return failures

@@ -12,13 +12,13 @@ class Unifier:
     """The latest averages and signals of each symbol."""
 
     def __init__(self, averages: Iterable[Average] = (), signals: Iterable[Signal] = ()) -> None:
-        """Begin with what is known, older before newer."""
+        """Start with known ones, older before newer."""
         self._averages: defaultdict[SymbolId, dict[str, dict[str, float]]] = defaultdict(dict)
         self._signals: defaultdict[SymbolId, dict[str, SignalView]] = defaultdict(dict)
         self.add(averages, signals)
 
     def add(self, averages: Iterable[Average], signals: Iterable[Signal]) -> None:
-        """Take what is new, older before newer."""
+        """Add new ones, older before newer."""
         for average in averages:
             by_interval = self._averages[SymbolId(average.venue, average.symbol)]
             by_interval.setdefault(average.interval, {})[average.name] = average.value
@@ -27,14 +27,14 @@ class Unifier:
             self._signals[symbol][signal.strategy] = signal_view(signal)
 
     def join(self, trade: Trade) -> Unified:
-        """Join a symbol's last trade with what is latest."""
+        """Join a symbol's last trade with its latest averages and signals."""
         symbol = SymbolId(trade.venue, trade.symbol)
         return Unified(
             str(symbol),
             trade.price,
             trade.trade_id,
             format_time(trade.event_time_us),
-            # Copies: what has been handed out must not change while it waits for its commit.
+            # Copies, which do not change while they wait for their commit.
             {interval: dict(values) for interval, values in self._averages[symbol].items()},
             dict(self._signals[symbol]),
         )

@@ -1,1 +1,1 @@
-"""Webhooks: firings, delivered to addresses of the users' own."""
+"""Webhooks: firings, delivered to addresses that users define."""

@@ -1,6 +1,6 @@
 """Webhook delivery: a loop that any number of processes can run at once.
 
-At least once: an attempt is repeated where its outcome is unknown. Receivers recognise repetitions by
+Delivery is at least once: an attempt with an unknown outcome is repeated. Receivers recognise repetitions by
 the idempotency key.
 """
 
@@ -31,9 +31,10 @@ from workers.webhooks.sender import FailedError, GoneError, Sender
 
 _log = logging.getLogger(__name__)
 
-_AT_ONCE: Final = 32
-_AT_ONCE_OF_HOST: Final = 4
-"""So many attempts may hang on one host; the others are for the others."""
+_MAX_ATTEMPTS: Final = 32
+"""Concurrent attempts."""
+_MAX_ATTEMPTS_PER_HOST: Final = 4
+"""The same to one host, so that one that hangs does not block the others."""
 _LOST_AFTER_TIMEOUTS: Final = 2
 _STOP_S: Final = 2.0
 
@@ -46,13 +47,13 @@ async def deliver(
     Args:
         pool: connections.
         settings: how.
-        stop: ends it; attempts under way get a moment to end; others are made again by another process.
-        resolve: asks the DNS; None asks the system.
+        stop: ends it; attempts in progress get some time to end; another process repeats the rest.
+        resolve: resolves host names; None: the system's resolver.
     """
     if settings.secret is None:
         _log.info("webhooks are not delivered: TICKPLANT_WEBHOOK_SECRET is not set")
         return
-    threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="webhook dns")
+    threads = ThreadPoolExecutor(_MAX_ATTEMPTS, thread_name_prefix="webhook dns")
     sender = Sender(
         AddressGuard(settings.allowed, resolve or threaded_resolver(threads)), timeout_s=settings.timeout_s
     )
@@ -64,7 +65,7 @@ async def deliver(
 
 
 class _Loop:
-    """Attempts under way."""
+    """The attempts in progress."""
 
     def __init__(self, pool: Pool, settings: WebhookSettings, secret: str, sender: Sender) -> None:
         self._pool = pool
@@ -99,16 +100,16 @@ class _Loop:
             await asyncio.gather(*self._hosts, return_exceptions=True)
 
     async def _start_due(self) -> bool:
-        """Start attempts that are due, as far as there is room; return whether there may be more."""
-        room = _AT_ONCE - len(self._hosts)
+        """Start attempts that are due, up to the maximum; return whether there may be more."""
+        room = _MAX_ATTEMPTS - len(self._hosts)
         if room <= 0:
             return False
         of_host = Counter(self._hosts.values())
-        busy = [host for host, count in of_host.items() if count >= _AT_ONCE_OF_HOST]
+        busy = [host for host, count in of_host.items() if count >= _MAX_ATTEMPTS_PER_HOST]
         taken = await take_webhooks(
             self._pool,
             limit=room,
-            limit_per_host=_AT_ONCE_OF_HOST,
+            limit_per_host=_MAX_ATTEMPTS_PER_HOST,
             busy=busy,
             lost_after_s=_LOST_AFTER_TIMEOUTS * self._settings.timeout_s,
         )
@@ -117,7 +118,7 @@ class _Loop:
         return bool(taken)
 
     async def _until(self, others: set[asyncio.Task[bool]], wait_s: float) -> None:
-        """Wait until an attempt has ended, but no longer than so many seconds; attempts that fail raise."""
+        """Wait until an attempt has ended, for `wait_s` at most; raise the error of a failed one."""
         done, _ = await asyncio.wait(
             {*others, *self._hosts}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -126,7 +127,7 @@ class _Loop:
             task.result()
 
     async def _attempt(self, delivery: WebhookAttempt) -> None:
-        """Make one attempt, and store its outcome; if that fails, the attempt counts as lost after a time."""
+        """Make one attempt and store its outcome; if storing fails, the attempt later counts as lost."""
         try:
             state, reason = await self._send(delivery)
             if state == "waiting":
@@ -139,7 +140,7 @@ class _Loop:
             metrics.WORKER_WEBHOOKS.labels({"waiting": "failed"}.get(state, state)).inc()
 
     async def _send(self, delivery: WebhookAttempt) -> tuple[str, str | None]:
-        """Return the state that follows, and what went wrong."""
+        """Make the attempt; return the next state, and the error if there was one."""
         firing = delivery.firing
         if delivery.attempt > self._settings.attempts:
             return self._failed(delivery, "the last attempt's outcome is unknown")
@@ -152,7 +153,7 @@ class _Loop:
             return self._dead(delivery, str(error))
         except (FailedError, RefusedAddressError) as error:
             return self._failed(delivery, str(error))
-        except Exception as error:  # noqa: BLE001 - the attempt's boundary: one bad webhook stops no other
+        except Exception as error:  # noqa: BLE001 - the attempt's boundary
             _log.exception("webhook %s-%d to %s failed", firing.alert_id, firing.number, delivery.host)
             return self._failed(delivery, type(error).__name__)
         return "delivered", None
@@ -173,6 +174,6 @@ class _Loop:
         return "dead", reason
 
     def _wait_s(self, delivery: WebhookAttempt) -> float:
-        first_s, most_s = self._settings.first_wait_s, self._settings.most_wait_s
-        bound = bound_s(delivery.attempt - 1, first_s=first_s, cap_s=most_s)
+        first_s, max_s = self._settings.first_wait_s, self._settings.most_wait_s
+        bound = bound_s(delivery.attempt - 1, first_s=first_s, cap_s=max_s)
         return random.uniform(0, bound)  # noqa: S311 - spreads load, guards no secret

@@ -1,6 +1,6 @@
-"""Sends one webhook request, to an address that has been checked and to no other.
+"""Sends webhook requests, to checked addresses only.
 
-No redirect is followed, no proxy of the environment used, nothing of the answer read but its status.
+It follows no redirects, uses no proxy from the environment, and reads only the status of a response.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before
 
 
 class FailedError(Exception):
-    """An attempt has failed; the message has the reason, and no secrets."""
+    """An attempt has failed; the message is the reason, without secrets."""
 
 
 class GoneError(FailedError):
-    """The receiver has gone: no further attempts."""
+    """The receiver no longer exists: no further attempts."""
 
 
 class Sender:
-    """Sends requests where the guard lets them go."""
+    """Sends requests to addresses that the guard allows."""
 
     def __init__(
         self, guard: AddressGuard, *, timeout_s: float = 10.0, tls: ssl.SSLContext | None = None
@@ -34,10 +34,10 @@ class Sender:
         Args:
             guard: decides where requests may go.
             timeout_s: how long an attempt may take, the DNS included.
-            tls: whom to trust; None: whom this machine does.
+            tls: the certificates to trust; None: the system's.
         """
         self._timeout_s = timeout_s
-        # No connection is kept: each delivery resolves its host and checks the address again.
+        # No connection is reused: each delivery resolves its host and checks the address again.
         self._pool = httpcore.AsyncConnectionPool(
             tls, network_backend=_CheckedBackend(guard), max_connections=None, max_keepalive_connections=0
         )
@@ -46,7 +46,7 @@ class Sender:
         """Deliver a body.
 
         Raises:
-            FailedError: it was not taken, as far as we know.
+            FailedError: it was not accepted, as far as is known.
         """
         try:
             async with (
@@ -68,12 +68,12 @@ class Sender:
             raise FailedError(f"status {status}")
 
     async def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         await self._pool.aclose()
 
 
 class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that the guard has returned; TLS is still checked against the host's name."""
+    """Connects to addresses that the guard has returned; TLS still verifies the host name."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard = guard
@@ -87,7 +87,7 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first of the host's addresses that answers."""
+        """Connect to the first of the host's addresses that accepts a connection."""
         refusal: Exception | None = None
         for address in await self._guard.addresses(host, port):
             try:
@@ -98,5 +98,5 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
         raise refusal
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep."""
         await asyncio.sleep(seconds)
