@@ -1,4 +1,4 @@
-"""The connections between a source and its sockets, grouped by what they asked for."""
+"""The connections between a source and its sockets, grouped by subscription."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
@@ -12,7 +12,7 @@ class Listener(Protocol):
 
     @property
     def view(self) -> View:
-        """What it asked for, as of now."""
+        """What it is subscribed to now."""
 
     @property
     def backlog_bytes(self) -> int:
@@ -48,7 +48,7 @@ class SandboxAudience:
 
     @property
     def groups(self) -> Mapping[View, list[Listener]]:
-        """The connections by what they asked for."""
+        """The connections by subscription."""
         if self._groups is None:
             self._groups = {}
             for listener in self._listeners:

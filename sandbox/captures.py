@@ -191,7 +191,7 @@ def _split(line: bytes) -> tuple[int, bytes]:
     """Return the receive time, 0 if there is none, and the frame.
 
     Raises:
-        ValueError: the line begins like a number that is none.
+        ValueError: the line starts with a digit, but not with a receive time.
     """
     if not line[:1].isdigit():
         return 0, line

@@ -47,7 +47,7 @@ class SandboxConnection(ServerConnection):
 
     @property
     def view(self) -> View:
-        """What it asked for, as of now."""
+        """What it is subscribed to now."""
         return self.session.view
 
     @property
@@ -101,7 +101,7 @@ class SandboxConnection(ServerConnection):
         self._timers.append(self.loop.call_later(seconds, self.fail, reason, code))
 
     def expect_subscription(self, within_s: float) -> None:
-        """Close the connection if it has asked for nothing by then."""
+        """Close the connection if it has not subscribed by then."""
 
         def check() -> None:
             if not self.has_subscribed:

@@ -55,7 +55,7 @@ class Fault(StrEnum):
     REFUSED = "refused"
     """The connection's first subscription is refused, or the connection that is one by its address."""
     IGNORED = "ignored"
-    """The connection's first subscription is neither obeyed nor answered; only at venues that acknowledge."""
+    """The connection's first subscription is ignored without an answer; only at venues that acknowledge."""
     SKEWED = "skewed"
     """The venue's clock is off by seconds, in heartbeats or in one REST response."""
     REST_429 = "rest-429"
@@ -186,7 +186,7 @@ class ConnectionFaults:
         self._kinds = [fault for fault in OF_FRAMES if chances.get(fault)]
         self._weights = [chances[fault] for fault in self._kinds]
         self._rate = min(1.0, sum(self._weights))
-        self._unobeyed = [
+        self._subscription_faults = [
             fault for fault in (Fault.REFUSED, Fault.IGNORED) if draw.random() < chances.get(fault, 0)
         ]
         skewed = draw.random() < chances.get(Fault.SKEWED, 0)
@@ -199,13 +199,13 @@ class ConnectionFaults:
         self._until_fault = self._draw_until_fault()
 
     def subscribe(self, *, acknowledges: bool) -> Fault | None:
-        """Return what becomes of the next subscription; None: it is obeyed.
+        """Return the fault of the next subscription; None: it succeeds.
 
         Args:
             acknowledges: the venue answers subscriptions, so that silence can be noticed.
         """
-        while self._unobeyed:
-            fault = self._unobeyed.pop(0)
+        while self._subscription_faults:
+            fault = self._subscription_faults.pop(0)
             if fault is Fault.REFUSED or acknowledges:
                 return fault
         return None

@@ -7,7 +7,7 @@ _FINAL_TEXT: Final = 0x81
 
 
 class View(NamedTuple):
-    """What a connection asked for; connections with the same view get the same bytes."""
+    """A connection's streams and format; connections with equal views get equal bytes."""
 
     streams: frozenset[str]
     style: Hashable = None

@@ -23,7 +23,7 @@ class SandboxLimits(Struct, frozen=True, kw_only=True):
     connects_window_s: float
     connection_age_s: float = 24 * 3600
     subscribe_within_s: float | None = None
-    """A connection that has asked for nothing by then is closed."""
+    """A connection that has not subscribed by then is closed."""
     ban_s: float = 5.0
     """Real venues ban for minutes; here it is short, so that a test sees the end of it."""
     ban_status: int = 429
@@ -88,7 +88,7 @@ class SandboxAdmission:
 
 
 class Budget:
-    """REST requests, or their weights, counted in windows that begin at whole multiples of their length.
+    """REST requests, or their weights, counted in windows that start at whole multiples of their length.
 
     Args:
         limits: the venue's.

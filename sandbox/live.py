@@ -23,7 +23,7 @@ _ID_HEADROOM: Final = 1.25
 _RUN_S: Final = 10
 """How long a run in the journal lasts."""
 _PAUSE_US: Final = 1_000_000
-"""A process that was kept from running for longer goes on in the present, rather than catching up."""
+"""After a longer pause of the process, trading continues at the present time, without catching up."""
 MIN_JOURNALED: Final = _MAX_TRADES // 4
 """How many trades a journal has to keep."""
 
@@ -32,23 +32,23 @@ _Order = tuple[int, SymbolId, list[SyntheticTrade]]
 
 
 class _LiveSymbol:
-    """One symbol: its name, and the trades sent so far that are remembered."""
+    """One symbol: its name, and the most recent trades sent."""
 
-    def __init__(self, symbol: SymbolId, remembered: int, decimals: tuple[int, int]) -> None:
+    def __init__(self, symbol: SymbolId, max_trades: int, decimals: tuple[int, int]) -> None:
         self.id = symbol
         self.columns = TradeColumns(symbol, self._read)
         self.columns.price_decimals, self.columns.size_decimals = decimals
         self.sent = 0
         self._rows: list[SyntheticTrade] = []
-        self._remembered = remembered
+        self._max_trades = max_trades
 
     def note(self, made: SyntheticTrade, time_us: int) -> None:
-        """Remember a trade that happens."""
+        """Add a trade to the history."""
         self.columns.append(made.trade_id, time_us, made.price, made.side)
         self._rows.append(made)
-        if len(self._rows) >= 2 * self._remembered:
-            self.columns.trim(self._remembered)
-            del self._rows[: self._remembered]
+        if len(self._rows) >= 2 * self._max_trades:
+            self.columns.trim(self._max_trades)
+            del self._rows[: self._max_trades]
 
     def _read(self, index: int) -> Trade:
         made, time_us = self._rows[index], self.columns.times_us[index]
@@ -114,7 +114,7 @@ class LiveSource:
         return self._by_symbol.keys()
 
     def history(self, symbol: SymbolId) -> SandboxHistory:
-        """Return a symbol's trades that are remembered."""
+        """Return the most recent trades of a symbol."""
         columns = self._by_symbol[symbol].columns
         return SandboxHistory(columns, len(columns))
 
@@ -133,22 +133,22 @@ class LiveSource:
         return {}
 
     async def run(self, audience: SandboxAudience) -> None:
-        """Trade, without end."""
-        remembered_us = self.now_us()
-        run = await self._remember(remembered_us)
+        """Send generated trades without end."""
+        restored_us = self.now_us()
+        run = await self._restore(restored_us)
         if self._hold:
             await audience.until(lambda: audience.covers(streams_of(self.venue, self.symbols)))
         self._state = "playing"
         if run is not None:
-            await self._play(audience, run, after_us=remembered_us)
+            await self._play(audience, run, after_us=restored_us)
         while True:
             await self._play(audience, self._start_run())
 
-    async def _remember(self, now_us: int) -> TradingRun | None:
-        """Generate the trades of an earlier start again that were due by now: the markets' history.
+    async def _restore(self, now_us: int) -> TradingRun | None:
+        """Regenerate the history of the markets: the trades of an earlier start that were due by now.
 
         Returns:
-            The last run, if some of its trades are still to come.
+            The last run, if some of its trades are not yet due.
         """
         for run in self._journal.read() if self._journal is not None else ():
             for due_us, symbol, order in self._orders(run):

@@ -196,12 +196,12 @@ class OpenVenue:
         return None
 
     def _receive(self, connection: SandboxConnection, message: str | bytes) -> None:
-        connection.send_messages(self._obey(connection, message))
+        connection.send_messages(self._handle(connection, message))
         if self._asks_too_much(connection):
             connection.fail("Too many streams")
 
-    def _obey(self, connection: SandboxConnection, message: str | bytes) -> Sequence[str]:
-        """Obey a message unless its fault prevents it, and return what is sent back."""
+    def _handle(self, connection: SandboxConnection, message: str | bytes) -> Sequence[str]:
+        """Handle a message unless its fault prevents it, and return the answers."""
         refusal = connection.session.refuse(message)
         if refusal is not None and connection.line is not None:
             fault = self._faults.next_subscription(connection.line.faults)

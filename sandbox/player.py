@@ -14,8 +14,8 @@ from sandbox.venue import SandboxVenue, streams_of
 from tickplant.market import SymbolId
 
 _MAX_STEP: Final = 4 * CHUNK
-_RENDERINGS_KEPT: Final = 16
-"""Of views that nobody has any more."""
+_MAX_UNUSED_RENDERINGS: Final = 16
+"""How many renderings of views without connections are retained."""
 
 
 class TapePlayer:
@@ -27,8 +27,8 @@ class TapePlayer:
             speed, a listener that can't keep up is dropped; without one, the tape waits for it, and while
             there is no listener at all.
         hold: wait until each symbol on the tape has a listener.
-        wanted: the symbols that will be asked for: only these are waited for, and a tape that has none of
-            them is not played. None: all.
+        wanted: the symbols that clients will subscribe to: it waits only for these, and a tape that has none
+            of them is not played. None: all.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class TapePlayer:
 
     def _send(self, audience: SandboxAudience, end: int) -> None:
         start, self._position = self._position, end
-        if len(self._renderings) > len(audience.groups) + _RENDERINGS_KEPT:
+        if len(self._renderings) > len(audience.groups) + _MAX_UNUSED_RENDERINGS:
             self._renderings = {view: self._rendering(view) for view in audience.groups}
         for first, stop, exempt in self._parts(start, end):
             for view in audience.groups:

@@ -1,7 +1,7 @@
 """A tape: one venue's frames in the order and at the times at which it sends them, encoded beforehand.
 
-All frames lie one after the other in one block of bytes, in the form that most clients want. Whoever asked
-for everything in just that form gets slices of the block; all others get the frames picked and restyled.
+All frames lie one after the other in one block of bytes, in the form that most clients request. Clients
+that request all frames in that form get slices of the block; for others frames are selected and rewritten.
 """
 
 from array import array
@@ -200,7 +200,7 @@ class Rendering:
         return self._prepared.get((start, end)) or self._encode(start, end)
 
     def prepare(self, start: int, end: int) -> None:
-        """Encode in advance what `between` will be asked for."""
+        """Encode in advance what `between` will return."""
         if not self._whole:
             self._prepared[start, end] = self._encode(start, end)
 
@@ -221,7 +221,7 @@ def record(frames: Iterable[CapturedFrame], *, all_frames: bool = False) -> list
 
     Args:
         frames: in the order of their times.
-        all_frames: keep those that are no trades, too: whoever listens to a symbol's trades gets them.
+        all_frames: also include those that are not trades; subscribers to a symbol's trades get them.
     """
     tapes: dict[str, Tape] = {}
     for time_ns, venue, frame in frames:

@@ -79,7 +79,7 @@ class BadAddressError(ValueError):
 
 
 class SandboxMarket(Protocol):
-    """Trades as they have been so far."""
+    """The symbols of a venue, and their trades so far."""
 
     @property
     def symbols(self) -> Collection[SymbolId]:
@@ -90,23 +90,23 @@ class SandboxMarket(Protocol):
 
 
 class SandboxSession(Protocol):
-    """One websocket connection: what it has asked for."""
+    """The subscriptions of one websocket connection."""
 
     @property
     def view(self) -> View:
-        """What it wants to be sent, as of now."""
+        """What it is subscribed to now."""
 
     def greet(self) -> Sequence[str]:
-        """Return what a new connection is sent."""
+        """Return the messages for a new connection."""
 
     def receive(self, message: str | bytes) -> Sequence[str]:
-        """Obey a message and return what is sent back."""
+        """Handle a message and return the answers."""
 
     def refuse(self, message: str | bytes) -> Sequence[str] | None:
         """Return the refusal of a subscription; None where the message isn't one."""
 
     def beat(self, *, quiet: bool) -> Sequence[str]:
-        """Return what is sent once a second.
+        """Return the messages that are sent once a second.
 
         Args:
             quiet: whether nothing was sent since the last time.
@@ -117,7 +117,7 @@ class SandboxRest(Protocol):
     """A venue's REST interface."""
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
-        """Answer a GET; None if nothing is there.
+        """Answer a GET; None if there is no such endpoint.
 
         Args:
             path: with its query.
@@ -194,7 +194,7 @@ class SandboxVenue(Protocol):
 
         Args:
             path: with its query.
-            market: what can be asked for.
+            market: its symbols and trades.
             now_us: the venue's time, as this connection sees it.
 
         Raises:
@@ -207,7 +207,7 @@ class SandboxVenue(Protocol):
         """Return the REST interface.
 
         Args:
-            market: what can be asked for.
+            market: its symbols and trades.
             limits: the budget of requests.
             clock_us: this machine's time, by which requests are counted.
         """

@@ -41,7 +41,7 @@ class VenueFaults:
         return faults
 
     def next_subscription(self, faults: ConnectionFaults | None) -> Fault | None:
-        """Return the fault of a connection's next subscription; None: it is obeyed."""
+        """Return the fault of a connection's next subscription; None: it succeeds."""
         fault = faults.subscribe(acknowledges=self._venue.acknowledges) if faults else None
         if fault is not None:
             self.count(fault)

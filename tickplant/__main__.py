@@ -8,7 +8,7 @@ try:
     # Ctrl-C ends the process as the system does, with no traceback out of an import, until a loop takes it.
     if getsignal(SIGINT) is default_int_handler:
         signal(SIGINT, SIG_DFL)
-    # Whoever started this may have held Ctrl-C back, for Python itself prints a traceback while it starts.
+    # The parent may have blocked SIGINT, as Python prints a traceback if it gets one while it starts.
     pthread_sigmask(SIG_UNBLOCK, [SIGINT])
 except KeyboardInterrupt:
     sys.exit(130)

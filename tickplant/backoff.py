@@ -1,4 +1,4 @@
-"""How long to wait before the next try: exponential, capped, with full jitter.
+"""Waits between attempts: exponential, capped, with full jitter.
 
 Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (the variant called full jitter).
 """
@@ -27,5 +27,5 @@ class Backoff:
         return wait_s
 
     def reset(self) -> None:
-        """Begin anew after a success."""
+        """Start again with the shortest wait, after a success."""
         self._tries = 0

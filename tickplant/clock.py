@@ -13,7 +13,7 @@ def now_us() -> int:
 
 
 def least_skew_s(first_s: float, last_s: float, before_s: float, after_s: float) -> float:
-    """Return how far another clock is ahead of ours at the least; 0 where the answer's way explains it.
+    """Return how far another clock is ahead of ours at least; 0 where latency can explain the difference.
 
     Args:
         first_s: the earliest that the other clock can have shown, in seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Inputs that could not be understood, kept for inspection in one capped stream."""
+"""Dead letters: invalid inputs, stored for inspection in one capped stream."""
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -8,16 +8,16 @@ from tickplant.redis_client import RedisClient
 from tickplant.streams import DEAD_LETTERS
 
 MAX_DEAD_LETTERS: Final = 10_000
-"""About how many of them are kept; the oldest go first."""
+"""About how many of them are stored; the oldest are removed first."""
 MAX_TOTAL_BYTES: Final = 64 * 1024 * 1024
 """About how much memory all of them take."""
 MAX_PAYLOAD_BYTES: Final = 65_536
-"""How much is kept of the payload of one."""
+"""Longer payloads are truncated."""
 MAX_TEXT_BYTES: Final = 1_000
-"""How much is kept of a source or a reason."""
+"""Longer sources and reasons are truncated."""
 _MAX_PARTS: Final = 16
 
-# KEYS: dead letters. ARGV: how many are kept, how much memory they take, then fields and values.
+# KEYS: dead letters. ARGV: their maximum number and memory, then fields and values.
 # MEMORY USAGE estimates by a few entries, so that its cost doesn't grow with the stream.
 _WRITE: Final = """
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', unpack(ARGV, 3))
@@ -37,12 +37,12 @@ async def write_dead_letter(
     payload: Mapping[bytes, bytes],
     kept_bytes: int = MAX_TOTAL_BYTES,
 ) -> None:
-    """Keep one input.
+    """Store one invalid input.
 
     Args:
         redis: an open client.
         source: the connection, or the stream and entry, that it came from.
-        reason: why it could not be understood.
+        reason: why it is invalid.
         payload: its parts by name.
         kept_bytes: about how much memory all dead letters may take.
     """

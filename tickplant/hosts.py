@@ -35,7 +35,7 @@ class Hosts:
         self._suffixes = tuple(pattern[1:] for pattern in known if pattern.startswith("*."))
 
     def admit(self, authority: str) -> bool:
-        """Say whether to answer a request with this Host header: a name or address, perhaps with a port."""
+        """Return whether to answer a request with this Host header, which may have a port."""
         if self._any:
             return True
         match = _AUTHORITY.fullmatch(authority)

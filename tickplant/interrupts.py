@@ -44,7 +44,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def restored_sigint() -> Iterator[None]:
-    """Put back how Ctrl-C was handled: a loop that is closed leaves Python's own handler, which raises."""
+    """Restore the handler of SIGINT at the end: a closed event loop leaves Python's own, which raises."""
     before = getsignal(SIGINT)
     try:
         yield

@@ -39,9 +39,9 @@ class Kline(Struct, frozen=True):
     close: Decimal
     volume: Decimal
     trade_count: int | None
-    """None where the file doesn't say."""
+    """None where the file has no such column."""
     complete: bool = True
-    """Ours says of itself whether all of the venue's trades are in it."""
+    """Whether ours is known to contain all of the venue's trades."""
 
 
 class Mismatch(Struct, frozen=True):
@@ -63,7 +63,7 @@ class Comparison(Struct):
     uncovered: list[int] = []
     """Open times of minutes in which the venue had trades and we have no candle, microseconds."""
     incomplete: list[int] = []
-    """Open times of our candles that say of themselves that trades may be missing, matched or not."""
+    """Open times of our candles that are not known to be complete, matched or not."""
 
     @property
     def differing(self) -> int:
@@ -75,7 +75,7 @@ def read_klines(path: Path) -> Iterator[Kline]:
     """Read candles of one minute from CSV, plain, gzip or zip.
 
     The columns are `open_time,open,high,low,close,volume[,trade_count]`, or Binance's twelve. Times are in
-    milliseconds or microseconds since the epoch. A first line of names is passed over.
+    milliseconds or microseconds since the epoch. A header line is skipped.
 
     Raises:
         FatalError: the file can't be read, or a line is not a candle of a minute.
@@ -133,7 +133,7 @@ def _parse(fields: list[str]) -> Kline:
     time = int(values[0])
     open_time_us = time if time >= _MIN_MICROSECONDS else time * 1000
     if open_time_us % MINUTE_US:
-        raise ValueError(f"{time} is not the begin of a minute")
+        raise ValueError(f"{time} is not the start of a minute")
     open_, high, low, close, volume = [
         Decimal(check_decimal(value, column)) for value, column in zip(values[1:6], COLUMNS, strict=False)
     ]

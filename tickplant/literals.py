@@ -4,7 +4,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 INVALID_VALUE: Final = "Invalid enum value"
-"""How msgspec's message begins where a value is none of those; it doesn't name them."""
+"""The start of msgspec's message for a value that is not allowed, which doesn't list the allowed ones."""
 
 
 def allowed_values(kind: Any) -> tuple[str, ...]:

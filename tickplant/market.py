@@ -61,7 +61,7 @@ class Trade(Struct, frozen=True, array_like=True, gc=False):
     size: str
     """Decimal text, in base currency."""
     side: Side | None
-    """The aggressor's side; None where the venue doesn't say."""
+    """The aggressor's side; None where the venue doesn't report it."""
     event_time_us: int
     """When it happened by the venue's clock, microseconds since the epoch."""
     ingest_time_us: int

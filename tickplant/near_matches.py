@@ -1,4 +1,4 @@
-"""Names that may have been meant by one that does not exist, at a bounded cost. Pure."""
+"""Suggests names similar to an unknown one, at a bounded cost. Pure."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ COMPARED: Final = 64
 
 
 class NearNames:
-    """Names, prepared for looking up those that are near another."""
+    """Names, indexed to find those similar to a text."""
 
     def __init__(self, names: Iterable[str]) -> None:
         """Take names in lower case."""

@@ -1,8 +1,8 @@
 """The source of a plant's trades. A plant holds trades of one source, fixed by its first trades.
 
-A sandbox says in every answer, websocket handshakes included, what it sends; a venue says nothing. Ingest
-notes it in Redis before it writes a trade, workers note it in the database before they store one, and both
-stop where something else is noted (docs/adr/0018-one-data-source-per-plant.md).
+A sandbox names its source in a header of every response, websocket handshakes included; a venue sends no
+such header. Ingest records the source in Redis before it writes a trade, workers in the database before they
+store one, and both stop if another source is recorded (docs/adr/0018-one-data-source-per-plant.md).
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ DataSource = Literal["live", "replay", "synthetic"]
 """A venue's live stream; captures of one, played again; generated trades."""
 
 SOURCE_HEADER: Final = "X-Tickplant-Source"
-"""The HTTP header by which a sandbox says what it sends."""
+"""The HTTP header with a sandbox's source of trades."""
 
 SOURCE_DESCRIPTIONS: Final[Mapping[str, str]] = {
     "live": "trades of a venue's live stream",
@@ -24,7 +24,7 @@ SOURCE_DESCRIPTIONS: Final[Mapping[str, str]] = {
 
 
 def source_of(headers: Mapping[str, str]) -> DataSource:
-    """Return what a venue's answer says of its trades.
+    """Return the source of a venue's trades, from the headers of a response.
 
     Raises:
         FatalError: it names no source that is known.
@@ -44,9 +44,9 @@ def require_same(held: str | None, coming: str, *, where: str) -> None:
     """Refuse to mix.
 
     Args:
-        held: what is there; None: nothing yet.
+        held: the source of the existing trades; None: there are none.
         coming: what would be added.
-        where: the place, as a message begins: "Redis".
+        where: the place, as the start of a message: "Redis".
 
     Raises:
         MixedSourcesError: they differ.

@@ -67,7 +67,7 @@ class Proxies:
 
 
 def is_local(host: str) -> bool:
-    """Say whether a host is this machine, or has a bare name, as containers have."""
+    """Return whether a host is this machine, or has a bare name, as containers have."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -76,7 +76,7 @@ def is_local(host: str) -> bool:
 
 
 def _fits(host: str, port: int, word: str) -> bool:
-    """Say whether a word of NO_PROXY is about a host: `*`, a domain, an address, a network, or one's port."""
+    """Return whether an entry of NO_PROXY matches: `*`, a domain, an address or a network, or one's port."""
     try:
         return ip_address(host) in ip_network(word.strip("[]"), strict=False)
     except ValueError:

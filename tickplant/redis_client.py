@@ -62,7 +62,7 @@ class _Sending(AbstractConnection):
     """Connections of any kind that send without a task of its own for every command.
 
     The library's way, `asyncio.wait_for`, costs as much as the command itself, and before Python 3.12 it can
-    swallow a cancellation, so that a task that was told to end goes on.
+    swallow a cancellation, so that a cancelled task continues.
 
     A server that refuses the login, or that tickplant can't work on, ends the process: waiting does not help.
     """
@@ -90,10 +90,10 @@ class _Sending(AbstractConnection):
         await self.send_command("HELLO")  # which needs no right
         try:
             words: Any = await self.read_response()
-        except ResponseError:  # loading, say
+        except ResponseError:  # such as while loading
             return
-        said = {bytes(name): value for name, value in zip(words[::2], words[1::2], strict=True)}
-        version, mode = said[b"version"].decode(), said[b"mode"].decode()
+        fields = {bytes(name): value for name, value in zip(words[::2], words[1::2], strict=True)}
+        version, mode = fields[b"version"].decode(), fields[b"mode"].decode()
         numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
         oldest = ".".join(map(str, OLDEST_REDIS))
         if numbers and numbers < OLDEST_REDIS:
@@ -179,13 +179,13 @@ async def claim_redis_source(redis: RedisClient, source: str) -> None:
 
 
 async def read_redis_source(redis: RedisClient) -> str | None:
-    """Return where the trades in the streams come from; None where nobody has noted it yet."""
+    """Return the source of the trades in the streams; None if none is recorded yet."""
     held: Any = await redis.get(SOURCE)
     return None if held is None else str(held, "utf-8", "replace")
 
 
 async def retry_until_available(attempt: Callable[[], Awaitable[Any]]) -> Any:
-    """Do something with Redis again and again, until it is there to answer.
+    """Make an attempt again and again until Redis answers.
 
     Args:
         attempt: makes one try; it may be repeated though an earlier one was carried out.
@@ -209,7 +209,7 @@ async def retry_until_available(attempt: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether an error will pass by waiting: an outage, a full memory or disk, a server still loading."""
+    """Return whether waiting may resolve an error: an outage, a full memory or disk, a loading server."""
     if isinstance(error, _FORBIDDEN):
         return False
     if isinstance(error, _PASSING):
@@ -218,7 +218,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def redis_error(error: BaseException) -> FatalError:
-    """Say what to do about an error of Redis that ends the process."""
+    """Return the message for an error of Redis that ends the process, with how to fix it."""
     if isinstance(error, _FORBIDDEN):
         if str(error).startswith(_NO_LOGIN):
             remedy = "give them in TICKPLANT_REDIS_URL: redis://USER:PASSWORD@HOST:PORT/0, or redis://:PASSWORD@..."

@@ -20,7 +20,7 @@ Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = False) -> int:
-    """Run a service until it is told to stop; blocks.
+    """Run a service until a signal stops it; blocks.
 
     SIGTERM and SIGINT set the event that `main` is given; a second one ends the process at once.
 
@@ -28,7 +28,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
         name: the service's name, for its log lines.
         main: the service; returns soon after the event is set.
         settings: log level, and where to serve metrics.
-        metrics: whether to serve them, if the settings say where.
+        metrics: whether to serve them, if the settings have a port.
 
     Returns:
         The exit code: 0.
@@ -45,7 +45,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
 
 
 async def run_unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
-    """Do something that may wait for a server; say whether it was done, or given up because of `stop`."""
+    """Run a coroutine until it is done or `stop` is set; return whether it is done."""
     async with background(work) as doing, background(stop.wait()) as stopping:
         await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
     if doing.cancelled():

@@ -72,22 +72,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: DatabaseAddress = None
     """None: an embedded server."""
     database_read_url: DatabaseAddress = None
-    """Where the API reads history; None: at `database_url`."""
+    """The database from which the API reads history; None: `database_url`."""
     database_service_password: str | None = None
-    """Of a login that may read and write rows, made by `migrate`; None: no such login."""
+    """Password of the login that may read and write rows, created by `migrate`; None: no such login."""
     database_grafana_password: str | None = None
-    """Likewise, of one that may only read."""
+    """Password of the login that may only read, created by `migrate`; None: no such login."""
     data: FilePath = None
     """The embedded servers' data; None: the platform's default."""
     embedded_servers: Literal["auto", "machine", "wheels"] = "auto"
     timescaledb: Literal["auto", "on", "off"] = "auto"
     partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     keep_trades_days: Days = 30
-    """How long trades are kept, by the venues' time; 0: for ever."""
+    """How long trades are stored, by the venues' time; 0: forever."""
     keep_candles_days: Days = 0
-    """Likewise, candles and what is computed from them."""
+    """How long candles and what is computed from them are stored; 0: forever."""
     keep_records_days: Days = 90
-    """How long it is kept what happened with alerts and gaps; 0: for ever."""
+    """How long the records of alerts and gaps are stored; 0: forever."""
 
     binance_ws_url: WebsocketAddress = "wss://stream.binance.com:9443"
     binance_rest_url: HttpAddress = "https://api.binance.com"
@@ -107,53 +107,53 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
     ingest_buffer_mb: Positive = 256
-    """What an ingest process may hold of received frames, as while Redis is unavailable."""
+    """The most received frames that an ingest process buffers, as while Redis is unavailable."""
 
     roles: Roles = get_args(RoleName)
-    """What workers make of trades besides candles."""
+    """What workers compute from trades besides candles."""
     gap_wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 10.0
-    """How long signals, alerts and the bot wait for a missing trade before they go on without it."""
+    """How long signals, alerts and the bot wait for a missing trade before they continue without it."""
     sma: Lengths = (7, 25, 99)
     ema: Lengths = (12, 26)
     wma: Lengths = ()
     average_intervals: Annotated[tuple[str, ...], Parser(parse_intervals)] = tuple(INTERVALS)
     """Of the candles that are averaged."""
     statistics_returns: Annotated[int, Meta(ge=2, le=1_000)] = 60
-    """How many returns of a minute its statistics are of, at most."""
+    """The most one-minute returns that statistics are computed from."""
     anomaly_zscore: Annotated[float, Meta(gt=0)] = _ANOMALY.zscore
-    """Standard deviations from the mean from which on a return is an anomaly."""
+    """Standard deviations from the mean at which a return is an anomaly."""
     anomaly_iqr: Annotated[float, Meta(gt=0)] = _ANOMALY.iqr
-    """Interquartile ranges beyond the quartiles from which on a return is an anomaly."""
+    """Interquartile ranges beyond the quartiles at which a return is an anomaly."""
     anomaly_points: Annotated[int, Meta(ge=_ANOMALY.points)] = _ANOMALY.points
-    """Returns that there must be before any is an anomaly."""
+    """The number of earlier returns required for an anomaly."""
 
     strategies: Names = ("dip", "cross", "hop", "anomaly")
     """Names of included ones or `package.module:Class`, perhaps with parameters: `dip?share=0.98`."""
 
     bot_strategies: Names = _RULES.strategies
-    """Whose signals the paper bot follows, by name."""
+    """Names of the strategies whose signals the paper bot follows."""
     bot_cash: Annotated[Decimal, Parser(parse_number)] = _RULES.cash
-    """What a paper account begins with, in the quote currency of its symbol."""
+    """The initial cash of a paper account, in the quote currency of its symbol."""
     bot_order: MoneyOrShare = _RULES.order
-    """What a buy spends: in quote currency, or as a share of the account's equity."""
+    """How much a buy spends: in quote currency, or as a share of the account's equity."""
     bot_fee_bps: BasisPoints = _RULES.fee_bps
     bot_slippage_bps: BasisPoints = _RULES.slippage_bps
     bot_max_position: MoneyOrShare = _RULES.max_position
-    """What a position may be worth after a buy, likewise."""
+    """The most that a position may be worth after a buy: in quote currency, or as a share of equity."""
     bot_max_daily_loss: MoneyOrShare = _RULES.max_daily_loss
-    """What may be lost in a UTC day, likewise of the equity when it began."""
+    """The most that may be lost in a UTC day: in quote currency, or as a share of the equity at its start."""
 
     kafka_bootstrap: str | None = None
     """Kafka brokers, host:port and separated by commas; None: no mirror."""
     kafka_properties: FilePath = None
-    """A file of librdkafka's properties, such as those of TLS and passwords."""
+    """A file with properties of librdkafka, such as those of TLS and passwords."""
     kafka_prefix: str = "tickplant."
-    """Of the topics' names."""
+    """The prefix of the topics' names."""
     kafka_format: Literal["json", "protobuf"] = "json"
     kafka_partitions: Positive = 4
-    """Of topics that the mirror creates."""
+    """The number of partitions of topics that the mirror creates."""
     kafka_budget_mb: Positive = 64
-    """How much of a partition's stream is held in Redis for a mirror that is behind."""
+    """How much of a partition's stream Redis retains for a mirror that lags."""
 
     api_host: str = "127.0.0.1"
     api_port: Port = 8080
@@ -164,19 +164,20 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_max_clients: Positive = 10_000
 
     alerts_per_user: Positive = 1000
-    """The most that one user may have, deleted ones aside."""
+    """The most that one user may have, not counting deleted ones."""
     webhook_secret: Annotated[str, Meta(min_length=16)] | None = None
-    """Signs webhooks; None: alerts can't have any."""
+    """The key that signs webhooks; None: alerts can't have webhooks."""
     webhook_allow: Annotated[tuple[str, ...], WEBHOOK_RULES] = ()
-    """Hosts, addresses and networks that are not public, and that webhooks may go to all the same."""
+    """Hosts, addresses and networks that are not public, but that webhooks may be sent to."""
     webhook_attempts: Positive = 12
-    """The most before a delivery is given up."""
+    """The most attempts before a delivery is given up."""
     webhook_max_age_s: Annotated[float, Meta(gt=0)] = 86_400
-    """How old a delivery may become before it is given up."""
+    """The age at which a delivery is given up."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0
-    """Where all but the API serve /metrics; 0: any free port under `up`, none otherwise."""
+    """The port at which services other than the API serve /metrics; 0: any free port under `up`, none
+    otherwise."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "text"
@@ -201,7 +202,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @property
     def average_specs(self) -> AverageSpecs:
-        """What is computed of closed candles."""
+        """What is computed from closed candles."""
         averages = [AverageSpec(kind, length) for kind in KINDS for length in getattr(self, kind)]
         return AverageSpecs(tuple(averages), self.average_intervals, self.statistics_returns)
 

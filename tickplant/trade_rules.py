@@ -67,7 +67,7 @@ def check_trade(trade: Trade) -> Trade:
 
 
 def split_valid(trades: Sequence[Trade]) -> tuple[Sequence[Trade], list[Rejected]]:
-    """Tell the trades that can be stored from those that can't.
+    """Separate the trades that can be stored from those that can't.
 
     Returns:
         Those that can, in their order, the same object where all can; and those that can't.
@@ -95,7 +95,7 @@ def _describe(trade: Trade) -> str:
 
 
 def _all_fine(trades: Sequence[Trade]) -> bool:
-    """Say, in a fifth of the time, whether `fault_of` finds nothing wrong with any of them."""
+    """Return whether `reject_reason` is None for all trades, in a fifth of the time."""
     if not trades:
         return True
     numbers = [trade.price for trade in trades] + [trade.size for trade in trades]
@@ -121,5 +121,5 @@ def _all_fine(trades: Sequence[Trade]) -> bool:
 
 @lru_cache(maxsize=4096)
 def is_name(text: str) -> bool:
-    """Say whether a text can be the name of a venue or symbol: printable, short, without a backslash."""
+    """Return whether a text can be the name of a venue or symbol: printable, short, without a backslash."""
     return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and "\\" not in text

@@ -1,6 +1,6 @@
 """Webhooks: allowed addresses, and how a body is written and signed.
 
-Whoever may set an alert may have this machine send a request. So a webhook goes to public addresses only, or
+Users who can set alerts can make this machine send requests. So a webhook goes to public addresses only, or
 to those that the settings allow, and never to what only this machine's network can reach.
 """
 
@@ -44,7 +44,7 @@ _NOT_PUBLIC_V6: Final = [
 ]
 _NAT64: Final = ip_network("64:ff9b::/96")
 _HOST: Final = re.compile(r"([a-z0-9_-]+\.)*[a-z_][a-z0-9_-]*\.?", re.ASCII | re.IGNORECASE)
-"""The name of a host; what ends with a number is meant as an address."""
+"""The name of a host; one that ends with a number is an address."""
 
 ALLOWED: Final = (
     "hosts, addresses or networks, such as hooks.internal, ::1 or 10.0.0.0/8 (no bits after its prefix),"
@@ -63,14 +63,14 @@ class WebhookSettings(NamedTuple):
     attempts: int = 12
     """The most before one is given up."""
     max_age_s: float = 86_400.0
-    """How old one may become before it is."""
+    """The age at which one is given up."""
     first_wait_s: float = 2.0
     """The longest wait after the first failed attempt; it doubles with each."""
     most_wait_s: float = 3600.0
     poll_s: float = 0.5
-    """How often is looked whether there is something to deliver."""
+    """The time between checks for webhooks to deliver."""
     timeout_s: float = 10.0
-    """The longest that an attempt takes; one that nobody has settled after twice that is made again."""
+    """The longest duration of an attempt; one without a result after twice that is repeated."""
 
 
 class RefusedAddressError(TickplantError):
@@ -121,7 +121,7 @@ def parse_allowed(text: str) -> str | Network:
 
 
 class AddressGuard:
-    """Says where webhooks may go."""
+    """Checks where webhooks may be sent."""
 
     def __init__(self, allowed: Iterable[str], resolve: Resolve) -> None:
         """Take the rules.
@@ -164,7 +164,7 @@ class AddressGuard:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address can be reached from everywhere; one that stands for an IPv4 address is that."""
+    """Return whether an address is public; an IPv6 address that maps an IPv4 address counts as that."""
     plain = _plain(address)
     if isinstance(plain, IPv4Address):
         return not any(plain in network for network in _NOT_PUBLIC)

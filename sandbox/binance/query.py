@@ -19,7 +19,7 @@ _MAX_LIMIT: Final = 1000
 
 
 class RefusalError(Exception):
-    """A request that gets an error object instead of what it asks for."""
+    """A request that gets an error object as its answer."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -44,14 +44,14 @@ class Query(NamedTuple):
 
     @property
     def limit(self) -> int:
-        """How many items are asked for."""
+        """How many items are requested."""
         limit = self.number("limit")
         if limit == 0:
             raise RefusalError(-1130, "Data sent for parameter 'limit' is not valid.")
         return 500 if limit is None else min(limit, _MAX_LIMIT)
 
     def mandatory(self, name: str) -> str:
-        """Return a parameter that has to be there."""
+        """Return a mandatory parameter."""
         if name not in self.values:
             raise RefusalError(
                 -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
@@ -75,12 +75,12 @@ class Query(NamedTuple):
         return time * 1000 if time is not None and time < _LAST_MILLISECOND else time
 
     def until_us(self, name: str) -> int | None:
-        """Return the first moment after a time that is given in either unit and is meant inclusively."""
+        """Return the first moment after a time that is inclusive and in either unit."""
         time = self.number(name)
         return None if time is None else (time + 1) * 1000 if time < _LAST_MILLISECOND else time + 1
 
     def in_unit(self, time_us: int) -> int:
-        """Return a time in the unit that the client asked for."""
+        """Return a time in the unit that the client requested."""
         return time_us if self.micro else time_us // 1000
 
 

@@ -55,12 +55,12 @@ class BinanceSession:
         return []
 
     def receive(self, message: str | bytes) -> list[str]:
-        """Obey a request and return the answer."""
+        """Handle a request and return the answer."""
         request_id: int | str | None = None
         try:
             request = _parse(_text_of(message))
             request_id = _id_of(request)
-            result = self._obey(request)
+            result = self._handle(request)
         except _RequestError as error:
             return [_refuse(error, request_id)]
         self.view = self._look()
@@ -81,7 +81,7 @@ class BinanceSession:
         """Return what is sent once a second: nothing; Binance pings instead."""
         return []
 
-    def _obey(self, request: dict[str, Any]) -> Any:
+    def _handle(self, request: dict[str, Any]) -> Any:
         method, params = request["method"], request.get("params", [])
         if not isinstance(params, list):
             raise _RequestError(2, "Invalid request: invalid type: expected a sequence")

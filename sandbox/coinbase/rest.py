@@ -56,7 +56,7 @@ class CoinbaseRest:
         self._budget = Budget(limits, clock_us)
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
-        """Answer a GET; None if nothing is there."""
+        """Answer a GET; None if there is no such endpoint."""
         parts = urlsplit(path)
         steps = [unquote(step) for step in parts.path.strip("/").split("/")]
         if steps[0] not in ("time", "products") or len(steps) > 3:

@@ -50,7 +50,7 @@ class CoinbaseSession:
     """The state of one connection.
 
     Args:
-        market: what can be asked for.
+        market: its symbols and trades.
         now_us: the venue's time, as this connection sees it.
     """
 
@@ -65,7 +65,7 @@ class CoinbaseSession:
         return []
 
     def receive(self, message: str | bytes) -> list[str]:
-        """Obey a request and return what is sent back."""
+        """Handle a request and return the answers."""
         try:
             request = _parse(message)
         except _RefusedError as error:

@@ -31,7 +31,7 @@ class FinnhubSession:
     """The state of one connection.
 
     Args:
-        market: what can be asked for.
+        market: its symbols and trades.
     """
 
     def __init__(self, market: SandboxMarket) -> None:
@@ -44,7 +44,7 @@ class FinnhubSession:
         return []
 
     def receive(self, message: str | bytes) -> list[str]:
-        """Obey a request; only what can't be obeyed is answered."""
+        """Handle a request; only an invalid one is answered."""
         try:
             request = _decode(message)
         except msgspec.DecodeError:

@@ -111,4 +111,4 @@ class _NoRest:
     """Finnhub gives no trades over REST."""
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> None:
-        """Return None: nothing is there."""
+        """Return None: there are no endpoints."""

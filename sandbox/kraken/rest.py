@@ -65,7 +65,7 @@ class KrakenRest:
         self._names = {alias: symbol for symbol in market.symbols for alias in _aliases(symbol.symbol)}
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
-        """Answer a GET; None if nothing is there."""
+        """Answer a GET; None if there is no such endpoint."""
         parts = urlsplit(path)
         name = parts.path.removeprefix(_PREFIX)
         if name == parts.path or name not in ("Time", "SystemStatus", "AssetPairs", "Trades", "OHLC"):

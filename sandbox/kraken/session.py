@@ -50,7 +50,7 @@ class KrakenSession:
     """The state of one connection.
 
     Args:
-        market: what can be asked for.
+        market: its symbols and trades.
         now_us: the venue's time, as this connection sees it.
     """
 
@@ -65,7 +65,7 @@ class KrakenSession:
         return [_encode({"channel": "status", "type": "update", "data": [_STATUS]})]
 
     def receive(self, message: str | bytes) -> list[str]:
-        """Obey a request and return what is sent back."""
+        """Handle a request and return the answers."""
         try:
             request = _decode(message)
         except msgspec.DecodeError as error:

@@ -60,7 +60,7 @@ def test_gzip_and_zip_are_read(tmp_path: Path) -> None:
     [
         (f"{LINE}\n{LINE}x", "line 2"),
         (f"{LINE}\n1,2,3", "line 2: 3 columns"),
-        (LINE.replace(str(T), str(T + 1)), "not the begin of a minute"),
+        (LINE.replace(str(T), str(T + 1)), "not the start of a minute"),
         (LINE.replace("61828.0", "6e4"), "not a plain decimal"),
         ("\x1f\x8b", "can't be read"),
     ],

@@ -1,6 +1,6 @@
 """The command line: the one place that composes everything, and reads the settings.
 
-A command's module is imported only when that command is asked for. It has `HELP` (one line, the same as
+A command's module is imported only when that command is run. It has `HELP` (one line, the same as
 here), `DESCRIPTION` and `EXAMPLES` for its own help, `add_arguments(parser)`, and `run(args)`, which returns
 the exit code.
 """
@@ -53,7 +53,7 @@ examples:
   tickplant up --replay day.gz --once     recorded trades, as fast as possible, and a summary
   tickplant export candles --symbol binance:BTCUSDT --interval 1m
 
-`tickplant COMMAND --help` shows details. Settings are environment variables that begin with TICKPLANT_, or
+`tickplant COMMAND --help` shows details. Settings are environment variables that start with TICKPLANT_, or
 lines of a file .env in the working directory; .env.example lists all of them.
 
 exit codes: 0 success, 1 failure, 2 wrong settings or arguments
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of the output, such as `head`, has had enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
         return 0
     except Exception as error:
@@ -98,14 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         logging.getLogger(__name__).debug("the error in full", exc_info=error)
         report_fatal(str(explained))
-        # Told apart for the supervisor: starting the service again would not help.
+        # The supervisor doesn't restart the service then: that would not help.
         mixed = isinstance(explained, MixedSourcesError) and args.command in ("ingest", "worker")
         return 2 if mixed or isinstance(explained, SettingsError) else 1
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:
-    """Build the parser; the arguments only of the command that is asked for."""
-    asked = next((word for word in words if not word.startswith("-")), None)
+    """Build the parser, with the arguments only of the command to run."""
+    requested = next((word for word in words if not word.startswith("-")), None)
     parser = ArgumentParser(
         "tickplant", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter
     )
@@ -113,7 +113,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, formatter_class=RawDescriptionHelpFormatter)
-        if name == asked:
+        if name == requested:
             module = import_module(f"tickplant.cli.{name}")
             command.description = _wrapped(getattr(module, "DESCRIPTION", module.HELP))
             command.epilog = _wrapped(getattr(module, "EXAMPLES", ""))

@@ -7,7 +7,7 @@ from tickplant.settings import Settings
 
 
 def check_kafka(settings: Settings) -> list[Finding]:
-    """Say whether Kafka answers, and which topics the mirror would create; blocks for some seconds."""
+    """Report whether Kafka answers, and which topics the mirror would create; blocks for some seconds."""
     if settings.kafka_bootstrap is None:
         return []
     try:

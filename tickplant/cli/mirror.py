@@ -51,7 +51,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code.
 
     Raises:
-        FatalError: it can't go on; the message says what to do.
+        FatalError: it can't continue; the message says how to fix it.
     """
     from tickplant.cli.kafka import kafka_properties, require_kafka
     from tickplant.local.addresses import running_database, running_redis

@@ -38,7 +38,8 @@ class UpPlan(Struct, frozen=True, kw_only=True):
     asked: tuple[SymbolId, ...] | None = None
     """The symbols of the sandbox that ingest is to take; None: all."""
     source: DataSource | None = None
-    """Where trades come from; None: a venue at another address, which may be a sandbox, says it."""
+    """The source of the trades; None: unknown until a venue at another address, perhaps a sandbox,
+    answers."""
     log_level: str
     """Of the processes."""
 
@@ -90,9 +91,9 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
     port = _choose_api_port(settings)
-    terminal.tell(f"starting; the page will be at {_shown_url(settings.api_host, port)}/")
+    terminal.report(f"starting; the page will be at {_shown_url(settings.api_host, port)}/")
     if port != settings.api_port and settings.api_port:
-        terminal.tell(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
+        terminal.report(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
     settings = replace(settings, api_port=port)
     if args.replay:
         return _plan_replay(args, settings, terminal)
@@ -112,9 +113,9 @@ def _plan_venues(settings: Settings, folder: Path) -> UpPlan:
 
 def _tell(plan: UpPlan, terminal: Terminal) -> UpPlan:
     if None in (plan.settings.redis_url, plan.settings.database_url):
-        terminal.tell(f"data is in {plan.data}")
+        terminal.report(f"data is in {plan.data}")
     if plan.sandbox is None:
-        terminal.tell(f"trades come from {plan.settings.binance_ws_url}")
+        terminal.report(f"trades come from {plan.settings.binance_ws_url}")
     return plan
 
 
@@ -135,7 +136,7 @@ def _choose_replay_servers(args: Namespace, settings: Settings, terminal: Termin
     left = [name for name in _SERVERS if getattr(settings, name) is not None]
     if left:
         names = ", ".join(map(variable, left))
-        terminal.tell(f"a replay has servers of its own, --into names others: {names} not used")
+        terminal.report(f"a replay has servers of its own, --into names others: {names} not used")
     return replace(settings, **dict.fromkeys(_SERVERS))
 
 
@@ -184,7 +185,7 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> UpPlan:
     reason = await unreachable(url + "/ws", Proxies().of(url))
     if reason is None:
         return _tell(_plan_venues(settings, folder / "live"), terminal)
-    terminal.tell(
+    terminal.report(
         f"{settings.binance_ws_url} can't be reached ({reason}): the sandbox venue generates trades"
     )
     for name in ("redis_url", "database_url", "kafka_bootstrap"):

@@ -55,7 +55,7 @@ def progress_bar_or_lines(what: str) -> Iterator[OnProgress]:
 def progress_in_terminal(what: str, terminal: "Terminal") -> Iterator[OnProgress]:
     """Show a bar below the lines of several processes, or a line periodically where there is no terminal."""
     if terminal.json or not sys.stdout.isatty():
-        yield progress_lines(what, terminal.tell)
+        yield progress_lines(what, terminal.report)
         return
     with progress_bars(stderr=False) as bars:
         task = bars.add_task(what, total=None)

@@ -18,7 +18,7 @@ _NO_TRADE_S: Final = 60.0
 async def report_ready(url: str, symbols: Sequence[str], terminal: Terminal) -> None:
     """Report the address of the page as soon as the API answers with the price of a symbol.
 
-    Where no trade comes for a minute, a line says so; the wait goes on.
+    If no trade is received within a minute, a line reports that, and the wait continues.
 
     Args:
         url: of the API.
@@ -30,9 +30,9 @@ async def report_ready(url: str, symbols: Sequence[str], terminal: Terminal) -> 
     while not await asyncio.to_thread(_has_price, url, symbols):
         if loop.time() > report_at_s:
             report_at_s = float("inf")
-            terminal.tell(f"no trade has come yet; {url}/health shows the state of each connection")
+            terminal.report(f"no trade has come yet; {url}/health shows the state of each connection")
         await asyncio.sleep(_POLL_S)
-    terminal.tell(f"ready: {url}/ is the page; {url}/docs describes the API")
+    terminal.report(f"ready: {url}/ is the page; {url}/docs describes the API")
 
 
 def _has_price(url: str, symbols: Sequence[str]) -> bool:
@@ -40,7 +40,7 @@ def _has_price(url: str, symbols: Sequence[str]) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Say whether a request is answered with status 200."""
+    """Return whether a request is answered with status 200."""
     try:
         with _open(url, timeout=_TIMEOUT_S):
             return True

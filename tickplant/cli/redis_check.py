@@ -20,9 +20,9 @@ SKEW_S: Final = 1.0
 
 _STREAM: Final = trades_stream(0)
 _OWNER: Final = owner_key("doctor", 0)
-"""Nobody's."""
+"""An owner key that no role uses."""
 _BAD: Final = "none"
-"""In the place of a number or an entry id: the server refuses it after it has looked at rights."""
+"""In place of a number or an entry id: the server refuses it after checking permissions."""
 
 PROBES: Final[tuple[tuple[str, ...], ...]] = (
     ("DEL", _OWNER),
@@ -60,7 +60,7 @@ PROBES: Final[tuple[tuple[str, ...], ...]] = (
 
 
 async def check_redis(settings: Settings) -> list[Finding]:
-    """Say whether the roles can work with Redis, and whether it keeps what it acknowledges."""
+    """Report whether the roles can use Redis, and whether acknowledged writes are durable."""
     server = RedisServer(folder_in_use(settings) / "redis", source=settings.embedded_servers)
     try:
         url = settings.redis_url
@@ -106,10 +106,10 @@ async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Fin
 
 
 async def _product(client: Any) -> str:
-    """Return what the server says it is; no right is needed for that."""
+    """Return the server's name and version, for which no permission is needed."""
     words: list[Any] = await client.execute_command("HELLO")
-    said = {_text(name): _text(value) for name, value in zip(words[::2], words[1::2], strict=True)}
-    return f"{said['server'].capitalize()} {said['version']}"
+    fields = {_text(name): _text(value) for name, value in zip(words[::2], words[1::2], strict=True)}
+    return f"{fields['server'].capitalize()} {fields['version']}"
 
 
 async def _check_rights(client: Any) -> Finding:
@@ -121,7 +121,7 @@ async def _check_rights(client: Any) -> Finding:
             forbidden.append(
                 " ".join(probe[: 2 if probe[0] in ("XGROUP", "XINFO", "SCRIPT", "MEMORY") else 1])
             )
-        except ResponseError:  # as meant
+        except ResponseError:  # expected: the probe is invalid
             continue
     if not forbidden:
         return Finding("ok", "redis", "this user may do there all that is needed")

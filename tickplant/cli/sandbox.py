@@ -150,7 +150,7 @@ async def _serve(
 
 
 async def _until(stop: asyncio.Event, playing: asyncio.Task[None]) -> None:
-    """Wait to be stopped; a tape that has ended goes on being served, one that failed raises."""
+    """Wait until stopped; a tape that has ended is still served, one that failed raises its error."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([stopping, playing], return_when=asyncio.FIRST_COMPLETED)
     if not stopping.done():

@@ -16,12 +16,12 @@ def print_summary(result: ReplayResult, selection: TapeSelection, terminal: Term
     """
     if terminal.json:
         for row in result.symbols:
-            terminal.tell(
+            terminal.report(
                 f"{row.symbol}: {row.stored:,} of {row.on_tape:,} captured trades stored", _fields(row)
             )
     else:
         _print_table(result.symbols)
-    show = terminal.tell if terminal.json else print
+    show = terminal.report if terminal.json else print
     if selection.ignored:
         show(f"in the captures, but not in TICKPLANT_SYMBOLS: {join_symbols(selection.ignored)}")
     if selection.absent:

@@ -21,7 +21,7 @@ class Terminal:
 
     In JSON each line is an object, with the process in its field `process`.
 
-    When nobody reads it any more, the process gets SIGTERM, as if told to stop.
+    When its reader is gone, the process gets SIGTERM.
 
     Attributes:
         progress: a bar on display that lines must appear above.
@@ -33,7 +33,7 @@ class Terminal:
         self.json = log_format == "json"
         self._colours = sys.stdout.isatty()
 
-    def say(self, name: str, line: str) -> None:
+    def show(self, name: str, line: str) -> None:
         """Show a line of one process."""
         try:
             self._print(add_process(line, name) if self.json else f"{self._mark(name)} {line}")
@@ -53,6 +53,6 @@ class Terminal:
 
             self.progress.console.print(Text.from_ansi(text), soft_wrap=True)
 
-    def tell(self, line: str, fields: Mapping[str, object] = MappingProxyType({})) -> None:
+    def report(self, line: str, fields: Mapping[str, object] = MappingProxyType({})) -> None:
         """Show a line of tickplant's own; in JSON with these fields, too."""
-        self.say("tickplant", json_line(line, logger=__name__, fields=fields) if self.json else line)
+        self.show("tickplant", json_line(line, logger=__name__, fields=fields) if self.json else line)

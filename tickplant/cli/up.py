@@ -124,18 +124,18 @@ async def _interruptible(args: Namespace, settings: "Settings") -> int:
         received.append(signal)
         if len(received) > 1:
             os._exit(128 + signal)
-        terminal.tell("stopping; press Ctrl-C again to stop at once")
+        terminal.report("stopping; press Ctrl-C again to stop at once")
         task.cancel()
 
     for signal in (SIGINT, SIGTERM, SIGHUP):
-        if getsignal(signal) is not SIG_IGN:  # nohup means it
+        if getsignal(signal) is not SIG_IGN:  # ignored SIGHUP is from nohup
             asyncio.get_running_loop().add_signal_handler(signal, on_signal, signal)
     try:
         return await _up(args, settings, terminal)
     except asyncio.CancelledError:
         if not received:
             raise
-    terminal.tell("stopped")
+    terminal.report("stopped")
     return 0
 
 
@@ -146,7 +146,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
     from tickplant.local.supervisor import Supervisor
 
     plan = await make_plan(args, settings, terminal)
-    supervisor = Supervisor(terminal.say)
+    supervisor = Supervisor(terminal.show)
     async with (
         _servers(plan, supervisor, terminal) as (redis_url, database_url),
         _venue(plan, supervisor) as venue,
@@ -178,10 +178,10 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
 async def _open_replay(
     plan: "UpPlan", venue: _Venue, redis_url: str, database_url: str, terminal: "Terminal"
 ) -> "Replay":
-    """Compare the captures with what is asked for and with what is stored, before anything is sent.
+    """Compare the captures with the requested symbols and with what is stored, before anything is sent.
 
     Raises:
-        FatalError: no symbol asked for is in them, or trades would be stored twice.
+        FatalError: none of the requested symbols is in them, or trades would be stored twice.
     """
     from maintenance.replay import Replay
     from tickplant.cli.summary import join_symbols as join
@@ -193,9 +193,9 @@ async def _open_replay(
             " change TICKPLANT_SYMBOLS, or unset it to replay all symbols"
         )
     if selection.ignored:
-        terminal.tell(f"skipped, not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
+        terminal.report(f"skipped, not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
     if selection.absent:
-        terminal.tell(f"not in the captures: {join(selection.absent)}")
+        terminal.report(f"not in the captures: {join(selection.absent)}")
     replay = Replay(
         rest_url=venue.rest_url,
         redis_url=redis_url,
@@ -222,17 +222,17 @@ async def _servers(
         if redis_url is None:
             redis = RedisServer(plan.data / "redis", source=settings.embedded_servers)
             await stack.enter_async_context(supervisor.server("redis", redis))
-            terminal.say("redis", redis.description)
+            terminal.show("redis", redis.description)
             redis_url = redis.url
         if database_url is None:
             postgres = PostgresServer(plan.data / "postgres", source=settings.embedded_servers)
             await stack.enter_async_context(supervisor.server("postgres", postgres))
-            terminal.say("postgres", postgres.description)
+            terminal.show("postgres", postgres.description)
             database_url = postgres.url
         await require_source_in_redis(redis_url, plan.source)
         await require_source_in_database(database_url, plan.source)
         for line in await migrate_database(database_url, settings):
-            terminal.say("postgres", line)
+            terminal.show("postgres", line)
         yield redis_url, database_url
 
 
@@ -255,7 +255,7 @@ async def _venue(plan: "UpPlan", supervisor: "Supervisor") -> AsyncIterator[_Ven
     async with supervisor.announced(replace(plan.sandbox, arguments=arguments)) as line:
         ready = msgspec.json.decode(line)
         venue: dict[str, str] = {}
-        for field in Settings.__struct_fields__:  # of all venues, so that nothing live comes among it
+        for field in Settings.__struct_fields__:  # of all venues, so that no live trades are received
             name, _, what = field.partition("_")
             if what in ("ws_url", "rest_url"):
                 venue[variable(field)] = f"{ready[what]}/{name}"

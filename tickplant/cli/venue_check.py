@@ -54,7 +54,7 @@ def prepare_venues(settings: Settings) -> tuple[list[RequestedVenue], list[Findi
 
 
 async def check_venues(settings: Settings) -> list[Finding]:
-    """Say of each venue whether ingest can reach it, and how."""
+    """Report for each venue whether ingest can reach it, and through which proxy."""
     findings: list[Finding] = []
     for asked in prepare_venues(settings)[0]:
         try:
@@ -124,5 +124,5 @@ async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
         theirs_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (KeyError, ValueError):
         return Finding("ok", "venue", f"{url} answers{_through(proxies.of(url))}")
-    skew_s = least_skew_s(theirs_s, theirs_s + 1, before_s, time.time())  # it tells whole seconds
+    skew_s = least_skew_s(theirs_s, theirs_s + 1, before_s, time.time())  # the header has whole seconds
     return judge_clock("venue", skew_s, _SKEW_S)

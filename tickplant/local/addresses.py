@@ -22,7 +22,7 @@ def running_redis(settings: Settings) -> str:
 
 
 def running_database(settings: Settings) -> str:
-    """Return the address of the database, likewise.
+    """Return the address of the database: from the settings, or of the embedded server.
 
     Raises:
         FatalError: no server is running.

@@ -95,7 +95,7 @@ class RedisServer(Server):
         """Start it and wait until it answers; always on the port of the first start.
 
         Raises:
-            FatalError: it can't be started; the message says what to do.
+            FatalError: it can't be started; the message says how to fix it.
         """
         await super().start()
         path = self.folder.path / "version"

@@ -81,7 +81,7 @@ class Server(ABC):
         """Start it and wait until it answers; always on the port of the first start.
 
         Raises:
-            FatalError: it can't be started; the message says what to do.
+            FatalError: it can't be started; the message says how to fix it.
         """
         if self.pid is not None:
             raise FatalError(f"{self.name} on {self.folder.path} is already running")
