@@ -129,7 +129,7 @@ def test_a_strategy_that_raises_is_disabled_until_a_restart_and_the_others_conti
     ]
     (failure,) = plant.failures
     assert failure[:3] == ("fragile", *SYMBOL)
-    assert failure.reason == "ZeroDivisionError: nine; it is stopped until a restart"
+    assert failure.reason == "ZeroDivisionError: nine; it is disabled until a restart"
     assert 'raise ZeroDivisionError("nine")' in failure.traceback
 
     assert own(plant.states["fragile"]) == own(before) == {"seen": 2}
@@ -398,7 +398,7 @@ def test_a_candle_strategy_that_raises_is_disabled_too() -> None:
     plant = Storing(Candles)
     assert plant.close(closed(1), closed(2)) == []
     assert [failure.reason for failure in plant.failures] == [
-        f"LookupError: {closed(1).time_us}; it is stopped until a restart"
+        f"LookupError: {closed(1).time_us}; it is disabled until a restart"
     ]
 
 
@@ -416,7 +416,7 @@ def test_after_an_unreadable_state_a_strategy_starts_fresh_and_numbers_continue(
     plant.begin()
     assert [signal.number for signal in plant.run(trades_at("3333333331", first=4))] == [3]
     (failure,) = plant.failures
-    assert failure.reason.endswith("its state can't be read, so it starts without")
+    assert failure.reason.endswith("its state can't be restored, so it starts without one")
 
 
 def test_a_strategy_that_was_switched_off_starts_fresh_and_numbers_continue() -> None:

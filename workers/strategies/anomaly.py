@@ -13,7 +13,7 @@ _DEFAULT: Final = AnomalyThresholds()
 
 
 class Anomaly(Strategy):
-    """Buy after a minute's unusual fall, sell after an unusual rise: it expects the price to return.
+    """Buy after a minute's unusual fall, sell after an unusual rise: it expects the price to revert.
 
     A return is unusual where it lies `zscore` standard deviations or more from the mean of the returns before
     it, or `iqr` interquartile ranges or more beyond their quartiles. Without any spread there is no opinion.
@@ -25,7 +25,7 @@ class Anomaly(Strategy):
     zscore: ClassVar[Annotated[float, Meta(gt=0)]] = _DEFAULT.zscore
     iqr: ClassVar[Annotated[float, Meta(gt=0)]] = _DEFAULT.iqr
     points: ClassVar[Annotated[int, Meta(ge=_DEFAULT.points)]] = _DEFAULT.points
-    """How many returns there must be before another can be unusual: fewer do not show what is usual."""
+    """The number of earlier returns that is needed for a comparison."""
 
     def closed(self, closed: Closed) -> Opinion | None:
         """Read the statistics of a minute that has closed."""

@@ -7,9 +7,9 @@ from workers.strategies.base import Opinion, Strategy
 
 
 class Cross(Strategy):
-    """Buy where the fast average comes above the slow one, sell where it comes below, as candles close.
+    """Buy when the fast average crosses above the slow one, sell when it crosses below, as candles close.
 
-    Averages that are equal leave the opinion as it was: they have touched, not crossed.
+    Equal averages leave the opinion unchanged: they have touched, not crossed.
     """
 
     name = "cross"

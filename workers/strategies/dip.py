@@ -1,4 +1,4 @@
-"""`dip`: the price falls well under the mean of the prices before it."""
+"""`dip`: the price falls far below the mean of the prices before it."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -13,9 +13,9 @@ from workers.strategies.base import NEITHER, Held, Opinion, Strategy, clearness
 
 
 class Dip(Strategy):
-    """Buy where a trade's price is under `share` times the mean of the `length` prices before it.
+    """Buy when a trade's price is below `share` times the mean of the `length` prices before it.
 
-    The comparison is exact. There is no opinion before so many prices have come.
+    The comparison is exact. There is no opinion before the first `length` prices.
     """
 
     name = "dip"
@@ -27,22 +27,22 @@ class Dip(Strategy):
     """Of the last trades, `length` at the most."""
 
     def run(self, run: Run) -> Sequence[Held]:
-        """Read trades; where their extremes show that none is a dip, that is all."""
+        """Read trades; check them one by one only if their extremes allow a dip."""
         before, length = self.prices, self.length
         candle, trades = run.candle, run.trades
         highest = max([candle.high, *before])  # no mean is higher
         if candle.low < EXACT.multiply(self.share, highest):
             prices = before + [Decimal(trade.price) for trade in trades]
-            held = self._look(trades, prices)
+            held = self._check_each(trades, prices)
         else:
-            new = [candle.close] if len(trades) == 1 else [Decimal(it.price) for it in trades[-length:]]
+            new = [candle.close] if len(trades) == 1 else [Decimal(trade.price) for trade in trades[-length:]]
             prices = before + new
             held = [Held(trades[-1], NEITHER)] if len(before) + len(trades) > length else []
         self.prices = prices[-length:]
         return held
 
-    def _look(self, trades: Sequence[Trade], prices: list[Decimal]) -> list[Held]:
-        """Look at each trade that has enough prices before it."""
+    def _check_each(self, trades: Sequence[Trade], prices: list[Decimal]) -> list[Held]:
+        """Return an opinion for each trade with enough prices before it."""
         length = self.length
         begin = max(length, len(prices) - len(trades))
         total = reduce(EXACT.add, prices[begin - length : begin], Decimal(0))

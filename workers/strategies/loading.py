@@ -1,4 +1,4 @@
-"""Finding strategies by what settings name: included ones, and classes of the user's own."""
+"""Loads the strategies that settings name: included ones, and the user's own classes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -50,18 +50,18 @@ def load_strategies(
         except _WrongError as error:
             problems.append(f"{source}: {word}: {error}")
             continue
-        except BaseException as error:  # noqa: BLE001 - a class may do anything where it is looked at
+        except BaseException as error:  # noqa: BLE001 - a class may run any code
             problems.append(f"{source}: {word}: it can't be used: {reason_of(error)}")
             continue
         if kinds.setdefault(kind.name, kind) is not kind:
-            problems.append(f"{source}: {word}: another one is named {kind.name}; give it a name by ?name=")
+            problems.append(f"{source}: {word}: another strategy is named {kind.name}; set a name by ?name=")
     if problems:
         raise SettingsError(problems)
     return tuple(kinds.values())
 
 
 class _WrongError(Exception):
-    """A word that names no strategy that could run."""
+    """A word that names no strategy that can run."""
 
 
 def _load(word: str, parameters: Mapping[str, Mapping[str, Any]]) -> type[Strategy]:
@@ -115,10 +115,10 @@ def _variables(kind: type[Strategy]) -> dict[str, Any]:
 
 
 def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
-    """Refuse a class that could not run.
+    """Refuse a class that can't run.
 
     Raises:
-        _WrongError: saying why.
+        _WrongError: with the reason.
     """
     for name, of in _variables(Strategy).items():
         try:
@@ -126,9 +126,9 @@ def _check(kind: type[Strategy], specs: AverageSpecs | None) -> None:
         except msgspec.ValidationError as error:
             raise _WrongError(f"{name}: {error}") from error
     if not 0 <= kind.cooldown_s <= MOST_COOLDOWN_S:
-        raise _WrongError(f"cooldown_s: it is to be from 0 to {MOST_COOLDOWN_S} seconds")
+        raise _WrongError(f"cooldown_s: it must be from 0 to {MOST_COOLDOWN_S} seconds")
     if not _NAME.fullmatch(getattr(kind, "name", "")):
-        raise _WrongError("its name is to be of small letters, digits and underscores")
+        raise _WrongError("its name must consist of lowercase letters, digits and underscores")
     if not (kind.trades or kind.intervals):
         raise _WrongError("it reads nothing: set trades or intervals")
     if kind.trades and kind.run is Strategy.run and kind.trade is Strategy.trade:

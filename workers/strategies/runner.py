@@ -1,8 +1,8 @@
-"""One strategy of one symbol: makes signals of the opinions that it holds. Pure.
+"""Runs one strategy for one symbol: turns its opinions into signals. Pure.
 
-A signal is the turn of an opinion: where it becomes buy or sell, and was known to be something else. Within
-the strategy's cooldown there is no second one to the same side: the turn is ignored, not made up for.
-Nothing that a strategy hands over is trusted: it is checked and copied before anything else sees it.
+A signal is the change of an opinion to buy or sell from another known opinion. Within the strategy's
+cooldown, a second signal to the same side is suppressed, and not given later. What a strategy returns is not
+trusted: it is checked and copied before it is used.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,22 +23,22 @@ MOST_STATE_BYTES: Final = 262_144
 """The longest state of one strategy and symbol: it may be written with every commit."""
 
 _HELD: Final[dict[Any, Literal["buy", "sell", "neither"]]] = {"buy": "buy", "sell": "sell", None: "neither"}
-"""What is kept of a side."""
+"""By side, the opinion that is stored."""
 
 
 class StrategyFailure(NamedTuple):
-    """A strategy that went wrong for a symbol."""
+    """The failure of a strategy for a symbol."""
 
     strategy: str
     venue: str
     symbol: str
     reason: str
-    """The error, and what follows from it."""
+    """The error and its consequence."""
     traceback: str
 
 
 class _Memory(Struct, array_like=True):
-    """What is kept of a strategy besides its own state."""
+    """What is stored of a strategy besides its own state."""
 
     held: Literal["buy", "sell", "neither"] | None = None
     """Its last opinion; None before the first."""
@@ -47,7 +47,7 @@ class _Memory(Struct, array_like=True):
 
 
 class _Saved(Struct, frozen=True, array_like=True):
-    """What stands in the column `state`."""
+    """The content of the column `state`."""
 
     memory: _Memory
     own: Raw
@@ -55,10 +55,10 @@ class _Saved(Struct, frozen=True, array_like=True):
 
 
 class Runner:
-    """Runs one strategy; stops it, for good, when it raises."""
+    """Runs one strategy; disables it when it raises."""
 
     def __init__(self, venue: str, symbol: str, kind: type[Strategy], stored: StrategyState | None) -> None:
-        """Begin with what the database holds; None for nothing yet."""
+        """Restore the stored state; None: start without one."""
         self.trades = kind.trades
         self.intervals = frozenset(kind.intervals)
         self._kind = kind
@@ -70,9 +70,9 @@ class Runner:
         self._failures: list[StrategyFailure] = []
         self._caller = Caller()
         self._strategy: Strategy | None = None
-        """None once it has been stopped."""
+        """None once it is disabled."""
         self._own: bytes | None = None
-        """Its state as it was last encoded; None before it has been once."""
+        """Its state as last encoded; None before the first time."""
         state = NO_STATE
         if stored is not None:
             self._number, state = stored.number, stored.state
@@ -82,32 +82,32 @@ class Runner:
             try:
                 self._strategy = self._caller.call(kind)
             except UserCodeError as error:
-                self._stop(error)
+                self._disable(error)
         self._encode()
 
     def run(self, run: Run) -> list[Signal]:
-        """Take trades; return the signals they caused, in order."""
+        """Process trades; return the signals they caused, in order."""
         signals: list[Signal] = []
         if self._strategy is not None:
             try:
                 self._caller.call(self._take_run, self._strategy, run, signals)
             except UserCodeError as error:
-                self._stop(error)
+                self._disable(error)
         return signals
 
     def closed(self, closed: Closed) -> Sequence[Signal]:
-        """Take candles that have closed; return the signals they caused."""
+        """Process candles that have closed; return the signals they caused."""
         if self._strategy is None or not any(candle.interval in self.intervals for candle in closed.candles):
             return ()
         signals: list[Signal] = []
         try:
             self._caller.call(self._take_closed, self._strategy, closed, signals)
         except UserCodeError as error:
-            self._stop(error)
+            self._disable(error)
         return signals
 
     def take(self) -> StrategyState | None:
-        """Return what is to be stored, if it has changed since the last call."""
+        """Return the state to store; None if it has not changed since the last call."""
         self._encode()
         if self._own is None:
             return None
@@ -118,34 +118,34 @@ class Runner:
         return state
 
     def take_failures(self) -> list[StrategyFailure]:
-        """Return what has gone wrong since the last call."""
+        """Return the failures since the last call."""
         failures, self._failures = self._failures, []
         return failures
 
     def _take_run(self, strategy: Strategy, run: Run, signals: list[Signal]) -> None:
-        """Let the strategy read trades; it has no more opinions than there are trades."""
+        """Pass trades to the strategy; it may return at most one opinion per trade."""
         held: Iterable[Held] = strategy.run(run)
         place = 0
         for count, (trade, opinion) in enumerate(held):
             if count >= len(run.trades):
                 raise ValueError(f"more opinions than the {len(run.trades)} trades of the run")
-            if self._turn(opinion, trade.event_time_us):
+            if self._note_opinion(opinion, trade.event_time_us):
                 found = (later for later in range(place, len(run.trades)) if run.trades[later] is trade)
                 place = next(found, -1)
                 if place < 0:
-                    raise ValueError("opinions are held as of trades of the run, in their order")
+                    raise ValueError("opinions must refer to trades of the run, in order")
                 signals.append(self._signal(opinion, trade, trade.event_time_us))
 
     def _take_closed(self, strategy: Strategy, closed: Closed, signals: list[Signal]) -> None:
-        """Let the strategy read candles."""
+        """Pass candles to the strategy."""
         opinion = strategy.closed(closed)
-        if opinion is not None and self._turn(opinion, closed.time_us):
+        if opinion is not None and self._note_opinion(opinion, closed.time_us):
             signals.append(self._signal(opinion, closed.trade, closed.time_us))
 
-    def _turn(self, opinion: Opinion, time_us: int) -> bool:
-        """Take an opinion; return whether it is a signal."""
+    def _note_opinion(self, opinion: Opinion, time_us: int) -> bool:
+        """Note an opinion; return whether it is a signal."""
         if not isinstance(opinion, Opinion):
-            raise TypeError(f"an opinion is of the class Opinion, not {type(opinion).__name__}")
+            raise TypeError(f"an opinion must be an Opinion, not {type(opinion).__name__}")
         memory, held = self._memory, _HELD[opinion.side]
         before, memory.held = memory.held, held
         if held == "neither" or before is None or held == before:
@@ -155,7 +155,7 @@ class Runner:
 
     def _signal(self, opinion: Opinion, trade: Trade | Last, time_us: int) -> Signal:
         side = _HELD[opinion.side]
-        # Copied as plain values: a user's class may hold others, and what it holds may change later.
+        # Copies of plain types: a user's class may use others, and change them later.
         values = {str.__str__(name): float(value) for name, value in opinion.values.items()}
         checked = Opinion(None if side == "neither" else side, float(opinion.strength), values)
         assert checked.side is not None
@@ -181,19 +181,19 @@ class Runner:
             try:
                 self._own = self._caller.call(_encode, self._strategy)
             except UserCodeError as error:
-                self._stop(error)
+                self._disable(error)
 
     def _restore(self, state: bytes) -> None:
         try:
             saved, self._strategy = self._caller.call(_decode, state, self._kind)
         except UserCodeError as error:
-            self._fail(error, "its state can't be read, so it starts without")
+            self._fail(error, "its state can't be restored, so it starts without one")
         else:
             self._memory = saved.memory
 
-    def _stop(self, error: UserCodeError) -> None:
+    def _disable(self, error: UserCodeError) -> None:
         self._strategy = None
-        self._fail(error, "it is stopped until a restart")
+        self._fail(error, "it is disabled until a restart")
 
     def _fail(self, error: UserCodeError, consequence: str) -> None:
         self._failures.append(StrategyFailure(*self._id, f"{error.reason}; {consequence}", error.traceback))
@@ -211,5 +211,5 @@ def _decode(state: bytes, kind: type[Strategy]) -> tuple[_Saved, Strategy]:
 def _encode(strategy: Strategy) -> bytes:
     own = _encoder.encode(strategy)
     if len(own) > MOST_STATE_BYTES:
-        raise ValueError(f"a state of {len(own)} bytes; at most {MOST_STATE_BYTES} are kept")
+        raise ValueError(f"a state of {len(own)} bytes; at most {MOST_STATE_BYTES} are allowed")
     return own

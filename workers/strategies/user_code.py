@@ -1,8 +1,8 @@
-"""Calling a user's code, so that whatever it does stays its own affair.
+"""Calls a user's code in isolation from the worker.
 
-A call ends synchronously, so whatever comes out of it is the strategy's: also what elsewhere would stop a
-task or the process, such as CancelledError, KeyboardInterrupt or SystemExit. It runs without access to the
-event loop, and with a decimal context of its own.
+Calls are synchronous, so every exception is the strategy's: also those that elsewhere stop a task or the
+process, such as CancelledError, KeyboardInterrupt or SystemExit. The code runs without access to the event
+loop, and with a decimal context of its own.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Caller:
 
     def __init__(self) -> None:
         self._context = copy_context()
-        # A copy, since contexts share the object itself: a precision set in one would hold in all.
+        # A copy, since contexts share the object: a precision set in one would apply in all.
         self._context.run(lambda: decimal.setcontext(decimal.getcontext().copy()))
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -61,22 +61,22 @@ class Caller:
 
 
 def hide_event_loop() -> None:
-    """Let `asyncio.get_event_loop` find nothing in this thread, other than from a coroutine."""
+    """Make `asyncio.get_event_loop` fail in this thread outside coroutines."""
     asyncio.set_event_loop(None)
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the type and text of an error in one bounded line, whatever its methods do."""
+    """Return the type and text of an error in one bounded line, even if its methods raise."""
     try:
         text = str(error)
         name = type(error).__name__
         return _printable(f"{name}: {text:.{MOST_REASON_CHARS}}" if text else name, MOST_REASON_CHARS)
-    except BaseException:  # noqa: BLE001 - its methods are the user's, too
+    except BaseException:  # noqa: BLE001 - its methods are user code
         return _named(error)
 
 
 def traceback_of(error: BaseException) -> str:
-    """Return an error's traceback: its last lines, where it is long."""
+    """Return an error's traceback; only its last lines if it is long."""
     try:
         lines = traceback.TracebackException.from_exception(error, limit=_MOST_FRAMES, compact=True).format()
         text = "".join(part[:_MOST_PART_CHARS].rstrip("\n") + "\n" for part in islice(lines, _MOST_PARTS))
@@ -91,5 +91,5 @@ def _named(error: BaseException) -> str:
 
 
 def _printable(text: str, most: int) -> str:
-    """Return text that can be encoded, and is cut."""
+    """Return text that can be encoded, cut to a length."""
     return text[:most].encode("utf-8", "backslashreplace").decode()
