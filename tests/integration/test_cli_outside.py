@@ -252,10 +252,10 @@ def test_unreadable_settings_are_reported(command: str, tmp_path: Path) -> None:
     file = tmp_path / ".env"
     for contents, message in (
         ("TICKPLANT_WORKERS=1\n".encode("utf-16"), r"\.env: can't be read: .*save it as UTF-8"),
-        ("\ufeffTICKPLANT_WORKERS=none\n".encode(), "TICKPLANT_WORKERS: Expected `int`"),
+        ("\ufeffTICKPLANT_WORKERS=none\n".encode(), "TICKPLANT_WORKERS: must be a whole number"),
         (
             b"TICKPLANT_DATABASE_URL=postgresql://127.0.0.1:99999/x\n",
-            "TICKPLANT_DATABASE_URL: expected a number up to 65535",
+            "TICKPLANT_DATABASE_URL: must have a port up to 65535",
         ),
         (None, r"\.env: is a folder.*put a file of NAME=value lines there"),
     ):
