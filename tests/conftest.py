@@ -1,7 +1,8 @@
 """Real servers for the tests: one Redis and one PostgreSQL a session, and fresh contents for each test.
 
 They are containers of compose's images where a Docker engine and these are at hand, and embedded servers
-elsewhere, or where TICKPLANT_EMBEDDED_SERVERS says whose. Servers that a test kills are always embedded.
+elsewhere, or where TICKPLANT_EMBEDDED_SERVERS names their source. Servers that a test kills are always
+embedded. Data of embedded servers are in memory, in /dev/shm, where that has enough room.
 `database_url` runs each of its tests twice, on plain PostgreSQL and on TimescaleDB, where that is installed.
 """
 

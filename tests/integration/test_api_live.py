@@ -150,10 +150,13 @@ async def test_a_hub_that_began_late_still_knows_what_is_not_stored(
 async def test_subscribers_come_and_go_while_trades_flow(plant: Plant) -> None:
     """Every client's snapshot and updates join without gaps and duplicates."""
     count = 400
+    consumers: list[asyncio.Task[list[int]]] = []
 
     async def produce() -> None:
         stored = 0
         for number in range(1, count + 1):
+            if number % 50 == 25:
+                consumers.append(asyncio.create_task(consume()))
             await plant.publish(update(trade(number), entry=f"{number}-0"))
             if number % 20 == 0:  # what is stored lags behind what is live
                 new = range(stored + 1, number - 5)
@@ -165,13 +168,7 @@ async def test_subscribers_come_and_go_while_trades_flow(plant: Plant) -> None:
             await socket.subscribe(TRADES)
             return await trades_until(socket, count)
 
-    producing = asyncio.create_task(produce())
-    consumers = []
-    while not producing.done():
-        consumers.append(asyncio.create_task(consume()))
-        await asyncio.sleep(0.05)
-    await producing
-    assert len(consumers) > 3
+    await produce()
     for numbers in await asyncio.gather(*consumers):
         assert numbers == list(range(numbers[0], count + 1))
 

@@ -42,18 +42,22 @@ def ids(path: Path) -> list[int]:
 
 def test_recorded_captures_match_their_description(marketdata: Path) -> None:
     problems: list[CaptureProblem] = []
-    frames = list(read_frames([marketdata / "binance-spot"], problems.append))
-    counts = Counter(trade.symbol for trade in read_captured_trades([marketdata / "binance-spot"]))
-    assert counts == {"BTCUSDT": 19_904, "ETHUSDT": 14_515}
+    trade_ids: dict[str, list[int]] = {"BTCUSDT": [], "ETHUSDT": []}
+    last_ns = without_stream = 0
+    for captured in read_frames([marketdata / "binance-spot"], problems.append):
+        assert captured.time_ns >= last_ns
+        last_ns = captured.time_ns
+        without_stream += captured.frame.stream == ""
+        for trade in captured.frame.trades:
+            trade_ids[trade.symbol].append(trade.trade_id)
     assert not problems
-    assert [frame.time_ns for frame in frames] == sorted(frame.time_ns for frame in frames)
-    for symbol in counts:
-        trades = [trade for captured in frames for trade in captured.frame.trades]
-        found = [trade.trade_id for trade in trades if trade.symbol == symbol]
+    assert {symbol: len(found) for symbol, found in trade_ids.items()} == {
+        "BTCUSDT": 19_904,
+        "ETHUSDT": 14_515,
+    }
+    for found in trade_ids.values():
         assert found == list(range(found[0], found[0] + len(found)))
-    assert (
-        sum(captured.frame.stream == "" for captured in frames) == 2
-    )  # the depth snapshots came on no stream
+    assert without_stream == 2  # depth snapshots
 
 
 def test_a_line_with_and_without_envelope_and_receive_time_is_the_same_trade(tmp_path: Path) -> None:
