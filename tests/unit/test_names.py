@@ -14,6 +14,7 @@ RETIRED = frozenset(
     [
         "AlertWishes",
         "Apart",
+        "Asked",
         "Beat",
         "CandleMaker",
         "Closes",
@@ -27,10 +28,13 @@ RETIRED = frozenset(
         "MadeTrade",
         "Mishaps",
         "Moment",
+        "Moments",
         "News",
         "OfSymbol",
         "OfUser",
         "OutletProtocol",
+        "PAST",
+        "Pace",
         "PartitionAlerts",
         "Past",
         "Pulse",
@@ -53,9 +57,18 @@ RETIRED = frozenset(
         "WebsocketOutlet",
         "_Opening",
         "_Through",
+        "is_passing",
+        "keep_dead_letter",
+        "kept_sigint",
+        "parse_moment",
+        "tell_database",
+        "tell_removed",
+        "unless_stopped",
+        "until_answered",
+        "words_of",
     ]
 )
-"""Names of types that stood for two things, or for nothing that a reader would search for."""
+"""Names that stood for two things, or for nothing that a reader would search for."""
 
 WIRE_SHAPES = re.compile(
     r"_(Envelope|Event|Frame|Kline|Message|HistoryTrade|Payload|RefusalError|Request|Rows?|Trade)"
