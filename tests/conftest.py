@@ -102,10 +102,12 @@ def _embedded_servers() -> list[str]:
 @pytest.fixture(scope="session")
 def server_folder() -> Iterator[Path]:
     """A folder for servers' data that the servers' user can reach, with a space in its name."""
-    folder = Path(tempfile.mkdtemp(prefix="tickplant tests ", dir=_memory()))
-    folder.chmod(0o755)
+    parent = Path(tempfile.mkdtemp(prefix="tickplant tests ", dir=_memory()))
+    parent.chmod(0o755)
+    folder = parent / "servers"  # commands that run in it write their output beside it
+    folder.mkdir(mode=0o755)
     yield folder
-    shutil.rmtree(folder)
+    shutil.rmtree(parent)
 
 
 def _memory() -> Path | None:
