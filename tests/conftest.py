@@ -134,7 +134,7 @@ def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
 async def _make_quick(url: str) -> None:
     """Halve what a new database and a connection cost, and limit the log's size."""
     connection = await asyncpg.connect(url)
-    settings = {"fsync": "off", "full_page_writes": "off", "wal_compression": "off", "max_wal_size": "256MB"}
+    settings = {"full_page_writes": "off", "wal_compression": "off", "max_wal_size": "256MB"}
     for name, value in settings.items():
         await connection.execute(f"alter system set {name} = '{value}'")
     _trust(urlsplit(url).username, Path(await connection.fetchval("show hba_file")))

@@ -55,8 +55,11 @@ def client_of(plant: Plant, channel: str) -> Any:
     return found
 
 
-async def test_a_client_with_too_many_pending_trades_is_closed_and_can_resume(plant: Plant) -> None:
+async def test_a_client_with_too_many_pending_trades_is_closed_and_can_resume(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Another client gets every trade at once; the slow one gets the rest after it reconnects."""
+    monkeypatch.setattr("api.live.direct_write.LINGER_S", 600)  # the slow one reads when all is sent
     async with narrow_socket(plant) as slow, plant.socket() as quick:
         for each in (slow, quick):
             await each.subscribe(TRADES)

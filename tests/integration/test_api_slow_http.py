@@ -71,13 +71,13 @@ async def test_a_body_that_dribbles_in_is_answered_with_408(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-@pytest.mark.parametrize("request", [b"", b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"])
-async def test_a_connection_without_a_request_is_closed(plant: Plant, request: bytes) -> None:
+@pytest.mark.parametrize("first", [b"", b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_connection_without_a_request_is_closed(plant: Plant, first: bytes) -> None:
     async with connection(plant) as (reader, writer):
-        writer.write(request)
+        writer.write(first)
         async with asyncio.timeout(20):
             answer = await reader.read()
-    assert answer.startswith(b"HTTP/1.1 200 ") if request else not answer
+    assert answer.startswith(b"HTTP/1.1 200 ") if first else not answer
     assert b" 408 " not in answer
 
 
