@@ -16,7 +16,7 @@ class Aggregate(NamedTuple):
     trades: list[Trade]
 
 
-class TradeColumns:
+class TapeColumns:
     """The columns of one symbol's trades, in the order of sending.
 
     Args:
@@ -82,7 +82,7 @@ class SandboxHistory:
         count: how many of them have been sent.
     """
 
-    def __init__(self, columns: TradeColumns, count: int) -> None:
+    def __init__(self, columns: TapeColumns, count: int) -> None:
         if not columns.ids_ordered:
             columns, count = _sorted_by_id(columns, count)
         self._columns = columns
@@ -164,11 +164,11 @@ class SandboxHistory:
         return [Aggregate(number, self._read(group)) for number, group in groups]
 
 
-def _sorted_by_id(columns: TradeColumns, count: int) -> tuple[TradeColumns, int]:
+def _sorted_by_id(columns: TapeColumns, count: int) -> tuple[TapeColumns, int]:
     """Return a copy of the first trades in order of ids, each id once, and their number."""
     order = sorted(range(count), key=columns.ids.__getitem__)
     chosen: list[int] = []
-    copy = TradeColumns(columns.symbol, lambda index: columns.read(chosen[index]))
+    copy = TapeColumns(columns.symbol, lambda index: columns.read(chosen[index]))
     copy.price_decimals, copy.size_decimals = columns.price_decimals, columns.size_decimals
     for index in order:
         if not copy.ids or columns.ids[index] != copy.ids[-1]:

@@ -7,7 +7,7 @@ from typing import Final
 from sandbox.audience import SandboxAudience
 from sandbox.frames import View, encode_frame
 from sandbox.generator import START_US, OrderFlow
-from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.history import SandboxHistory, TapeColumns
 from sandbox.journal import Journal, TradingRun
 from sandbox.source import Provenance, SourceStatus, State, SymbolStatus, SymbolTape
 from sandbox.venue import SandboxVenue, SyntheticTrade, ViewFit, streams_of
@@ -36,7 +36,7 @@ class _LiveSymbol:
 
     def __init__(self, symbol: SymbolId, max_trades: int, decimals: tuple[int, int]) -> None:
         self.id = symbol
-        self.columns = TradeColumns(symbol, self._read)
+        self.columns = TapeColumns(symbol, self._read)
         self.columns.price_decimals, self.columns.size_decimals = decimals
         self.sent = 0
         self._rows: list[SyntheticTrade] = []

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from sandbox.captures import CapturedFrame
 from sandbox.frames import View, encode_frame, payload_of
-from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.history import SandboxHistory, TapeColumns
 from sandbox.source import Provenance, SymbolTape
 from sandbox.venue import ParsedFrame, SandboxVenue, SyntheticTrade, ViewFit
 from tickplant.market import SymbolId, Trade
@@ -38,7 +38,7 @@ class Tape:
         """When each frame is due; never falls."""
         self.event_times_us = array("q")
         """The venue's clock after each frame; never falls."""
-        self.columns: dict[SymbolId, TradeColumns] = {}
+        self.columns: dict[SymbolId, TapeColumns] = {}
         self.streams: list[str] = []
         self._numbers: dict[str, int] = {}
         self._block = bytearray()
@@ -92,7 +92,7 @@ class Tape:
         """Return what the tape holds of each symbol, with the trades that had happened before it began."""
         return {str(symbol): self._holding(columns) for symbol, columns in self.columns.items()}
 
-    def _holding(self, columns: TradeColumns) -> SymbolTape:
+    def _holding(self, columns: TapeColumns) -> SymbolTape:
         ids = columns.id_ranges() if self.venue.numbered else None
         trades = len(columns) if ids is None else sum(last - first + 1 for first, last in ids)
         return SymbolTape(trades, ids, min(columns.times_us), max(columns.times_us))
@@ -158,12 +158,12 @@ class Tape:
             self.streams.append(stream)
         return number
 
-    def _columns_of(self, symbol: SymbolId) -> TradeColumns:
+    def _columns_of(self, symbol: SymbolId) -> TapeColumns:
         columns = self.columns.get(symbol)
         if columns is None:
             self._positions[symbol] = array("Q")
             self._earlier[symbol] = []
-            columns = self.columns[symbol] = TradeColumns(symbol, partial(self._read, symbol))
+            columns = self.columns[symbol] = TapeColumns(symbol, partial(self._read, symbol))
             columns.price_decimals = columns.size_decimals = 0
         return columns
 

@@ -4,7 +4,7 @@ A trade is judged alone: one that is rejected takes none of its neighbours along
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -95,27 +95,46 @@ def _describe(trade: Trade) -> str:
 
 
 def _all_fine(trades: Sequence[Trade]) -> bool:
-    """Return whether `reject_reason` is None for all trades, in a fifth of the time."""
-    if not trades:
+    return are_fine(
+        {trade.venue for trade in trades} | {trade.symbol for trade in trades},
+        [trade.trade_id for trade in trades],
+        [trade.price for trade in trades] + [trade.size for trade in trades],
+        [trade.event_time_us for trade in trades],
+        [trade.ingest_time_us for trade in trades],
+    )
+
+
+def are_fine(
+    names: Collection[str],
+    ids: Sequence[int],
+    numbers: Sequence[str],
+    event_times_us: Sequence[int],
+    ingest_times_us: Sequence[int],
+) -> bool:
+    """Return whether `reject_reason` finds nothing wrong with any of some trades, in a fifth of the time.
+
+    Args:
+        names: every venue and symbol of them.
+        ids: theirs, as all that follows.
+        numbers: prices and sizes, in any order.
+        event_times_us: the venue's times.
+        ingest_times_us: ours.
+    """
+    if not ids:
         return True
-    numbers = [trade.price for trade in trades] + [trade.size for trade in trades]
     text = ",".join(numbers) + ","
     if _decimals(text) is None or text.count(",") > len(numbers):
         return False
     if max(map(len, numbers)) > MAX_DECIMAL_CHARS:
         return False
-    ids = [trade.trade_id for trade in trades]
-    times = [trade.event_time_us for trade in trades]
-    received = [trade.ingest_time_us for trade in trades]
     return (
         min(ids) >= 0
         and max(ids) <= MAX_TRADE_ID
-        and min(times) >= EARLIEST_US
-        and max(times) < LATEST_US
-        and min(received) >= 0
-        and max(received) < LATEST_US
-        and all(map(is_name, {trade.venue for trade in trades}))
-        and all(map(is_name, {trade.symbol for trade in trades}))
+        and min(event_times_us) >= EARLIEST_US
+        and max(event_times_us) < LATEST_US
+        and min(ingest_times_us) >= 0
+        and max(ingest_times_us) < LATEST_US
+        and all(map(is_name, names))
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from tickplant.columns import TradeColumns
 from tickplant.market import Trade
 
 
@@ -62,6 +63,15 @@ class ParsedRows(Struct, frozen=True):
 Notice = Heartbeat | Subscribed | Refused | Closing
 Parsed = tuple[Trade, ...] | ParsedRows | Notice
 """Trades in the venue's order; a notice; or an empty tuple for a frame to ignore."""
+
+
+class ParsedFrames(NamedTuple):
+    """The trades of the first of some frames."""
+
+    trades: list[TradeColumns]
+    """One of each symbol, in order of first appearance; each has its trades in order of arrival."""
+    consumed: int
+    """How many frames they are from; the next one is for `parse_frame`."""
 
 
 class VenueLimits(Struct, frozen=True, kw_only=True):
@@ -153,5 +163,14 @@ class VenueAdapter(Protocol):
 
         Raises:
             PoisonError: it is malformed, or all of its rows are.
+        """
+        ...
+
+    def parse_frames(self, frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+        """Parse websocket messages of trades; `columns.PIECE` is a good number of them.
+
+        It stops before the first frame that is anything else or unusual in any way: `parse_frame` tells what
+        that is, and also parses it if it is a trade after all. The trades are those that `parse_frame`
+        returns frame by frame, and valid. Never raises for what a frame contains.
         """
         ...

@@ -25,9 +25,11 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
-from ingest.venues.base import Closing, Parsed, Refused, VenueLimits
+from ingest.venues.base import Closing, Parsed, ParsedFrames, Refused, VenueLimits
 from ingest.venues.binance_rest import LAST_MILLISECOND, NAME, BinanceRestAdapter
+from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, TradeId, decode_object
+from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -61,6 +63,8 @@ class _Envelope(Struct, gc=False):
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_payload = msgspec.json.Decoder(_Payload).decode
+_decode_envelopes = msgspec.json.Decoder(_Envelope).decode_lines
+_decode_payloads = msgspec.json.Decoder(_Payload).decode_lines
 
 
 class BinanceAdapter(BinanceRestAdapter):
@@ -115,6 +119,38 @@ class BinanceAdapter(BinanceRestAdapter):
             ingest_time_us,
         )
         return (check_trade(trade),)
+
+    @staticmethod
+    def parse_frames(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+        """Parse websocket messages up to the first that has no trades; see `VenueAdapter`."""
+        return ParsedFrames(*_parse_frames(frames, ingest_time_us))
+
+
+def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+    """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
+    return parse_in_columns(frames, ingest_time_us, NAME, _rows, BinanceAdapter.parse_frame)
+
+
+_parse_frames = choose_parser(NAME, parse_frames_in_python)
+
+
+def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
+    """Return the rows of the frames up to the first that is no trade, and the number of frames.
+
+    Raises:
+        ValueError: one can't be decoded.
+    """
+    payloads = [envelope.data for envelope in decode_frames(_decode_envelopes, frames)]
+    if None in payloads:  # raw streams
+        raw = decode_frames(_decode_payloads, frames)
+        payloads = [inner or outer for inner, outer in zip(payloads, raw, strict=True)]
+    rows = []
+    for it in payloads:
+        if it is None or it.e != "trade" or it.t is None or it.m is None or not it.s or not it.T:
+            break
+        time_us = it.T * 1000 if it.T < LAST_MILLISECOND else it.T
+        rows.append((it.s, it.t, it.p, it.q, "s" if it.m else "b", time_us))
+    return rows, len(rows)
 
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:

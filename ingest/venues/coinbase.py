@@ -30,9 +30,11 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ingest.venues.base import Heartbeat, Parsed, Refused, Subscribed, VenueLimits
+from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscribed, VenueLimits
 from ingest.venues.coinbase_rest import NAME, TAKER_SIDES, CoinbaseRestAdapter
+from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, TradeId, decode_object, microseconds
+from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -48,6 +50,7 @@ LIMITS: Final = VenueLimits(
 
 _TRADE_TYPES: Final = ("match", "last_match")
 _KNOWN_TYPES: Final = (*_TRADE_TYPES, "heartbeat", "subscriptions", "error")
+_TAKER_LETTERS: Final = {"sell": "b", "buy": "s"}
 _UNKNOWN_PRODUCT: Final = " is not a valid product"
 
 
@@ -65,6 +68,7 @@ class _Message(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
+_decode_lines = msgspec.json.Decoder(_Message).decode_lines
 _encode = msgspec.json.Encoder().encode
 
 
@@ -115,6 +119,37 @@ class CoinbaseAdapter(CoinbaseRestAdapter):
         if message.type == "heartbeat":
             return _heartbeat(message)
         return _explain(frame, None)
+
+    @staticmethod
+    def parse_frames(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+        """Parse websocket messages up to the first that has no trades; see `VenueAdapter`."""
+        return ParsedFrames(*_parse_frames(frames, ingest_time_us))
+
+
+def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+    """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
+    return parse_in_columns(frames, ingest_time_us, NAME, _rows, CoinbaseAdapter.parse_frame)
+
+
+_parse_frames = choose_parser(NAME, parse_frames_in_python)
+
+
+def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
+    """Return the rows of the frames up to the first that is no trade, and the number of frames.
+
+    Raises:
+        ValueError: one can't be decoded.
+        PoisonError: a time is malformed.
+    """
+    rows = []
+    for it in decode_frames(_decode_lines, frames):
+        side = _TAKER_LETTERS.get(it.side)
+        if it.type not in _TRADE_TYPES or side is None:
+            break
+        if it.trade_id is None or not it.product_id or it.time is None:
+            break
+        rows.append((it.product_id, it.trade_id, it.price, it.size, side, microseconds(it.time)))
+    return rows, len(rows)
 
 
 def _trade(message: _Message, ingest_time_us: int) -> Trade:

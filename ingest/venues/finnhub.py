@@ -26,8 +26,10 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Heartbeat, Parsed, Refused, Secret, VenueLimits
+from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Secret, VenueLimits
+from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, decode_object, parse_frame_rows, plain_decimal
+from tickplant.columns import Row
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -61,6 +63,7 @@ class _Rows(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_decode_lines = msgspec.json.Decoder(_Message, float_hook=str).decode_lines
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
@@ -100,6 +103,10 @@ class FinnhubAdapter:
         """Return one message for each symbol."""
         return [_encode({"type": "subscribe", "symbol": symbol}).decode() for symbol in symbols]
 
+    def parse_frames(self, frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+        """Parse websocket messages up to the first that has no trades."""
+        return ParsedFrames(*_parse_frames(frames, ingest_time_us))
+
     def parse_frame(self, frame: bytes, ingest_time_us: int) -> Parsed:
         """Parse one websocket message; all trades get the id 0.
 
@@ -134,6 +141,50 @@ class FinnhubAdapter:
                 return _parse_rows(frame, ingest_time_us)
             raise PoisonError(f"trades of unexpected shape: {error}") from error
         return ()
+
+
+def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+    """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
+    return parse_in_columns(frames, ingest_time_us, FinnhubAdapter.name, _rows, _parse_regular)
+
+
+_parse_frames = choose_parser(FinnhubAdapter.name, parse_frames_in_python)
+
+
+def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
+    """Return the rows of the frames up to the first without trades, and the number of frames.
+
+    Raises:
+        ValueError: one can't be decoded.
+        PoisonError: a trade is malformed.
+    """
+    rows: list[Row] = []
+    consumed = 0
+    for message in decode_frames(_decode_lines, frames):
+        if message.type != "trade" or not message.data:
+            break
+        rows += map(_row, message.data)
+        consumed += 1
+    return rows, consumed
+
+
+def _row(it: _Trade) -> Row:
+    return it.s, 0, plain_decimal(it.p, "price"), plain_decimal(it.v, "size"), "-", it.t * 1000
+
+
+def _parse_regular(frame: bytes, ingest_time_us: int) -> tuple[Trade, ...]:
+    """Parse a frame of trades alone.
+
+    Raises:
+        PoisonError: it is anything else.
+    """
+    try:
+        message = _decode(frame)
+    except MALFORMED as error:
+        raise PoisonError(str(error)) from error
+    if message.type != "trade" or message.data is None:
+        raise PoisonError("not a frame of trades")
+    return tuple([_trade(trade, ingest_time_us) for trade in message.data])
 
 
 def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:

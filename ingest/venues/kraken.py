@@ -34,7 +34,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
-from ingest.venues.base import Heartbeat, Parsed, Refused, Subscribed, VenueLimits
+from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscribed, VenueLimits
+from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
 from ingest.venues.kraken_rest import NAME, KrakenRestAdapter
 from ingest.venues.parsing import (
     MALFORMED,
@@ -44,6 +45,7 @@ from ingest.venues.parsing import (
     parse_frame_rows,
     plain_decimal,
 )
+from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Side, Trade
 from tickplant.trade_rules import check_trade
@@ -59,6 +61,7 @@ LIMITS: Final = VenueLimits(
 )
 
 _SIDES: Final[Mapping[str, Side]] = {"buy": "buy", "sell": "sell"}
+_SIDE_LETTERS: Final = {"buy": "b", "sell": "s"}
 
 
 class _Trade(Struct, gc=False):
@@ -82,6 +85,7 @@ class _Rows(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message, float_hook=str).decode
+_decode_lines = msgspec.json.Decoder(_Message, float_hook=str).decode_lines
 _decode_rows = msgspec.json.Decoder(_Rows).decode
 _decode_row = msgspec.json.Decoder(_Trade, float_hook=str).decode
 _encode = msgspec.json.Encoder().encode
@@ -130,6 +134,44 @@ class KrakenAdapter(KrakenRestAdapter):
             return tuple([_trade(trade, ingest_time_us) for trade in message.data])
         except PoisonError:
             return _parse_rows(frame, ingest_time_us)
+
+    @staticmethod
+    def parse_frames(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+        """Parse websocket messages up to the first that has no trades; see `VenueAdapter`."""
+        return ParsedFrames(*_parse_frames(frames, ingest_time_us))
+
+
+def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
+    """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
+    return parse_in_columns(frames, ingest_time_us, NAME, _rows, KrakenAdapter.parse_frame)
+
+
+_parse_frames = choose_parser(NAME, parse_frames_in_python)
+
+
+def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
+    """Return the rows of the frames up to the first without trades, and the number of frames.
+
+    Raises:
+        ValueError: one can't be decoded.
+        PoisonError: a trade is malformed.
+    """
+    rows: list[Row] = []
+    consumed = 0
+    for message in decode_frames(_decode_lines, frames):
+        if message.channel != "trade" or not message.data:
+            break
+        rows += map(_row, message.data)
+        consumed += 1
+    return rows, consumed
+
+
+def _row(it: _Trade) -> Row:
+    side = _SIDE_LETTERS.get(it.side)
+    if it.trade_id is None or side is None or not it.symbol or it.timestamp is None:
+        raise PoisonError("a trade without id, symbol, time or side")
+    price, size = plain_decimal(it.price, "price"), plain_decimal(it.qty, "size")
+    return it.symbol, it.trade_id, price, size, side, microseconds(it.timestamp)
 
 
 def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:

@@ -10,24 +10,31 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from decimal import Decimal
-from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import Struct
+from venue_frames import (
+    FRAME_KINDS,
+    HISTORY_KINDS,
+    KEY,
+    NOTICES,
+    RECEIVED_US,
+    Recorded,
+    make,
+    mutations,
+    read_recorded,
+)
 
 from ingest.venues import VENUES, make_adapter
 from ingest.venues.base import (
     BadRow,
-    Closing,
     Heartbeat,
     Notice,
     Parsed,
@@ -42,43 +49,6 @@ from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import reject_reason
 from tickplant.wire import decode_trades, encode_trades
-
-KEY: Final = "key-that-must-not-show"
-FRAMES: Final = Path(__file__).parent / "frames"
-RECEIVED_US: Final = 7
-
-NOTICES: Final[dict[str, type[Notice]]] = {
-    "heartbeat": Heartbeat,
-    "acknowledgement": Subscribed,
-    "refusal": Refused,
-    "closing": Closing,
-}
-FRAME_KINDS: Final = {"trade", "partial", *NOTICES, "other", "broken"}
-HISTORY_KINDS: Final = {"history", "history with a bad row", "broken history", "busy history"}
-
-
-class Recorded(Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of a recorded file."""
-
-    kind: str
-    frame: str
-    gives: Any
-    symbol: str = ""
-
-
-@cache
-def make(name: str) -> VenueAdapter:
-    """Make a venue, with a key where it needs one."""
-    try:
-        return make_adapter(name)
-    except FatalError:
-        return make_adapter(name, api_key=KEY)
-
-
-@cache
-def read_recorded(name: str) -> list[Recorded]:
-    lines = (FRAMES / f"{name}.jsonl").read_bytes().splitlines()
-    return [msgspec.json.decode(line, type=Recorded) for line in lines]
 
 
 def recorded(kinds: set[str]) -> list[Any]:
@@ -194,31 +164,6 @@ def check(venue: VenueAdapter, parsed: Parsed) -> None:
 # --- What is mutated
 
 
-json_values = st.recursive(
-    st.sampled_from(
-        [
-            2**63 - 1,
-            2**64,
-            1e300,
-            "1e-7",
-            "NaN",
-            "",
-            "\0",
-            "0001-01-01T00:00:00+23:59",
-            "9999-12-31T23:59:59.9999999Z",
-            "9999-12-31T23:59:59-23:59",
-        ]
-    )
-    | st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @st.composite
 def mutated(draw: st.DrawFn, kinds: set[str]) -> tuple[str, Recorded, bytes]:
     """Draw a recorded frame with bytes, values or keys of it changed, added or gone."""
@@ -231,32 +176,6 @@ def mutated(draw: st.DrawFn, kinds: set[str]) -> tuple[str, Recorded, bytes]:
     for _ in range(draw(st.integers(1, 3))):
         frame = draw(mutations(frame))
     return name, line, frame
-
-
-@st.composite
-def mutations(draw: st.DrawFn, frame: bytes) -> bytes:
-    places: list[tuple[Any, Any]] = []
-    if draw(st.booleans()):
-        with suppress(ValueError, RecursionError):
-            places += walk(message := json.loads(frame))
-    if places:
-        holder, key = draw(st.sampled_from(places))
-        if draw(st.booleans()):
-            holder[key] = draw(json_values)
-        else:
-            del holder[key]
-        return json.dumps(message).encode()
-    start = draw(st.integers(0, len(frame)))
-    end = draw(st.integers(start, min(len(frame), start + 8)))
-    return frame[:start] + draw(st.binary(max_size=4)) + frame[end:]
-
-
-def walk(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every place in a JSON value that can be changed or deleted."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, inner in items:
-        yield value, key
-        yield from walk(inner)
 
 
 @given(mutated(FRAME_KINDS))

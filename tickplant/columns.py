@@ -1,0 +1,332 @@
+"""The trades of one symbol as columns: what goes from a venue's socket to a row without an object a trade.
+
+`TradeColumns` is the type; `tickplant.kernel` has it from here, or compiled, with the same methods. Both are
+immutable: every method that changes something returns new columns. A piece of some 500 trades is handled
+fastest; longer ones cost more a trade.
+
+Sides are one text with a letter a trade: `b` the aggressor bought, `s` it sold, `-` the venue doesn't say.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import repeat
+from operator import itemgetter
+from typing import Final
+
+from tickplant import folding
+from tickplant.market import MAX_DECIMAL_CHARS, Candle, Side, Trade
+from tickplant.trade_rules import are_fine
+
+Row = tuple[str, int, str, str, str, int]
+"""A trade of a known venue: symbol, id, price, size, letter of the side, event time (us)."""
+
+PIECE: Final = 500
+"""Trades of all symbols together that are best handled at once."""
+
+SIDES: Final[dict[str, Side | None]] = {"b": "buy", "s": "sell", "-": None}
+"""The side that each letter stands for."""
+
+ZEROS: Final = frozenset(
+    "0" * whole + "." * point + "0" * fraction
+    for whole in range(MAX_DECIMAL_CHARS + 1)
+    for point in (0, 1)
+    for fraction in range(MAX_DECIMAL_CHARS + 1 - whole - point if point else 1)
+    if whole + fraction
+)
+"""All ways to write zero."""
+
+_LETTERS: Final[dict[Side | None, str]] = {side: letter for letter, side in SIDES.items()}
+_SIDE_TEXTS: Final = {letter: side or "\\N" for letter, side in SIDES.items()}
+
+
+class TradeColumns:
+    """The trades of one symbol, in their order, as columns of one length."""
+
+    __slots__ = (
+        "event_times_us",
+        "ids",
+        "ingest_times_us",
+        "prices",
+        "sides",
+        "sizes",
+        "symbol",
+        "venue",
+    )
+
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        ids: Sequence[int],
+        prices: Sequence[str],
+        sizes: Sequence[str],
+        sides: str,
+        event_times_us: Sequence[int],
+        ingest_times_us: Sequence[int],
+    ) -> None:
+        """Take columns, which nobody may change afterwards.
+
+        Args:
+            venue: as in `venue:symbol`.
+            symbol: as the venue writes it.
+            ids: see `Trade`, as for all that follows.
+            prices: decimal text.
+            sizes: decimal text.
+            sides: a letter of `SIDES` a trade.
+            event_times_us: the venue's times, microseconds since the epoch.
+            ingest_times_us: ours, likewise.
+        """
+        self.venue = venue
+        self.symbol = symbol
+        self.ids = ids
+        self.prices = prices
+        self.sizes = sizes
+        self.sides = sides
+        self.event_times_us = event_times_us
+        self.ingest_times_us = ingest_times_us
+
+    def __len__(self) -> int:
+        """Return the number of trades."""
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} trades of {self.venue}:{self.symbol}>"
+
+    @property
+    def lowest_id(self) -> int:
+        """The least id; there must be a trade."""
+        return min(self.ids)
+
+    @property
+    def highest_id(self) -> int:
+        """The greatest id; there must be a trade."""
+        return max(self.ids)
+
+    @property
+    def latest_time_us(self) -> int:
+        """The latest event time; there must be a trade."""
+        return max(self.event_times_us)
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether each id is the one before plus one."""
+        ids = self.ids
+        return not ids or (
+            ids[-1] - ids[0] == len(ids) - 1 and list(ids) == list(range(ids[0], ids[0] + len(ids)))
+        )
+
+    @property
+    def has_zero(self) -> bool:
+        """Whether a price or a size is zero."""
+        return not (ZEROS.isdisjoint(self.prices) and ZEROS.isdisjoint(self.sizes))
+
+    def valid(self) -> bool:
+        """Return whether every trade is valid; `trade_rules.split_valid` finds those that are not."""
+        return are_fine(
+            (self.venue, self.symbol),
+            self.ids,
+            [*self.prices, *self.sizes],
+            self.event_times_us,
+            self.ingest_times_us,
+        )
+
+    def trade(self, index: int) -> Trade:
+        """Return one trade.
+
+        Raises:
+            IndexError: there is none; a negative index counts from the end.
+        """
+        return Trade(
+            self.venue,
+            self.symbol,
+            self.ids[index],
+            self.prices[index],
+            self.sizes[index],
+            SIDES[self.sides[index]],
+            self.event_times_us[index],
+            self.ingest_times_us[index],
+        )
+
+    def trades(self) -> list[Trade]:
+        """Return an object a trade, for what handles them one by one."""
+        return list(
+            map(
+                Trade,
+                repeat(self.venue),
+                repeat(self.symbol),
+                self.ids,
+                self.prices,
+                self.sizes,
+                map(SIDES.__getitem__, self.sides),
+                self.event_times_us,
+                self.ingest_times_us,
+            )
+        )
+
+    def slice(self, start: int, stop: int) -> "TradeColumns":
+        """Return the trades from `start` to before `stop`, as `list[start:stop]` has them."""
+        return TradeColumns(
+            self.venue,
+            self.symbol,
+            self.ids[start:stop],
+            self.prices[start:stop],
+            self.sizes[start:stop],
+            self.sides[start:stop],
+            self.event_times_us[start:stop],
+            self.ingest_times_us[start:stop],
+        )
+
+    def select(self, indices: Sequence[int]) -> "TradeColumns":
+        """Return the trades at some indices, in the order of the indices.
+
+        Raises:
+            IndexError: one is out of range.
+        """
+        return TradeColumns(
+            self.venue,
+            self.symbol,
+            [self.ids[i] for i in indices],
+            [self.prices[i] for i in indices],
+            [self.sizes[i] for i in indices],
+            "".join([self.sides[i] for i in indices]),
+            [self.event_times_us[i] for i in indices],
+            [self.ingest_times_us[i] for i in indices],
+        )
+
+    def with_ids(self, ids: Sequence[int]) -> "TradeColumns":
+        """Return the same trades under other ids.
+
+        Raises:
+            ValueError: there are not as many ids as trades.
+        """
+        if len(ids) != len(self.ids):
+            raise ValueError(f"{len(ids)} ids for {len(self.ids)} trades")
+        return TradeColumns(
+            self.venue,
+            self.symbol,
+            list(ids),
+            self.prices,
+            self.sizes,
+            self.sides,
+            self.event_times_us,
+            self.ingest_times_us,
+        )
+
+    def shift_ids(self, offset: int) -> "TradeColumns":
+        """Return the same trades with a number added to their ids."""
+        return self.with_ids([trade_id + offset for trade_id in self.ids])
+
+    def fold(self) -> list[Candle]:
+        """Fold each run of consecutive trades in one minute into a candle, exactly as `market.fold_runs`.
+
+        Raises:
+            decimal.Inexact: never, for trades that are `valid`.
+        """
+        return folding.fold(self)
+
+    def copy_rows(self) -> bytes:
+        """Return COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`; for valid trades."""
+        head = f"{self.venue}\t{self.symbol}\t"
+        received_us, received = -1, ""
+        rows = []
+        for trade_id, price, size, side, event_us, ingest_us in zip(
+            self.ids,
+            self.prices,
+            self.sizes,
+            map(_SIDE_TEXTS.__getitem__, self.sides),
+            self.event_times_us,
+            self.ingest_times_us,
+            strict=True,
+        ):
+            if ingest_us != received_us:  # most trades share their read of the socket
+                received_us, received = ingest_us, _time_text(ingest_us)
+            event = str(event_us)
+            rows.append(
+                f"{head}{trade_id}\t{price}\t{size}\t{side}\t"
+                f"{_second_text(event[:-6])}{event[-6:]}+00\t{received}\n"
+            )
+        return "".join(rows).encode()
+
+
+def from_trades(trades: Sequence[Trade]) -> TradeColumns:
+    """Return trades of one and the same symbol as columns; there must be one."""
+    return TradeColumns(
+        trades[0].venue,
+        trades[0].symbol,
+        [trade.trade_id for trade in trades],
+        [trade.price for trade in trades],
+        [trade.size for trade in trades],
+        "".join([_LETTERS[trade.side] for trade in trades]),
+        [trade.event_time_us for trade in trades],
+        [trade.ingest_time_us for trade in trades],
+    )
+
+
+def group_trades(trades: Iterable[Trade]) -> list[TradeColumns]:
+    """Return trades by symbol, in order of the symbols' first appearance."""
+    groups: dict[tuple[str, str], list[Trade]] = {}
+    for trade in trades:
+        groups.setdefault((trade.venue, trade.symbol), []).append(trade)
+    return list(map(from_trades, groups.values()))
+
+
+def group_rows(venue: str, rows: Sequence[Row], ingest_time_us: int) -> list[TradeColumns]:
+    """Return rows by symbol, in order of the symbols' first appearance.
+
+    Args:
+        venue: of all of them.
+        rows: at least one.
+        ingest_time_us: of all of them.
+    """
+    groups: dict[str, list[Row]] = {}
+    symbols = set(map(itemgetter(0), rows))
+    if len(symbols) == 1:
+        groups[rows[0][0]] = list(rows)
+    else:
+        for row in rows:
+            groups.setdefault(row[0], []).append(row)
+    found = []
+    for symbol, group in groups.items():
+        _, ids, prices, sizes, sides, times = zip(*group, strict=True)
+        found.append(
+            TradeColumns(
+                venue, symbol, ids, prices, sizes, "".join(sides), times, (ingest_time_us,) * len(ids)
+            )
+        )
+    return found
+
+
+def concat(parts: Sequence[TradeColumns]) -> TradeColumns:
+    """Return the trades of several columns of one symbol, one after the other.
+
+    Raises:
+        ValueError: there is no part, or they are not of one symbol.
+    """
+    if not parts:
+        raise ValueError("no columns")
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if any(part.symbol != first.symbol or part.venue != first.venue for part in parts):
+        raise ValueError("columns of several symbols in one")
+    return TradeColumns(
+        first.venue,
+        first.symbol,
+        [it for part in parts for it in part.ids],
+        [it for part in parts for it in part.prices],
+        [it for part in parts for it in part.sizes],
+        "".join([part.sides for part in parts]),
+        [it for part in parts for it in part.event_times_us],
+        [it for part in parts for it in part.ingest_times_us],
+    )
+
+
+def _time_text(time_us: int) -> str:
+    digits = str(time_us).zfill(7)
+    return f"{_second_text(digits[:-6])}{digits[-6:]}+00"
+
+
+@lru_cache(maxsize=1024)
+def _second_text(second: str) -> str:
+    return f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%d %H:%M:%S}."

@@ -1,0 +1,86 @@
+"""Columns, their encoding and the parsing of frames: compiled where that was built, else pure Python.
+
+Everything that handles `TradeColumns` takes it, and all that makes one, from here. The pure Python
+(`tickplant.columns`, `tickplant.wire_columns`, the adapters of venues) defines what is right; the extension
+gives the same answers faster, and leaves to it whatever it isn't sure about, so that columns of both kinds
+come, and may be mixed. The environment variable `TICKPLANT_KERNEL` decides: `compiled`, `python`, or `auto`,
+the default, for `compiled` where it is there.
+
+    from tickplant.kernel import TradeColumns, decode_columns, encode_columns
+
+    trades, consumed = adapter.parse_frames(frames, ingest_time_us)  # [TradeColumns], one a symbol
+    payload = encode_columns(trades)                                 # of an entry of a stream
+    for columns in decode_columns(payload):                          # PoisonError: decode_each_column
+        if columns.valid():                                          # else columns.trades(), one by one
+            candles = columns.fold()
+            rows = columns.copy_rows()
+
+Raises:
+    FatalError: upon import: `TICKPLANT_KERNEL` is something else, or asks for what is not there.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from types import ModuleType
+from typing import Final
+
+from tickplant import columns as _columns
+from tickplant import wire_columns as _wire
+from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
+from tickplant.errors import FatalError
+from tickplant.wire_columns import decode_each_column
+
+__all__ = [
+    "NAME",
+    "PIECE",
+    "SIDES",
+    "FrameParser",
+    "TradeColumns",
+    "concat",
+    "decode_columns",
+    "decode_each_column",
+    "encode_columns",
+    "frame_parser",
+    "from_trades",
+    "group_trades",
+]
+
+FrameParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
+"""Parses frames received at a time (us): trades, and how many frames they are from."""
+
+
+def _import_compiled() -> ModuleType | None:
+    choice = os.environ.get("TICKPLANT_KERNEL") or "auto"
+    if choice not in ("auto", "python", "compiled"):
+        raise FatalError(f"TICKPLANT_KERNEL is {choice!r}; it may be auto, python or compiled")
+    if choice == "python":
+        return None
+    try:
+        return import_module(f"{__name__}.compiled")
+    except ImportError as error:
+        if choice == "auto":
+            return None
+        raise FatalError(
+            f"TICKPLANT_KERNEL=compiled, but there is no compiled kernel ({error});"
+            " `make setup` builds it where a C compiler and the headers of Python are"
+        ) from error
+
+
+_compiled = _import_compiled()
+
+NAME: Final = "python" if _compiled is None else "compiled"
+"""The kernel in use: `compiled` or `python`."""
+
+concat: Callable[[Sequence[TradeColumns]], TradeColumns] = getattr(_compiled, "concat", _columns.concat)
+decode_columns: Callable[[bytes], list[TradeColumns]] = getattr(
+    _compiled, "decode_columns", _wire.decode_columns
+)
+encode_columns: Callable[[Sequence[TradeColumns]], bytes] = getattr(
+    _compiled, "encode_columns", _wire.encode_columns
+)
+
+
+def frame_parser(venue: str) -> FrameParser | None:
+    """Return the compiled parser of a venue's frames; None where there is none."""
+    return getattr(_compiled, f"parse_{venue}_frames", None)
