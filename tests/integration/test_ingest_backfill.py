@@ -20,7 +20,7 @@ from ingest.venues import make_adapter
 from ingest.venues.base_rest import HistoryAdapter, MissingRange
 from sandbox.audience import SandboxAudience
 from sandbox.faults import RETRY_AFTERS, Fault, FaultPlan
-from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.history import SandboxHistory, TapeColumns
 from sandbox.server import SandboxOptions, serve
 from sandbox.source import SourceStatus, SymbolTape
 from sandbox.venue import SandboxVenue
@@ -49,7 +49,7 @@ class PastOnly:
         self.venue = venue
         self.provenance = "synthetic"
         self.symbols = [symbol]
-        history = TradeColumns(symbol, self._read)
+        history = TapeColumns(symbol, self._read)
         for trade_id in sorted(ids):
             history.append(trade_id, time_us(trade_id), "10.5", "buy")
         self._history = history

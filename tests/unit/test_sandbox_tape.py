@@ -20,7 +20,7 @@ from sandbox.binance.venue import SandboxBinance
 from sandbox.captures import CapturedFrame, read_frames
 from sandbox.frames import View, encode_frame
 from sandbox.generator import generate, name_symbols
-from sandbox.history import SandboxHistory, TradeColumns
+from sandbox.history import SandboxHistory, TapeColumns
 from sandbox.tape import Rendering, Tape, record
 from sandbox.venue import ParsedFrame
 from tickplant.market import SymbolId, Trade
@@ -135,7 +135,7 @@ def test_a_million_trades_fit() -> None:
 
 
 def history_of(trades: Sequence[Trade]) -> SandboxHistory:
-    columns = TradeColumns(BTC, lambda index: trades[index])
+    columns = TapeColumns(BTC, lambda index: trades[index])
     for trade in trades:
         columns.append(trade.trade_id, trade.event_time_us, trade.price, trade.side)
     return SandboxHistory(columns, len(trades))
@@ -203,7 +203,7 @@ def test_history_ends_at_the_tapes_position(tape: Tape) -> None:
 
 @given(st.lists(st.integers(1, 40)))
 def test_ranges_of_ids_hold_each_id_once(ids: list[int]) -> None:
-    columns = TradeColumns(BTC, lambda _: NotImplemented)
+    columns = TapeColumns(BTC, lambda _: NotImplemented)
     for trade_id in ids:
         columns.append(trade_id, 0, "1", "buy")
     ranges = columns.id_ranges()
