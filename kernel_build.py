@@ -1,8 +1,8 @@
 """Builds the compiled kernel, `tickplant.kernel.compiled`, where that is possible.
 
 `python kernel_build.py` builds it beside its source, unless it is current, and prints which kernel is used;
-with `--changed` it prints nothing if the kernel was current. The hook below builds it for a wheel. Neither fails
-where the kernel can't be built: pure Python is used then. It takes Cython, a C compiler with integers of 128
+with `--changed` it prints nothing if the kernel was current. The hook below builds it for a wheel. Neither
+fails where it can't be built: pure Python is used then. It takes Cython, a C compiler with integers of 128
 bits, and the headers of Python.
 """
 

@@ -11,6 +11,7 @@ from ingest.venues.base import VenueAdapter
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, group_trades
 from tickplant.errors import PoisonError
+from tickplant.folding import MinuteCandles
 from tickplant.market import Side, Trade
 
 NOW_US: Final = 1_700_000_000_000_000
@@ -173,6 +174,24 @@ def check_columns(given: TradeColumns, choose: random.Random) -> None:
     )
 
 
+def check_minutes(given: TradeColumns, choose: random.Random) -> None:
+    """Assert that candles which grow by columns of both kinds are those of Python."""
+    ours, theirs = compiled.MinuteCandles(), MinuteCandles()
+    assert not ours
+    for _ in range(choose.randint(1, 6)):
+        at = choose.randint(0, len(given))
+        part = given.slice(at, at + choose.randint(0, 9))
+        if choose.random() < 0.2:
+            part = compiled.to_python(part)
+        ours.add(part)
+        theirs.add(part)
+        assert bool(ours) == bool(theirs)
+        if choose.random() < 0.2:
+            assert repr(ours.take()) == repr(theirs.take())
+    assert repr(ours.take()) == repr(theirs.take())
+    assert ours.take() == []
+
+
 def check_entry(payload: bytes, choose: random.Random) -> None:
     """Assert that an entry decodes as in Python."""
     ours = answer(lambda: [it.trades() for it in compiled.decode_columns(payload)])
@@ -181,6 +200,8 @@ def check_entry(payload: bytes, choose: random.Random) -> None:
     if not ours.startswith("poison"):
         for it in compiled.decode_columns(payload):
             check_columns(it, choose)
+            if it.valid():
+                check_minutes(it, choose)
 
 
 def check_frames(venue: VenueAdapter, frames: Sequence[bytes], choose: random.Random) -> int:

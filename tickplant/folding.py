@@ -12,7 +12,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from tickplant.intervals import BASE, MINUTE_US
-from tickplant.market import EXACT, MAX_DECIMAL_CHARS, Candle
+from tickplant.market import EXACT, MAX_DECIMAL_CHARS, Candle, merge
 
 if TYPE_CHECKING:
     from tickplant.columns import TradeColumns
@@ -44,6 +44,30 @@ def fold(columns: "TradeColumns") -> list[Candle]:
             opened_us = time_us - time_us % MINUTE_US
     candles.append(_fold_minute(columns.slice(start, len(times_us)), opened_us))
     return candles
+
+
+class MinuteCandles:
+    """Candles of a minute of one symbol, which grow by columns."""
+
+    __slots__ = ("_candles",)
+
+    def __init__(self) -> None:
+        self._candles: dict[int, Candle] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is a candle."""
+        return bool(self._candles)
+
+    def add(self, columns: "TradeColumns") -> None:
+        """Fold more trades of the symbol into the candles; the same as merging what `fold` returns."""
+        for candle in columns.fold():
+            known = self._candles.get(candle.open_time_us)
+            self._candles[candle.open_time_us] = merge(known, candle) if known else candle
+
+    def take(self) -> list[Candle]:
+        """Return the candles in order of time, and start anew."""
+        candles, self._candles = self._candles, {}
+        return [candles[opened_us] for opened_us in sorted(candles)]
 
 
 def _fold_minute(columns: "TradeColumns", opened_us: int) -> Candle:

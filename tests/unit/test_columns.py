@@ -9,7 +9,8 @@ from tickplant import columns as pure
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, concat, from_trades, group_trades
 from tickplant.errors import PoisonError
-from tickplant.market import SymbolId, Trade, fold_runs
+from tickplant.folding import MinuteCandles
+from tickplant.market import SymbolId, Trade, fold, fold_runs
 from tickplant.trade_rules import split_valid
 from workers.plausibility import ZEROS
 from workers.trade_rows import trade_rows
@@ -63,6 +64,21 @@ def test_a_part_of_columns_holds_that_part_of_the_trades(some: list[Trade], data
     assert columns.shift_ids(-3).ids == [trade.trade_id - 3 for trade in some]
     assert as_trades([columns.with_ids(range(7, 7 + len(some)))])[0][-1].trade_id == 6 + len(some)
     assert as_trades([columns]) == [some]
+
+
+@given(trades(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_candles_that_grow_are_those_of_all_trades(some: list[Trade], data: st.DataObject) -> None:
+    minutes, columns = MinuteCandles(), from_trades(some)
+    assert not minutes
+    start = 0
+    while start < len(some):
+        stop = data.draw(st.integers(start + 1, len(some)))
+        minutes.add(columns.slice(start, stop))
+        start = stop
+    assert minutes
+    assert minutes.take() == sorted(fold(some), key=lambda candle: candle.open_time_us)
+    assert minutes.take() == []
 
 
 def test_columns_of_several_symbols_or_none_are_not_joined() -> None:

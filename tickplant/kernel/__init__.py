@@ -29,6 +29,7 @@ from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
 from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
 from tickplant.errors import FatalError
+from tickplant.folding import MinuteCandles
 from tickplant.wire_columns import decode_each_column
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "PIECE",
     "SIDES",
     "FrameParser",
+    "MinuteCandles",
     "TradeColumns",
     "concat",
     "decode_columns",
@@ -44,6 +46,7 @@ __all__ = [
     "frame_parser",
     "from_trades",
     "group_trades",
+    "make_minute_candles",
 ]
 
 FrameParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
@@ -79,6 +82,12 @@ decode_columns: Callable[[bytes], list[TradeColumns]] = getattr(
 encode_columns: Callable[[Sequence[TradeColumns]], bytes] = getattr(
     _compiled, "encode_columns", _wire.encode_columns
 )
+
+
+def make_minute_candles() -> MinuteCandles:
+    """Return candles of a minute of one symbol, without trades yet."""
+    made: MinuteCandles = getattr(_compiled, "MinuteCandles", MinuteCandles)()
+    return made
 
 
 def frame_parser(venue: str) -> FrameParser | None:

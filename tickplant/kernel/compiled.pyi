@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from tickplant.columns import TradeColumns
+from tickplant.folding import MinuteCandles as MinuteCandles
 
 def concat(parts: Sequence[TradeColumns]) -> TradeColumns: ...
 def decode_columns(payload: bytes | Raw) -> list[TradeColumns]: ...

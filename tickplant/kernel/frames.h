@@ -37,6 +37,13 @@ static inline int at_end(cursor *c) {
     return c->at == c->end;
 }
 
+/* Take a time in milliseconds or, if it is that late, in microseconds. */
+static inline int set_binance_time(parsed_trade *t, int64_t time) {
+    if (time >= LATEST_US) return 0;
+    t->event_us = time < 100000000000000LL ? time * 1000 : time;
+    return can_be_stored(t);
+}
+
 static int parse_binance_payload(cursor *c, parsed_trade *t) {
     unsigned seen = 0;
     int64_t time = 0;
@@ -67,9 +74,26 @@ static int parse_binance_payload(cursor *c, parsed_trade *t) {
         }
         if (!fine) return 0;
     }
-    if (seen != 127 || time >= LATEST_US) return 0;
-    t->event_us = time < 100000000000000LL ? time * 1000 : time;
-    return can_be_stored(t);
+    return seen == 127 && set_binance_time(t, time);
+}
+
+/* The same, of fields in the usual order alone. */
+static int parse_usual_binance_payload(cursor *c, parsed_trade *t) {
+    int64_t ignored, time = 0;
+    if (!(PASS(c, "{\"e\":\"trade\",\"E\":") && read_integer(c, &ignored))) return 0;
+    if (!(PASS(c, ",\"s\":") && read_string(c, &t->symbol))) return 0;
+    if (!(PASS(c, ",\"t\":") && read_integer(c, &t->id))) return 0;
+    if (!(PASS(c, ",\"p\":") && read_decimal_string(c, &t->price))) return 0;
+    if (!(PASS(c, ",\"q\":") && read_decimal_string(c, &t->size))) return 0;
+    if (!(PASS(c, ",\"T\":") && read_integer(c, &time))) return 0;
+    if (PASS(c, ",\"m\":true"))
+        t->side = 's';
+    else if (PASS(c, ",\"m\":false"))
+        t->side = 'b';
+    else
+        return 0;
+    if (!(PASS(c, ",\"M\":true}") || PASS(c, ",\"M\":false}"))) return 0;
+    return set_binance_time(t, time);
 }
 
 static int parse_binance(cursor *c, take_trade take, void *taker) {
@@ -77,7 +101,11 @@ static int parse_binance(cursor *c, take_trade take, void *taker) {
     text stream;
     int combined = PASS(c, "{\"stream\":");
     if (combined && !(read_string(c, &stream) && PASS(c, ",\"data\":"))) return 0;
-    if (!parse_binance_payload(c, &t)) return 0;
+    const char *start = c->at;
+    if (!parse_usual_binance_payload(c, &t)) {
+        c->at = start;
+        if (!parse_binance_payload(c, &t)) return 0;
+    }
     if (combined && !pass(c, '}')) return 0;
     return at_end(c) && take(taker, &t);
 }

@@ -88,27 +88,39 @@ static inline int read_integer(cursor *c, int64_t *out) {
     return 1;
 }
 
-/* Decimal text as `market.is_decimal` accepts it, all of it. */
-static inline int read_decimal(text chars, decimal *out) {
-    if (chars.length == 0 || chars.length > MOST_DECIMAL_CHARS) return 0;
-    uint64_t value = 0;
-    size_t digits = 0, point = chars.length;
-    for (size_t i = 0; i < chars.length; i++) {
-        char ch = chars.at[i];
-        if (is_digit(ch)) {
-            if (digits < MOST_DIGITS) value = value * 10 + (uint64_t)(ch - '0');
-            digits++;
-        } else if (ch == '.' && point == chars.length) {
-            point = i;
-        } else {
-            return 0;
-        }
+/* Decimal text as `market.is_decimal` accepts it; returns its end, or NULL. */
+static inline const char *scan_decimal(const char *at, const char *end, decimal *out) {
+    const char *p = at, *point = NULL;
+    uint64_t value = 0; /* wraps around where it is too long, and isn't used then */
+    for (; p < end; p++) {
+        if (is_digit(*p))
+            value = value * 10 + (uint64_t)(*p - '0');
+        else if (*p == '.' && point == NULL)
+            point = p;
+        else
+            break;
     }
-    if (digits == 0) return 0;
-    out->chars = chars;
+    size_t length = (size_t)(p - at), digits = length - (point != NULL);
+    if (digits == 0 || length > MOST_DECIMAL_CHARS) return NULL;
+    out->chars.at = at;
+    out->chars.length = length;
     out->wide = digits > MOST_DIGITS;
     out->value = out->wide ? 0 : (int64_t)value;
-    out->places = (uint8_t)(point == chars.length ? 0 : chars.length - point - 1);
+    out->places = (uint8_t)(point == NULL ? 0 : p - point - 1);
+    return p;
+}
+
+/* A text that is a decimal, all of it. */
+static inline int read_decimal(text chars, decimal *out) {
+    return scan_decimal(chars.at, chars.at + chars.length, out) == chars.at + chars.length;
+}
+
+/* A JSON string that is a decimal. */
+static inline int read_decimal_string(cursor *c, decimal *out) {
+    if (!pass(c, '"')) return 0;
+    const char *end = scan_decimal(c->at, c->end, out);
+    if (end == NULL || end == c->end || *end != '"') return 0;
+    c->at = end + 1;
     return 1;
 }
 
@@ -129,11 +141,6 @@ static inline int read_number(cursor *c, decimal *out) {
     text chars = {c->at, (size_t)(p - c->at)};
     c->at = p;
     return read_decimal(chars, out);
-}
-
-static inline int read_decimal_string(cursor *c, decimal *out) {
-    text chars;
-    return read_string(c, &chars) && read_decimal(chars, out);
 }
 
 /* A string, integer, true, false or null. */

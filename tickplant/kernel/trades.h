@@ -149,6 +149,88 @@ static int fold_trades(const trade_row *rows, size_t count, folded *out) {
     return 1;
 }
 
+/* --- Candles of a minute that grow */
+
+typedef struct {
+    char chars[MOST_DECIMAL_CHARS];
+    uint8_t length, places;
+    int64_t value;
+} amount;
+
+typedef struct {
+    int64_t opened_us, count, first_us, first_id, last_us, last_id;
+    amount open, high, low, close;
+    uint128 volume, quote_volume;
+    int volume_places, quote_places;
+} minute_candle;
+
+static inline void set_amount(amount *out, const trade_row *row) {
+    memcpy(out->chars, row->price, row->price_length);
+    out->length = row->price_length;
+    out->places = row->price_places;
+    out->value = row->price_value;
+}
+
+static inline void start_minute(minute_candle *out, const trade_row *rows, size_t count, const folded *run,
+                                int64_t opened_us) {
+    out->opened_us = opened_us;
+    out->count = (int64_t)count;
+    out->first_us = rows[run->first].event_us;
+    out->first_id = rows[run->first].id;
+    out->last_us = rows[run->last].event_us;
+    out->last_id = rows[run->last].id;
+    set_amount(&out->open, &rows[run->first]);
+    set_amount(&out->high, &rows[run->high]);
+    set_amount(&out->low, &rows[run->low]);
+    set_amount(&out->close, &rows[run->last]);
+    out->volume = run->volume;
+    out->volume_places = run->volume_places;
+    out->quote_volume = run->quote_volume;
+    out->quote_places = run->quote_places;
+}
+
+/* Compare a price with another; returns 0 where they don't fit. */
+static inline int compare_price(const trade_row *row, const amount *known, int *sign) {
+    uint128 a = (uint64_t)row->price_value, b = (uint64_t)known->value;
+    int more = (int)row->price_places - (int)known->places;
+    if (more > 0 ? !scale(b, more, &b) : !scale(a, -more, &a)) return 0;
+    *sign = a > b ? 1 : a < b ? -1 : 0;
+    return 1;
+}
+
+static inline int add_scaled(uint128 a, int a_places, uint128 b, int b_places, uint128 *sum) {
+    if (a_places < b_places ? !scale(a, b_places - a_places, &a) : !scale(b, a_places - b_places, &b)) return 0;
+    return !__builtin_add_overflow(a, b, sum);
+}
+
+/* Merge trades of the same minute, as `market.merge` does; returns 0, and changes nothing, where they don't fit. */
+static int merge_minute(minute_candle *out, const trade_row *rows, size_t count, const folded *run) {
+    const trade_row *first = &rows[run->first], *last = &rows[run->last];
+    uint128 volume, quote_volume;
+    int high, low;
+    if (!add_scaled(out->volume, out->volume_places, run->volume, run->volume_places, &volume)) return 0;
+    if (!add_scaled(out->quote_volume, out->quote_places, run->quote_volume, run->quote_places, &quote_volume)) return 0;
+    if (!compare_price(&rows[run->high], &out->high, &high) || !compare_price(&rows[run->low], &out->low, &low)) return 0;
+    out->volume = volume;
+    out->quote_volume = quote_volume;
+    if (run->volume_places > out->volume_places) out->volume_places = run->volume_places;
+    if (run->quote_places > out->quote_places) out->quote_places = run->quote_places;
+    out->count += (int64_t)count;
+    if (high > 0) set_amount(&out->high, &rows[run->high]);
+    if (low < 0) set_amount(&out->low, &rows[run->low]);
+    if (first->event_us < out->first_us || (first->event_us == out->first_us && first->id < out->first_id)) {
+        out->first_us = first->event_us;
+        out->first_id = first->id;
+        set_amount(&out->open, first);
+    }
+    if (last->event_us > out->last_us || (last->event_us == out->last_us && last->id >= out->last_id)) {
+        out->last_us = last->event_us;
+        out->last_id = last->id;
+        set_amount(&out->close, last);
+    }
+    return 1;
+}
+
 #define MOST_WRITTEN 128 /* characters of an integer of 128 bits and its point and zeros */
 
 /* Write an integer of the least place as decimal text; returns the number of characters. */
