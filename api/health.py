@@ -15,6 +15,7 @@ from api.views.fields import Source
 from db.leases import LeaseRow, read_leases
 from db.pool import Pool
 from db.provenance import read_database_source
+from tickplant import kernel
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
 from tickplant.redis_client import RedisClient
@@ -55,6 +56,10 @@ class HealthReport(Struct, frozen=True):
     partitions: list[PartitionHealth]
     connections: Annotated[
         list[ConnectionView], Meta(description="To venues; none while Redis is unavailable.")
+    ]
+    kernel: Annotated[
+        Literal["compiled", "python"],
+        Meta(description="What this installation handles trades with: compiled code, or pure Python."),
     ]
     source: Source = None
 
@@ -99,6 +104,7 @@ class Health:
             len(self._hub.clients),
             await self._partitions(leases, redis_up=redis.status == "up"),
             connections,
+            kernel.NAME,
             source,
         )
 

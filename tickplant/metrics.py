@@ -22,6 +22,9 @@ COUNT: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 MAX_SYMBOLS: Final = 1_000
 """Symbols of one process that have series of their own; those that come after them have none."""
 
+# every process
+KERNEL_INFO = Gauge("tickplant_kernel_info", "1 for the kernel in use: compiled or python", ["kernel"])
+
 # ingest
 INGEST_FRAMES = Counter("tickplant_ingest_frames", "Messages received from venues", ["venue"])
 INGEST_TRADES = Counter(

@@ -65,6 +65,7 @@ async def _run(name: str, main: Main, metrics: Settings | None) -> None:
     loop = asyncio.get_running_loop()
     for signal in (SIGTERM, SIGINT):
         loop.add_signal_handler(signal, _on_signal, signal, name, stop)
+    _note_kernel()
     if metrics is not None and metrics.metrics_port:
         _serve_metrics(metrics)
     await main(stop)
@@ -75,6 +76,12 @@ def _on_signal(signal: Signals, name: str, stop: asyncio.Event) -> None:
         os._exit(128 + signal)
     logger.info("%s is stopping (%s)", name, signal.name)
     stop.set()
+
+
+def _note_kernel() -> None:
+    from tickplant import kernel, metrics
+
+    metrics.KERNEL_INFO.labels(kernel.NAME).set(1)
 
 
 def _serve_metrics(settings: Settings) -> None:

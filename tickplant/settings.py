@@ -179,6 +179,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     """The port at which services other than the API serve /metrics; 0: any free port under `up`, none
     otherwise."""
 
+    kernel: Literal["auto", "python", "compiled"] = "auto"
+    """What handles trades; see `tickplant.kernel`, which reads it from the environment."""
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: LogFormat = "text"
 

@@ -15,6 +15,7 @@ from tickplant.settings import PREFIX, SECRET_SUFFIXES, Settings, variable
 _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 """Variables of the tests, which a developer's environment may contain."""
 
+_KERNEL: Final = variable("kernel")
 _FIELDS: Final = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
 
 
@@ -29,8 +30,11 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
         SettingsError: naming every variable that is wrong or unknown.
     """
     values = _read_file(dotenv or Path(".env"))
+    in_file = values.get(_KERNEL)
     values |= dict(os.environ if environment is None else environment)
     problems = _read_secret_files(values)
+    if in_file and values[_KERNEL] == in_file:
+        problems.append(f"{_KERNEL}: set it in the environment, as it is needed before a file is read")
     found: dict[str, Any] = {}
     for name in sorted(values):
         if not name.startswith(PREFIX) or name.startswith(_NOT_SETTINGS):

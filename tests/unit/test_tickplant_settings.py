@@ -40,6 +40,14 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.workers, settings.partitions) == (3, 16)
 
 
+def test_the_kernel_is_chosen_in_the_environment_only(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("TICKPLANT_KERNEL=python\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="set it in the environment"):
+        read_settings({}, dotenv)
+    assert read_settings({"TICKPLANT_KERNEL": "compiled"}, dotenv).kernel == "compiled"
+
+
 def test_symbols_are_separated_by_spaces_or_commas_and_named_once() -> None:
     text = "binance:BTCUSDT, Binance:ETHUSDT binance:BTCUSDT"
     symbols = read_settings({"TICKPLANT_SYMBOLS": text}, NOTHING).symbols

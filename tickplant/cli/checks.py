@@ -39,7 +39,19 @@ def check_settings(args: Namespace) -> tuple[Settings | None, list[Finding]]:
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     text = f"{len(settings.symbols)} symbols, {settings.partitions} partitions, {settings.workers} workers"
     wrong = prepare_venues(settings)[1]
-    return settings, [Finding("ok", "python", python), *(wrong or [Finding("ok", "settings", text)])]
+    findings = [Finding("ok", "python", python), _check_kernel()]
+    return settings, [*findings, *(wrong or [Finding("ok", "settings", text)])]
+
+
+def _check_kernel() -> Finding:
+    try:
+        from tickplant import kernel
+    except FatalError as error:
+        return Finding("fail", "kernel", str(error))
+    if kernel.NAME == "compiled":
+        return Finding("ok", "kernel", "compiled")
+    text = "python: trades take several times the CPU time that they take where it is compiled"
+    return Finding("ok", "kernel", text)
 
 
 async def check_surroundings(settings: Settings) -> list[Finding]:

@@ -23,7 +23,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import Final, Literal
 
 from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
@@ -72,7 +72,7 @@ def _import_compiled() -> ModuleType | None:
 
 _compiled = _import_compiled()
 
-NAME: Final = "python" if _compiled is None else "compiled"
+NAME: Final[Literal["compiled", "python"]] = "python" if _compiled is None else "compiled"
 """The kernel in use: `compiled` or `python`."""
 
 concat: Callable[[Sequence[TradeColumns]], TradeColumns] = getattr(_compiled, "concat", _columns.concat)
