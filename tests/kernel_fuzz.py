@@ -11,8 +11,8 @@ from ingest.venues.base import VenueAdapter
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, group_trades
 from tickplant.errors import PoisonError
-from tickplant.folding import MinuteCandles
 from tickplant.market import Side, Trade
+from tickplant.minute_candles import MinuteCandles
 
 NOW_US: Final = 1_700_000_000_000_000
 SIDES: Final[tuple[Side | None, ...]] = ("buy", "sell", None)

@@ -8,18 +8,13 @@ Sides are one text with a letter a trade: `b` the aggressor bought, `s` it sold,
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
-from itertools import repeat
-from operator import itemgetter
+from itertools import chain, repeat
 from typing import Final
 
 from tickplant import folding
+from tickplant.copy_rows import copy_rows
 from tickplant.market import MAX_DECIMAL_CHARS, Candle, Side, Trade
 from tickplant.trade_rules import are_fine
-
-Row = tuple[str, int, str, str, str, int]
-"""A trade of a known venue: symbol, id, price, size, letter of the side, event time (us)."""
 
 PIECE: Final = 500
 """Trades of all symbols together that are best handled at once."""
@@ -37,7 +32,6 @@ ZEROS: Final = frozenset(
 """All ways to write zero."""
 
 _LETTERS: Final[dict[Side | None, str]] = {side: letter for letter, side in SIDES.items()}
-_SIDE_TEXTS: Final = {letter: side or "\\N" for letter, side in SIDES.items()}
 
 
 class TradeColumns:
@@ -227,26 +221,7 @@ class TradeColumns:
 
     def copy_rows(self) -> bytes:
         """Return COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`; for valid trades."""
-        head = f"{self.venue}\t{self.symbol}\t"
-        received_us, received = -1, ""
-        rows = []
-        for trade_id, price, size, side, event_us, ingest_us in zip(
-            self.ids,
-            self.prices,
-            self.sizes,
-            map(_SIDE_TEXTS.__getitem__, self.sides),
-            self.event_times_us,
-            self.ingest_times_us,
-            strict=True,
-        ):
-            if ingest_us != received_us:  # most trades share their read of the socket
-                received_us, received = ingest_us, _time_text(ingest_us)
-            event = str(event_us)
-            rows.append(
-                f"{head}{trade_id}\t{price}\t{size}\t{side}\t"
-                f"{_second_text(event[:-6])}{event[-6:]}+00\t{received}\n"
-            )
-        return "".join(rows).encode()
+        return copy_rows(self)
 
 
 def from_trades(trades: Sequence[Trade]) -> TradeColumns:
@@ -271,32 +246,6 @@ def group_trades(trades: Iterable[Trade]) -> list[TradeColumns]:
     return list(map(from_trades, groups.values()))
 
 
-def group_rows(venue: str, rows: Sequence[Row], ingest_time_us: int) -> list[TradeColumns]:
-    """Return rows by symbol, in order of the symbols' first appearance.
-
-    Args:
-        venue: of all of them.
-        rows: at least one.
-        ingest_time_us: of all of them.
-    """
-    groups: dict[str, list[Row]] = {}
-    symbols = set(map(itemgetter(0), rows))
-    if len(symbols) == 1:
-        groups[rows[0][0]] = list(rows)
-    else:
-        for row in rows:
-            groups.setdefault(row[0], []).append(row)
-    found = []
-    for symbol, group in groups.items():
-        _, ids, prices, sizes, sides, times = zip(*group, strict=True)
-        found.append(
-            TradeColumns(
-                venue, symbol, ids, prices, sizes, "".join(sides), times, (ingest_time_us,) * len(ids)
-            )
-        )
-    return found
-
-
 def concat(parts: Sequence[TradeColumns]) -> TradeColumns:
     """Return the trades of several columns of one symbol, one after the other.
 
@@ -310,23 +259,14 @@ def concat(parts: Sequence[TradeColumns]) -> TradeColumns:
         return first
     if any(part.symbol != first.symbol or part.venue != first.venue for part in parts):
         raise ValueError("columns of several symbols in one")
+    joined = chain.from_iterable
     return TradeColumns(
         first.venue,
         first.symbol,
-        [it for part in parts for it in part.ids],
-        [it for part in parts for it in part.prices],
-        [it for part in parts for it in part.sizes],
+        list(joined([part.ids for part in parts])),
+        list(joined([part.prices for part in parts])),
+        list(joined([part.sizes for part in parts])),
         "".join([part.sides for part in parts]),
-        [it for part in parts for it in part.event_times_us],
-        [it for part in parts for it in part.ingest_times_us],
+        list(joined([part.event_times_us for part in parts])),
+        list(joined([part.ingest_times_us for part in parts])),
     )
-
-
-def _time_text(time_us: int) -> str:
-    digits = str(time_us).zfill(7)
-    return f"{_second_text(digits[:-6])}{digits[-6:]}+00"
-
-
-@lru_cache(maxsize=1024)
-def _second_text(second: str) -> str:
-    return f"{datetime.fromtimestamp(int(second), UTC):%Y-%m-%d %H:%M:%S}."

@@ -12,7 +12,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Final
 
 from tickplant.intervals import BASE, MINUTE_US
-from tickplant.market import EXACT, MAX_DECIMAL_CHARS, Candle, merge
+from tickplant.market import EXACT, MAX_DECIMAL_CHARS, Candle
 
 if TYPE_CHECKING:
     from tickplant.columns import TradeColumns
@@ -22,6 +22,9 @@ _FEW: Final = 8
 _ZERO: Final = Decimal(0)
 _UNITS: Final = [Decimal((0, (1,), -places)) for places in range(2 * MAX_DECIMAL_CHARS + 1)]
 """One of the least place, by the number of places."""
+
+_Amounts = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]
+"""Open, high, low, close, volume and quote volume."""
 
 _add = EXACT.add
 _multiply = EXACT.multiply
@@ -33,74 +36,49 @@ def fold(columns: "TradeColumns") -> list[Candle]:
     if not times_us:
         return []
     opened_us = times_us[0] - times_us[0] % MINUTE_US
-    if opened_us <= min(times_us) and max(times_us) < opened_us + MINUTE_US:
-        return [_fold_minute(columns, opened_us)]
+    least_us, latest_us = min(times_us), max(times_us)
+    if opened_us <= least_us and latest_us < opened_us + MINUTE_US:
+        return [_fold_minute(columns, opened_us, least_us, latest_us)]
     candles = []
     start = 0
     for i, time_us in enumerate(times_us):
         if not opened_us <= time_us < opened_us + MINUTE_US:
-            candles.append(_fold_minute(columns.slice(start, i), opened_us))
+            candles += fold(columns.slice(start, i))
             start = i
             opened_us = time_us - time_us % MINUTE_US
-    candles.append(_fold_minute(columns.slice(start, len(times_us)), opened_us))
-    return candles
+    return candles + fold(columns.slice(start, len(times_us)))
 
 
-class MinuteCandles:
-    """Candles of a minute of one symbol, which grow by columns."""
+def _fold_minute(columns: "TradeColumns", opened_us: int, least_us: int, latest_us: int) -> Candle:
+    """Fold trades that lie in one minute; at least one.
 
-    __slots__ = ("_candles",)
-
-    def __init__(self) -> None:
-        self._candles: dict[int, Candle] = {}
-
-    def __bool__(self) -> bool:
-        """Whether there is a candle."""
-        return bool(self._candles)
-
-    def add(self, columns: "TradeColumns") -> None:
-        """Fold more trades of the symbol into the candles; the same as merging what `fold` returns."""
-        for candle in columns.fold():
-            known = self._candles.get(candle.open_time_us)
-            self._candles[candle.open_time_us] = merge(known, candle) if known else candle
-
-    def take(self) -> list[Candle]:
-        """Return the candles in order of time, and start anew."""
-        candles, self._candles = self._candles, {}
-        return [candles[opened_us] for opened_us in sorted(candles)]
-
-
-def _fold_minute(columns: "TradeColumns", opened_us: int) -> Candle:
-    """Fold trades that lie in one minute; at least one."""
-    ids, times_us, texts = columns.ids, columns.event_times_us, columns.prices
-    first, last = _first_and_last(ids, times_us)
-    price_places = size_places = None
-    if len(ids) > _FEW:
-        price_places, size_places = _places(texts), _places(columns.sizes)
-    volume: Decimal
-    quote_volume: Decimal
-    if price_places is None or size_places is None:
-        prices: Sequence[Decimal | int] = list(map(Decimal, texts))
-        sizes = list(map(Decimal, columns.sizes))
-        volume = reduce(_add, sizes, _ZERO)
-        quote_volume = reduce(_add, map(_multiply, prices, sizes), _ZERO)
-    else:
-        prices = _integers(texts)
-        scaled = _integers(columns.sizes)
-        volume = _multiply(Decimal(sum(scaled)), _UNITS[size_places])
-        quote_volume = _multiply(Decimal(sum(map(mul, prices, scaled))), _UNITS[price_places + size_places])
+    Args:
+        columns: the trades.
+        opened_us: when the minute begins.
+        least_us: the least event time.
+        latest_us: the latest one.
+    """
+    ids, times_us = columns.ids, columns.event_times_us
+    count = len(ids)
+    first, last = 0, count - 1
+    if times_us[0] != least_us or ids[0] != min(ids):
+        first = min(range(count), key=lambda i: (times_us[i], ids[i]))
+    if times_us[-1] != latest_us or ids[-1] != max(ids):
+        last = max(range(count - 1, -1, -1), key=lambda i: (times_us[i], ids[i]))
+    scaled = _fold_scaled(columns, first, last) if count > _FEW else None
+    open_, high, low, close, volume, quote_volume = scaled or _fold_decimals(columns, first, last)
     return Candle(
         columns.venue,
         columns.symbol,
         BASE,
         opened_us,
-        Decimal(texts[first]),
-        Decimal(texts[prices.index(max(prices))]),
-        Decimal(texts[prices.index(min(prices))]),
-        Decimal(texts[last]),
+        open_,
+        high,
+        low,
+        close,
         volume,
         quote_volume,
-        len(ids),
+        count,
         times_us[first],
         ids[first],
         times_us[last],
@@ -108,18 +86,29 @@ def _fold_minute(columns: "TradeColumns", opened_us: int) -> Candle:
     )
 
 
-def _first_and_last(ids: Sequence[int], times_us: Sequence[int]) -> tuple[int, int]:
-    """Return the indices of the trades that are first and last by time and id; of equal ones, the outer."""
-    end = len(ids) - 1
-    if times_us[0] == min(times_us) and ids[0] == min(ids):
-        first = 0
-    else:
-        first = min(range(end + 1), key=lambda i: (times_us[i], ids[i]))
-    if times_us[end] == max(times_us) and ids[end] == max(ids):
-        last = end
-    else:
-        last = max(range(end, -1, -1), key=lambda i: (times_us[i], ids[i]))
-    return first, last
+def _fold_decimals(columns: "TradeColumns", first: int, last: int) -> _Amounts:
+    prices = list(map(Decimal, columns.prices))
+    sizes = list(map(Decimal, columns.sizes))
+    volume = reduce(_add, sizes, _ZERO)
+    quote_volume = reduce(_add, map(_multiply, prices, sizes), _ZERO)
+    return prices[first], max(prices), min(prices), prices[last], volume, quote_volume
+
+
+def _fold_scaled(columns: "TradeColumns", first: int, last: int) -> _Amounts | None:
+    """Fold as integers of the least place; None where the numbers of places differ."""
+    texts = columns.prices
+    price_places, size_places = _places(texts), _places(columns.sizes)
+    if price_places is None or size_places is None:
+        return None
+    prices, sizes = _integers(texts), _integers(columns.sizes)
+    return (
+        Decimal(texts[first]),
+        Decimal(texts[prices.index(max(prices))]),
+        Decimal(texts[prices.index(min(prices))]),
+        Decimal(texts[last]),
+        _multiply(Decimal(sum(sizes)), _UNITS[size_places]),
+        _multiply(Decimal(sum(map(mul, prices, sizes))), _UNITS[price_places + size_places]),
+    )
 
 
 def _places(texts: Sequence[str]) -> int | None:

@@ -27,9 +27,8 @@ from msgspec import Struct
 
 from ingest.venues.base import Closing, Parsed, ParsedFrames, Refused, VenueLimits
 from ingest.venues.binance_rest import LAST_MILLISECOND, NAME, BinanceRestAdapter
-from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
+from ingest.venues.frames import Batch, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, TradeId, decode_object
-from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -43,6 +42,9 @@ LIMITS: Final = VenueLimits(
     silence_s=60,  # the venue sends a ping every 20 s
     requests_per_s=4,  # each has weight 25 of 6,000 a minute
 )
+
+_SIDES: Final = bytes.maketrans(b"\0\1", b"bs")
+"""The letter of the side by `m`: whether the buyer was the maker, so that the aggressor sold."""
 
 
 class _Payload(Struct, gc=False):
@@ -128,29 +130,37 @@ class BinanceAdapter(BinanceRestAdapter):
 
 def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
     """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
-    return parse_in_columns(frames, ingest_time_us, NAME, _rows, BinanceAdapter.parse_frame)
+    return parse_in_columns(frames, ingest_time_us, NAME, _batch, BinanceAdapter.parse_frame)
 
 
 _parse_frames = choose_parser(NAME, parse_frames_in_python)
 
 
-def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
-    """Return the rows of the frames up to the first that is no trade, and the number of frames.
+def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
+    """Return the trades of the frames up to the first that is none, and the number of frames.
 
     Raises:
         ValueError: one can't be decoded.
+        PoisonError: a trade lacks something.
     """
-    payloads = [envelope.data for envelope in decode_frames(_decode_envelopes, frames)]
-    if None in payloads:  # raw streams
+    combined = [envelope.data for envelope in decode_frames(_decode_envelopes, frames)]
+    payloads = [payload for payload in combined if payload is not None]
+    if len(payloads) < len(frames):  # raw streams
         raw = decode_frames(_decode_payloads, frames)
-        payloads = [inner or outer for inner, outer in zip(payloads, raw, strict=True)]
-    rows = []
-    for it in payloads:
-        if it is None or it.e != "trade" or it.t is None or it.m is None or not it.s or not it.T:
-            break
-        time_us = it.T * 1000 if it.T < LAST_MILLISECOND else it.T
-        rows.append((it.s, it.t, it.p, it.q, "s" if it.m else "b", time_us))
-    return rows, len(rows)
+        payloads = [inner or outer for inner, outer in zip(combined, raw, strict=True)]
+    kinds = [it.e for it in payloads]
+    if kinds.count("trade") < len(kinds):
+        payloads = payloads[: next(i for i, kind in enumerate(kinds) if kind != "trade")]
+    ids = [it.t for it in payloads if it.t is not None]
+    makers = [it.m for it in payloads if it.m is not None]
+    symbols = [it.s for it in payloads if it.s]
+    times = [it.T for it in payloads if it.T]
+    if not len(ids) == len(makers) == len(symbols) == len(times) == len(payloads):
+        raise PoisonError("a trade without id, symbol, time or side")
+    if times and min(times) < LAST_MILLISECOND:
+        times = [time * 1000 if time < LAST_MILLISECOND else time for time in times]
+    prices, sizes = [it.p for it in payloads], [it.q for it in payloads]
+    return Batch(symbols, ids, prices, sizes, bytes(makers).translate(_SIDES).decode(), times), len(payloads)
 
 
 def _explain(frame: bytes, error: Exception | None) -> Parsed:

@@ -32,9 +32,8 @@ from msgspec import Struct
 
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscribed, VenueLimits
 from ingest.venues.coinbase_rest import NAME, TAKER_SIDES, CoinbaseRestAdapter
-from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
+from ingest.venues.frames import Batch, batch_of, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, TradeId, decode_object, microseconds
-from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -128,14 +127,14 @@ class CoinbaseAdapter(CoinbaseRestAdapter):
 
 def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
     """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
-    return parse_in_columns(frames, ingest_time_us, NAME, _rows, CoinbaseAdapter.parse_frame)
+    return parse_in_columns(frames, ingest_time_us, NAME, _batch, CoinbaseAdapter.parse_frame)
 
 
 _parse_frames = choose_parser(NAME, parse_frames_in_python)
 
 
-def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
-    """Return the rows of the frames up to the first that is no trade, and the number of frames.
+def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
+    """Return the trades of the frames up to the first that is no trade, and the number of frames.
 
     Raises:
         ValueError: one can't be decoded.
@@ -149,7 +148,7 @@ def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
         if it.trade_id is None or not it.product_id or it.time is None:
             break
         rows.append((it.product_id, it.trade_id, it.price, it.size, side, microseconds(it.time)))
-    return rows, len(rows)
+    return batch_of(rows), len(rows)
 
 
 def _trade(message: _Message, ingest_time_us: int) -> Trade:

@@ -27,9 +27,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Secret, VenueLimits
-from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
+from ingest.venues.frames import Batch, Row, batch_of, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, decode_object, parse_frame_rows, plain_decimal
-from tickplant.columns import Row
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
@@ -145,14 +144,14 @@ class FinnhubAdapter:
 
 def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
     """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
-    return parse_in_columns(frames, ingest_time_us, FinnhubAdapter.name, _rows, _parse_regular)
+    return parse_in_columns(frames, ingest_time_us, FinnhubAdapter.name, _batch, _parse_regular)
 
 
 _parse_frames = choose_parser(FinnhubAdapter.name, parse_frames_in_python)
 
 
-def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
-    """Return the rows of the frames up to the first without trades, and the number of frames.
+def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
+    """Return the trades of the frames up to the first without trades, and the number of frames.
 
     Raises:
         ValueError: one can't be decoded.
@@ -165,7 +164,7 @@ def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
             break
         rows += map(_row, message.data)
         consumed += 1
-    return rows, consumed
+    return batch_of(rows), consumed
 
 
 def _row(it: _Trade) -> Row:

@@ -35,7 +35,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscribed, VenueLimits
-from ingest.venues.frames import choose_parser, decode_frames, parse_in_columns
+from ingest.venues.frames import Batch, Row, batch_of, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.kraken_rest import NAME, KrakenRestAdapter
 from ingest.venues.parsing import (
     MALFORMED,
@@ -45,7 +45,6 @@ from ingest.venues.parsing import (
     parse_frame_rows,
     plain_decimal,
 )
-from tickplant.columns import Row
 from tickplant.errors import PoisonError
 from tickplant.market import Side, Trade
 from tickplant.trade_rules import check_trade
@@ -143,14 +142,14 @@ class KrakenAdapter(KrakenRestAdapter):
 
 def parse_frames_in_python(frames: Sequence[bytes], ingest_time_us: int) -> ParsedFrames:
     """Parse frames without the compiled kernel, which gives the same; see `VenueAdapter.parse_frames`."""
-    return parse_in_columns(frames, ingest_time_us, NAME, _rows, KrakenAdapter.parse_frame)
+    return parse_in_columns(frames, ingest_time_us, NAME, _batch, KrakenAdapter.parse_frame)
 
 
 _parse_frames = choose_parser(NAME, parse_frames_in_python)
 
 
-def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
-    """Return the rows of the frames up to the first without trades, and the number of frames.
+def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
+    """Return the trades of the frames up to the first without trades, and the number of frames.
 
     Raises:
         ValueError: one can't be decoded.
@@ -163,7 +162,7 @@ def _rows(frames: Sequence[bytes]) -> tuple[Sequence[Row], int]:
             break
         rows += map(_row, message.data)
         consumed += 1
-    return rows, consumed
+    return batch_of(rows), consumed
 
 
 def _row(it: _Trade) -> Row:

@@ -9,8 +9,8 @@ from tickplant import columns as pure
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, concat, from_trades, group_trades
 from tickplant.errors import PoisonError
-from tickplant.folding import MinuteCandles
 from tickplant.market import SymbolId, Trade, fold, fold_runs
+from tickplant.minute_candles import MinuteCandles
 from tickplant.trade_rules import split_valid
 from workers.plausibility import ZEROS
 from workers.trade_rows import trade_rows

@@ -29,7 +29,7 @@ from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
 from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
 from tickplant.errors import FatalError
-from tickplant.folding import MinuteCandles
+from tickplant.minute_candles import MinuteCandles
 from tickplant.wire_columns import decode_each_column
 
 __all__ = [

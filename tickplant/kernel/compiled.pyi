@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from tickplant.columns import TradeColumns
-from tickplant.folding import MinuteCandles as MinuteCandles
+from tickplant.minute_candles import MinuteCandles as MinuteCandles
 
 def concat(parts: Sequence[TradeColumns]) -> TradeColumns: ...
 def decode_columns(payload: bytes | Raw) -> list[TradeColumns]: ...

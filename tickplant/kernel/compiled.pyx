@@ -16,7 +16,7 @@ from libc.string cimport memcmp, memcpy, memset
 from tickplant import columns as _pure
 from tickplant import wire_columns as _wire
 from tickplant.intervals import BASE as _BASE
-from tickplant.folding import MinuteCandles as _MinuteCandles
+from tickplant.minute_candles import MinuteCandles as _MinuteCandles
 from tickplant.market import Candle as _Candle
 from tickplant.market import Trade as _Trade
 from tickplant.market import merge as _merge

@@ -1,4 +1,4 @@
-# Candles of a minute that grow by columns; see `tickplant.folding.MinuteCandles`, which this follows.
+# Candles of a minute that grow by columns; see `tickplant.minute_candles`, which this follows.
 
 cdef enum:
     _MINUTES = 4
@@ -6,7 +6,7 @@ cdef enum:
 
 @cython.final
 cdef class MinuteCandles:
-    """See `tickplant.folding`. Candles that don't fit into C are kept as Python has them."""
+    """See `tickplant.minute_candles`. Candles that don't fit into C are kept as Python has them."""
 
     cdef str venue, symbol
     cdef minute_candle candles[_MINUTES]
@@ -20,7 +20,7 @@ cdef class MinuteCandles:
         return self.count > 0 or bool(self.odd)
 
     def add(self, columns):
-        """See `tickplant.folding`."""
+        """See `tickplant.minute_candles`."""
         cdef Py_ssize_t start, i = 0
         cdef int64_t opened
         cdef TradeColumns given
@@ -38,7 +38,7 @@ cdef class MinuteCandles:
                 self._add_odd(_fold_minute(given, start, i, opened))
 
     def take(self):
-        """See `tickplant.folding`."""
+        """See `tickplant.minute_candles`."""
         cdef int i
         found = [_minute_candle(self.venue, self.symbol, &self.candles[i]) for i in range(self.count)]
         found += self.odd.values()
