@@ -16,6 +16,7 @@ from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient
+from tickplant.wire_columns import decode_trades
 
 _PIPELINED: Final = 16
 
@@ -66,7 +67,7 @@ async def _read_when_settled(plant: BenchPlant, count: int) -> list[Entry]:
         if length == 0 or length != known:
             return False
         entries = [entry for stream in STREAMS for entry in await _read(plant.redis, stream)]
-        return sum(len(wire.decode_trades(entry.payload)) for entry in entries) >= count
+        return sum(len(decode_trades(entry.payload)) for entry in entries) >= count
 
     await plant.until(is_settled, f"{count:,} trades in Redis", poll_s=0.3)
     return entries

@@ -14,6 +14,7 @@ from ingest import service
 from tickplant import wire
 from tickplant.market import SymbolId, Trade
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, trades_stream
+from tickplant.wire_columns import decode_trades
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 Admit = Callable[[], Response | None]
@@ -64,7 +65,7 @@ async def written(redis: Any) -> list[Trade]:
     """Return the trades in all streams, stream by stream."""
     fields = [fields for p in range(PARTITIONS) for _, fields in await redis.xrange(trades_stream(p))]
     payloads = [f.get(wire.TRADES) or f.get(wire.UNNUMBERED) for f in fields]
-    return [trade for payload in payloads if payload for trade in wire.decode_trades(payload)]
+    return [trade for payload in payloads if payload for trade in decode_trades(payload)]
 
 
 async def clocks(redis: Any) -> list[wire.Clock]:

@@ -8,7 +8,8 @@ Sides are one text with a letter a trade: `b` the aggressor bought, `s` it sold,
 """
 
 from collections.abc import Iterable, Sequence
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
+from operator import lt
 from typing import Final
 
 from tickplant import folding
@@ -109,6 +110,12 @@ class TradeColumns:
         return not ids or (
             ids[-1] - ids[0] == len(ids) - 1 and list(ids) == list(range(ids[0], ids[0] + len(ids)))
         )
+
+    @property
+    def ascending(self) -> bool:
+        """Whether each id is greater than the one before."""
+        ids = self.ids
+        return self.consecutive or all(map(lt, ids, islice(ids, 1, None)))
 
     @property
     def has_zero(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.columns import TradeColumns
 from tickplant.market import Candle, Trade
 from workers.ledger import Ledger
 from workers.plausibility import (
@@ -79,6 +80,15 @@ class Admission:
     def state(self) -> AdmissionState:
         """The state to save."""
         return AdmissionState(self._suspects, self._rejected_ids.members, self.offset, self.series_start)
+
+    @property
+    def clear(self) -> bool:
+        """Whether there is nothing to assess trades by that continue from the last one."""
+        return not (self._suspects or self._rejected or self._rejected_ids)
+
+    def renumber(self, trades: TradeColumns) -> TradeColumns:
+        """Return trades with ids of the current series; the same object where the venue has not restarted its ids."""
+        return trades.shift_ids(self.offset) if self.offset else trades
 
     @property
     def pending(self) -> bool:

@@ -11,8 +11,9 @@ from db.averages import CandleWindow
 from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
 from tickplant.bot import AccountChanges, PaperAccount, Rules
+from tickplant.columns import from_trades
 from tickplant.derived import Signal
-from tickplant.market import SymbolId, Trade, fold_runs
+from tickplant.market import SymbolId, Trade
 from workers.ledger import Ledger
 from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
@@ -130,10 +131,11 @@ class Backtest:
         ledger = self._ledger
         if not trades:
             return
-        if not ledger.add_consecutive([trade.trade_id for trade in trades]):
-            trades = [trade for trade in trades if ledger.add(trade.trade_id)]
+        new = [trade for trade in trades if ledger.add(trade.trade_id)]
         self._now_ms = max(self._now_ms, trades[-1].event_time_us // 1000)
-        self._roles.feed(trades, fold_runs(trades), ledger, self._now_ms)
+        if new:
+            columns = from_trades(new)
+            self._roles.feed(columns, columns.fold(), ledger, self._now_ms)
 
     def _take(self) -> BacktestResult:
         self._roles.take()  # these results are not needed

@@ -11,11 +11,12 @@ from tickplant import wire
 from tickplant.errors import PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.wire import Verdict
+from tickplant.wire_columns import decode_trades, encode_trades
 from workers.ranges import Ranges
 
 Fields = dict[bytes, bytes]
 
-NO_TRADES: Final[Fields] = {wire.TRADES: wire.encode_trades([])}
+NO_TRADES: Final[Fields] = {wire.TRADES: encode_trades([])}
 """An entry without content."""
 
 _TRADES: Final = (wire.TRADES, wire.UNNUMBERED, wire.HISTORICAL)
@@ -65,6 +66,10 @@ class Isolation:
 
     def __init__(self) -> None:
         self._symbols: dict[SymbolId, _Refusals] = {}
+
+    def is_active(self, now_s: float) -> bool:
+        """Return whether a symbol is isolated, or refused ids may still turn out to be missing."""
+        return any(known.isolated_until_s > now_s or known.unreported for known in self._symbols.values())
 
     def note_refused(self, symbol: SymbolId, trades: Iterable[Trade], reason: str, now_s: float) -> None:
         """Note trades that the database has just refused.
@@ -161,7 +166,7 @@ def join_parts(fields: Fields, parts: Sequence[EntryPart]) -> Fields:
     """Return an entry with only some of its parts."""
     name = next((name for name in _TRADES if name in fields), None)
     if name is not None:
-        return {name: wire.encode_trades([trade for part in parts for trade in part.trades])}
+        return {name: encode_trades([trade for part in parts for trade in part.trades])}
     if not parts:
         return NO_TRADES
     if wire.CLOCK in fields:
@@ -173,11 +178,11 @@ def join_parts(fields: Fields, parts: Sequence[EntryPart]) -> Fields:
 
 def _split_trades(name: bytes, payload: bytes) -> list[EntryPart]:
     by_symbol: dict[SymbolId, list[Trade]] = {}
-    for trade in wire.decode_trades(payload):
+    for trade in decode_trades(payload):
         by_symbol.setdefault(SymbolId(trade.venue, trade.symbol), []).append(trade)
     return [part_of(symbol, name, trades) for symbol, trades in by_symbol.items()]
 
 
 def part_of(symbol: SymbolId | None, name: bytes, trades: Sequence[Trade]) -> EntryPart:
     """Return trades of a symbol as part of an entry."""
-    return EntryPart(symbol, {name: wire.encode_trades(trades)}, trades)
+    return EntryPart(symbol, {name: encode_trades(trades)}, trades)

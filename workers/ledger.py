@@ -1,6 +1,6 @@
 """Which trade ids of a symbol are stored: all from the first to the last but missing and void ones. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from workers.ranges import Range, Ranges
 
@@ -39,18 +39,21 @@ class Ledger:
         """Return a ledger without ids."""
         return cls(1, 0, numbered=numbered)
 
-    def add_consecutive(self, ids: Sequence[int]) -> bool:
-        """Add ids if they continue from the last one without a gap.
+    def append(self, first: int, last: int) -> bool:
+        """Add ids that continue from the last one, or none of them.
+
+        Args:
+            first: the first of them.
+            last: the last; the ids between are consecutive where they are the venue's, else they ascend.
 
         Returns:
             Whether they were added; if not, nothing has changed.
         """
-        start = self.last + 1
-        if self.first > self.last or ids[0] != start or ids != list(range(start, start + len(ids))):
+        if self.first > self.last or first <= self.last:
             return False
-        if self.void.reaches(start):
+        if self.numbered and (first != self.last + 1 or self.void.reaches(first)):
             return False
-        self.last = ids[-1]
+        self.last = last
         return True
 
     def add(self, trade_id: int) -> bool:

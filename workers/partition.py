@@ -29,6 +29,7 @@ from workers.partition_streams import PartitionStreams, later
 from workers.rejections import RejectedTrade, Rejection, contradiction, rejection_of
 from workers.result_publisher import ResultPublisher
 from workers.strategies.runner import StrategyFailure
+from workers.trimming import Entry
 
 _log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Partition:
         self._results = ResultPublisher(lease=lease, pool=pool, streams=self._streams, metrics=self._metrics)
         self._clock = asyncio.get_running_loop().time
         self._schedule = CommitSchedule(policy, self._clock())
+        self._entries_at_once = _READ_ENTRIES
         self._last_lag_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -154,17 +156,34 @@ class Partition:
         started_s = self._clock()
         if entries and not state.pending:
             self._schedule.note_first_pending(started_s)
-        for entry_id, fields in entries:
+        while entries:
             if self._clock() - started_s >= _MAX_ABSORB_S:
                 await self._pause(state)
                 started_s = self._clock()
-            await self._absorb(state, entry_id, fields)
+            applied = await self._absorb_trades(state, entries)
+            if not applied:
+                await self._absorb(state, *entries[0])
+            entries = entries[applied or 1 :]
         if self._commit is not None and self._commit.done():
             self._commit.result()
             self._commit = None
         committing = self._commit is not None
         if state.pending and self._schedule.commit_due(state, self._clock(), committing=committing):
             await self._start_commit(state)
+
+    async def _absorb_trades(self, state: PartitionState, entries: Sequence[Entry]) -> int:
+        """Absorb the entries of trades at the start of a read at once; return how many they are."""
+        if self._isolation.is_active(self._clock()):
+            return 0
+        started_s = self._clock()
+        applied = state.absorb_trades(entries[: self._entries_at_once], published=self._resumed)
+        if applied:
+            await self._reject(state.take_rejections())
+            self._absorbed = entries[applied - 1][0]
+            slow = self._clock() - started_s >= _MAX_ABSORB_S / 4
+            at_once = self._entries_at_once
+            self._entries_at_once = max(1, at_once // 2) if slow else min(2 * at_once, _READ_ENTRIES)
+        return applied
 
     async def _absorb(self, state: PartitionState, entry_id: str, fields: Fields) -> None:
         """Absorb one entry; write what is not stored of it as dead letters."""

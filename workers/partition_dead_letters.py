@@ -9,6 +9,7 @@ from tickplant.dead_letters import write_dead_letter
 from tickplant.market import Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import trades_stream
+from tickplant.wire_columns import encode_trades
 from workers.rejections import Rejection
 from workers.strategies.runner import StrategyFailure
 from workers.trimming import Entry
@@ -52,7 +53,7 @@ class PartitionDeadLetters:
         """Write trades of an entry that the database refuses."""
         metrics.WORKER_UNSTORABLE.labels(self._role).inc(len(trades))
         for start in range(0, len(trades), _LETTER_TRADES):
-            payload = wire.encode_trades(trades[start : start + _LETTER_TRADES])
+            payload = encode_trades(trades[start : start + _LETTER_TRADES])
             await self.write_entry((entry_id, {wire.TRADES: payload}), f"not storable: {reason}")
 
     async def write_failure(self, failure: StrategyFailure) -> None:

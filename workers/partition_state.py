@@ -1,6 +1,5 @@
 """The in-memory state of an owned partition: trades become rows, candles and results. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -10,9 +9,10 @@ from db.commit import CommitBatch
 from db.ledger import LedgerRow
 from db.suspects import NewSeries
 from tickplant import wire
+from tickplant.columns import TradeColumns, from_trades
 from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
-from tickplant.market import Candle, Gap, SymbolId, Trade, fold_runs
+from tickplant.market import Candle, Gap, SymbolId
 from tickplant.streams import entry_order, partition_of
 from tickplant.trade_rules import is_name, reject_reason_of_time, split_valid
 from tickplant.wire import LiveUpdate
@@ -25,7 +25,8 @@ from workers.rejections import RejectedTrade, Rejection, Rejections
 from workers.roles.partition import PartitionRoles
 from workers.strategies.runner import StrategyFailure
 from workers.symbol_state import SymbolState
-from workers.trade_rows import trade_rows
+from workers.trade_entries import SymbolRun, TradeEntry, decode_trade_entries
+from workers.trimming import Entry
 from workers.uncommitted import Uncommitted
 from workers.unpublished import Unpublished
 
@@ -118,10 +119,9 @@ class PartitionState:
         self._entry_ms = entry_order(entry_id)[0]
         payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
         if payload is not None:
-            new = self._absorb_trades(payload, numbered=wire.UNNUMBERED not in fields)
-            live = wire.HISTORICAL not in fields
-            if live and new is not None and entry_order(entry_id) > entry_order(published):
-                self._unpublished.add_trades(entry_id, wire.encode_trades(new) if new else payload)
+            new = self._absorb_payload(payload, numbered=wire.UNNUMBERED not in fields)
+            if wire.HISTORICAL not in fields:
+                self._publish(entry_id, new, published)
         elif wire.CLOCK in fields:
             self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))
         elif wire.VERDICT in fields:
@@ -130,6 +130,35 @@ class PartitionState:
             self._absorb_change(wire.decode_change(fields[wire.CHANGE]))
         else:
             raise PoisonError(f"an entry without trades or a clock: fields {sorted(fields)!r}")
+
+    def absorb_trades(self, entries: Sequence[Entry], *, published: str) -> int:
+        """Apply the entries of valid live trades at the start of a read, each symbol's trades as one run.
+
+        The results are those of `absorb`, entry by entry. It is several times as fast where an entry has few
+        trades of each symbol.
+
+        Args:
+            entries: in order.
+            published: the last entry whose trades a former owner has published.
+
+        Returns:
+            How many entries were applied; the next one, if any, is for `absorb`.
+        """
+        batch = decode_trade_entries(entries)
+        runs = batch.by_symbol()
+        if not all(self._acceptable(run.trades) for run in runs):
+            batch = batch.before(lambda trades: not self._acceptable(trades))
+            runs = batch.by_symbol()
+        for run in runs:
+            state = self._state_for(run.trades, numbered=batch.numbered)
+            if len(run.parts) == 1 or not self._absorb_run(state, run):
+                for entry, trades in run.parts:
+                    self._absorb_part(state, entry, trades)
+        for entry in batch.entries:
+            self._publish(entry.entry_id, entry.new_payload, published)
+            self._entry_ms = entry.time_ms
+            self._uncommitted.entry_id = self._rejections.entry_id = entry.entry_id
+        return len(batch.entries)
 
     def take_live(self, *, candles: bool) -> LiveUpdate | None:
         """Return what has changed since the last call, to be published; None if nothing has changed.
@@ -159,49 +188,85 @@ class PartitionState:
             for key, members in gaps.items()
         }
 
-    def _absorb_trades(self, payload: bytes, *, numbered: bool) -> list[Trade] | None:
+    def _absorb_payload(self, payload: bytes, *, numbered: bool) -> bytes | None:
         """Apply a batch of trades; an invalid one does not affect the others.
 
         Returns:
-            None if no trade is new; an empty list if all are new and unchanged; else the new ones.
+            The new trades, encoded; None if there are none.
         """
-        trades = self._rejections.decode(payload)
-        accepted, rejected = split_valid(trades)
-        for invalid in rejected:
-            self._rejections.add(RejectedTrade(invalid.trade, "invalid", invalid.reason))
-        by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
-        for trade in accepted:
-            by_symbol[trade.venue, trade.symbol].append(trade)
-        new: list[Trade] = []
-        unchanged = True
-        for key, group in by_symbol.items():
-            fault = self._ownership_fault(key)
-            if fault is not None:
-                for trade in group:
-                    self._rejections.add(RejectedTrade(trade, "invalid", fault))
-                continue
-            state = self._state(key, numbered=numbered)
-            if state.empty:
-                state.ledger.numbered = numbered
-            new_of_symbol = self._absorb_symbol(state, group)
-            new.extend(new_of_symbol)
-            unchanged &= new_of_symbol is group
-        self._uncommitted.trade_count += len(new)
-        if not new:
-            return None
-        return [] if unchanged and len(new) == len(trades) else new
+        columns = self._rejections.decode(payload)
+        entry = TradeEntry(self._rejections.entry_id, payload, columns)
+        for part in columns:
+            accepted = self._accept(part)
+            if accepted is not None:
+                self._absorb_part(self._state_for(accepted, numbered=numbered), entry, accepted)
+        return entry.new_payload
 
-    def _absorb_symbol(self, state: SymbolState, group: Sequence[Trade]) -> Sequence[Trade]:
-        """Pass valid trades of one symbol through admission, ledger, candles and roles.
+    def _accept(self, trades: TradeColumns) -> TradeColumns | None:
+        """Return the valid trades of a symbol of this partition; reject the others."""
+        if not trades.valid():
+            accepted, rejected = split_valid(trades.trades())
+            for invalid in rejected:
+                self._rejections.add(RejectedTrade(invalid.trade, "invalid", invalid.reason))
+            if not accepted:
+                return None
+            trades = from_trades(accepted)
+        fault = self._ownership_fault((trades.venue, trades.symbol))
+        if fault is None:
+            return trades
+        for trade in trades.trades():
+            self._rejections.add(RejectedTrade(trade, "invalid", fault))
+        return None
+
+    def _acceptable(self, trades: TradeColumns) -> bool:
+        """Return whether trades are valid and belong to this partition."""
+        return trades.valid() and self._ownership_fault((trades.venue, trades.symbol)) is None
+
+    def _absorb_run(self, state: SymbolState, run: SymbolRun) -> bool:
+        """Apply the trades of several entries at once, if they are the next ones of their symbol.
 
         Returns:
-            The new ones; the same object where all are new and unchanged.
+            Whether they were applied; if not, nothing has changed, and each entry has to be applied by itself.
         """
         admission = state.admission
-        runs = list(fold_runs(group))
+        if not admission.clear:
+            return False
+        trades = admission.renumber(run.trades)
+        # The earliest limit of all entries: what is within it is plausible in each of them.
+        limit_us = max(run.parts[0][0].time_ms * 1000, state.watermark_us) + SUSPECT_AHEAD_US
+        expected = self._roles.touch(state.key).expects(trades, state.ledger)
+        if not expected or not state.append(trades, limit_us):
+            return False
+        self._store(state, trades)
+        for entry, part in run.parts:
+            entry.new.append(admission.renumber(part))
+        return True
+
+    def _absorb_part(self, state: SymbolState, entry: TradeEntry, trades: TradeColumns) -> None:
+        """Pass valid trades of one symbol and entry through admission, ledger, candles and roles."""
+        self._entry_ms, self._rejections.entry_id = entry.time_ms, entry.entry_id
+        limit_us = (
+            max(entry.time_ms * 1000, trades.ingest_times_us[-1], state.watermark_us) + SUSPECT_AHEAD_US
+        )
+        renumbered = state.admission.renumber(trades)
+        if state.admission.clear and state.append(renumbered, limit_us):
+            self._store(state, renumbered)
+            entry.new.append(renumbered)
+        else:
+            new = self._assess(state, trades)
+            if new is not None:
+                entry.new.append(new)
+
+    def _assess(self, state: SymbolState, trades: TradeColumns) -> TradeColumns | None:
+        """Assess trades one by one, and store the new ones.
+
+        Returns:
+            The new ones; None if there are none.
+        """
+        admission, group = state.admission, trades.trades()
         admitted = admission.assess(
             group,
-            runs,
+            trades.fold(),
             state.ledger,
             watermark_us=state.watermark_us,
             last_us=state.last_us,
@@ -209,21 +274,27 @@ class PartitionState:
             is_stored=lambda trade: self._rejections.is_stored(state.key, trade),
         )
         new, repeated = state.register(admitted) if admitted else ((), ())
-        uncommitted, unpublished = self._uncommitted, self._unpublished
+        stored = None
         if new:
-            if new is not group:
-                runs = list(fold_runs(new))
-            state.fold(new, runs)
-            self._roles.touch(state.key).feed(new, runs, state.ledger, self._entry_ms)
-            self._rejections.note_stored(state.key, new)
-            uncommitted.trade_rows[state].extend(trade_rows(state.key, new))
-            uncommitted.touched[state] = unpublished.candles[state] = unpublished.priced[state] = None
+            stored = trades if new is group else from_trades(new)
+            self._store(state, stored)
         if repeated:
-            uncommitted.duplicates += len(repeated)
+            self._uncommitted.duplicates += len(repeated)
             self._rejections.compare(state.key, repeated)
         if admitted is not group or admission.pending:
             self._apply_admission(state)
-        return new
+        return stored
+
+    def _store(self, state: SymbolState, trades: TradeColumns) -> None:
+        """Fold new trades into candles, pass them to the roles, and keep their rows for the next commit."""
+        runs = trades.fold()
+        state.fold(trades, runs)
+        self._roles.touch(state.key).feed(trades, runs, state.ledger, self._entry_ms)
+        self._rejections.note_stored(state.key, trades)
+        uncommitted, unpublished = self._uncommitted, self._unpublished
+        uncommitted.trade_count += len(trades)
+        uncommitted.trade_rows[state].append(trades.copy_rows())
+        uncommitted.touched[state] = unpublished.candles[state] = unpublished.priced[state] = None
 
     def _apply_admission(self, state: SymbolState) -> None:
         """Apply what the admission of a symbol has found besides the trades to admit."""
@@ -306,6 +377,17 @@ class PartitionState:
         if partition_of(*key, self._partitions) != self._partition:
             return f"{key[0]}:{key[1]} belongs to another partition than {self._partition}"
         return None
+
+    def _publish(self, entry_id: str, new: bytes | None, published: str) -> None:
+        if new is not None and entry_order(entry_id) > entry_order(published):
+            self._unpublished.add_trades(entry_id, new)
+
+    def _state_for(self, trades: TradeColumns, *, numbered: bool) -> SymbolState:
+        """Return the state of a symbol whose first trades decide whether its ids are the venue's own."""
+        state = self._state((trades.venue, trades.symbol), numbered=numbered)
+        if state.empty:
+            state.ledger.numbered = numbered
+        return state
 
     def _state(self, key: tuple[str, str], *, numbered: bool = True) -> SymbolState:
         state = self._states.get(key)

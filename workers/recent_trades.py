@@ -1,9 +1,9 @@
 """The most recent trades of a partition, to compare repeated ones with. Pure."""
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Final
 
+from tickplant.columns import TradeColumns
 from tickplant.market import SymbolId, Trade
 
 MAX_TRADES: Final = 50_000
@@ -16,11 +16,11 @@ class RecentTrades:
     def __init__(self, max_trades: int = MAX_TRADES) -> None:
         self._max_trades = max_trades
         self._count = 0
-        self._indexed: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
-        self._new: deque[tuple[SymbolId, Sequence[Trade]]] = deque()
+        self._indexed: deque[tuple[SymbolId, TradeColumns]] = deque()
+        self._new: deque[tuple[SymbolId, TradeColumns]] = deque()
         self._index: dict[SymbolId, dict[int, Trade]] = {}
 
-    def add(self, key: SymbolId, trades: Sequence[Trade]) -> None:
+    def add(self, key: SymbolId, trades: TradeColumns) -> None:
         """Add new trades of a symbol; beyond the maximum, the oldest ones are removed."""
         self._new.append((key, trades))
         self._count += len(trades)
@@ -32,15 +32,15 @@ class RecentTrades:
         while self._new:
             chunk = self._new.popleft()
             self._indexed.append(chunk)
-            self._index.setdefault(chunk[0], {}).update([(trade.trade_id, trade) for trade in chunk[1]])
+            self._index.setdefault(chunk[0], {}).update(zip(chunk[1].ids, chunk[1].trades(), strict=True))
         return self._index.get(key, {}).get(trade_id)
 
     def _remove_oldest(self) -> None:
         if self._indexed:
             key, trades = self._indexed.popleft()
             index = self._index[key]
-            for trade in trades:
-                index.pop(trade.trade_id, None)
+            for trade_id in trades.ids:
+                index.pop(trade_id, None)
             if not index:
                 del self._index[key]
         else:

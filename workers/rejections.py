@@ -1,13 +1,14 @@
 """Rejected trades: they are not stored, but become dead letters. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
-from tickplant import wire
+from tickplant.columns import TradeColumns
 from tickplant.errors import PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.times import format_time
+from tickplant.wire_columns import decode_columns, decode_each_column, encode_trades
 from workers.recent_trades import RecentTrades
 
 RejectionKind = Literal["invalid", "time", "id", "zero", "contradiction"]
@@ -40,7 +41,7 @@ class Rejection(NamedTuple):
 
 def rejection_of(entry_id: str, rejected: RejectedTrade) -> Rejection:
     """Return the dead letter of a rejected trade."""
-    return Rejection(entry_id, wire.encode_trades([rejected.trade]), rejected.kind, rejected.reason)
+    return Rejection(entry_id, encode_trades([rejected.trade]), rejected.kind, rejected.reason)
 
 
 def contradiction(entry_id: str, trade: Trade) -> Rejection:
@@ -67,24 +68,24 @@ class Rejections:
         self._unknown: list[Trade] = []
         self._rejections: list[Rejection] = []
 
-    def decode(self, payload: bytes) -> list[Trade]:
-        """Decode the trades of an entry; elements that are not trades are rejected.
+    def decode(self, payload: bytes) -> list[TradeColumns]:
+        """Decode the trades of an entry by symbol; elements that are not trades are rejected.
 
         Raises:
-            PoisonError: the payload is not a list.
+            PoisonError: the payload is not a batch of trades.
         """
         try:
-            return wire.decode_trades(payload)
+            return decode_columns(payload)
         except PoisonError:
-            trades, broken = wire.decode_each_trade(payload)
+            columns, broken = decode_each_column(payload)
             self._rejections += [Rejection(self.entry_id, part, "invalid", reason) for part, reason in broken]
-            return trades
+            return columns
 
     def add(self, rejected: RejectedTrade) -> None:
         """Add a rejected trade."""
         self._rejections.append(rejection_of(self.entry_id, rejected))
 
-    def note_stored(self, key: SymbolId, new: Sequence[Trade]) -> None:
+    def note_stored(self, key: SymbolId, new: TradeColumns) -> None:
         """Note new trades, to compare repeated ones with them."""
         self._recent.add(key, new)
 

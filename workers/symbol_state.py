@@ -7,10 +7,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from db.ledger import LedgerRow
+from tickplant.columns import TradeColumns
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Gap, SymbolId, Trade, merge, rebucket
 from workers.admission import Admission
 from workers.ledger import Ledger
+from workers.plausibility import MAX_ID
 from workers.roles.price_guard import near
 
 _LONGER: Final = [(name, length) for name, length in INTERVALS.items() if name != BASE]
@@ -63,8 +65,6 @@ class SymbolState:
         Returns:
             The new trades, the same object where all are new; and those whose ids were stored already.
         """
-        if self.ledger.add_consecutive([trade.trade_id for trade in trades]):
-            return trades, ()
         missing = self.ledger.missing.count
         new: list[Trade] = []
         repeated: list[Trade] = []
@@ -74,19 +74,34 @@ class SymbolState:
             self._note_gaps_changed(min(trade.event_time_us for trade in new))
         return new if repeated else trades, repeated
 
-    def fold(self, trades: Sequence[Trade], runs: Sequence[Candle]) -> None:
+    def append(self, trades: TradeColumns, limit_us: int) -> bool:
+        """Add the ids of trades to the ledger, if they continue from the last one and are plausible.
+
+        Returns:
+            Whether they were added; if not, nothing has changed, and each trade has to be assessed.
+        """
+        low, high = trades.lowest_id, trades.highest_id
+        return (
+            high <= MAX_ID
+            and trades.latest_time_us <= limit_us
+            and (trades.consecutive if self.ledger.numbered else trades.ascending)
+            and not trades.has_zero
+            and self.ledger.append(low, high)
+        )
+
+    def fold(self, trades: TradeColumns, runs: Sequence[Candle]) -> None:
         """Fold new trades into the candles.
 
         Args:
             trades: at least one, registered, in order of arrival.
-            runs: the same, folded by `fold_runs`.
+            runs: the same, folded.
         """
         self.needs_close |= self._unproven
         self._unproven = False
         for run in runs:
             self._fold_run(run)
             self.last_us = max(self.last_us, run.last_event_time_us)
-        newest = trades[-1]
+        newest = trades.trade(-1)
         if newest.trade_id == self.ledger.last:
             self._note_last(newest)
 

@@ -19,7 +19,7 @@ class Uncommitted:
     Attributes:
         entry_id: the last entry absorbed; None if none has been.
         touched: the symbols with something to commit.
-        trade_rows: by symbol, rows of new trades.
+        trade_rows: by symbol, rows of new trades as COPY text.
         verdicts: in order.
         series: restarts of trade ids.
         trade_count: of new trades.
@@ -30,7 +30,7 @@ class Uncommitted:
         self._partition = partition
         self.entry_id: str | None = None
         self.touched: dict[SymbolState, None] = {}
-        self.trade_rows: defaultdict[SymbolState, list[str]] = defaultdict(list)
+        self.trade_rows: defaultdict[SymbolState, list[bytes]] = defaultdict(list)
         self.verdicts: list[Verdict] = []
         self.series: list[NewSeries] = []
         self.trade_count = 0
@@ -61,13 +61,13 @@ class Uncommitted:
         ]
         batch = CommitBatch(
             self.entry_id,
-            "".join(rows).encode(),
+            b"".join(rows),
             [state.ledger_row for state in touched if not state.empty],
             [part for state in touched for part in state.take_parts()],
             to_close,
             gaps,
             verdicts,
-            len(rows),
+            self.trade_count,
             self.duplicates,
             unknown,
             [*derived.rows, *suspects],

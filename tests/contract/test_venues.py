@@ -48,7 +48,8 @@ from ingest.venues.base_rest import BusyError, HistoryAdapter, MissingRange
 from tickplant.errors import FatalError, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import reject_reason
-from tickplant.wire import decode_trades, encode_trades
+from tickplant.wire import encode_trades
+from tickplant.wire_columns import decode_trades
 
 
 def recorded(kinds: set[str]) -> list[Any]:

@@ -22,7 +22,7 @@ from db.export import open_reader
 from ingest.venues import make_adapter
 from ingest.venues.base import VenueAdapter
 from tickplant.market import SymbolId, Trade
-from tickplant.wire import decode_trades
+from tickplant.wire_columns import decode_trades
 
 pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 

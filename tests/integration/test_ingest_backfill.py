@@ -30,6 +30,7 @@ from tickplant.clock import now_us
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, GAPS, PRICES, partition_of, trades_stream
+from tickplant.wire_columns import decode_trades
 
 SYMBOLS = {"binance": "AAAUSDT", "coinbase": "AAA-USD", "kraken": "AAA/USD"}
 _CALLS = 10
@@ -108,7 +109,7 @@ class Healing:
 
     async def stored(self) -> list[int]:
         entries = [fields.get(wire.TRADES) for _, fields in await self.redis.xrange(self._stream)]
-        trades = [trade for entry in entries if entry for trade in wire.decode_trades(entry)]
+        trades = [trade for entry in entries if entry for trade in decode_trades(entry)]
         return sorted({trade.trade_id for trade in trades})
 
     async def verdicts(self) -> list[tuple[str, int, int]]:

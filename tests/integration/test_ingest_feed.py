@@ -17,6 +17,7 @@ from tickplant.errors import FatalError
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
+from tickplant.wire_columns import decode_trades
 
 START_MS = 1_700_000_040_000
 SYMBOL = SymbolId("binance", "BTCUSDT")
@@ -76,9 +77,7 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 async def written(redis: Any) -> list[Trade]:
     entries = await redis.xrange(STREAM)
-    return [
-        t for _, fields in entries if wire.TRADES in fields for t in wire.decode_trades(fields[wire.TRADES])
-    ]
+    return [t for _, fields in entries if wire.TRADES in fields for t in decode_trades(fields[wire.TRADES])]
 
 
 async def written_ids(redis: Any) -> list[int]:
@@ -216,7 +215,7 @@ async def test_a_socket_is_paused_while_workers_lag(redis_url: str, redis: Any) 
             nonlocal taken
             entries = await redis.xrange(STREAM)
             for entry_id, fields in entries:
-                taken += len(wire.decode_trades(fields[wire.TRADES])) if wire.TRADES in fields else 0
+                taken += len(decode_trades(fields[wire.TRADES])) if wire.TRADES in fields else 0
                 await redis.xdel(STREAM, entry_id)
             return taken == total
 

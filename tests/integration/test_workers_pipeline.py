@@ -25,6 +25,7 @@ from working import (
 from tickplant import wire
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
+from tickplant.wire_columns import decode_trades
 
 
 async def test_recorded_frames_become_the_venues_own_candles(
@@ -138,7 +139,7 @@ async def test_live_updates_arrive_once_in_order_and_closed_candles_equal_the_ro
         await until(done, "all trades stored")
     updates = await read_live(redis_url, "AAAUSDT")
     seen = [
-        t.trade_id for update in updates for entry in update.entries for t in wire.decode_trades(entry.trades)
+        t.trade_id for update in updates for entry in update.entries for t in decode_trades(entry.trades)
     ]
     assert seen == [t.trade_id for t in trades]
     closed = [c for update in updates for c in update.candles if c.closed and c.interval == "1m"]
@@ -341,7 +342,7 @@ async def test_one_bad_trade_of_an_entry_is_a_dead_letter_and_its_neighbours_are
 
         await until(done, "the good trades stored")
         letters = [fields for _, fields in await redis.xrange(DEAD_LETTERS)]
-        kept = [wire.decode_trades(fields[b"payload.t"])[0] for fields in letters]
+        kept = [decode_trades(fields[b"payload.t"])[0] for fields in letters]
         assert sorted(kept, key=lambda trade: trade.event_time_us) == sorted(
             bad, key=lambda trade: trade.event_time_us
         )

@@ -14,6 +14,7 @@ from tickplant import wire
 from tickplant.derived import SignalView, Unified
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
+from tickplant.wire_columns import decode_trades
 from workers.roles.events import Run
 from workers.strategies import NEITHER, Held, Opinion, Strategy
 
@@ -145,7 +146,7 @@ async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_re
     assert transactions >= 3
     updates = await read_live(redis_url, "AAAUSDT")
     told = [
-        trade for update in updates for entry in update.entries for trade in wire.decode_trades(entry.trades)
+        trade for update in updates for entry in update.entries for trade in decode_trades(entry.trades)
     ]
     assert [trade.trade_id for trade in told] == [trade.trade_id for trade in trades]
 

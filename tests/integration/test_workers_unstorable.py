@@ -13,6 +13,7 @@ from tickplant import metrics, wire
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, partition_of
+from tickplant.wire_columns import decode_trades
 
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)
 GOOD = [
@@ -80,7 +81,7 @@ async def check_good(redis_url: str, url: str, symbols: list[str]) -> None:
             each.trade_id
             for update in await read_live(redis_url, symbol)
             for entry in update.entries
-            for each in wire.decode_trades(entry.trades)
+            for each in decode_trades(entry.trades)
             if each.symbol == symbol
         ]
         assert sorted(ids) == list(range(1, COUNT + 1))
@@ -95,7 +96,7 @@ async def refused_ids(redis_url: str) -> list[int]:
     ids = []
     for letter in letters:
         assert letter[b"reason"].startswith(b"not storable: ")
-        for each in wire.decode_trades(letter[b"payload." + wire.TRADES]):
+        for each in decode_trades(letter[b"payload." + wire.TRADES]):
             assert each.symbol == BAD
             ids.append(each.trade_id)
     return sorted(set(ids))

@@ -10,6 +10,7 @@ from db.outliers import Outlier
 from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.market import Gap, Trade
+from tickplant.wire_columns import decode_trades
 from workers.partition_state import PartitionState
 from workers.plausibility import ZEROS
 from workers.rejections import Rejection
@@ -58,7 +59,7 @@ class Worker:
         update = self.state.take_live(candles=True)
         if update is not None:
             self.stored += [
-                trade.trade_id for entry in update.entries for trade in wire.decode_trades(entry.trades)
+                trade.trade_id for entry in update.entries for trade in decode_trades(entry.trades)
             ]
             self.prices += [price.trade_id for price in update.prices]
         self.rejections += self.state.take_rejections()

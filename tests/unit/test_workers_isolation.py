@@ -7,6 +7,7 @@ from working import START_US, trade
 
 from tickplant import wire
 from tickplant.market import SymbolId, Trade
+from tickplant.wire_columns import decode_trades, encode_trades
 from workers.isolation import NO_TRADES, Isolation, join_parts, split_entry
 from workers.ranges import Ranges
 
@@ -18,12 +19,12 @@ def of(symbol: SymbolId, *ids: int) -> list[Trade]:
 
 
 def entry(*trades: Trade, name: bytes = wire.TRADES) -> dict[bytes, bytes]:
-    return {name: wire.encode_trades(trades)}
+    return {name: encode_trades(trades)}
 
 
 def ids(fields: dict[bytes, bytes]) -> list[int]:
     (payload,) = fields.values()
-    return [each.trade_id for each in wire.decode_trades(payload)]
+    return [each.trade_id for each in decode_trades(payload)]
 
 
 def test_a_symbol_is_shut_when_it_is_refused_again_and_again_and_tried_later() -> None:

@@ -28,7 +28,7 @@ def test_what_is_missing_is_what_has_not_come_between_first_and_last(arriving: l
 
 
 @given(ids, st.integers(1, 60), st.integers(1, 20))
-def test_taking_a_batch_at_once_equals_taking_it_one_by_one(
+def test_appending_a_batch_equals_adding_its_ids_one_by_one(
     before: list[int], start: int, count: int
 ) -> None:
     quick, slow = Ledger.empty(), Ledger.empty()
@@ -36,7 +36,7 @@ def test_taking_a_batch_at_once_equals_taking_it_one_by_one(
         quick.add(trade_id)
         slow.add(trade_id)
     batch = list(range(start, start + count))
-    if quick.add_consecutive(batch):
+    if quick.append(batch[0], batch[-1]):
         assert [slow.add(trade_id) for trade_id in batch] == [True] * count
     assert (quick.first, quick.last, quick.missing) == (slow.first, slow.last, slow.missing) or not before
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from working import trade
 
+from tickplant.columns import from_trades
 from tickplant.market import Trade
 from workers.ledger import Ledger
 from workers.roles.reorder import MAX_HELD, ReorderBuffer, ReorderState
@@ -40,9 +41,10 @@ def ids_of(trades: Sequence[Trade]) -> list[int]:
 def test_trades_in_order_are_released_as_they_are() -> None:
     symbol = Symbol()
     symbol.push(1, 2)
-    batch = trades_of(3, 4, 5)
-    assert symbol.ledger.add_consecutive([3, 4, 5])
-    assert symbol.buffer.push(batch, symbol.ledger, 0) is batch
+    batch = from_trades(trades_of(3, 4, 5))
+    assert symbol.ledger.append(3, 5)
+    assert symbol.buffer.pass_through(batch, symbol.ledger)
+    assert symbol.push(6) == [6]
 
 
 def test_what_follows_a_missing_trade_waits_for_it() -> None:

@@ -8,7 +8,7 @@ from working import MINUTE_US, START_US, trade
 
 from tickplant.derived import AlertState, Firing
 from tickplant.intervals import SECOND_US
-from tickplant.market import fold_runs
+from tickplant.columns import from_trades
 from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.price_guard import PriceGuard
@@ -42,7 +42,8 @@ class Symbol:
     def absorb(self, *ids_and_seconds: tuple[int, float], now_ms: int = 0) -> list[Firing]:
         trades = [trade(id_, at_us=START_US + round(s * SECOND_US)) for id_, s in ids_and_seconds]
         new = [trade for trade in trades if self.ledger.add(trade.trade_id)]
-        self.roles.feed(new, fold_runs(new), self.ledger, now_ms)
+        columns = from_trades(new)
+        self.roles.feed(columns, columns.fold(), self.ledger, now_ms)
         return self.roles.take().firings
 
     def clock(self, seconds: float, now_ms: int = 0) -> list[Firing]:

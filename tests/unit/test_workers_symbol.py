@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from tickplant.columns import from_trades
 from tickplant.intervals import INTERVALS, MINUTE_US
-from tickplant.market import Candle, Trade, fold, fold_runs, merge
+from tickplant.market import Candle, Trade, fold, merge
 from workers.symbol_state import SymbolState
 
 START_US = 1_700_000_040_000_000
@@ -29,7 +30,8 @@ def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
 def absorb(state: SymbolState, trades: list[Trade]) -> Sequence[Trade]:
     new, _ = state.register(trades)
     if new:
-        state.fold(new, list(fold_runs(new)))
+        columns = from_trades(new)
+        state.fold(columns, columns.fold())
     return new
 
 

@@ -16,6 +16,7 @@ from tickplant import wire
 from tickplant.derived import Firing, Signal
 from tickplant.errors import PoisonError
 from tickplant.market import Candle, Trade
+from tickplant.wire_columns import decode_trades
 from workers.mirror import protobuf
 
 Format = Literal["json", "protobuf"]
@@ -85,7 +86,7 @@ def extract_trades(fields: Fields) -> Sequence[Trade]:
         PoisonError: they are malformed.
     """
     payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
-    return wire.decode_trades(payload) if payload is not None else ()
+    return decode_trades(payload) if payload is not None else ()
 
 
 def extract_results(fields: Fields) -> Sequence[Struct]:

@@ -6,11 +6,52 @@ neither on batches nor on the order of arrival. They are pure: no I/O, no clock 
 are stored in the transaction that also moves the offset; after any error they are restored from the database.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
+from tickplant.columns import TradeColumns
 from tickplant.derived import Average, Statistics
 from tickplant.market import Candle, Trade
+
+
+class RunTrades(Sequence[Trade]):
+    """The trades of a run; an object is made for each of them that is looked at, once."""
+
+    __slots__ = ("_all", "_columns", "_made")
+
+    def __init__(self, columns: TradeColumns) -> None:
+        """Take at least one trade."""
+        self._columns = columns
+        self._made: dict[int, Trade] = {}
+        self._all: tuple[Trade, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @overload
+    def __getitem__(self, index: int) -> Trade: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Trade, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> Trade | tuple[Trade, ...]:
+        if self._all is not None:
+            return self._all[index]
+        if isinstance(index, slice):
+            return tuple([self._trade(place) for place in range(len(self))[index]])
+        return self._trade(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Trade]:
+        if self._all is None:
+            made = self._made
+            self._all = tuple([made.get(place, trade) for place, trade in enumerate(self._columns.trades())])
+        return iter(self._all)
+
+    def _trade(self, place: int) -> Trade:
+        trade = self._made.get(place)
+        if trade is None:
+            trade = self._made[place] = self._columns.trade(place)
+        return trade
 
 
 class Run(NamedTuple):

@@ -53,13 +53,13 @@ class PriceGuard:
             None if self._last is None else f"{self._last:f}", self._pending, list(self._withheld)
         )
 
-    def passes(self, run: Candle, last: Trade) -> bool:
+    def passes(self, run: Candle, last_price: str) -> bool:
         """Return whether all trades of a run pass, by a quick check, and note its last price if so."""
         if self._last is None or self._pending is not None:
             return False
         if not (near(self._last, run.low) and near(self._last, run.high) and near(run.low, run.high)):
             return False
-        self._last = Decimal(last.price)
+        self._last = Decimal(last_price)
         return True
 
     def filter(self, trades: Sequence[Trade]) -> list[Trade]:

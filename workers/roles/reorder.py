@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.columns import TradeColumns
 from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 from workers.ledger import Ledger
@@ -105,6 +106,19 @@ class ReorderBuffer:
     def holding(self) -> bool:
         """Whether trades are held."""
         return bool(self._ids)
+
+    def expects(self, trades: TradeColumns, ledger: Ledger) -> bool:
+        """Return whether new trades are the next ones in order of id, while none are held."""
+        if not ledger.numbered or self.cursor is None:
+            return not ledger.numbered
+        return not self._ids and trades.lowest_id == self.cursor + 1 and trades.consecutive
+
+    def pass_through(self, trades: TradeColumns, ledger: Ledger) -> bool:
+        """Release new trades at once if they are the next ones; return False, changing nothing, if not."""
+        if self.expects(trades, ledger):
+            self.cursor = trades.highest_id
+            return True
+        return False
 
     def push(self, trades: Sequence[Trade], ledger: Ledger, entry_ms: int) -> Sequence[Trade]:
         """Add new trades.

@@ -56,7 +56,7 @@ class SymbolSignals:
     def run(self, run: Run) -> list[Signal]:
         """Process trades; return the signals they caused, in order of trades."""
         signals: list[Signal] = []
-        if self._of_trades:  # a tuple, so that no strategy can change it
+        if self._of_trades and isinstance(run.trades, list):  # a tuple, so that no strategy can change it
             run = run._replace(trades=tuple(run.trades))
         for runner in self._of_trades:
             signals += runner.run(run)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from db.outliers import Outlier
+from tickplant.columns import TradeColumns
 from tickplant.derived import Average, Firing, Signal, Statistics
 from tickplant.intervals import BASE
 from tickplant.market import Candle, Trade, fold_runs
@@ -14,7 +15,7 @@ from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.averages import SymbolAverages
 from workers.roles.bot import SymbolBot
-from workers.roles.events import Closed, Last, Run
+from workers.roles.events import Closed, Last, Run, RunTrades
 from workers.roles.open_candles import OpenCandles, minute_of
 from workers.roles.price_guard import PriceGuard, PriceGuardState
 from workers.roles.reorder import ReorderBuffer, ReorderState
@@ -116,25 +117,29 @@ class SymbolRoles:
         clock_us = max(self._time_us, self._clock_us)
         return RolePosition(self._time_us, clock_us, self._last_us, self._candles.candles)
 
-    def feed(self, new: Sequence[Trade], runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
+    def expects(self, new: TradeColumns, ledger: Ledger) -> bool:
+        """Return whether new trades would be processed at once, in their order."""
+        return self._reorder.expects(new, ledger)
+
+    def feed(self, trades: TradeColumns, runs: Iterable[Candle], ledger: Ledger, now_ms: int) -> None:
         """Process new trades.
 
         Args:
-            new: in order of arrival, added to the ledger.
-            runs: the same, folded by `fold_runs`.
+            trades: in order of arrival, added to the ledger.
+            runs: the same, folded.
             ledger: of the symbol.
             now_ms: the time of their entry.
         """
-        cursor = self._reorder.cursor
-        released = self._reorder.push(new, ledger, now_ms)
-        if released is new:
-            self._process(released, runs)
+        if self._reorder.pass_through(trades, ledger):
+            self._process_columns(trades, runs)
             return
+        cursor, new = self._reorder.cursor, trades.trades()
+        released = self._reorder.push(new, ledger, now_ms)
         if cursor is not None:
             for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
                 self._advance(run.last_event_time_us)
                 self._merge(run)
-        self._process(released, fold_runs(released))
+        self._process(released)
         self._report_gaps()
         self._catch_up()
 
@@ -152,7 +157,7 @@ class SymbolRoles:
     def _release(self, ledger: Ledger, now_ms: int, *, clock: bool = False) -> None:
         if self._reorder.holding:
             released = self._reorder.release(ledger, now_ms, clock=clock)
-            self._process(released, fold_runs(released))
+            self._process(released)
         self._catch_up()
 
     def _catch_up(self) -> None:
@@ -162,16 +167,26 @@ class SymbolRoles:
             if self._alerts is not None:
                 self._results.firings.extend(self._alerts.advance_clock(self._clock_us))
 
-    def _process(self, trades: Sequence[Trade], runs: Iterable[Candle]) -> None:
+    def _process_columns(self, trades: TradeColumns, runs: Iterable[Candle]) -> None:
         start = 0
         for candle in runs:
             end = start + candle.trade_count
-            run = Run(trades if end - start == len(trades) else trades[start:end], candle)
-            if self._guard.passes(candle, run.trades[-1]):
-                self._process_run(run)
-            else:
-                self._process_guarded(run.trades)
+            part = trades if candle.trade_count == len(trades) else trades.slice(start, end)
+            self._process_part(RunTrades(part), candle, part.prices[-1])
             start = end
+
+    def _process(self, trades: Sequence[Trade]) -> None:
+        start = 0
+        for candle in fold_runs(trades):
+            end = start + candle.trade_count
+            self._process_part(trades[start:end], candle, trades[end - 1].price)
+            start = end
+
+    def _process_part(self, trades: Sequence[Trade], candle: Candle, last_price: str) -> None:
+        if self._guard.passes(candle, last_price):
+            self._process_run(Run(trades, candle))
+        else:
+            self._process_guarded(trades)
 
     def _process_guarded(self, trades: Sequence[Trade]) -> None:
         """Process trades without those whose price no other has confirmed."""
