@@ -101,9 +101,7 @@ class SymbolState:
         for run in runs:
             self._fold_run(run)
             self.last_us = max(self.last_us, run.last_event_time_us)
-        newest = trades.trade(-1)
-        if newest.trade_id == self.ledger.last:
-            self._note_last(newest)
+        self._note_last(trades, runs)
 
     @property
     def empty(self) -> bool:
@@ -197,14 +195,27 @@ class SymbolState:
             self._fold_late(run)
         _merge_minute(self._unpublished, opened, run)
 
-    def _note_last(self, newest: Trade) -> None:
-        """Make the newest trade the last one, unless its price is an outlier."""
-        price = Decimal(newest.price)
-        known = [trade for trade in (self.last, self._outlier) if trade is not None]
-        if self.last is None or any(near(Decimal(trade.price), price) for trade in known):
-            self.last, self._outlier = newest, None
+    def _note_last(self, trades: TradeColumns, runs: Sequence[Candle]) -> None:
+        """Find the newest trade by id whose price is not an outlier."""
+        newest = trades.trade(-1)
+        if self.last is not None and self._outlier is None and newest.trade_id == self.ledger.last:
+            price = Decimal(self.last.price)
+            low, high = min([run.low for run in runs]), max([run.high for run in runs])
+            if near(price, low) and near(price, high) and near(low, high):
+                self.last = newest
+                return
+        for trade in trades.trades():
+            self._note_trade(trade)
+
+    def _note_trade(self, trade: Trade) -> None:
+        known = [earlier for earlier in (self.last, self._outlier) if earlier is not None]
+        if any(trade.trade_id < earlier.trade_id for earlier in known):
+            return
+        price = Decimal(trade.price)
+        if self.last is None or any(near(Decimal(earlier.price), price) for earlier in known):
+            self.last, self._outlier = trade, None
         else:
-            self._outlier = newest
+            self._outlier = trade
 
     def _fold_late(self, run: Candle) -> None:
         """Merge a run whose minute has closed; some of the longer intervals may still be open."""
