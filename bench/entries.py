@@ -14,9 +14,9 @@ from bench.result import MeasuredRate, Result, Throughput
 from ingest.connection import VenueConnection, open_connection
 from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
+from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient
-from tickplant.wire_columns import decode_trades
 
 _PIPELINED: Final = 16
 

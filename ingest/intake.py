@@ -14,6 +14,7 @@ from ingest.venue_clock import DoubtedTime, HeartbeatTime, VenueClock
 from ingest.venues.base import Closing, Heartbeat, Notice, ParsedRows, Refused, Subscribed, VenueAdapter
 from ingest.venues.base_rest import MissingRange
 from tickplant.errors import PoisonError
+from tickplant.kernel import PIECE, TradeColumns, group_trades, join_symbols
 from tickplant.market import Trade
 from tickplant.times import format_time
 
@@ -79,28 +80,18 @@ class Intake:
         """Parse and publish received frames; one batch at a time, even with two connections."""
         self._metrics.note_reads(reads)
         async with self._lock:
-            trades: list[Trade] = []
-            parse = self._venue.parse_frame
+            pending: list[TradeColumns] = []
             for received in reads:
-                time_us = received.time_us
-                for frame in received.frames:
-                    try:
-                        parsed = parse(frame, time_us)
-                    except PoisonError as error:
-                        await self._write_dead_letter(frame, str(error))
-                        continue
-                    if type(parsed) is tuple:
-                        trades.extend(parsed)
-                    elif isinstance(parsed, ParsedRows):
-                        trades.extend(parsed.trades)
-                        for payload, reason, _ in parsed.bad_rows:
-                            await self._write_dead_letter(payload, reason)
-                    else:
-                        assert not isinstance(parsed, tuple)
-                        await self._publish(trades)
-                        trades = []
-                        await self._handle_notice(parsed, ReceivedFrame(frame, time_us), session)
-            await self._publish(trades)
+                frames, start = received.frames, 0
+                while start < len(frames):
+                    found, count = self._venue.parse_frames(frames[start : start + PIECE], received.time_us)
+                    pending += found
+                    start += count
+                    if count < PIECE and start < len(frames):
+                        frame = ReceivedFrame(frames[start], received.time_us)
+                        pending = await self._handle_other(frame, pending, session)
+                        start += 1
+            await self._publish(pending)
 
     async def resume_ids(self) -> None:
         """Continue after the greatest id that any ingest process has assigned."""
@@ -114,21 +105,48 @@ class Intake:
         if time_us is not None and not self._lock.locked():
             await self._publisher.publish_clock(self._venue.name, self._symbols, time_us)
 
-    async def _publish(self, trades: list[Trade]) -> None:
-        if not trades:
+    async def _handle_other(
+        self, frame: ReceivedFrame, pending: list[TradeColumns], session: VenueSession
+    ) -> list[TradeColumns]:
+        """Handle a frame that `parse_frames` stopped at.
+
+        Args:
+            frame: mostly a notice.
+            pending: the trades before it; they are published before a notice is handled.
+            session: of the connection.
+
+        Returns:
+            The trades that are still to be published.
+        """
+        try:
+            parsed = self._venue.parse_frame(frame.text, frame.time_us)
+        except PoisonError as error:
+            await self._write_dead_letter(frame.text, str(error))
+            return pending
+        if isinstance(parsed, tuple):
+            return pending + group_trades(parsed)
+        if isinstance(parsed, ParsedRows):
+            for payload, reason, _ in parsed.bad_rows:
+                await self._write_dead_letter(payload, reason)
+            return pending + group_trades(parsed.trades)
+        await self._publish(pending)
+        await self._handle_notice(parsed, frame, session)
+        return []
+
+    async def _publish(self, pending: list[TradeColumns]) -> None:
+        if not self._requested.issuperset([part.symbol for part in pending]):
+            pending = await self._drop_unrequested(pending)
+        if not pending:
             return
-        if not self._requested.issuperset([trade.symbol for trade in trades]):
-            trades = await self._drop_unrequested(trades)
-            if not trades:
-                return
+        trades = join_symbols(pending)
         if not self._venue.numbered:
-            trades = self._number(trades)
+            trades = list(map(self._number, trades))
             await self._publisher.reserve_ids(self._venue.name, self._own_id)
         self._metrics.note_trades(trades)
-        await self._publisher.publish(trades, numbered=self._venue.numbered)
-        self._last.update([(trade.symbol, trade) for trade in trades])
-        await self._report_doubts(self._clock.observe(trades, time.monotonic()))
-        self._unchecked_trades += len(trades)
+        await self._publisher.publish_columns(trades, numbered=self._venue.numbered)
+        self._last.update([(part.symbol, part.trade(-1)) for part in trades])
+        await self._report_doubts(self._clock.observe_trades(trades, time.monotonic()))
+        self._unchecked_trades += sum(map(len, trades))
         if self._unchecked_trades >= _BUDGET_CHECK_TRADES:
             self._unchecked_trades = 0
             await self._publisher.wait_for_budget()
@@ -175,32 +193,22 @@ class Intake:
             )
             await self._publisher.write_dead_letter(self._name, repr(message).encode(), reason)
 
-    def _number(self, trades: list[Trade]) -> list[Trade]:
+    def _number(self, trades: TradeColumns) -> TradeColumns:
         """Assign ascending ids: the receive time in microseconds, or the last id plus one if greater."""
-        numbered = []
-        for trade in trades:
-            self._own_id = max(self._own_id + 1, trade.ingest_time_us)
-            numbered.append(
-                Trade(
-                    trade.venue,
-                    trade.symbol,
-                    self._own_id,
-                    trade.price,
-                    trade.size,
-                    trade.side,
-                    trade.event_time_us,
-                    trade.ingest_time_us,
-                )
-            )
-        return numbered
+        ids = []
+        for received_us in trades.ingest_times_us:
+            self._own_id = max(self._own_id + 1, received_us)
+            ids.append(self._own_id)
+        return trades.with_ids(ids)
 
-    async def _drop_unrequested(self, trades: list[Trade]) -> list[Trade]:
+    async def _drop_unrequested(self, pending: list[TradeColumns]) -> list[TradeColumns]:
         """Return the trades of requested symbols; the others become dead letters."""
-        for trade in trades:
-            if trade.symbol not in self._requested:
-                reason = f"a trade of {trade.symbol!r}, which was not requested"
-                await self._write_dead_letter(repr(trade).encode(), reason)
-        return [trade for trade in trades if trade.symbol in self._requested]
+        for part in pending:
+            if part.symbol not in self._requested:
+                reason = f"a trade of {part.symbol!r}, which was not requested"
+                for trade in part.trades():
+                    await self._write_dead_letter(repr(trade).encode(), reason)
+        return [part for part in pending if part.symbol in self._requested]
 
     async def _write_dead_letter(self, frame: bytes, reason: str) -> None:
         self._metrics.malformed.inc()

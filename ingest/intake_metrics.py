@@ -1,12 +1,11 @@
 """Metrics of received frames and trades."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Literal
 
 from ingest.connection import SocketRead
 from tickplant import metrics
-from tickplant.market import Trade
+from tickplant.kernel import TradeColumns
 
 SymbolClass = Literal["crypto", "forex", "stock"]
 
@@ -44,15 +43,9 @@ class IntakeMetrics:
         """Count the frames that a connection received."""
         self._frames.inc(sum([len(received.frames) for received in reads]))
 
-    def note_trades(self, trades: Sequence[Trade]) -> None:
-        """Count a batch of trades and observe its delay."""
-        if not trades:
-            return
-        if len(self._trades) == 1:
-            for counter in self._trades.values():
-                counter.inc(len(trades))
-        else:
-            for name, count in Counter([self._class_of[trade.symbol] for trade in trades]).items():
-                self._trades[name].inc(count)
-        first = trades[0]
+    def note_trades(self, trades: Sequence[TradeColumns]) -> None:
+        """Count a batch of trades, at least one, and observe its delay."""
+        for part in trades:
+            self._trades[self._class_of[part.symbol]].inc(len(part))
+        first = trades[0].trade(0)
         self._delay.observe(max(0, first.ingest_time_us - first.event_time_us) / 1e6)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -11,6 +11,7 @@ from ingest.stream_budget import StreamBudget
 from tickplant import metrics, wire
 from tickplant.clock import now_us
 from tickplant.dead_letters import write_dead_letter
+from tickplant.kernel import TradeColumns, encode_columns, group_trades
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import source_of
 from tickplant.redis_client import (
@@ -75,7 +76,13 @@ class Publisher:
         await self._retry_until_available(lambda: claim_redis_source(self._redis, source))
 
     async def publish(
-        self, trades: Sequence[Trade], *, numbered: bool = True, historical: bool = False
+        self, trades: Iterable[Trade], *, numbered: bool = True, historical: bool = False
+    ) -> None:
+        """Write trades of any symbols; see `publish_columns`."""
+        await self.publish_columns(group_trades(trades), numbered=numbered, historical=historical)
+
+    async def publish_columns(
+        self, trades: Sequence[TradeColumns], *, numbered: bool = True, historical: bool = False
     ) -> None:
         """Write trades, in their order within each symbol; return when Redis has acknowledged them all.
 
@@ -83,31 +90,23 @@ class Publisher:
         duplicates.
 
         Args:
-            trades: in their order within each symbol.
+            trades: one element a symbol.
             numbered: whether the ids are the venue's, so that gaps are visible; else ingest assigned them.
             historical: whether to hide them from live subscribers.
         """
         field = wire.HISTORICAL if historical else wire.TRADES if numbered else wire.UNNUMBERED
-        batches: defaultdict[int, list[Trade]] = defaultdict(list)
-        partition_by_symbol = self._partition_by_symbol
-        for trade in trades:
-            key = (trade.venue, trade.symbol)
-            partition = partition_by_symbol.get(key)
-            if partition is None:
-                partition = partition_by_symbol[key] = partition_of(*key, self._partitions)
-            batches[partition].append(trade)
-        entries = [
-            (partition, field, wire.encode_trades(batch[start : start + MAX_TRADES_PER_ENTRY]))
-            for partition, batch in batches.items()
-            for start in range(0, len(batch), MAX_TRADES_PER_ENTRY)
+        packed = [
+            (partition, sum(map(len, entry)), encode_columns(entry))
+            for partition, parts in self._by_partition(trades).items()
+            for entry in split_entries(parts)
         ]
-        await self._write(entries)
+        await self._write([(partition, field, payload) for partition, _, payload in packed])
         if trades and not historical:
-            metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - trades[0].ingest_time_us) / 1e6)
-        for partition, batch in batches.items():
-            _note_entries(len(batch))
-            entry_count = -(-len(batch) // MAX_TRADES_PER_ENTRY)
-            self._budget.note_written(partition, trades=len(batch), entries=entry_count)
+            received_us = trades[0].trade(0).ingest_time_us
+            metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
+        for partition, count, _ in packed:
+            metrics.INGEST_ENTRY_TRADES.observe(count)
+            self._budget.note_written(partition, trades=count, entries=1)
 
     async def publish_clock(self, venue: str, symbols: Sequence[str], time_us: int) -> None:
         """Write the venue's time to the stream of every partition that carries one of the symbols."""
@@ -194,6 +193,16 @@ class Publisher:
         finally:
             del self._unanswered[request]
 
+    def _by_partition(self, trades: Sequence[TradeColumns]) -> dict[int, list[TradeColumns]]:
+        found: defaultdict[int, list[TradeColumns]] = defaultdict(list)
+        for part in trades:
+            key = (part.venue, part.symbol)
+            partition = self._partition_by_symbol.get(key)
+            if partition is None:
+                partition = self._partition_by_symbol[key] = partition_of(*key, self._partitions)
+            found[partition].append(part)
+        return found
+
     async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
         """XADD every entry; retry the failed ones, in order, until all are written."""
 
@@ -220,7 +229,18 @@ class Publisher:
             metrics.INGEST_ENTRY_BYTES.observe(size)
 
 
-def _note_entries(trades: int) -> None:
-    """Observe the number of trades of each entry of a batch."""
-    for start in range(0, trades, MAX_TRADES_PER_ENTRY):
-        metrics.INGEST_ENTRY_TRADES.observe(min(trades - start, MAX_TRADES_PER_ENTRY))
+def split_entries(trades: Sequence[TradeColumns]) -> Iterator[list[TradeColumns]]:
+    """Yield the trades of each entry, at most `MAX_TRADES_PER_ENTRY`, in order."""
+    entry: list[TradeColumns] = []
+    room = MAX_TRADES_PER_ENTRY
+    for part in trades:
+        start = 0
+        while len(part) - start >= room:
+            yield [*entry, part.slice(start, start + room)]
+            start += room
+            entry, room = [], MAX_TRADES_PER_ENTRY
+        if start < len(part):
+            entry.append(part.slice(start, len(part)) if start else part)
+            room -= len(part) - start
+    if entry:
+        yield entry

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from tickplant.kernel import TradeColumns
 from tickplant.market import Trade
 
 CLOCK_GRACE_US: Final = 2_000_000
@@ -46,6 +47,7 @@ class HeartbeatTime(NamedTuple):
 
 
 Message = Trade | HeartbeatTime
+_received_us: Final = attrgetter("ingest_time_us")
 DoubtedTime = tuple[Message, str]
 """A message with an implausible time, and the reason."""
 
@@ -93,6 +95,25 @@ class VenueClock:
                 self._advance(latest.event_time_us, now_s)  # the usual case
                 return []
         return [doubt for message in messages for doubt in self._check(message, now_s)]
+
+    def observe_trades(self, trades: Sequence[TradeColumns], now_s: float) -> list[DoubtedTime]:
+        """Update the clock with the times of a batch of trades.
+
+        Args:
+            trades: at least one, in order of receipt within each symbol.
+            now_s: by a monotonic clock.
+
+        Returns:
+            Trades with implausible times.
+        """
+        if self._confirmed and self._jump is None and self._ahead is None:
+            latest_us = max([part.latest_time_us for part in trades])
+            bound_us = min([part.trade(0).ingest_time_us for part in trades]) + self.behind_us
+            if latest_us <= min(bound_us, self._due_us(now_s)) + TOLERANCE_US:
+                self._advance(latest_us, now_s)  # the usual case
+                return []
+        in_order = sorted([trade for part in trades for trade in part.trades()], key=_received_us)
+        return self.observe(in_order, now_s)
 
     def read_us(self, now_s: float) -> int | None:
         """Return the time before which every trade has been received; None before the first trade.

@@ -12,9 +12,9 @@ from websockets.http11 import Response
 
 from ingest import service
 from tickplant import wire
+from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, trades_stream
-from tickplant.wire_columns import decode_trades
 
 Script = Callable[[ServerConnection], Awaitable[None]]
 Admit = Callable[[], Response | None]

@@ -153,6 +153,7 @@ def check_columns(given: TradeColumns, choose: random.Random) -> None:
         lambda it: it.highest_id,
         lambda it: it.latest_time_us,
         lambda it: it.consecutive,
+        lambda it: it.ascending,
         lambda it: it.has_zero,
         lambda it: it.valid(),
         lambda it: it.trades(),

@@ -104,16 +104,6 @@ def decode_columns(payload: bytes | Raw) -> list[TradeColumns]:
     return by_symbol([_columns(run) for run in runs])
 
 
-def encode_trades(trades: Sequence[Trade]) -> bytes:
-    """Encode trades of any symbols, as `encode_columns`."""
-    return encode_columns(group_trades(trades))
-
-
-def decode_trades(payload: bytes | Raw) -> list[Trade]:
-    """Decode the trades of an entry one by one, symbol by symbol; otherwise as `decode_columns`."""
-    return [trade for columns in decode_columns(payload) for trade in columns.trades()]
-
-
 def decode_each_column(payload: bytes | Raw) -> tuple[list[TradeColumns], list[tuple[bytes, str]]]:
     """Decode the trades of an entry one by one, as `decode_columns` has failed.
 

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tickplant.columns import TradeColumns
+from tickplant.kernel import TradeColumns
 from tickplant.market import Candle, Trade
 from workers.ledger import Ledger
 from workers.plausibility import (
@@ -87,7 +87,7 @@ class Admission:
         return not (self._suspects or self._rejected or self._rejected_ids)
 
     def renumber(self, trades: TradeColumns) -> TradeColumns:
-        """Return trades with ids of the current series; the same object where the venue has not restarted its ids."""
+        """Return trades under ids of the current series; the same object where there is one series."""
         return trades.shift_ids(self.offset) if self.offset else trades
 
     @property

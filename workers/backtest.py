@@ -11,8 +11,8 @@ from db.averages import CandleWindow
 from db.signals import StrategyState
 from tickplant.averages import AverageSpecs
 from tickplant.bot import AccountChanges, PaperAccount, Rules
-from tickplant.columns import from_trades
 from tickplant.derived import Signal
+from tickplant.kernel import from_trades
 from tickplant.market import SymbolId, Trade
 from workers.ledger import Ledger
 from workers.roles.averages import SymbolAverages

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from tickplant import wire
 from tickplant.errors import PoisonError
+from tickplant.kernel import decode_trades, encode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.wire import Verdict
-from tickplant.wire_columns import decode_trades, encode_trades
 from workers.ranges import Ranges
 
 Fields = dict[bytes, bytes]

@@ -6,10 +6,10 @@ from typing import Final
 from db.leases import Lease
 from tickplant import metrics, wire
 from tickplant.dead_letters import write_dead_letter
+from tickplant.kernel import encode_trades
 from tickplant.market import Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import trades_stream
-from tickplant.wire_columns import encode_trades
 from workers.rejections import Rejection
 from workers.strategies.runner import StrategyFailure
 from workers.trimming import Entry

@@ -9,9 +9,9 @@ from db.commit import CommitBatch
 from db.ledger import LedgerRow
 from db.suspects import NewSeries
 from tickplant import wire
-from tickplant.columns import TradeColumns, from_trades
 from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
+from tickplant.kernel import TradeColumns, from_trades
 from tickplant.market import Candle, Gap, SymbolId
 from tickplant.streams import entry_order, partition_of
 from tickplant.trade_rules import is_name, reject_reason_of_time, split_valid
@@ -226,7 +226,7 @@ class PartitionState:
         """Apply the trades of several entries at once, if they are the next ones of their symbol.
 
         Returns:
-            Whether they were applied; if not, nothing has changed, and each entry has to be applied by itself.
+            Whether they were applied; if not, nothing has changed, and each entry has to be applied alone.
         """
         admission = state.admission
         if not admission.clear:

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from tickplant.columns import TradeColumns
+from tickplant.kernel import TradeColumns
 from tickplant.market import SymbolId, Trade
 
 MAX_TRADES: Final = 50_000

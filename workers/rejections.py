@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
-from tickplant.columns import TradeColumns
 from tickplant.errors import PoisonError
+from tickplant.kernel import TradeColumns, decode_columns, decode_each_column, encode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.times import format_time
-from tickplant.wire_columns import decode_columns, decode_each_column, encode_trades
 from workers.recent_trades import RecentTrades
 
 RejectionKind = Literal["invalid", "time", "id", "zero", "contradiction"]

@@ -7,8 +7,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from db.ledger import LedgerRow
-from tickplant.columns import TradeColumns
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
+from tickplant.kernel import TradeColumns
 from tickplant.market import Candle, Gap, SymbolId, Trade, merge, rebucket
 from workers.admission import Admission
 from workers.ledger import Ledger

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from tickplant import wire
-from tickplant.columns import TradeColumns, concat
 from tickplant.errors import PoisonError
+from tickplant.kernel import TradeColumns, concat, decode_columns, encode_columns
 from tickplant.streams import entry_order
-from tickplant.wire_columns import decode_columns, encode_columns
 from workers.trimming import Entry
 
 
@@ -73,7 +72,7 @@ class TradeEntries(NamedTuple):
 
 
 def decode_trade_entries(entries: Sequence[Entry]) -> TradeEntries:
-    """Decode the entries of live trades at the start of a read, up to one of anything else or that is malformed."""
+    """Decode the entries of live trades at the start of a read, up to a malformed one or another kind."""
     found: list[TradeEntry] = []
     kind: bytes | None = None
     for entry_id, fields in entries:

@@ -33,10 +33,10 @@ from api.views.trades import trade_view
 from db.stats import read_changes_24h
 from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal, Unified, signal_view
+from tickplant.kernel import decode_trades
 from tickplant.market import Candle, Gap, SymbolId, Trade
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
-from tickplant.wire_columns import decode_trades
 
 
 def _of_symbol(change: Trade | Gap | Signal | Firing | PaperAccount) -> tuple[str, str]:

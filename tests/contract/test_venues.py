@@ -46,10 +46,10 @@ from ingest.venues.base import (
 )
 from ingest.venues.base_rest import BusyError, HistoryAdapter, MissingRange
 from tickplant.errors import FatalError, PoisonError
+from tickplant.kernel import decode_trades
 from tickplant.market import Trade
 from tickplant.trade_rules import reject_reason
 from tickplant.wire import encode_trades
-from tickplant.wire_columns import decode_trades
 
 
 def recorded(kinds: set[str]) -> list[Any]:

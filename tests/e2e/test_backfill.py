@@ -21,8 +21,8 @@ from db.audit import audit_symbol, read_audit_symbols, snapshot_on
 from db.export import open_reader
 from ingest.venues import make_adapter
 from ingest.venues.base import VenueAdapter
+from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
-from tickplant.wire_columns import decode_trades
 
 pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 

@@ -27,10 +27,10 @@ from sandbox.venue import SandboxVenue
 from sandbox.venues import VENUES
 from tickplant import market, wire
 from tickplant.clock import now_us
+from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, GAPS, PRICES, partition_of, trades_stream
-from tickplant.wire_columns import decode_trades
 
 SYMBOLS = {"binance": "AAAUSDT", "coinbase": "AAA-USD", "kraken": "AAA/USD"}
 _CALLS = 10

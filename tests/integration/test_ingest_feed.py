@@ -14,10 +14,10 @@ from working import until
 from ingest import service
 from tickplant import wire
 from tickplant.errors import FatalError
+from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
-from tickplant.wire_columns import decode_trades
 
 START_MS = 1_700_000_040_000
 SYMBOL = SymbolId("binance", "BTCUSDT")

@@ -23,9 +23,9 @@ from working import (
 )
 
 from tickplant import wire
+from tickplant.kernel import decode_trades
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
-from tickplant.wire_columns import decode_trades
 
 
 async def test_recorded_frames_become_the_venues_own_candles(
@@ -138,9 +138,7 @@ async def test_live_updates_arrive_once_in_order_and_closed_candles_equal_the_ro
 
         await until(done, "all trades stored")
     updates = await read_live(redis_url, "AAAUSDT")
-    seen = [
-        t.trade_id for update in updates for entry in update.entries for t in decode_trades(entry.trades)
-    ]
+    seen = [t.trade_id for update in updates for entry in update.entries for t in decode_trades(entry.trades)]
     assert seen == [t.trade_id for t in trades]
     closed = [c for update in updates for c in update.candles if c.closed and c.interval == "1m"]
     rows = await stored.read_candles(database_url)

@@ -10,11 +10,10 @@ import stored
 from conftest import on_last_variant
 from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, stored_count, trade, until, working
 
-from tickplant import wire
 from tickplant.derived import SignalView, Unified
+from tickplant.kernel import decode_trades
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
-from tickplant.wire_columns import decode_trades
 from workers.roles.events import Run
 from workers.strategies import NEITHER, Held, Opinion, Strategy
 
@@ -145,9 +144,7 @@ async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_re
     )
     assert transactions >= 3
     updates = await read_live(redis_url, "AAAUSDT")
-    told = [
-        trade for update in updates for entry in update.entries for trade in decode_trades(entry.trades)
-    ]
+    told = [trade for update in updates for entry in update.entries for trade in decode_trades(entry.trades)]
     assert [trade.trade_id for trade in told] == [trade.trade_id for trade in trades]
 
 

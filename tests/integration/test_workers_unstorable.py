@@ -10,10 +10,10 @@ from conftest import PARTITIONS, on_last_variant
 from working import ALL_ROLES, START_US, publishing, read_live, stored_count, trade, until, working
 
 from tickplant import metrics, wire
+from tickplant.kernel import decode_trades
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import DEAD_LETTERS, partition_of
-from tickplant.wire_columns import decode_trades
 
 PARTITION = partition_of("binance", "AAAUSDT", PARTITIONS)
 GOOD = [

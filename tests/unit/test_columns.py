@@ -1,5 +1,7 @@
 """Columns hold, tell and fold exactly what their trades do, one by one."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from columnar import NOW_US, as_trades, bad_decimals, decimals, exactly, trades
 from hypothesis import given, settings
@@ -9,11 +11,23 @@ from tickplant import columns as pure
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, concat, from_trades, group_trades
 from tickplant.errors import PoisonError
-from tickplant.market import SymbolId, Trade, fold, fold_runs
+from tickplant.market import Trade, fold, fold_runs
 from tickplant.minute_candles import MinuteCandles
 from tickplant.trade_rules import split_valid
 from workers.plausibility import ZEROS
-from workers.trade_rows import trade_rows
+
+
+def copy_row(trade: Trade) -> str:
+    """Return a trade in PostgreSQL's format of COPY."""
+    times = [
+        f"{EPOCH + timedelta(microseconds=time_us):%Y-%m-%d %H:%M:%S.%f}+00"
+        for time_us in (trade.event_time_us, trade.ingest_time_us)
+    ]
+    values = [trade.venue, trade.symbol, str(trade.trade_id), trade.price, trade.size, trade.side or "\\N"]
+    return "\t".join(values + times) + "\n"
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @given(trades())
@@ -23,7 +37,7 @@ def test_columns_hold_and_fold_what_their_trades_do(some: list[Trade]) -> None:
     assert as_trades([columns]) == [some]
     assert len(columns) == len(some)
     assert exactly(columns.fold()) == exactly(list(fold_runs(some)))
-    assert columns.copy_rows() == "".join(trade_rows(SymbolId(columns.venue, columns.symbol), some)).encode()
+    assert columns.copy_rows() == "".join(map(copy_row, some)).encode()
     assert columns.valid()
 
 
@@ -33,6 +47,7 @@ def test_columns_tell_what_their_trades_tell(some: list[Trade]) -> None:
     columns = from_trades(some)
     found = [trade.trade_id for trade in some]
     assert columns.valid() == (not split_valid(some)[1])
+    assert columns.ascending == (found == sorted(set(found)))
     assert columns.consecutive == (found == list(range(found[0], found[0] + len(found))))
     assert (columns.lowest_id, columns.highest_id) == (min(found), max(found))
     assert columns.latest_time_us == max(trade.event_time_us for trade in some)

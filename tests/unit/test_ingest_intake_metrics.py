@@ -4,6 +4,7 @@ from prometheus_client import REGISTRY
 
 from ingest.connection import SocketRead
 from ingest.intake_metrics import IntakeMetrics
+from tickplant.kernel import group_trades
 from tickplant.market import Trade
 
 
@@ -24,8 +25,9 @@ def test_trades_are_counted_by_class_of_symbol() -> None:
     assert sample("trades_total", venue="finnhub", **{"class": "forex"}) is not None, (
         "before anything has come"
     )
-    exposed.note_trades([trade("finnhub", symbol) for symbol in ("AAPL", "BINANCE:BTCUSDT", "AAPL")])
-    exposed.note_trades([])
+    exposed.note_trades(
+        group_trades([trade("finnhub", symbol) for symbol in ("AAPL", "BINANCE:BTCUSDT", "AAPL")])
+    )
     assert sample("trades_total", venue="finnhub", **{"class": "stock"}) == before["stock"] + 2
     assert sample("trades_total", venue="finnhub", **{"class": "crypto"}) == before["crypto"] + 1
 
@@ -34,9 +36,11 @@ def test_a_batch_gives_one_sample_of_its_way_never_less_than_nothing() -> None:
     exposed = IntakeMetrics("elsewhere", ["A"])
     exposed.note_reads([SocketRead(1, [b"x", b"y"]), SocketRead(2, [b"z"])])
     exposed.note_trades(
-        [trade("elsewhere", "A", delay_us=500_000), trade("elsewhere", "A", delay_us=700_000)]
+        group_trades([trade("elsewhere", "A", delay_us=500_000), trade("elsewhere", "A", delay_us=700_000)])
     )
-    exposed.note_trades([trade("elsewhere", "A", delay_us=-2_000_000)])  # the venue's clock is ahead of ours
+    exposed.note_trades(
+        group_trades([trade("elsewhere", "A", delay_us=-2_000_000)])
+    )
     assert sample("frames_total", venue="elsewhere") == 3
     assert sample("venue_delay_seconds_sum", venue="elsewhere") == 0.5
     assert sample("venue_delay_seconds_count", venue="elsewhere") == 2

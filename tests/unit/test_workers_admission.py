@@ -9,8 +9,8 @@ from working import MINUTE_US, START_US, trade
 from db.outliers import Outlier
 from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
+from tickplant.kernel import decode_trades
 from tickplant.market import Gap, Trade
-from tickplant.wire_columns import decode_trades
 from workers.partition_state import PartitionState
 from workers.plausibility import ZEROS
 from workers.rejections import Rejection

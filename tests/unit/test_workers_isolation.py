@@ -6,8 +6,8 @@ import pytest
 from working import START_US, trade
 
 from tickplant import wire
+from tickplant.kernel import decode_trades, encode_trades
 from tickplant.market import SymbolId, Trade
-from tickplant.wire_columns import decode_trades, encode_trades
 from workers.isolation import NO_TRADES, Isolation, join_parts, split_entry
 from workers.ranges import Ranges
 

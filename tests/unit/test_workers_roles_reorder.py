@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from working import trade
 
-from tickplant.columns import from_trades
+from tickplant.kernel import from_trades
 from tickplant.market import Trade
 from workers.ledger import Ledger
 from workers.roles.reorder import MAX_HELD, ReorderBuffer, ReorderState

@@ -8,7 +8,7 @@ from working import MINUTE_US, START_US, trade
 
 from tickplant.derived import AlertState, Firing
 from tickplant.intervals import SECOND_US
-from tickplant.columns import from_trades
+from tickplant.kernel import from_trades
 from workers.ledger import Ledger
 from workers.roles.alerts.symbol import SymbolAlerts
 from workers.roles.price_guard import PriceGuard

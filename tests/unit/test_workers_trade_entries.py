@@ -10,15 +10,13 @@ from working import ALL_ROLES, MINUTE_US, START_US
 
 from db.bot.states import BotStates
 from tickplant import wire
-from tickplant.columns import from_trades, group_trades
 from tickplant.errors import PoisonError
+from tickplant.kernel import decode_columns, encode_columns, from_trades, group_trades
 from tickplant.market import Trade
-from tickplant.wire_columns import decode_columns, encode_columns
 from workers.partition_state import Fields, PartitionState
-from workers.roles.alerts.partition import PartitionAlerts
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles
+from workers.roles.partition import PartitionRoles, StoredAlerts
 from workers.roles.signals import PartitionSignals
 
 Entry = tuple[str, Fields]
@@ -33,7 +31,7 @@ def make_state() -> PartitionState:
         0,
         averages=PartitionAverages(ALL_ROLES.averages, {}),
         signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
-        alerts=PartitionAlerts(0, {}, {}),
+        alerts=StoredAlerts({}, {}),
         bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
         gap_wait_ms=ALL_ROLES.gap_wait_ms,
     )

@@ -20,16 +20,19 @@ Raises:
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Final, Literal
+
+from msgspec import Raw
 
 from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
 from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
 from tickplant.errors import FatalError
 from tickplant.minute_candles import MinuteCandles
+from tickplant.market import Trade
 from tickplant.wire_columns import decode_each_column
 
 __all__ = [
@@ -42,11 +45,14 @@ __all__ = [
     "concat",
     "decode_columns",
     "decode_each_column",
+    "decode_trades",
     "encode_columns",
+    "encode_trades",
     "frame_parser",
     "from_trades",
     "group_trades",
     "make_minute_candles",
+    "join_symbols",
 ]
 
 FrameParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
@@ -76,7 +82,7 @@ NAME: Final[Literal["compiled", "python"]] = "python" if _compiled is None else 
 """The kernel in use: `compiled` or `python`."""
 
 concat: Callable[[Sequence[TradeColumns]], TradeColumns] = getattr(_compiled, "concat", _columns.concat)
-decode_columns: Callable[[bytes], list[TradeColumns]] = getattr(
+decode_columns: Callable[[bytes | Raw], list[TradeColumns]] = getattr(
     _compiled, "decode_columns", _wire.decode_columns
 )
 encode_columns: Callable[[Sequence[TradeColumns]], bytes] = getattr(
@@ -88,6 +94,26 @@ def make_minute_candles() -> MinuteCandles:
     """Return candles of a minute of one symbol, without trades yet."""
     made: MinuteCandles = getattr(_compiled, "MinuteCandles", MinuteCandles)()
     return made
+def join_symbols(parts: Sequence[TradeColumns]) -> list[TradeColumns]:
+    """Return trades of any symbols, one element a symbol, in order of the symbols' first appearance."""
+    groups: dict[tuple[str, str], list[TradeColumns]] = {}
+    for part in parts:
+        groups.setdefault((part.venue, part.symbol), []).append(part)
+    return [concat(group) for group in groups.values()]
+
+
+def encode_trades(trades: Iterable[Trade]) -> bytes:
+    """Encode trades of any symbols, as `encode_columns`."""
+    return encode_columns(group_trades(trades))
+
+
+def decode_trades(payload: bytes | Raw) -> list[Trade]:
+    """Decode the trades of an entry one by one, symbol by symbol.
+
+    Raises:
+        PoisonError: as `decode_columns`.
+    """
+    return [trade for columns in decode_columns(payload) for trade in columns.trades()]
 
 
 def frame_parser(venue: str) -> FrameParser | None:

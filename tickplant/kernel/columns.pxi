@@ -144,6 +144,14 @@ cdef class TradeColumns:
         return _are_consecutive(self)
 
     @property
+    def ascending(self):
+        cdef Py_ssize_t i
+        for i in range(1, self.count):
+            if self.rows[i].id <= self.rows[i - 1].id:
+                return False
+        return True
+
+    @property
     def has_zero(self):
         cdef Py_ssize_t i
         for i in range(self.count):

@@ -15,8 +15,8 @@ from msgspec import Struct
 from tickplant import wire
 from tickplant.derived import Firing, Signal
 from tickplant.errors import PoisonError
+from tickplant.kernel import decode_trades
 from tickplant.market import Candle, Trade
-from tickplant.wire_columns import decode_trades
 from workers.mirror import protobuf
 
 Format = Literal["json", "protobuf"]

@@ -9,8 +9,8 @@ are stored in the transaction that also moves the offset; after any error they a
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, overload
 
-from tickplant.columns import TradeColumns
 from tickplant.derived import Average, Statistics
+from tickplant.kernel import TradeColumns
 from tickplant.market import Candle, Trade
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from tickplant.columns import TradeColumns
+from tickplant.kernel import TradeColumns
 from tickplant.market import Trade
 from tickplant.trade_rules import LATEST_US
 from workers.ledger import Ledger

@@ -6,9 +6,9 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from db.outliers import Outlier
-from tickplant.columns import TradeColumns
 from tickplant.derived import Average, Firing, Signal, Statistics
 from tickplant.intervals import BASE
+from tickplant.kernel import TradeColumns
 from tickplant.market import Candle, Trade, fold_runs
 from tickplant.wire import Verdict
 from workers.ledger import Ledger
