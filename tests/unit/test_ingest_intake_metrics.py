@@ -38,9 +38,7 @@ def test_a_batch_gives_one_sample_of_its_way_never_less_than_nothing() -> None:
     exposed.note_trades(
         group_trades([trade("elsewhere", "A", delay_us=500_000), trade("elsewhere", "A", delay_us=700_000)])
     )
-    exposed.note_trades(
-        group_trades([trade("elsewhere", "A", delay_us=-2_000_000)])
-    )
+    exposed.note_trades(group_trades([trade("elsewhere", "A", delay_us=-2_000_000)]))
     assert sample("frames_total", venue="elsewhere") == 3
     assert sample("venue_delay_seconds_sum", venue="elsewhere") == 0.5
     assert sample("venue_delay_seconds_count", venue="elsewhere") == 2

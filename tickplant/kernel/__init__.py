@@ -31,8 +31,8 @@ from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
 from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
 from tickplant.errors import FatalError
-from tickplant.minute_candles import MinuteCandles
 from tickplant.market import Trade
+from tickplant.minute_candles import MinuteCandles
 from tickplant.wire_columns import decode_each_column
 
 __all__ = [
@@ -51,8 +51,8 @@ __all__ = [
     "frame_parser",
     "from_trades",
     "group_trades",
-    "make_minute_candles",
     "join_symbols",
+    "make_minute_candles",
 ]
 
 FrameParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
@@ -94,6 +94,8 @@ def make_minute_candles() -> MinuteCandles:
     """Return candles of a minute of one symbol, without trades yet."""
     made: MinuteCandles = getattr(_compiled, "MinuteCandles", MinuteCandles)()
     return made
+
+
 def join_symbols(parts: Sequence[TradeColumns]) -> list[TradeColumns]:
     """Return trades of any symbols, one element a symbol, in order of the symbols' first appearance."""
     groups: dict[tuple[str, str], list[TradeColumns]] = {}
