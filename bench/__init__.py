@@ -1,1 +1,1 @@
-"""The benchmark: `python -m bench` measures every stage beside its limit, in one run on one machine."""
+"""The benchmark: `python -m bench` measures every stage beside what bounds it, in one run on one machine."""

@@ -1,4 +1,4 @@
-"""CPU time of the processes that this one has started, by what they are; known on Linux only."""
+"""CPU time and memory of this process and those that it has started, by kind; known on Linux only."""
 
 import os
 import time
@@ -6,54 +6,87 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
+from bench.results import CpuCost
+
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
+_SERVERS: Final = {"redis-server": "redis", "valkey-server": "redis"}
+_OWN: Final = {
+    "bench.latency_client": "client",
+    "bench.fanout_client": "client",
+    "bench.feeder": "sandbox",
+    "bench.bare_api": "bare api",
+}
+"""The benchmark's own processes; `sandbox` is whatever plays the venue."""
 
 
 class CpuMeter:
-    """What a stage costs, from now on."""
+    """Measures the CPU time that processes use from now on."""
 
     def __init__(self) -> None:
         self._used_s = _used_by_kind()
         self._all_s = _used_by_all()
         self._started_s = time.perf_counter()
 
-    def read(self, trades: int) -> str:
-        """Return what a trade has cost each kind of process, and how busy the machine was."""
+    def read(self, units: float) -> CpuCost:
+        """Return the cost since the start.
+
+        Args:
+            units: trades, requests or sends meanwhile.
+        """
         elapsed_s = time.perf_counter() - self._started_s
-        spent_s = self._spent_s()
-        others_s = _used_by_all() - self._all_s - sum(spent_s.values())
-        costs = sorted(((1e6 * seconds / trades, kind) for kind, seconds in spent_s.items()), reverse=True)
-        shown = ", ".join(f"{kind} {cost:.2f}" for cost, kind in costs if cost >= 0.01)
-        return (
-            f"CPU us a trade: {shown}; cores busy: {sum(spent_s.values()) / elapsed_s:.2f},"
-            f" and {others_s / elapsed_s:.2f} by what is not measured"
-        )
-
-    def spent_us(self, trades: int) -> dict[str, float]:
-        """Return what a trade has cost each kind of process, in microseconds."""
-        return {kind: 1e6 * seconds / trades for kind, seconds in self._spent_s().items()}
-
-    def _spent_s(self) -> dict[str, float]:
-        return {kind: used_s - self._used_s[kind] for kind, used_s in _used_by_kind().items()}
+        spent_s = {kind: used_s - self._used_s[kind] for kind, used_s in _used_by_kind().items()}
+        total_s = sum(spent_s.values())
+        other_s = max(0.0, _used_by_all() - self._all_s - total_s)
+        costs = {kind: 1e6 * seconds / units for kind, seconds in spent_s.items() if kind and seconds > 0}
+        return CpuCost(costs, total_s / elapsed_s, other_s / elapsed_s)
 
 
-def _used_by_kind() -> dict[str, float]:
-    """Return the CPU seconds used so far by each kind of descendant of this process."""
-    parents: dict[int, int] = {}
-    used_s: dict[int, float] = {}
-    for folder in _PROC.glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended
-        pid = int(folder.name)
-        parents[pid] = int(fields[1])
-        used_s[pid] = sum(map(int, fields[11:15])) / _TICKS_PER_S  # its own, and its ended children's
-    total_s: defaultdict[str, float] = defaultdict(float)
+def memory_mb() -> dict[str, float]:
+    """Return the memory of each kind of process in MB; shared pages are divided among their users."""
+    parents = {pid: int(fields[1]) for pid, fields in _stats().items()}
+    used: defaultdict[str, float] = defaultdict(float)
     for pid in parents:
         if _descends(pid, parents):
-            total_s[_kind(pid)] += used_s[pid]
+            used[_kind(pid)] += _memory_kb(pid) / 1024
+    return used
+
+
+def _memory_kb(pid: int) -> int:
+    for name, label in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
+        try:
+            lines = (_PROC / str(pid) / name).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            continue  # it has ended, or belongs to another user
+        for line in lines:
+            if line.startswith(label):
+                return int(line.split()[1])
+    return 0
+
+
+def _stats() -> dict[int, list[str]]:
+    """Return the fields of /proc/PID/stat after the name, by process."""
+    stats = {}
+    for folder in _PROC.glob("[0-9]*"):
+        try:
+            text = (folder / "stat").read_text(encoding="utf-8")
+        except OSError:
+            continue  # it has ended
+        stats[int(folder.name)] = text.rpartition(")")[2].split()
+    return stats
+
+
+def _used_by_kind() -> defaultdict[str, float]:
+    """Return the CPU seconds used so far by each kind of process."""
+    stats = _stats()
+    parents = {pid: int(fields[1]) for pid, fields in stats.items()}
+    total_s: defaultdict[str, float] = defaultdict(float)
+    for pid, fields in stats.items():
+        if pid == os.getpid():
+            total_s["bench"] += sum(map(int, fields[11:13])) / _TICKS_PER_S
+        elif _descends(pid, parents):
+            # With its children that have ended, such as servers' processes of one connection.
+            total_s[_kind(pid)] += sum(map(int, fields[11:15])) / _TICKS_PER_S
     return total_s
 
 
@@ -76,12 +109,15 @@ def _descends(pid: int, parents: dict[int, int]) -> bool:
 
 
 def _kind(pid: int) -> str:
+    """Return what a process is; nothing if it has ended."""
     try:
         words = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
-        return "ended"
+        return ""
+    for word in words:
+        if word in _OWN:
+            return _OWN[word]
     if "tickplant" in words:
         return words[words.index("tickplant") + 1]
-    if "bench.client" in words:
-        return "client"
-    return Path(words[0].partition(":")[0].partition(" ")[0]).name
+    name = Path(words[0].partition(":")[0].partition(" ")[0]).name
+    return _SERVERS.get(name, name)

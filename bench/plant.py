@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ import asyncpg
 import msgspec
 
 from db.migrate import migrate
+from db.pool import Pool, open_pool
+from ingest.publisher import Publisher
 from tickplant.local import PostgresServer, RedisServer
 from tickplant.local.supervisor import ManagedProcess, Supervisor
 from tickplant.redis_client import open_redis
@@ -26,6 +28,8 @@ SETTINGS: Final = Settings()
 STREAMS: Final = [trades_stream(partition) for partition in range(SETTINGS.partitions)]
 
 _DATABASE: Final = "bench"
+_TEMPLATE: Final = "bench_template"
+"""Migrated once; each stage starts with a copy."""
 _WAIT_S: Final = 120.0
 _DIED: Final = ("exited with", "was terminated by")
 """How the supervisor's line starts when a process has died by itself."""
@@ -46,18 +50,41 @@ class BenchPlant:
         self.broken = ""
         self._supervisor = supervisor
         self._postgres = postgres
+        self._has_template = False
         self.database_url = postgres.url.rpartition("/")[0] + f"/{_DATABASE}"
         self.servers = f"{redis.description}; {postgres.description}"
+
+    def publisher(self) -> Publisher:
+        """Return a publisher that never waits for workers."""
+        return Publisher(self.redis, partitions=SETTINGS.partitions, budget_trades=10**12)
+
+    def open_pool(self) -> AbstractAsyncContextManager[Pool]:
+        """Open one connection to the database."""
+        return open_pool(self.database_url, size=1, application="bench")
 
     async def empty(self) -> None:
         """Empty Redis and create a new database."""
         await self.redis.flushall()
         connection = await asyncpg.connect(self._postgres.url)
-        await connection.execute(f"drop database if exists {_DATABASE} with (force)")
-        await connection.execute(f"create database {_DATABASE}")
-        await connection.execute("checkpoint")
-        await connection.close()
-        await migrate(self.database_url, partitions=SETTINGS.partitions, extension=SETTINGS.timescaledb)
+        try:
+            if not self._has_template:
+                await self._create_template(connection)
+            await connection.execute(f"drop database if exists {_DATABASE} with (force)")
+            await connection.execute(f"create database {_DATABASE} template {_TEMPLATE}")
+            await connection.execute("checkpoint")
+        finally:
+            await connection.close()
+
+    async def _create_template(self, connection: asyncpg.Connection) -> None:
+        await connection.execute(f"create database {_TEMPLATE}")
+        url = self._postgres.url.rpartition("/")[0] + f"/{_TEMPLATE}"
+        await migrate(url, partitions=SETTINGS.partitions, extension=SETTINGS.timescaledb)
+        # A template must have no sessions, and TimescaleDB's scheduler connects wherever it may.
+        await connection.execute(f"alter database {_TEMPLATE} with allow_connections false")
+        await connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", _TEMPLATE
+        )
+        self._has_template = True
 
     @asynccontextmanager
     async def sandbox(self, *arguments: str) -> AsyncIterator[dict[str, Any]]:
@@ -73,7 +100,7 @@ class BenchPlant:
         """Run processes of these commands.
 
         Args:
-            names: commands of `tickplant`.
+            names: commands of `tickplant`; the same one twice for two processes.
             venue: the sandbox's description of itself, for ingest.
             settings: variables besides the addresses of the servers.
         """
@@ -87,8 +114,35 @@ class BenchPlant:
             shared["TICKPLANT_BINANCE_WS_URL"] = venue["ws_url"]
             shared["TICKPLANT_BINANCE_REST_URL"] = venue["rest_url"]
             shared["TICKPLANT_SYMBOLS"] = " ".join(venue["symbols"])
-        async with self._supervisor.processes(*(ManagedProcess(name, (name,), shared) for name in names)):
+        managed = (ManagedProcess(name, (name,), shared) for name in names)
+        async with self._supervisor.processes(*managed):
             yield
+
+    def check(self) -> None:
+        """Raise RuntimeError if a process has died."""
+        if self.broken:
+            raise RuntimeError(f"{self.broken}: its last lines are above")
+
+    async def until_listening(self, port: int) -> None:
+        """Wait until something listens on a port of loopback."""
+
+        async def is_open() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                return False
+            writer.close()
+            return True
+
+        await self.until(is_open, f"port {port}", poll_s=0.005)
+
+    async def until_published(self) -> None:
+        """Wait for the first entry in a stream."""
+
+        async def has_entries() -> bool:
+            return await self.entries() > 0
+
+        await self.until(has_entries, "the first entry", poll_s=0.005)
 
     async def entries(self) -> int:
         """Return how many entries the partition streams hold."""
@@ -105,8 +159,7 @@ class BenchPlant:
         """
         deadline = asyncio.get_running_loop().time() + _WAIT_S
         while not await condition():
-            if self.broken:
-                raise RuntimeError(f"{self.broken}: its last lines are above")
+            self.check()
             if asyncio.get_running_loop().time() > deadline:
                 raise TimeoutError(f"waited {_WAIT_S:g} s for {what}")
             await asyncio.sleep(poll_s)

@@ -1,16 +1,15 @@
-"""Stage `ingest`: frames from a websocket into Redis, beside receiving, decoding and writing alone."""
+"""Stage `publish`: frames from a websocket into Redis, beside receiving, decoding and writing alone."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from websockets.asyncio.client import connect
-
 from bench.cpu import CpuMeter
-from bench.fold import best_rate, decode_frames
-from bench.market import make_frames, tape_arguments
+from bench.frames import SYMBOLS, tape_arguments
 from bench.plant import STREAMS, BenchPlant
-from bench.result import MeasuredRate, Result, Throughput
+from bench.results import Aim, Reference, Result
+from bench.stage import Bench
+from bench.stages.fold import DECODE
 from ingest.connection import VenueConnection, open_connection
 from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
@@ -18,6 +17,9 @@ from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId
 from tickplant.redis_client import RedisClient
 
+WRITE: Final = "bare XADD of the same entries"
+_AIM: Final = 0.6
+"""The share of the slowest bare step."""
 _PIPELINED: Final = 16
 
 
@@ -30,29 +32,44 @@ class Entry(NamedTuple):
     payload: bytes
 
 
-async def measure_ingest(plant: BenchPlant, count: int) -> list[Result]:
-    """Measure an ingest process beside its bare stages."""
+async def measure_publish(bench: Bench) -> list[Result]:
+    """Measure an ingest process beside its bare steps, and its work in memory."""
+    plant, count = bench.plant, bench.sizes.trades
     await plant.empty()
-    async with plant.sandbox(*tape_arguments(count)) as venue:
+    async with plant.sandbox(*tape_arguments(count)) as venue, plant.processes("ingest", venue=venue):
+        await plant.until_published()
         meter = CpuMeter()
-        async with plant.processes("ingest", venue=venue):
-            entries = await _read_when_settled(plant, count)
-            costs = meter.read(count)
+        entries = await _read_when_settled(plant, count)
+        cpu = meter.read(count)
     times_ms = [entry.time_ms for entry in entries]
-    frames = make_frames(count)
-    bare = (
-        await _receive(plant, count, "bare websocket, a message at a time", _take_messages),
-        await _receive(plant, count, "bare websocket, batches as ingest takes them", _take_batches),
-        MeasuredRate("bare decode (msgspec)", best_rate(count, lambda: decode_frames(frames)), "frames"),
+    rates = await bench.in_memory(SYMBOLS)
+    references = (
+        await _receive(plant, count),
+        Reference(DECODE, rates.decode),
         await _write(plant.redis, entries, count),
     )
+    slowest = min(references, key=lambda reference: reference.value)
     return [
-        Throughput(
-            "frames into Redis",
-            MeasuredRate("websocket, ingest, XADD", 1000 * count / (max(times_ms) - min(times_ms)), "frames"),
-            bare,
-            notes=(f"{count / len(entries):.0f} trades an entry; {costs}",),
-        )
+        Result(
+            "publish",
+            "websocket to stream",
+            1000 * count / max(1, max(times_ms) - min(times_ms)),
+            "trades/s",
+            references,
+            (Aim(_AIM, at_most=False, of=slowest.name),),
+            cpu,
+            notes=(f"{count / len(entries):.0f} trades an entry",),
+        ),
+        *(
+            Result(
+                "publish",
+                f"frame to entry in memory, {name}",
+                rate,
+                "trades/s",
+                (Reference(DECODE, rates.decode),),
+            )
+            for name, rate in rates.encode.items()
+        ),
     ]
 
 
@@ -82,28 +99,15 @@ async def _read(redis: RedisClient, stream: str) -> list[Entry]:
     ]
 
 
-async def _receive(
-    plant: BenchPlant, count: int, name: str, take: Callable[[str, int], Awaitable[float]]
-) -> MeasuredRate:
-    """Measure a client that only counts."""
+async def _receive(plant: BenchPlant, count: int) -> Reference:
+    """Measure a client that receives as ingest does, and only counts."""
     async with plant.sandbox(*tape_arguments(count)) as venue:
         symbols = [SymbolId.parse(symbol).symbol for symbol in venue["symbols"]]
-        return MeasuredRate(
-            name, count / await take(BinanceAdapter().stream_url(venue["ws_url"], symbols), count), "frames"
-        )
+        url = BinanceAdapter().stream_url(venue["ws_url"], symbols)
+        return Reference("bare websocket", count / await _take(url, count))
 
 
-async def _take_messages(url: str, count: int) -> float:
-    """Return the seconds from the first message to the last."""
-    async with connect(url, compression=None, proxy=None) as connection:
-        await connection.recv(decode=False)
-        started_s = time.perf_counter()
-        for _ in range(count - 1):
-            await connection.recv(decode=False)
-        return time.perf_counter() - started_s
-
-
-async def _take_batches(url: str, count: int) -> float:
+async def _take(url: str, count: int) -> float:
     """Return the seconds from the first message to the last."""
     async with open_connection(url, timeout_s=10) as connection:
         assert isinstance(connection, VenueConnection)
@@ -118,7 +122,7 @@ def _count(reads: Sequence[Any]) -> int:
     return sum(len(read.frames) for read in reads)
 
 
-async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> MeasuredRate:
+async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> Reference:
     """Write the same entries again, in the order in which Redis took them, and do nothing else."""
     await redis.flushall()
     in_order = sorted(entries, key=lambda entry: entry.time_ms)
@@ -128,4 +132,4 @@ async def _write(redis: RedisClient, entries: Sequence[Entry], count: int) -> Me
         for entry in in_order[start : start + _PIPELINED]:
             pipeline.execute_command("XADD", entry.stream, "*", wire.TRADES, entry.payload)
         await pipeline.execute()
-    return MeasuredRate("bare XADD of the same entries", count / (time.perf_counter() - started_s))
+    return Reference(WRITE, count / (time.perf_counter() - started_s))

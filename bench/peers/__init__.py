@@ -1,0 +1,1 @@
+"""Programs of others for the same job, measured in the same run."""

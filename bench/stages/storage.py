@@ -1,0 +1,62 @@
+"""Stage `storage`: bytes a trade and a candle take on disk, in the row store and in the columnstore."""
+
+from typing import Final
+
+import asyncpg
+
+from bench.prefill import publish_frames
+from bench.progress import wait_until_committed
+from bench.results import Aim, Result
+from bench.stage import Bench
+
+_SYMBOLS: Final = 20
+_RATE: Final = 20.0
+"""Trades a second by exchange time: a candle of a minute and symbol has some 60 trades."""
+_AIMS: Final = {"trades": 14.0, "candles": 30.0}
+"""Bytes in the columnstore."""
+_HAS_COLUMNSTORE: Final = (
+    "select exists (select from timescaledb_information.hypertable_columnstore_settings"
+    " where hypertable::text = 'trades')"
+)
+
+
+async def measure_storage(bench: Bench) -> list[Result]:
+    """Measure both tables with their indexes, before and after moving all chunks."""
+    plant, count = bench.plant, bench.sizes.storage_trades
+    await plant.empty()
+    await publish_frames(plant.publisher(), await bench.frames.get(count, _SYMBOLS, _RATE))
+    async with plant.processes("worker"), plant.open_pool() as pool:
+        await wait_until_committed(plant, pool, count)
+    connection = await asyncpg.connect(plant.database_url)
+    try:
+        results = [await _measure(connection, table, "row store") for table in _AIMS]
+        if not await _has_columnstore(connection):
+            bench.skip("columnstore", "the server has no TimescaleDB of the community edition")
+            return results
+        for table in _AIMS:
+            await connection.execute(f"select compress_chunk(c) from show_chunks('{table}') c")  # noqa: S608
+            results.append(await _measure(connection, table, "columnstore"))
+        return results
+    finally:
+        await connection.close()
+
+
+async def _has_columnstore(connection: asyncpg.Connection) -> bool:
+    try:
+        return bool(await connection.fetchval(_HAS_COLUMNSTORE))
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+        return False
+
+
+async def _measure(connection: asyncpg.Connection, table: str, store: str) -> Result:
+    await connection.execute(f"vacuum {table}")
+    rows = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608
+    try:
+        size = await connection.fetchval(f"select hypertable_size('{table}')")
+    except asyncpg.UndefinedFunctionError:
+        size = await connection.fetchval(f"select pg_total_relation_size('{table}')")
+    aims = (Aim(_AIMS[table], at_most=True),) if store == "columnstore" else ()
+    name = table.removesuffix("s")
+    return Result(
+        "storage", f"{name}, {store}", size / rows, f"bytes a {name}", aims=aims, notes=(f"{rows:,} {table}",)
+    )
