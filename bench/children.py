@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tickplant.errors import FatalError
-from tickplant.local.child import ProcessGuard, command
+from tickplant.local.child import ProcessGuard, guarded_command
 
 _END_S = 10.0
 
@@ -40,7 +40,7 @@ async def run_program(
         FatalError: it failed.
     """
     process = await asyncio.create_subprocess_exec(
-        *command(argv, death=SIGKILL),
+        *guarded_command(argv, death_signal=SIGKILL),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=cwd,
@@ -75,7 +75,7 @@ async def running_module(module: str, *arguments: str) -> AsyncIterator[RunningM
         FatalError: it ended before it was ready.
     """
     process = await asyncio.create_subprocess_exec(
-        *command([sys.executable, "-m", module, *arguments], death=SIGKILL),
+        *guarded_command([sys.executable, "-m", module, *arguments], death_signal=SIGKILL),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
