@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import Any, NamedTuple
 
 import msgspec
@@ -90,7 +90,7 @@ async def running_module(module: str, *arguments: str) -> AsyncIterator[RunningM
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
-                process.terminate()
+                os.killpg(process.pid, SIGTERM)  # asyncio's own would take the exit code from its watcher
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _END_S)
         await _kill(process)

@@ -28,17 +28,13 @@ class CpuMeter:
         self._all_s = _used_by_all()
         self._started_s = time.perf_counter()
 
-    def read(self, units: float) -> CpuCost:
-        """Return the cost since the start.
-
-        Args:
-            units: trades, requests or sends meanwhile.
-        """
+    def read(self) -> CpuCost:
+        """Return the cost since the start, in all: divide it by the trades, requests or sends."""
         elapsed_s = time.perf_counter() - self._started_s
         spent_s = {kind: used_s - self._used_s[kind] for kind, used_s in _used_by_kind().items()}
         total_s = sum(spent_s.values())
         other_s = max(0.0, _used_by_all() - self._all_s - total_s)
-        costs = {kind: 1e6 * seconds / units for kind, seconds in spent_s.items() if kind and seconds > 0}
+        costs = {kind: 1e6 * seconds for kind, seconds in spent_s.items() if kind and seconds > 0}
         return CpuCost(costs, total_s / elapsed_s, other_s / elapsed_s)
 
 

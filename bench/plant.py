@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ _DATABASE: Final = "bench"
 _TEMPLATE: Final = "bench_template"
 """Migrated once; each stage starts with a copy."""
 _WAIT_S: Final = 120.0
+_MAX_LINES: Final = 20
+"""Of each kind of process; thousands of warnings help nobody."""
 _DIED: Final = ("exited with", "was terminated by")
 """How the supervisor's line starts when a process has died by itself."""
 
@@ -170,8 +173,14 @@ async def open_plant(folder: Path) -> AsyncIterator[BenchPlant]:
     """Start servers on data in a folder."""
     plant: BenchPlant | None = None
 
+    shown: Counter[str] = Counter()
+
     def on_line(name: str, line: str) -> None:
-        print(f"{name}: {line}", file=sys.stderr)
+        shown[name] += 1
+        if shown[name] <= _MAX_LINES:
+            print(f"{name}: {line}", file=sys.stderr)
+        if shown[name] == _MAX_LINES:
+            print(f"{name}: further lines are not shown", file=sys.stderr)
         if plant is not None and line.startswith(_DIED):
             plant.broken = f"{name} {line}"
 

@@ -16,9 +16,13 @@ _PUBLISHED: Final = 2_500
 
 async def publish_frames(publisher: Publisher, path: Path) -> None:
     """Write the trades of a file into the partition streams."""
-    frames = read_frames(path)
-    for start in range(0, len(frames), _PUBLISHED):
-        await publisher.publish(list(parse_frames(frames[start : start + _PUBLISHED])))
+    await publish(publisher, list(parse_frames(read_frames(path))))
+
+
+async def publish(publisher: Publisher, trades: Sequence[Trade]) -> None:
+    """Write trades into the partition streams."""
+    for start in range(0, len(trades), _PUBLISHED):
+        await publisher.publish(trades[start : start + _PUBLISHED])
 
 
 def parse_frames(frames: Sequence[bytes]) -> Iterator[Trade]:

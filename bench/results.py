@@ -36,11 +36,16 @@ class CpuCost(Struct, frozen=True):
     """The CPU time of a stage, by kind of process."""
 
     unit_us: Mapping[str, float]
-    """Microseconds a trade (or a request, or a send) by kind of process."""
+    """Microseconds a trade, request or send by kind of process; in all, until it is divided."""
     cores_busy: float
     """Cores that the stage has kept busy, on average."""
     cores_other: float
     """Cores that everything else on the machine has kept busy meanwhile."""
+
+    def per(self, units: float) -> "CpuCost":
+        """Return the cost of one of so many units, at least one."""
+        divided = {kind: cost / max(1.0, units) for kind, cost in self.unit_us.items()}
+        return CpuCost(divided, self.cores_busy, self.cores_other)
 
     @property
     def plant_us(self) -> float:

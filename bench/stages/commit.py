@@ -2,18 +2,15 @@
 
 import asyncio
 import time
-from functools import partial
 from io import BytesIO
 from typing import Final
 
 import asyncpg
 
-from bench.cpu import CpuMeter
 from bench.plant import SETTINGS, BenchPlant
-from bench.prefill import publish_frames
-from bench.progress import wait_for_worker, wait_until_committed
-from bench.results import Aim, CpuCost, Reference, Result
+from bench.results import Aim, Reference, Result
 from bench.stage import Bench
+from bench.stages.worker_run import run_workers
 from db.commit import TRADE_COLUMNS
 
 _AIM: Final = 0.7
@@ -24,7 +21,7 @@ _CONNECTIONS: Final = (1, 2)
 async def measure_commit(bench: Bench) -> list[Result]:
     """Measure one worker process beside COPY."""
     plant = bench.plant
-    per_s, cpu = await measure_workers(bench, 1)
+    run = await run_workers(bench, bench.sizes.trades)
     rows = await _copy_out(plant)
     copies = [await _copy_in(plant, rows, connections) for connections in _CONNECTIONS]
     fastest = max(copies, key=lambda copy: copy.value)
@@ -32,33 +29,13 @@ async def measure_commit(bench: Bench) -> list[Result]:
         Result(
             "commit",
             "stream to committed rows, 1 worker",
-            per_s,
+            run.per_s,
             "trades/s",
             tuple(copies),
             (Aim(_AIM, at_most=False, of=fastest.name),),
-            cpu,
+            run.cpu,
         )
     ]
-
-
-async def measure_workers(bench: Bench, workers: int) -> tuple[float, CpuCost]:
-    """Return how many trades of a full stream workers commit a second, and what a trade costs.
-
-    Measured once a run, from when all partitions are taken to the last commit.
-    """
-    return await bench.once(f"workers, {workers}", partial(_measure_workers, workers=workers))
-
-
-async def _measure_workers(bench: Bench, workers: int) -> tuple[float, CpuCost]:
-    plant, count = bench.plant, bench.sizes.trades
-    await plant.empty()
-    await publish_frames(plant.publisher(), await bench.frames.get(count))
-    async with plant.processes(*["worker"] * workers), plant.open_pool() as pool:
-        await wait_for_worker(plant, pool)
-        meter = CpuMeter()
-        started_s = time.perf_counter()
-        ended_s = await wait_until_committed(plant, pool, count)
-        return count / (ended_s - started_s), meter.read(count)
 
 
 async def _copy_out(plant: BenchPlant) -> list[bytes]:

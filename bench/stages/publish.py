@@ -40,7 +40,7 @@ async def measure_publish(bench: Bench) -> list[Result]:
         await plant.until_published()
         meter = CpuMeter()
         entries = await _read_when_settled(plant, count)
-        cpu = meter.read(count)
+        cpu = meter.read().per(count)
     times_ms = [entry.time_ms for entry in entries]
     rates = await bench.in_memory(SYMBOLS)
     references = (

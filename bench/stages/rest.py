@@ -47,7 +47,7 @@ async def measure_rest(bench: Bench) -> list[Result]:
     await publish_frames(plant.publisher(), await bench.frames.get(count, 1, _RATE))
     port = free_port()
     async with plant.processes("api", venue=None, TICKPLANT_SYMBOLS=symbol, TICKPLANT_API_PORT=str(port)):
-        async with plant.processes("worker"), plant.open_pool() as pool:
+        async with plant.processes("worker", TICKPLANT_ROLES="none"), plant.open_pool() as pool:
             await wait_until_committed(plant, pool, count)
         await plant.until_listening(port)
         async with open_http(port) as http:
@@ -76,7 +76,7 @@ async def _measure(http: HttpConnection, path: str, requests: int) -> CpuCost:
     meter = CpuMeter()
     for _ in range(requests):
         await http.get(path)
-    return meter.read(requests)
+    return meter.read().per(requests)
 
 
 async def _measure_bare(plant: BenchPlant, bodies: list[bytes], requests: list[int]) -> list[float]:

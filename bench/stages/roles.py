@@ -4,19 +4,19 @@ from typing import Final
 
 from bench.results import Aim, Reference, Result
 from bench.stage import Bench
-from bench.stages.worker_cost import UNIT, worker_cost, worker_us
+from bench.stages.worker_run import UNIT, run_workers
 
 _AIM: Final = 1.5
 
 
 async def measure_roles(bench: Bench) -> list[Result]:
     """Measure one worker process on the same full stream, with more and more to do."""
-    alerts = bench.sizes.alerts
-    candles = await worker_cost(bench, settings={"TICKPLANT_ROLES": "none"})
-    base = Reference("candles alone", worker_us(candles))
-    results = [Result("roles", base.name, base.value, UNIT, cpu=candles)]
+    alerts, trades = bench.sizes.alerts, bench.sizes.worker_trades
+    candles = await run_workers(bench, trades, settings={"TICKPLANT_ROLES": "none"})
+    base = Reference("candles alone", candles.worker_us)
+    results = [Result("roles", base.name, base.value, UNIT, cpu=candles.cpu)]
     for name, count in (("all roles", 0), (f"all roles, {alerts:,} alerts", alerts)):
-        cpu = await worker_cost(bench, alerts=count)
+        run = await run_workers(bench, trades, alerts=count)
         aims = (Aim(_AIM, at_most=True, of=base.name),)
-        results.append(Result("roles", name, worker_us(cpu), UNIT, (base,), aims, cpu))
+        results.append(Result("roles", name, run.worker_us, UNIT, (base,), aims, run.cpu))
     return results

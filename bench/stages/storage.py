@@ -9,9 +9,9 @@ from bench.progress import wait_until_committed
 from bench.results import Aim, Result
 from bench.stage import Bench
 
-_SYMBOLS: Final = 20
-_RATE: Final = 20.0
-"""Trades a second by exchange time: a candle of a minute and symbol has some 60 trades."""
+_SYMBOLS: Final = 5
+_RATE: Final = 5.0
+"""Trades a second by exchange time: a full run has candles of 1,000 minutes, enough to fill a segment."""
 _AIMS: Final = {"trades": 14.0, "candles": 30.0}
 """Bytes in the columnstore."""
 _HAS_COLUMNSTORE: Final = (
@@ -25,7 +25,7 @@ async def measure_storage(bench: Bench) -> list[Result]:
     plant, count = bench.plant, bench.sizes.storage_trades
     await plant.empty()
     await publish_frames(plant.publisher(), await bench.frames.get(count, _SYMBOLS, _RATE))
-    async with plant.processes("worker"), plant.open_pool() as pool:
+    async with plant.processes("worker", TICKPLANT_ROLES="none"), plant.open_pool() as pool:
         await wait_until_committed(plant, pool, count)
     connection = await asyncpg.connect(plant.database_url)
     try:

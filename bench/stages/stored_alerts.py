@@ -1,12 +1,10 @@
 """Price alerts as workers store them."""
 
+from collections.abc import Iterable
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
-from bench.frames import read_frames
 from bench.plant import SETTINGS, BenchPlant
-from bench.prefill import parse_frames
 from db.alerts.states import AlertRows
 from db.pool import transaction
 from tickplant.derived import Alert, AlertState
@@ -16,10 +14,10 @@ from tickplant.streams import partition_of
 _ENTRY: Final = "0-0"
 
 
-async def store_alerts(plant: BenchPlant, frames: Path, count: int) -> None:
-    """Store alerts on all symbols of a file alike, from half to twice their first price."""
+async def store_alerts(plant: BenchPlant, trades: Iterable[Trade], count: int) -> None:
+    """Store alerts on all symbols alike, from half to twice their first price."""
     first: dict[str, Trade] = {}
-    for trade in parse_frames(read_frames(frames)):
+    for trade in trades:
         first.setdefault(trade.symbol, trade)
     each = count // len(first)
     async with plant.open_pool() as pool:

@@ -4,7 +4,7 @@ from typing import Final
 
 from bench.results import Aim, Reference, Result
 from bench.stage import Bench
-from bench.stages.worker_cost import UNIT, worker_cost, worker_us
+from bench.stages.worker_run import UNIT, run_workers
 
 _AIMS: Final = {1_000: 1.5, 5_000: 2.5}
 """The most that a trade may cost, as a multiple of the smallest number of symbols."""
@@ -15,9 +15,9 @@ async def measure_symbols(bench: Bench) -> list[Result]:
     results: list[Result] = []
     references: tuple[Reference, ...] = ()
     for symbols in bench.sizes.symbol_counts:
-        cpu = await worker_cost(bench, symbols=symbols)
+        run = await run_workers(bench, bench.sizes.worker_trades, symbols=symbols)
         case = f"{symbols:,} symbols"
         aims = [Aim(_AIMS[symbols], at_most=True, of=base.name) for base in references if symbols in _AIMS]
-        results.append(Result("symbols", case, worker_us(cpu), UNIT, references, tuple(aims), cpu))
-        references = references or (Reference(case, worker_us(cpu)),)
+        results.append(Result("symbols", case, run.worker_us, UNIT, references, tuple(aims), run.cpu))
+        references = references or (Reference(case, run.worker_us),)
     return results

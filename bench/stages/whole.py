@@ -104,4 +104,4 @@ async def _run(bench: Bench) -> _WholeRun:
         meter = CpuMeter()
         started_s = time.perf_counter()
         per_s = count / (await wait_until_committed(plant, pool, count) - started_s)
-        return _WholeRun(per_s, meter.read(count), startup_s, idle_mb, memory_mb())
+        return _WholeRun(per_s, meter.read().per(count), startup_s, idle_mb, memory_mb())

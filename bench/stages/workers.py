@@ -2,7 +2,7 @@
 
 from bench.results import Reference, Result
 from bench.stage import Bench
-from bench.stages.commit import measure_workers
+from bench.stages.worker_run import run_workers
 
 
 async def measure_worker_counts(bench: Bench) -> list[Result]:
@@ -10,8 +10,8 @@ async def measure_worker_counts(bench: Bench) -> list[Result]:
     results: list[Result] = []
     references: tuple[Reference, ...] = ()
     for workers in bench.sizes.worker_counts:
-        per_s, cpu = await measure_workers(bench, workers)
+        run = await run_workers(bench, bench.sizes.trades, workers=workers)
         case = f"{workers} worker{'s' if workers > 1 else ''}"
-        results.append(Result("workers", case, per_s, "trades/s", references, cpu=cpu))
-        references = references or (Reference(case, per_s),)
+        results.append(Result("workers", case, run.per_s, "trades/s", references, cpu=run.cpu))
+        references = references or (Reference(case, run.per_s),)
     return results
