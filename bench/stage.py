@@ -9,7 +9,7 @@ import msgspec
 from bench.children import run_module
 from bench.frames import FrameFiles
 from bench.in_memory import InMemoryRates
-from bench.peers.peers import PeerCost, PeerError, measure_go
+from bench.peers.measure import PeerCost, PeerError, measure_go
 from bench.plant import BenchPlant
 from bench.results import Reference, Result, Skip
 from bench.sizes import Sizes

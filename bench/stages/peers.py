@@ -1,6 +1,6 @@
 """Stage `peers`: what a trade costs programs of others that fold the same frames into candles."""
 
-from bench.peers.peers import PeerError, measure_cryptofeed
+from bench.peers.measure import PeerError, measure_cryptofeed
 from bench.results import Reference, Result
 from bench.stage import GO, Bench
 
