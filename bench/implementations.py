@@ -5,15 +5,19 @@ A new one is a line in `IMPLEMENTATIONS`: stages measure each, and refuse one wh
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
-from ingest.venues.binance import BinanceAdapter
-from tickplant import wire
+from ingest.venues import binance
+from tickplant import kernel, wire, wire_columns
+from tickplant.columns import TradeColumns
+from tickplant.minute_candles import MinuteCandles
 from tickplant.market import Candle, Trade, fold_runs, merge
 
 Frames = Sequence[bytes]
 Candles = Mapping[tuple[str, int], Candle]
 """By symbol and open time."""
+ColumnParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
 
 PIECE: Final = 500
 """Frames that are handled together, about as many as one read of a busy socket has."""
@@ -31,7 +35,7 @@ class Implementation(NamedTuple):
 def fold_objects(frames: Frames) -> Candles:
     """Fold by an object a trade."""
     candles: dict[tuple[str, int], Candle] = {}
-    for by_symbol in _pieces(frames):
+    for by_symbol in _objects(frames):
         for symbol, trades in by_symbol.items():
             for run in fold_runs(trades):
                 known = candles.get((symbol, run.open_time_us))
@@ -40,15 +44,35 @@ def fold_objects(frames: Frames) -> Candles:
 
 
 def encode_objects(frames: Frames) -> int:
-    """Encode by an object a trade."""
+    """Encode by an object a trade, an entry a symbol."""
     return sum(
-        len(wire.encode_trades(trades)) for by_symbol in _pieces(frames) for trades in by_symbol.values()
+        len(wire.encode_trades(trades)) for by_symbol in _objects(frames) for trades in by_symbol.values()
     )
 
 
-def _pieces(frames: Frames) -> Iterator[Mapping[str, list[Trade]]]:
+def fold_columns(frames: Frames, parse: ColumnParser, make_candles: Callable[[], MinuteCandles]) -> Candles:
+    """Fold by columns."""
+    symbols: defaultdict[str, MinuteCandles] = defaultdict(make_candles)
+    for piece in _columns(frames, parse):
+        for columns in piece:
+            symbols[columns.symbol].add(columns)
+    return {
+        (candle.symbol, candle.open_time_us): candle
+        for candles in symbols.values()
+        for candle in candles.take()
+    }
+
+
+def encode_columns(
+    frames: Frames, parse: ColumnParser, encode: Callable[[Sequence[TradeColumns]], bytes]
+) -> int:
+    """Encode by columns, all symbols of a piece in an entry."""
+    return sum(len(encode(piece)) for piece in _columns(frames, parse))
+
+
+def _objects(frames: Frames) -> Iterator[Mapping[str, list[Trade]]]:
     """Yield the trades of each piece by symbol."""
-    parse = BinanceAdapter.parse_frame
+    parse = binance.BinanceAdapter.parse_frame
     for start in range(0, len(frames), PIECE):
         by_symbol: defaultdict[str, list[Trade]] = defaultdict(list)
         for frame in frames[start : start + PIECE]:
@@ -59,7 +83,33 @@ def _pieces(frames: Frames) -> Iterator[Mapping[str, list[Trade]]]:
         yield by_symbol
 
 
-IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = {
-    "objects": Implementation(fold_objects, encode_objects),
-}
-"""By the name that the tables show."""
+def _columns(frames: Frames, parse: ColumnParser) -> Iterator[list[TradeColumns]]:
+    """Yield the trades of each piece."""
+    for start in range(0, len(frames), PIECE):
+        piece = frames[start : start + PIECE]
+        columns, consumed = parse(piece, 1)
+        assert consumed == len(piece)
+        yield columns
+
+
+def _implementations() -> Iterator[tuple[str, Implementation]]:
+    yield "objects", Implementation(fold_objects, encode_objects)
+    yield "columns", _by_columns(binance.parse_frames_in_python, MinuteCandles, wire_columns.encode_columns)
+    compiled = kernel.frame_parser(binance.BinanceAdapter.name)
+    if compiled is not None:
+        yield "kernel", _by_columns(compiled, kernel.make_minute_candles, kernel.encode_columns)
+
+
+def _by_columns(
+    parse: ColumnParser,
+    make_candles: Callable[[], MinuteCandles],
+    encode: Callable[[Sequence[TradeColumns]], bytes],
+) -> Implementation:
+    return Implementation(
+        partial(fold_columns, parse=parse, make_candles=make_candles),
+        partial(encode_columns, parse=parse, encode=encode),
+    )
+
+
+IMPLEMENTATIONS: Final[Mapping[str, Implementation]] = dict(_implementations())
+"""By the name that the tables show; `kernel` where it was compiled."""
