@@ -5,11 +5,12 @@ others as decimals. Either way the digits of results are those that decimals giv
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from functools import lru_cache, reduce
+from itertools import compress
 from operator import mul
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tickplant.intervals import BASE, MINUTE_US
 from tickplant.market import EXACT, MAX_DECIMAL_CHARS, Candle
@@ -23,11 +24,25 @@ _ZERO: Final = Decimal(0)
 _UNITS: Final = [Decimal((0, (1,), -places)) for places in range(2 * MAX_DECIMAL_CHARS + 1)]
 """One of the least place, by the number of places."""
 
-_Amounts = tuple[Decimal, Decimal, Decimal, Decimal, Decimal, Decimal]
-"""Open, high, low, close, volume and quote volume."""
+TAKER_BUY: Final = "taker_buy_volume" in Candle.__struct_fields__
+"""Whether candles tell what was bought by takers."""
 
+_is_buy = "b".__eq__
 _add = EXACT.add
 _multiply = EXACT.multiply
+
+
+class _Amounts(NamedTuple):
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    bought: Decimal | None
+    """The sum of sizes of trades whose aggressor bought; None unless all sides are known."""
+    bought_quote: Decimal | None
+    """The sum of price times size of the same."""
 
 
 def fold(columns: "TradeColumns") -> list[Candle]:
@@ -66,32 +81,52 @@ def _fold_minute(columns: "TradeColumns", opened_us: int, least_us: int, latest_
     if times_us[-1] != latest_us or ids[-1] != max(ids):
         last = max(range(count - 1, -1, -1), key=lambda i: (times_us[i], ids[i]))
     scaled = _fold_scaled(columns, first, last) if count > _FEW else None
-    open_, high, low, close, volume, quote_volume = scaled or _fold_decimals(columns, first, last)
+    amounts = scaled or _fold_decimals(columns, first, last)
     return Candle(
         columns.venue,
         columns.symbol,
         BASE,
         opened_us,
-        open_,
-        high,
-        low,
-        close,
-        volume,
-        quote_volume,
+        amounts.open,
+        amounts.high,
+        amounts.low,
+        amounts.close,
+        amounts.volume,
+        amounts.quote_volume,
         count,
         times_us[first],
         ids[first],
         times_us[last],
         ids[last],
+        **_taker_buy(amounts),
     )
+
+
+def _taker_buy(amounts: _Amounts) -> dict[str, Any]:
+    """Return the fields of what was bought, if candles have them."""
+    if not TAKER_BUY:
+        return {}
+    return {"taker_buy_volume": amounts.bought, "taker_buy_quote_volume": amounts.bought_quote}
 
 
 def _fold_decimals(columns: "TradeColumns", first: int, last: int) -> _Amounts:
     prices = list(map(Decimal, columns.prices))
     sizes = list(map(Decimal, columns.sizes))
-    volume = reduce(_add, sizes, _ZERO)
-    quote_volume = reduce(_add, map(_multiply, prices, sizes), _ZERO)
-    return prices[first], max(prices), min(prices), prices[last], volume, quote_volume
+    values = list(map(_multiply, prices, sizes))
+    bought = bought_quote = None
+    if "-" not in columns.sides:
+        bought = reduce(_add, compress(sizes, map(_is_buy, columns.sides)), _ZERO)
+        bought_quote = reduce(_add, compress(values, map(_is_buy, columns.sides)), _ZERO)
+    return _Amounts(
+        prices[first],
+        max(prices),
+        min(prices),
+        prices[last],
+        reduce(_add, sizes, _ZERO),
+        reduce(_add, values, _ZERO),
+        bought,
+        bought_quote,
+    )
 
 
 def _fold_scaled(columns: "TradeColumns", first: int, last: int) -> _Amounts | None:
@@ -101,14 +136,30 @@ def _fold_scaled(columns: "TradeColumns", first: int, last: int) -> _Amounts | N
     if price_places is None or size_places is None:
         return None
     prices, sizes = _integers(texts), _integers(columns.sizes)
-    return (
+    values = list(map(mul, prices, sizes))
+    places = price_places + size_places
+    bought: Decimal | None = _ZERO
+    bought_quote: Decimal | None = _ZERO
+    if "-" in columns.sides:
+        bought = bought_quote = None
+    elif "b" in columns.sides:
+        bought = _unscaled(compress(sizes, map(_is_buy, columns.sides)), size_places)
+        bought_quote = _unscaled(compress(values, map(_is_buy, columns.sides)), places)
+    return _Amounts(
         Decimal(texts[first]),
         Decimal(texts[prices.index(max(prices))]),
         Decimal(texts[prices.index(min(prices))]),
         Decimal(texts[last]),
-        _multiply(Decimal(sum(sizes)), _UNITS[size_places]),
-        _multiply(Decimal(sum(map(mul, prices, sizes))), _UNITS[price_places + size_places]),
+        _unscaled(sizes, size_places),
+        _unscaled(values, places),
+        bought,
+        bought_quote,
     )
+
+
+def _unscaled(values: Iterable[int], places: int) -> Decimal:
+    """Return the sum of integers of the least place."""
+    return _multiply(Decimal(sum(values)), _UNITS[places])
 
 
 def _places(texts: Sequence[str]) -> int | None:

@@ -90,6 +90,28 @@ encode_columns: Callable[[Sequence[TradeColumns]], bytes] = getattr(
 )
 
 
+def join_symbols(parts: Sequence[TradeColumns]) -> list[TradeColumns]:
+    """Return trades of any symbols, one element a symbol, in order of the symbols' first appearance."""
+    groups: dict[tuple[str, str], list[TradeColumns]] = {}
+    for part in parts:
+        groups.setdefault((part.venue, part.symbol), []).append(part)
+    return [concat(group) for group in groups.values()]
+
+
+def encode_trades(trades: Iterable[Trade]) -> bytes:
+    """Encode trades of any symbols, as `encode_columns`."""
+    return encode_columns(group_trades(trades))
+
+
+def decode_trades(payload: bytes | Raw) -> list[Trade]:
+    """Decode the trades of an entry one by one, symbol by symbol.
+
+    Raises:
+        PoisonError: as `decode_columns`.
+    """
+    return [trade for columns in decode_columns(payload) for trade in columns.trades()]
+
+
 def make_minute_candles() -> MinuteCandles:
     """Return candles of a minute of one symbol, without trades yet."""
     made: MinuteCandles = getattr(_compiled, "MinuteCandles", MinuteCandles)()

@@ -300,49 +300,6 @@ def to_python(columns):
     )
 
 
-cdef inline object _price(TradeColumns columns, size_t index):
-    return _Decimal(_text(columns.rows[index].price, columns.rows[index].price_length))
-
-
-cdef object _scaled(uint128 value, int places):
-    cdef char chars[256]
-    return _Decimal(_text(chars, write_scaled(value, places, chars)))
-
-
-cdef object _fold_minute(TradeColumns columns, Py_ssize_t start, Py_ssize_t stop, int64_t opened):
-    cdef folded found
-    cdef trade_row *rows = columns.rows + start
-    if not fold_trades(rows, stop - start, &found):
-        (candle,) = to_python(columns.slice(start, stop)).fold()
-        return candle
-    open_ = _price(columns, start + found.first)
-    high = open_ if found.high == found.first else _price(columns, start + found.high)
-    low = open_ if found.low == found.first else _price(columns, start + found.low)
-    if found.last == found.high:
-        close = high
-    elif found.last == found.low:
-        close = low
-    else:
-        close = _price(columns, start + found.last)
-    return _Candle(
-        columns.venue,
-        columns.symbol,
-        _BASE,
-        opened,
-        open_,
-        high,
-        low,
-        close,
-        _scaled(found.volume, found.volume_places),
-        _scaled(found.quote_volume, found.quote_places),
-        stop - start,
-        rows[found.first].event_us,
-        rows[found.first].id,
-        rows[found.last].event_us,
-        rows[found.last].id,
-    )
-
-
 def concat(parts):
     """See `tickplant.columns.concat`."""
     if len(parts) == 1:

@@ -15,8 +15,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from tickplant import columns as _pure
 from tickplant import wire_columns as _wire
+from tickplant.folding import TAKER_BUY as _TAKER_BUY
 from tickplant.intervals import BASE as _BASE
-from tickplant.minute_candles import MinuteCandles as _MinuteCandles
 from tickplant.market import Candle as _Candle
 from tickplant.market import Trade as _Trade
 from tickplant.market import merge as _merge
@@ -55,33 +55,42 @@ cdef extern from "frames.h":
     int parse_finnhub(cursor *, take_trade, void *) noexcept
 
 cdef extern from "trades.h":
-    ctypedef unsigned long long uint128 "uint128"
     ctypedef struct trade_row:
         int64_t id, event_us, ingest_us
         const char *price
         const char *size
         uint8_t price_length, size_length
         char side
+    void set_price(trade_row *, const decimal *, const decimal *) noexcept
+    int row_has_zero "has_zero"(const trade_row *) noexcept
+    int64_t minute_of(int64_t) noexcept
+
+cdef extern from "fold.h":
+    const int MOST_WRITTEN
+    ctypedef struct exact_sum:
+        pass
+    ctypedef struct fold_sums:
+        exact_sum volume, quote_volume, bought, bought_quote
+        bint sides_known
     ctypedef struct folded:
         size_t first, last, high, low
-        uint128 volume, quote_volume
-        int volume_places, quote_places
-    const int MOST_WRITTEN, MOST_ROW_CHARS
+        fold_sums sums
+    int fold_trades(const trade_row *, size_t, folded *) noexcept
+    size_t write_sum(const exact_sum *, char *) noexcept
+
+cdef extern from "minutes.h":
     ctypedef struct amount:
         char chars[40]
         uint8_t length
     ctypedef struct minute_candle:
         int64_t opened_us, count, first_us, first_id, last_us, last_id
         amount open, high, low, close
-        uint128 volume, quote_volume
-        int volume_places, quote_places
+        fold_sums sums
     void start_minute(minute_candle *, const trade_row *, size_t, const folded *, int64_t) noexcept
     int merge_minute(minute_candle *, const trade_row *, size_t, const folded *) noexcept
-    void set_price(trade_row *, const decimal *, const decimal *) noexcept
-    int row_has_zero "has_zero"(const trade_row *) noexcept
-    int64_t minute_of(int64_t) noexcept
-    int fold_trades(const trade_row *, size_t, folded *) noexcept
-    size_t write_scaled(uint128, int, char *) noexcept
+
+cdef extern from "rows.h":
+    const int MOST_ROW_CHARS
     char *write_rows(char *, const trade_row *, size_t, text) noexcept
 
 cdef extern from "pack.h":
@@ -99,6 +108,7 @@ cdef extern from "pack.h":
     int pass_char "pass"(cursor *, char) noexcept
 
 include "columns.pxi"
+include "fold.pxi"
 include "minutes.pxi"
 include "frames.pxi"
 include "entries.pxi"

@@ -93,17 +93,15 @@ cdef inline object _amount(const amount *it):
 
 
 cdef object _minute_candle(str venue, str symbol, const minute_candle *it):
-    return _Candle(
+    return _candle(
         venue,
         symbol,
-        _BASE,
         it.opened_us,
         _amount(&it.open),
         _amount(&it.high),
         _amount(&it.low),
         _amount(&it.close),
-        _scaled(it.volume, it.volume_places),
-        _scaled(it.quote_volume, it.quote_places),
+        &it.sums,
         it.count,
         it.first_us,
         it.first_id,
