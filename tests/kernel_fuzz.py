@@ -165,6 +165,7 @@ def check_columns(given: TradeColumns, choose: random.Random) -> None:
         lambda it: compiled.concat([it, known]).trades(),
         lambda it: it.fold() if it.valid() else None,
         lambda it: it.slice(start, stop).copy_rows() if it.valid() else None,
+        lambda it: it.slice(start, stop).copy_binary_rows() if it.valid() else None,
         lambda it: compiled.encode_columns([it, it]),
     ]
     for i, ask in enumerate(questions):

@@ -13,7 +13,7 @@ from operator import lt
 from typing import Final
 
 from tickplant import folding
-from tickplant.copy_rows import copy_rows
+from tickplant.copy_rows import copy_binary_rows, copy_rows
 from tickplant.market import MAX_DECIMAL_CHARS, Candle, Side, Trade
 from tickplant.trade_rules import are_fine
 
@@ -229,6 +229,10 @@ class TradeColumns:
     def copy_rows(self) -> bytes:
         """Return COPY text, a line a trade, in the order of `db.commit.TRADE_COLUMNS`; for valid trades."""
         return copy_rows(self)
+
+    def copy_binary_rows(self) -> bytes:
+        """Return the same as binary rows; `copy_rows.BINARY_HEAD` goes before all, `BINARY_TAIL` after."""
+        return copy_binary_rows(self)
 
 
 def from_trades(trades: Sequence[Trade]) -> TradeColumns:

@@ -1,11 +1,24 @@
-"""Columns as COPY text."""
+"""Columns as rows of COPY, in text and binary.
+
+Documentation: https://www.postgresql.org/docs/current/sql-copy.html; for NUMERIC, `numeric_recv` in the source.
+"""
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from struct import pack
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from tickplant.columns import TradeColumns
+
+BINARY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+"""What binary rows start with."""
+BINARY_TAIL: Final = b"\xff\xff"
+"""What they end with."""
+
+_EPOCH_US: Final = 946_684_800_000_000
+"""PostgreSQL's epoch: 2000-01-01."""
+_NULL: Final = b"\xff\xff\xff\xff"
 
 _SIDE_TEXTS: Final = {"b": "buy", "s": "sell", "-": "\\N"}
 
@@ -35,6 +48,57 @@ def copy_rows(columns: "TradeColumns") -> bytes:
             second_text = _second_text(second)
         rows.append(f"{head}{trade_id}\t{price}\t{size}\t{side}\t{second_text}{event[-6:]}+00\t{ingest}")
     return "".join(rows).encode()
+
+
+def copy_binary_rows(columns: "TradeColumns") -> bytes:
+    """Return binary rows; see `TradeColumns.copy_binary_rows`."""
+    head = pack(">h", 8) + _field(columns.venue.encode()) + _field(columns.symbol.encode())
+    sides = {
+        letter: _NULL if text == "\\N" else _field(text.encode()) for letter, text in _SIDE_TEXTS.items()
+    }
+    return b"".join(
+        [
+            b"".join(
+                (
+                    head,
+                    pack(">iq", 8, trade_id),
+                    _field(_numeric(price)),
+                    _field(_numeric(size)),
+                    sides[side],
+                    pack(">iqiq", 8, event_us - _EPOCH_US, 8, ingest_us - _EPOCH_US),
+                )
+            )
+            for trade_id, price, size, side, event_us, ingest_us in zip(
+                columns.ids,
+                columns.prices,
+                columns.sizes,
+                columns.sides,
+                columns.event_times_us,
+                columns.ingest_times_us,
+                strict=True,
+            )
+        ]
+    )
+
+
+def _field(value: bytes) -> bytes:
+    return pack(">i", len(value)) + value
+
+
+def _numeric(text: str) -> bytes:
+    """Return a decimal as a NUMERIC: groups of four digits, as aligned to the point, without outer zeros."""
+    whole, _, fraction = text.partition(".")
+    whole = whole.rjust(-(-len(whole) // 4) * 4, "0")
+    digits = whole + fraction.ljust(-(-len(fraction) // 4) * 4, "0")
+    groups = [int(digits[i : i + 4]) for i in range(0, len(digits), 4)]
+    weight = len(whole) // 4 - 1
+    while groups and groups[0] == 0:
+        del groups[0]
+        weight -= 1
+    while groups and groups[-1] == 0:
+        del groups[-1]
+    weight = weight if groups else 0
+    return pack(f">hhHH{len(groups)}h", len(groups), weight, 0, len(fraction), *groups)
 
 
 @lru_cache(maxsize=1024)

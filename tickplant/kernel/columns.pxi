@@ -259,6 +259,22 @@ cdef class TradeColumns:
         return _shortened(made, end - start)
 
 
+    def copy_binary_rows(self):
+        """See `tickplant.columns`."""
+        cdef Py_ssize_t names = len(self.venue) + len(self.symbol)
+        made = PyBytes_FromStringAndSize(NULL, self.count * (MOST_BINARY_ROW + names))
+        cdef char *start = PyBytes_AS_STRING(made)
+        cdef char *end = write_binary_rows(start, self.rows, self.count, _ascii(self.venue), _ascii(self.symbol))
+        return _shortened(made, end - start)
+
+
+cdef inline text _ascii(str name):
+    cdef text found
+    found.at = <const char *>PyUnicode_1BYTE_DATA(name)
+    found.length = len(name)
+    return found
+
+
 cdef object _shortened(bytes made, Py_ssize_t length):
     return made[:length]
 

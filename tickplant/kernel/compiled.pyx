@@ -93,6 +93,10 @@ cdef extern from "rows.h":
     const int MOST_ROW_CHARS
     char *write_rows(char *, const trade_row *, size_t, text) noexcept
 
+cdef extern from "binary_rows.h":
+    const int MOST_BINARY_ROW
+    char *write_binary_rows(char *, const trade_row *, size_t, text, text) noexcept
+
 cdef extern from "pack.h":
     const int MOST_PACKED_INTEGER, MOST_PACKED_HEAD
     int unpack_integer(cursor *, int64_t *) noexcept
