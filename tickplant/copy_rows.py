@@ -1,6 +1,6 @@
 """Columns as rows of COPY, in text and binary.
 
-Documentation: https://www.postgresql.org/docs/current/sql-copy.html; for NUMERIC, `numeric_recv` in the source.
+Documentation: https://www.postgresql.org/docs/current/sql-copy.html; of NUMERIC, `numeric_recv` in the source.
 """
 
 from datetime import UTC, datetime
