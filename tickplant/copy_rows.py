@@ -1,6 +1,7 @@
 """Columns as rows of COPY, in text and binary.
 
-Documentation: https://www.postgresql.org/docs/current/sql-copy.html; of NUMERIC, `numeric_recv` in the source.
+Documentation: https://www.postgresql.org/docs/current/sql-copy.html. The format of NUMERIC is that of
+`numeric_recv` in PostgreSQL's source.
 """
 
 from datetime import UTC, datetime
