@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from ingest.venues import binance
 from tickplant import kernel, wire, wire_columns
 from tickplant.columns import TradeColumns
-from tickplant.minute_candles import MinuteCandles
 from tickplant.market import Candle, Trade, fold_runs, merge
+from tickplant.minute_candles import MinuteCandles
 
 Frames = Sequence[bytes]
 Candles = Mapping[tuple[str, int], Candle]

@@ -118,28 +118,6 @@ def make_minute_candles() -> MinuteCandles:
     return made
 
 
-def join_symbols(parts: Sequence[TradeColumns]) -> list[TradeColumns]:
-    """Return trades of any symbols, one element a symbol, in order of the symbols' first appearance."""
-    groups: dict[tuple[str, str], list[TradeColumns]] = {}
-    for part in parts:
-        groups.setdefault((part.venue, part.symbol), []).append(part)
-    return [concat(group) for group in groups.values()]
-
-
-def encode_trades(trades: Iterable[Trade]) -> bytes:
-    """Encode trades of any symbols, as `encode_columns`."""
-    return encode_columns(group_trades(trades))
-
-
-def decode_trades(payload: bytes | Raw) -> list[Trade]:
-    """Decode the trades of an entry one by one, symbol by symbol.
-
-    Raises:
-        PoisonError: as `decode_columns`.
-    """
-    return [trade for columns in decode_columns(payload) for trade in columns.trades()]
-
-
 def frame_parser(venue: str) -> FrameParser | None:
     """Return the compiled parser of a venue's frames; None where there is none."""
     return getattr(_compiled, f"parse_{venue}_frames", None)
