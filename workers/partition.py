@@ -70,7 +70,7 @@ class Partition:
         self._results = ResultPublisher(lease=lease, pool=pool, streams=self._streams, metrics=self._metrics)
         self._clock = asyncio.get_running_loop().time
         self._schedule = CommitSchedule(policy, self._clock())
-        self._entries_at_once = _READ_ENTRIES
+        self._entries_at_once = 1  # doubled while strategies are quick
         self._last_lag_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -188,7 +188,7 @@ async def test_a_stopped_backfill_resumes(
 ) -> None:
     command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
     process = await plant.start(*command)
-    await until_some_stored(database_url, 3_000)
+    await until_some_stored(database_url, 500)
     process.send_signal(with_signal)
     assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
     before: int = await stored.fetch_value(database_url, "select count(*) from trades")

@@ -334,7 +334,7 @@ async def test_live_trades_are_stamped_when_sent_and_count_up() -> None:
         (row,) = await get(running, path)
         assert (row["price"], row["qty"], row["time"]) == (event["p"], event["q"], event["T"] // 1000)
         rows = await get(running, "/api/v3/klines?symbol=BTCUSDT&interval=1m")
-        assert rows[-1][8] > 0
+        assert sum(row[8] for row in rows) > 0  # the newest minute may just have begun
         assert running.status().total is None
 
 
