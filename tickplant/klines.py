@@ -127,7 +127,7 @@ def _parse(fields: list[str]) -> Kline:
     values = [field.strip() for field in fields]
     if len(values) not in (6, 7, 12):
         raise ValueError(
-            f"{len(values)} columns; expected open_time,open,high,low,close,volume[,trade_count]"
+            f"{len(values)} columns; expected open_time_ms,open,high,low,close,volume[,count]"
             " or Binance's twelve"
         )
     time = int(values[0])

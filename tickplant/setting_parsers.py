@@ -125,9 +125,14 @@ def address(*schemes: str) -> Parser:
                 "must have a port up to 65535 after the host's colon; write / and @ in a password as"
                 " %2F and %40"
             ) from None
+        if urlsplit(text).scheme in _SCHEMES_WITH_HOST and not urlsplit(text).hostname:
+            raise ValueError(f"must have a host after {urlsplit(text).scheme}://")
         return text.rstrip("/")
 
     return Parser(parse)
+
+
+_SCHEMES_WITH_HOST: Final = ("http", "https", "ws", "wss")
 
 
 SYMBOLS: Final = each(SymbolId.parse, expected="venue:SYMBOL, such as binance:BTCUSDT")
@@ -155,7 +160,9 @@ def parse_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # of a user that does not exist
-        raise ValueError(f"{error}; write the whole path") from error
+        raise ValueError(
+            f"{text!r} names the home folder of an unknown user; write the whole path"
+        ) from error
 
 
 def parse_basis_points(text: str) -> Decimal:

@@ -170,9 +170,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_allow: Annotated[tuple[str, ...], WEBHOOK_RULES] = ()
     """Hosts, addresses and networks that are not public, but that webhooks may be sent to."""
     webhook_attempts: Positive = 12
-    """The most attempts before a delivery is given up."""
+    """The most attempts before a delivery is abandoned."""
     webhook_max_age_s: Annotated[float, Meta(gt=0)] = 86_400
-    """The age at which a delivery is given up."""
+    """The age at which a delivery is abandoned."""
 
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0

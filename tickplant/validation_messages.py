@@ -44,6 +44,8 @@ def sentence_of(message: str) -> str:
         return f"must be {_BOUNDS[match[1]]} {match[2]} characters long"
     if match := _NO_MULTIPLE.fullmatch(text):
         return f"must be a multiple of {match[1]}"
+    if text == "Number out of range":
+        return "is out of range"
     if "matching regex" in text:
         return "has characters that are not allowed, or not the format that /docs describes"
     if _MISSING.fullmatch(text):

@@ -1,4 +1,4 @@
-"""The only encoder and decoder of data in Redis (MessagePack, structs as arrays).
+"""The encoder and decoder of data in Redis (MessagePack, structs as arrays); trades are in `wire_columns`.
 
 An input entry has one field, `TRADES` to `CHANGE` below; a live entry has one, `UPDATE`.
 """
@@ -128,12 +128,12 @@ def _decode(decoder: msgspec.msgpack.Decoder[_T], payload: bytes | Raw, what: st
 
 
 def encode_trades(trades: Sequence[Trade]) -> bytes:
-    """Encode a batch for the `TRADES` field."""
+    """Encode a batch for the `TRADES` field in version 1; `wire_columns.encode_columns` writes version 2."""
     return _encoder.encode(trades)
 
 
 def decode_trades(payload: bytes | Raw) -> list[Trade]:
-    """Decode a `TRADES` field.
+    """Decode a `TRADES` field of version 1.
 
     Raises:
         PoisonError: the payload is not a batch of trades.
@@ -142,7 +142,7 @@ def decode_trades(payload: bytes | Raw) -> list[Trade]:
 
 
 def decode_each_trade(payload: bytes | Raw) -> tuple[list[Trade], list[tuple[bytes, str]]]:
-    """Decode a `TRADES` field trade by trade.
+    """Decode a `TRADES` field of version 1 trade by trade.
 
     Returns:
         The trades; and the items that are not trades, each with the reason.

@@ -321,13 +321,13 @@ async def test_webhooks_may_go_where_the_settings_allow_and_nowhere_without_a_se
 async def test_a_page_of_elsewhere_can_change_nothing_behind_its_readers_back(plant: Plant) -> None:
     """A form or a script may send some kinds without the browser's asking first."""
     alert = f"/api/v1/alerts/{(await make(plant))['alert_id']}"
-    wishes: list[tuple[str, str, Any]] = [
+    requests: list[tuple[str, str, Any]] = [
         ("POST", "/api/v1/alerts", ABOVE),
         ("PATCH", alert, {"active": False}),
         ("PATCH", "/api/v1/bot", {"enabled": False}),
         ("DELETE", alert, None),
     ]
-    for method, path, body in wishes:
+    for method, path, body in requests:
         for origin in ("https://elsewhere.example", "null"):
             answer = await plant.http.request(method, path, json=body, headers={"origin": origin})
             assert (answer.status_code, answer.json()["code"]) == (403, "origin_refused"), (method, path)

@@ -161,7 +161,7 @@ def test_a_command_reports_what_is_wrong_with_the_database(
 
 
 def mends(words: str, what: str) -> bool:
-    """Whether a command has no trouble with a database: it migrates it, or it writes nothing there."""
+    """Return whether a command works on a database: it migrates it, or writes nothing there."""
     if what in ("empty", "older"):
         return words in ("migrate", "up", "doctor")
     return what == "read_only" and words.partition(" ")[0] not in ("migrate", "mirror", "doctor", "up")

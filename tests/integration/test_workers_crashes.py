@@ -38,7 +38,7 @@ SEEDS: Final = (1, 2, 6, 7, 32, 61, 109)
 
 
 class Seen(Strategy):
-    """Remembers everything that it was told, as a checksum, and says something now and then."""
+    """Keeps a checksum of everything it receives, and returns an opinion periodically."""
 
     name = "seen"
     trades = True

@@ -216,8 +216,8 @@ async def test_gaps_are_rows_with_their_state_cause_and_reason(redis_url: str, d
             (100, 100, "open", "ours", None),
             (150, 151, "open", "ours", None),
         ]
-        told = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
-        assert [(gap.first_id, gap.last_id, gap.missing) for gap in told] == [
+        published = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
+        assert [(gap.first_id, gap.last_id, gap.missing) for gap in published] == [
             (50, 59, 10),
             (100, 100, 1),
             (150, 151, 2),
@@ -238,8 +238,8 @@ async def test_gaps_are_rows_with_their_state_cause_and_reason(redis_url: str, d
             ("venue", None),
             ("ours", "the venue answers 404"),
         ]
-        told = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
-        assert [(gap.first_id, gap.missing, gap.state) for gap in told] == [(150, 2, "unrecoverable")]
+        published = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
+        assert [(gap.first_id, gap.missing, gap.state) for gap in published] == [(150, 2, "unrecoverable")]
         # Complete again but for the minute in which trades are missing for good.
         flags = await stored.read_flags(database_url, "AAAUSDT")
         assert [complete for _, _, complete, _ in flags] == [False, True, False, False]
@@ -294,14 +294,14 @@ async def test_a_verdict_on_a_part_of_a_gap_changes_that_part_only(redis_url: st
         await until(settled, "parts healed")
         redis: Any = open_redis(redis_url)
 
-        async def told() -> bool:
+        async def published() -> bool:
             gaps = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
             return [(gap.first_id, gap.last_id, gap.missing, gap.state) for gap in gaps] == [
                 (50, 51, 2, "unrecoverable"),
                 (52, 54, 1, "backfilling"),
             ]
 
-        await until(told, "ingest knows")
+        await until(published, "ingest knows")
         await redis.aclose()
 
 
@@ -367,10 +367,10 @@ async def test_a_known_id_with_another_content_is_found_by_what_is_stored(
             await publisher.publish(trades)
             await publisher.publish([replace(trade, price="11") for trade in trades])
 
-            async def told() -> bool:
+            async def published() -> bool:
                 return len(await redis.xrange(DEAD_LETTERS)) == len(trades)
 
-            await until(told, "contradictions are dead letters")
+            await until(published, "contradictions are dead letters")
             await redis.aclose()
     prices = await stored.fetch_rows(database_url, "select distinct price from trades")
     assert [row[0] for row in prices] == [Decimal("10.5")]

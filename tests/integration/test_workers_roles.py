@@ -106,11 +106,11 @@ async def test_signals_and_prices_with_them_are_published_once_after_the_commit(
         async with working(redis_url, database_url, roles=ROLES), publishing(redis_url) as publisher:
             await publisher.publish(trades)
 
-            async def told(last: int = trades[-1].trade_id) -> bool:
+            async def published(last: int = trades[-1].trade_id) -> bool:
                 updates = await read_live(redis_url, "AAAUSDT")
                 return any(unified.trade_id == last for update in updates for unified in update.unified)
 
-            await until(told, "the last trade told")
+            await until(published, "the last trade published")
     updates = await read_live(redis_url, "AAAUSDT")
     assert [signal.number for update in updates for signal in update.signals] == [1, 2, 3]
     unified = [unified for update in updates for unified in update.unified][-1]
@@ -144,8 +144,10 @@ async def test_what_a_slow_strategy_is_done_with_is_stored_while_it_is_at_the_re
     )
     assert transactions >= 3
     updates = await read_live(redis_url, "AAAUSDT")
-    told = [trade for update in updates for entry in update.entries for trade in decode_trades(entry.trades)]
-    assert [trade.trade_id for trade in told] == [trade.trade_id for trade in trades]
+    published = [
+        trade for update in updates for entry in update.entries for trade in decode_trades(entry.trades)
+    ]
+    assert [trade.trade_id for trade in published] == [trade.trade_id for trade in trades]
 
 
 async def signal_numbers(url: str, strategy: str) -> list[int]:

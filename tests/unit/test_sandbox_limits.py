@@ -29,21 +29,21 @@ def test_a_client_that_keeps_exactly_to_a_limit_may_be_a_little_early() -> None:
 
 
 def test_too_many_attempts_ban_an_address_for_a_while() -> None:
-    door = SandboxAdmission(limits(connects=2, connects_window_s=10, ban_s=5))
-    assert [door.admit("a", now_s) for now_s in (0.0, 1.0)] == [None, None]
-    assert door.admit("b", 1.0) is None
-    assert door.admit("a", 2.0) == 5
-    assert door.admit("a", 4.0) == pytest.approx(3.0)
-    assert door.bans == 1
-    assert door.admit("a", 7.5) is None
+    admission = SandboxAdmission(limits(connects=2, connects_window_s=10, ban_s=5))
+    assert [admission.admit("a", now_s) for now_s in (0.0, 1.0)] == [None, None]
+    assert admission.admit("b", 1.0) is None
+    assert admission.admit("a", 2.0) == 5
+    assert admission.admit("a", 4.0) == pytest.approx(3.0)
+    assert admission.bans == 1
+    assert admission.admit("a", 7.5) is None
 
 
 def test_other_violations_ban_as_well() -> None:
-    door = SandboxAdmission(limits(ban_s=5))
-    door.ban("a", 1.0)
-    assert door.admit("a", 2.0) == pytest.approx(4.0)
-    assert door.admit("a", 6.5) is None
-    assert door.bans == 1
+    admission = SandboxAdmission(limits(ban_s=5))
+    admission.ban("a", 1.0)
+    assert admission.admit("a", 2.0) == pytest.approx(4.0)
+    assert admission.admit("a", 6.5) is None
+    assert admission.bans == 1
 
 
 def test_a_budget_is_counted_in_windows() -> None:

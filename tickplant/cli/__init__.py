@@ -25,7 +25,7 @@ COMMANDS: Final[dict[str, str]] = {
     "api": "run one API process: REST and websockets",
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
-    "backfill": "fetch a symbol's past from its venue",
+    "backfill": "fetch a symbol's history from its venue",
     "verify": "compare candles with the venue's own, and repair what differs",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",

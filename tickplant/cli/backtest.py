@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="dip, cross, hop, anomaly, or package.module:Class of your own, perhaps with parameters, as in"
-        " TICKPLANT_STRATEGIES; may be given several times; all of these settings unless given",
+        " TICKPLANT_STRATEGIES; may be given several times; without it, the strategies of the settings",
     )
     parser.add_argument(
         "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"

@@ -28,11 +28,11 @@ many of them are in the columnstore, their compression ratio, and the jobs that 
 their next run and last error. Then, for each role and partition, the worker that owns it, the number of
 stream entries not committed yet, and how long the oldest one has waited.
 
-rows      the server's last estimate; empty if there is none
-ratio     row store size divided by columnstore size, of the chunks in the columnstore
-kept      days that rows are kept, counted from the newest trade; empty: for ever
-owner     nobody: no worker owns the partition now; start one, or wait until a lease expires
-lag       entries; exact up to 31, above that slightly overestimated
+  rows      the server's last estimate; empty if there is none
+  ratio     row store size divided by columnstore size, of the chunks in the columnstore
+  kept      days that rows are kept, counted from the newest trade; empty: for ever
+  owner     nobody: no worker owns the partition now; start one, or wait until a lease expires
+  lag       entries; exact up to 31, above that slightly overestimated
 
 It changes nothing. If the embedded server is not running, it is started for the duration of the command. If
 Redis is unavailable, the lag is unknown.

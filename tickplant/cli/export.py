@@ -72,6 +72,8 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.what == "trades" and args.interval:
         raise FatalError("--interval is for candles only: trades have none")
+    if args.start and args.end and args.end <= args.start:
+        raise FatalError("--to is not after --from")
     settings = read_settings()
     with _open_output(args.output) as output, progress_bars(hidden=_on_terminal(args)) as progress:
         interrupts.run(_export(settings, args, output, progress))

@@ -1,4 +1,4 @@
-"""`tickplant migrate`: applies schema migrations, policies and roles to the database."""
+"""`tickplant migrate`: applies schema migrations, policies and groups to the database."""
 
 import logging
 from argparse import ArgumentParser, Namespace
@@ -15,8 +15,8 @@ HELP: Final = "bring the database to this version's schema"
 
 DESCRIPTION: Final = """\
 Apply pending migrations, each once and in order, then update views, policies (retention, TimescaleDB
-columnstore) and roles to match the settings. It is safe to run from several processes at once, and refused if
-the database is newer than this version. `tickplant up` runs it automatically.
+columnstore) and groups to match the settings. It is safe to run from several processes at once, and refused
+if the database is newer than this version. `tickplant up` runs it automatically.
 
 The first run fixes the number of partitions and whether TimescaleDB is used. Everything else can be changed
 later: change the setting and run it again.

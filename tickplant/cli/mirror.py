@@ -66,7 +66,7 @@ def run(args: Namespace) -> int:
         interrupts.run(
             forget_mirror(redis_url=redis_url, database_url=database_url, partitions=settings.partitions)
         )
-        print("the mirror is forgotten: Redis holds nothing for it any more")
+        print("the mirror's state is deleted: Redis retains nothing for it")
         return 0
     require_kafka(settings)
     from workers.mirror import service

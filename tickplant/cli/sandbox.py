@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import math
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument(
-        "--port", type=int, default=0, help="port to listen on; 0: any free one (%(default)s)"
+        "--port", type=_port, default=0, help="port to listen on; 0: any free one (%(default)s)"
     )
     parser.add_argument(
         "--capture",
@@ -63,7 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--speed",
-        type=_speed,
+        type=parse_speed,
         metavar="N|max",
         help="of a tape: times faster than recorded (1), or max: as fast as the slowest client reads",
     )
@@ -144,9 +144,10 @@ async def _serve(
             print(msgspec.json.encode(ready).decode(), flush=True)
             await _until(stop, running.playing)
     except OSError as error:
-        raise FatalError(
-            f"can't listen on {args.host}:{args.port}: {error.strerror}; try --port 0"
-        ) from error
+        if error.filename is not None:
+            raise FatalError(f"{error.filename}: {error.strerror}; name another path") from error
+        advice = "try --port 0" if args.port else "try another --host"
+        raise FatalError(f"can't listen on {args.host}:{args.port}: {error.strerror}; {advice}") from error
 
 
 async def _until(stop: asyncio.Event, playing: asyncio.Task[None]) -> None:
@@ -179,7 +180,14 @@ def _check(args: Namespace) -> None:
         raise FatalError("--speed needs a tape: --capture, or --count")
 
 
-def _speed(text: str) -> float:
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() and len(text) <= 5 else -1
+    if not 0 <= port <= 65535:
+        raise ArgumentTypeError(f"{text!r} is no port: 0 to 65535")
+    return port
+
+
+def parse_speed(text: str) -> float:
     """Parse a speed; infinity stands for `max`."""
     if text == "max":
         return math.inf

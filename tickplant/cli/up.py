@@ -79,13 +79,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         " refused if they hold live trades",
     )
     parser.add_argument(
-        "--speed", metavar="N|max", help="with --replay: multiple of the recorded speed (1; max with --once)"
+        "--speed",
+        type=_speed,
+        metavar="N|max",
+        help="with --replay: multiple of the recorded speed (1; max with --once)",
     )
     parser.add_argument(
         "--once",
         action="store_true",
         help="with --replay: exit with a summary after the last commit",
     )
+
+
+def _speed(text: str) -> str:
+    """Return a speed for the sandbox, after checking it."""
+    from tickplant.cli.sandbox import parse_speed
+
+    parse_speed(text)
+    return text
 
 
 def run(args: Namespace) -> int:
