@@ -85,7 +85,11 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
             "'yesterday' is not a time: write 2026-01-31",
         ),
         (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 1, "--interval is for candles only"),
-        (("candles", "--from", "2026-11-30", "--to", "2026-11-01"), 1, "--to is not after --from"),
+        (
+            ("candles", "--symbol", "BTCUSDT", "--from", "2026-11-30", "--to", "2026-11-01"),
+            1,
+            "--to is not after --from",
+        ),
         (
             ("trades", "--symbol", "BTCUSDT", "--output", "no/where.csv"),
             1,
