@@ -92,7 +92,9 @@ async def running_module(module: str, *arguments: str) -> AsyncIterator[RunningM
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, SIGTERM)  # asyncio's own would take the exit code from its watcher
             with suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), _END_S)
+                # Not wait_for: up to Python 3.11 it drops a cancellation that arrives as the process ends.
+                async with asyncio.timeout(_END_S):
+                    await process.wait()
         await _kill(process)
         guard.release()
 

@@ -23,6 +23,8 @@ from ingest.venues import make_adapter
 from ingest.venues.base import VenueAdapter
 from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
+from tickplant.redis_client import open_redis
+from tickplant.streams import trades_stream
 
 pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 
@@ -55,14 +57,18 @@ async def plant(
     redis_url: str, database_url: str, venue: dict[str, Any], tmp_path: Path
 ) -> AsyncIterator[Processes]:
     """Workers, and a venue that serves its history."""
-    environment = {
+    environment = plant_environment(redis_url, database_url)
+    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
+        processes.use_sandbox(venue)
+        yield processes
+
+
+def plant_environment(redis_url: str, database_url: str) -> dict[str, str]:
+    return {
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
     }
-    async with Processes(environment, tmp_path) as processes, working(redis_url, database_url):
-        processes.use_sandbox(venue)
-        yield processes
 
 
 async def play_to_the_end(ws_url: str, rest_url: str) -> None:
@@ -184,17 +190,32 @@ async def test_a_time_range_of_an_empty_plant_is_filled_and_no_more(
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGKILL])
 async def test_a_stopped_backfill_resumes(
-    plant: Processes, database_url: str, recording: Path, with_signal: signal.Signals
+    redis_url: str,
+    database_url: str,
+    venue: dict[str, Any],
+    recording: Path,
+    tmp_path: Path,
+    with_signal: signal.Signals,
 ) -> None:
+    """It is ended after its first entries; the small budget of its stream lets it wait for each commit."""
     command = ("backfill", "binance:BTCUSDT", "--from", FROM, "--to", TO)
-    process = await plant.start(*command)
-    await until_some_stored(database_url, 500)
-    process.send_signal(with_signal)
-    assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
-    before: int = await stored.fetch_value(database_url, "select count(*) from trades")
-    code, output = await plant.run(*command)
-    assert code == 0, output + plant.logs()
-    assert before < 19_904
+    redis: Any = open_redis(redis_url)
+
+    async def published() -> bool:
+        streams = [trades_stream(partition) for partition in range(PARTITIONS)]
+        return any([await redis.xlen(stream) for stream in streams])
+
+    environment = plant_environment(redis_url, database_url)
+    environment |= {"TICKPLANT_STREAM_BUDGET_TRADES": "2000"}
+    async with Processes(environment, tmp_path) as plant, working(redis_url, database_url):
+        plant.use_sandbox(venue)
+        process = await plant.start(*command)
+        await until(published, "a part published")
+        process.send_signal(with_signal)
+        assert await process.wait() == (130 if with_signal is signal.SIGINT else -9)
+        code, output = await plant.run(*command)
+        assert code == 0, output + plant.logs()
+    await redis.aclose()
     await expect_exactly(database_url, recorded_trades(recording))
     assert await stored.read_gaps(database_url) == []
 
