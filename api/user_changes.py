@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from db.pool import OUTAGE as DATABASE_OUTAGE
-from db.pool import Pool
+from db.pool import Pool, outage_reason
 from tickplant import wire
 from tickplant.backoff import Backoff
 from tickplant.derived import Change
@@ -56,7 +56,7 @@ class UserChangeSender:
                 outage.note_success()
                 pause_s = _PAUSE_S
             except (*REDIS_OUTAGE, *DATABASE_OUTAGE) as error:
-                outage.note_failure(error)
+                outage.note_failure(outage_reason(error))
                 pause_s = backoff.next_s()
             try:
                 async with asyncio.timeout(pause_s):

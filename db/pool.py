@@ -182,6 +182,13 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         yield cast(DatabaseConnection, connection)
 
 
+def outage_reason(error: BaseException) -> str:
+    """Return the reason of one of `OUTAGE`, or of a server other than the database, for the log."""
+    if isinstance(error, asyncpg.InternalClientError):  # its text is about the driver's own state
+        return "the connection to the database was lost"
+    return str(error) or type(error).__name__
+
+
 def is_database_error(error: BaseException) -> bool:
     """Return whether an error comes from the database or its driver."""
     return isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -204,7 +211,7 @@ def database_error(error: BaseException) -> FatalError:
     elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         remedy = "use the primary server, or switch default_transaction_read_only off"
     elif isinstance(error, OUTAGE):
-        reason = str(error).removeprefix(_UNREACHABLE) or type(error).__name__
+        reason = outage_reason(error).removeprefix(_UNREACHABLE)
         return FatalError(f"{_UNREACHABLE}{reason}; start the server, or check TICKPLANT_DATABASE_URL")
     else:
         code = getattr(error, "sqlstate", None) or type(error).__name__

@@ -15,7 +15,7 @@ from db.symbols import read_coverage
 from db.trades import stream_trades
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
 from tickplant.market import SymbolId
 from tickplant.times import to_datetime, to_us
@@ -50,14 +50,14 @@ def choose_range(
         warm_up: where the warm-up starts; None for as much as the strategies need.
 
     Raises:
-        FatalError: the times are in the wrong order.
+        UsageError: the times are in the wrong order.
     """
     start_us = to_us(start) if start else 0
     end_us = to_us(end) if end else _LAST_US
     if warm_up and to_us(warm_up) > start_us:
-        raise FatalError("--warm-up is after --from")
+        raise UsageError("--warm-up is after --from")
     if end_us <= start_us:
-        raise FatalError("--to is not after --from")
+        raise UsageError("--to is not after --from")
     longest_us = max(map(INTERVALS.__getitem__, _intervals(strategies)))
     cooldown_us = round(max((strategy.cooldown_s for strategy in strategies), default=0) * SECOND_US)
     enough_us = max(HOUR_US, 2 * longest_us, 2 * cooldown_us)

@@ -21,7 +21,7 @@ from ingest.publisher import Publisher
 from ingest.venues import make_adapter
 from ingest.venues.base_rest import HistoryAdapter, KlineAdapter
 from maintenance.last_entries import read_last_entry_ids
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
 from tickplant.local.addresses import print_data_folder, running_database, running_redis
@@ -165,7 +165,8 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
         application: shown in pg_stat_activity.
 
     Raises:
-        FatalError: the symbol's venue is unknown or has no trade ids; a server is unavailable.
+        UsageError: the symbol's venue is unknown or has no trade ids.
+        FatalError: a server is unavailable.
     """
     venue, symbol = _parse_symbol(settings, text)
     print_data_folder(settings)
@@ -201,10 +202,10 @@ def _parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, Symbol
     try:
         name, symbol = SymbolId.parse(text)
     except ValueError as error:
-        raise FatalError(str(error)) from error
+        raise UsageError(str(error)) from error
     venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
     if not isinstance(venue, HistoryAdapter):
-        raise FatalError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
+        raise UsageError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.normalize_symbol(symbol))
 
 

@@ -18,6 +18,10 @@ class FatalError(TickplantError):
     """The process can't continue; the message says how to fix it."""
 
 
+class UsageError(FatalError):
+    """The arguments of the command are wrong, or contradict each other."""
+
+
 class SettingsError(FatalError):
     """One or more settings are wrong.
 

@@ -152,6 +152,36 @@ def parse_webhook_rule(text: str) -> str:
     return text
 
 
+def parse_origin(text: str) -> str:
+    """Return an origin of web pages (RFC 6454), if it is one; `*` stands for any."""
+    parts = urlsplit(text)
+    if text not in ("*", "null") and (
+        not parts.scheme or not parts.hostname or parts.path.strip("/") or parts.query or parts.fragment
+    ):
+        raise ValueError("not an origin")
+    return text
+
+
+ORIGINS: Final = each(
+    parse_origin,
+    expected="https://example.org, http://localhost:5173 or the like, without a path, or * for any",
+    may_be_empty=True,
+)
+
+
+def parse_broker(text: str) -> str:
+    """Return the address of a Kafka broker as librdkafka takes it: `host`, `host:port`, `scheme://host:port`."""
+    parts = urlsplit(f"//{text.rpartition('://')[2]}")
+    _ = parts.port  # a wrong one raises ValueError
+    if not parts.hostname or parts.path or parts.query:
+        raise ValueError("not an address")
+    return text
+
+
+_BROKERS: Final = each(parse_broker, expected="host:port, such as kafka:9092")
+BROKERS: Final = Parser(lambda text: ",".join(_BROKERS.parse(text)))
+
+
 WEBHOOK_RULES: Final = each(parse_webhook_rule, expected=ALLOWED)
 
 

@@ -16,8 +16,10 @@ from tickplant.intervals import INTERVALS
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
 from tickplant.setting_parsers import (
+    BROKERS,
     DATABASE_SCHEMES,
     HOST_PATTERNS,
+    ORIGINS,
     REDIS_SCHEMES,
     SYMBOLS,
     WEBHOOK_RULES,
@@ -98,7 +100,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     kraken_ws_url: WebsocketAddress = "wss://ws.kraken.com"
     kraken_rest_url: HttpAddress = "https://api.kraken.com"
 
-    workers: Positive = 1
+    workers: Annotated[int, Meta(ge=1, le=256)] = 1
     """Worker processes under `up`."""
     commit_interval_ms: Positive = 250
     commit_trades: Positive = 20_000
@@ -143,7 +145,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     bot_max_daily_loss: MoneyOrShare = _RULES.max_daily_loss
     """The most that may be lost in a UTC day: in quote currency, or as a share of the equity at its start."""
 
-    kafka_bootstrap: str | None = None
+    kafka_bootstrap: Annotated[str | None, BROKERS] = None
     """Kafka brokers, host:port and separated by commas; None: no mirror."""
     kafka_properties: FilePath = None
     """A file with properties of librdkafka, such as those of TLS and passwords."""
@@ -159,7 +161,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_port: Port = 8080
     api_hosts: Annotated[tuple[str, ...], HOST_PATTERNS] = ()
     """Host names that the API answers to besides loopback names and IP addresses; `*` for any."""
-    api_origins: Names = ()
+    api_origins: Annotated[tuple[str, ...], ORIGINS] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
 

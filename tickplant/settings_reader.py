@@ -17,6 +17,13 @@ _NOT_SETTINGS: Final = (PREFIX + "MARKETDATA", PREFIX + "TEST_")
 
 _KERNEL: Final = variable("kernel")
 _FIELDS: Final = {variable(field.name): field for field in msgspec.structs.fields(Settings)}
+_WORDS: Final = [name.removeprefix(PREFIX) for name in _FIELDS]
+VENUES: Final = tuple(
+    field.name.removesuffix("_ws_url")
+    for field in msgspec.structs.fields(Settings)
+    if field.name.endswith("_ws_url")
+)
+"""Every venue has the setting of its websocket's address."""
 
 
 def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | None = None) -> Settings:
@@ -92,17 +99,22 @@ def _read_secret_files(values: dict[str, str]) -> list[str]:
         try:
             values[secret] = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{name}: can't read {path}: {error}")
+            problems.append(
+                f"{name}: can't read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'};"
+                " name a file with nothing but the secret, readable by this user"
+            )
     return problems
 
 
 def _unknown(name: str) -> str:
-    near = get_close_matches(name, _FIELDS, n=1)
+    near = [PREFIX + word for word in get_close_matches(name.removeprefix(PREFIX), _WORDS, n=1)]
     return f"{name}: there is no such setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
     """Yield a message for each setting that is valid alone, but contradicts another."""
+    if unknown := [str(symbol) for symbol in settings.symbols if symbol.venue not in VENUES]:
+        yield (f"{variable('symbols')}: {', '.join(unknown)}: no such venue; venues are {', '.join(VENUES)}")
     candles_days, trades_days = settings.keep_candles_days, settings.keep_trades_days
     if candles_days and not 0 < trades_days <= candles_days:
         yield (

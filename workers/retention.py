@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final, NoReturn
 
-from db.pool import OUTAGE, REFUSED, Pool
+from db.pool import OUTAGE, REFUSED, Pool, outage_reason
 from db.retention import remove_expired
 
 _log = logging.getLogger(__name__)
@@ -30,4 +30,4 @@ async def remove_periodically(
         try:
             await remove_expired(pool)
         except (*OUTAGE, *REFUSED) as error:
-            _log.warning("old rows could not be removed, will retry: %s", error or type(error).__name__)
+            _log.warning("old rows could not be removed, will retry: %s", outage_reason(error))

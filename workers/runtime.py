@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from db.leases import Lease, heartbeat, release_lease, remove_worker, take_lease
 from db.pool import OUTAGE as DATABASE_OUTAGE
-from db.pool import Pool
+from db.pool import Pool, outage_reason
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import LeaseLostError
@@ -118,7 +118,7 @@ class Runtime:
                     outage.note_success()
                     self._backoff.reset()
                 except OUTAGE as error:
-                    outage.note_failure(error)
+                    outage.note_failure(outage_reason(error))
                     wait_s = self._backoff.next_s()
                 await _wait(stop, wait_s)
         finally:
@@ -127,7 +127,7 @@ class Runtime:
                 async with asyncio.timeout(_SIGN_OFF_S if outage.active else None):
                     await remove_worker(self._pool, self._role, self._owner)
             except OUTAGE as error:
-                _log.warning("could not release all leases: %s", error or type(error).__name__)
+                _log.warning("could not release all leases: %s", outage_reason(error))
 
     async def _heartbeat(self) -> None:
         """Renew leases, end work without one, and take or release partitions for a fair share."""
@@ -187,10 +187,8 @@ class Runtime:
         except LeaseLostError as error:
             self._log_lost(partition, str(error))
         except OUTAGE as error:
-            reason = error or type(error).__name__
-            _log.warning(
-                "partition %d: a server is unavailable: %s", partition, reason, extra={"partition": partition}
-            )
+            reason, extra = outage_reason(error), {"partition": partition}
+            _log.warning("partition %d: a server is unavailable: %s", partition, reason, extra=extra)
         except RedisError as error:
             if not is_transient(error):
                 raise

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from typing import Final, NoReturn
 
-from db.pool import OUTAGE, REFUSED, Pool, snapshot
+from db.pool import OUTAGE, REFUSED, Pool, outage_reason, snapshot
 from db.stats import read_changes_24h
 from workers.symbol_metrics import SymbolMetrics
 
@@ -27,4 +27,4 @@ async def measure_volumes(pool: Pool, *, interval_s: float = _INTERVAL_S) -> NoR
             async with snapshot(pool, timeout_s=_TIMEOUT_S) as connection:
                 SymbolMetrics.note_changes(await read_changes_24h(connection, SymbolMetrics.exposed()))
         except (*OUTAGE, *REFUSED) as error:
-            _log.debug("volumes could not be measured: %s", error or type(error).__name__)
+            _log.debug("volumes could not be measured: %s", outage_reason(error))

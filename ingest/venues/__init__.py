@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any, Final, cast
 
 from ingest.venues.base import VenueAdapter, VenueLimits
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 
 _ADAPTERS: Final = {
     "binance": "BinanceAdapter",
@@ -31,10 +31,11 @@ def make_adapter(name: str, *, api_key: str | None = None, limits: VenueLimits |
         limits: replace the venue's documented ones.
 
     Raises:
-        FatalError: the venue is unknown, or needs a key.
+        UsageError: the venue is unknown.
+        FatalError: it needs a key.
     """
     if name not in _ADAPTERS:
-        raise FatalError(f"unknown venue {name!r}; venues are {', '.join(VENUES)}")
+        raise UsageError(f"unknown venue {name!r}; venues are {', '.join(VENUES)}")
     adapter = getattr(import_module(f"{__name__}.{name}"), _ADAPTERS[name])
     options: dict[str, Any] = {"api_key": api_key, "limits": limits}
     given = {option: value for option, value in options.items() if value is not None}

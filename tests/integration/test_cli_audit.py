@@ -147,5 +147,5 @@ async def test_recorded_trades_give_the_venues_own_candles(
 @on_one_variant
 async def test_klines_without_a_symbol_or_a_file_are_refused(run: Run) -> None:
     code, _, errors = await run("--klines", "nowhere.csv")
-    assert code == 1
+    assert code == 2
     assert "--klines needs --symbol" in errors

@@ -217,14 +217,14 @@ async def test_a_backtest_that_cannot_run_is_refused_with_the_reason(plant: Plan
             2,
             "--strategy: corss: none of dip, cross, hop, anomaly; did you mean cross?",
         ),
-        (("--from", "2024-01-02", "--to", "2024-01-01"), 1, "--to is not after --from"),
-        (("--from", "2024-01-02", "--warm-up", "2024-01-03"), 1, "--warm-up is after --from"),
+        (("--from", "2024-01-02", "--to", "2024-01-01"), 2, "--to is not after --from"),
+        (("--from", "2024-01-02", "--warm-up", "2024-01-03"), 2, "--warm-up is after --from"),
     ):
         ended = await plant.run(*arguments)
         assert (ended.returncode, ended.stdout) == (code, "")
         assert message in ended.stderr
     ended = await plant.run(TICKPLANT_STRATEGIES="none")
-    assert (ended.returncode, ended.stdout) == (1, "")
+    assert (ended.returncode, ended.stdout) == (2, "")
     assert "TICKPLANT_STRATEGIES names no strategy" in ended.stderr
     summary = (await plant.lines("--to", "2001-01-01"))[-1]
     assert (summary["trades"], summary["first_price"], summary["profit"]) == (0, None, "0.00000000")

@@ -84,10 +84,10 @@ async def test_candles_are_of_one_minute_unless_asked(run: Run) -> None:
             2,
             "'yesterday' is not a time: write 2026-01-31",
         ),
-        (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 1, "--interval is for candles only"),
+        (("trades", "--symbol", "BTCUSDT", "--interval", "1m"), 2, "--interval is for candles only"),
         (
             ("candles", "--symbol", "BTCUSDT", "--from", "2026-11-30", "--to", "2026-11-01"),
-            1,
+            2,
             "--to is not after --from",
         ),
         (

@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from dotenv import dotenv_values
 
+from ingest.venues import VENUES
+from tickplant import settings_reader
 from tickplant.cli.roles import role_settings
 from tickplant.errors import SettingsError
 from tickplant.intervals import INTERVALS
@@ -107,6 +109,12 @@ def test_where_only_a_few_words_will_do_they_are_named() -> None:
             "'http://a', 'c:80' are invalid; expected example.org, *.example",
         ),
         (
+            "API_ORIGINS",
+            "example.org https://a.org/x https://b.org * null",
+            "'example.org', 'https://a.org/x' are invalid; expected https://example.org, http://localhost:5173",
+        ),
+        ("KAFKA_BOOTSTRAP", "a,b:1:2,c:9092,d:x", "'b:1:2', 'd:x' are invalid; expected host:port"),
+        (
             "WEBHOOK_ALLOW",
             "a:80 ::1 10.0.0.1/8",
             "'a:80', '10.0.0.1/8' are invalid; expected hosts, addresses",
@@ -126,6 +134,7 @@ def test_every_wrong_item_of_a_list_is_named_at_once(name: str, text: str, probl
         ("API_PORT", "65536", "must be at most 65535 (it is '65536')"),
         ("WORKERS", "1.5", "must be a whole number (it is '1.5')"),
         ("WORKERS", "0", "must be at least 1 (it is '0')"),
+        ("WORKERS", "1000", "must be at most 256 (it is '1000')"),
         ("LEASE_S", "long", "must be a number (it is 'long')"),
         ("ANOMALY_ZSCORE", "0", "must be above 0 (it is '0')"),
         ("WEBHOOK_SECRET", "short", "must be at least 16 characters long (it is not shown)"),
@@ -204,6 +213,7 @@ def test_the_bot_follows_only_strategies_that_run() -> None:
 @pytest.mark.parametrize(
     ("settings", "variable_named"),
     [
+        ({"SYMBOLS": "nyse:A binance:BTCUSDT amex:B"}, "TICKPLANT_SYMBOLS"),
         ({"KEEP_CANDLES_DAYS": "7"}, "TICKPLANT_KEEP_CANDLES_DAYS"),
         ({"KEEP_CANDLES_DAYS": "90", "KEEP_TRADES_DAYS": "0"}, "TICKPLANT_KEEP_CANDLES_DAYS"),
         ({"DATABASE_READ_URL": "postgresql://b/x"}, "TICKPLANT_DATABASE_READ_URL"),
@@ -215,3 +225,14 @@ def test_settings_that_contradict_each_other_are_refused(
     with pytest.raises(SettingsError) as caught:
         read_settings({f"TICKPLANT_{name}": value for name, value in settings.items()}, NOTHING)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [variable_named]
+
+
+def test_every_symbol_of_an_unknown_venue_is_named() -> None:
+    with pytest.raises(SettingsError, match="nyse:A, amex:B: no such venue; venues are binance, coinbase"):
+        read_settings({"TICKPLANT_SYMBOLS": "nyse:A binance:BTCUSDT amex:B"}, NOTHING)
+    assert set(VENUES) == set(settings_reader.VENUES)
+
+
+def test_brokers_may_have_a_scheme_and_no_port() -> None:
+    read = read_settings({"TICKPLANT_KAFKA_BOOTSTRAP": "kafka, SASL_SSL://b.example:9093"}, NOTHING)
+    assert read.kafka_bootstrap == "kafka,SASL_SSL://b.example:9093"

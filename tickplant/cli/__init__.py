@@ -15,7 +15,7 @@ from shutil import get_terminal_size
 from textwrap import TextWrapper
 from typing import Final
 
-from tickplant.errors import MixedSourcesError, SettingsError
+from tickplant.errors import MixedSourcesError, SettingsError, UsageError
 
 COMMANDS: Final[dict[str, str]] = {
     "up": "run everything: servers, ingest, workers and API, in one terminal",
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report_fatal(str(explained))
         # The supervisor doesn't restart the service then: that would not help.
         mixed = isinstance(explained, MixedSourcesError) and args.command in ("ingest", "worker")
-        return 2 if mixed or isinstance(explained, SettingsError) else 1
+        return 2 if mixed or isinstance(explained, SettingsError | UsageError) else 1
 
 
 def _parser(words: Sequence[str]) -> ArgumentParser:

@@ -9,7 +9,7 @@ from tickplant import interrupts
 from tickplant.cli.database_arguments import find_symbol, open_database
 from tickplant.cli.progress import progress_bars
 from tickplant.cli.tables import print_json, print_table
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
@@ -61,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.klines and not args.symbol:
-        raise FatalError("--klines needs --symbol: the file does not name the symbol of its candles")
+        raise UsageError("--klines needs --symbol: the file does not name the symbol of its candles")
     settings = read_settings()
     if args.klines:
         comparison = interrupts.run(_compare(settings, args.symbol, args.klines))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from tickplant import interrupts
 from tickplant.cli.database_arguments import TIME_FORMS, parse_time
 from tickplant.cli.progress import progress_bar_or_lines
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
 
@@ -63,7 +63,7 @@ def run(args: Namespace) -> int:
     now = datetime.now(UTC)
     end = min(args.end or now, now)
     if args.start >= end:
-        raise FatalError(
+        raise UsageError(
             f"--from {args.start:%Y-%m-%dT%H:%M:%SZ} is not before --to {end:%Y-%m-%dT%H:%M:%SZ}"
         )
     settings = read_settings()

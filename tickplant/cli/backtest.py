@@ -15,7 +15,7 @@ from tickplant.cli.database_arguments import (
     warn_of_removed_trades,
 )
 from tickplant.cli.progress import progress_bars
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 from tickplant.settings import Settings, variable
 from tickplant.settings_reader import read_settings
 from tickplant.times import to_datetime
@@ -86,7 +86,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     words = args.strategy or settings.strategies
     source = "--strategy" if args.strategy else variable("strategies")
     if not words:
-        raise FatalError(f"{source} names no strategy; --strategy does")
+        raise UsageError(f"{source} names no strategy; --strategy does")
     strategies = load_named(settings, words, settings.average_specs, source=source)
     times = choose_range(strategies, start=args.start, end=args.end, warm_up=args.warm_up)
     report = BacktestReport(json=args.json)

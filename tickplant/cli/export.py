@@ -18,7 +18,7 @@ from tickplant.cli.database_arguments import (
     warn_of_removed_trades,
 )
 from tickplant.cli.progress import progress_bars
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 from tickplant.intervals import BASE, INTERVALS
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
@@ -71,9 +71,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.what == "trades" and args.interval:
-        raise FatalError("--interval is for candles only: trades have none")
+        raise UsageError("--interval is for candles only: trades have none")
     if args.start and args.end and args.end <= args.start:
-        raise FatalError("--to is not after --from")
+        raise UsageError("--to is not after --from")
     settings = read_settings()
     with _open_output(args.output) as output, progress_bars(hidden=_on_terminal(args)) as progress:
         interrupts.run(_export(settings, args, output, progress))

@@ -12,7 +12,7 @@ from tickplant.cli.kafka import require_kafka
 from tickplant.cli.sources import expected_source
 from tickplant.cli.terminal import Terminal
 from tickplant.cli.venue_reach import unreachable
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 from tickplant.local.data_folder import DEMO, data_folder
 from tickplant.local.folder import free_port, is_free
 from tickplant.local.supervisor import ManagedProcess
@@ -123,12 +123,12 @@ def _choose_replay_servers(args: Namespace, settings: Settings, terminal: Termin
     """Return the settings with the servers that a replay goes to: of its own, or those of `--into`.
 
     Raises:
-        FatalError: `--into` names none.
+        UsageError: `--into` names none.
     """
     if args.into is not None:
         settings = replace(settings, database_read_url=None, **_parse_servers(args.into))
         if settings.redis_url is None and settings.database_url is None:
-            raise FatalError(
+            raise UsageError(
                 "--into names no server: give it addresses such as redis://HOST:6379/1 and"
                 " postgresql://USER@HOST/DATABASE, or set TICKPLANT_REDIS_URL and TICKPLANT_DATABASE_URL"
             )
@@ -144,14 +144,14 @@ def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
     """Return the addresses by setting.
 
     Raises:
-        FatalError: one is neither Redis' nor PostgreSQL's.
+        UsageError: one is neither Redis' nor PostgreSQL's.
     """
     found: dict[str, str] = {}
     for url in urls:
         name = next((name for name, schemes in _INTO.items() if url.startswith(schemes)), None)
         if name is None or name in found:
             expected = ", ".join((*REDIS_SCHEMES, *DATABASE_SCHEMES))
-            raise FatalError(f"--into takes one address of Redis and one of PostgreSQL, with {expected}")
+            raise UsageError(f"--into takes one address of Redis and one of PostgreSQL, with {expected}")
         found[name] = url.rstrip("/")
     return found
 
@@ -159,7 +159,7 @@ def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
 def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> UpPlan:
     for path in args.replay:
         if not path.exists():
-            raise FatalError(f"--replay: there is no {path}")
+            raise UsageError(f"--replay: there is no {path}")
     asked = None if settings.symbols == _DEFAULTS.symbols else settings.symbols
     speed = args.speed or ("max" if args.once else "1")
     arguments = ["--capture", *map(str, args.replay), "--speed", speed, "--hold", *map(str, asked or ())]

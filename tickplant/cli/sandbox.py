@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tickplant.cli import sandbox_faults
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.server import SandboxOptions
@@ -163,21 +163,24 @@ def _check(args: Namespace) -> None:
     """Refuse arguments that would have no effect.
 
     Raises:
-        FatalError: naming them.
+        UsageError: naming them.
     """
     generating = ("symbols", "symbol_count", "rate", "seed", "count")
     for name in generating if args.capture else ():
         if getattr(args, name) is not None:
-            raise FatalError(
+            raise UsageError(
                 f"--{name.replace('_', '-')} configures generated trades, --capture plays recorded ones:"
                 " leave out one of the two"
             )
+    for path in args.capture or ():
+        if not path.exists():
+            raise UsageError(f"--capture: there is no {path}")
     if args.state and (args.capture or args.count):
-        raise FatalError("--state is for markets without end: leave out --capture and --count")
+        raise UsageError("--state is for markets without end: leave out --capture and --count")
     if args.all_frames and not args.capture:
-        raise FatalError("--all-frames needs --capture")
+        raise UsageError("--all-frames needs --capture")
     if args.speed is not None and not (args.capture or args.count):
-        raise FatalError("--speed needs a tape: --capture, or --count")
+        raise UsageError("--speed needs a tape: --capture, or --count")
 
 
 def _port(text: str) -> int:

@@ -4,7 +4,7 @@ import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import TYPE_CHECKING
 
-from tickplant.errors import FatalError
+from tickplant.errors import UsageError
 
 if TYPE_CHECKING:
     from sandbox.faults import FaultPlan
@@ -46,18 +46,18 @@ def check(args: Namespace) -> None:
     """Refuse arguments that would have no effect.
 
     Raises:
-        FatalError: naming them.
+        UsageError: naming them.
     """
     for name in ("fault", "fault_rate"):
         if getattr(args, name) is not None and args.faults is None:
-            raise FatalError(f"--{name.replace('_', '-')} needs --faults SEED")
+            raise UsageError(f"--{name.replace('_', '-')} needs --faults SEED")
 
 
 def read_plan(args: Namespace) -> "FaultPlan | None":
     """Return the faults to inject.
 
     Raises:
-        FatalError: a fault is unknown, or its chance none.
+        UsageError: a fault is unknown, or its chance none.
     """
     from sandbox.faults import DEFAULT_CHANCES, Fault, FaultPlan
 
@@ -67,7 +67,7 @@ def read_plan(args: Namespace) -> "FaultPlan | None":
     for text in args.fault or ():
         name, _, chance = text.partition("=")
         if name not in list(Fault):
-            raise FatalError(f"--fault {text}: there is no such fault; there are {', '.join(Fault)}")
+            raise UsageError(f"--fault {text}: there is no such fault; there are {', '.join(Fault)}")
         chances[Fault(name)] = _chance(text, chance) if chance else DEFAULT_CHANCES.get(Fault(name), 1.0)
     rate = args.fault_rate or 1
     return FaultPlan(args.faults, {fault: min(1.0, chance * rate) for fault, chance in chances.items()})
@@ -77,7 +77,7 @@ def read_limits(args: Namespace) -> "dict[str, SandboxLimits]":
     """Return other limits than the venues' own, by venue.
 
     Raises:
-        FatalError: a venue or a limit is unknown, or a number none.
+        UsageError: a venue or a limit is unknown, or a number none.
     """
     import msgspec
 
@@ -88,17 +88,17 @@ def read_limits(args: Namespace) -> "dict[str, SandboxLimits]":
     for text in args.limits:
         name, _, settings = text.partition(":")
         if name not in VENUES:
-            raise FatalError(f"--limits {text}: there is no such venue; there are {', '.join(VENUES)}")
+            raise UsageError(f"--limits {text}: there is no such venue; there are {', '.join(VENUES)}")
         fields = msgspec.to_builtins(limits.get(name, VENUES[name].limits))
         changes = dict(setting.partition("=")[::2] for setting in settings.split(","))
         unknown = ", ".join(sorted(changes.keys() - fields.keys()))
         if unknown:
             known = ", ".join(fields)
-            raise FatalError(f"--limits {text}: there is no limit {unknown!r}; there are {known}")
+            raise UsageError(f"--limits {text}: there is no limit {unknown!r}; there are {known}")
         try:
             limits[name] = msgspec.convert({**fields, **changes}, SandboxLimits, strict=False)
         except msgspec.ValidationError as error:
-            raise FatalError(f"--limits {text}: {error}") from error
+            raise UsageError(f"--limits {text}: {error}") from error
     return limits
 
 
@@ -119,5 +119,5 @@ def _chance(text: str, chance: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number <= 1:
-        raise FatalError(f"--fault {text}: a chance is a number from 0 to 1")
+        raise UsageError(f"--fault {text}: a chance is a number from 0 to 1")
     return number

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 
 if TYPE_CHECKING:
     from sandbox.captures import CaptureProblem
@@ -131,12 +131,12 @@ def _symbols(args: Namespace) -> dict[str, list[str]]:
         try:
             symbol = SymbolId.parse(name)
         except ValueError as error:
-            raise FatalError(f"--symbols: {error}") from error
+            raise UsageError(f"--symbols: {error}") from error
         venue = VENUES.get(symbol.venue)
         if venue is None or not venue.is_symbol(symbol.symbol):
             known = [venue] if venue else VENUES.values()
             examples = " or ".join(f"{sample.name}:{sample.example}" for sample in known)
-            raise FatalError(f"--symbols: {name}: the sandbox generates only symbols such as {examples}")
+            raise UsageError(f"--symbols: {name}: the sandbox generates only symbols such as {examples}")
         grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
     return {venue: list(symbols) for venue, symbols in grouped.items()}
 

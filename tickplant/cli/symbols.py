@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.tables import print_json, print_table
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ venue's own term. PATTERN is part of a name, or a pattern with * and ?; case is 
 
 Finnhub carries the symbols of many exchanges and has no complete list.
 
-The exit code is 0 if any symbol matches, and 1 if none matches or the venue can't be reached.
+The exit code is 0 if any symbol matches, 1 if none matches or the venue can't be reached, and 2 if there is
+no such list.
 """
 
 EXAMPLES: Final = """\
@@ -45,7 +46,8 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code.
 
     Raises:
-        FatalError: there is no such venue or list, or the venue can't be reached.
+        UsageError: there is no such venue, or it has no list.
+        FatalError: no symbol matches, or the venue can't be reached.
     """
     from tickplant.near_matches import NearNames
 
@@ -79,7 +81,7 @@ async def _read(settings: "Settings", name: str) -> "list[ListedSymbol]":
     unused_key = "unused" if name == "finnhub" else None  # the list needs none
     venue = make_adapter(name, api_key=unused_key)
     if not isinstance(venue, ListingAdapter):
-        raise FatalError(f"{name} has no list of all symbols: look them up at the venue")
+        raise UsageError(f"{name} has no list of all symbols: look them up at the venue")
     base_url = getattr(settings, f"{name}_rest_url")
     try:
         async with open_venue_http([base_url], Proxies(), timeout_s=20.0) as client:

@@ -10,7 +10,7 @@ from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tickplant.background import background
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, UsageError
 
 if TYPE_CHECKING:
     from maintenance.replay import Replay
@@ -103,6 +103,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code.
 
     Raises:
+        UsageError: the arguments contradict each other.
         FatalError: something can't be started.
     """
     from tickplant.cli.roles import role_settings
@@ -110,9 +111,9 @@ def run(args: Namespace) -> int:
     from tickplant.settings_reader import read_settings
 
     if not args.replay and (args.once or args.speed or args.into is not None):
-        raise FatalError("--once, --speed and --into require --replay")
+        raise UsageError("--once, --speed and --into require --replay")
     if args.replay and args.demo:
-        raise FatalError("--demo and --replay can't be combined")
+        raise UsageError("--demo and --replay can't be combined")
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
     with restored_sigint():
@@ -195,18 +196,19 @@ async def _open_replay(
         FatalError: none of the requested symbols is in them, or trades would be stored twice.
     """
     from maintenance.replay import Replay
-    from tickplant.cli.summary import join_symbols as join
+    from tickplant.cli.summary import list_symbols
 
     selection = venue.selection
     if not selection.stored:
         raise FatalError(
-            f"the captures have no trades of {join(selection.absent)}, only of {join(selection.ignored)}:"
-            " change TICKPLANT_SYMBOLS, or unset it to replay all symbols"
+            f"the captures have no trades of {list_symbols(selection.absent)},"
+            f" only of {list_symbols(selection.ignored)}: change TICKPLANT_SYMBOLS, or unset it to replay all"
+            " symbols"
         )
     if selection.ignored:
-        terminal.report(f"skipped, not in TICKPLANT_SYMBOLS: {join(selection.ignored)}")
+        terminal.report(f"skipped, not in TICKPLANT_SYMBOLS: {list_symbols(selection.ignored)}")
     if selection.absent:
-        terminal.report(f"not in the captures: {join(selection.absent)}")
+        terminal.report(f"not in the captures: {list_symbols(selection.absent)}")
     replay = Replay(
         rest_url=venue.rest_url,
         redis_url=redis_url,

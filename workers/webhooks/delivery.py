@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from db.pool import OUTAGE, Pool
+from db.pool import OUTAGE, Pool, outage_reason
 from db.webhooks import WebhookAttempt, close_webhook, retry_webhook, take_webhooks
 from tickplant import metrics
 from tickplant.backoff import Backoff, bound_s
@@ -87,7 +87,7 @@ class _Loop:
                     backoff.reset()
                 except OUTAGE as error:
                     wait_s = backoff.next_s()
-                    self._outage.note_failure(error)
+                    self._outage.note_failure(outage_reason(error))
                 else:
                     self._outage.note_success()
                 await self._until({stopping}, wait_s)
@@ -135,7 +135,7 @@ class _Loop:
             else:
                 await close_webhook(self._pool, delivery, state, reason)
         except OUTAGE as error:
-            self._outage.note_failure(error)
+            self._outage.note_failure(outage_reason(error))
         else:
             metrics.WORKER_WEBHOOKS.labels({"waiting": "failed"}.get(state, state)).inc()
 
