@@ -51,7 +51,7 @@ async def migrate(
         try:
             await connection.execute("set client_min_messages = warning")
             # Polled: a session that waits for the lock inside a statement would hold a snapshot.
-            while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+            while not await connection.fetchval("select pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110 - locks notify nobody
                 await asyncio.sleep(0.05)
             await check_fitness(connection)
             messages = await _run(connection, url, migrations, extension)

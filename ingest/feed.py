@@ -66,7 +66,7 @@ class Feed:
         add_fields(venue=self.context.venue.name, connection=self.name)
         async with background(self.reporter.run()):
             await self._receive(stop)
-        await self.reporter.forget()
+        await self.reporter.remove()
 
     async def _receive(self, stop: asyncio.Event) -> None:
         try:

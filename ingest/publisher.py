@@ -175,7 +175,7 @@ class Publisher:
             lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
         )
 
-    async def forget(self, name: str) -> None:
+    async def remove_status(self, name: str) -> None:
         """Remove the state of a connection that this process closed."""
         await self._redis.hdel(CONNECTIONS, name)
 

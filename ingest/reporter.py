@@ -83,7 +83,7 @@ class ConnectionReporter:
             )
         )
 
-    async def forget(self) -> None:
+    async def remove(self) -> None:
         """Remove the connection's state from Redis, as it ends on purpose."""
         with contextlib.suppress(*OUTAGE):
-            await self._publisher.forget(self._name)
+            await self._publisher.remove_status(self._name)

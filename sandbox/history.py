@@ -60,7 +60,7 @@ class TapeColumns:
         self.aggregates.append(number)
 
     def trim(self, count: int) -> None:
-        """Forget the first trades; the indexes of all others fall by as many."""
+        """Drop the first trades; the indexes of all others fall by as many."""
         del self.ids[:count], self.times_us[:count], self.aggregates[:count]
 
     def id_ranges(self) -> list[tuple[int, int]]:

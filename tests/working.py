@@ -9,6 +9,7 @@ from typing import Any
 import stored
 from conftest import PARTITIONS
 
+from db.bot.states import BotStates
 from ingest.publisher import Publisher
 from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
@@ -20,6 +21,11 @@ from tickplant.streams import live_stream, partition_of
 from tickplant.webhooks import WebhookSettings
 from workers import service
 from workers.loading import RoleSettings
+from workers.partition_state import PartitionState
+from workers.roles.averages import PartitionAverages
+from workers.roles.bot import PartitionBots
+from workers.roles.partition import PartitionRoles, StoredAlerts
+from workers.roles.signals import PartitionSignals
 
 MINUTE_US = 60_000_000
 ALL_ROLES = role_settings(Settings())
@@ -27,6 +33,21 @@ NO_WEBHOOKS = WebhookSettings(secret=None)
 START_US = 1_700_000_040_000_000  # the start of a minute
 LOOKS_APART = 4
 """How many times as long as a look at a condition tests wait before the next one."""
+
+
+def make_state() -> PartitionState:
+    """Return the state of a partition with all roles and nothing stored."""
+    assert ALL_ROLES.averages is not None
+    assert ALL_ROLES.bot is not None
+    roles = PartitionRoles(
+        0,
+        averages=PartitionAverages(ALL_ROLES.averages, {}),
+        signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
+        alerts=StoredAlerts({}, {}),
+        bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
+        gap_wait_ms=ALL_ROLES.gap_wait_ms,
+    )
+    return PartitionState(0, 1, [], [], roles)
 
 
 @asynccontextmanager

@@ -14,23 +14,14 @@ from typing import Final
 
 from tickplant import folding
 from tickplant.copy_rows import copy_binary_rows, copy_rows
-from tickplant.market import MAX_DECIMAL_CHARS, Candle, Side, Trade
-from tickplant.trade_rules import are_fine
+from tickplant.market import Candle, Side, Trade
+from tickplant.trade_rules import ZEROS, are_fine
 
 PIECE: Final = 500
 """Trades of all symbols together that are best handled at once."""
 
 SIDES: Final[dict[str, Side | None]] = {"b": "buy", "s": "sell", "-": None}
 """The side that each letter stands for."""
-
-ZEROS: Final = frozenset(
-    "0" * whole + "." * point + "0" * fraction
-    for whole in range(MAX_DECIMAL_CHARS + 1)
-    for point in (0, 1)
-    for fraction in range(MAX_DECIMAL_CHARS + 1 - whole - point if point else 1)
-    if whole + fraction
-)
-"""All ways to write zero."""
 
 _LETTERS: Final[dict[Side | None, str]] = {side: letter for letter, side in SIDES.items()}
 

@@ -22,6 +22,15 @@ LATEST_US: Final = 4_102_444_800_000_000
 
 MAX_NAME_CHARS: Final = 64
 
+ZEROS: Final = frozenset(
+    "0" * whole + "." * point + "0" * fraction
+    for whole in range(MAX_DECIMAL_CHARS + 1)
+    for point in (0, 1)
+    for fraction in range(MAX_DECIMAL_CHARS + 1 - whole - point if point else 1)
+    if whole + fraction
+)
+"""All ways to write zero."""
+
 _decimals = re.compile(r"(?:(?:[0-9]++\.?+[0-9]*+|\.[0-9]++),)++").fullmatch
 
 

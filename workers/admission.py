@@ -14,13 +14,13 @@ from msgspec.structs import replace
 
 from tickplant.kernel import TradeColumns
 from tickplant.market import Candle, Trade
+from tickplant.trade_rules import ZEROS
 from workers.ledger import Ledger
 from workers.plausibility import (
     MAX_ID,
     MAX_JUMP,
     REJECT_AHEAD_US,
     SUSPECT_AHEAD_US,
-    ZEROS,
     IsStored,
     SymbolProgress,
     all_plausible,

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tickplant.intervals import DAY_US, HOUR_US, MINUTE_US, SECOND_US
-from tickplant.market import MAX_DECIMAL_CHARS, Candle, Trade
-from tickplant.trade_rules import MAX_TRADE_ID
+from tickplant.market import Candle, Trade
+from tickplant.trade_rules import MAX_TRADE_ID, ZEROS
 from workers.ledger import Ledger
 from workers.rejections import RejectionKind
 
@@ -23,15 +23,6 @@ REJECT_AHEAD_US: Final = 12 * HOUR_US
 """How far they may be ahead of our clocks, which may themselves be wrong, before a trade is rejected."""
 
 IsStored = Callable[[Trade], bool]
-
-ZEROS: Final = frozenset(
-    "0" * whole + "." * point + "0" * fraction
-    for whole in range(MAX_DECIMAL_CHARS + 1)
-    for point in (0, 1)
-    for fraction in range(MAX_DECIMAL_CHARS + 1 - whole - point if point else 1)
-    if whole + fraction
-)
-"""All ways to write zero."""
 
 
 class SymbolProgress:

@@ -51,7 +51,7 @@ class LivePartition:
             self._decoded.discard(topic.channel)
 
     def restart(self, updates: Iterable[tuple[Order, LiveUpdate]], *, complete: bool) -> None:
-        """Continue after the given updates, and forget all earlier ones.
+        """Continue after the given updates, and drop all earlier ones.
 
         Args:
             updates: the newest, oldest first; they are noted, not sent to subscribers.

@@ -34,7 +34,7 @@ async def measure_storage(bench: Bench) -> list[Result]:
             bench.skip("columnstore", "the server has no TimescaleDB of the community edition")
             return results
         for table in _AIMS:
-            await connection.execute(f"select compress_chunk(c) from show_chunks('{table}') c")  # noqa: S608
+            await connection.execute(f"select compress_chunk(c) from show_chunks('{table}') c")  # noqa: S608 - a constant
             results.append(await _measure(connection, table, "columnstore"))
         return results
     finally:
@@ -50,7 +50,7 @@ async def _has_columnstore(connection: asyncpg.Connection) -> bool:
 
 async def _measure(connection: asyncpg.Connection, table: str, store: str) -> Result:
     await connection.execute(f"vacuum {table}")
-    rows = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608
+    rows = await connection.fetchval(f"select count(*) from {table}")  # noqa: S608 - a constant
     try:
         size = await connection.fetchval(f"select hypertable_size('{table}')")
     except asyncpg.UndefinedFunctionError:

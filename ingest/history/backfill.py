@@ -110,7 +110,7 @@ class Backfill:
                 task.cancel()
             await asyncio.gather(*self._busy.values(), return_exceptions=True)
             self._busy.clear()
-        await self._reporter.forget()
+        await self._reporter.remove()
 
     async def report_down(self, reason: str) -> None:
         """Publish that history fails."""

@@ -57,7 +57,7 @@ class HistoryReporter:
         """Publish a failure that lasts; remove the entry after the failure."""
         if self._failing_since_s is None:
             if self._published_s is not None:
-                await self._publisher.forget(self._name)
+                await self._publisher.remove_status(self._name)
                 self._published_s = None
         elif self._clock_s() - max(self._failing_since_s, self._published_s or 0) >= _INTERVAL_S:
             await self.publish_down(self._reason)
@@ -75,7 +75,7 @@ class HistoryReporter:
             )
         )
 
-    async def forget(self) -> None:
+    async def remove(self) -> None:
         """Remove the entry, as history is no longer read."""
         with contextlib.suppress(*OUTAGE):
-            await self._publisher.forget(self._name)
+            await self._publisher.remove_status(self._name)

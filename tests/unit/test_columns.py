@@ -7,14 +7,12 @@ from columnar import NOW_US, as_trades, bad_decimals, decimals, exactly, trades
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tickplant import columns as pure
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, concat, from_trades, group_trades
 from tickplant.errors import PoisonError
 from tickplant.market import Trade, fold, fold_runs
 from tickplant.minute_candles import MinuteCandles
-from tickplant.trade_rules import split_valid
-from workers.plausibility import ZEROS
+from tickplant.trade_rules import ZEROS, split_valid
 
 
 def copy_row(trade: Trade) -> str:
@@ -190,10 +188,6 @@ def test_one_malformed_trade_takes_none_of_its_neighbours_along() -> None:
         "not the trades of a symbol"
     ] * 2
     assert wire_columns._decode_any(broken[0][0])[2] == "2"
-
-
-def test_zeros_are_those_of_workers() -> None:
-    assert pure.ZEROS == ZEROS
 
 
 @given(bad_decimals)

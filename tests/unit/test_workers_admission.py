@@ -11,8 +11,8 @@ from tickplant import wire
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.kernel import decode_trades
 from tickplant.market import Gap, Trade
+from tickplant.trade_rules import ZEROS
 from workers.partition_state import PartitionState
-from workers.plausibility import ZEROS
 from workers.rejections import Rejection
 from workers.roles.partition import PartitionRoles
 from workers.roles.signals import PartitionSignals

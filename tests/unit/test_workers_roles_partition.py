@@ -4,32 +4,12 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from working import ALL_ROLES, MINUTE_US, START_US, trade
+from working import MINUTE_US, START_US, make_state, trade
 
-from db.bot.states import BotStates
 from tickplant import wire
 from tickplant.bot import Fill, PaperAccount
 from tickplant.derived import Average, Signal
 from tickplant.market import Trade
-from workers.partition_state import PartitionState
-from workers.roles.averages import PartitionAverages
-from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles, StoredAlerts
-from workers.roles.signals import PartitionSignals
-
-
-def make() -> PartitionState:
-    assert ALL_ROLES.averages is not None
-    assert ALL_ROLES.bot is not None
-    roles = PartitionRoles(
-        0,
-        averages=PartitionAverages(ALL_ROLES.averages, {}),
-        signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
-        alerts=StoredAlerts({}, {}),
-        bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
-        gap_wait_ms=ALL_ROLES.gap_wait_ms,
-    )
-    return PartitionState(0, 1, [], [], roles)
 
 
 def market(rng: random.Random, count: int) -> list[Trade]:
@@ -44,7 +24,7 @@ def market(rng: random.Random, count: int) -> list[Trade]:
 
 def results_of(batches: list[list[Trade]], rng: random.Random | None = None) -> tuple[object, ...]:
     """Return all results of roles for batches, with commits at random places."""
-    state = make()
+    state = make_state()
     signals: list[Signal] = []
     averages: list[Average] = []
     fills: list[Fill] = []

@@ -6,36 +6,17 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from working import ALL_ROLES, MINUTE_US, START_US
+from working import MINUTE_US, START_US, make_state
 
-from db.bot.states import BotStates
 from tickplant import wire
 from tickplant.errors import PoisonError
 from tickplant.kernel import decode_columns, encode_columns, from_trades, group_trades
 from tickplant.market import Trade
-from workers.partition_state import Fields, PartitionState
-from workers.roles.averages import PartitionAverages
-from workers.roles.bot import PartitionBots
-from workers.roles.partition import PartitionRoles, StoredAlerts
-from workers.roles.signals import PartitionSignals
+from workers.partition_state import Fields
 
 Entry = tuple[str, Fields]
 SYMBOLS = ("AAA", "BBB", "CCC")
 START_MS = START_US // 1000
-
-
-def make_state() -> PartitionState:
-    assert ALL_ROLES.averages is not None
-    assert ALL_ROLES.bot is not None
-    roles = PartitionRoles(
-        0,
-        averages=PartitionAverages(ALL_ROLES.averages, {}),
-        signals=PartitionSignals(0, ALL_ROLES.strategies, {}),
-        alerts=StoredAlerts({}, {}),
-        bots=PartitionBots(0, ALL_ROLES.bot, BotStates({}, None)),
-        gap_wait_ms=ALL_ROLES.gap_wait_ms,
-    )
-    return PartitionState(0, 1, [], [], roles)
 
 
 class Venue:

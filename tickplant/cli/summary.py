@@ -23,16 +23,16 @@ def print_summary(result: ReplayResult, selection: TapeSelection, terminal: Term
         _print_table(result.symbols)
     show = terminal.report if terminal.json else print
     if selection.ignored:
-        show(f"in the captures, but not in TICKPLANT_SYMBOLS: {join_symbols(selection.ignored)}")
+        show(f"in the captures, but not in TICKPLANT_SYMBOLS: {list_symbols(selection.ignored)}")
     if selection.absent:
-        show(f"in TICKPLANT_SYMBOLS, but not in the captures: {join_symbols(selection.absent)}")
+        show(f"in TICKPLANT_SYMBOLS, but not in the captures: {list_symbols(selection.absent)}")
     rate = f"{result.trades / result.seconds:,.0f} trades/s" if result.seconds else "at once"
     new = "all of them new" if result.new == result.trades else f"{result.new:,} of them new"
     show(f"{result.trades:,} trades replayed and committed in {result.seconds:.1f} s: {rate}, {new}")
     sys.stdout.flush()
 
 
-def join_symbols(symbols: Sequence[SymbolId]) -> str:
+def list_symbols(symbols: Sequence[SymbolId]) -> str:
     """Return symbols as a message lists them."""
     return ", ".join(map(str, symbols))
 

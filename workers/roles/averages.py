@@ -149,7 +149,7 @@ class CandleCloses:
         self._last_times_us.insert(index, part.last_event_time_us)
         self._last_ids.insert(index, part.last_trade_id)
         if len(self._closes) >= 2 * self._window:  # rarely, and many at once
-            self._forget(len(self._closes) - self._window)
+            self._drop_oldest(len(self._closes) - self._window)
         return True
 
     def _replace(self, index: int, part: Candle) -> bool:
@@ -162,6 +162,6 @@ class CandleCloses:
         self._last_times_us[index], self._last_ids[index] = last
         return before != self._closes[index]
 
-    def _forget(self, count: int) -> None:
+    def _drop_oldest(self, count: int) -> None:
         for column in (self._open_times_us, self._closes, self._last_times_us, self._last_ids):
             del column[:count]
