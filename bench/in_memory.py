@@ -73,8 +73,10 @@ def measure(frames: Sequence[bytes]) -> InMemoryRates:
     _check_candles(frames)
     return InMemoryRates(
         decode=best_rate(count, partial(decode_frames, frames)),
-        fold={name: best_rate(count, partial(it.fold, frames)) for name, it in IMPLEMENTATIONS.items()},
-        encode={name: best_rate(count, partial(it.encode, frames)) for name, it in IMPLEMENTATIONS.items()},
+        fold={name: best_rate(count, partial(path.fold, frames)) for name, path in IMPLEMENTATIONS.items()},
+        encode={
+            name: best_rate(count, partial(path.encode, frames)) for name, path in IMPLEMENTATIONS.items()
+        },
     )
 
 

@@ -42,15 +42,15 @@ class Model:
 
     def take(self, trade: Trade) -> None:
         """A trade, in order."""
-        it = self.alert
-        if it.kind == "silence":
+        alert = self.alert
+        if alert.kind == "silence":
             self.advance_clock(trade.event_time_us)
             self.armed = True
         elif (value := self._value(trade)) is not None:
-            threshold = Decimal(it.price or it.percent or 0)
-            rising = "above" in it.kind or (it.kind == "percent_change" and threshold > 0)
+            threshold = Decimal(alert.price or alert.percent or 0)
+            rising = "above" in alert.kind or (alert.kind == "percent_change" and threshold > 0)
             sign = 1 if rising else -1
-            back = threshold - sign * abs(threshold) * Decimal(it.hysteresis)
+            back = threshold - sign * abs(threshold) * Decimal(alert.hysteresis)
             if self.armed and sign * value > sign * threshold:
                 self._fire(trade.event_time_us, trade)
             elif not self.armed and sign * value < sign * back:
@@ -78,15 +78,23 @@ class Model:
 
     def _fire(self, time_us: int, by: Trade | None) -> None:
         self.armed = False
-        it = self.alert
-        if self.fired and not it.repeat:
+        alert = self.alert
+        if self.fired and not alert.repeat:
             return
-        cooldown_us = it.cooldown_s * SECOND_US
-        if self.fired and cooldown_us and time_us - self.fired[-1].event_time_us < cooldown_us:
+        cooldown_us = alert.cooldown_s * SECOND_US
+        if self.fired and cooldown_us and abs(time_us - self.fired[-1].event_time_us) < cooldown_us:
             return
         self.fired.append(
             Firing(
-                *(it.alert_id, len(self.fired) + 1, it.user, it.venue, it.symbol, it.kind, time_us),
-                *(by.trade_id if by else None, by.price if by else None, None, None, it.note),
+                *(
+                    alert.alert_id,
+                    len(self.fired) + 1,
+                    alert.user,
+                    alert.venue,
+                    alert.symbol,
+                    alert.kind,
+                    time_us,
+                ),
+                *(by.trade_id if by else None, by.price if by else None, None, None, alert.note),
             )
         )

@@ -92,9 +92,9 @@ def in_sequence(trades: list[Trade]) -> list[Trade]:
 
 def as_trades(columns: list[TradeColumns]) -> list[list[Trade]]:
     """Return what columns hold, each trade both ways."""
-    for it in columns:
-        assert [it.trade(i) for i in range(len(it))] == it.trades()
-    return [it.trades() for it in columns]
+    for part in columns:
+        assert [part.trade(i) for i in range(len(part))] == part.trades()
+    return [part.trades() for part in columns]
 
 
 def exactly(value: Any) -> str:

@@ -147,26 +147,33 @@ def check_columns(given: TradeColumns, choose: random.Random) -> None:
     )
     questions: list[Callable[[TradeColumns], Any]] = [
         len,
-        lambda it: [it.venue, it.symbol, list(it.ids), list(it.prices), list(it.sizes), it.sides],
-        lambda it: [list(it.event_times_us), list(it.ingest_times_us)],
-        lambda it: it.lowest_id,
-        lambda it: it.highest_id,
-        lambda it: it.latest_time_us,
-        lambda it: it.consecutive,
-        lambda it: it.ascending,
-        lambda it: it.has_zero,
-        lambda it: it.valid(),
-        lambda it: it.trades(),
-        lambda it: it.trade(start),
-        lambda it: it.slice(start, stop).trades(),
-        lambda it: it.select(some).fold(),
-        lambda it: it.shift_ids(start * 2**61).trades(),
-        lambda it: compiled.concat([it, it.slice(start, stop), it]).trades(),
-        lambda it: compiled.concat([it, known]).trades(),
-        lambda it: it.fold() if it.valid() else None,
-        lambda it: it.slice(start, stop).copy_rows() if it.valid() else None,
-        lambda it: it.slice(start, stop).copy_binary_rows() if it.valid() else None,
-        lambda it: compiled.encode_columns([it, it]),
+        lambda part: [
+            part.venue,
+            part.symbol,
+            list(part.ids),
+            list(part.prices),
+            list(part.sizes),
+            part.sides,
+        ],
+        lambda part: [list(part.event_times_us), list(part.ingest_times_us)],
+        lambda part: part.lowest_id,
+        lambda part: part.highest_id,
+        lambda part: part.latest_time_us,
+        lambda part: part.consecutive,
+        lambda part: part.ascending,
+        lambda part: part.has_zero,
+        lambda part: part.valid(),
+        lambda part: part.trades(),
+        lambda part: part.trade(start),
+        lambda part: part.slice(start, stop).trades(),
+        lambda part: part.select(some).fold(),
+        lambda part: part.shift_ids(start * 2**61).trades(),
+        lambda part: compiled.concat([part, part.slice(start, stop), part]).trades(),
+        lambda part: compiled.concat([part, known]).trades(),
+        lambda part: part.fold() if part.valid() else None,
+        lambda part: part.slice(start, stop).copy_rows() if part.valid() else None,
+        lambda part: part.slice(start, stop).copy_binary_rows() if part.valid() else None,
+        lambda part: compiled.encode_columns([part, part]),
     ]
     for i, ask in enumerate(questions):
         ours, theirs = answer(lambda ask=ask: ask(given)), answer(lambda ask=ask: ask(known))  # type: ignore[misc]
@@ -196,14 +203,14 @@ def check_minutes(given: TradeColumns, choose: random.Random) -> None:
 
 def check_entry(payload: bytes, choose: random.Random) -> None:
     """Assert that an entry decodes as in Python."""
-    ours = answer(lambda: [it.trades() for it in compiled.decode_columns(payload)])
-    theirs = answer(lambda: [it.trades() for it in wire_columns.decode_columns(payload)])
+    ours = answer(lambda: [part.trades() for part in compiled.decode_columns(payload)])
+    theirs = answer(lambda: [part.trades() for part in wire_columns.decode_columns(payload)])
     assert ours == theirs, payload
     if not ours.startswith("poison"):
-        for it in compiled.decode_columns(payload):
-            check_columns(it, choose)
-            if it.valid():
-                check_minutes(it, choose)
+        for part in compiled.decode_columns(payload):
+            check_columns(part, choose)
+            if part.valid():
+                check_minutes(part, choose)
 
 
 def check_frames(venue: VenueAdapter, frames: Sequence[bytes], choose: random.Random) -> int:
@@ -216,10 +223,10 @@ def check_frames(venue: VenueAdapter, frames: Sequence[bytes], choose: random.Ra
         assert type(parsed) is tuple, frame
         assert parsed, frame
         trades += parsed
-    assert [it.trades() for it in found] == [it.trades() for it in group_trades(trades)], frames
-    for it in found:
-        assert it.valid()
-        check_columns(it, choose)
+    assert [part.trades() for part in found] == [part.trades() for part in group_trades(trades)], frames
+    for part in found:
+        assert part.valid()
+        check_columns(part, choose)
     return int(consumed)
 
 
@@ -358,7 +365,7 @@ def run(seed: int, rounds: int) -> None:
         payload = wire_columns.encode_columns(columns)
         check_entry(payload, choose)
         check_entry(damage(payload, choose), choose)
-        check_entry(wire.encode_trades([trade for it in columns for trade in it.trades()]), choose)
+        check_entry(wire.encode_trades([trade for part in columns for trade in part.trades()]), choose)
         for name, venue in venues.items():
             frames = [some_frame(name, choose) for _ in range(choose.choice((0, 1, 3, 10)))]
             taken[name] += check_frames(venue, frames, choose)

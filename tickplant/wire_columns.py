@@ -78,7 +78,7 @@ def encode_columns(columns: Sequence[TradeColumns]) -> bytes:
     Raises:
         OverflowError: a number is beyond 64 bits.
     """
-    return _encode((VERSION, [_run(it) for it in columns if len(it)]))
+    return _encode((VERSION, [_run(part) for part in columns if len(part)]))
 
 
 def encode_run(columns: TradeColumns) -> bytes:
@@ -198,11 +198,11 @@ def by_symbol(
     columns: list[TradeColumns], join: Callable[[Sequence[TradeColumns]], TradeColumns] = concat
 ) -> list[TradeColumns]:
     """Return columns with those of one symbol joined, in order of first appearance."""
-    if len({(it.venue, it.symbol) for it in columns}) == len(columns):
+    if len({(part.venue, part.symbol) for part in columns}) == len(columns):
         return columns
     groups: dict[tuple[str, str], list[TradeColumns]] = {}
-    for it in columns:
-        groups.setdefault((it.venue, it.symbol), []).append(it)
+    for part in columns:
+        groups.setdefault((part.venue, part.symbol), []).append(part)
     return list(map(join, groups.values()))
 
 

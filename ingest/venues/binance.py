@@ -148,18 +148,18 @@ def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
     if len(payloads) < len(frames):  # raw streams
         raw = decode_frames(_decode_payloads, frames)
         payloads = [inner or outer for inner, outer in zip(combined, raw, strict=True)]
-    kinds = [it.e for it in payloads]
+    kinds = [payload.e for payload in payloads]
     if kinds.count("trade") < len(kinds):
         payloads = payloads[: next(i for i, kind in enumerate(kinds) if kind != "trade")]
-    ids = [it.t for it in payloads if it.t is not None]
-    makers = [it.m for it in payloads if it.m is not None]
-    symbols = [it.s for it in payloads if it.s]
-    times = [it.T for it in payloads if it.T]
+    ids = [payload.t for payload in payloads if payload.t is not None]
+    makers = [payload.m for payload in payloads if payload.m is not None]
+    symbols = [payload.s for payload in payloads if payload.s]
+    times = [payload.T for payload in payloads if payload.T]
     if not len(ids) == len(makers) == len(symbols) == len(times) == len(payloads):
         raise PoisonError("a trade without id, symbol, time or side")
     if times and min(times) < LAST_MILLISECOND:
         times = [time * 1000 if time < LAST_MILLISECOND else time for time in times]
-    prices, sizes = [it.p for it in payloads], [it.q for it in payloads]
+    prices, sizes = [payload.p for payload in payloads], [payload.q for payload in payloads]
     return Batch(symbols, ids, prices, sizes, bytes(makers).translate(_SIDES).decode(), times), len(payloads)
 
 

@@ -141,13 +141,14 @@ def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
         PoisonError: a time is malformed.
     """
     rows = []
-    for it in decode_frames(_decode_lines, frames):
-        side = _TAKER_LETTERS.get(it.side)
-        if it.type not in _TRADE_TYPES or side is None:
+    for match in decode_frames(_decode_lines, frames):
+        side = _TAKER_LETTERS.get(match.side)
+        if match.type not in _TRADE_TYPES or side is None:
             break
-        if it.trade_id is None or not it.product_id or it.time is None:
+        if match.trade_id is None or not match.product_id or match.time is None:
             break
-        rows.append((it.product_id, it.trade_id, it.price, it.size, side, microseconds(it.time)))
+        time_us = microseconds(match.time)
+        rows.append((match.product_id, match.trade_id, match.price, match.size, side, time_us))
     return batch_of(rows), len(rows)
 
 

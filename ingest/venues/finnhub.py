@@ -167,8 +167,8 @@ def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
     return batch_of(rows), consumed
 
 
-def _row(it: _Trade) -> Row:
-    return it.s, 0, plain_decimal(it.p, "price"), plain_decimal(it.v, "size"), "-", it.t * 1000
+def _row(trade: _Trade) -> Row:
+    return trade.s, 0, plain_decimal(trade.p, "price"), plain_decimal(trade.v, "size"), "-", trade.t * 1000
 
 
 def _parse_regular(frame: bytes, ingest_time_us: int) -> tuple[Trade, ...]:

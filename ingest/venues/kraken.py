@@ -165,12 +165,12 @@ def _batch(frames: Sequence[bytes]) -> tuple[Batch, int]:
     return batch_of(rows), consumed
 
 
-def _row(it: _Trade) -> Row:
-    side = _SIDE_LETTERS.get(it.side)
-    if it.trade_id is None or side is None or not it.symbol or it.timestamp is None:
+def _row(trade: _Trade) -> Row:
+    side = _SIDE_LETTERS.get(trade.side)
+    if trade.trade_id is None or side is None or not trade.symbol or trade.timestamp is None:
         raise PoisonError("a trade without id, symbol, time or side")
-    price, size = plain_decimal(it.price, "price"), plain_decimal(it.qty, "size")
-    return it.symbol, it.trade_id, price, size, side, microseconds(it.timestamp)
+    price, size = plain_decimal(trade.price, "price"), plain_decimal(trade.qty, "size")
+    return trade.symbol, trade.trade_id, price, size, side, microseconds(trade.timestamp)
 
 
 def _parse_rows(frame: bytes, ingest_time_us: int) -> Parsed:

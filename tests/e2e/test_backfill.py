@@ -225,7 +225,7 @@ async def test_ids_that_cannot_be_fetched_are_reported(plant: Processes) -> None
     assert code == 1
     assert "Invalid symbol" in plant.logs()
     code, _ = await plant.run("backfill", "finnhub:IBM", "--from", FROM)
-    assert code == 1
+    assert code == 2
 
 
 DAMAGE = {

@@ -78,7 +78,7 @@ async def test_symbols_are_listed_by_the_command(sandbox: dict[str, Any], tmp_pa
         listed("binance", "BTCUSDTT"),
         listed("finnhub"),
     )
-    assert [code for code, _ in answers] == [0, 0, 1, 1]
+    assert [code for code, _ in answers] == [0, 0, 1, 2]
     texts = [text for _, text in answers]
     assert "binance:BTCUSDT\ttrading" in texts[0]
     assert "kraken:BTC/USD\ttrading" in texts[1]

@@ -128,7 +128,7 @@ async def test_no_panel_is_empty(
             assert await empty_of_promql(prometheus) == []
             exposed = {service: await plant.metrics(service) for service in plant.ports}
             assert {
-                service: await asyncio.to_thread(lint, it) for service, it in exposed.items()
+                service: await asyncio.to_thread(lint, page) for service, page in exposed.items()
             } == dict.fromkeys(exposed, b"")
     if variant == VARIANTS[-1] and binary is None:
         pytest.skip("panels with SQL are filled; prometheus is not installed, so no PromQL was run")

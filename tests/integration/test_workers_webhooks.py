@@ -47,7 +47,7 @@ async def fire(pool: Pool, *urls: str, alert_id: str = "a") -> None:
     """Store firings that go to these addresses, as a worker's transaction does."""
     made = [(firing(number, alert_id), url) for number, url in enumerate(urls, 1)]
     async with transaction(pool) as connection:
-        await AlertRows(0, [], [it for it, _ in made], made).write(connection, "1-0")
+        await AlertRows(0, [], [firing for firing, _ in made], made).write(connection, "1-0")
 
 
 @asynccontextmanager

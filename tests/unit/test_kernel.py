@@ -52,8 +52,14 @@ def test_it_says_what_python_says_of_made_up_input(seed: int) -> None:
 
 def test_most_of_it_stays_in_c() -> None:
     columns = group_trades(kernel_fuzz.some_trades(random.Random(4)))
-    for it in compiled.decode_columns(wire_columns.encode_columns(columns)):
-        for part in (it, it.slice(1, 3), it.shift_ids(1), compiled.concat([it, it]), it.select([0])):
+    for whole in compiled.decode_columns(wire_columns.encode_columns(columns)):
+        for part in (
+            whole,
+            whole.slice(1, 3),
+            whole.shift_ids(1),
+            compiled.concat([whole, whole]),
+            whole.select([0]),
+        ):
             assert type(part) is compiled.TradeColumns
 
 

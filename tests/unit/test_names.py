@@ -58,6 +58,7 @@ RETIRED = frozenset(
         "_Opening",
         "_Through",
         "is_passing",
+        "it",
         "keep_dead_letter",
         "kept_sigint",
         "parse_moment",
@@ -106,5 +107,7 @@ def identifiers(tree: ast.AST) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.Name):
             yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
         elif isinstance(node, ast.Attribute):
             yield node.attr

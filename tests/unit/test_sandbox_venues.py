@@ -121,9 +121,9 @@ def trade(trade_id: int, symbol: str = "BTC-USD", after_us: int = 0) -> Trade:
 
 
 def last_match(trade_id: int, symbol: str = "BTC-USD") -> ParsedFrame:
-    it = trade(trade_id, symbol)
-    text = encode_match(symbol, trade_id, "1.5", "2", "buy", it.event_time_us, kind="last_match")
-    return ParsedFrame(symbol, text.encode(), it.event_time_us, (it,), historical=True)
+    made = trade(trade_id, symbol)
+    text = encode_match(symbol, trade_id, "1.5", "2", "buy", made.event_time_us, kind="last_match")
+    return ParsedFrame(symbol, text.encode(), made.event_time_us, (made,), historical=True)
 
 
 def test_trades_from_before_are_history_and_not_sent() -> None:
@@ -139,9 +139,9 @@ def test_trades_from_before_are_history_and_not_sent() -> None:
         assert tape.sent(symbol, position) == len(ids) - 1
 
 
-def make_frame(it: Trade) -> ParsedFrame:
-    text = encode_match(it.symbol, it.trade_id, it.price, it.size, it.side, it.event_time_us)
-    return ParsedFrame(it.symbol, text.encode(), it.event_time_us, (it,))
+def make_frame(made: Trade) -> ParsedFrame:
+    text = encode_match(made.symbol, made.trade_id, made.price, made.size, made.side, made.event_time_us)
+    return ParsedFrame(made.symbol, text.encode(), made.event_time_us, (made,))
 
 
 def test_a_repeated_known_trade_is_omitted_and_an_unknown_one_sent() -> None:

@@ -328,7 +328,7 @@ def test_roles_do_not_receive_an_absurd_price(absurd: str, together: bool, field
     worker = Worker()
     trades = [second(number) for number in range(1, 10)]
     trades.insert(4, trade(5, at_us=trades[4].event_time_us, price=absurd))
-    trades = [replace(it, trade_id=place) for place, it in enumerate(trades, 1)]
+    trades = [replace(trade, trade_id=place) for place, trade in enumerate(trades, 1)]
     for batch in [trades] if together else [[single] for single in trades]:
         worker.take(*batch, field=field)
     assert worker.stored == list(range(1, 11))

@@ -70,7 +70,9 @@ def naive_hop(trades: Sequence[Trade]) -> list[Held]:
         seconds.append(max(second, seconds[-1]) if seconds else second)
 
     def sums(last: int) -> tuple[Fraction, Fraction]:
-        inside = [it for it, at in zip(trades, seconds, strict=True) if last - QuickHop.window_s < at <= last]
+        inside = [
+            trade for trade, at in zip(trades, seconds, strict=True) if last - QuickHop.window_s < at <= last
+        ]
         volume = sum((Fraction(trade.size) for trade in inside), Fraction(0))
         return volume, sum((Fraction(trade.size) * Fraction(trade.price) for trade in inside), Fraction(0))
 
@@ -93,12 +95,12 @@ def naive_signals(held: Sequence[Held]) -> list[tuple[int, int, Side]]:
     """Return number, trade id and side of each turn to buy or sell that no signal came shortly before."""
     signals: list[tuple[int, int, Side]] = []
     last_us: dict[Side, int] = {}
-    for (_, before), (it, side) in pairwise(held):
+    for (_, before), (current, side) in pairwise(held):
         if side is not None and side != before:
-            at_us = it.event_time_us
+            at_us = current.event_time_us
             if side not in last_us or at_us - last_us[side] >= COOLDOWN_US:
                 last_us[side] = at_us
-                signals.append((len(signals) + 1, it.trade_id, side))
+                signals.append((len(signals) + 1, current.trade_id, side))
     return signals
 
 

@@ -92,7 +92,11 @@ async def _check_symbols(venue: ListingAdapter, asked: RequestedVenue, url: str)
     except ListingError as error:
         text = f"the symbols of {asked.venue.name} can't be checked: {error}"
         return [Finding("warn", "venue", text, "try again later")]
-    problems = {symbol: it for symbol, it in find_problems(asked.symbols, listed).items() if it is not None}
+    problems = {
+        symbol: problem
+        for symbol, problem in find_problems(asked.symbols, listed).items()
+        if problem is not None
+    }
     if not problems:
         return [Finding("ok", "venue", f"{asked.venue.name} lists all {len(asked.symbols)} symbols")]
     return [
