@@ -207,10 +207,12 @@ class Publisher:
         """XADD every entry; retry the failed ones, in order, until all are written."""
 
         async def attempt() -> None:
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition, field, payload in entries:
-                pipeline.execute_command("XADD", trades_stream(partition), "*", field, payload)
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await self._redis.try_exchange(
+                *[
+                    ("XADD", trades_stream(partition), "*", field, payload)
+                    for partition, field, payload in entries
+                ]
+            )
             failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
             if failed:
                 # Later entries of the same stream are written again, too: a symbol's trades stay in order.

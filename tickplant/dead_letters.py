@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
 
-from tickplant.redis_client import RedisClient
+from redis.asyncio import Redis
+
 from tickplant.streams import DEAD_LETTERS
 
 MAX_DEAD_LETTERS: Final = 10_000
@@ -30,7 +31,7 @@ end
 
 
 async def write_dead_letter(
-    redis: RedisClient,
+    redis: Redis,
     *,
     source: str,
     reason: str,
@@ -40,7 +41,7 @@ async def write_dead_letter(
     """Store one invalid input.
 
     Args:
-        redis: an open client.
+        redis: an open client, or a pipeline.
         source: the connection, or the stream and entry, that it came from.
         reason: why it is invalid.
         payload: its parts by name.

@@ -26,11 +26,10 @@ from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.outage import OutageLog
 from tickplant.provenance import require_same
+from tickplant.redis_exchange import Command, Exchanges
 from tickplant.streams import PARTITIONS, SOURCE
 
 _log = logging.getLogger(__name__)
-
-RedisClient = Redis
 
 OLDEST_REDIS: Final = (6, 2)
 
@@ -81,8 +80,9 @@ class _Sending(AbstractConnection):
                 await self._check_server()
         except BaseException as error:
             await self.disconnect(nowait=True)
-            if isinstance(error, _FORBIDDEN):
-                raise redis_error(error) from error
+            for refusal in (error, error.__cause__):  # the latter by a unix socket
+                if isinstance(refusal, _FORBIDDEN):
+                    raise redis_error(refusal) from error
             raise
 
     async def _check_server(self) -> None:
@@ -124,7 +124,41 @@ class _Sending(AbstractConnection):
             raise
 
 
-def open_redis(url: str, *, timeout_s: float = 10.0) -> Redis:
+class RedisClient(Redis):
+    """redis-py's client, and exchanges that bypass its commands where they cost too much."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take redis-py's options."""
+        super().__init__(**options)
+        self._exchanges = Exchanges(self.connection_pool)
+
+    async def exchange(self, *commands: Command) -> list[Any]:
+        """Send commands together, and return their answers; see `Exchanges.exchange`.
+
+        Raises:
+            RedisError: also the first refusal among the answers.
+        """
+        answers = await self._exchanges.exchange(commands)
+        for answer in answers:
+            if isinstance(answer, RedisError):
+                raise answer
+        return answers
+
+    async def try_exchange(self, *commands: Command) -> list[Any]:
+        """Send commands together, and return their answers; refusals are among them, as exceptions.
+
+        Raises:
+            RedisError: Redis is unavailable.
+        """
+        return await self._exchanges.exchange(commands)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        self._exchanges.close()
+        await super().aclose(close_connection_pool)
+
+
+def open_redis(url: str, *, timeout_s: float = 10.0) -> RedisClient:
     """Return a client that connects on its first command.
 
     Commands are not retried behind the caller's back: whether a lost write may be repeated is the caller's
@@ -134,7 +168,7 @@ def open_redis(url: str, *, timeout_s: float = 10.0) -> Redis:
         url: redis:// or unix:// address; valkey:// is taken for redis://.
         timeout_s: longest wait for an answer, and for a connection; blocking reads must be shorter.
     """
-    client: Any = Redis.from_url(
+    client: Any = RedisClient.from_url(
         url.replace("valkey://", "redis://", 1),
         protocol=2,
         socket_timeout=timeout_s,
@@ -142,13 +176,13 @@ def open_redis(url: str, *, timeout_s: float = 10.0) -> Redis:
         retry=Retry(NoBackoff(), 0),
         max_connections=10_000,
     )
-    assert isinstance(client, Redis)
+    assert isinstance(client, RedisClient)
     pool = client.connection_pool
     pool.connection_class = type("Connection", (_Sending, pool.connection_class), {})
     return client
 
 
-async def agree_on_partitions(redis: Redis, partitions: int) -> None:
+async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
     """Make sure that all processes on this Redis count the same partitions; the first one decides.
 
     Raises:

@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from tickplant.redis_exchange import Script
+
 # KEYS: owner hash, input stream. ARGV: epoch, group, committed entry, prefix of the role's groups.
 # Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at the
 # committed entry. Where Redis was restored with less than was committed, new entries still get greater ids.
-TAKE: Final = """
+TAKE: Final = Script("""
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
 if redis.call('EXISTS', KEYS[2]) == 1 then
@@ -27,23 +29,23 @@ local ms, seq = parts(ARGV[3])
 if last_ms < ms or (last_ms == ms and last_seq < seq) then redis.call('XSETID', KEYS[2], ARGV[3]) end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
 return redis.call('HMGET', KEYS[1], 'published', 'told')
-"""
+""")
 
 # Lua's stack holds some 8,000 values, so many symbols are written in parts.
 # KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries retained, update, then symbols,
 # each with its price.
-PUBLISH: Final = """
+PUBLISH: Final = Script("""
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 for i = 5, #ARGV, 1000 do redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
-"""
+""")
 
 # KEYS: owner hash, live stream, signals, unified stream, unified hash; where there is something to mirror to
 # Kafka also results and their mirror's owner hash. ARGV: epoch, committed entry, live updates retained,
 # update, entries retained of the other streams, number of signals, these, then symbols, each with its
 # unified state.
-PUBLISH_RESULTS: Final = """
+PUBLISH_RESULTS: Final = Script("""
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 local first = 7 + tonumber(ARGV[6])
@@ -57,9 +59,10 @@ if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
     redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])
 end
 redis.call('HSET', KEYS[1], 'told', ARGV[2])
-"""
+""")
+
 # KEYS: owner hash, gaps. ARGV: epoch, then symbols, each with its gaps; empty for one that has none.
-WRITE_GAPS: Final = """
+WRITE_GAPS: Final = Script("""
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
 for i = 2, #ARGV, 2 do
     if ARGV[i + 1] == '' then
@@ -68,4 +71,4 @@ for i = 2, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
     end
 end
-"""
+""")

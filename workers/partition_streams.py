@@ -3,6 +3,7 @@
 Redis refuses every write of a former owner: it stores the epoch that may write.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from tickplant.derived import signal_view
 from tickplant.errors import LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
+from tickplant.redis_exchange import Command, Script, parse_streams
 from tickplant.streams import (
     GAPS,
     HELD_ENTRIES,
@@ -84,14 +86,9 @@ class PartitionStreams:
         return await self._take(self._lease.entry_id)
 
     async def _take(self, entry_id: str) -> PublishedPosition:
-        take: Any = self._redis.register_script(TAKE)
         prefix = group_name(self._lease.role, 0)[:-1]
-        try:
-            positions = await take(
-                keys=[self._owner, self._stream], args=[self._lease.epoch, self._group, entry_id, prefix]
-            )
-        except ResponseError as error:
-            raise _fenced(error) from error
+        keys = [self._owner, self._stream]
+        positions = await self._run(TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix])
         return PublishedPosition(*[entry_id.decode() if entry_id else START for entry_id in positions])
 
     async def publish_and_read(
@@ -114,21 +111,15 @@ class PartitionStreams:
         Raises:
             LeaseLostError: a later owner has taken the partition; nothing was published.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        if update is not None:
-            pipeline.eval(*self._publish_command(update, published))
-        pipeline.xreadgroup(
-            self._group, self._lease.owner, {self._stream: ">"}, count=count, block=block_ms, noack=True
-        )
-        answers = await pipeline.execute(raise_on_error=False)
-        for answer in answers:
-            if isinstance(answer, ResponseError):
-                raise _fenced(answer) from answer
-            if isinstance(answer, Exception):
-                raise answer
-        if not answers[-1]:
+        commands: list[Command] = [] if update is None else [self._publish_command(update, published)]
+        try:
+            answers = await self._redis.exchange(*commands, self._read_command(count, block_ms))
+        except ResponseError as error:
+            raise _fenced(error) from error
+        streams = parse_streams(answers[-1])
+        if not streams:
             return []
-        ((_, found),) = answers[-1]
+        ((_, found),) = streams
         entries = [(entry_id.decode(), fields) for entry_id, fields in found]
         self._trimmer.note_read(entries)
         return entries
@@ -141,11 +132,22 @@ class PartitionStreams:
             published: the last input entry whose trades are in it; empty where it holds no trades.
         """
         try:
-            await self._redis.eval(*self._publish_command(update, published))
+            await self._redis.exchange(self._publish_command(update, published))
         except ResponseError as error:
             raise _fenced(error) from error
 
-    def _publish_command(self, update: wire.LiveUpdate, published: str) -> list[Any]:
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        try:
+            (answer,) = await self._redis.exchange((script, len(keys), *keys, *arguments))
+        except ResponseError as error:
+            raise _fenced(error) from error
+        return answer
+
+    def _read_command(self, count: int, block_ms: int) -> Command:
+        group = ("GROUP", self._group, self._lease.owner, "COUNT", count, "BLOCK", block_ms, "NOACK")
+        return ("XREADGROUP", *group, "STREAMS", self._stream, ">")
+
+    def _publish_command(self, update: wire.LiveUpdate, published: str) -> Command:
         payload = wire.encode_update(update)
         keys = [self._owner, self._live, PRICES]
         command = [PUBLISH, len(keys), *keys, self._lease.epoch, published, self._retained(payload), payload]
@@ -178,10 +180,7 @@ class PartitionStreams:
         arguments += _RESULT_ENTRIES, len(signals), *signals
         for unified in update.unified:
             arguments += unified.symbol, msgspec.json.encode(unified)
-        try:
-            await self._redis.eval(PUBLISH_RESULTS, len(keys), *keys, *arguments)
-        except ResponseError as error:
-            raise _fenced(error) from error
+        await self._run(PUBLISH_RESULTS, keys, arguments)
 
     async def write_open_gaps(self, gaps: dict[tuple[str, str], list[Gap]]) -> None:
         """Write open gaps for ingest; an empty list removes those of a symbol.
@@ -192,10 +191,7 @@ class PartitionStreams:
         arguments: list[Any] = [self._lease.epoch]
         for (venue, symbol), members in gaps.items():
             arguments += f"{venue}:{symbol}", wire.encode_gaps(members) if members else b""
-        try:
-            await self._redis.eval(WRITE_GAPS, 2, self._owner, GAPS, *arguments)
-        except ResponseError as error:
-            raise _fenced(error) from error
+        await self._run(WRITE_GAPS, [self._owner, GAPS], arguments)
 
     async def trim(self, entry_id: str) -> None:
         """Trim entries before a committed one, unless a mirror to Kafka still needs them."""

@@ -7,11 +7,12 @@ Trimming depends on nothing else of the mirror; without a mirror nothing is reta
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from db.leases import Lease
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
+from tickplant.redis_exchange import Script
 from tickplant.streams import MIRROR_TRADES, entry_order, owner_key, trades_stream
 
 Entry = tuple[str, dict[bytes, bytes]]
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 # KEYS: input stream, the mirror's owner hash. ARGV: committed entry; entries and bytes committed since the
 # last call. Counts what is retained, so that ingest can subtract it. Over the budget, its older half by time
 # is trimmed; uncommitted entries never are, so a wrong count after a crash does not matter.
-_TRIM: Final = """
+_TRIM: Final = Script("""
 local function parts(id)
     local ms, seq = string.match(id, '(%d+)-(%d+)')
     return tonumber(ms), tonumber(seq)
@@ -59,7 +60,7 @@ if bytes > tonumber(mirror[2]) then
 end
 redis.call('HSET', KEYS[2], 'held_entries', entries, 'held_bytes', math.floor(bytes))
 return {1, skipped}
-"""
+""")
 
 
 class Trimmer:
@@ -67,7 +68,7 @@ class Trimmer:
 
     def __init__(self, redis: RedisClient, lease: Lease) -> None:
         """Take an open client, which the caller closes, and the lease."""
-        self._script: Any = redis.register_script(_TRIM)
+        self._redis = redis
         self._partition = lease.partition
         self._keys = [trades_stream(lease.partition), owner_key(MIRROR_TRADES, lease.partition)]
         self._read: deque[tuple[str, int, int]] = deque()
@@ -85,7 +86,8 @@ class Trimmer:
             _, more_entries, more_bytes = self._read.popleft()
             entries += more_entries
             size_bytes += more_bytes
-        held, skipped = await self._script(keys=self._keys, args=[committed, entries, size_bytes])
+        command = (_TRIM, len(self._keys), *self._keys, committed, entries, size_bytes)
+        ((held, skipped),) = await self._redis.exchange(command)
         self._log_skipped(held=bool(held), skipped=int(skipped), committed=committed)
 
     def _log_skipped(self, *, held: bool, skipped: int, committed: str) -> None:

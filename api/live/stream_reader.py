@@ -9,6 +9,7 @@ from api.live.cursor import STREAM_START, Order, entry_text
 from tickplant import wire
 from tickplant.errors import TickplantError
 from tickplant.redis_client import RedisClient
+from tickplant.redis_exchange import parse_streams
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
 
@@ -45,17 +46,17 @@ class LiveStreamReader:
         self._redis: Any = redis
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
+        limits = ("COUNT", MAX_TAIL_UPDATES, "BLOCK", _TAIL_BLOCK_MS)
+        self._tail_command = ("XREAD", *limits, "STREAMS", *self._streams)
         self._last_update = self._redis.register_script(_LAST_UPDATE)
         self._published = self._redis.register_script(_PUBLISHED)
         self._holds = self._redis.register_script(_HOLDS)
 
     async def tail(self, positions: Sequence[Order]) -> list[tuple[int, list[Payload]]]:
         """Wait for updates after one position per partition; return none after a timeout."""
-        after = {
-            stream: entry_text(position) for stream, position in zip(self._streams, positions, strict=True)
-        }
-        reply = await self._redis.xread(after, count=MAX_TAIL_UPDATES, block=_TAIL_BLOCK_MS)
-        return [(self._partitions[stream], _payloads(entries)) for stream, entries in reply]
+        after = [entry_text(position) for position in positions]
+        (reply,) = await self._redis.exchange((*self._tail_command, *after))
+        return [(self._partitions[stream], _payloads(entries)) for stream, entries in parse_streams(reply)]
 
     async def last_update(self, partition: int) -> Order:
         """Return the id of the last update; `STREAM_START` where there is none."""

@@ -1,12 +1,19 @@
-"""Internals of websockets, redis-py and httpx that are subclassed: a change fails here, not in a connection.
+"""Internals of websockets, redis-py and httpx that are used: a change fails here, not in a connection.
 
 Those of uvicorn are in `test_api_uvicorn.py`. That frames and commands still pass through the subclasses is
-tested in `test_ingest_connection.py` and `test_redis_servers.py`.
+tested in `test_ingest_connection.py`, `test_redis_servers.py` and `test_redis_exchange.py`.
 """
 
 import httpx
 from internals import changed_signatures, missing
-from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import (
+    Connection,
+    ConnectionPool,
+    DefaultParser,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+from redis.exceptions import NoScriptError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
@@ -30,6 +37,17 @@ async def test_redis_has_what_its_subclass_uses() -> None:
     for kind in (Connection, SSLConnection, UnixDomainSocketConnection):
         assert sorted(missing(_Sending, kind())) == []
         assert list(changed_signatures(_Sending, kind)) == []
+
+
+async def test_redis_has_what_exchanges_take_over() -> None:
+    for kind in (Connection, SSLConnection, UnixDomainSocketConnection):
+        assert [
+            name for name in ("_writer", "can_read", "_close", "connect") if not hasattr(kind(), name)
+        ] == []
+    pool = ConnectionPool.from_url("redis://localhost", socket_timeout=1.5)
+    assert pool.connection_kwargs["socket_timeout"] == 1.5
+    assert isinstance(pool.make_connection(), Connection)  # type: ignore[no-untyped-call]
+    assert isinstance(DefaultParser.parse_error("NOSCRIPT none"), NoScriptError)  # type: ignore[no-untyped-call]
 
 
 def test_httpx_has_what_its_subclass_uses() -> None:

@@ -8,16 +8,17 @@ from typing import Any, Final
 from db.leases import Lease
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
+from tickplant.redis_exchange import Script, parse_streams
 from tickplant.streams import MIRROR_RESULTS, START, entry_order, owner_key, results_stream, trades_stream
 from workers.trimming import Entry
 
 _log = logging.getLogger(__name__)
 
 # KEYS: stream. Returns the id of its first entry, but not the entry, which may be large.
-_FIRST_ID: Final = """
+_FIRST_ID: Final = Script("""
 local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
 return first and first[1]
-"""
+""")
 
 
 class MirrorStream:
@@ -52,13 +53,14 @@ class MirrorStream:
             count: the most entries.
             block_ms: the longest wait.
         """
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.xread({self._stream: self._position}, count=count, block=block_ms)
-        pipeline.eval(_FIRST_ID, 1, self._stream)
-        answer, first = await pipeline.execute()
-        if not answer:
+        answer, first = await self._redis.exchange(
+            ("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS", self._stream, self._position),
+            (_FIRST_ID, 1, self._stream),
+        )
+        streams = parse_streams(answer)
+        if not streams:
             return []
-        ((_, found),) = answer
+        ((_, found),) = streams
         entries = [(entry_id.decode(), fields) for entry_id, fields in found]
         if first:
             self._check_for_gap(first.decode(), entries)
