@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
+from ingest.entry_writer import EntryWriter
 from ingest.stream_budget import StreamBudget
 from tickplant import metrics, wire
 from tickplant.clock import now_us
@@ -27,7 +28,6 @@ from tickplant.streams import (
     OWN_IDS,
     PRICES,
     partition_of,
-    trades_stream,
 )
 
 MAX_TRADES_PER_ENTRY: Final = 500
@@ -48,6 +48,7 @@ class Publisher:
         self._partitions = partitions
         self._partition_by_symbol: dict[tuple[str, str], int] = {}
         self._unanswered: dict[object, float] = {}
+        self._writer = EntryWriter(redis, retry_until_available=self._retry_until_available)
         self._budget = StreamBudget(
             redis,
             partitions=partitions,
@@ -100,7 +101,7 @@ class Publisher:
             for partition, parts in self._by_partition(trades).items()
             for entry in split_entries(parts)
         ]
-        await self._write([(partition, field, payload) for partition, _, payload in packed])
+        await self._writer.write([(partition, field, payload) for partition, _, payload in packed])
         if trades and not historical:
             received_us = trades[0].trade(0).ingest_time_us
             metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
@@ -113,7 +114,7 @@ class Publisher:
         by_partition: defaultdict[int, list[str]] = defaultdict(list)
         for symbol in symbols:
             by_partition[partition_of(venue, symbol, self._partitions)].append(symbol)
-        await self._write(
+        await self._writer.write(
             [
                 (partition, wire.CLOCK, wire.encode_clock(wire.Clock(venue, tuple(names), time_us)))
                 for partition, names in by_partition.items()
@@ -123,7 +124,7 @@ class Publisher:
     async def publish_verdict(self, verdict: wire.Verdict) -> None:
         """Write a verdict on missing ids to the stream of their symbol."""
         partition = partition_of(verdict.venue, verdict.symbol, self._partitions)
-        await self._write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
+        await self._writer.write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
 
     async def read_gaps(self, symbols: Sequence[SymbolId]) -> list[Gap]:
         """Return the committed gaps of the symbols; none while Redis is unavailable."""
@@ -202,33 +203,6 @@ class Publisher:
                 partition = self._partition_by_symbol[key] = partition_of(*key, self._partitions)
             found[partition].append(part)
         return found
-
-    async def _write(self, entries: list[tuple[int, bytes, bytes]]) -> None:
-        """XADD every entry; retry the failed ones, in order, until all are written."""
-
-        async def attempt() -> None:
-            answers = await self._redis.try_exchange(
-                *[
-                    ("XADD", trades_stream(partition), "*", field, payload)
-                    for partition, field, payload in entries
-                ]
-            )
-            failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
-            if failed:
-                # Later entries of the same stream are written again, too: a symbol's trades stay in order.
-                streams = {entries[index][0] for index in failed}
-                entries[:] = [entry for entry in entries[failed[0] :] if entry[0] in streams]
-                raise answers[failed[0]]
-
-        if not entries:
-            return
-        sizes = [(partition, len(payload)) for partition, _, payload in entries]
-        with metrics.INGEST_WRITE_S.time():
-            await self._retry_until_available(attempt)
-        metrics.INGEST_WRITE_ENTRIES.observe(len(sizes))
-        for partition, size in sizes:
-            metrics.INGEST_ENTRIES.labels(partition).inc()
-            metrics.INGEST_ENTRY_BYTES.observe(size)
 
 
 def split_entries(trades: Sequence[TradeColumns]) -> Iterator[list[TradeColumns]]:
