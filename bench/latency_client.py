@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from ingest.connection import SocketRead, VenueConnection, open_connection
+from tickplant import event_loop
 from tickplant.times import to_us
 
 _FIRST_S: Final = 60.0
@@ -53,7 +54,7 @@ class _Message(Struct, gc=False):
 def main() -> None:
     """Run the client."""
     request = msgspec.json.decode(sys.argv[1], type=LatencyRequest)
-    reads = asyncio.run(_receive(request))
+    reads = event_loop.run(_receive(request))
     sys.stdout.buffer.write(msgspec.json.encode(_ages(reads, request.seconds)))
 
 

@@ -14,6 +14,7 @@ from sandbox.venue import SandboxVenue, streams_of
 from tickplant.market import SymbolId
 
 _MAX_STEP: Final = 4 * CHUNK
+_TICK_S: Final = 0.001
 _MAX_UNUSED_RENDERINGS: Final = 16
 """How many renderings of views without connections are retained."""
 
@@ -139,7 +140,7 @@ class TapePlayer:
             self._send(audience, end)
             audience.drop_laggards()
             ahead_s = (times_ns[end] - due_ns) / 1e9 / speed if end < len(self._tape) else 0
-            await asyncio.sleep(max(0, ahead_s))
+            await asyncio.sleep(max(_TICK_S, ahead_s) if ahead_s > 0 else 0)
 
     def _due_ns(self, speed: float) -> int:
         """Return the time on the tape up to which frames are due."""

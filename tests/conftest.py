@@ -25,6 +25,7 @@ import redis.asyncio
 import servers
 
 from db.migrate import Extension, migrate
+from tickplant import event_loop
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer, RedisServer, Source
 from tickplant.local.binaries import find_postgres, find_redis
@@ -77,6 +78,11 @@ on_last_variant = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirec
 """For tests that learn nothing from plain PostgreSQL where there is TimescaleDB."""
 
 
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run tests in the event loop that all processes have."""
+    return {"uvloop": event_loop.new_event_loop}
+
+
 def pytest_report_header() -> list[str]:
     """Say which servers the tests run on."""
     images = f"{containers.image_of('redis')}, {containers.image_of('timescaledb')}; others are embedded"
@@ -127,7 +133,7 @@ def redis_server(server_folder: Path) -> Iterator[RedisServer]:
 def postgres_server(server_folder: Path) -> Iterator[PostgresServer]:
     """The session's PostgreSQL server, which is quick rather than durable; not to be stopped by a test."""
     for server in _running(PostgresServer(server_folder / "postgres", source=SOURCE)):
-        asyncio.run(_make_quick(server.url))
+        event_loop.run(_make_quick(server.url))
         yield server
 
 
@@ -168,9 +174,9 @@ def postgres_address(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def _running(server: ServerT) -> Iterator[ServerT]:
-    asyncio.run(server.start())
+    event_loop.run(server.start())
     yield server
-    asyncio.run(server.stop())
+    event_loop.run(server.stop())
 
 
 @pytest.fixture

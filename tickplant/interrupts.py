@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from signal import SIG_IGN, SIGINT, getsignal, signal
 from typing import Any, TypeVar
 
+from tickplant import event_loop
+
 T = TypeVar("T")
 
 
@@ -35,7 +37,7 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
     with restored_sigint():
         try:
-            return asyncio.run(interruptible())
+            return event_loop.run(interruptible())
         except asyncio.CancelledError:
             if interrupted:
                 raise KeyboardInterrupt from None

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from signal import SIGINT, SIGTERM, Signals
 from typing import Any
 
+from tickplant import event_loop
 from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.interrupts import restored_sigint
@@ -39,7 +40,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     set_up_logs(settings.log_level, settings.log_format, settings.secrets)
     forbid_floats()
     with restored_sigint():
-        asyncio.run(_run(name, main, settings if metrics else None))
+        event_loop.run(_run(name, main, settings if metrics else None))
     logger.info("%s has stopped", name)
     return 0
 

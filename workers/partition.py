@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -68,7 +69,7 @@ class Partition:
         self._isolation = Isolation()
         self._metrics = PartitionMetrics(lease, [strategy.name for strategy in roles.strategies])
         self._results = ResultPublisher(lease=lease, pool=pool, streams=self._streams, metrics=self._metrics)
-        self._clock = asyncio.get_running_loop().time
+        self._clock = time.monotonic
         self._schedule = CommitSchedule(policy, self._clock())
         self._entries_at_once = 1  # doubled while strategies are quick
         self._last_lag_s = 0.0

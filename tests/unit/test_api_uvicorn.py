@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-import h11
 from internals import changed_signatures, missing
 from uvicorn import Config, Server
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from api.http.strict_protocol import StrictProtocol
 from api.http.timed_protocol import TimedProtocol
 from api.live.direct_write import EXTENSION, DirectWriteProtocol, WebsocketWriter
 from api.service import _Server
@@ -81,21 +81,26 @@ def config() -> Config:
 
 
 async def test_uvicorn_has_what_subclasses_use_of_it() -> None:
-    http = H11Protocol(config(), ServerState(), {})
+    http = HttpToolsProtocol(config(), ServerState(), {})
+    strict = StrictProtocol(config(), ServerState(), {})
     websocket = WebSocketsSansIOProtocol(config(), ServerState(), {})
     websocket.scope = None  # type: ignore[assignment] # set by the handshake: see below
-    assert sorted(missing(TimedProtocol, http)) == []
+    http.url = b""  # set by each request: see below
+    assert sorted(missing(StrictProtocol, http)) == []
+    assert sorted(missing(TimedProtocol, strict)) == []
     assert sorted(set(missing(DirectWriteProtocol, websocket)) - {"writer"}) == []
     assert sorted(set(missing(_Server, Server(config()))) - {"up"}) == []
 
 
 async def test_a_name_that_is_gone_is_found() -> None:
     assert "on_response_complete" in set(missing(TimedProtocol, object()))
+    assert {"pipeline", "flow", "on_headers_complete"} <= set(missing(StrictProtocol, object()))
     assert {"close_sent", "keepalive_timeout", "conn"} <= set(missing(DirectWriteProtocol, object()))
 
 
 def test_overridden_methods_take_the_same_parameters() -> None:
-    assert list(changed_signatures(TimedProtocol, H11Protocol)) == []
+    assert list(changed_signatures(StrictProtocol, HttpToolsProtocol)) == []
+    assert list(changed_signatures(TimedProtocol, HttpToolsProtocol)) == []
     assert list(changed_signatures(DirectWriteProtocol, WebSocketsSansIOProtocol)) == []
     assert list(changed_signatures(_Server, Server)) == []
 
@@ -138,7 +143,8 @@ async def test_an_http_connection_waits_for_the_head_then_the_body_of_a_request(
     protocol.data_received(b"12345")
     awaited.append(protocol._awaited)
     assert awaited == ["head", "body", None]
-    assert protocol.conn.our_state is h11.SEND_RESPONSE
+    assert protocol.responding
+    assert not protocol.cycle.response_started
     protocol.connection_lost(None)
     for task in protocol.tasks:
         task.cancel()

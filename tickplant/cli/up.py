@@ -106,6 +106,7 @@ def run(args: Namespace) -> int:
         UsageError: the arguments contradict each other.
         FatalError: something can't be started.
     """
+    from tickplant import event_loop
     from tickplant.cli.roles import role_settings
     from tickplant.interrupts import restored_sigint
     from tickplant.settings_reader import read_settings
@@ -117,7 +118,7 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
     with restored_sigint():
-        return asyncio.run(_interruptible(args, settings))
+        return event_loop.run(_interruptible(args, settings))
 
 
 async def _interruptible(args: Namespace, settings: "Settings") -> int:
