@@ -164,7 +164,6 @@ class StrictProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserError:
-            self.logger.warning(_INVALID)
             self._refuse_newest(400, _INVALID)
         except httptools.HttpParserUpgrade as upgrade:
             if not self._should_upgrade():
@@ -183,15 +182,13 @@ class StrictProtocol(HttpToolsProtocol):
     def _parse_again(self) -> None:
         """Pass a head to the parser again, without the protocol that it asks for: not all are spoken here."""
         method, version = self.parser.get_method(), self.parser.get_http_version().encode()
-        if method == b"CONNECT":
-            self._refuse_newest(400, _INVALID)
-            return
         self._unsupported_upgrade_warning()
         headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
         self._feed(b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(headers)))
 
     def _refuse_newest(self, status: int, text: str) -> None:
         """Refuse the newest request, after those before it, and read no further ones."""
+        self.logger.warning(text)
         queued = self.part == "body" and bool(self.pipeline)
         if queued:
             self.pipeline.popleft()
@@ -209,6 +206,8 @@ class StrictProtocol(HttpToolsProtocol):
             bodies += name in (b"content-length", b"transfer-encoding")
             if name == b"transfer-encoding" and (version != "1.1" or value.lower() != b"chunked"):
                 raise ValueError("transfer coding")
+        if self.parser.get_method() == b"CONNECT":  # what follows it would be another protocol's
+            raise ValueError("method")
         if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
             raise ValueError("version or host")
         if bodies and self.parser.should_upgrade() and self._should_upgrade():
