@@ -1,11 +1,13 @@
 """Reads candles from their table, and computes candles of one second from trades."""
 
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
 
+from db.json_rows import JsonField, JsonPage, boolean, fetch_json_page, json_page_query, text, time
 from db.pages import fetch_page
-from tickplant.intervals import SECOND_US
+from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_datetime, to_us
 
@@ -15,12 +17,36 @@ SECOND: Final = "1s"
 MAX_SECOND_TRADES: Final = 50_000
 """The most trades read for one page of candles of one second."""
 
-_READ: Final = """
+_RANGE: Final = """
     select * from candles
     where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5
-    order by open_time {order}
+"""
+
+_READ: Final = f"""
+    {_RANGE}
+    order by open_time {{order}}
     limit $6
 """
+
+CANDLE_JSON: Final = {
+    "open_time": time("open_time"),
+    "close_time": time("open_time + $7"),
+    "open": text("open"),
+    "high": text("high"),
+    "low": text("low"),
+    "close": text("close"),
+    "volume": text("volume"),
+    "quote_volume": text("quote_volume"),
+    "trade_count": JsonField("trade_count"),
+    "first_trade_id": JsonField("first_trade_id"),
+    "last_trade_id": JsonField("last_trade_id"),
+    "closed": boolean("closed"),
+    "complete": boolean("complete"),
+    "revision": JsonField("revision"),
+}
+"""The fields of a candle as JSON: those of the API's view."""
+
+_READ_JSON: Final = json_page_query(CANDLE_JSON, _RANGE, order=("open_time",), limit="$6::int8")
 
 _READ_SECONDS: Final = """
     with part as (
@@ -80,6 +106,24 @@ async def read_candles(
     bounds = to_datetime(start_us), to_datetime(end_us)
     rows = await fetch_page(connection, _READ, *symbol, interval, *bounds, limit, newest=newest)
     return [candle_of(row) for row in rows]
+
+
+async def read_candles_as_json(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    interval: str,
+    *,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    newest: bool = False,
+) -> JsonPage:
+    """Return a page of the candles that `read_candles` returns; its edge is an open time."""
+    bounds = to_datetime(start_us), to_datetime(end_us)
+    length = timedelta(microseconds=INTERVALS[interval])
+    return await fetch_json_page(
+        connection, _READ_JSON, *symbol, interval, *bounds, limit, length, newest=newest
+    )
 
 
 async def read_seconds(

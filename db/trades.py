@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from db.json_rows import JsonField, JsonPage, fetch_json_page, json_page_query, optional_text, text, time
 from db.pages import fetch_page
 from tickplant.market import SymbolId, Trade
 from tickplant.times import to_datetime, to_us
@@ -24,14 +25,35 @@ TRADE_READ: Final = "venue, symbol, trade_id, price::text, size::text, side, eve
 """The columns that `trade_of` reads."""
 
 # The times are compared separately, too: TimescaleDB selects chunks only by plain comparisons of the time.
-_READ: Final = f"""
-    select {TRADE_READ} from trades
+_RANGE: Final = """
+    from trades
     where venue = $1 and symbol = $2
         and event_time >= $3 and (event_time, trade_id) > ($3, $4)
         and event_time <= $5 and (event_time, trade_id) < ($5, $6)
+"""
+
+_READ: Final = f"""
+    select {TRADE_READ} {_RANGE}
     order by event_time {{order}}, trade_id {{order}}
     limit $7
-"""  # noqa: S608 - constants only
+"""
+
+TRADE_JSON: Final = {
+    "trade_id": JsonField("trade_id"),
+    "price": text("price"),
+    "size": text("size"),
+    "side": optional_text("side"),
+    "event_time": time("event_time"),
+    "ingest_time": time("ingest_time"),
+}
+"""The fields of a trade as JSON: those of the API's view."""
+
+_READ_JSON: Final = json_page_query(
+    TRADE_JSON,
+    f"select trade_id, price, size, side, event_time, ingest_time {_RANGE}",
+    order=("event_time", "trade_id"),
+    limit="$7::int8",
+)
 
 
 async def read_trades(
@@ -56,6 +78,20 @@ async def read_trades(
     bounds = to_datetime(after[0]), after[1], to_datetime(before[0]), before[1]
     rows = await fetch_page(connection, _READ, *symbol, *bounds, limit, newest=newest)
     return [trade_of(row) for row in rows]
+
+
+async def read_trades_as_json(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    *,
+    after: TradeBound,
+    before: TradeBound,
+    limit: int,
+    newest: bool = False,
+) -> JsonPage:
+    """Return a page of the trades that `read_trades` returns; its edge is an event time and a trade id."""
+    bounds = to_datetime(after[0]), after[1], to_datetime(before[0]), before[1]
+    return await fetch_json_page(connection, _READ_JSON, *symbol, *bounds, limit, newest=newest)
 
 
 async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> Trade | None:

@@ -135,11 +135,15 @@ def cut_range(
         key: returns the key of a row, at which the range is cut.
     """
     page, more = cut(rows, limit, newest=requested.newest)
-    if not more:
-        return page, None
-    if requested.newest:
-        return page, encode_token(replace(requested, high=key(page[0])))
-    return page, encode_token(replace(requested, low=key(page[-1])))
+    edge = page[0 if requested.newest else -1] if more else None
+    return page, encode_beyond(requested, None if edge is None else key(edge))
+
+
+def encode_beyond(requested: RangeToken, edge: tuple[Any, ...] | None) -> str | None:
+    """Return the text that leads beyond the key at which a page of a range ends; None for the last."""
+    if edge is None:
+        return None
+    return encode_token(replace(requested, **{"high" if requested.newest else "low": edge}))
 
 
 def encode_remaining(requested: TimeRangeToken, remaining: tuple[int, int] | None) -> str | None:

@@ -7,12 +7,13 @@ from typing import Final, Literal, NamedTuple
 from api.http.paging import cut
 from api.queries.history import MAX_US, MIN_US
 from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
-from api.views.fields import decimal_json
-from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_seconds
+from api.views.fields import decimal_json, encoded
+from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_candles_as_json, read_seconds
 from db.pool import DatabaseConnection
 from db.symbols import SymbolCoverage, read_coverage
 from tickplant.intervals import floor
 from tickplant.market import Candle, SymbolId
+from tickplant.times import to_us
 
 Fill = Literal["none", "previous"]
 
@@ -87,12 +88,29 @@ class CandlePageReader:
         """
         if fill == "previous":
             return await self._read_filled(window, limit, newest=newest)
+        if self._interval != SECOND:
+            return await self._read_stored(window, limit, newest=newest)
         candles, more = await self._candles(window, limit, newest=newest)
         views = [candle_view(candle) for candle in candles]
         if not more:
             return CandlePage(views, None)
         opened = candles[0].open_time_us, candles[-1].open_time_us
         return CandlePage(views, window.remaining(*opened, self._length_us, newest=newest))
+
+    async def _read_stored(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
+        rows, edge = await read_candles_as_json(
+            self._connection,
+            self._symbol,
+            self._interval,
+            start_us=window.start_us,
+            end_us=window.end_us,
+            limit=limit,
+            newest=newest,
+        )
+        if edge is None:
+            return CandlePage(encoded(rows), None)
+        edge_us = to_us(edge[0])
+        return CandlePage(encoded(rows), window.remaining(edge_us, edge_us, self._length_us, newest=newest))
 
     async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         coverage = await read_coverage(self._connection, self._symbol)

@@ -3,7 +3,7 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.paging import cut_range
+from api.http.paging import encode_beyond
 from api.live.hub import Hub
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
@@ -17,9 +17,10 @@ from api.routes.responses import (
     Next,
     Service,
 )
-from api.views.fields import SymbolName
-from api.views.trades import TradeView, trade_view
-from db.trades import TradeBound, read_trades
+from api.views.fields import SymbolName, encoded
+from api.views.trades import TradeView
+from db.trades import TradeBound, read_trades_as_json
+from tickplant.times import to_us
 
 
 class TradesPage(Struct, frozen=True):
@@ -52,18 +53,16 @@ async def get_trades(
     symbol_id = await resolve(directory, symbol)
     requested = range_page.time_range(f"trades/{symbol_id}")
     async with history.committed_snapshot(symbol_id) as (connection, committed):
-        trades = await read_trades(
+        page = await read_trades_as_json(
             connection,
             symbol_id,
             after=TradeBound(*requested.low),
             before=TradeBound(*requested.high),
-            limit=range_page.limit + 1,
+            limit=range_page.limit,
             newest=requested.newest,
         )
-    page, next_ = cut_range(
-        trades, range_page.limit, requested, lambda trade: (trade.event_time_us, trade.trade_id)
-    )
+    edge = None if page.edge is None else (to_us(page.edge[0]), page.edge[1])
     cursor = hub.cursor_after(symbol_id, committed)
     return TradesPage(
-        str(symbol_id), [trade_view(trade) for trade in page], next_, str(cursor) if cursor else None
+        str(symbol_id), encoded(page.rows), encode_beyond(requested, edge), str(cursor) if cursor else None
     )

@@ -1,9 +1,9 @@
 """The field types that several views share. Pure."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Raw
 
 from tickplant.provenance import DataSource
 
@@ -22,6 +22,11 @@ Source = Annotated[
 ]
 
 SymbolName = Annotated[str, Meta(description="`venue:symbol`.", examples=["binance:BTCUSDT"])]
+
+
+def encoded(rows: bytes) -> Any:
+    """Return a field of a view whose JSON is given."""
+    return Raw(rows)
 
 
 def decimal_json(number: Decimal) -> str:
