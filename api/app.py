@@ -12,6 +12,7 @@ from litestar.openapi.spec import License, Tag
 from msgspec import Struct
 
 from api.health import Health
+from api.http.dependencies import resolve_in_turn
 from api.http.openapi import tighten
 from api.http.problems import problem_response
 from api.live.gate import WebsocketGate
@@ -141,6 +142,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         logging_config=None,
     )
     tighten(app.openapi_schema)
+    resolve_in_turn(app)
     return app
 
 
