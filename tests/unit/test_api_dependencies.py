@@ -39,6 +39,10 @@ async def note() -> int:
     return 1
 
 
+async def note_again() -> int:
+    return await note()
+
+
 @get("/")
 async def route(a: NamedDependency[int], b: NamedDependency[int]) -> int:
     return a + b
@@ -46,7 +50,7 @@ async def route(a: NamedDependency[int], b: NamedDependency[int]) -> int:
 
 def application() -> Litestar:
     SEEN.clear()
-    return Litestar([route], dependencies={"a": Provide(note), "b": Provide(note)}, logging_config=None)
+    return Litestar([route], dependencies={"a": Provide(note), "b": Provide(note_again)}, logging_config=None)
 
 
 async def test_dependencies_are_resolved_in_the_task_of_the_request() -> None:
