@@ -159,8 +159,8 @@ cross join lateral (
         array_agg((extract(epoch from last_event_time) * 1000000)::int8 order by open_time),
         array_agg(last_trade_id order by open_time)
     from (
-        select * from candles
-        where venue = l.venue and symbol = l.symbol and "interval" = i.name and closed
+        select * from closed_candles
+        where venue = l.venue and symbol = l.symbol and "interval" = i.name
             and open_time <= coalesce(u.until, 'infinity') - i.length
         order by open_time desc limit i.count
     ) newest

@@ -105,7 +105,8 @@ async def commit(
                 "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
             )
         await write_ledger(connection, batch.ledger, lease.partition)
-        changed = await merge_candles(connection, batch.candles)
+        watermarks_us = {(row.venue, row.symbol): row.watermark_us for row in batch.ledger}
+        changed = await merge_candles(connection, batch.candles, watermarks_us, batch.symbols_to_close)
         changed |= await close_candles(connection, batch.symbols_to_close)
         gaps, open_gaps = await write_gaps(connection, batch.gaps, batch.verdicts)
         await write_outliers(connection, batch.outliers)

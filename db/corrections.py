@@ -170,17 +170,17 @@ cross join lateral (
         coalesce(array_agg(close::float8 order by open_time), '{}')
     from (
         (
-            select open_time, close from candles
-            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+            select open_time, close from closed_candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name
                 and open_time < s.first
             order by open_time desc limit s.count
         ) union all (
-            select open_time, close from candles
-            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+            select open_time, close from closed_candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name
                 and open_time between s.first and s.last
         ) union all (
-            select open_time, close from candles
-            where venue = s.venue and symbol = s.symbol and "interval" = s.name and closed
+            select open_time, close from closed_candles
+            where venue = s.venue and symbol = s.symbol and "interval" = s.name
                 and open_time > s.last
             order by open_time limit s.count
         )

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
-from db.averages import CandleKey, correct_averages
+from db.averages import correct_averages
 from db.gaps import write_gaps
 from db.leases import Lease, advance_in_transaction
 from db.pool import transaction
@@ -83,10 +83,9 @@ async def _reset(
     ids = [trade.trade_id for trade in deleted] if future.numbered else []
     await connection.execute(_WRITE_LEDGER, *symbol, latest, ids)
     minutes = {floor(trade.event_time_us, MINUTE_US) for trade in deleted}
-    changed = await recompute_candles(connection, symbol, minutes) if minutes else []
+    minutes.add(floor(to_us(latest), MINUTE_US))  # the watermark's: its candles are open again
+    changed = await recompute_candles(connection, symbol, minutes)
     await flag_candles(connection, symbol)
-    reopened = await connection.fetch(_REOPENED, *symbol)
-    changed += [CandleKey(*symbol, row["interval"], to_us(row["open_time"])) for row in reopened]
     if specs is not None:
         await correct_averages(connection, changed, specs)
     verdicts = [Verdict(*symbol, trade_id, trade_id, "unrecoverable", REASON) for trade_id in ids]
@@ -117,13 +116,6 @@ update ledger set watermark = $3, missing = missing + coalesce(
     (select range_agg(int8range(id, id, '[]')) from unnest($4::int8[]) id), '{}'
 )
 where venue = $1 and symbol = $2
-"""
-
-# An open candle has never closed, so no trade has changed it since.
-_REOPENED: Final = """
-update candles set revision = 0
-where venue = $1 and symbol = $2 and not closed
-returning "interval", open_time
 """
 
 _RESET_ROLES: Final = (

@@ -39,7 +39,7 @@ COLUMNSTORES: Final = (
     Columnstore("trades", ("venue", "symbol"), ("event_time", "trade_id"), timedelta(days=2)),
     # By the flags, too, to find the few candles that may still change without reading the others.
     Columnstore(
-        "candles",
+        "closed_candles",
         ("venue", "symbol", "interval", "closed", "complete"),
         ("open_time",),
         timedelta(days=30),
@@ -52,7 +52,7 @@ COLUMNSTORES: Final = (
 
 RETAINED: Final = {
     "trades": "event_time",
-    "candles": "open_time",
+    "closed_candles": "open_time",
     "averages": "open_time",
     "statistics": "open_time",
     "signals": "event_time",

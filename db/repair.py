@@ -72,6 +72,7 @@ async def recompute_candles(
     open_times = [to_datetime(open_time_us) for _, open_time_us in keys]
     bounds = min(open_times, default=None), max(open_times, default=None)
     deleted = await connection.fetch(_DELETE_CANDLES, *symbol, *_columns(keys), *bounds)
+    deleted += await connection.fetch(_DELETE_OPEN, *symbol, *_columns(keys))
     revisions = {(row["interval"], to_us(row["open_time"])): row["revision"] for row in deleted}
     for query, group in (
         (_FROM_TRADES, [key for key in keys if key[0] == BASE]),
@@ -81,6 +82,7 @@ async def recompute_candles(
         await connection.execute(
             query, *symbol, *_columns(group), lengths, [revisions.get(key, 0) for key in group]
         )
+    await connection.execute(_MOVE_OPEN, *symbol, *_lengths(), *bounds)
     return [CandleKey(*symbol, *key) for key in keys]
 
 
@@ -122,14 +124,38 @@ where venue = $1 and symbol = $2
 
 # The bounds limit which part of the columnstore TimescaleDB unpacks.
 _DELETE_CANDLES: Final = """
-delete from candles c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
+delete from closed_candles c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
 where c.venue = $1 and c.symbol = $2 and c."interval" = k.name and c.open_time = k.opened
     and c.open_time >= $5 and c.open_time <= $6
 returning c."interval", c.open_time, c.revision
 """
 
+_DELETE_OPEN: Final = """
+delete from open_candle_rows c using unnest($3::text[], $4::timestamptz[]) as k (name, opened)
+where c.venue = $1 and c.symbol = $2 and c."interval" = k.name and c.open_time = k.opened
+returning c."interval", c.open_time, c.revision
+"""
+
+# An open candle has never closed, so no trade has changed it since.
+_MOVE_OPEN: Final = """
+with opened as (
+    delete from closed_candles c
+    using ledger l, unnest($3::text[], $4::interval[]) as i (name, length)
+    where l.venue = $1 and l.symbol = $2 and c.venue = $1 and c.symbol = $2 and c."interval" = i.name
+        and c.open_time >= $5 and c.open_time <= $6 and not c.closed and c.open_time + i.length > l.watermark
+    returning c.*
+)
+insert into open_candle_rows (
+    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+)
+select venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
+    first_event_time, first_trade_id, last_event_time, last_trade_id, 0, false, false
+from opened
+"""
+
 _INSERT: Final = """
-insert into candles (
+insert into closed_candles (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
     first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
 )
@@ -154,6 +180,7 @@ join trades t on t.venue = $1 and t.symbol = $2 and t.event_time >= k.opened
 group by k.name, k.opened, k.revision
 """  # noqa: S608 - constants only
 
+# Like every stored row of a longer interval, without the watermark's minute.
 _FROM_MINUTES: Final = f"""
 {_INSERT}
 select $1, $2, k.name, k.opened,
@@ -164,8 +191,10 @@ select $1, $2, k.name, k.opened,
     max(last_event_time), (array_agg(last_trade_id order by last_event_time desc, last_trade_id desc))[1],
     k.revision, false, false
 from {_KEYS}
-join candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}' and m.open_time >= k.opened
-    and m.open_time < k.opened + k.length
+join closed_candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}'
+    and m.open_time >= k.opened and m.open_time < k.opened + k.length and m.open_time < (
+        select date_trunc('minute', watermark, 'UTC') from ledger where venue = $1 and symbol = $2
+    )
 group by k.name, k.opened, k.revision
 """  # noqa: S608 - constants only
 
@@ -177,7 +206,7 @@ select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.cl
     c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
     s.closed, s.complete
 from ledger l
-join candles c on c.venue = l.venue and c.symbol = l.symbol
+join closed_candles c on c.venue = l.venue and c.symbol = l.symbol
 join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"
 cross join lateral (
     select c.open_time + i.length <= l.watermark as closed,

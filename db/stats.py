@@ -174,8 +174,8 @@ from trades where venue = $1 and symbol = $2 and event_time > $3 and event_time 
 """
 
 _READ_CLOSES: Final = """
-select open_time, close::float8 from candles
-where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5 and closed
+select open_time, close::float8 from closed_candles
+where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5
 order by open_time {order} limit $6
 """
 

@@ -112,7 +112,7 @@ async def _read_edges(
 
 
 _ONE_SERIES: Final = {
-    "candles": "and r.\"interval\" = '1m'",
+    "closed_candles": "and r.\"interval\" = '1m'",
     "averages": "and r.\"interval\" = '1m' and r.name = (select name from averages a"
     " where a.venue = l.venue and a.symbol = l.symbol and a.\"interval\" = '1m' limit 1)",
 }

@@ -21,7 +21,7 @@ from db.commit import DerivedRows
 from tickplant import wire
 from tickplant.clock import now_us
 from tickplant.hosts import Hosts
-from tickplant.intervals import INTERVALS, MINUTE_US
+from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
@@ -209,14 +209,18 @@ class Plant:
         connection = await asyncpg.connect(self.database_url)
         async with connection.transaction():
             await connection.copy_records_to_table("trades", records=[_trade_row(made) for made in trades])
-            await connection.execute("delete from candles where venue = $1 and symbol = $2", *symbol)
+            for table in ("closed_candles", "open_candle_rows"):
+                await connection.execute(f"delete from {table} where venue = $1 and symbol = $2", *symbol)
+            minute_us = floor(watermark_us, MINUTE_US)
+            ended = [made for made in stored if made.event_time_us < minute_us]
             for interval, length_us in INTERVALS.items():
-                rows = []
-                for made in fold(stored, interval, length_us):
+                rows: dict[bool, list[Any]] = {True: [], False: []}
+                for made in fold(stored if interval == BASE else ended, interval, length_us):
                     closed = made.open_time_us + length_us <= watermark_us
                     complete = None if closed and not numbered else closed
-                    rows.append(_candle_row(replace(made, closed=closed, complete=complete)))
-                await connection.copy_records_to_table("candles", records=rows)
+                    rows[closed].append(_candle_row(replace(made, closed=closed, complete=complete)))
+                await connection.copy_records_to_table("closed_candles", records=rows[True])
+                await connection.copy_records_to_table("open_candle_rows", records=rows[False])
             await connection.execute(
                 "insert into ledger (venue, symbol, partition, first_trade_id, last_trade_id, missing,"
                 " watermark, numbered) values ($1, $2, $3, $4, $5, $6::text::int8multirange, $7, $8)"

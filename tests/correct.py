@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from tickplant.intervals import DAY_US, HOUR_US, INTERVALS, MINUTE_US
+from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, SymbolId, Trade, fold
 from tickplant.times import to_datetime
 
@@ -40,9 +40,16 @@ def ledger_of(trades: Sequence[Trade]) -> tuple[int, int, list[tuple[int, int]],
     return ids[0], ids[-1], missing, max(trade.event_time_us for trade in trades)
 
 
-def candles_of(trades: Sequence[Trade]) -> list[Candle]:
-    """Candles of all intervals, straight from the trades, with their flags."""
+def candles_of(trades: Sequence[Trade], until_us: int | None = None) -> list[Candle]:
+    """Candles of all intervals, straight from the trades, with their flags.
+
+    Args:
+        trades: of one symbol.
+        until_us: the watermark; None: the last trade's time.
+    """
     first, last, missing, watermark_us = ledger_of(trades)
+    if until_us is not None:
+        watermark_us = until_us
     absent = {trade_id for low, high in missing for trade_id in range(low, high)}
     candles = []
     for interval, length_us in INTERVALS.items():
@@ -54,12 +61,33 @@ def candles_of(trades: Sequence[Trade]) -> list[Candle]:
     return candles
 
 
+def open_rows_of(trades: Sequence[Trade], until_us: int | None = None) -> list[Candle]:
+    """The stored rows of open candles: longer ones without the trades of the watermark's minute."""
+    watermark_us = ledger_of(trades)[3] if until_us is None else until_us
+    ended = [trade for trade in trades if trade.event_time_us < floor(watermark_us, MINUTE_US)]
+    return [
+        candle
+        for name, length_us in INTERVALS.items()
+        for candle in fold(trades if name == BASE else ended, name, length_us)
+        if candle.open_time_us + length_us > watermark_us
+    ]
+
+
+async def store_candles(
+    connection: asyncpg.Connection, trades: Sequence[Trade], until_us: int | None = None
+) -> None:
+    """Replace the candles of a symbol by those of its trades."""
+    closed = [candle for candle in candles_of(trades, until_us) if candle.closed]
+    opened = open_rows_of(trades, until_us)
+    for table, candles in (("closed_candles", closed), ("open_candle_rows", opened)):
+        await connection.execute(f"delete from {table} where symbol = $1", trades[0].symbol)
+        await connection.copy_records_to_table(table, records=map(candle_row, candles))
+
+
 async def store(connection: asyncpg.Connection, trades: Sequence[Trade]) -> None:
     """Write trades of one symbol, their candles and their ledger."""
     await connection.copy_records_to_table("trades", records=[trade_row(trade) for trade in trades])
-    await connection.copy_records_to_table(
-        "candles", records=[candle_row(candle) for candle in candles_of(trades)]
-    )
+    await store_candles(connection, trades)
     first, last, missing, watermark_us = ledger_of(trades)
     await connection.execute(
         "insert into ledger values ($1, $2, 0, $3, $4, $5, $6)",

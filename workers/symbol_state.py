@@ -43,6 +43,8 @@ class SymbolState:
         """The latest event time of all trades."""
         self._unproven = True  # a candle may have closed without the trade after it, which proves it complete
         self._open: dict[str, Candle] = {}
+        self._current: Candle | None = None
+        """The watermark's minute, in full, as of the last batch; the stored longer candles lack it."""
         self._minutes: dict[int, Candle] = {}
         self._late: dict[PartKey, Candle] = {}
         self._unpublished: dict[int, Candle] = {}
@@ -58,6 +60,8 @@ class SymbolState:
         known = self._open.get(candle.interval)
         if known is None or candle.open_time_us > known.open_time_us:
             self._open[candle.interval] = candle
+            if candle.interval == BASE:
+                self._current = candle
 
     def register(self, trades: Sequence[Trade]) -> tuple[Sequence[Trade], Sequence[Trade]]:
         """Add the ids of trades to the ledger, in order of arrival.
@@ -160,13 +164,21 @@ class SymbolState:
         )
 
     def take_parts(self) -> list[Candle]:
-        """Return the trades folded since the last call as parts of candles of all intervals."""
-        parts = self._late
-        for minute in self._minutes.values():
+        """Return what is to be merged into the stored candles, at most one part per candle.
+
+        Trades of the watermark's minute are part of its 1m candle only. A minute that the watermark has left
+        since the last call is, in full, part of the longer candles; late trades are part of all intervals.
+        """
+        parts, minutes = self._late, self._minutes
+        self._late, self._minutes = {}, {}
+        for minute in minutes.values():
             _merge_part(parts, minute)
+        if self._current is not None:
+            _merge_minute(minutes, self._current.open_time_us, self._current)
+        self._current = minutes.pop(floor(self.watermark_us, MINUTE_US), None)
+        for minute in minutes.values():
             for name, length in _LONGER:
                 _merge_part(parts, rebucket(minute, name, length))
-        self._minutes, self._late = {}, {}
         self.needs_close = False
         self.gaps_after_us = None
         return list(parts.values())

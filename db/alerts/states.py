@@ -158,8 +158,8 @@ cross join lateral (
         array_agg((extract(epoch from last_event_time) * 1000000)::int8 order by open_time),
         array_agg(last_trade_id order by open_time)
     from (
-        select open_time, close, last_event_time, last_trade_id from candles
-        where venue = l.venue and symbol = l.symbol and "interval" = '1m' and closed
+        select open_time, close, last_event_time, last_trade_id from closed_candles
+        where venue = l.venue and symbol = l.symbol and "interval" = '1m'
             and open_time <= coalesce(u.until, 'infinity') - interval '1 minute'
         order by open_time desc limit $2
     ) newest

@@ -231,7 +231,7 @@ async def test_ids_that_cannot_be_fetched_are_reported(plant: Processes) -> None
 DAMAGE = {
     "trades, candles and the ledger's ids of two minutes": """
         delete from trades where event_time >= '2024-08-08 23:57Z' and event_time < '2024-08-08 23:59Z';
-        delete from candles
+        delete from closed_candles
             where "interval" = '1m' and open_time >= '2024-08-08 23:57Z' and open_time < '2024-08-08 23:59Z';
         update ledger l set missing = (
             select int8multirange(int8range(first_trade_id, last_trade_id, '[]'))
@@ -241,7 +241,7 @@ DAMAGE = {
         delete from trades where trade_id between 3735690000 and 3735690099;
         update trades set price = price + 1 where trade_id = 3735690100;
         insert into trades select * from trades where trade_id = 3735690101;
-        update candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
+        update closed_candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
     """,
 }
 
@@ -353,7 +353,7 @@ async def test_rows_removed_by_age_are_neither_fetched_again_nor_repaired(
     while await connection.fetchval("select remove_some('trades', 'event_time', '2024-08-09', 100000)"):
         pass
     await connection.execute(
-        "update candles set volume = volume + 1 where \"interval\" = '1m' and open_time = $1",
+        "update closed_candles set volume = volume + 1 where \"interval\" = '1m' and open_time = $1",
         datetime(2024, 8, 8, 23, 55, tzinfo=UTC),
     )
     candles = await stored.read_candles(database_url)

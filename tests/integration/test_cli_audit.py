@@ -71,8 +71,10 @@ async def test_every_difference_is_printed_and_is_exit_code_1(
 ) -> None:
     trades = random_trades(seed=1)
     await store(connection, trades)
-    await connection.execute("update candles set high = 12345678.5, volume = 0.25 where \"interval\" = '1w'")
-    await connection.execute("delete from candles where \"interval\" = '1d'")
+    await connection.execute(
+        "update closed_candles set high = 12345678.5, volume = 0.25 where \"interval\" = '1w'"
+    )
+    await connection.execute("delete from closed_candles where \"interval\" = '1d'")
     await connection.execute("update ledger set last_trade_id = last_trade_id + 1")
     code, output, _ = await run("--symbol", "btcusdt")
     assert code == 1
@@ -118,11 +120,13 @@ async def test_recorded_trades_give_the_venues_own_candles(
     assert (code, output) == (0, "10 matched, 0 differing, 0 uncovered; 0 flagged incomplete\n")
 
     first, second, third = (int(line.split(",")[0]) for line in klines.read_text().splitlines()[1:4])
-    await connection.execute("update candles set close = 1.5 where open_time = $1", to_datetime(first * 1000))
     await connection.execute(
-        "update candles set complete = false where open_time = $1", to_datetime(second * 1000)
+        "update closed_candles set close = 1.5 where open_time = $1", to_datetime(first * 1000)
     )
-    await connection.execute("delete from candles where open_time = $1", to_datetime(third * 1000))
+    await connection.execute(
+        "update closed_candles set complete = false where open_time = $1", to_datetime(second * 1000)
+    )
+    await connection.execute("delete from closed_candles where open_time = $1", to_datetime(third * 1000))
     packed = tmp_path / "klines.csv.gz"
     packed.write_bytes(gzip.compress(klines.read_bytes()))
     code, output, _ = await run("--klines", str(packed), "--symbol", "BTCUSDT")

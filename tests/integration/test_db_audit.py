@@ -70,11 +70,12 @@ async def test_a_change_in_any_column_of_any_interval_is_found(stored: Any) -> N
         of_interval = [candle for candle in candles if candle.interval == interval]
         candle = of_interval[number // len(INTERVALS) % len(of_interval)]
         open_time = to_datetime(candle.open_time_us)
-        await connection.execute(
-            f'update candles set {column} = {expression} where "interval" = $1 and open_time = $2',
-            interval,
-            open_time,
-        )
+        for table in ("closed_candles", "open_candle_rows"):
+            await connection.execute(
+                f'update {table} set {column} = {expression} where "interval" = $1 and open_time = $2',
+                interval,
+                open_time,
+            )
         planted[interval, open_time, column] = "differs"
     found = await audit(url)
     assert {
@@ -91,9 +92,11 @@ async def test_missing_and_extra_rows_are_found(stored: Any) -> None:
     gone = [next(candle for candle in candles if candle.interval == interval) for interval in INTERVALS]
     for candle in gone:
         where = candle.interval, to_datetime(candle.open_time_us)
-        await connection.execute('delete from candles where "interval" = $1 and open_time = $2', *where)
+        await connection.execute(
+            'delete from closed_candles where "interval" = $1 and open_time = $2', *where
+        )
     extra = msgspec.structs.replace(candles[0], open_time_us=candles[0].open_time_us + 30 * DAY_US)
-    await connection.copy_records_to_table("candles", records=[candle_row(extra)])
+    await connection.copy_records_to_table("closed_candles", records=[candle_row(extra)])
     found = await audit(url)
     assert [
         (difference.interval, to_us(difference.open_time), difference.kind)

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from correct import SYMBOL, candle_row, candles_of, random_trades, store
+from correct import SYMBOL, candle_row, candles_of, random_trades, store, store_candles
 
 from db.averages import AverageRows, CandleKey, CandleWindow, read_candle_windows
 from db.pool import open_pool, transaction
@@ -107,10 +107,7 @@ async def replace_candles(
         for key in rows[i].keys() - rows[1 - i].keys()
     }
     async with transaction(pool) as connection:
-        await connection.execute("delete from candles")
-        await connection.copy_records_to_table(
-            "candles", records=[candle_row(candle) for candle in candles_of(after)]
-        )
+        await store_candles(connection, after)
     return sorted(changed)
 
 

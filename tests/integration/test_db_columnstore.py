@@ -31,7 +31,7 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def compress(connection: asyncpg.Connection) -> None:
     """Move all chunks to the columnstore, as the policy does with old ones."""
-    for relation in ("trades", "candles"):
+    for relation in ("trades", "closed_candles"):
         await connection.execute(f"select compress_chunk(c) from show_chunks('{relation}') c")
 
 
@@ -69,7 +69,7 @@ async def test_a_late_trade_gives_the_exact_candle_and_unpacks_no_others(
         await publisher.publish(trades)
         await until(all_stored, "trades stored")
         await compress(connection)
-        assert await unpacked(connection, "candles") == {}
+        assert await unpacked(connection, "closed_candles") == {}
         trades.append(late)
         await publisher.publish([late])
         await until(all_stored, "late trade stored")
@@ -77,7 +77,7 @@ async def test_a_late_trade_gives_the_exact_candle_and_unpacks_no_others(
     flags = await stored.read_flags(database_url, "AAAUSDT")
     assert [complete for _, _, complete, _ in flags] == [False, True, True, True, True, False]
     assert [revision for *_, revision in flags] == [0, 1, 0, 0, 0, 0]
-    assert (await unpacked(connection, "candles")).keys() == {"AAAUSDT"}
+    assert (await unpacked(connection, "closed_candles")).keys() == {"AAAUSDT"}
     assert await unpacked(connection, "trades") == {"AAAUSDT": 1}
 
 
@@ -87,7 +87,7 @@ async def test_candles_that_may_still_change_are_found_without_reading_the_other
     await store(connection, random_trades(seed=1))
     await compress(connection)
     plan = await connection.fetch(
-        "explain (costs off) select * from candles"
+        "explain (costs off) select * from closed_candles"
         " where venue = 'binance' and symbol = 'BTCUSDT' and (not closed or not complete)"
     )
     text = "\n".join(row[0] for row in plan)
@@ -111,7 +111,7 @@ async def test_minutes_can_be_deleted_for_a_repair(database_url: str, connection
         found = await audit_symbol(connection, SYMBOL, lambda done, total: None)
     assert found.passed
     assert found.trades <= len(trades) - len(doomed)
-    assert (await unpacked(connection, "candles")).keys() == {SYMBOL.symbol}
+    assert (await unpacked(connection, "closed_candles")).keys() == {SYMBOL.symbol}
 
 
 async def test_every_hypertable_has_a_policy_and_a_second_migration_changes_nothing(

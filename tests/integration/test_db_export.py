@@ -127,7 +127,7 @@ async def test_candles_are_exported_with_every_column(database_url: str) -> None
         for minute in range(0, 60, 5)
     ]
     connection = await asyncpg.connect(database_url)
-    await insert(connection, "candles", rows)
+    await insert(connection, "closed_candles", rows)
     await connection.close()
     exported = from_csv(await export(database_url, "csv", interval="5m"))
     assert exported == [row for row in rows if row["interval"] == "5m"]

@@ -5,7 +5,7 @@ from decimal import Decimal, localcontext
 
 import asyncpg
 import pytest
-from correct import SYMBOL, candle_row, candles_of, random_trades, store
+from correct import SYMBOL, candles_of, random_trades, store, store_candles
 
 from db.stats import Change24h, PriceMeans, read_candle_closes, read_changes_24h, read_price_means
 from tickplant.intervals import DAY_US, MINUTE_US, floor
@@ -75,9 +75,7 @@ async def test_a_change_is_that_of_the_trades_at_any_minute(connection: asyncpg.
     for until_us in moments_us:
         assert until_us > first_us
         seen = [trade for trade in trades if trade.event_time_us <= until_us]
-        await connection.execute("delete from candles")
-        rows = [candle_row(candle) for candle in candles_of(seen)]
-        await connection.copy_records_to_table("candles", records=rows)
+        await store_candles(connection, seen, until_us)
         await connection.execute("update ledger set watermark = $1", to_datetime(until_us))
         assert await read_changes_24h(connection) == [change_of(seen, until_us)]
 

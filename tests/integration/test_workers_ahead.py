@@ -5,13 +5,15 @@ import stored
 from working import MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
 AHEAD = """
+insert into closed_candles select * from open_candles;
+delete from open_candle_rows;
 update ledger set watermark = '2099-01-01', missing = '{}', last_trade_id = 31;
 insert into trades values ('binance', 'AAAUSDT', 31, 10.5, 1, 'buy', '2099-01-01', now());
-insert into candles select venue, symbol, "interval", '2099-01-01', open, high, low, close, 1, 10.5, 1,
+update closed_candles set closed = true, revision = revision + 3;
+insert into open_candle_rows
+    select venue, symbol, "interval", '2099-01-01', open, high, low, close, 1, 10.5, 1,
     '2099-01-01', 31, '2099-01-01', 31, 0, false, false
-    from candles where "interval" in ('1m', '5m', '15m', '1h', '4h', '1d')
-    and open_time = (select max(open_time) from candles c where c."interval" = candles."interval");
-update candles set closed = true, revision = revision + 3 where open_time < '2099-01-01';
+    from closed_candles where "interval" = '1m' order by open_time desc limit 1;
 """
 
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from tickplant.columns import from_trades
-from tickplant.intervals import INTERVALS, MINUTE_US
-from tickplant.market import Candle, Trade, fold, merge
+from tickplant.intervals import INTERVALS, MINUTE_US, floor
+from tickplant.market import Candle, Trade, fold, merge, rebucket
 from workers.symbol_state import SymbolState
 
 START_US = 1_700_000_040_000_000
@@ -18,6 +18,16 @@ Row = tuple[str, int]
 
 def trade(trade_id: int, at_us: int) -> Trade:
     return Trade("binance", "X", trade_id, str(100 + trade_id % 5), "1.5", "buy", at_us, 0)
+
+
+def merged(rows: dict[Row, Candle], state: SymbolState) -> dict[Row, Candle]:
+    """Return what the view of candles shows: the watermark's minute is part of the longer candles, too."""
+    shown = dict(rows)
+    minute = rows.get(("1m", floor(state.watermark_us, MINUTE_US)))
+    for name, length in INTERVALS.items() if minute else ():
+        if minute and name != "1m":
+            stored(shown, [rebucket(minute, name, length)])
+    return shown
 
 
 def stored(rows: dict[Row, Candle], parts: Iterable[Candle]) -> None:
@@ -63,7 +73,45 @@ def test_rows_do_not_depend_on_batches_or_commits(
         for name, length in INTERVALS.items()
         for candle in fold(trades, name, length)
     }
-    assert {key: without_revision(candle) for key, candle in rows.items()} == expected
+    shown = merged(rows, state)
+    assert {key: without_revision(candle) for key, candle in shown.items()} == expected
+
+
+@given(times, st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)))
+def test_after_every_commit_longer_rows_hold_exactly_the_minutes_that_have_ended(
+    at: list[int], commits: set[int], clocks: set[int], restarts: set[int]
+) -> None:
+    rows: dict[Row, Candle] = {}
+    state = SymbolState("binance", "X")
+    committed: list[Trade] = []
+    for i, at_us in enumerate(at):
+        committed.append(trade(i + 1, START_US + at_us))
+        absorb(state, committed[-1:])
+        if i in clocks:
+            state.advance_clock(state.watermark_us + 25_000_000)
+        if i not in commits:
+            continue
+        stored(rows, state.take_parts())
+        minute_us = floor(state.watermark_us, MINUTE_US)
+        ended = [trade for trade in committed if trade.event_time_us < minute_us]
+        expected = {
+            (candle.interval, candle.open_time_us): candle
+            for name, length in INTERVALS.items()
+            for candle in fold(committed if name == "1m" else ended, name, length)
+        }
+        assert {key: without_revision(candle) for key, candle in rows.items()} == expected
+        if i in restarts:
+            state = restarted(state, rows)
+
+
+def restarted(state: SymbolState, rows: dict[Row, Candle]) -> SymbolState:
+    """Return a symbol's state as its next owner restores it."""
+    restored = SymbolState("binance", "X")
+    restored.restore(state.ledger, state.watermark_us, state.last_us)
+    for candle in merged(rows, state).values():
+        if candle.open_time_us + INTERVALS[candle.interval] > state.watermark_us:
+            restored.restore_open(candle)
+    return restored
 
 
 @given(times)
@@ -79,7 +127,7 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
     stored(rows, state.take_parts())
     assert published
     for key, candle in published.items():
-        assert candle == rows[key]
+        assert candle == merged(rows, state)[key]
 
 
 def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> None:
