@@ -95,6 +95,13 @@ class Candle(Struct, frozen=True, array_like=True, gc=False):
     """The venue's time has passed the end of the interval."""
     complete: bool | None = False
     """Closed, and contains every trade that the venue numbered; None where the venue has no trade ids."""
+    taker_buy_volume: Decimal | None = None
+    """Sum of sizes of the trades whose aggressor bought; None unless the side of every trade is known.
+
+    Appended, with a default, as is the next: what the former version wrote is read as before.
+    """
+    taker_buy_quote_volume: Decimal | None = None
+    """Sum of price times size of the same trades."""
 
 
 class Gap(Struct, frozen=True, array_like=True):
@@ -122,7 +129,8 @@ def merge(a: Candle, b: Candle) -> Candle:
     """Merge two candles of the same symbol and bucket that hold different trades.
 
     Associative and commutative: open of the smaller (event time, trade id), close of the larger, greatest,
-    least, sums. `closed` and `complete` do not follow from the trades, and are False.
+    least, sums; a sum with an unknown part is unknown. `closed` and `complete` do not follow from the trades,
+    and are False.
     """
     head = a if (a.first_event_time_us, a.first_trade_id) <= (b.first_event_time_us, b.first_trade_id) else b
     tail = a if (a.last_event_time_us, a.last_trade_id) > (b.last_event_time_us, b.last_trade_id) else b
@@ -143,7 +151,13 @@ def merge(a: Candle, b: Candle) -> Candle:
         tail.last_event_time_us,
         tail.last_trade_id,
         a.revision + b.revision,
+        taker_buy_volume=_add_known(a.taker_buy_volume, b.taker_buy_volume),
+        taker_buy_quote_volume=_add_known(a.taker_buy_quote_volume, b.taker_buy_quote_volume),
     )
+
+
+def _add_known(a: Decimal | None, b: Decimal | None) -> Decimal | None:
+    return None if a is None or b is None else _add(a, b)
 
 
 def rebucket(candle: Candle, interval: str, length_us: int, *, revision: int = 0) -> Candle:
@@ -165,6 +179,8 @@ def rebucket(candle: Candle, interval: str, length_us: int, *, revision: int = 0
         candle.last_event_time_us,
         candle.last_trade_id,
         revision,
+        taker_buy_volume=candle.taker_buy_volume,
+        taker_buy_quote_volume=candle.taker_buy_quote_volume,
     )
 
 
@@ -212,7 +228,8 @@ def _fold_run(run: list[Trade], interval: str, bucket: int) -> Candle:
     """Fold trades that lie in one bucket; at least one."""
     first = last = run[0]
     open_ = high = low = close = Decimal(first.price)
-    volume = quote_volume = Decimal(0)
+    volume = quote_volume = bought = bought_quote = Decimal(0)
+    sides_known = True
     for trade in run:
         price = Decimal(trade.price)
         size = Decimal(trade.size)
@@ -220,8 +237,14 @@ def _fold_run(run: list[Trade], interval: str, bucket: int) -> Candle:
             high = price
         elif price < low:
             low = price
+        value = _multiply(price, size)
         volume = _add(volume, size)
-        quote_volume = _add(quote_volume, _multiply(price, size))
+        quote_volume = _add(quote_volume, value)
+        if trade.side == "buy":
+            bought = _add(bought, size)
+            bought_quote = _add(bought_quote, value)
+        elif trade.side is None:
+            sides_known = False
         time_us = trade.event_time_us
         if time_us > last.event_time_us or (
             time_us == last.event_time_us and trade.trade_id >= last.trade_id
@@ -247,6 +270,8 @@ def _fold_run(run: list[Trade], interval: str, bucket: int) -> Candle:
         first.trade_id,
         last.event_time_us,
         last.trade_id,
+        taker_buy_volume=bought if sides_known else None,
+        taker_buy_quote_volume=bought_quote if sides_known else None,
     )
 
 

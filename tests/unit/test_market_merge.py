@@ -3,16 +3,18 @@
 from decimal import Decimal, Inexact, getcontext
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tickplant.intervals import INTERVALS, MINUTE_US, floor
-from tickplant.market import EXACT, Candle, SymbolId, Trade, fold, is_decimal, merge, rebucket
+from tickplant.market import EXACT, Candle, Side, SymbolId, Trade, fold, is_decimal, merge, rebucket
 
 START_US = 1_700_000_040_000_000
 
 digits = st.integers(min_value=0, max_value=10**18)
+SIDES: tuple[Side, Side] = ("buy", "sell")
 
 
 @st.composite
@@ -25,6 +27,7 @@ def decimals(draw: st.DrawFn) -> str:
 @st.composite
 def trades(draw: st.DrawFn) -> list[Trade]:
     ids = draw(st.lists(st.integers(1, 10_000), unique=True, min_size=1, max_size=40))
+    sides = st.sampled_from([*SIDES, *draw(st.sampled_from(((), (), (None,))))])
     return [
         Trade(
             "binance",
@@ -32,7 +35,7 @@ def trades(draw: st.DrawFn) -> list[Trade]:
             trade_id,
             draw(decimals()),
             draw(decimals()),
-            "buy",
+            draw(sides),
             START_US + draw(st.integers(0, 3 * MINUTE_US)),
             0,
         )
@@ -95,6 +98,29 @@ def test_longer_intervals_merged_from_minutes_equal_those_folded_from_trades(mem
             known = merged.get(part.open_time_us)
             merged[part.open_time_us] = merge(known, part) if known else part
         assert by_time(list(merged.values())) == by_time(fold(members, name, length))
+
+
+@given(trades())
+def test_taker_buy_volumes_are_sums_over_trades_whose_aggressor_bought(members: list[Trade]) -> None:
+    for candle in fold(members, "1w", INTERVALS["1w"]):
+        inside = [t for t in members if floor(t.event_time_us, INTERVALS["1w"]) == candle.open_time_us]
+        bought = [trade for trade in inside if trade.side == "buy"]
+        volume = quote_volume = Decimal(0)
+        for trade in bought:
+            volume = EXACT.add(volume, Decimal(trade.size))
+            value = EXACT.multiply(Decimal(trade.price), Decimal(trade.size))
+            quote_volume = EXACT.add(quote_volume, value)
+        known = all(trade.side for trade in inside)
+        assert candle.taker_buy_volume == (volume if known else None)
+        assert candle.taker_buy_quote_volume == (quote_volume if known else None)
+
+
+def test_a_candle_of_the_former_version_is_still_read() -> None:
+    (candle,) = fold([Trade("binance", "X", 1, "2", "3", "sell", START_US, 0)])
+    written = msgspec.msgpack.decode(msgspec.msgpack.encode(candle))
+    former = msgspec.msgpack.encode(written[:18])
+    expected = msgspec.structs.replace(candle, taker_buy_volume=None, taker_buy_quote_volume=None)
+    assert msgspec.msgpack.decode(former, type=Candle) == expected
 
 
 def test_sums_stay_exact_where_the_default_context_would_round() -> None:

@@ -30,6 +30,7 @@ CANDLE = Candle(
     *(3, 1, 11, 2, 13, 1),
     closed=True,
     complete=None,
+    taker_buy_volume=Decimal("0E-9"),
 )
 SIGNAL = Signal("dip", "binance", "BTCUSDT", 7, 5, 6, "61000.1", "buy", 0.25, {"zscore": -3.5, "é": 1e300})
 FIRING = Firing("a1", 2, "me", "binance", "BTCUSDT", "silence", 9, None, None, "61", "60", "wake up")

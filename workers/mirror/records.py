@@ -53,7 +53,7 @@ _CANDLE: Final = (
         "quote_volume",
     ),
     *("trade_count", "first_event_time_us", "first_trade_id", "last_event_time_us", "last_trade_id"),
-    *("revision", "closed", "complete"),
+    *("revision", "closed", "complete", "taker_buy_volume", "taker_buy_quote_volume"),
 )
 _SIGNAL: Final = (
     *("strategy", "venue", "symbol", "number", "event_time_us", "trade_id", "price", "side", "strength"),
