@@ -54,6 +54,8 @@ DIFFERENCES: Final = """
             max(array[extract(epoch from event_time), trade_id, price]) as tail,
             max(price) as high, min(price) as low,
             sum(size) as volume, sum(price * size) as quote_volume, count(*) as trade_count,
+            bool_and(side is not null) as sided, coalesce(sum(size) filter (where side = 'buy'), 0) as bought,
+            coalesce(sum(price * size) filter (where side = 'buy'), 0) as quote_bought,
             min(event_time) as first_event_time, max(event_time) as last_event_time
         from trades
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
@@ -63,6 +65,8 @@ DIFFERENCES: Final = """
                 as open_time,
             (min(head))[3] as open, max(high) as high, min(low) as low, (max(tail))[3] as close,
             sum(volume) as volume, sum(quote_volume) as quote_volume, sum(trade_count) as trade_count,
+            case when bool_and(sided) then sum(bought) end as taker_buy_volume,
+            case when bool_and(sided) then sum(quote_bought) end as taker_buy_quote_volume,
             min(first_event_time) as first_event_time, (min(head))[2]::bigint as first_trade_id,
             max(last_event_time) as last_event_time, (max(tail))[2]::bigint as last_trade_id
         from minute cross join (values
@@ -93,6 +97,10 @@ DIFFERENCES: Final = """
         ('volume', s.volume is distinct from r.volume, s.volume::text, r.volume::text),
         ('quote_volume', s.quote_volume is distinct from r.quote_volume,
             s.quote_volume::text, r.quote_volume::text),
+        ('taker_buy_volume', s.taker_buy_volume is distinct from r.taker_buy_volume,
+            s.taker_buy_volume::text, r.taker_buy_volume::text),
+        ('taker_buy_quote_volume', s.taker_buy_quote_volume is distinct from r.taker_buy_quote_volume,
+            s.taker_buy_quote_volume::text, r.taker_buy_quote_volume::text),
         ('trade_count', s.trade_count is distinct from r.trade_count,
             s.trade_count::text, r.trade_count::text),
         ('first_event_time', s.first_event_time is distinct from r.first_event_time,

@@ -85,7 +85,8 @@ async def read_last_closed(pool: asyncpg.Pool, partition: int) -> list[Candle]:
 _MERGE: Final = """
 insert into {table} as c (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
+    taker_buy_volume, taker_buy_quote_volume, closed, complete
 )
 select *, false, false from {parts}
 on conflict {key} do update set
@@ -104,13 +105,15 @@ on conflict {key} do update set
     last_trade_id = case when (excluded.last_event_time, excluded.last_trade_id)
         > (c.last_event_time, c.last_trade_id) then excluded.last_trade_id else c.last_trade_id end,
     last_event_time = greatest(c.last_event_time, excluded.last_event_time),
-    revision = c.revision + excluded.revision
+    revision = c.revision + excluded.revision,
+    taker_buy_volume = c.taker_buy_volume + excluded.taker_buy_volume,
+    taker_buy_quote_volume = c.taker_buy_quote_volume + excluded.taker_buy_quote_volume
 """
 
 _PARTS: Final = """unnest(
     $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::numeric[], $6::numeric[], $7::numeric[],
     $8::numeric[], $9::numeric[], $10::numeric[], $11::int8[], $12::timestamptz[], $13::int8[],
-    $14::timestamptz[], $15::int8[], $16::int8[]
+    $14::timestamptz[], $15::int8[], $16::int8[], $17::numeric[], $18::numeric[]
 )"""
 _OPEN_KEY: Final = '(venue, symbol, "interval")'
 _CLOSED_KEY: Final = '(venue, symbol, "interval", open_time)'
@@ -127,7 +130,8 @@ select * from merged where closed
 
 _ENDED: Final = """(
     select venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-        first_event_time, first_trade_id, last_event_time, last_trade_id, revision
+        first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
+        taker_buy_volume, taker_buy_quote_volume
     from ended
 ) as parts"""
 
@@ -148,11 +152,12 @@ with ended as (
 _CLOSE: Final = """
 insert into closed_candles as c (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
+    taker_buy_volume, taker_buy_quote_volume, closed, complete
 )
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
     c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
-    true, s.complete
+    c.taker_buy_volume, c.taker_buy_quote_volume, true, s.complete
 from unnest($1::text[], $2::text[]) as r (venue, symbol)
 join ledger l on l.venue = r.venue and l.symbol = r.symbol
 join closed_candles c on c.venue = l.venue and c.symbol = l.symbol and (not c.closed or not c.complete)
@@ -186,6 +191,8 @@ def _values(candle: Candle) -> tuple[Any, ...]:
         to_datetime(candle.last_event_time_us),
         candle.last_trade_id,
         candle.revision,
+        candle.taker_buy_volume,
+        candle.taker_buy_quote_volume,
     )
 
 

@@ -48,7 +48,15 @@ CANDLE_JSON: Final = {
 
 _READ_JSON: Final = json_page_query(CANDLE_JSON, _RANGE, order=("open_time",), limit="$6::int8")
 
-_READ_SECONDS: Final = """
+TAKER_BUY_SUMS: Final = """
+    case when count(side) = count(*) then sum(case side when 'buy' then size else 0 end) end
+        as taker_buy_volume,
+    case when count(side) = count(*) then sum(case side when 'buy' then price * size else 0 end) end
+        as taker_buy_quote_volume
+"""
+"""Of trades; null unless every one has a side."""
+
+_READ_SECONDS: Final = f"""
     with part as (
         select * from trades
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
@@ -56,7 +64,7 @@ _READ_SECONDS: Final = """
             and event_time >= coalesce(
                 (select before from expired where venue = $1 and symbol = $2), '-infinity'
             )
-        order by event_time {order}, trade_id {order}
+        order by event_time {{order}}, trade_id {{order}}
         limit $5
     ), second as (
         select venue, symbol, date_trunc('second', event_time) as open_time,
@@ -66,6 +74,7 @@ _READ_SECONDS: Final = """
             (array_agg(price order by event_time desc, trade_id desc))[1] as close,
             sum(size) as volume,
             sum(price * size) as quote_volume,
+            {TAKER_BUY_SUMS},
             count(*) as trade_count,
             min(event_time) as first_event_time,
             (array_agg(trade_id order by event_time, trade_id))[1] as first_trade_id,
@@ -78,8 +87,8 @@ _READ_SECONDS: Final = """
     from second s
     join ledger l using (venue, symbol)
     cross join lateral (select s.open_time + interval '1 second' <= l.watermark as closed) t
-    order by s.open_time {order}
-"""
+    order by s.open_time {{order}}
+"""  # noqa: S608 - constants only
 
 
 async def read_candles(
@@ -193,4 +202,6 @@ def candle_of(row: asyncpg.Record) -> Candle:
         row["revision"],
         row["closed"],
         row["complete"],
+        row["taker_buy_volume"],
+        row["taker_buy_quote_volume"],
     )

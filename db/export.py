@@ -37,7 +37,7 @@ _CANDLES: Final = f"""
         open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trade_count,
         to_char(first_event_time, '{_MICROSECONDS}') as first_event_time, first_trade_id,
         to_char(last_event_time, '{_MICROSECONDS}') as last_event_time, last_trade_id,
-        revision, {{closed}}, {{complete}}{{source}}
+        revision, {{closed}}, {{complete}}, taker_buy_volume::text, taker_buy_quote_volume::text{{source}}
     from candles
     where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5
     order by candles.open_time

@@ -27,7 +27,7 @@ GRAFANA: Final = "tickplant_grafana"
 SECRET: Final = ("alerts", "alert_state", "webhooks")
 """Tables hidden from readers: anyone who knows a webhook's address can post to it."""
 
-_FIXED: Final = ("migration", "plant", "retention")
+_FIXED: Final = ("migration", "plant", "retention", "unfilled_candles")
 """Tables that only migrations write to."""
 
 _TRIES: Final = 10

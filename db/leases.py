@@ -1,11 +1,14 @@
 """Leases: which worker owns which partition, and up to which entry its results are committed."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import asyncpg
 
 from db.pool import transaction
+
+_MERGE_VERSION: Final = 14
+"""The last migration that changed how candles are merged: `advance()` refuses workers of others."""
 
 
 class Lease(NamedTuple):
@@ -104,13 +107,14 @@ async def advance_in_transaction(
         PostgresError: another owner has taken the partition; `transaction` turns it into LeaseLostError.
     """
     await connection.execute(
-        "select advance($1, $2, $3, $4, $5, $6)",
+        "select advance($1, $2, $3, $4, $5, $6, $7)",
         lease.role,
         lease.partition,
         lease.owner,
         lease.epoch,
         expected_entry_id,
         entry_id,
+        _MERGE_VERSION,
     )
 
 

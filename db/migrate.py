@@ -56,6 +56,7 @@ async def migrate(
             await check_fitness(connection)
             messages = await _run(connection, url, migrations, extension)
             await _check_partitions(connection, partitions)
+            await connection.execute("call fill_taker_buy()")
             await connection.execute(VIEWS.read_text(encoding="utf-8"))
             messages += await apply_policies(connection, retention)
             return messages + await apply_grants(connection, passwords)

@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from db.averages import CandleKey, correct_averages
+from db.candles import TAKER_BUY_SUMS
 from db.gaps import write_gaps
 from db.pool import transaction
 from tickplant.averages import AverageSpecs
@@ -147,17 +148,20 @@ with opened as (
 )
 insert into open_candle_rows (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
+    taker_buy_volume, taker_buy_quote_volume, closed, complete
 )
 select venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, 0, false, false
+    first_event_time, first_trade_id, last_event_time, last_trade_id, 0,
+    taker_buy_volume, taker_buy_quote_volume, false, false
 from opened
 """
 
 _INSERT: Final = """
 insert into closed_candles (
     venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed, complete
+    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
+    taker_buy_volume, taker_buy_quote_volume, closed, complete
 )
 """
 
@@ -173,7 +177,7 @@ select $1, $2, k.name, k.opened,
     sum(size), sum(price * size), count(*),
     min(event_time), (array_agg(trade_id order by event_time, trade_id))[1],
     max(event_time), (array_agg(trade_id order by event_time desc, trade_id desc))[1],
-    k.revision, false, false
+    k.revision, {TAKER_BUY_SUMS}, false, false
 from {_KEYS}
 join trades t on t.venue = $1 and t.symbol = $2 and t.event_time >= k.opened
     and t.event_time < k.opened + k.length
@@ -189,7 +193,10 @@ select $1, $2, k.name, k.opened,
     sum(volume), sum(quote_volume), sum(trade_count),
     min(first_event_time), (array_agg(first_trade_id order by first_event_time, first_trade_id))[1],
     max(last_event_time), (array_agg(last_trade_id order by last_event_time desc, last_trade_id desc))[1],
-    k.revision, false, false
+    k.revision,
+    case when count(taker_buy_volume) = count(*) then sum(taker_buy_volume) end,
+    case when count(taker_buy_quote_volume) = count(*) then sum(taker_buy_quote_volume) end,
+    false, false
 from {_KEYS}
 join closed_candles m on m.venue = $1 and m.symbol = $2 and m."interval" = '{BASE}'
     and m.open_time >= k.opened and m.open_time < k.opened + k.length and m.open_time < (
@@ -204,7 +211,7 @@ _FLAG: Final = f"""
 {_INSERT}
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
     c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
-    s.closed, s.complete
+    c.taker_buy_volume, c.taker_buy_quote_volume, s.closed, s.complete
 from ledger l
 join closed_candles c on c.venue = l.venue and c.symbol = l.symbol
 join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"

@@ -332,4 +332,6 @@ def _candle_row(made: Candle) -> tuple[Any, ...]:
         made.revision,
         made.closed,
         made.complete,
+        made.taker_buy_volume,
+        made.taker_buy_quote_volume,
     )

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from tickplant.intervals import BASE, DAY_US, HOUR_US, INTERVALS, MINUTE_US, floor
-from tickplant.market import Candle, SymbolId, Trade, fold
+from tickplant.market import Candle, Side, SymbolId, Trade, fold
 from tickplant.times import to_datetime
 
 SYMBOL = SymbolId("binance", "BTCUSDT")
@@ -27,7 +27,8 @@ def random_trades(seed: int, count: int = 800) -> list[Trade]:
         price = Decimal(random.randrange(1, 10_000_000)).scaleb(-random.randrange(9))
         size = Decimal(random.randrange(1, 10_000)).scaleb(-random.randrange(9))
         moment_us = time_us - random.choice((0, 0, 0, 1, MINUTE_US))
-        trades.append(Trade(*SYMBOL, trade_id, f"{price:f}", f"{size:f}", "buy", moment_us, moment_us + 7))
+        side: Side = "sell" if trade_id % 3 else "buy"
+        trades.append(Trade(*SYMBOL, trade_id, f"{price:f}", f"{size:f}", side, moment_us, moment_us + 7))
         trade_id += random.choice((1, 1, 1, 1, 1, 1, 1, 3))
         time_us += random.choice((0, 0, 0, 1_000, 20_000_000, 90_000_000, HOUR_US // 3))
     return trades
@@ -74,14 +75,20 @@ def open_rows_of(trades: Sequence[Trade], until_us: int | None = None) -> list[C
 
 
 async def store_candles(
-    connection: asyncpg.Connection, trades: Sequence[Trade], until_us: int | None = None
+    connection: asyncpg.Connection,
+    trades: Sequence[Trade],
+    until_us: int | None = None,
+    *,
+    columns: int | None = None,
 ) -> None:
-    """Replace the candles of a symbol by those of its trades."""
+    """Replace the candles of a symbol by those of its trades; `columns` is the number that a table has."""
     closed = [candle for candle in candles_of(trades, until_us) if candle.closed]
     opened = open_rows_of(trades, until_us)
     for table, candles in (("closed_candles", closed), ("open_candle_rows", opened)):
         await connection.execute(f"delete from {table} where symbol = $1", trades[0].symbol)
-        await connection.copy_records_to_table(table, records=map(candle_row, candles))
+        await connection.copy_records_to_table(
+            table, records=[candle_row(candle)[:columns] for candle in candles]
+        )
 
 
 async def store(connection: asyncpg.Connection, trades: Sequence[Trade]) -> None:

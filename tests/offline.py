@@ -27,7 +27,7 @@ def binance_trades(frames: Iterable[bytes]) -> list[dict[str, Any]]:
 
 
 def candles(trades: Iterable[dict[str, Any]]) -> dict[tuple[str, str, int], tuple[Any, ...]]:
-    """Return (symbol, interval, open time in s) -> (prices, volumes, count, first and last id)."""
+    """Return (symbol, interval, open time in s) -> (prices, sums, count, first and last id)."""
     buckets = defaultdict(list)
     for trade in trades:
         second = trade["T"] // 1000
@@ -43,6 +43,7 @@ def _candle(trades: list[dict[str, Any]]) -> tuple[Any, ...]:
         trades = sorted(trades, key=lambda trade: (trade["T"], trade["t"]))
         prices = [Decimal(trade["p"]) for trade in trades]
         sizes = [Decimal(trade["q"]) for trade in trades]
+        bought = [0 if trade["m"] else size for trade, size in zip(trades, sizes, strict=True)]
         return (
             prices[0],
             max(prices),
@@ -50,6 +51,8 @@ def _candle(trades: list[dict[str, Any]]) -> tuple[Any, ...]:
             prices[-1],
             sum(sizes),
             sum(price * size for price, size in zip(prices, sizes, strict=True)),
+            sum(bought),
+            sum(price * size for price, size in zip(prices, bought, strict=True)),
             len(trades),
             trades[0]["t"],
             trades[-1]["t"],

@@ -21,7 +21,8 @@ async def read_candles(url: str) -> dict[tuple[str, str, int], tuple[Any, ...]]:
     rows = await fetch_rows(
         url,
         'select symbol, "interval", extract(epoch from open_time)::int8, open, high, low, close, volume,'
-        " quote_volume, trade_count, first_trade_id, last_trade_id from candles",
+        " quote_volume, taker_buy_volume, taker_buy_quote_volume, trade_count, first_trade_id, last_trade_id"
+        " from candles",
     )
     return {(row[0], row[1], row[2]): tuple(row)[3:] for row in rows}
 

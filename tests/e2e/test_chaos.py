@@ -58,7 +58,8 @@ create trigger linger after insert or update on worker for each statement execut
 """
 UNFENCED = """
 create or replace function advance(
-    p_role text, p_partition integer, p_owner text, p_epoch bigint, p_expected text, p_next text
+    p_role text, p_partition integer, p_owner text, p_epoch bigint, p_expected text, p_next text,
+    p_version integer
 ) returns void language sql as $$
     update lease set entry_id = p_next where role = p_role and partition = p_partition
 $$

@@ -122,7 +122,8 @@ async def expect_stored(url: str, venue: str, expected: list[Trade]) -> None:
     candles = await stored.fetch_rows(
         url,
         'select "interval", extract(epoch from open_time)::int8 * 1000000 as opened, open, high, low, close,'
-        " volume, quote_volume, trade_count from candles where venue = $1",
+        " volume, quote_volume, trade_count, taker_buy_volume, taker_buy_quote_volume from candles"
+        " where venue = $1",
         venue,
     )
     folded = [candle for name, length in INTERVALS.items() for candle in fold(expected, name, length)]
@@ -136,6 +137,8 @@ async def expect_stored(url: str, venue: str, expected: list[Trade]) -> None:
         "volume",
         "quote_volume",
         "trade_count",
+        "taker_buy_volume",
+        "taker_buy_quote_volume",
     )
     assert {tuple(row) for row in candles} == {
         tuple(getattr(candle, name) for name in fields) for candle in folded

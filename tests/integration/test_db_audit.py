@@ -51,6 +51,8 @@ CHANGES = {
     "close": "close * 2",
     "volume": "volume + 0.000000000000001",
     "quote_volume": "quote_volume - 0.000000000000001",
+    "taker_buy_volume": "taker_buy_volume + 0.000000000000001",
+    "taker_buy_quote_volume": "null",
     "trade_count": "trade_count + 1",
     "first_event_time": "first_event_time + interval '1 microsecond'",
     "first_trade_id": "first_trade_id + 1",
@@ -114,6 +116,8 @@ async def test_a_trade_stored_twice_is_found_as_such_and_in_its_candles(stored: 
     found = await audit(url)
     assert found.ids == [IdProblem("duplicate", twice.trade_id, twice.trade_id)]
     columns = {"volume", "quote_volume", "trade_count"}
+    if twice.side == "buy":
+        columns |= {"taker_buy_volume", "taker_buy_quote_volume"}
     assert {difference.interval for difference in found.differences} == set(INTERVALS)
     assert columns <= {difference.column for difference in found.differences} <= columns | {"complete"}
 

@@ -47,7 +47,14 @@ async def unpacked(connection: asyncpg.Connection, relation: str) -> dict[str, i
 
 def rows(trades: list[Trade]) -> list[dict[str, object]]:
     return [
-        {"s": t.symbol, "t": t.trade_id, "p": t.price, "q": t.size, "T": t.event_time_us // 1000}
+        {
+            "s": t.symbol,
+            "t": t.trade_id,
+            "p": t.price,
+            "q": t.size,
+            "T": t.event_time_us // 1000,
+            "m": t.side == "sell",
+        }
         for t in trades
     ]
 

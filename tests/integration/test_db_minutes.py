@@ -57,7 +57,7 @@ async def write(
     """Replace the candles and the ledger by those of trades and a watermark."""
     await connection.execute("delete from ledger where symbol = $1", trades[0].symbol)
     if former:
-        rows = map(candle_row, candles_of(trades, until_us))
+        rows = [candle_row(candle)[:18] for candle in candles_of(trades, until_us)]
         await connection.copy_records_to_table("candles", records=rows)
     else:
         await store_candles(connection, trades, until_us)

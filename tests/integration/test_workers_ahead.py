@@ -12,7 +12,7 @@ insert into trades values ('binance', 'AAAUSDT', 31, 10.5, 1, 'buy', '2099-01-01
 update closed_candles set closed = true, revision = revision + 3;
 insert into open_candle_rows
     select venue, symbol, "interval", '2099-01-01', open, high, low, close, 1, 10.5, 1,
-    '2099-01-01', 31, '2099-01-01', 31, 0, false, false
+    '2099-01-01', 31, '2099-01-01', 31, 0, false, false, 1, 10.5
     from closed_candles where "interval" = '1m' order by open_time desc limit 1;
 """
 

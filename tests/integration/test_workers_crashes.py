@@ -281,7 +281,8 @@ async def load(pool: asyncpg.Pool) -> PartitionState:
 TABLES = {
     "trades": "*",
     "candles": 'venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume,'
-    " trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed",
+    " trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id, revision, closed,"
+    " taker_buy_volume, taker_buy_quote_volume",
     "ledger": "symbol, first_trade_id, last_trade_id, missing, void",
     "waiting": "*",
     "suspects": "*",

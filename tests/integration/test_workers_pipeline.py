@@ -70,7 +70,14 @@ async def test_duplicates_and_shuffled_trades_change_nothing(redis_url: str, dat
 
         await until(done, "all trades stored")
     rows = [
-        {"s": t.symbol, "t": t.trade_id, "p": t.price, "q": t.size, "T": t.event_time_us // 1000}
+        {
+            "s": t.symbol,
+            "t": t.trade_id,
+            "p": t.price,
+            "q": t.size,
+            "T": t.event_time_us // 1000,
+            "m": t.side == "sell",
+        }
         for t in trades
     ]
     assert await stored.read_candles(database_url) == offline.candles(rows)

@@ -66,7 +66,14 @@ async def execute(url: str, statements: str) -> None:
 async def check_good(redis_url: str, url: str, symbols: list[str]) -> None:
     """Check that everything of some symbols is stored, exactly, and told, once."""
     rows = [
-        {"s": t.symbol, "t": t.trade_id, "p": t.price, "q": t.size, "T": t.event_time_us // 1000}
+        {
+            "s": t.symbol,
+            "t": t.trade_id,
+            "p": t.price,
+            "q": t.size,
+            "T": t.event_time_us // 1000,
+            "m": t.side == "sell",
+        }
         for t in interleaved(symbols)
     ]
     expected = offline.candles(rows)
