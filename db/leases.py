@@ -8,7 +8,7 @@ import asyncpg
 from db.pool import transaction
 
 _MERGE_VERSION: Final = 14
-"""The last migration that changed how candles are merged: `advance()` refuses workers of others."""
+"""The last migration that changed how candles are merged: `advance()` refuses workers of a lower one."""
 
 
 class Lease(NamedTuple):

@@ -103,6 +103,18 @@ def trade(
     return Trade("binance", symbol, trade_id, price, size, "buy", at_us, at_us)
 
 
+def payload(trade: Trade) -> dict[str, Any]:
+    """Return a trade as Binance's frames have it, which is what `offline` takes."""
+    return {
+        "s": trade.symbol,
+        "t": trade.trade_id,
+        "p": trade.price,
+        "q": trade.size,
+        "T": trade.event_time_us // 1000,
+        "m": trade.side == "sell",
+    }
+
+
 @asynccontextmanager
 async def publishing(redis_url: str) -> AsyncIterator[Publisher]:
     redis = open_redis(redis_url)

@@ -9,7 +9,7 @@ import pytest
 import stored
 from correct import SYMBOL, random_trades, store
 from msgspec.structs import replace
-from working import START_US, publishing, stored_count, trade, until, working
+from working import START_US, payload, publishing, stored_count, trade, until, working
 
 from db.audit import audit_symbol, snapshot_on
 from db.migrate import migrate
@@ -17,7 +17,6 @@ from db.policies import COLUMNSTORES, RETAINED
 from db.pool import open_pool
 from db.repair import delete_minutes
 from tickplant.intervals import MINUTE_US, floor
-from tickplant.market import Trade
 
 pytestmark = pytest.mark.parametrize("database_url", ["timescaledb"], indirect=True)
 
@@ -45,20 +44,6 @@ async def unpacked(connection: asyncpg.Connection, relation: str) -> dict[str, i
     return found
 
 
-def rows(trades: list[Trade]) -> list[dict[str, object]]:
-    return [
-        {
-            "s": t.symbol,
-            "t": t.trade_id,
-            "p": t.price,
-            "q": t.size,
-            "T": t.event_time_us // 1000,
-            "m": t.side == "sell",
-        }
-        for t in trades
-    ]
-
-
 async def test_a_late_trade_gives_the_exact_candle_and_unpacks_no_others(
     redis_url: str, database_url: str, connection: asyncpg.Connection
 ) -> None:
@@ -80,7 +65,7 @@ async def test_a_late_trade_gives_the_exact_candle_and_unpacks_no_others(
         trades.append(late)
         await publisher.publish([late])
         await until(all_stored, "late trade stored")
-    assert await stored.read_candles(database_url) == offline.candles(rows(trades))
+    assert await stored.read_candles(database_url) == offline.candles(map(payload, trades))
     flags = await stored.read_flags(database_url, "AAAUSDT")
     assert [complete for _, _, complete, _ in flags] == [False, True, True, True, True, False]
     assert [revision for *_, revision in flags] == [0, 1, 0, 0, 0, 0]

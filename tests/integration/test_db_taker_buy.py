@@ -14,7 +14,6 @@ from db.audit import SymbolAudit, audit_symbol, snapshot_on
 from db.candle_rows import merge_candles
 from db.migrate import migrate
 from db.schema import read_migrations
-from tickplant.intervals import DAY_US
 from tickplant.market import Trade, fold
 from tickplant.times import to_datetime
 
@@ -96,7 +95,7 @@ async def test_candles_of_the_former_version_are_filled_from_their_trades(
 async def test_candles_whose_trades_were_removed_stay_without(
     former: str, connection: asyncpg.Connection
 ) -> None:
-    horizon_us = (TRADES[400].event_time_us // DAY_US) * DAY_US
+    horizon_us = TRADES[400].event_time_us
     await connection.execute("delete from trades where event_time < $1", to_datetime(horizon_us))
     await migrate(former, partitions=PARTITIONS)
     rows = await connection.fetch(
@@ -136,13 +135,12 @@ async def test_the_fill_waits_for_a_commit_that_has_begun(
     former: str, connection: asyncpg.Connection
 ) -> None:
     await connection.execute(read_migrations()[FORMER + 1].read_text(encoding="utf-8"))
-    trade = replace(TRADES[-1], trade_id=TRADES[-1].trade_id + 1)
+    trade = replace(TRADES[-1], trade_id=TRADES[-1].trade_id + 1, side="buy")
+    trade_key = trade.trade_id, trade.symbol
     committing = await asyncpg.connect(former)
     async with committing.transaction():
         await committing.copy_records_to_table("trades", records=[trade_row(trade)])
-        await committing.execute(
-            "update ledger set last_trade_id = $1 where symbol = $2", trade.trade_id, trade.symbol
-        )
+        await committing.execute("update ledger set last_trade_id = $1 where symbol = $2", *trade_key)
         (minute,) = fold([trade])
         watermarks_us = {(trade.venue, trade.symbol): ledger_of(TRADES)[3]}
         await merge_candles(committing, [minute], watermarks_us, [])

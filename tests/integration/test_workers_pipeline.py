@@ -13,6 +13,7 @@ from working import (
     MINUTE_US,
     START_US,
     parse_binance,
+    payload,
     publish_in_batches,
     publishing,
     read_live,
@@ -69,18 +70,7 @@ async def test_duplicates_and_shuffled_trades_change_nothing(redis_url: str, dat
             return await stored_count(database_url) == len(trades)
 
         await until(done, "all trades stored")
-    rows = [
-        {
-            "s": t.symbol,
-            "t": t.trade_id,
-            "p": t.price,
-            "q": t.size,
-            "T": t.event_time_us // 1000,
-            "m": t.side == "sell",
-        }
-        for t in trades
-    ]
-    assert await stored.read_candles(database_url) == offline.candles(rows)
+    assert await stored.read_candles(database_url) == offline.candles(map(payload, trades))
 
 
 async def test_a_missing_trade_leaves_candles_incomplete_until_it_arrives(

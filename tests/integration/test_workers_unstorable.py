@@ -7,7 +7,7 @@ import offline
 import pytest
 import stored
 from conftest import PARTITIONS, on_last_variant
-from working import ALL_ROLES, START_US, publishing, read_live, stored_count, trade, until, working
+from working import ALL_ROLES, START_US, payload, publishing, read_live, stored_count, trade, until, working
 
 from tickplant import metrics, wire
 from tickplant.kernel import decode_trades
@@ -65,18 +65,7 @@ async def execute(url: str, statements: str) -> None:
 
 async def check_good(redis_url: str, url: str, symbols: list[str]) -> None:
     """Check that everything of some symbols is stored, exactly, and told, once."""
-    rows = [
-        {
-            "s": t.symbol,
-            "t": t.trade_id,
-            "p": t.price,
-            "q": t.size,
-            "T": t.event_time_us // 1000,
-            "m": t.side == "sell",
-        }
-        for t in interleaved(symbols)
-    ]
-    expected = offline.candles(rows)
+    expected = offline.candles(map(payload, interleaved(symbols)))
     candles = await stored.read_candles(url)
     assert {key: candle for key, candle in candles.items() if key[0] in symbols} == expected
     for symbol in symbols:
