@@ -136,8 +136,9 @@ IDS: Final = """
 """
 
 MINUTES: Final = """
-    select open_time, open, high, low, close, volume, trade_count, complete from candles
-    where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
+    select open_time, open, high, low, close, volume, trade_count, complete,
+        taker_buy_volume, taker_buy_quote_volume
+    from candles where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
 """
 
 DUPLICATES: Final = """

@@ -1,17 +1,15 @@
 """Reads 24-hour changes, mean prices, closes and statistics, most of them computed on request."""
 
 from collections.abc import Collection
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from db.pages import fetch_page
 from tickplant.derived import Statistics
-from tickplant.market import SymbolId
+from tickplant.market import QUOTIENT, SymbolId
 from tickplant.times import to_datetime, to_us
-
-_QUOTIENT: Final = Context(prec=18)
 
 
 class Change24h(NamedTuple):
@@ -101,8 +99,8 @@ async def read_price_means(
         count,
         to_us(first) if count else None,
         to_us(last) if count else None,
-        _QUOTIENT.divide(prices, Decimal(count)) if count else None,
-        _QUOTIENT.divide(quote_volume, volume) if volume else None,
+        QUOTIENT.divide(prices, Decimal(count)) if count else None,
+        QUOTIENT.divide(quote_volume, volume) if volume else None,
         volume,
         quote_volume,
     )

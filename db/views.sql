@@ -75,7 +75,8 @@ comment on column freshness.owner is 'The worker that owns the partition; null i
 -- A join, not a lookup for each candle: the key of averages has the name before the time.
 create or replace view candles_with_averages as
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
-    c.closed, c.complete, jsonb_object_agg(a.name, a.value) filter (where a.name is not null) as averages
+    c.closed, c.complete, jsonb_object_agg(a.name, a.value) filter (where a.name is not null) as averages,
+    c.quote_volume, c.taker_buy_volume, c.taker_buy_quote_volume, c.quote_volume / nullif(c.volume, 0) as vwap
 from candles c left join averages a on a.venue = c.venue and a.symbol = c.symbol
     and a."interval" = c."interval" and a.open_time = c.open_time
 group by c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
@@ -94,6 +95,10 @@ comment on column candles_with_averages.trade_count is 'Number of trades.';
 comment on column candles_with_averages.closed is 'The venue''s time has passed the end of the interval.';
 comment on column candles_with_averages.complete is 'Whether it is proven to hold all trades; null where the venue has no trade ids.';
 comment on column candles_with_averages.averages is 'By name, such as averages ->> ''sma_7''; null where there are none.';
+comment on column candles_with_averages.quote_volume is 'Sum of price times size, in quote currency.';
+comment on column candles_with_averages.taker_buy_volume is 'Sum of sizes of the trades whose aggressor bought; null unless the side of every trade is known.';
+comment on column candles_with_averages.taker_buy_quote_volume is 'Sum of price times size of the same trades; null likewise.';
+comment on column candles_with_averages.vwap is 'Mean price weighted by size, rounded; null if the volume is 0.';
 
 -- Columns that migrations left without a comment.
 comment on table migration is 'The migrations that have run.';

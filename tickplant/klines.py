@@ -3,7 +3,10 @@
 Binance calls them klines (https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints)
 and offers them as zipped CSV of 12 columns without a header:
 
-    1723161300000,61828.00000000,61860.80000000,61780.00000000,61782.25000000,15.07702000,1723161359999,...,2143,...
+    1723161300000,61828.00000000,61860.80000000,61780.00000000,61782.25000000,15.07702000,1723161359999,...,2143,
+        7.10000000,438822.20000000,0
+
+The ninth is the number of trades; the tenth and eleventh are what takers bought, in base and quote currency.
 """
 
 import csv
@@ -23,10 +26,12 @@ from tickplant.intervals import MINUTE_US
 from tickplant.market import check_decimal
 
 _COUNT_COLUMN: Final = 8
+_TAKER_BUY_COLUMNS: Final = slice(9, 11)
 _MIN_MICROSECONDS: Final = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds they would lie after the year 5000."""
 
-COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count")
+_TAKER_BUY: Final = ("taker_buy_volume", "taker_buy_quote_volume")
+COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count", *_TAKER_BUY)
 
 
 class Kline(Struct, frozen=True):
@@ -42,6 +47,9 @@ class Kline(Struct, frozen=True):
     """None where the file has no such column."""
     complete: bool = True
     """Whether ours is known to contain all of the venue's trades."""
+    taker_buy_volume: Decimal | None = None
+    """None, as the next, where the venue doesn't give it; in ours, where a trade's side is not known."""
+    taker_buy_quote_volume: Decimal | None = None
 
 
 class Mismatch(Struct, frozen=True):
@@ -96,6 +104,8 @@ def read_klines(path: Path) -> Iterator[Kline]:
 def compare(klines: Iterable[Kline], ours: Mapping[int, Kline], result: Comparison) -> None:
     """Compare minutes, as numbers to the last digit, and add the outcome to a result.
 
+    A value that the venue doesn't give, or that ours doesn't have, is not compared.
+
     Args:
         klines: the venue's.
         ours: our candles by open time, at least all in the minutes of `klines`.
@@ -119,7 +129,7 @@ def compare(klines: Iterable[Kline], ours: Mapping[int, Kline], result: Comparis
 def _mismatches(kline: Kline, candle: Kline) -> Iterator[Mismatch]:
     for column in COLUMNS:
         theirs, own = getattr(kline, column), getattr(candle, column)
-        if theirs is not None and theirs != own:
+        if theirs is not None and own is not None and theirs != own:
             yield Mismatch(kline.open_time_us, column, f"{theirs:f}", f"{own:f}", candle.complete)
 
 
@@ -138,7 +148,21 @@ def _parse(fields: list[str]) -> Kline:
         Decimal(check_decimal(value, column)) for value, column in zip(values[1:6], COLUMNS, strict=False)
     ]
     count = values[_COUNT_COLUMN] if len(values) == 12 else values[6] if len(values) == 7 else ""
-    return Kline(open_time_us, open_, high, low, close, volume, int(count) if count else None)
+    bought, bought_quote = [
+        Decimal(check_decimal(value, column))
+        for value, column in zip(values[_TAKER_BUY_COLUMNS], _TAKER_BUY, strict=False)
+    ] or (None, None)
+    return Kline(
+        open_time_us,
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        int(count) if count else None,
+        taker_buy_volume=bought,
+        taker_buy_quote_volume=bought_quote,
+    )
 
 
 @contextmanager

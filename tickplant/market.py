@@ -22,6 +22,9 @@ MAX_DECIMAL_CHARS: Final = 40
 EXACT: Final = Context(prec=250, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
 """Arithmetic that can't round: 250 digits hold any sum of products of two 40-character decimals."""
 
+QUOTIENT: Final = Context(prec=18)
+"""Arithmetic of quotients, which have no exact decimal: rounded half to even, to 18 significant digits."""
+
 _add = EXACT.add
 _multiply = EXACT.multiply
 
@@ -182,6 +185,11 @@ def rebucket(candle: Candle, interval: str, length_us: int, *, revision: int = 0
         taker_buy_volume=candle.taker_buy_volume,
         taker_buy_quote_volume=candle.taker_buy_quote_volume,
     )
+
+
+def vwap(candle: Candle) -> Decimal | None:
+    """Return the mean price weighted by size, a `QUOTIENT`; None if all sizes are 0."""
+    return QUOTIENT.divide(candle.quote_volume, candle.volume) if candle.volume else None
 
 
 def fold(trades: Iterable[Trade], interval: str = BASE, length_us: int = MINUTE_US) -> list[Candle]:

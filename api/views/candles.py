@@ -4,9 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, Time, decimal_json
+from api.views.fields import DecimalText, Time, decimal_json, optional_decimal_json
 from tickplant.intervals import INTERVALS, SECOND_US
-from tickplant.market import Candle
+from tickplant.market import Candle, vwap
 from tickplant.times import format_time
 
 LENGTHS = {"1s": SECOND_US, **INTERVALS}
@@ -26,6 +26,23 @@ class CandleView(Struct, frozen=True):
     close: DecimalText
     volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
     quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]
+    taker_buy_volume: Annotated[
+        DecimalText | None,
+        Meta(
+            description="Sum of sizes of the trades whose aggressor bought, in base currency;"
+            " null unless the side of every trade is known."
+        ),
+    ]
+    taker_buy_quote_volume: Annotated[
+        DecimalText | None, Meta(description="Sum of price times size of the same trades; null likewise.")
+    ]
+    vwap: Annotated[
+        DecimalText | None,
+        Meta(
+            description="Mean price weighted by size: `quote_volume` over `volume`, rounded to 18 digits;"
+            " null if `volume` is 0."
+        ),
+    ]
     trade_count: int
     first_trade_id: int | None
     last_trade_id: int | None
@@ -51,6 +68,9 @@ def candle_view(candle: Candle) -> CandleView:
         decimal_json(candle.close),
         decimal_json(candle.volume),
         decimal_json(candle.quote_volume),
+        optional_decimal_json(candle.taker_buy_volume),
+        optional_decimal_json(candle.taker_buy_quote_volume),
+        optional_decimal_json(vwap(candle)),
         candle.trade_count,
         candle.first_trade_id,
         candle.last_trade_id,
@@ -73,6 +93,9 @@ def empty_view(
         price,
         "0",
         "0",
+        "0",
+        "0",
+        None,
         0,
         None,
         None,

@@ -33,3 +33,8 @@ def decimal_json(number: Decimal) -> str:
     """Format a decimal with all its digits and without an exponent."""
     text = str(number)
     return format(number, "f") if "E" in text else text
+
+
+def optional_decimal_json(number: Decimal | None) -> str | None:
+    """Format a decimal likewise; None stays."""
+    return None if number is None else decimal_json(number)

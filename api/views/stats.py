@@ -1,13 +1,12 @@
 """JSON views of 24-hour statistics, means of prices and statistics of returns. Pure."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from operator import attrgetter
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.views.fields import DecimalText, SymbolName, Time, decimal_json
+from api.views.fields import DecimalText, SymbolName, Time, decimal_json, optional_decimal_json
 from db.stats import Change24h, PriceMeans
 from tickplant.derived import Statistics
 from tickplant.intervals import MINUTE_US, SECOND_US
@@ -117,12 +116,12 @@ def change_view(change: Change24h) -> ChangeView:
         format_time(change.covered_us),
         max(0, change.until_us - change.covered_us) // SECOND_US,
         change.covered_us > change.start_us,
-        _text(change.open),
-        _text(change.last),
-        _text(change.high),
-        _text(change.low),
-        _text(change.change),
-        _text(change.percent),
+        optional_decimal_json(change.open),
+        optional_decimal_json(change.last),
+        optional_decimal_json(change.high),
+        optional_decimal_json(change.low),
+        optional_decimal_json(change.change),
+        optional_decimal_json(change.percent),
         decimal_json(change.volume),
         decimal_json(change.quote_volume),
         change.trade_count,
@@ -147,8 +146,8 @@ def means_view(symbol: SymbolId, period: str, means: PriceMeans) -> MeansView:
         means.trade_count,
         None if means.first_event_time_us is None else format_time(means.first_event_time_us),
         None if means.last_event_time_us is None else format_time(means.last_event_time_us),
-        _text(means.mean),
-        _text(means.weighted_mean),
+        optional_decimal_json(means.mean),
+        optional_decimal_json(means.weighted_mean),
         decimal_json(means.volume),
         decimal_json(means.quote_volume),
     )
@@ -167,7 +166,3 @@ def statistics_view(statistics: Statistics) -> StatisticsView:
         statistics.q1,
         statistics.q3,
     )
-
-
-def _text(number: Decimal | None) -> str | None:
-    return None if number is None else decimal_json(number)

@@ -13,7 +13,8 @@ All symbols; the status of one that does not trade is BREAK or HALT, for example
     GET /api/v3/exchangeInfo
     {"timezone":"UTC","symbols":[{"symbol":"ETHBTC","status":"TRADING","baseAsset":"ETH"}]}
 
-Candles: open time, open, high, low, close, volume, close time, quote volume, number of trades, and more:
+Candles: open time, open, high, low, close, volume, close time, quote volume, number of trades, and what
+takers bought, in base and quote currency:
 
     GET /api/v3/klines?symbol=BTCUSDT&interval=1m&startTime=1499040000000&limit=1
     [[1499040000000,"0.01634790","0.80000000","0.01575800","0.01577100","148976.11427815",1499644799999,
@@ -64,7 +65,7 @@ class _HistoryTrade(Struct, gc=False):
 
 
 class _Kline(Struct, array_like=True, gc=False):
-    """A candle, up to its number of trades."""
+    """A candle, without its last column, which is unused."""
 
     open_time: int
     open: str
@@ -75,6 +76,8 @@ class _Kline(Struct, array_like=True, gc=False):
     close_time: int
     quote_volume: str
     trade_count: int
+    taker_buy_volume: str
+    taker_buy_quote_volume: str
 
 
 class _Listed(Struct, gc=False):
@@ -173,7 +176,20 @@ def _history_trade(row: Raw, symbol: str, ingest_time_us: int) -> Trade:
 
 
 def _kline(row: _Kline) -> Kline:
-    texts = (row.open, row.high, row.low, row.close, row.volume)
-    open_, high, low, close, volume = [Decimal(check_decimal(text, "a candle's number")) for text in texts]
     open_time_us = row.open_time * 1000 if row.open_time < LAST_MILLISECOND else row.open_time
-    return Kline(check_time_us(open_time_us), open_, high, low, close, volume, row.trade_count)
+    open_, high, low, close, volume = map(_number, (row.open, row.high, row.low, row.close, row.volume))
+    return Kline(
+        check_time_us(open_time_us),
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        trade_count=row.trade_count,
+        taker_buy_volume=_number(row.taker_buy_volume),
+        taker_buy_quote_volume=_number(row.taker_buy_quote_volume),
+    )
+
+
+def _number(text: str) -> Decimal:
+    return Decimal(check_decimal(text, "a candle's number"))

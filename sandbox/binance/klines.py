@@ -61,8 +61,6 @@ def build_klines(
 def _rows(history: SandboxHistory, low: int, high: int, length_us: int, *, micro: bool) -> list[list[Any]]:
     trades = list(history.between(low, high + length_us))
     candles = {candle.open_time_us: candle for candle in fold(trades, length_us=length_us)}
-    bought = (trade for trade in trades if trade.side == "buy")
-    taken = {candle.open_time_us: candle for candle in fold(bought, length_us=length_us)}
     before = history.last_before(low)
     close = Decimal(before.price) if before else _ZERO
     rows = []
@@ -70,12 +68,12 @@ def _rows(history: SandboxHistory, low: int, high: int, length_us: int, *, micro
         candle = candles.get(open_us)
         unit = 1 if micro else 1000
         times = open_us // unit, (open_us + length_us) // unit - 1
-        rows.append(_row(times, candle, taken.get(open_us), close))
+        rows.append(_row(times, candle, close))
         close = candle.close if candle else close
     return rows
 
 
-def _row(times: tuple[int, int], candle: Candle | None, taken: Candle | None, close: Decimal) -> list[Any]:
+def _row(times: tuple[int, int], candle: Candle | None, close: Decimal) -> list[Any]:
     prices = (candle.open, candle.high, candle.low, candle.close) if candle else (close,) * 4
     return [
         times[0],
@@ -84,8 +82,8 @@ def _row(times: tuple[int, int], candle: Candle | None, taken: Candle | None, cl
         times[1],
         eight_places(candle.quote_volume if candle else _ZERO),
         candle.trade_count if candle else 0,
-        eight_places(taken.volume if taken else _ZERO),
-        eight_places(taken.quote_volume if taken else _ZERO),
+        eight_places((candle and candle.taker_buy_volume) or _ZERO),
+        eight_places((candle and candle.taker_buy_quote_volume) or _ZERO),
         "0",
     ]
 

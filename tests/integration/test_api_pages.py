@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from api_plant import ETH, T0, Plant, all_pages, live, running_plant, trade
+from msgspec.structs import replace
 
 from api.views.candles import LENGTHS
 from tickplant.intervals import MINUTE_US, SECOND_US
@@ -84,6 +85,9 @@ async def test_a_candle_with_all_its_fields(plant: Plant) -> None:
         "close": "100.75",
         "volume": "0.40",
         "quote_volume": "40.1500",
+        "taker_buy_volume": "0.20",
+        "taker_buy_quote_volume": "20.150",
+        "vwap": "100.375",
         "trade_count": 4,
         "first_trade_id": 1,
         "last_trade_id": 4,
@@ -91,6 +95,19 @@ async def test_a_candle_with_all_its_fields(plant: Plant) -> None:
         "complete": False,
         "revision": 0,
     }
+
+
+async def test_sums_of_buyers_are_unknown_where_a_side_is(plant: Plant) -> None:
+    await plant.store(trade(1), replace(trade(2), side=None))
+    for interval in ("1m", "1s"):
+        (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT", interval=interval))["candles"]
+        assert found["taker_buy_volume"] is found["taker_buy_quote_volume"] is None
+
+
+async def test_the_mean_price_is_rounded_to_18_digits(plant: Plant) -> None:
+    await plant.store(trade(1, price="100", size="1"), trade(2, price="101", size="2"))
+    (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT"))["candles"]
+    assert found["vwap"] == "100.666666666666667"
 
 
 INTERVALS = [
@@ -156,6 +173,8 @@ async def test_filled_candles_repeat_the_close_and_are_complete_where_ids_prove_
         (False, False),  # the venue is not past it
     ]
     assert filled[1]["volume"] == filled[1]["quote_volume"] == "0"
+    assert filled[1]["taker_buy_volume"] == filled[1]["taker_buy_quote_volume"] == "0"
+    assert filled[1]["vwap"] is None
     assert filled[1]["first_trade_id"] is filled[1]["last_trade_id"] is None
 
 

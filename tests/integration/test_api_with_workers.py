@@ -80,6 +80,7 @@ async def test_clients_that_come_at_any_time_see_every_trade_once(redis_url: str
                     ]
                     assert Decimal(view["volume"]) == candle.volume
                     assert Decimal(view["quote_volume"]) == candle.quote_volume
+                    assert Decimal(view["taker_buy_volume"]) == candle.taker_buy_volume
         for ids in await asyncio.gather(*joiners):
             assert ids == list(range(1 if ids[0] == 1 else ids[0], COUNT + 1))
             assert len(set(ids)) == len(ids)

@@ -136,10 +136,8 @@ async def test_candles_are_exported_with_every_column(database_url: str) -> None
         await export(database_url, "jsonl", interval="1m", end=START - timedelta(minutes=58))
     )
     numbers = ("trade_count", "first_trade_id", "last_trade_id", "revision")
-    expected: dict[str, Any] = (
-        rows[0] | {name: int(rows[0][name]) for name in numbers} | {"closed": True, "complete": False}
-    )
-    expected["taker_buy_quote_volume"] = None
+    flags = {"closed": True, "complete": False, "taker_buy_quote_volume": None}
+    expected = rows[0] | {name: int(rows[0][name]) for name in numbers} | flags
     assert line == expected
     assert Decimal(line["quote_volume"]) == Decimal(NUMBERS[5])
 

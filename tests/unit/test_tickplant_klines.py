@@ -43,7 +43,14 @@ def write(path: Path, text: str) -> Path:
 )
 def test_every_layout_is_read(tmp_path: Path, text: str, count: int | None) -> None:
     (kline,) = read_klines(write(tmp_path / "klines.csv", text))
-    assert kline == replace(KLINE, trade_count=count)
+    assert replace(kline, taker_buy_volume=None, taker_buy_quote_volume=None) == replace(
+        KLINE, trade_count=count
+    )
+
+
+def test_binances_own_columns_include_what_takers_bought(tmp_path: Path) -> None:
+    (kline,) = read_klines(write(tmp_path / "klines.csv", TWELVE))
+    assert (kline.taker_buy_volume, kline.taker_buy_quote_volume) == (Decimal("7.1"), Decimal("438822.2"))
 
 
 def test_gzip_and_zip_are_read(tmp_path: Path) -> None:
@@ -95,6 +102,13 @@ def test_the_last_digit_counts() -> None:
         Mismatch(T * 1000, "volume", "15.07702", "15.07702000000001", complete=False)
     ]
     assert (result.matched, result.differing, result.incomplete) == (0, 1, [T * 1000])
+
+
+def test_taker_buy_volumes_are_compared_where_both_know_them() -> None:
+    bought = replace(KLINE, taker_buy_volume=Decimal("7.1"), taker_buy_quote_volume=Decimal("438822.2"))
+    assert outcome(bought, KLINE) == outcome(KLINE, bought) == Comparison(matched=1)
+    result = outcome(bought, replace(bought, taker_buy_volume=Decimal("7.2")))
+    assert [mismatch.column for mismatch in result.mismatches] == ["taker_buy_volume"]
 
 
 def test_a_minute_counts_once_however_many_columns_differ() -> None:
