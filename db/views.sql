@@ -80,7 +80,7 @@ select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.cl
 from candles c left join averages a on a.venue = c.venue and a.symbol = c.symbol
     and a."interval" = c."interval" and a.open_time = c.open_time
 group by c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
-    c.closed, c.complete;
+    c.closed, c.complete, c.quote_volume, c.taker_buy_volume, c.taker_buy_quote_volume;
 comment on view candles_with_averages is 'Candles and, of closed ones, their moving averages.';
 comment on column candles_with_averages.venue is 'The venue, such as binance.';
 comment on column candles_with_averages.symbol is 'The symbol as the venue writes it.';
