@@ -243,6 +243,10 @@ DAMAGE = {
         insert into trades select * from trades where trade_id = 3735690101;
         update closed_candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
     """,
+    "what takers bought": """
+        update candles set taker_buy_quote_volume = 0
+        where "interval" = '1m' and open_time = '2024-08-08 23:58Z'
+    """,
 }
 
 

@@ -119,6 +119,19 @@ async def test_recorded_trades_give_the_venues_own_candles(
     code, output, _ = await run("--klines", str(klines), "--symbol", "binance:BTCUSDT")
     assert (code, output) == (0, "10 matched, 0 differing, 0 uncovered; 0 flagged incomplete\n")
 
+    own = await connection.fetchrow(
+        'select * from candles where "interval" = $1 order by open_time offset 1 limit 1', "1m"
+    )
+    assert own is not None
+    prices = [own[name] for name in ("open", "high", "low", "close", "volume")]
+    sums = own["quote_volume"], own["trade_count"], own["taker_buy_volume"] + 1, own["taker_buy_quote_volume"]
+    opened_ms = int(own["open_time"].timestamp()) * 1000
+    twelve = tmp_path / "twelve.csv"
+    twelve.write_text(",".join(map(str, (opened_ms, *prices, opened_ms + 59_999, *sums, 0))))
+    code, output, _ = await run("--klines", str(twelve), "--symbol", "BTCUSDT")
+    assert code == 1
+    assert f"\ttaker_buy_volume\t{sums[2]}\t{own['taker_buy_volume']}\t\n" in output
+
     first, second, third = (int(line.split(",")[0]) for line in klines.read_text().splitlines()[1:4])
     await connection.execute(
         "update closed_candles set close = 1.5 where open_time = $1", to_datetime(first * 1000)
