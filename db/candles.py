@@ -5,7 +5,16 @@ from typing import Final
 
 import asyncpg
 
-from db.json_rows import JsonField, JsonPage, boolean, fetch_json_page, json_page_query, text, time
+from db.json_rows import (
+    JsonField,
+    JsonPage,
+    boolean,
+    fetch_json_page,
+    json_page_query,
+    optional_text,
+    text,
+    time,
+)
 from db.pages import fetch_page
 from tickplant.intervals import INTERVALS, SECOND_US
 from tickplant.market import Candle, SymbolId
@@ -37,6 +46,9 @@ CANDLE_JSON: Final = {
     "close": text("close"),
     "volume": text("volume"),
     "quote_volume": text("quote_volume"),
+    "taker_buy_volume": optional_text("taker_buy_volume"),
+    "taker_buy_quote_volume": optional_text("taker_buy_quote_volume"),
+    "vwap": optional_text("vwap(quote_volume, volume)"),
     "trade_count": JsonField("trade_count"),
     "first_trade_id": JsonField("first_trade_id"),
     "last_trade_id": JsonField("last_trade_id"),

@@ -8,7 +8,7 @@ import asyncpg
 
 from db.pages import fetch_page
 from tickplant.derived import Statistics
-from tickplant.market import QUOTIENT, SymbolId
+from tickplant.market import QUOTIENT, SymbolId, vwap
 from tickplant.times import to_datetime, to_us
 
 
@@ -100,7 +100,7 @@ async def read_price_means(
         to_us(first) if count else None,
         to_us(last) if count else None,
         QUOTIENT.divide(prices, Decimal(count)) if count else None,
-        QUOTIENT.divide(quote_volume, volume) if volume else None,
+        vwap(quote_volume, volume),
         volume,
         quote_volume,
     )

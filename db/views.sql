@@ -76,7 +76,7 @@ comment on column freshness.owner is 'The worker that owns the partition; null i
 create or replace view candles_with_averages as
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
     c.closed, c.complete, jsonb_object_agg(a.name, a.value) filter (where a.name is not null) as averages,
-    c.quote_volume, c.taker_buy_volume, c.taker_buy_quote_volume, c.quote_volume / nullif(c.volume, 0) as vwap
+    c.quote_volume, c.taker_buy_volume, c.taker_buy_quote_volume, vwap(c.quote_volume, c.volume) as vwap
 from candles c left join averages a on a.venue = c.venue and a.symbol = c.symbol
     and a."interval" = c."interval" and a.open_time = c.open_time
 group by c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,
@@ -98,7 +98,7 @@ comment on column candles_with_averages.averages is 'By name, such as averages -
 comment on column candles_with_averages.quote_volume is 'Sum of price times size, in quote currency.';
 comment on column candles_with_averages.taker_buy_volume is 'Sum of sizes of the trades whose aggressor bought; null unless the side of every trade is known.';
 comment on column candles_with_averages.taker_buy_quote_volume is 'Sum of price times size of the same trades; null likewise.';
-comment on column candles_with_averages.vwap is 'Mean price weighted by size, rounded; null if the volume is 0.';
+comment on column candles_with_averages.vwap is 'Mean price weighted by size, rounded to 18 places; null if the volume is 0.';
 
 -- Columns that migrations left without a comment.
 comment on table migration is 'The migrations that have run.';

@@ -25,6 +25,9 @@ EXACT: Final = Context(prec=250, traps=[Inexact, InvalidOperation, DivisionByZer
 QUOTIENT: Final = Context(prec=18)
 """Arithmetic of quotients, which have no exact decimal: rounded half to even, to 18 significant digits."""
 
+_VWAP_PLACES: Final = 18
+_VWAP_SCALE: Final = Decimal(10) ** _VWAP_PLACES
+
 _add = EXACT.add
 _multiply = EXACT.multiply
 
@@ -187,9 +190,15 @@ def rebucket(candle: Candle, interval: str, length_us: int, *, revision: int = 0
     )
 
 
-def vwap(candle: Candle) -> Decimal | None:
-    """Return the mean price weighted by size, a `QUOTIENT`; None if all sizes are 0."""
-    return QUOTIENT.divide(candle.quote_volume, candle.volume) if candle.volume else None
+def vwap(quote_volume: Decimal, volume: Decimal) -> Decimal | None:
+    """Return the mean price weighted by size, rounded half up to 18 places; None if all sizes are 0.
+
+    The SQL function `vwap` gives the same number.
+    """
+    if not volume:
+        return None
+    dividend = EXACT.add(EXACT.multiply(quote_volume, _VWAP_SCALE * 2), volume)
+    return EXACT.divide_int(dividend, EXACT.add(volume, volume)).scaleb(-_VWAP_PLACES, EXACT).normalize(EXACT)
 
 
 def fold(trades: Iterable[Trade], interval: str = BASE, length_us: int = MINUTE_US) -> list[Candle]:

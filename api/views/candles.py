@@ -39,8 +39,8 @@ class CandleView(Struct, frozen=True):
     vwap: Annotated[
         DecimalText | None,
         Meta(
-            description="Mean price weighted by size: `quote_volume` over `volume`, rounded to 18 digits;"
-            " null if `volume` is 0."
+            description="Mean price weighted by size: `quote_volume` over `volume`, rounded half up to 18"
+            " decimal places; null if `volume` is 0."
         ),
     ]
     trade_count: int
@@ -70,7 +70,7 @@ def candle_view(candle: Candle) -> CandleView:
         decimal_json(candle.quote_volume),
         optional_decimal_json(candle.taker_buy_volume),
         optional_decimal_json(candle.taker_buy_quote_volume),
-        optional_decimal_json(vwap(candle)),
+        optional_decimal_json(vwap(candle.quote_volume, candle.volume)),
         candle.trade_count,
         candle.first_trade_id,
         candle.last_trade_id,

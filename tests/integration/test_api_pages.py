@@ -107,7 +107,7 @@ async def test_sums_of_buyers_are_unknown_where_a_side_is(plant: Plant) -> None:
 async def test_the_mean_price_is_rounded_to_18_digits(plant: Plant) -> None:
     await plant.store(trade(1, price="100", size="1"), trade(2, price="101", size="2"))
     (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT"))["candles"]
-    assert found["vwap"] == "100.666666666666667"
+    assert found["vwap"] == "100.666666666666666667"
 
 
 INTERVALS = [
