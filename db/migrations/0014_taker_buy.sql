@@ -60,12 +60,6 @@ create function vwap(quote_volume numeric, volume numeric) returns numeric langu
 $$;
 comment on function vwap is 'Mean price weighted by size, rounded half up to 18 decimal places; null if the volume is 0.';
 
--- The integer quotient is exact, and so is its rounding: the same digits as `tickplant.market.vwap`.
-create function vwap(quote_volume numeric, volume numeric) returns numeric language sql immutable parallel safe as $$
-    select trim_scale(div(quote_volume * 2e18 + volume, nullif(volume, 0) * 2) * 1e-18)
-$$;
-comment on function vwap is 'Mean price weighted by size, rounded half up to 18 decimal places; null if the volume is 0.';
-
 create table unfilled_candles (
     venue text collate "C" not null,
     symbol text collate "C" not null,
