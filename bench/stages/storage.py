@@ -12,7 +12,7 @@ from bench.stage import Bench
 _SYMBOLS: Final = 5
 _RATE: Final = 5.0
 """Trades a second by exchange time: a full run has candles of 1,000 minutes, enough to fill a segment."""
-_AIMS: Final = {"trades": 14.0, "candles": 30.0}
+_AIMS: Final = {"trades": 14.0, "closed_candles": 30.0}
 """Bytes in the columnstore."""
 _HAS_COLUMNSTORE: Final = (
     "select exists (select from timescaledb_information.hypertable_columnstore_settings"
@@ -56,7 +56,7 @@ async def _measure(connection: asyncpg.Connection, table: str, store: str) -> Re
     except asyncpg.UndefinedFunctionError:
         size = await connection.fetchval(f"select pg_total_relation_size('{table}')")
     aims = (Aim(_AIMS[table], at_most=True),) if store == "columnstore" else ()
-    name = table.removesuffix("s")
+    name = "trade" if table == "trades" else "closed candle"
     return Result(
-        "storage", f"{name}, {store}", size / rows, f"bytes a {name}", aims=aims, notes=(f"{rows:,} {table}",)
+        "storage", f"{name}, {store}", size / rows, f"bytes a {name}", aims=aims, notes=(f"{rows:,} {name}s",)
     )
