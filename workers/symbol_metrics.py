@@ -39,6 +39,8 @@ class SymbolMetrics:
 
     _exposed: ClassVar[dict[Key, _Series]] = {}
     """Of all partitions of this process: its first symbols, up to `metrics.MAX_SYMBOLS`."""
+    _full: ClassVar[bool] = False
+    """Whether it has been logged that no more symbols are exposed."""
 
     def __init__(self) -> None:
         self._known: dict[Key, _Series | None] = {}
@@ -110,12 +112,13 @@ class SymbolMetrics:
 
     def _make(self, key: Key, *, numbered: bool) -> _Series | None:
         if len(self._exposed) >= metrics.MAX_SYMBOLS:
-            _log.warning(
-                "no metrics of %s:%s: the maximum of %d symbols is reached",
-                *key,
-                metrics.MAX_SYMBOLS,
-                extra={"venue": key[0], "symbol": key[1]},
-            )
+            if not SymbolMetrics._full:
+                SymbolMetrics._full = True
+                _log.warning(
+                    "%d symbols have metrics of their own; others of this process, such as %s:%s, have none",
+                    metrics.MAX_SYMBOLS,
+                    *key,
+                )
             return None
         metrics.WORKER_HEALED.labels(key[0])
         metrics.WORKER_HEAL_S.labels(key[0])

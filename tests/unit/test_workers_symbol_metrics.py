@@ -57,13 +57,19 @@ def test_gaps_that_may_heal_are_distinguished_from_unrecoverable_ones() -> None:
     exposed.remove()
 
 
-def test_only_so_many_symbols_have_series_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_symbols_have_series_of_their_own(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(SymbolMetrics, "_full", False)
     monkeypatch.setattr(metrics, "MAX_SYMBOLS", 2)
     monkeypatch.setattr(SymbolMetrics, "_exposed", {})
     exposed, others = SymbolMetrics(), SymbolMetrics()
     exposed.note_ledger([row("A", []), row("B", []), row("C", [])])
     others.note_ledger([row("D", [])])
     assert [missing(symbol) for symbol in "ABCD"] == [0, 0, None, None]
+    assert [record.message for record in caplog.records] == [
+        "2 symbols have metrics of their own; others of this process, such as nowhere:C, have none"
+    ]
     exposed.remove()
     others.note_ledger([row("E", [])])
     assert missing("E") == 0
