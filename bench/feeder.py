@@ -24,6 +24,7 @@ from sandbox.player import TapePlayer
 from sandbox.server import SandboxOptions, serve
 from sandbox.source import Provenance, SourceStatus, SymbolTape
 from sandbox.venue import SandboxVenue
+from tickplant import event_loop
 from tickplant.clock import now_us
 from tickplant.market import SymbolId
 
@@ -105,4 +106,4 @@ async def main(symbols: int, rate: float, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
+    event_loop.run(main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))

@@ -34,7 +34,8 @@ def test_no_other_module_makes_a_loop() -> None:
     made = re.compile(r"asyncio\.(run|Runner|new_event_loop)\(")
     sources = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
     makers = {path.relative_to(ROOT).as_posix() for path in sources if made.search(path.read_text())}
-    assert makers == {"tickplant/event_loop.py"}
+    peers = {"bench/peers/cryptofeed/feed.py"}  # runs in an environment of its own
+    assert makers - peers == {"tickplant/event_loop.py"}
 
 
 def test_no_module_takes_the_loops_time_for_a_duration_within_a_callback() -> None:
