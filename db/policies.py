@@ -60,7 +60,7 @@ RETAINED: Final = {
 }
 """Hypertables whose old rows can be removed, with the column of their age."""
 
-_PLAIN_TABLES: Final = {"bot_orders": "time", "bot_fills": "time"}
+_PLAIN_TABLES: Final = {"open_candle_rows": "last_event_time", "bot_orders": "time", "bot_fills": "time"}
 """Plain tables whose old rows are removed with the candles', likewise."""
 
 RECORDS: Final = {

@@ -79,7 +79,10 @@ class MeansView(Struct, frozen=True):
     ]
     weighted_mean: Annotated[
         DecimalText | None,
-        Meta(description="Weighted by volume: `quote_volume` over `volume`, rounded to 18 digits."),
+        Meta(
+            description="Weighted by volume: `quote_volume` over `volume`, rounded half up to 18 decimal"
+            " places."
+        ),
     ]
     volume: Annotated[DecimalText, Meta(description="Sum of sizes, in base currency.")]
     quote_volume: Annotated[DecimalText, Meta(description="Sum of price times size, in quote currency.")]

@@ -244,7 +244,7 @@ DAMAGE = {
         update closed_candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
     """,
     "what takers bought": """
-        update candles set taker_buy_quote_volume = 0
+        update closed_candles set taker_buy_quote_volume = 0
         where "interval" = '1m' and open_time = '2024-08-08 23:58Z'
     """,
 }

@@ -46,7 +46,7 @@ def trades() -> list[Trade]:
 
 async def store(redis_url: str, database_url: str) -> None:
     async with running_plant(redis_url, database_url) as plant:
-        await plant.store(*trades(), closed_until_us=T0 + 86_400_000_000)
+        await plant.store(*trades())
 
 
 def test_the_fields_are_those_of_the_views() -> None:
@@ -96,8 +96,8 @@ async def test_candles_are_written_as_their_views(redis_url: str, database_url: 
 async def spoil(database_url: str) -> None:
     """Give candles revisions, and some no proof of being complete."""
     connection = await asyncpg.connect(database_url)
-    await connection.execute("update candles set revision = trade_count * 7")
-    await connection.execute("update candles set complete = null where closed and trade_count % 2 = 0")
+    await connection.execute("update closed_candles set revision = trade_count * 7")
+    await connection.execute("update closed_candles set complete = null where trade_count % 2 = 0")
     await connection.close()
 
 

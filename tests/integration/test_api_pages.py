@@ -98,13 +98,13 @@ async def test_a_candle_with_all_its_fields(plant: Plant) -> None:
 
 
 async def test_sums_of_buyers_are_unknown_where_a_side_is(plant: Plant) -> None:
-    await plant.store(trade(1), replace(trade(2), side=None))
+    await plant.store(trade(1, at_us=T0), replace(trade(2, at_us=T0), side=None))
     for interval in ("1m", "1s"):
         (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT", interval=interval))["candles"]
         assert found["taker_buy_volume"] is found["taker_buy_quote_volume"] is None
 
 
-async def test_the_mean_price_is_rounded_to_18_digits(plant: Plant) -> None:
+async def test_the_mean_price_is_rounded_to_18_places(plant: Plant) -> None:
     await plant.store(trade(1, price="100", size="1"), trade(2, price="101", size="2"))
     (found,) = (await plant.get("/api/v1/ohlcv/BTCUSDT"))["candles"]
     assert found["vwap"] == "100.666666666666666667"

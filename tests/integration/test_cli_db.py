@@ -83,7 +83,7 @@ async def test_status_lists_tables_policies_and_owners(
     times = [trade.event_time_us for trade in TRADES]
     edges = [to_datetime(time_us).isoformat() for time_us in (min(times), max(times))]
     assert [trades[name].replace("Z", "+00:00") for name in ("oldest", "newest")] == edges
-    assert tables["candles"]["keep_days"] is None
+    assert tables["closed_candles"]["keep_days"] is None
     assert tables["averages"]["oldest"] is None
     assert all(table["bytes"] > 0 for table in tables.values() if table["rows"])
     alive, dead = document["partitions"]
@@ -131,7 +131,7 @@ async def test_chunks_their_ratio_and_failed_jobs_are_shown(
     removal = policies["remove_expired", None]
     assert (removal["failures"], removal["last_error"]) == (1, 'relation "expired" does not exist')
     code, output = await run()
-    assert (code, "policy_compression\tcandles\t1:00:00\t" in output) == (0, True)
+    assert (code, "policy_compression\tclosed_candles\t1:00:00\t" in output) == (0, True)
 
 
 def run_db(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

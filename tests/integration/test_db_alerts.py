@@ -83,8 +83,8 @@ async def test_closes_are_the_newest_ones_that_roles_have_reached(pool: Pool) ->
     await pool.execute(
         "insert into closed_candles (venue, symbol, interval, open_time, open, high, low, close, volume,"
         " quote_volume, trade_count, first_event_time, first_trade_id, last_event_time, last_trade_id,"
-        " revision, closed) select 'binance', 'AAAUSDT', '1m', t, 1, 1, 1, i, 1, 1, 1, t, i, t, i, 0, i < 9"
-        " from generate_series(1, 9) i cross join lateral (select to_timestamp(i * 60)) as x (t)"
+        " revision, closed) select 'binance', 'AAAUSDT', '1m', t, 1, 1, 1, i, 1, 1, 1, t, i, t, i, 0, true"
+        " from generate_series(1, 8) i cross join lateral (select to_timestamp(i * 60)) as x (t)"
     )
     closes = (await read_minute_closes(pool, 0, 3))[AAA]
     minutes_us = {number: number * 60_000_000 for number in (6, 7, 8)}

@@ -1,7 +1,7 @@
 """What is computed of stored trades and candles equals what the trades themselves give."""
 
 from collections.abc import AsyncIterator, Sequence
-from decimal import Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import asyncpg
 import pytest
@@ -107,7 +107,8 @@ async def test_means_are_those_of_the_trades(connection: asyncpg.Connection, per
     with localcontext(prec=60):
         volume = sum(sizes, Decimal(0))
         quote_volume = sum((price * size for price, size in zip(prices, sizes, strict=True)), Decimal(0))
-        mean, weighted = sum(prices, Decimal(0)) / len(seen), quote_volume / volume
+        mean = sum(prices, Decimal(0)) / len(seen)
+        weighted = (quote_volume / volume).quantize(Decimal("1e-18"), ROUND_HALF_UP).normalize()
     times_us = [trade.event_time_us for trade in seen]
     with localcontext(prec=18):
         expected = PriceMeans(
@@ -117,7 +118,7 @@ async def test_means_are_those_of_the_trades(connection: asyncpg.Connection, per
             min(times_us),
             max(times_us),
             +mean,
-            +weighted,
+            weighted,
             volume,
             quote_volume,
         )

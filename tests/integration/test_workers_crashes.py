@@ -249,7 +249,7 @@ async def test_crashes_change_nothing_of_what_is_stored(pool: asyncpg.Pool) -> N
 
 async def play(pool: asyncpg.Pool, entries: list[tuple[str, Fields]], rng: Random, *, crashes: float) -> None:
     """Absorb entries into an empty database, with commits now and then, and crashes so often."""
-    await pool.execute(f"delete from lease; {';'.join(f'delete from {table}' for table in TABLES)}")
+    await pool.execute(f"delete from lease; {';'.join(f'delete from {table}' for table in WRITTEN)}")
     lease = await take_lease(pool, CANDLES_ROLE, 0, "test", 600)
     assert lease is not None
     state = await load(pool)
@@ -301,6 +301,8 @@ TABLES = {
     "bot_equity": "*",
     "bot_switched": "*",
 }
+WRITTEN = [*TABLES.keys() - {"candles"}, "closed_candles", "open_candle_rows"]
+"""The same, with the tables behind the view `candles`."""
 
 
 async def read_all(pool: asyncpg.Pool) -> dict[str, list[Any]]:

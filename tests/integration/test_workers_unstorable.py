@@ -113,7 +113,7 @@ async def play(redis_url: str, database_url: str, trades: list[Trade], size: int
 
 IN_MANY_ENTRIES = [
     REFUSE_ALL + TRIGGER.format("trades"),
-    REFUSE_ALL + TRIGGER.format("candles"),
+    REFUSE_ALL + TRIGGER.format("open_candle_rows"),
     REFUSE_CODE + TRIGGER.format("ledger"),
     REFUSE_ALL + DEFERRED,
     "alter table ledger add check (symbol <> 'AAAUSDT')",
