@@ -3,7 +3,7 @@
 import asyncio
 import os
 from argparse import ArgumentParser, Namespace
-from signal import SIGINT
+from signal import SIGINT, signal
 from typing import Final
 
 from tickplant import interrupts
@@ -116,10 +116,12 @@ def _on_interrupt() -> asyncio.Event:
     """Return an event that the first Ctrl-C sets; the second one ends the process."""
     interrupted = asyncio.Event()
 
-    def interrupt() -> None:
+    def interrupt(*_: object) -> None:
         if interrupted.is_set():
             os._exit(128 + SIGINT)
         interrupted.set()
 
-    asyncio.get_running_loop().add_signal_handler(SIGINT, interrupt)
+    # A handler of the loop would wait until the trades that are being processed are done.
+    asyncio.get_running_loop().remove_signal_handler(SIGINT)
+    signal(SIGINT, interrupt)
     return interrupted
