@@ -130,7 +130,12 @@ def _mismatches(kline: Kline, candle: Kline) -> Iterator[Mismatch]:
     for column in COLUMNS:
         theirs, own = getattr(kline, column), getattr(candle, column)
         if theirs is not None and own is not None and theirs != own:
-            yield Mismatch(kline.open_time_us, column, f"{theirs:f}", f"{own:f}", candle.complete)
+            yield Mismatch(kline.open_time_us, column, _digits(theirs), _digits(own), candle.complete)
+
+
+def _digits(value: Decimal | int) -> str:
+    """Return a number without an exponent, and a count without decimals."""
+    return str(value) if isinstance(value, int) else f"{value:f}"
 
 
 def _parse(fields: list[str]) -> Kline:

@@ -122,3 +122,9 @@ def test_a_minute_counts_once_however_many_columns_differ() -> None:
 def test_a_minute_that_we_lack_is_uncovered_unless_nothing_was_traded_in_it() -> None:
     assert outcome(KLINE).uncovered == [T * 1000]
     assert outcome(replace(KLINE, volume=Decimal(0))) == Comparison(matched=1)
+
+
+def test_counts_are_shown_without_decimals() -> None:
+    result = Comparison()
+    compare([replace(KLINE, trade_count=1084)], {KLINE.open_time_us: replace(KLINE, trade_count=973)}, result)
+    assert result.mismatches == [Mismatch(KLINE.open_time_us, "trade_count", "1084", "973", complete=True)]
