@@ -1,5 +1,6 @@
 """The command line: helps, exit codes, and what is imported when."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,23 @@ def test_every_command_explains_itself(command: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"usage: tickplant {command}" in ended.stdout
     assert len(ended.stdout.splitlines()) > 12
+
+
+@pytest.mark.parametrize("words", [["--help"], ["backtest", "--help"], ["doctor"]])
+def test_a_reader_that_has_ended_is_no_failure(words: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "tickplant", *words],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, "BrokenPipe" in ended.stderr) == (0, False)
 
 
 def test_help_imports_nothing_heavy() -> None:

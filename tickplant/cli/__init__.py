@@ -67,6 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: None takes the process's own.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        try:
+            return _run(words)
+        finally:
+            sys.stdout.flush()  # here, where it is caught, not at exit
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
+        return 0
+
+
+def _run(words: list[str]) -> int:
     parser = _parser(words)
     args, rest = parser.parse_known_args(words)
     args.rest = rest
@@ -86,9 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(import_module(f"tickplant.cli.{args.command}").run(args))
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
-        return 0
+    except BrokenPipeError:
+        raise
     except Exception as error:
         from tickplant.cli.external_errors import explain
         from tickplant.logs import report_fatal
