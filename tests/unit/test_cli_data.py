@@ -1,5 +1,6 @@
 """Which data folder a command is about, and which contradictions are refused."""
 
+import asyncio
 import fcntl
 import os
 from argparse import Namespace
@@ -11,6 +12,7 @@ import pytest
 
 from tickplant.cli.ignored_folder import refuse_ignored_folder
 from tickplant.errors import FatalError, SettingsError
+from tickplant.local.addresses import open_database_server
 from tickplant.local.data_folder import data_folder, folder_in_use, start_command
 from tickplant.settings import Settings
 
@@ -67,6 +69,17 @@ def test_several_that_run_are_named(plant: Plant) -> None:
     first, second = (plant(name, started_s=1, runs=True) for name in (".demo/live", "platform"))
     with pytest.raises(FatalError, match=f"{first}, {second}: choose one with --data"):
         folder_in_use(Settings())
+
+
+def test_a_command_that_may_create_a_database_takes_the_one_that_runs(plant: Plant) -> None:
+    demo = plant(".demo/live", started_s=1, runs=True)
+    (demo / "postgres" / "port").write_text("20001", encoding="ascii")
+
+    async def address() -> str:
+        async with open_database_server(Settings(), create=True) as url:
+            return url
+
+    assert asyncio.run(address()).endswith("@127.0.0.1:20001/tickplant")
 
 
 def test_missing_servers_are_reported_with_how_to_start_them(tmp_path: Path) -> None:

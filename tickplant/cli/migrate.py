@@ -18,6 +18,9 @@ Apply pending migrations, each once and in order, then update views, policies (r
 columnstore) and groups to match the settings. It is safe to run from several processes at once, and refused
 if the database is newer than this version. `tickplant up` runs it automatically.
 
+Without an address it takes the embedded database of the folder whose servers are running, or ran last, and
+creates one only if there is none.
+
 The first run fixes the number of partitions and whether TimescaleDB is used. Everything else can be changed
 later: change the setting and run it again.
 
@@ -79,7 +82,9 @@ async def migrate_database(url: str, settings: "Settings") -> list[str]:
 
 
 async def _migrate(settings: "Settings") -> list[str]:
-    from tickplant.local.addresses import open_database_server
+    from tickplant.local.addresses import open_database_server, print_data_folder
 
+    if settings.log_format != "json":
+        print_data_folder(settings)
     async with open_database_server(settings, create=True) as url:
         return await migrate_database(url, settings)

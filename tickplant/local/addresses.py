@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tickplant.errors import FatalError
-from tickplant.local.data_folder import data_folder, folder_in_use, start_command
+from tickplant.local.data_folder import folder_in_use, start_command
 from tickplant.local.folder import explained_file_errors
 from tickplant.local.postgres_server import PostgresServer
 from tickplant.local.redis_server import RedisServer
@@ -44,7 +44,7 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
     if settings.database_url is not None:
         yield settings.database_url
         return
-    folder = (data_folder(settings) if create else folder_in_use(settings)) / "postgres"
+    folder = folder_in_use(settings) / "postgres"
     with explained_file_errors(folder):
         if not create and not folder.exists():
             raise FatalError(
