@@ -320,6 +320,17 @@ def all_processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
+def test_the_folder_counts_as_used_until_it_is_stopped(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture))
+    up.read_until(r"^ingest +\| .*connected")
+    locks = [up.data / name / "lock" for name in ("redis", "postgres")]
+    for lock in locks:
+        os.utime(lock, (1, 1))
+    up.send(SIGINT)
+    assert up.wait() == 0, up.output
+    assert all(lock.stat().st_mtime > 1 for lock in locks)
+
+
 def test_up_stops_when_its_output_is_closed(start_up: Start, capture: Path) -> None:
     up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")

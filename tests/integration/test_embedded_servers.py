@@ -19,8 +19,10 @@ from redis.backoff import NoBackoff
 
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer, RedisServer, Source
+from tickplant.local.addresses import open_database_server
 from tickplant.local.folder import Folder
 from tickplant.local.server import Server
+from tickplant.settings import Settings
 
 
 async def _read_redis(url: str) -> object:
@@ -76,6 +78,18 @@ async def test_postgres_is_durable_and_keeps_its_data_port_and_password_over_res
     await server.start()
     assert server.url == url
     assert await _query(url, "select count(*) from kept") == 1
+
+
+async def test_a_commands_own_start_leaves_the_time_at_which_the_plant_ran_last(server_folder: Path) -> None:
+    settings = Settings(data=server_folder / "read")
+    async with open_database_server(settings, create=True) as url:
+        await _query(url, "create table kept as select 1 as kept")
+    lock = server_folder / "read" / "postgres" / "lock"
+    os.utime(lock, (1, 1))
+    async with open_database_server(settings) as url:
+        assert await _query(url, "select kept from kept") == 1
+    assert lock.stat().st_mtime == 1
+    shutil.rmtree(server_folder / "read")
 
 
 async def test_redis_is_durable_bounded_to_loopback_and_closed_without_password(

@@ -13,7 +13,7 @@ import pytest
 from tickplant.cli.ignored_folder import refuse_ignored_folder
 from tickplant.errors import FatalError, SettingsError
 from tickplant.local.addresses import open_database_server
-from tickplant.local.data_folder import data_folder, folder_in_use, start_command
+from tickplant.local.data_folder import briefly_used, data_folder, folder_in_use, start_command, used
 from tickplant.settings import Settings
 
 Plant = Callable[..., Path]
@@ -26,14 +26,14 @@ def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     monkeypatch.setattr("tickplant.local.data_folder._platform_folder", lambda: tmp_path / "platform")
     with ExitStack() as running:
 
-        def make(name: str, *, started_s: int, runs: bool = False) -> Path:
+        def make(name: str, *, used_s: int, runs: bool = False) -> Path:
             for server in ("redis", "postgres"):
                 lock = tmp_path / name / server / "lock"
                 lock.parent.mkdir(parents=True)
                 file = running.enter_context(lock.open("w"))
                 if runs:
                     fcntl.flock(file, fcntl.LOCK_EX)
-                os.utime(lock, (started_s, started_s))
+                os.utime(lock, (used_s, used_s))
             return tmp_path / name
 
         yield make
@@ -46,33 +46,51 @@ def test_without_any_data_it_is_where_up_would_put_them(plant: Plant, tmp_path: 
 
 
 def test_it_is_the_folder_whose_servers_run_and_else_the_one_used_last(plant: Plant) -> None:
-    plant("platform", started_s=1)
-    demo = plant(".demo/live", started_s=2)
+    plant("platform", used_s=1)
+    demo = plant(".demo/live", used_s=2)
     assert folder_in_use(Settings()) == demo
-    replay = plant("platform/replay", started_s=3)
+    replay = plant("platform/replay", used_s=3)
     assert folder_in_use(Settings()) == replay
-    running = plant(".demo/synthetic", started_s=1, runs=True)
+    running = plant(".demo/synthetic", used_s=1, runs=True)
     assert folder_in_use(Settings()) == running
-    plant("elsewhere", started_s=9, runs=True)
+    plant("elsewhere", used_s=9, runs=True)
     assert folder_in_use(Settings()) == running
 
 
 def test_a_folder_that_is_named_counts_with_what_is_below_it(plant: Plant) -> None:
-    plant(".demo/live", started_s=9, runs=True)
-    below = plant("named/live", started_s=1)
+    plant(".demo/live", used_s=9, runs=True)
+    below = plant("named/live", used_s=1)
     assert folder_in_use(Settings(data=Path("named"))) == below
-    own = plant("named", started_s=0)
+    own = plant("named", used_s=0)
     assert folder_in_use(Settings(data=Path("named"))) == own
 
 
 def test_several_that_run_are_named(plant: Plant) -> None:
-    first, second = (plant(name, started_s=1, runs=True) for name in (".demo/live", "platform"))
+    first, second = (plant(name, used_s=1, runs=True) for name in (".demo/live", "platform"))
     with pytest.raises(FatalError, match=f"{first}, {second}: choose one with --data"):
         folder_in_use(Settings())
 
 
+def test_a_replay_that_ended_before_the_demo_is_not_the_last_one(plant: Plant) -> None:
+    demo = plant(".demo/live", used_s=1)
+    plant("platform/replay", used_s=2)
+    with used(demo):
+        pass
+    assert folder_in_use(Settings()) == demo
+
+
+def test_a_server_started_by_a_command_for_itself_does_not_change_the_choice(plant: Plant) -> None:
+    demo = plant(".demo/live", used_s=2)
+    other = plant("platform", used_s=1)
+    with briefly_used(other / "postgres"):
+        (other / "postgres" / "lock").touch()
+    assert folder_in_use(Settings()) == demo
+    with briefly_used(other / "new"):  # a database that it creates
+        pass
+
+
 def test_a_command_that_may_create_a_database_takes_the_one_that_runs(plant: Plant) -> None:
-    demo = plant(".demo/live", started_s=1, runs=True)
+    demo = plant(".demo/live", used_s=1, runs=True)
     (demo / "postgres" / "port").write_text("20001", encoding="ascii")
 
     async def address() -> str:

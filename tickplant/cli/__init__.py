@@ -40,8 +40,9 @@ _SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "sandbox", "migra
 """Commands whose lines are logs; those of the others are for the person who runs them."""
 
 _DATA_HELP: Final = (
-    "the folder of the embedded servers' data, as TICKPLANT_DATA; commands other than up use the one whose"
-    " servers run, or ran last, unless it is given"
+    "the folder of the embedded servers' data, as TICKPLANT_DATA; unless it is given, commands other than up"
+    " use the one whose servers are running, or else the one on which up ran last, of ./.demo, the default"
+    " folder and its replay"
 )
 
 _DESCRIPTION: Final = "A self-hosted market-data plant: venue trades in, exact candles out, live and stored."

@@ -229,9 +229,11 @@ async def _servers(
     from tickplant.cli.migrate import migrate_database
     from tickplant.cli.sources import require_source_in_database, require_source_in_redis
     from tickplant.local import PostgresServer, RedisServer
+    from tickplant.local.data_folder import used
 
     settings = plan.settings
     async with AsyncExitStack() as stack:
+        stack.enter_context(used(plan.data))
         redis_url, database_url = settings.redis_url, settings.database_url
         if redis_url is None:
             redis = RedisServer(plan.data / "redis", source=settings.embedded_servers)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tickplant.errors import FatalError
-from tickplant.local.data_folder import folder_in_use, start_command
+from tickplant.local.data_folder import briefly_used, folder_in_use, start_command
 from tickplant.local.folder import explained_file_errors
 from tickplant.local.postgres_server import PostgresServer
 from tickplant.local.redis_server import RedisServer
@@ -55,11 +55,12 @@ async def open_database_server(settings: Settings, *, create: bool = False) -> A
     if server.folder.is_locked():
         yield server.url
         return
-    try:
-        await server.start()
-        yield server.url
-    finally:
-        await server.stop()
+    with briefly_used(folder):
+        try:
+            await server.start()
+            yield server.url
+        finally:
+            await server.stop()
 
 
 def print_data_folder(settings: Settings) -> None:

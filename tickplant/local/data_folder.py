@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,8 @@ class FoundFolder(Struct, frozen=True):
 
     path: Path
     running: bool
-    started_s: float
-    """When a server was last started on it, in seconds since 1970."""
+    used_s: float
+    """When `tickplant up` last started or ended on it, in seconds since 1970."""
 
 
 def data_folder(settings: Settings) -> Path:
@@ -32,7 +32,7 @@ def data_folder(settings: Settings) -> Path:
 
 
 def folder_in_use(settings: Settings) -> Path:
-    """Return the data folder that a command uses: the one whose servers run, or else ran last.
+    """Return the data folder that a command uses: the one whose servers run, or else the one used last.
 
     Candidates are the folder of the settings and its subfolders, if there is one in the settings; otherwise
     the folders of demos, and the platform's default folder with its subfolders.
@@ -48,7 +48,35 @@ def folder_in_use(settings: Settings) -> Path:
         raise FatalError(f"servers run on {paths}: choose one with --data")
     if settings.data and any(folder.path == bases[0] for folder in found) and not running:
         return bases[0]
-    return max(running or found, key=lambda folder: folder.started_s).path if found else data_folder(settings)
+    return max(running or found, key=lambda folder: folder.used_s).path if found else data_folder(settings)
+
+
+@contextmanager
+def used(folder: Path) -> Iterator[None]:
+    """Note at the end that `up` ran last on this folder: until then its locks tell when it started."""
+    try:
+        yield
+    finally:
+        for name in _SERVERS:
+            with suppress(OSError):
+                os.utime(folder / name / "lock")
+
+
+@contextmanager
+def briefly_used(server: Path) -> Iterator[None]:
+    """Restore the time of a server's lock at the end: a command's own start doesn't make it the last one.
+
+    Args:
+        server: the server's folder.
+    """
+    lock = server / "lock"
+    before = lock.stat() if lock.exists() else None
+    try:
+        yield
+    finally:
+        if before is not None:
+            with suppress(OSError):
+                os.utime(lock, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def start_command(folder: Path) -> str:
@@ -82,8 +110,8 @@ def _find(base: Path) -> Iterator[FoundFolder]:
             with suppress(OSError, FatalError):
                 locks = [path / name / "lock" for name in _SERVERS if (path / name / "lock").exists()]
                 if locks:
-                    started_s = max(lock.stat().st_mtime for lock in locks)
-                    yield FoundFolder(path, any(_is_running(lock.parent) for lock in locks), started_s)
+                    used_s = max(lock.stat().st_mtime for lock in locks)
+                    yield FoundFolder(path, any(_is_running(lock.parent) for lock in locks), used_s)
 
 
 def _is_running(path: Path) -> bool:
