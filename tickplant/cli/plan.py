@@ -84,9 +84,11 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     """Decide what to run, and report it.
 
     Raises:
+        UsageError: there is no such capture, or `--into` names no server.
         FatalError: the API's port is taken, Kafka's client is missing, or trades that must not mix would.
     """
     if args.replay:
+        _require_captures(args.replay)
         settings = _choose_replay_servers(args, settings, terminal)
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
@@ -117,6 +119,17 @@ def _tell(plan: UpPlan, terminal: Terminal) -> UpPlan:
     if plan.sandbox is None:
         terminal.report(f"trades come from {plan.settings.binance_ws_url}")
     return plan
+
+
+def _require_captures(paths: Sequence[Path]) -> None:
+    """Check the arguments of `--replay`.
+
+    Raises:
+        UsageError: one doesn't exist.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"--replay: there is no {path}")
 
 
 def _choose_replay_servers(args: Namespace, settings: Settings, terminal: Terminal) -> Settings:
@@ -157,9 +170,6 @@ def _parse_servers(urls: Sequence[str]) -> dict[str, str]:
 
 
 def _plan_replay(args: Namespace, settings: Settings, terminal: Terminal) -> UpPlan:
-    for path in args.replay:
-        if not path.exists():
-            raise UsageError(f"--replay: there is no {path}")
     asked = None if settings.symbols == _DEFAULTS.symbols else settings.symbols
     speed = args.speed or ("max" if args.once else "1")
     arguments = ["--capture", *map(str, args.replay), "--speed", speed, "--hold", *map(str, asked or ())]
