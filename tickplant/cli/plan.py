@@ -117,8 +117,14 @@ def _tell(plan: UpPlan, terminal: Terminal) -> UpPlan:
     if None in (plan.settings.redis_url, plan.settings.database_url):
         terminal.report(f"data is in {plan.data}")
     if plan.sandbox is None:
-        terminal.report(f"trades come from {plan.settings.binance_ws_url}")
+        terminal.report(f"trades come from {', '.join(_venue_urls(plan.settings))}")
     return plan
+
+
+def _venue_urls(settings: Settings) -> list[str]:
+    """Return the websocket addresses of the symbols' venues."""
+    venues = dict.fromkeys(symbol.venue for symbol in settings.symbols)
+    return [getattr(settings, f"{venue}_ws_url") for venue in venues]
 
 
 def _require_captures(paths: Sequence[Path]) -> None:
