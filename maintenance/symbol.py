@@ -218,7 +218,8 @@ def _require_source_of_venue(source: DataSource | None, venue: HistoryAdapter, b
     if source not in (None, "live") and base_url == venue.rest_url:
         raise FatalError(
             f"the trades of this plant are not {venue.name}'s ({source}), so {base_url} can't complete them;"
-            f" {variable(venue.name + '_rest_url')} may name the sandbox that they come from"
+            f" {variable(venue.name + '_rest_url')} may name the sandbox that they come from, whose address"
+            " `tickplant up` reports"
         )
 
 

@@ -320,6 +320,22 @@ def all_processes() -> list[int]:
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
 
 
+def test_verify_runs_against_the_sandbox_whose_address_is_reported(start_up: Start, capture: Path) -> None:
+    up = start_up("--replay", str(capture), "--speed", "max")
+    name, url = up.read_until(r"(TICKPLANT_BINANCE_REST_URL)=(http://127\.0\.0\.1:\d+/binance)$").groups()
+    up.read_until(r"replayed and committed")
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "tickplant", "verify", "binance:BTCUSDT", "--data", str(up.data)],
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", **SERVERS, name: url},
+        cwd="/",
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search(r"\d+ matched, 0 differing", ended.stdout)
+
+
 def test_the_folder_counts_as_used_until_it_is_stopped(start_up: Start, capture: Path) -> None:
     up = start_up("--replay", str(capture))
     up.read_until(r"^ingest +\| .*connected")

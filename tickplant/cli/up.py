@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, Signals, getsignal
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from tickplant.background import background
 from tickplant.errors import FatalError, UsageError
 
 if TYPE_CHECKING:
     from maintenance.replay import Replay
-    from maintenance.tape import TapeSelection
     from tickplant.cli.plan import UpPlan
     from tickplant.cli.terminal import Terminal
+    from tickplant.cli.up_venue import Venue
     from tickplant.local.supervisor import Supervisor
     from tickplant.settings import Settings
 
@@ -43,17 +43,6 @@ examples:
   tickplant up --replay day.gz --speed 60   60 times as fast, and keep running
   tickplant up --replay day.gz --into redis://127.0.0.1/1 postgresql://me@127.0.0.1/replays
 """
-
-
-class _Venue(NamedTuple):
-    """Where trades come from."""
-
-    variables: dict[str, str]
-    """Settings that point the processes at the sandbox."""
-    rest_url: str
-    """The sandbox's address; empty for the live venues, which have no use for it."""
-    selection: "TapeSelection"
-    """The sandbox's symbols."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -156,15 +145,18 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
     """Start everything in order; leaving the contexts stops it in the reverse order."""
     from tickplant.cli.plan import make_plan
     from tickplant.cli.ready import report_ready
+    from tickplant.cli.up_venue import open_venue, sandbox_settings
     from tickplant.local.supervisor import Supervisor
 
     plan = await make_plan(args, settings, terminal)
     supervisor = Supervisor(terminal.show)
     async with (
         _servers(plan, supervisor, terminal) as (redis_url, database_url),
-        _venue(plan, supervisor) as venue,
+        open_venue(plan, supervisor) as venue,
         AsyncExitStack() as stack,
     ):
+        if not args.once and (addresses := sandbox_settings(venue)):
+            terminal.report(f"`backfill` and `verify` need the sandbox's address: {addresses}")
         replay = await _open_replay(plan, venue, redis_url, database_url, terminal) if args.replay else None
         servers = {
             "TICKPLANT_REDIS_URL": redis_url,
@@ -189,7 +181,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
 
 
 async def _open_replay(
-    plan: "UpPlan", venue: _Venue, redis_url: str, database_url: str, terminal: "Terminal"
+    plan: "UpPlan", venue: "Venue", redis_url: str, database_url: str, terminal: "Terminal"
 ) -> "Replay":
     """Compare the captures with the requested symbols and with what is stored, before anything is sent.
 
@@ -250,33 +242,3 @@ async def _servers(
         for line in await migrate_database(database_url, settings):
             terminal.show("postgres", line)
         yield redis_url, database_url
-
-
-@asynccontextmanager
-async def _venue(plan: "UpPlan", supervisor: "Supervisor") -> AsyncIterator[_Venue]:
-    """Start the sandbox if the plan has one."""
-    import msgspec
-    from msgspec.structs import replace
-
-    from maintenance.tape import TapeSelection, select_symbols
-    from tickplant.local.folder import free_port
-    from tickplant.market import SymbolId
-    from tickplant.settings import Settings, variable
-
-    if plan.sandbox is None:
-        yield _Venue({}, "", TapeSelection((), (), ()))
-        return
-    # A port that it keeps when it is restarted, chosen now that the servers have theirs.
-    arguments = (*plan.sandbox.arguments, "--port", str(free_port()))
-    async with supervisor.announced(replace(plan.sandbox, arguments=arguments)) as line:
-        ready = msgspec.json.decode(line)
-        venue: dict[str, str] = {}
-        for field in Settings.__struct_fields__:  # of all venues, so that no live trades are received
-            name, _, what = field.partition("_")
-            if what in ("ws_url", "rest_url"):
-                venue[variable(field)] = f"{ready[what]}/{name}"
-            elif what == "api_key":
-                venue |= {variable(field): "sandbox", f"{variable(field)}_FILE": ""}
-        selection = select_symbols(map(SymbolId.parse, ready["symbols"]), plan.asked)
-        venue["TICKPLANT_SYMBOLS"] = " ".join(map(str, selection.stored))
-        yield _Venue(venue, ready["rest_url"], selection)
