@@ -39,7 +39,7 @@ check: setup ## check lint rules, format, types and import rules
 	@$(RUN) -c 'import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())'
 
 bench: setup ## measure what a trade costs, stage by stage, beside what bounds it
-	@$(HOLD_CTRL_C) env -u PYTHONDONTWRITEBYTECODE $(RUN) -m bench $(ARGS)
+	@$(BLOCK_SIGINT) env -u PYTHONDONTWRITEBYTECODE $(RUN) -m bench $(ARGS)
 
 lock: ## update the locks to the newest versions that pyproject.toml allows; needs uv
 	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
