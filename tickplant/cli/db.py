@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 HELP: Final = "show the status of the database, print its address, or run psql on it"
 
 DESCRIPTION: Final = """\
-`db url` prints the database's address, including its password, for clients such as psql or pandas.
+`db url` prints the database's address, including its password, for clients such as psql or pandas; the
+embedded server has to be running, under `tickplant up`, and ends with it.
 `db psql` runs psql on the database, with any arguments that follow.
 
 `db status` shows the size, time range and retention of each table; with TimescaleDB, also its chunks, how
@@ -34,8 +35,8 @@ stream entries not committed yet, and how long the oldest one has waited.
   owner     nobody: no worker owns the partition now; start one, or wait until a lease expires
   lag       entries; exact up to 31, above that slightly overestimated
 
-It changes nothing. If the embedded server is not running, it is started for the duration of the command. If
-Redis is unavailable, the lag is unknown.
+It changes nothing. If the embedded server is not running, `db status` and `db psql` start it for as long as
+they run. If Redis is unavailable, the lag is unknown.
 """
 
 EXAMPLES: Final = """\
