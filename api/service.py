@@ -35,6 +35,7 @@ from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.hosts import Hosts
 from tickplant.market import SymbolId
+from tickplant.network_errors import system_reason
 from tickplant.redis_client import open_redis
 from tickplant.webhooks import WebhookSettings
 
@@ -239,7 +240,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise FatalError(
-            f"can't listen on {host}:{port}: {error.strerror}; set TICKPLANT_API_PORT, or TICKPLANT_API_HOST"
+            f"can't listen on {host}:{port}: {system_reason(error) or error.strerror};"
+            " set TICKPLANT_API_PORT, or TICKPLANT_API_HOST"
         ) from error
     # Connections inherit it. asyncio sets it only on sockets created with the protocol's number, unlike this
     # one; without it a response in two parts, or two updates in a row, may wait 40 ms for an acknowledgement.

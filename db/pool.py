@@ -10,6 +10,7 @@ import asyncpg
 from db.schema import check_schema
 from db.session import pooler_error, prepare_session
 from tickplant.errors import FatalError, LeaseLostError
+from tickplant.network_errors import system_reason
 
 DatabaseConnection = asyncpg.Connection
 Pool = asyncpg.Pool
@@ -186,7 +187,7 @@ def outage_reason(error: BaseException) -> str:
     """Return the reason of one of `OUTAGE`, or of a server other than the database, for the log."""
     if isinstance(error, asyncpg.InternalClientError):  # its text is about the driver's own state
         return "the connection to the database was lost"
-    return str(error) or type(error).__name__
+    return system_reason(error) or str(error) or type(error).__name__
 
 
 def is_database_error(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from websockets.protocol import CONNECTING, OPEN
 
 from ingest.buffer import FRAME_BYTES, FrameBuffer
 from tickplant.clock import NowUs, now_us
+from tickplant.network_errors import system_reason
 from tickplant.proxies import Proxy
 
 MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
@@ -208,7 +209,9 @@ class _ProxiedConnect(connect):
         except (OSError, ProxyError, InvalidMessage) as error:
             if self._via is None:
                 raise
-            raise ConnectionError(f"through the proxy {self._via}: {error}") from error
+            raise ConnectionError(
+                f"through the proxy {self._via}: {system_reason(error) or error}"
+            ) from error
 
 
 def open_connection(

@@ -17,6 +17,7 @@ from tickplant.clock import now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.market import Trade
 from tickplant.near_matches import NearNames
+from tickplant.network_errors import network_reason
 from tickplant.outage import OutageLog
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ async def fetch_listing(
                 )
         return {symbol.name: symbol for symbol in venue.parse_symbols(bytes(body))}
     except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-        raise ListingError(f"{type(error).__name__}: {error}") from error
+        raise ListingError(network_reason(error)) from error
     except PoisonError as error:
         raise ListingError(str(error)) from error
 

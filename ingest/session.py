@@ -11,6 +11,7 @@ from ingest.answers import SubscriptionAnswers
 from ingest.connection import VenueConnection, open_connection
 from ingest.subscription import Subscription
 from tickplant.background import background
+from tickplant.network_errors import network_reason
 from tickplant.redis_client import OUTAGE
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ class VenueSession:
             raise
         except (*OUTAGE, TimeoutError, WebSocketException) as error:
             if not self.stop.is_set() and not self.refused:
-                reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-                feed.note_failure(self, reason, refused=isinstance(error, InvalidHandshake))
+                feed.note_failure(self, network_reason(error), refused=isinstance(error, InvalidHandshake))
         finally:
             if lock is not None:
                 with contextlib.suppress(*OUTAGE):

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tickplant.network_errors import system_reason
 from tickplant.proxies import Proxies, Proxy
 
 
@@ -39,4 +40,4 @@ class _ProxiedTransport(httpx.AsyncHTTPTransport):
         try:
             return await super().handle_async_request(request)
         except httpx.TransportError as error:
-            raise type(error)(f"through the proxy {self._proxy}: {error}") from error
+            raise type(error)(f"through the proxy {self._proxy}: {system_reason(error) or error}") from error

@@ -13,6 +13,7 @@ from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.interrupts import restored_sigint
 from tickplant.logs import set_up_logs
+from tickplant.network_errors import system_reason
 from tickplant.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ def _serve_metrics(settings: Settings) -> None:
     except OSError as error:
         raise FatalError(
             f"can't serve metrics on TICKPLANT_METRICS_HOST:TICKPLANT_METRICS_PORT"
-            f" ({settings.metrics_host}:{settings.metrics_port}): {error.strerror}; choose another port"
+            f" ({settings.metrics_host}:{settings.metrics_port}): {system_reason(error) or error.strerror};"
+            " choose another port"
         ) from error
     logger.info("metrics at http://%s:%d/metrics", settings.metrics_host, settings.metrics_port)

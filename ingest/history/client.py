@@ -18,6 +18,7 @@ from tickplant import metrics
 from tickplant.clock import NowUs, now_us
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.klines import Kline
+from tickplant.network_errors import network_reason
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient
 
@@ -147,7 +148,7 @@ class VenueHistory:
                 await self._check_status(answer)
                 return await _read_body(answer)
         except (httpx.HTTPError, httpx.StreamError, TimeoutError) as error:
-            raise HistoryUnavailableError(f"{type(error).__name__}: {error}") from error
+            raise HistoryUnavailableError(network_reason(error)) from error
 
     async def _check_status(self, answer: httpx.Response) -> None:
         status = answer.status_code

@@ -86,7 +86,10 @@ def test_strategies_that_cannot_be_loaded_are_reported_before_anything_starts(co
 def test_a_service_without_servers_prints_what_to_do(command: str, tmp_path: Path) -> None:
     ended = run(command, "--data", str(tmp_path))
     assert ended.returncode == 1
-    assert f"no servers run on {tmp_path}: start them with `tickplant up --data {tmp_path}`" in ended.stderr
+    assert (
+        f"no servers are running on {tmp_path}: start them with `tickplant up --data {tmp_path}`"
+        in ended.stderr
+    )
     assert "Traceback" not in ended.stderr
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 
 from tickplant.errors import FatalError, SettingsError
+from tickplant.network_errors import system_reason
 
 
 def explain(error: BaseException) -> FatalError | None:
@@ -46,9 +47,11 @@ def _explain(error: BaseException) -> FatalError | None:
     if isinstance(error, TimeoutError):
         return FatalError("a server did not answer in time; see `tickplant doctor`")
     if isinstance(error, ConnectionError):
-        return FatalError(f"a connection failed: {error}; see `tickplant doctor`")
+        return FatalError(f"a connection failed: {system_reason(error) or error}; see `tickplant doctor`")
     if isinstance(error, OSError):
-        return FatalError(str(error) if error.filename is None else f"{error.filename}: {error.strerror}")
+        if error.filename is not None:
+            return FatalError(f"{error.filename}: {error.strerror}")
+        return FatalError(system_reason(error) or str(error))
     return None
 
 
@@ -71,4 +74,7 @@ def _explain_venue(error: BaseException) -> FatalError | None:
 
     if not isinstance(error, HTTPError | InvalidURL):
         return None
-    return FatalError(f"a venue can't be reached: {error or type(error).__name__}; see `tickplant doctor`")
+    return FatalError(
+        f"a venue can't be reached: {system_reason(error) or error or type(error).__name__};"
+        " see `tickplant doctor`"
+    )

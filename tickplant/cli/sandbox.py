@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant.cli import sandbox_faults
 from tickplant.errors import FatalError, UsageError
+from tickplant.network_errors import system_reason
 
 if TYPE_CHECKING:
     from sandbox.server import SandboxOptions
@@ -147,7 +148,9 @@ async def _serve(
         if error.filename is not None:
             raise FatalError(f"{error.filename}: {error.strerror}; name another path") from error
         advice = "try --port 0" if args.port else "try another --host"
-        raise FatalError(f"can't listen on {args.host}:{args.port}: {error.strerror}; {advice}") from error
+        raise FatalError(
+            f"can't listen on {args.host}:{args.port}: {system_reason(error) or error.strerror}; {advice}"
+        ) from error
 
 
 async def _until(stop: asyncio.Event, playing: asyncio.Task[None]) -> None:

@@ -144,7 +144,7 @@ async def _interruptible(args: Namespace, settings: "Settings") -> int:
 async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> int:
     """Start everything in order; leaving the contexts stops it in the reverse order."""
     from tickplant.cli.plan import make_plan
-    from tickplant.cli.ready import report_ready
+    from tickplant.cli.ready import report_ready, report_unconnected
     from tickplant.cli.up_venue import open_venue, sandbox_settings
     from tickplant.local.supervisor import Supervisor
 
@@ -171,6 +171,7 @@ async def _up(args: Namespace, settings: "Settings", terminal: "Terminal") -> in
         if not args.once:
             symbols = shared.get("TICKPLANT_SYMBOLS", "").split() or list(map(str, plan.settings.symbols))
             await stack.enter_async_context(background(report_ready(plan.url, symbols, terminal)))
+            await stack.enter_async_context(background(report_unconnected(plan.url, terminal)))
         if replay is not None:
             from tickplant.cli.replay import finish_replay, run_until_failure
 

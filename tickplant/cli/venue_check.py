@@ -17,6 +17,7 @@ from tickplant.cli.venue_reach import unreachable
 from tickplant.cli.venues import venue_addresses
 from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError, SettingsError
+from tickplant.network_errors import system_reason
 from tickplant.proxies import Proxies, Proxy
 from tickplant.settings import Settings, variable
 
@@ -121,7 +122,7 @@ async def _check_history(name: str, url: str, proxies: Proxies) -> Finding:
             before_s = time.time()
             answer = await client.get(url)
     except httpx.HTTPError as error:
-        text = f"{url} can't be reached: {error or type(error).__name__}"
+        text = f"{url} can't be reached: {system_reason(error) or error or type(error).__name__}"
         remedy = f"check {variable(name + '_rest_url')}; without it nothing that is missed can be fetched"
         return Finding("warn", "venue", text, remedy)
     try:

@@ -6,6 +6,7 @@ from typing import Final
 from websockets.exceptions import InvalidStatus, WebSocketException
 
 from ingest.connection import open_connection
+from tickplant.network_errors import system_reason
 from tickplant.proxies import Proxy
 
 _REACH_S: Final = 4.0
@@ -28,4 +29,4 @@ async def unreachable(url: str, proxy: Proxy | None = None, *, any_answer: bool 
         through = f" through the proxy {proxy}" if proxy else ""
         return f"no answer{through} within {_REACH_S:g} s"
     except (OSError, WebSocketException) as error:
-        return str(error) or type(error).__name__
+        return system_reason(error) or str(error) or type(error).__name__

@@ -82,7 +82,7 @@ def _running_server(
     if not server.folder.is_locked():
         setting = "redis_url" if kind is RedisServer else "database_url"
         raise FatalError(
-            f"no servers run on {folder}: start them with `{start_command(folder)}`,"
+            f"no servers are running on {folder}: start them with `{start_command(folder)}`,"
             f" or choose another folder with --data, or set {variable(setting)}"
         )
     return server.url

@@ -45,7 +45,7 @@ def folder_in_use(settings: Settings) -> Path:
     running = [folder for folder in found if folder.running]
     if len(running) > 1:
         paths = ", ".join(str(folder.path) for folder in running)
-        raise FatalError(f"servers run on {paths}: choose one with --data")
+        raise FatalError(f"servers are running on {paths}: choose one with --data")
     if settings.data and any(folder.path == bases[0] for folder in found) and not running:
         return bases[0]
     return max(running or found, key=lambda folder: folder.used_s).path if found else data_folder(settings)
