@@ -120,6 +120,21 @@ async def read_minutes(
     return {to_us(row["open_time"]): Kline(to_us(row["open_time"]), *row[1:]) for row in rows}
 
 
+async def read_lost_minutes(
+    connection: asyncpg.Connection, symbol: SymbolId, start_us: int, end_us: int
+) -> list[int]:
+    """Return the minutes of which fewer trades are stored than their candle counts, though none by age.
+
+    Args:
+        connection: in a snapshot.
+        symbol: of the trades.
+        start_us: start of a minute.
+        end_us: start of another, exclusive.
+    """
+    rows = await connection.fetch(queries.LOST_MINUTES, *symbol, to_datetime(start_us), to_datetime(end_us))
+    return [to_us(row["open_time"]) for row in rows]
+
+
 async def _check_ids(
     connection: asyncpg.Connection,
     result: SymbolAudit,

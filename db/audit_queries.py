@@ -141,6 +141,20 @@ MINUTES: Final = """
     from candles where venue = $1 and symbol = $2 and "interval" = '1m' and open_time = any($3)
 """
 
+LOST_MINUTES: Final = """
+    with stored as (
+        select minute, count(*) as trades from (
+            select date_trunc('minute', event_time) as minute from trades
+            where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
+        ) as times group by 1
+    )
+    select c.open_time from candles c left join stored s on s.minute = c.open_time
+    where c.venue = $1 and c.symbol = $2 and c."interval" = '1m' and c.open_time >= $3 and c.open_time < $4
+        and c.open_time >= coalesce((select before from expired where venue = $1 and symbol = $2), $3)
+        and coalesce(s.trades, 0) < c.trade_count
+    order by 1
+"""
+
 DUPLICATES: Final = """
     select trade_id from trades
     where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4

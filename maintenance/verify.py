@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from db.audit import read_minutes
+from db.audit import read_lost_minutes, read_minutes
 from db.pool import snapshot
 from db.repair import delete_minutes
 from ingest.history.fill import publish_fetched
@@ -30,6 +30,9 @@ class VerifyObserver(Protocol):
     def compared(self, comparison: Comparison, minutes: int) -> None:
         """All minutes have been compared; `minutes` is how many there are in the time range."""
 
+    def lost(self, minutes: int) -> None:
+        """Minutes whose candles count more trades than are stored."""
+
     def not_repairable(self, horizon: datetime) -> None:
         """Minutes before a time can't be repaired, since their trades were removed by age."""
 
@@ -49,7 +52,7 @@ async def verify(
     specs: AverageSpecs | None,
     observer: VerifyObserver,
 ) -> bool:
-    """Compare closed minutes with the venue's candles, and repair those that differ.
+    """Compare closed minutes with the venue's candles, and repair those that differ or whose trades are lost.
 
     Args:
         target: the symbol.
@@ -67,23 +70,25 @@ async def verify(
             worker stores the trades.
     """
     minutes = await _closed_minutes(target, start, end)
-    comparison = await _compare(target, [minutes])
+    comparison, lost = await _compare(target, [minutes])
     observer.compared(comparison, (minutes[1] - minutes[0]) // MINUTE_US)
-    wrong = differing_ranges(comparison)
+    if lost:
+        observer.lost(len(lost))
+    wrong = wrong_ranges(comparison, lost)
     repairable = await _repairable(target, wrong, observer) if repair else []
     if not repairable:
         return not wrong
     await target.require_worker()
     for start_us, end_us in repairable:
         await _repair(target, start_us, end_us, specs, observer)
-    comparison = await _compare(target, repairable)
+    comparison, lost = await _compare(target, repairable)
     observer.compared_again(comparison)
-    return not differing_ranges(comparison) and len(repairable) == len(wrong)
+    return not wrong_ranges(comparison, lost) and len(repairable) == len(wrong)
 
 
-def differing_ranges(comparison: Comparison) -> list[TimeRange]:
-    """Return the minutes that differ or are not stored; neighbours are joined, up to ten minutes."""
-    minutes = {mismatch.open_time_us for mismatch in comparison.mismatches} | {*comparison.uncovered}
+def wrong_ranges(comparison: Comparison, lost: Iterable[int]) -> list[TimeRange]:
+    """Return minutes that differ, are not stored or have lost trades; neighbours are joined, up to ten."""
+    minutes = {mismatch.open_time_us for mismatch in comparison.mismatches} | {*comparison.uncovered, *lost}
     ranges: list[TimeRange] = []
     for minute in sorted(minutes):
         if ranges and ranges[-1][1] == minute < ranges[-1][0] + _MOST_REPAIRED_US:
@@ -112,15 +117,20 @@ async def _closed_minutes(
     return minutes
 
 
-async def _compare(target: SymbolMaintenance, ranges: Iterable[TimeRange]) -> Comparison:
-    """Compare minutes with the venue's, request by request."""
+async def _compare(target: SymbolMaintenance, ranges: Iterable[TimeRange]) -> tuple[Comparison, list[int]]:
+    """Compare minutes with the venue's, request by request, and return those with lost trades, too."""
     comparison = Comparison()
+    lost: list[int] = []
     for start_us, end_us in ranges:
         async for klines in target.read_klines(start_us, end_us):
             times = [kline.open_time_us for kline in klines]
             async with snapshot(target.pool, timeout_s=_READ_S) as connection:
                 compare(klines, await read_minutes(connection, target.symbol, times), comparison)
-    return comparison
+                if times:
+                    lost += await read_lost_minutes(
+                        connection, target.symbol, min(times), max(times) + MINUTE_US
+                    )
+    return comparison, lost
 
 
 async def _repairable(

@@ -243,6 +243,7 @@ DAMAGE = {
         insert into trades select * from trades where trade_id = 3735690101;
         update closed_candles set volume = volume + 1 where open_time = '2024-08-08 23:58Z'
     """,
+    "rows of trades alone": "delete from trades where trade_id between 3735690000 and 3735690009",
     "what takers bought": """
         update closed_candles set taker_buy_quote_volume = 0
         where "interval" = '1m' and open_time = '2024-08-08 23:58Z'

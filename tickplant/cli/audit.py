@@ -34,7 +34,8 @@ wrong.
 With --klines, compare the candles of one minute of one symbol with a venue's own, digit by digit. The file is
 CSV (plain, gzip or zip): open_time_ms,open,high,low,close,volume[,count], or Binance's own twelve columns.
 
-The exit code is 0 if everything agrees and 1 if anything differs.
+The exit code is 0 if everything agrees and 1 if anything differs. `tickplant verify` repairs what the venue
+still has, ids that are `not stored` included.
 """
 
 EXAMPLES: Final = """\

@@ -20,8 +20,9 @@ HELP: Final = "compare candles with the venue's own, and repair what differs"
 
 DESCRIPTION: Final = """\
 Compare the stored candles of one minute with those that the venue gives over REST, digit by digit. The trades
-of each minute that differs or is not stored are fetched and replace the stored ones, and all candles that the
-minute belongs to are recomputed. Then these minutes are compared again.
+of each minute that differs or is not stored, or of which fewer trades are stored than its candle counts, are
+fetched and replace the stored ones, and all candles that the minute belongs to are recomputed. Then these
+minutes are compared again.
 
 It runs beside a running plant: Redis, the database and a worker have to be running; ingest need not be. Only
 closed minutes are compared, and only those are repaired whose trades have not been removed by age
@@ -91,6 +92,9 @@ class _Printer:
         given = comparison.matched + comparison.differing + len(comparison.uncovered)
         if given < minutes:
             print(f"the venue gives no candles for {minutes - given:,} of {minutes:,} minutes")
+
+    def lost(self, minutes: int) -> None:
+        print(f"{minutes:,} minutes have fewer stored trades than their candles count")
 
     def not_repairable(self, horizon: datetime) -> None:
         print(
