@@ -98,7 +98,7 @@ def read_klines(path: Path) -> Iterator[Kline]:
                 except (ValueError, PoisonError) as error:
                     raise FatalError(f"{path}, line {number}: {error}") from error
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
-        raise FatalError(f"{path} can't be read: {error}") from error
+        raise FatalError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def compare(klines: Iterable[Kline], ours: Mapping[int, Kline], result: Comparison) -> None:

@@ -54,7 +54,8 @@ def read_settings(environment: Mapping[str, str] | None = None, dotenv: Path | N
             try:
                 found[field.name] = parse_setting(field.type, text)
             except ValueError as error:
-                problems.append(f"{name}: {error} (it is {_shown(name, text)})")
+                shown = _shown(name, text)
+                problems.append(f"{name}: {error}" + (f" (it is {shown})" if shown not in str(error) else ""))
     if problems:
         raise SettingsError(problems)
     settings = Settings(**found)
@@ -82,7 +83,10 @@ def _read_file(path: Path) -> dict[str, str]:
         values = dotenv_values(path, encoding="utf-8-sig")  # editors on Windows add a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            [f"{path}: can't be read: {error}; save it as UTF-8, readable by this user"]
+            [
+                f"{path}: can't be read: {getattr(error, 'strerror', None) or error};"
+                " save it as UTF-8, readable by this user"
+            ]
         ) from error
     return {name: value for name, value in values.items() if value is not None}
 

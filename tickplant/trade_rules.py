@@ -149,5 +149,5 @@ def are_fine(
 
 @lru_cache(maxsize=4096)
 def is_name(text: str) -> bool:
-    """Return whether a text can be the name of a venue or symbol: printable, short, without a backslash."""
-    return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and "\\" not in text
+    """Return whether a text can be the name of a venue or symbol: short, printable, no space or backslash."""
+    return 0 < len(text) <= MAX_NAME_CHARS and text.isprintable() and not {" ", "\\"} & {*text}

@@ -123,7 +123,7 @@ _T = TypeVar("_T")
 def _decode(decoder: msgspec.msgpack.Decoder[_T], payload: bytes | Raw, what: str) -> _T:
     try:
         return decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PoisonError(f"not {what}: {error}") from error
 
 

@@ -32,7 +32,7 @@ def make_adapter(name: str, *, api_key: str | None = None, limits: VenueLimits |
 
     Raises:
         UsageError: the venue is unknown.
-        FatalError: it needs a key.
+        SettingsError: it needs a key.
     """
     if name not in _ADAPTERS:
         raise UsageError(f"unknown venue {name!r}; venues are {', '.join(VENUES)}")

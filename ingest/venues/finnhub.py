@@ -29,7 +29,7 @@ from msgspec import Raw, Struct
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Secret, VenueLimits
 from ingest.venues.frames import Batch, Row, batch_of, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.parsing import MALFORMED, decode_object, parse_frame_rows, plain_decimal
-from tickplant.errors import FatalError, PoisonError
+from tickplant.errors import PoisonError, SettingsError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
 
@@ -72,7 +72,7 @@ class FinnhubAdapter:
     """The adapter of Finnhub.
 
     Raises:
-        FatalError: there is no key.
+        SettingsError: there is no key.
     """
 
     name: Final = "finnhub"
@@ -83,9 +83,11 @@ class FinnhubAdapter:
 
     def __init__(self, api_key: str | None = None, limits: VenueLimits = LIMITS) -> None:
         if not api_key:
-            raise FatalError(
-                "finnhub needs an API key, free at https://finnhub.io: set TICKPLANT_FINNHUB_API_KEY,"
-                " or TICKPLANT_FINNHUB_API_KEY_FILE to a file that contains it"
+            raise SettingsError(
+                [
+                    "TICKPLANT_FINNHUB_API_KEY: finnhub needs an API key, free at https://finnhub.io: set"
+                    " it, or TICKPLANT_FINNHUB_API_KEY_FILE to a file that contains it"
+                ]
             )
         self._api_key = Secret(api_key)
         self.limits = limits

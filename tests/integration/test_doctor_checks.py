@@ -112,10 +112,10 @@ async def test_the_proxy_to_a_venue_is_reported(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("rights", "expected"),
     [
-        ("-@admin -@dangerous", "ok redis: this user may do there all that is needed"),
+        ("-@admin -@dangerous", "ok redis: this user has all rights that are needed"),
         (
             "-@dangerous -xadd -xgroup|create",
-            "fail redis: this user may not do there all that is needed: XADD, XGROUP CREATE",
+            "fail redis: this user lacks rights that are needed: XADD, XGROUP CREATE",
         ),
     ],
 )

@@ -135,7 +135,7 @@ def test_it_lets_things_go_wrong_switches_history_off_and_bans(tmp_path: Path) -
         (("--speed", "0", "--count", "5"), "'0' is not a number above zero"),
         (("--count", "-5"), "'-5' is not a whole number"),
         (("--symbols", "BTCUSDT"), "not of the form venue:SYMBOL"),
-        (("--symbols", "nowhere:BTCUSDT"), "symbols such as binance:BTCUSDT or coinbase:BTC-USD"),
+        (("--symbols", "nowhere:BTCUSDT"), "symbols such as binance:BTCUSDT, coinbase:BTC-USD"),
         (("--symbols", "coinbase:BTCUSD"), "symbols such as coinbase:BTC-USD"),
         (("--fault", "lost"), "--fault needs --faults SEED"),
         (("--fault-rate", "2"), "--fault-rate needs --faults SEED"),

@@ -98,6 +98,21 @@ async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
             await supervisor.failed()
 
 
+async def test_a_server_that_cannot_be_restarted_is_tried_until_it_can(lines: Lines, tmp_path: Path) -> None:
+    server = RedisServer(tmp_path)
+    supervisor = Supervisor(lines.say)
+    async with supervisor.server("redis", server):
+        settings = tmp_path / "redis.conf"  # written at each start
+        settings.unlink()
+        settings.mkdir()
+        assert server.pid is not None
+        os.kill(server.pid, SIGKILL)
+        await lines.wait_for("redis: .*; trying again in")
+        settings.rmdir()
+        await until(lambda: server.pid is not None)
+    assert server.pid is None
+
+
 async def test_a_killed_server_is_started_again_at_the_same_address(lines: Lines, tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     async with Supervisor(lines.say).server("redis", server):

@@ -10,7 +10,7 @@ from websockets.uri import parse_uri
 
 from ingest.venues.base import Refused
 from ingest.venues.finnhub import FinnhubAdapter
-from tickplant.errors import FatalError
+from tickplant.errors import SettingsError
 
 KEY = "s3cr3t/key+1"
 
@@ -45,5 +45,5 @@ def test_a_refusal_that_repeats_the_key_is_reported_without_it() -> None:
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_missing_key_names_the_setting(key: str | None) -> None:
-    with pytest.raises(FatalError, match="TICKPLANT_FINNHUB_API_KEY"):
+    with pytest.raises(SettingsError, match="TICKPLANT_FINNHUB_API_KEY"):
         FinnhubAdapter(key)

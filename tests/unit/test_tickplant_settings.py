@@ -91,7 +91,7 @@ def test_where_only_a_few_words_will_do_they_are_named() -> None:
         "AVERAGE_INTERVALS": ", ".join(INTERVALS),
     }
     for name, words in allowed.items():
-        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: 'loud' is invalid; expected {words} "):
+        with pytest.raises(SettingsError, match=f"TICKPLANT_{name}: 'loud' is invalid; expected {words}$"):
             read_settings({f"TICKPLANT_{name}": "loud"}, NOTHING)
 
 

@@ -39,6 +39,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"symbol": ""}, "symbol is not a name"),
     ({"symbol": "A\tB"}, "symbol is not a name"),
     ({"symbol": "A\\B"}, "symbol is not a name"),
+    ({"symbol": "A B"}, "symbol is not a name"),
     ({"symbol": "A" * 65}, "symbol is not a name"),
     ({"venue": "\0"}, "venue is not a name"),
 ]

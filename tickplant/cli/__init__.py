@@ -7,12 +7,13 @@ the exit code.
 
 import logging
 import os
+import re
 import sys
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from shutil import get_terminal_size
-from textwrap import TextWrapper
+from textwrap import TextWrapper, wrap
 from typing import Final
 
 from tickplant.errors import MixedSourcesError, SettingsError, UsageError
@@ -73,9 +74,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _run(words)
         finally:
             sys.stdout.flush()  # here, where it is caught, not at exit
-    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
+    except OSError as error:  # of writing the output: all others have been reported
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at exit
-        return 0
+        if isinstance(error, BrokenPipeError):  # the reader of the output, such as `head`, has ended
+            return 0
+        sys.stderr.write(f"tickplant: can't write to the standard output: {error.strerror}\n")
+        return 1
 
 
 def _run(words: list[str]) -> int:
@@ -118,7 +122,10 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
     """Build the parser, with the arguments only of the command to run."""
     requested = next((word for word in words if not word.startswith("-")), None)
     parser = ArgumentParser(
-        "tickplant", description=_DESCRIPTION, epilog=_EPILOG, formatter_class=RawDescriptionHelpFormatter
+        "tickplant",
+        description=_wrapped(_DESCRIPTION),
+        epilog=_wrapped(_EPILOG),
+        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -135,15 +142,40 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
 
 
 def _wrapped(text: str) -> str:
-    """Return a text whose paragraphs fit the terminal; examples and other indented lines stay as they are."""
-    wrapper = TextWrapper(get_terminal_size().columns - 2, break_long_words=False, break_on_hyphens=False)
+    """Return a text that fits the terminal: paragraphs, and examples and other indented lines one by one."""
+    width = get_terminal_size().columns - 2
+    wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
     paragraphs = []
     for paragraph in text.strip("\n").split("\n\n"):
         settings = paragraph.startswith("settings:")
         wrapper.subsequent_indent = "  " if settings else ""
-        as_it_is = not settings and any(line.startswith(" ") for line in paragraph.splitlines())
-        paragraphs.append(paragraph if as_it_is else wrapper.fill(" ".join(paragraph.split())))
+        lines = paragraph.splitlines()
+        if not settings and any(line.startswith(" ") for line in lines):
+            paragraphs.append("\n".join(_wrapped_line(line, width) for line in lines))
+        else:
+            paragraphs.append(wrapper.fill(" ".join(paragraph.split())))
     return "\n\n".join(paragraphs)
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    """Return an indented line that fits: a word and its explanation in two columns, or a shell command."""
+    if len(line) <= width:
+        return line
+    if columns := _TWO_COLUMNS.fullmatch(line):
+        start = columns.start(2)
+        explanation = wrap(columns[2], max(width - start, 20), break_on_hyphens=False)
+        return ("\n" + " " * start).join([line[:start] + explanation[0], *explanation[1:]])
+    lines = [line[: len(line) - len(line.lstrip())]]
+    for word in _SHELL_WORDS.findall(line):
+        if len(lines[-1]) + len(word) > width - 3 and lines[-1].strip():
+            lines[-1] += "\\"
+            lines.append("      ")
+        lines[-1] += f"{word} "
+    return "\n".join(lines).rstrip()
+
+
+_TWO_COLUMNS: Final = re.compile(r"( *\S+(?: \S+)*) {2,}(\S.*)")
+_SHELL_WORDS: Final = re.compile(r"(?:--[\w-]+ (?!-))?(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 
 
 class _Version(Action):

@@ -37,7 +37,14 @@ def check_settings(args: Namespace) -> tuple[Settings | None, list[Finding]]:
         remedy = "correct it in the environment or in .env; .env.example explains every setting"
         return None, [Finding("fail", "settings", problem, remedy) for problem in error.problems]
     python = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
-    text = f"{len(settings.symbols)} symbols, {settings.partitions} partitions, {settings.workers} workers"
+    text = ", ".join(
+        f"{count} {word}{'' if count == 1 else 's'}"
+        for count, word in (
+            (len(settings.symbols), "symbol"),
+            (settings.partitions, "partition"),
+            (settings.workers, "worker"),
+        )
+    )
     wrong = prepare_venues(settings)[1]
     findings = [Finding("ok", "python", python), _check_kernel()]
     return settings, [*findings, *(wrong or [Finding("ok", "settings", text)])]

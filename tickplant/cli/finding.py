@@ -17,7 +17,7 @@ class Finding(Struct, frozen=True):
 
 def judge_clock(subject: str, skew_s: float, limit_s: float) -> Finding:
     """Judge how far another clock is ahead of this machine's."""
-    text = f"its clock and this machine's agree to {abs(skew_s):.3f} s"
+    text = f"its clock is within {max(abs(skew_s), 0.001):.3f} s of this machine's"
     if abs(skew_s) <= limit_s:
         return Finding("ok", subject, text)
     text = f"its clock is {abs(skew_s):.1f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"

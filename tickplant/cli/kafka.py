@@ -35,7 +35,10 @@ def kafka_properties(settings: Settings) -> dict[str, str]:
         try:
             text = settings.kafka_properties.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError([f"TICKPLANT_KAFKA_PROPERTIES: can't be read: {error}"]) from error
+            reason = getattr(error, "strerror", None) or error
+            raise SettingsError(
+                [f"TICKPLANT_KAFKA_PROPERTIES: {settings.kafka_properties} can't be read: {reason}"]
+            ) from error
         for number, line in enumerate(text.splitlines(), 1):
             name, equals, value = line.partition("=")
             if not line.strip() or line.lstrip().startswith("#"):

@@ -124,8 +124,8 @@ async def _check_rights(client: Any) -> Finding:
         except ResponseError:  # expected: the probe is invalid
             continue
     if not forbidden:
-        return Finding("ok", "redis", "this user may do there all that is needed")
-    text = f"this user may not do there all that is needed: {', '.join(forbidden)}"
+        return Finding("ok", "redis", "this user has all rights that are needed")
+    text = f"this user lacks rights that are needed: {', '.join(forbidden)}"
     remedy = "let an administrator run: acl setuser NAME ~* &* +@all -@admin -@dangerous"
     return Finding("fail", "redis", text, remedy)
 

@@ -135,7 +135,7 @@ def _symbols(args: Namespace) -> dict[str, list[str]]:
         venue = VENUES.get(symbol.venue)
         if venue is None or not venue.is_symbol(symbol.symbol):
             known = [venue] if venue else VENUES.values()
-            examples = " or ".join(f"{sample.name}:{sample.example}" for sample in known)
+            examples = ", ".join(f"{sample.name}:{sample.example}" for sample in known)
             raise UsageError(f"--symbols: {name}: the sandbox generates only symbols such as {examples}")
         grouped.setdefault(symbol.venue, {})[symbol.symbol] = None
     return {venue: list(symbols) for venue, symbols in grouped.items()}

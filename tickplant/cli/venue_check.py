@@ -75,7 +75,7 @@ async def _check_venue(asked: RequestedVenue) -> list[Finding]:
     if reason is not None:
         text = f"{base_url} can't be reached: {reason}"
         wanted = f"check the network, the proxy and {variable(venue.name + '_ws_url')}"
-        return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` does without")]
+        return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` needs no venue")]
     findings = [Finding("ok", "venue", f"{base_url} answers{_through(proxy)}")]
     if isinstance(venue, HistoryAdapter):
         rest_url = asked.address.rest_url or venue.rest_url

@@ -60,8 +60,9 @@ static inline void skip_space(cursor *c) {
     while (c->at < c->end && (*c->at == ' ' || *c->at == '\n' || *c->at == '\t' || *c->at == '\r')) c->at++;
 }
 
-/* Whether a byte can be in a name: printable ASCII but for the backslash; a quotation mark ends a string. */
-static inline int is_plain(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
+/* Whether a byte can be in a name: printable ASCII but for the space and the backslash; a quotation mark ends a
+   string. */
+static inline int is_plain(char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
 /* A JSON string of plain characters. */
 static inline int read_string(cursor *c, text *out) {

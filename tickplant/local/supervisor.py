@@ -133,7 +133,19 @@ class Supervisor:
             delay_s = delay.after(clock() - started)
             self._show(name, f"{describe_exit(code)}; restarting it in {delay_s:g} s")
             await asyncio.sleep(delay_s)
+            while not await self._restarted(name, server, delay):
+                pass
+
+    async def _restarted(self, name: str, server: Restartable, delay: RestartDelay) -> bool:
+        """Start a server again; where that fails, as on a full disk, report it, wait, and return False."""
+        try:
             await server.start()
+        except FatalError as error:
+            delay_s = delay.after(0)
+            self._show(name, f"{error}; trying again in {delay_s:g} s")
+            await asyncio.sleep(delay_s)
+            return False
+        return True
 
 
 class _Process:

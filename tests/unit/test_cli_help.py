@@ -1,0 +1,22 @@
+"""Help fits a terminal of 80 columns, and its examples can be copied."""
+
+import shlex
+
+import pytest
+
+from tickplant.cli import COMMANDS, main
+
+
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_the_terminal(
+    command: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if len(line) > columns] == []
+    for example in text.replace("\\\n", "").partition("examples:\n")[2].partition("\n\n")[0].splitlines():
+        if "tickplant" in example and "can't" not in example:
+            shlex.split(example)  # no quotation is left open
