@@ -1,6 +1,6 @@
-"""Reads candles from their table, and computes candles of one second from trades."""
+"""Reads candles: stored ones, those merged from them, and those of one second, computed from trades."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -16,7 +16,7 @@ from db.json_rows import (
     time,
 )
 from db.pages import fetch_page
-from tickplant.intervals import INTERVALS, SECOND_US
+from tickplant.intervals import CANDLE_INTERVALS, SECOND_US
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_datetime, to_us
 
@@ -31,15 +31,16 @@ _RANGE: Final = """
     where venue = $1 and symbol = $2 and "interval" = $3 and open_time >= $4 and open_time < $5
 """
 
-_READ: Final = f"""
-    {_RANGE}
-    order by open_time {{order}}
-    limit $6
-"""
+_MERGED_RANGE: Final = "select * from merged_candles($1, $2, $3, $4, $5)"
+
+_ORDER: Final = "order by open_time {order} limit $6"
+
+# The stored candle beyond enough others for a page; there may be fewer.
+_BEYOND: Final = f"select open_time from ({_RANGE}) as parts order by open_time {{order}} offset $6 limit 1"  # noqa: S608 - constants only
 
 CANDLE_JSON: Final = {
     "open_time": time("open_time"),
-    "close_time": time("open_time + $7"),
+    "close_time": time("(open_time + $7::text::interval)"),
     "open": text("open"),
     "high": text("high"),
     "low": text("low"),
@@ -59,6 +60,7 @@ CANDLE_JSON: Final = {
 """The fields of a candle as JSON: those of the API's view."""
 
 _READ_JSON: Final = json_page_query(CANDLE_JSON, _RANGE, order=("open_time",), limit="$6::int8")
+_READ_MERGED_JSON: Final = json_page_query(CANDLE_JSON, _MERGED_RANGE, order=("open_time",), limit="$6::int8")
 
 TAKER_BUY_SUMS: Final = """
     case when count(side) = count(*) then sum(case side when 'buy' then size else 0 end) end
@@ -118,14 +120,15 @@ async def read_candles(
     Args:
         connection: to the database.
         symbol: of the candles.
-        interval: a stored one.
+        interval: any but a second.
         start_us: the least open time, inclusive.
         end_us: the greatest open time, exclusive.
         limit: the most candles.
         newest: whether the limit leaves out the oldest candles rather than the newest.
     """
-    bounds = to_datetime(start_us), to_datetime(end_us)
-    rows = await fetch_page(connection, _READ, *symbol, interval, *bounds, limit, newest=newest)
+    bounds = await _bounds(connection, symbol, interval, start_us, end_us, limit, newest=newest)
+    query = f"{_MERGED_RANGE if CANDLE_INTERVALS[interval].merged_from else _RANGE} {_ORDER}"
+    rows = await fetch_page(connection, query, *symbol, interval, *bounds, limit, newest=newest)
     return [candle_of(row) for row in rows]
 
 
@@ -140,11 +143,42 @@ async def read_candles_as_json(
     newest: bool = False,
 ) -> JsonPage:
     """Return a page of the candles that `read_candles` returns; its edge is an open time."""
-    bounds = to_datetime(start_us), to_datetime(end_us)
-    length = timedelta(microseconds=INTERVALS[interval])
+    bounds = await _bounds(connection, symbol, interval, start_us, end_us, limit, newest=newest)
+    query = _READ_MERGED_JSON if CANDLE_INTERVALS[interval].merged_from else _READ_JSON
     return await fetch_json_page(
-        connection, _READ_JSON, *symbol, interval, *bounds, limit, length, newest=newest
+        connection,
+        query,
+        *symbol,
+        interval,
+        *bounds,
+        limit,
+        CANDLE_INTERVALS[interval].sql,
+        newest=newest,
     )
+
+
+async def _bounds(
+    connection: asyncpg.Connection,
+    symbol: SymbolId,
+    name: str,
+    start_us: int,
+    end_us: int,
+    limit: int,
+    *,
+    newest: bool,
+) -> tuple[datetime, datetime]:
+    """Return the range of open times to read; of merged candles only as much as a page and one more need."""
+    interval = CANDLE_INTERVALS[name]
+    if interval.merged_from is not None:
+        bounds = to_datetime(start_us), to_datetime(end_us)
+        query = _BEYOND.format(order="desc" if newest else "asc")
+        parts = (limit + 1) * interval.parts
+        beyond = await connection.fetchval(query, *symbol, interval.merged_from, *bounds, parts)
+        if beyond is not None and newest:
+            start_us = max(start_us, interval.floor(to_us(beyond)))
+        elif beyond is not None:
+            end_us = min(end_us, interval.after(interval.floor(to_us(beyond))))
+    return to_datetime(start_us), to_datetime(end_us)
 
 
 async def read_seconds(

@@ -16,6 +16,7 @@ from db.pool import OUTAGE, connect, database_error
 from db.provenance import read_database_source
 from db.schema import check_schema
 from tickplant.errors import FatalError
+from tickplant.intervals import CANDLE_INTERVALS
 from tickplant.market import SymbolId
 
 ExportFormat = Literal["csv", "jsonl"]
@@ -32,14 +33,19 @@ _TRADES: Final = f"""
     order by trades.event_time, trade_id
 """  # noqa: S608 - constants only
 
+_STORED: Final = (
+    '(select * from candles where venue = $1 and symbol = $2 and "interval" = $5'
+    " and open_time >= $3 and open_time < $4) as candles"
+)
+_MERGED: Final = "merged_candles($1, $2, $5, $3, $4) as candles"
+
 _CANDLES: Final = f"""
     select venue, symbol, "interval", to_char(open_time, '{_SECONDS}') as open_time,
         open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trade_count,
         to_char(first_event_time, '{_MICROSECONDS}') as first_event_time, first_trade_id,
         to_char(last_event_time, '{_MICROSECONDS}') as last_event_time, last_trade_id,
         revision, {{closed}}, {{complete}}, taker_buy_volume::text, taker_buy_quote_volume::text{{source}}
-    from candles
-    where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5
+    from {{candles}}
     order by candles.open_time
 """  # noqa: S608 - constants only
 
@@ -88,8 +94,7 @@ async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelecti
     """Estimate how many rows a selection has, quickly: candles are counted, trades estimated by their ids."""
     if selection.interval is not None:
         count: int = await connection.fetchval(
-            "select count(*) from candles"
-            ' where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" = $5',
+            f"select count(*) from {_candles(selection.interval)}",  # noqa: S608 - constants only
             *_arguments(selection),
         )
         return count
@@ -125,15 +130,16 @@ async def export_rows(
     # Read along the index in this order instead of sorting everything before the first line.
     await connection.execute("set enable_sort = off")
     query = _TRADES if selection.interval is None else _CANDLES
+    candles = "" if selection.interval is None else _candles(selection.interval)
     source = await read_database_source(connection)
     column = "" if source in (None, "live") else f", '{source}'::text as source"
     if output_format == "csv":
-        query = query.format(closed="closed::text", complete="complete::text", source=column)
+        query = query.format(closed="closed::text", complete="complete::text", source=column, candles=candles)
         status = await connection.copy_from_query(
             query, *_arguments(selection), output=write, format="csv", header=True
         )
     else:
-        query = query.format(closed="closed", complete="complete", source=column)
+        query = query.format(closed="closed", complete="complete", source=column, candles=candles)
         # JSON has no raw control characters: with two of them as quote and delimiter, COPY escapes nothing.
         status = await connection.copy_from_query(
             f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
@@ -144,6 +150,11 @@ async def export_rows(
             delimiter="\x02",
         )
     return int(status.split()[-1])
+
+
+def _candles(interval: str) -> str:
+    """Return the SQL of the candles of a selection."""
+    return _MERGED if CANDLE_INTERVALS[interval].merged_from else _STORED
 
 
 def _arguments(selection: ExportSelection) -> list[object]:

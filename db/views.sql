@@ -72,6 +72,57 @@ comment on column freshness.missing is 'Trade ids that are missing.';
 comment on column freshness.partition is 'The partition stream that carries the symbol.';
 comment on column freshness.owner is 'The worker that owns the partition; null if none does.';
 
+-- The stored candle of a merged interval's last part may begin up to a month after the last open time, which bounds
+-- what TimescaleDB reads. Lengths are added in UTC, whatever the session's time zone.
+create or replace function merged_candles(
+    of_venue text, of_symbol text, of_interval text,
+    first_open timestamptz default '-infinity', before timestamptz default 'infinity'
+) returns table (
+    venue text, symbol text, "interval" text, open_time timestamptz, open numeric, high numeric, low numeric,
+    close numeric, volume numeric, quote_volume numeric, trade_count bigint, first_event_time timestamptz,
+    first_trade_id bigint, last_event_time timestamptz, last_trade_id bigint, revision bigint, closed boolean,
+    complete boolean, taker_buy_volume numeric, taker_buy_quote_volume numeric
+) language sql stable
+begin atomic
+    select m.venue, m.symbol, m.name, m.open_time, m.open, m.high, m.low, m.close, m.volume, m.quote_volume,
+        m.trade_count, m.first_event_time, m.first_trade_id, m.last_event_time, m.last_trade_id, m.revision, e.closed,
+        e.closed and is_complete(l, m.first_trade_id, m.last_trade_id), m.taker_buy_volume, m.taker_buy_quote_volume
+    from (
+        select c.venue, c.symbol, i.name, i.length, b.open_time,
+            (array_agg(c.open order by c.first_event_time, c.first_trade_id))[1] as open,
+            max(c.high) as high, min(c.low) as low,
+            (array_agg(c.close order by c.last_event_time desc, c.last_trade_id desc))[1] as close,
+            sum(c.volume) as volume, sum(c.quote_volume) as quote_volume, sum(c.trade_count)::bigint as trade_count,
+            min(c.first_event_time) as first_event_time,
+            (array_agg(c.first_trade_id order by c.first_event_time, c.first_trade_id))[1] as first_trade_id,
+            max(c.last_event_time) as last_event_time,
+            (array_agg(c.last_trade_id order by c.last_event_time desc, c.last_trade_id desc))[1] as last_trade_id,
+            sum(c.revision)::bigint as revision,
+            case when count(c.taker_buy_volume) = count(*) then sum(c.taker_buy_volume) end as taker_buy_volume,
+            case when count(c.taker_buy_quote_volume) = count(*) then sum(c.taker_buy_quote_volume) end
+                as taker_buy_quote_volume
+        from (values
+            ('3m' collate "C", '1m' collate "C", interval '3 minutes'), ('30m', '15m', '30 minutes'),
+            ('2h', '1h', '2 hours'), ('6h', '1h', '6 hours'), ('8h', '4h', '8 hours'), ('12h', '4h', '12 hours'),
+            ('3d', '1d', '72 hours'), ('1M', '1d', '1 month')
+        ) as i (name, part, length)
+        join candles c on c."interval" = i.part
+        cross join lateral (
+            select case i.name when '1M' then date_trunc('month', c.open_time, 'UTC')
+                else date_bin(i.length, c.open_time, 'epoch') end as open_time
+        ) b
+        where i.name = of_interval and c.venue = of_venue and c.symbol = of_symbol
+            and c.open_time >= first_open and c.open_time < before + interval '744 hours'
+            and b.open_time >= first_open and b.open_time < before
+        group by c.venue, c.symbol, i.name, i.length, b.open_time
+    ) m
+    join ledger l on l.venue = m.venue and l.symbol = m.symbol
+    cross join lateral (
+        select ((m.open_time at time zone 'UTC') + m.length) at time zone 'UTC' <= l.watermark as closed
+    ) e;
+end;
+comment on function merged_candles is 'Candles of an interval that is not stored (3m, 30m, 2h, 6h, 8h, 12h, 3d counted from 1970-01-01, 1M), merged exactly from stored ones: those of a symbol whose open time is in a range.';
+
 -- A join, not a lookup for each candle: the key of averages has the name before the time.
 create or replace view candles_with_averages as
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,

@@ -71,17 +71,28 @@ class StreamedChannel(Struct, Generic[T], frozen=True, kw_only=True):
         return True
 
 
+def _whole(_: object, now: object) -> list[tuple[str, object]]:
+    """Return one message with all that is read."""
+    return [("", now)]
+
+
 class PolledChannel(Struct, frozen=True, kw_only=True):
     """A kind of channel that is read every second; each message holds everything, without a cursor."""
 
     kind: str
-    """The first part of the channel's name, and the type of its messages."""
+    """The first part of the channel's name."""
+    message: str
+    """The type of its messages."""
     read: Callable[[ChannelSources, Collection[Channel]], Awaitable[Mapping[Channel, object]]]
     """Reads the data of channels; those that have none yet are left out."""
     unchanged: Callable[[Any, Any], bool] = eq
     """Whether data need not be sent again, given what was sent last."""
+    changes: Callable[[Any, Any], Iterable[tuple[str, object]]] = _whole
+    """Returns messages, each with its conflation key, for a change of what was sent to what is read."""
     of_symbol: bool = True
     """Whether there is a channel for each symbol; if not there is one, named by its kind."""
     all_symbols: bool = False
     """Whether the kind alone names the channels of all symbols."""
     has_interval: bool = False
+    reports_losses: bool = False
+    """Whether a client that was cut off may have missed something that no later message repeats."""

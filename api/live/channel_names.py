@@ -1,10 +1,13 @@
 """The names of websocket channels as clients write them. Pure."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from api.live.channels import CHANNELS, KINDS
 from api.live.protocol import ProtocolError
-from tickplant.intervals import INTERVALS
+from tickplant.intervals import CANDLE_INTERVALS, INTERVALS, MERGED
+
+LIVE_INTERVALS: Final = tuple(name for name in CANDLE_INTERVALS if name in INTERVALS or name in MERGED)
+"""The intervals whose candles have channels."""
 
 
 class ChannelName(NamedTuple):
@@ -35,8 +38,8 @@ def parse_channel(text: str) -> ChannelName:
     symbol, _, interval = rest.rpartition(":")
     if not symbol:
         raise _unknown(text)
-    if interval not in INTERVALS:
-        known = ", ".join(INTERVALS)
+    if interval not in LIVE_INTERVALS:
+        known = ", ".join(LIVE_INTERVALS)
         raise ProtocolError("unknown_interval", f"{interval[:20]!r} is not one of {known}", channel=text)
     return ChannelName(kind, symbol, interval)
 

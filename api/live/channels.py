@@ -25,7 +25,7 @@ from api.live.channel_states import (
 from api.live.protocol import Channel
 from api.views.alerts import firing_view
 from api.views.bot import account_view
-from api.views.candles import candle_view
+from api.views.candles import CandleView, candle_view
 from api.views.connections import connection_view
 from api.views.gaps import gap_view
 from api.views.stats import ChangeView, change_view
@@ -119,6 +119,18 @@ def _same_minute(sent: ChangeView | None, view: ChangeView) -> bool:
     return sent is not None and replace(sent, until=view.until, covers_s=view.covers_s) == view
 
 
+async def _read_merged_candles(
+    sources: ChannelSources, channels: Collection[Channel]
+) -> dict[Channel, object]:
+    selected = {(channel.symbol_id, channel.interval): channel for channel in channels}
+    candles = await sources.history.newest_of_each(selected, SNAPSHOT_CANDLES)
+    return {channel: [candle_view(candle) for candle in candles[key]] for key, channel in selected.items()}
+
+
+def _changed_candles(sent: list[CandleView] | None, now: list[CandleView]) -> list[tuple[str, CandleView]]:
+    return [(f"@{view.open_time}", view) for view in now if view not in (sent or ())]
+
+
 async def _read_connections(sources: ChannelSources, channels: Collection[Channel]) -> dict[Channel, object]:
     views = [connection_view(connection) for connection in await sources.connections.read()]
     return dict.fromkeys(channels, views)
@@ -205,9 +217,19 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         conflation_key=_replaces_all,
         load=_load_unified,
     ),
-    PolledChannel(kind="stats", read=_read_stats, unchanged=_same_minute, all_symbols=True),
-    PolledChannel(kind="connections", read=_read_connections, of_symbol=False),
+    PolledChannel(kind="stats", message="stats", read=_read_stats, unchanged=_same_minute, all_symbols=True),
+    PolledChannel(kind="connections", message="connections", read=_read_connections, of_symbol=False),
 )
+
+MERGED_CANDLES: Final = PolledChannel(
+    kind="candles",
+    message="candle",
+    read=_read_merged_candles,
+    changes=_changed_candles,
+    has_interval=True,
+    reports_losses=True,
+)
+"""Candles of the intervals that are not stored; those of the others are streamed."""
 
 KINDS: Final = {definition.kind: definition for definition in CHANNELS}
 

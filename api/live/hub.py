@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from api.http.problems import OUTAGE
 from api.live.catch_up import CatchUp
 from api.live.channel_definitions import ChannelSources
-from api.live.channels import KINDS, POLLED
+from api.live.channels import KINDS, MERGED_CANDLES, POLLED
 from api.live.client import Client, FrameWriter
 from api.live.clients import ConnectedClients
 from api.live.cursor import Cursor, Order
@@ -22,6 +22,7 @@ from api.queries.prices import Prices
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.clock import now_us
+from tickplant.intervals import MERGED
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 
@@ -60,6 +61,7 @@ class Hub:
             kind: ChannelPoller(definition, sources, self.clients.flush)
             for kind, definition in POLLED.items()
         }
+        self._merged_candles = ChannelPoller(MERGED_CANDLES, sources, self.clients.flush)
         self._resubscribing: set[asyncio.Task[None]] = set()
         # At zero from the start, so that dashboards distinguish zero from unknown.
         for kind in KINDS:
@@ -83,7 +85,7 @@ class Hub:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._follower.run())
-                for poller in self._pollers.values():
+                for poller in (*self._pollers.values(), self._merged_candles):
                     tasks.create_task(poller.run())
         finally:
             for task in self._resubscribing:
@@ -112,7 +114,7 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
         """
-        poller = self._pollers.get(channel.kind)
+        poller = self._poller(channel)
         if poller is not None:
             await poller.poll(channel)
             _add(client, channel)
@@ -138,9 +140,9 @@ class Hub:
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
-        poller = self._pollers.get(channel.kind)
+        poller = self._poller(channel)
         if poller is not None:
-            poller.enter(client, channel)
+            poller.enter(client, channel, recovered=recovered)
             return
         partition = self._partition(channel)
         topic = partition.topic(channel)
@@ -175,7 +177,7 @@ class Hub:
                 continue
             client.channels.discard(channel)
             metrics.API_SUBSCRIPTIONS.labels(channel.kind).dec()
-            poller = self._pollers.get(channel.kind)
+            poller = self._poller(channel)
             if poller is not None:
                 poller.leave(client, channel)
                 continue
@@ -218,6 +220,10 @@ class Hub:
     def publish_status(self, *, live: bool) -> None:
         """Notify all clients whether updates arrive."""
         self.clients.broadcast("status", text_frame(StreamStatus("live" if live else "stalled")))
+
+    def _poller(self, channel: Channel) -> ChannelPoller | None:
+        """Return what polls a channel; None for one that is streamed."""
+        return self._merged_candles if channel.interval in MERGED else self._pollers.get(channel.kind)
 
     def _partition(self, channel: Channel) -> LivePartition:
         return self._partitions[self._history.partition_of(channel.symbol_id)]

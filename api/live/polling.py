@@ -76,13 +76,21 @@ class ChannelPoller:
         clients = self._clients.get(channel)
         if clients and view is not None and not self._definition.unchanged(previous, view):
             name = str(channel)
-            frame = text_frame(Update(self._definition.kind, name, UNSET, view))
-            for client in clients:
-                client.push(name, frame)
+            for key, data in self._definition.changes(previous, view):
+                frame = text_frame(Update(self._definition.message, name, UNSET, data))
+                for client in clients:
+                    client.push(f"{name}{key}", frame)
 
-    def enter(self, client: Client, channel: Channel) -> None:
-        """Send a client what was read last, and then changes; the channel must have been read."""
-        client.send(text_frame(Snapshot(str(channel), UNSET, UNSET, self._views[channel])))
+    def enter(self, client: Client, channel: Channel, *, recovered: bool | None) -> None:
+        """Send a client what was read last, and then changes; the channel must have been read.
+
+        Args:
+            client: the subscriber.
+            channel: of the kind that is polled.
+            recovered: False if the client had a cursor; None for a new subscription.
+        """
+        flag = recovered if recovered is not None and self._definition.reports_losses else UNSET
+        client.send(text_frame(Snapshot(str(channel), UNSET, flag, self._views[channel])))
         self._clients.setdefault(channel, set()).add(client)
         self._in_use.set()
 

@@ -9,7 +9,7 @@ from api.queries.candles import OpenTimeRange
 from api.queries.history import MIN_US, StoredHistory
 from db.stats import read_candle_closes
 from tickplant.averages import AverageSpec, average
-from tickplant.intervals import INTERVALS
+from tickplant.intervals import CANDLE_INTERVALS
 from tickplant.market import SymbolId
 
 
@@ -55,7 +55,9 @@ async def read_averages(
         before = await read_candle_closes(
             connection, symbol, interval, start_us=MIN_US, end_us=first_us, limit=spec.window - 1, newest=True
         )
-    remaining = window.remaining(first_us, last_us, INTERVALS[interval], newest=newest) if more else None
+    remaining = (
+        window.remaining(first_us, last_us, CANDLE_INTERVALS[interval], newest=newest) if more else None
+    )
     # The longest average of a full page takes a quarter of a second, which would block the event loop.
     return AveragePage(await asyncio.to_thread(_values, spec, before, page), remaining)
 

@@ -6,12 +6,12 @@ from typing import Final, Literal, NamedTuple
 
 from api.http.paging import cut
 from api.queries.history import MAX_US, MIN_US
-from api.views.candles import LENGTHS, CandleView, candle_view, empty_view
+from api.views.candles import CandleView, candle_view, empty_view
 from api.views.fields import decimal_json, encoded
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_candles_as_json, read_seconds
 from db.pool import DatabaseConnection
 from db.symbols import SymbolCoverage, read_coverage
-from tickplant.intervals import floor
+from tickplant.intervals import CANDLE_INTERVALS, Interval
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_us
 
@@ -26,18 +26,18 @@ class OpenTimeRange(NamedTuple):
     end_us: int
     """Exclusive."""
 
-    def remaining(self, first_us: int, last_us: int, length_us: int, *, newest: bool) -> "OpenTimeRange":
+    def remaining(self, first_us: int, last_us: int, interval: Interval, *, newest: bool) -> "OpenTimeRange":
         """Return the part of the range that a page leaves.
 
         Args:
             first_us: open time of the page's first candle.
             last_us: open time of the page's last candle.
-            length_us: the interval's length.
+            interval: of the candles.
             newest: whether pages go back from the newest candle.
         """
         if newest:
             return self._replace(end_us=first_us)
-        return self._replace(start_us=last_us + length_us)
+        return self._replace(start_us=interval.after(last_us))
 
 
 ALL_TIME: Final = OpenTimeRange(MIN_US, MAX_US)
@@ -67,13 +67,13 @@ class CandlePageReader:
         Args:
             connection: in a transaction that sees one snapshot.
             symbol: whose candles.
-            interval: a stored one, or a second.
+            interval: the name of any interval.
             max_trades: the most trades to read for a page of candles of a second.
         """
         self._connection = connection
         self._symbol = symbol
         self._interval = interval
-        self._length_us = LENGTHS[interval]
+        self._bounds = CANDLE_INTERVALS[interval]
         self._max_trades = max_trades
 
     async def read(self, window: OpenTimeRange, limit: int, *, newest: bool, fill: Fill) -> CandlePage:
@@ -95,7 +95,7 @@ class CandlePageReader:
         if not more:
             return CandlePage(views, None)
         opened = candles[0].open_time_us, candles[-1].open_time_us
-        return CandlePage(views, window.remaining(*opened, self._length_us, newest=newest))
+        return CandlePage(views, window.remaining(*opened, self._bounds, newest=newest))
 
     async def _read_stored(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         rows, edge = await read_candles_as_json(
@@ -110,29 +110,29 @@ class CandlePageReader:
         if edge is None:
             return CandlePage(encoded(rows), None)
         edge_us = to_us(edge[0])
-        return CandlePage(encoded(rows), window.remaining(edge_us, edge_us, self._length_us, newest=newest))
+        return CandlePage(encoded(rows), window.remaining(edge_us, edge_us, self._bounds, newest=newest))
 
     async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         coverage = await read_coverage(self._connection, self._symbol)
         first = await self._one(ALL_TIME, newest=False)
         if coverage is None or first is None:
             return CandlePage([], None)
-        length, present_us = self._length_us, floor(coverage.watermark_us, self._length_us)
-        low = max(self._ceil(window.start_us), first.open_time_us)
-        high = min(self._ceil(window.end_us), present_us + length)
+        bounds = self._bounds
+        present_end_us = bounds.after(bounds.floor(coverage.watermark_us))
+        low = bounds.ceil(max(window.start_us, first.open_time_us))
+        high = bounds.ceil(min(window.end_us, present_end_us))
         if low >= high:
             return CandlePage([], None)
-        span = limit * length
         shown = (
-            OpenTimeRange(max(low, high - span), high)
+            OpenTimeRange(max(low, bounds.after(high, -limit)), high)
             if newest
-            else OpenTimeRange(low, min(high, low + span))
+            else OpenTimeRange(low, min(high, bounds.after(low, limit)))
         )
         candles, more = await self._candles(shown, limit, newest=newest)
         if more and newest:
             shown = shown._replace(start_us=candles[0].open_time_us)
         elif more:
-            shown = shown._replace(end_us=candles[-1].open_time_us + length)
+            shown = shown._replace(end_us=bounds.after(candles[-1].open_time_us))
         filled = list(self._fill(shown, await self._with_neighbours(shown, candles), coverage))
         remaining = OpenTimeRange(low, shown.start_us) if newest else OpenTimeRange(shown.end_us, high)
         return CandlePage(filled, remaining if remaining.start_us < remaining.end_us else None)
@@ -141,23 +141,25 @@ class CandlePageReader:
         self, shown: OpenTimeRange, candles: list[Candle], coverage: SymbolCoverage
     ) -> Iterator[CandleView]:
         """Yield a candle for every interval shown; `candles` includes the neighbours on both sides if any."""
-        length = self._length_us
+        after = self._bounds.after
         for index, candle in enumerate(candles):
             if shown.start_us <= candle.open_time_us < shown.end_us:
                 yield candle_view(candle)
             following = candles[index + 1] if index + 1 < len(candles) else None
             next_us = following.open_time_us if following else shown.end_us
             proven = _nothing_between(candle, following, coverage.missing)
-            start_us = max(candle.open_time_us + length, shown.start_us)
-            for open_time_us in range(start_us, min(next_us, shown.end_us), length):
-                closed = open_time_us + length <= coverage.watermark_us
+            open_time_us = max(after(candle.open_time_us), shown.start_us)
+            while open_time_us < min(next_us, shown.end_us):
+                close_time_us = after(open_time_us)
+                closed = close_time_us <= coverage.watermark_us
                 yield empty_view(
                     open_time_us,
-                    length,
+                    close_time_us,
                     decimal_json(candle.close),
                     closed=closed,
                     complete=closed and proven,
                 )
+                open_time_us = close_time_us
 
     async def _with_neighbours(self, shown: OpenTimeRange, candles: list[Candle]) -> list[Candle]:
         before = await self._one(OpenTimeRange(MIN_US, shown.start_us), newest=True)
@@ -199,10 +201,6 @@ class CandlePageReader:
             newest=newest,
             max_trades=max_trades,
         )
-
-    def _ceil(self, time_us: int) -> int:
-        floored = floor(time_us, self._length_us)
-        return floored if floored == time_us else floored + self._length_us
 
 
 def _nothing_between(

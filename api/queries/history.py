@@ -1,6 +1,6 @@
 """Reads stored data in consistent snapshots, with the input entry that each includes last."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
@@ -79,6 +79,18 @@ class StoredHistory:
                 connection, symbol, interval, start_us=MIN_US, end_us=MAX_US, limit=limit, newest=True
             )
         return candles, committed
+
+    async def newest_of_each(
+        self, selected: Collection[tuple[SymbolId, str]], limit: int
+    ) -> dict[tuple[SymbolId, str], list[Candle]]:
+        """Return the newest candles of symbols and intervals, oldest first, from one snapshot."""
+        async with self.snapshot() as connection:
+            return {
+                (symbol, interval): await read_candles(
+                    connection, symbol, interval, start_us=MIN_US, end_us=MAX_US, limit=limit, newest=True
+                )
+                for symbol, interval in selected
+            }
 
     async def unhealed_gaps(self, symbol: SymbolId) -> tuple[list[Gap], Order]:
         """Return a symbol's gaps that are not healed, and the last input entry included."""

@@ -23,9 +23,9 @@ from api.routes.responses import (
     Next,
     Service,
 )
-from api.views.candles import LENGTHS, CandleView
+from api.views.candles import CandleView
 from api.views.fields import SymbolName
-from tickplant.intervals import BASE
+from tickplant.intervals import BASE, CANDLE_INTERVALS, MERGED
 from tickplant.near_matches import nearest
 
 
@@ -39,13 +39,14 @@ class CandlesPage(Struct, frozen=True):
     cursor: LiveCursor
 
 
-KNOWN_INTERVALS: Final = {"pattern": f"^(?:{'|'.join(LENGTHS)})$"}
+KNOWN_INTERVALS: Final = {"pattern": f"^(?:{'|'.join(CANDLE_INTERVALS)})$"}
 
 IntervalText = Annotated[
     str | None,
     QueryParameter(
-        description=f"The candles' length: {', '.join(LENGTHS)}; {BASE} if not given."
-        " Candles of one second are computed from trades, and reach back as far as trades are stored.",
+        description=f"The candles' length: {', '.join(CANDLE_INTERVALS)}; {BASE} if not given."
+        " Candles of one second are computed from trades, and reach back as far as trades are stored;"
+        f" those of {', '.join(MERGED)} are merged from stored candles.",
         examples=[Example(value="1m")],
         schema_extra=KNOWN_INTERVALS,
     ),
@@ -119,8 +120,8 @@ def parse_interval(interval: str | None, window: str | None) -> str:
         raise conflict("window", f"is another name for interval, which is {interval[:20]!r}")
     parameter = "window" if interval is None and window is not None else "interval"
     text = next((given for given in (interval, window) if given is not None), BASE)
-    if text not in LENGTHS:
-        near = nearest(text, LENGTHS)
+    if text not in CANDLE_INTERVALS:
+        near = nearest(text, CANDLE_INTERVALS)
         hint = f"; did you mean {near}?" if near else ""
-        raise bad_parameter(parameter, f"{text[:20]!r} is not one of {', '.join(LENGTHS)}{hint}")
+        raise bad_parameter(parameter, f"{text[:20]!r} is not one of {', '.join(CANDLE_INTERVALS)}{hint}")
     return text

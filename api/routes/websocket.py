@@ -7,13 +7,13 @@ from litestar import get, websocket
 from litestar.params import QueryParameter
 
 from api.http.problems import Problem, bad_parameter
+from api.live.channel_names import LIVE_INTERVALS
 from api.live.gate import Socket, WebsocketGate
 from api.live.protocol import Channel
 from api.queries.symbols import SymbolDirectory
 from api.routes.candles import IntervalText, WindowText, parse_interval
 from api.routes.parameters import SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, UNKNOWN_SYMBOL, Service, documented_problem
-from tickplant.intervals import INTERVALS
 
 _PLAIN: Final = {
     426: documented_problem("This is a websocket endpoint, and the request no websocket handshake."),
@@ -122,9 +122,9 @@ async def ws_ohlcv(
 
     async def first_request() -> bytes:
         length = parse_interval(interval, window)
-        if length not in INTERVALS:
+        if length not in LIVE_INTERVALS:
             raise bad_parameter(
-                "interval", f"{length} is not available live; the intervals are {', '.join(INTERVALS)}"
+                "interval", f"{length} is not available live; the intervals are {', '.join(LIVE_INTERVALS)}"
             )
         return _subscribe(Channel("candles", *await resolve(directory, symbol), length), since)
 

@@ -5,12 +5,9 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from api.views.fields import DecimalText, Time, decimal_json, optional_decimal_json
-from tickplant.intervals import INTERVALS, SECOND_US
+from tickplant.intervals import CANDLE_INTERVALS
 from tickplant.market import Candle, vwap
 from tickplant.times import format_time
-
-LENGTHS = {"1s": SECOND_US, **INTERVALS}
-"""The intervals of candles, with their lengths in microseconds."""
 
 
 class CandleView(Struct, frozen=True):
@@ -61,7 +58,7 @@ def candle_view(candle: Candle) -> CandleView:
     """Return the JSON view of a candle."""
     return CandleView(
         format_time(candle.open_time_us),
-        format_time(candle.open_time_us + LENGTHS[candle.interval]),
+        format_time(CANDLE_INTERVALS[candle.interval].after(candle.open_time_us)),
         decimal_json(candle.open),
         decimal_json(candle.high),
         decimal_json(candle.low),
@@ -81,12 +78,12 @@ def candle_view(candle: Candle) -> CandleView:
 
 
 def empty_view(
-    open_time_us: int, length_us: int, price: str, *, closed: bool, complete: bool | None
+    open_time_us: int, close_time_us: int, price: str, *, closed: bool, complete: bool | None
 ) -> CandleView:
     """Return the candle of an interval without trades, at the close before it."""
     return CandleView(
         format_time(open_time_us),
-        format_time(open_time_us + length_us),
+        format_time(close_time_us),
         price,
         price,
         price,

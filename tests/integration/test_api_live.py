@@ -322,7 +322,7 @@ WRONG: list[tuple[str | bytes, str, int | None]] = [
     ('{"op": "shout", "id": 1}', "unknown_op", 1),
     ('{"op": "subscribe", "id": 1, "channels": ["book:BTCUSDT"]}', "unknown_channel", 1),
     ('{"op": "subscribe", "id": 1, "channels": ["price:BTCUSD"]}', "unknown_symbol", 1),
-    ('{"op": "subscribe", "id": 1, "channels": ["candles:BTCUSDT:3m"]}', "unknown_interval", 1),
+    ('{"op": "subscribe", "id": 1, "channels": ["candles:BTCUSDT:7m"]}', "unknown_interval", 1),
     ('{"op": "subscribe", "id": 1, "channels": ["price:BTCUSDT"], "since": "x"}', "bad_cursor", 1),
     ('{"op": "unsubscribe", "id": 1, "channels": ["price:BTCUSDT"]}', "not_subscribed", 1),
 ]

@@ -8,8 +8,7 @@ import pytest
 from api_plant import ETH, T0, Plant, all_pages, live, running_plant, trade
 from msgspec.structs import replace
 
-from api.views.candles import LENGTHS
-from tickplant.intervals import MINUTE_US, SECOND_US
+from tickplant.intervals import CANDLE_INTERVALS, MINUTE_US, SECOND_US
 from tickplant.time_parsing import parse_time_us
 
 
@@ -116,6 +115,10 @@ INTERVALS = [
     ("1d", "2024-08-08T00:00:00.000000Z", "2024-08-09T00:00:00.000000Z"),
     ("1w", "2024-08-05T00:00:00.000000Z", "2024-08-12T00:00:00.000000Z"),
     ("1s", "2024-08-08T23:54:01.000000Z", "2024-08-08T23:54:02.000000Z"),
+    ("3m", "2024-08-08T23:54:00.000000Z", "2024-08-08T23:57:00.000000Z"),
+    ("12h", "2024-08-08T12:00:00.000000Z", "2024-08-09T00:00:00.000000Z"),
+    ("3d", "2024-08-06T00:00:00.000000Z", "2024-08-09T00:00:00.000000Z"),
+    ("1M", "2024-08-01T00:00:00.000000Z", "2024-09-01T00:00:00.000000Z"),
 ]
 
 
@@ -132,19 +135,20 @@ def _minutes(*minutes: int) -> list[Any]:
     return [trade(number, at_us=T0 + minute * MINUTE_US) for number, minute in enumerate(minutes, 1)]
 
 
-@pytest.mark.parametrize("interval", ["1m", "1s"])
+@pytest.mark.parametrize("interval", ["1m", "1s", "3m", "8h", "3d", "1M"])
 async def test_pages_of_candles_hold_each_once(plant: Plant, interval: str) -> None:
-    length_us = LENGTHS[interval]
+    bounds = CANDLE_INTERVALS[interval]
+    opened_us = [bounds.after(bounds.floor(T0), at) for at in range(9)]
     traded = [0, 1, 4, 5, 6]
-    trades = [trade(number, at_us=T0 + at * length_us) for number, at in enumerate(traded, 1)]
-    await plant.store(*trades, closed_until_us=T0 + 8 * length_us + 1)
-    wheres: tuple[dict[str, Any], ...] = ({}, {"start": "2024-08-08T23:54:00.000000Z"})
+    trades = [trade(number, at_us=opened_us[at] + 500) for number, at in enumerate(traded, 1)]
+    await plant.store(*trades, closed_until_us=opened_us[8] + 1)
+    wheres: tuple[dict[str, Any], ...] = ({}, {"start": opened_us[0]})
     for where, limit, fill in product(wheres, (1, 2, 3, 1000), ("none", "previous")):
         parameters: dict[str, Any] = {"interval": interval, "limit": limit, "fill": fill, **where}
         pages = await all_pages(plant, "/api/v1/ohlcv/BTCUSDT", "candles", **parameters)
         found = [view for page in (pages if where else pages[::-1]) for view in page]
         expected = traded if fill == "none" else list(range(9))
-        assert [(parse_time_us(view["open_time"]) - T0) // length_us for view in found] == expected
+        assert [opened_us.index(parse_time_us(view["open_time"])) for view in found] == expected
         assert max(map(len, pages)) <= limit
         assert [bool(view["trade_count"]) for view in found] == [at in traded for at in expected]
 

@@ -19,7 +19,7 @@ from tickplant.cli.database_arguments import (
 )
 from tickplant.cli.progress import progress_bars
 from tickplant.errors import FatalError, UsageError
-from tickplant.intervals import BASE, INTERVALS
+from tickplant.intervals import BASE, INTERVALS, MERGED
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
 
@@ -54,7 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="VENUE:SYMBOL",
         help="such as binance:BTCUSDT; BTCUSDT if unambiguous",
     )
-    parser.add_argument("--interval", choices=INTERVALS, help=f"of the candles; {BASE} unless given")
+    parser.add_argument(
+        "--interval", choices=(*INTERVALS, *MERGED), help=f"of the candles; {BASE} unless given"
+    )
     parser.add_argument(
         "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"
     )
