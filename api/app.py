@@ -8,12 +8,13 @@ from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
 
+from api.access.middleware import OPEN, Access
 from api.health import Health
 from api.http.dependencies import resolve_in_turn
-from api.http.openapi import tighten
+from api.http.openapi import complete
 from api.http.problems import problem_response
 from api.live.gate import WebsocketGate
 from api.live.hub import Hub
@@ -38,7 +39,7 @@ from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page
-from api.routes.parameters import PAGES
+from api.routes.parameters import OF_REQUESTS
 from api.routes.prices import get_price
 from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, request_check
 from api.routes.signals import get_all_signals, get_signals
@@ -112,6 +113,7 @@ class Services(Struct, frozen=True, kw_only=True):
     hub: Hub
     websocket_gate: WebsocketGate
     health: Health
+    access: Access
 
 
 def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
@@ -134,14 +136,15 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         ],
         dependencies={
             **{name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
-            **PAGES,
+            **OF_REQUESTS,
         },
         exception_handlers={Exception: problem_response},
+        middleware=[services.access.middleware],
         cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
         openapi_config=_openapi(),
         logging_config=None,
     )
-    tighten(app.openapi_schema)
+    complete(app)
     resolve_in_turn(app)
     return app
 
@@ -166,8 +169,22 @@ def _openapi() -> OpenAPIConfig:
             Tag("operation", "The state of this process."),
         ],
         openapi_router=Router(
-            DOCUMENTATION, route_handlers=[], response_headers=PAGE_HEADERS, include_in_schema=False
+            DOCUMENTATION,
+            route_handlers=[],
+            response_headers=PAGE_HEADERS,
+            include_in_schema=False,
+            opt=OPEN,
         ),
         render_plugins=[DocumentationPage()],
         use_handler_docstrings=True,
+        components=Components(
+            security_schemes={
+                "key": SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="An API key, made by `tickplant keys create`. On loopback none is needed.",
+                )
+            }
+        ),
+        security=[{}, {"key": []}],
     )

@@ -10,7 +10,11 @@ from typing import Any, Final
 
 import uvicorn
 from litestar.routes import HTTPRoute
+from msgspec import Struct
 
+from api.access.caller import Public, is_loopback, scopes_without_key
+from api.access.key_ring import POLL_S, KeyRing
+from api.access.middleware import Access
 from api.app import Services, create_app
 from api.health import Health
 from api.http.compression import compressed
@@ -46,6 +50,22 @@ _REDIS_TIMEOUT_S: Final = 8.0
 _STOP_S: Final = 5
 
 
+class AccessSettings(Struct, frozen=True, kw_only=True):
+    """Who may use the API."""
+
+    host: str = "127.0.0.1"
+    """The address that it listens on."""
+    public: Public | None = None
+    """What callers without a key may do; None: everything on loopback, nothing elsewhere."""
+    poll_s: float = POLL_S
+    """How often keys are read."""
+
+    @property
+    def required_at(self) -> str | None:
+        """The address that must not be served without an API key; None if it may be."""
+        return None if is_loopback(self.host) or self.public == "read" else self.host
+
+
 async def run(
     *,
     redis_url: str,
@@ -57,6 +77,7 @@ async def run(
     symbols: Sequence[SymbolId],
     origins: Sequence[str],
     hosts: Sequence[str],
+    public: Public | None,
     max_clients: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
@@ -68,6 +89,7 @@ async def run(
 
     Raises:
         FatalError: the port is in use.
+        SettingsError: other machines can reach the API, and there is no API key.
     """
     limits = WebsocketLimits(origins=tuple(origins), clients=max_clients)
     with bind(host, port) as listener:
@@ -81,6 +103,7 @@ async def run(
                 limits=limits,
                 alerts_per_user=alerts_per_user,
                 webhooks=webhooks,
+                access=AccessSettings(host=host, public=public),
                 stop=stop,
             ) as services,
             serving(services, listener, origins=origins, hosts=Hosts([*hosts, host.lower()])) as address,
@@ -100,6 +123,7 @@ async def open_services(
     limits: WebsocketLimits,
     alerts_per_user: int,
     webhooks: WebhookSettings,
+    access: AccessSettings = AccessSettings(),  # noqa: B008 - it can't change
     stop: asyncio.Event,
 ) -> AsyncIterator[Services]:
     """Open the services of the routes, and follow the live streams; `stop` is set if that fails.
@@ -126,11 +150,15 @@ async def open_services(
                 queue_bytes=limits.queue_bytes,
             )
             directory = SymbolDirectory(symbols, primary, clock_s=asyncio.get_running_loop().time)
+            keys = KeyRing(pool, required_at=access.required_at, poll_s=access.poll_s)
+            await keys.load()
+            allowed = Access(keys, without_key=scopes_without_key(access.host, access.public))
             user_changes = UserChangeSender(redis, pool, [read_pending_switch, read_pending_alerts])
             async with (
                 open_webhook_admission(webhooks) as webhook_admission,
                 _running(hub.run(), stop),
                 _running(user_changes.run(), stop),
+                _running(keys.run(), stop),
             ):
                 yield Services(
                     directory=directory,
@@ -142,8 +170,9 @@ async def open_services(
                     alert_limit=AlertLimit(alerts_per_user),
                     webhook_admission=webhook_admission,
                     hub=hub,
-                    websocket_gate=WebsocketGate(hub=hub, directory=directory, limits=limits),
+                    websocket_gate=WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits),
                     health=Health(redis=redis, pool=pool, reads=reads, hub=hub, connections=connections),
+                    access=allowed,
                 )
     finally:
         await redis.aclose()

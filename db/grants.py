@@ -24,8 +24,8 @@ SERVICE: Final = "tickplant_service"
 GRAFANA: Final = "tickplant_grafana"
 """A user in the group of readers."""
 
-SECRET: Final = ("alerts", "alert_state", "webhooks")
-"""Tables hidden from readers: anyone who knows a webhook's address can post to it."""
+SECRET: Final = ("alerts", "alert_requests", "alert_state", "api_keys", "webhooks")
+"""Tables hidden from readers: with the address of a webhook, anybody can post to it."""
 
 _FIXED: Final = ("migration", "plant", "retention", "unfilled_candles")
 """Tables that only migrations write to."""

@@ -98,6 +98,7 @@ async def read_webhooks(
     user: str | None,
     before: WebhookKey | None,
     limit: int,
+    owner: str | None = None,
 ) -> list[WebhookRow]:
     """Return webhooks, newest first.
 
@@ -107,9 +108,10 @@ async def read_webhooks(
         user: only those of one user's alerts; None for all.
         before: the last one of the previous page; None for the first page.
         limit: the most to return.
+        owner: only those of the alerts of one API key; None for all.
     """
     key = (to_datetime(before.created_us), before.alert_id, before.number) if before else (None,) * 3
-    rows = await connection.fetch(_READ, state, user, *key, limit)
+    rows = await connection.fetch(_READ, state, user, *key, limit, owner)
     return [
         WebhookRow(
             firing_of(row),
@@ -156,5 +158,7 @@ select f.*, w.url, w.state, w.attempts, w.reason, w.created_at, w.due_at, w.sett
 from webhooks w join firings f on f.alert_id = w.alert_id and f.number = w.number
 where ($1::text is null or w.state = $1) and ($2::text is null or f."user" = $2)
     and ($3::timestamptz is null or (w.created_at, w.alert_id, w.number) < ($3, $4, $5))
+    and ($7::text is null
+        or exists (select from alerts a where a.alert_id = w.alert_id and a.key_id = $7))
 order by w.created_at desc, w.alert_id desc, w.number desc limit $6
 """

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from api.app import Services
 from api.live.gate import WebsocketLimits
-from api.service import bind, open_services, serving
+from api.service import AccessSettings, bind, open_services, serving
 from db.commit import DerivedRows
 from tickplant import wire
 from tickplant.clock import now_us
@@ -256,6 +256,7 @@ async def running_plant(
     alerts_per_user: int = 100,
     webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
     database_read_url: str | None = None,
+    access: AccessSettings = AccessSettings(),  # noqa: B008 - likewise
 ) -> AsyncIterator[Plant]:
     """Run the API on a free port."""
     listener = bind("127.0.0.1", 0)
@@ -269,6 +270,7 @@ async def running_plant(
             limits=limits or WebsocketLimits(origins=tuple(origins)),
             alerts_per_user=alerts_per_user,
             webhooks=webhooks,
+            access=access,
             stop=asyncio.Event(),
         ) as services,
         serving(services, listener, origins=origins, hosts=Hosts(hosts)) as address,

@@ -164,6 +164,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_origins: Annotated[tuple[str, ...], ORIGINS] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
+    public: Literal["read", "none"] | None = None
+    """What the API allows without a key; None: everything on loopback, nothing on other addresses."""
 
     alerts_per_user: Positive = 1000
     """The most that one user may have, not counting deleted ones."""

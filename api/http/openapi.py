@@ -1,16 +1,28 @@
-"""Makes the OpenAPI document as strict as the API."""
+"""Makes the OpenAPI document as strict and as complete as the API."""
 
-from typing import Any
+from copy import copy
+from typing import Any, Final
 
-from litestar.openapi.spec import OpenAPI, Schema
+from litestar import Litestar
+from litestar.openapi.spec import OpenAPI, OpenAPIResponse, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.routes import HTTPRoute
 
+from api.access.middleware import scope_of
 from api.requests.alerts import DECIMALS
 
 _BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
+_UNAUTHORIZED: Final = "An API key is needed, or the one that was sent is not valid."
+_FORBIDDEN: Final = "The API key lacks the scope that this needs."
 
 
-def tighten(document: OpenAPI) -> None:
+def complete(app: Litestar) -> None:
+    """Add to the document what the framework doesn't know."""
+    _tighten(app.openapi_schema)
+    _add_refusals(app)
+
+
+def _tighten(document: OpenAPI) -> None:
     """Add to the schemas of bodies that other fields are refused, and the formats of decimals."""
     for name, schema in document.components.schemas.items():
         if name.rpartition("_")[2] in _BODIES:
@@ -30,3 +42,32 @@ def _describe_decimal(schema: Schema, pattern: str, bounds: dict[str, Any]) -> N
         Schema(type=OpenAPIType.NUMBER, **bounds),
         *([Schema(type=OpenAPIType.NULL)] if null else []),
     ]
+
+
+def _add_refusals(app: Litestar) -> None:
+    """Document the refusals that every route has in common."""
+    paths = app.openapi_schema.paths or {}
+    problem = _problem_of(app.openapi_schema)
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute) or route.path_format not in paths:
+            continue
+        for handler in route.route_handlers:
+            needed = scope_of(handler)
+            for method in handler.http_methods:
+                operation = getattr(paths[route.path_format], method.lower(), None)
+                if operation is None or operation.responses is None:
+                    continue
+                refusals = {"401": _UNAUTHORIZED, "403": _FORBIDDEN} if needed is not None else {}
+                for status, description in refusals.items():
+                    if status not in operation.responses:
+                        operation.responses[status] = copy(problem)
+                        operation.responses[status].description = description
+
+
+def _problem_of(document: OpenAPI) -> OpenAPIResponse:
+    """Return the document's own description of a problem document."""
+    for item in (document.paths or {}).values():
+        response = (item.get.responses or {}).get("503") if item.get else None
+        if isinstance(response, OpenAPIResponse) and response.content:
+            return response
+    raise LookupError("no route documents a problem")

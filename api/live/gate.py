@@ -3,16 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from functools import partial
+from http import HTTPStatus
 from typing import Any, Final
 
 from litestar import WebSocket
 from msgspec import Struct
 
+from api.access.caller import ApiCaller, caller_of
+from api.access.credentials import without_key
+from api.access.middleware import Access
 from api.http.problems import Problem, busy, problem_of, send_problem
 from api.live.client_limits import TokenBucket, origin_allowed
 from api.live.direct_write import EXTENSION, WebsocketWriter
 from api.live.hub import Hub
-from api.live.protocol import CloseCode
+from api.live.protocol import CloseCode, ProtocolError
 from api.live.session import ClientSession
 from api.queries.symbols import SymbolDirectory
 from tickplant import metrics
@@ -23,6 +29,11 @@ Socket = WebSocket[Any, Any, Any]
 
 MESSAGE_BYTES: Final = 64 * 1024
 """The longest request; a longer one closes the socket with code 1009."""
+
+AUTH_S: Final = 10.0
+"""How long a client that needs an API key may take to send it."""
+SUBPROTOCOLS: Final = ("tickplant",)
+"""The subprotocols that are spoken, best first; a browser that offers some requires one of them."""
 
 NAMES_PER_REQUEST: Final = 32
 """A request that names this many channels counts as two, one that names twice as many as three, and so on."""
@@ -48,9 +59,12 @@ class WebsocketLimits(Struct, frozen=True, kw_only=True):
 class WebsocketGate:
     """Admits clients, and serves them."""
 
-    def __init__(self, *, hub: Hub, directory: SymbolDirectory, limits: WebsocketLimits) -> None:
+    def __init__(
+        self, *, hub: Hub, directory: SymbolDirectory, access: Access, limits: WebsocketLimits
+    ) -> None:
         """Serve clients within limits."""
         self._hub = hub
+        self._access = access
         self._directory = directory
         self._limits = limits
 
@@ -70,22 +84,49 @@ class WebsocketGate:
         except Exception as error:  # noqa: BLE001 - any error becomes a problem document
             await _refuse(socket, problem_of(error))
             return
-        await socket.accept()
+        await socket.accept(subprotocols=_spoken(socket))
+        with ExitStack() as watches:
+            await self._serve(socket, first, watches)
+
+    async def _serve(self, socket: Socket, first: bytes | None, watches: ExitStack) -> None:
+        """Serve an accepted client; `watches` closes it if its key is revoked."""
         scope: Any = socket.scope  # Litestar's type has no custom extensions
         writer: WebsocketWriter = scope["extensions"][EXTENSION]
         client = self._hub.connect(writer)
         writer.on_writable, writer.on_lost = self._hub.clients.flush_of(client), client.close
+
+        def watch(caller: ApiCaller) -> ApiCaller:
+            revoked = partial(_close_unauthorized, writer, "the API key was revoked")
+            watches.enter_context(self._access.keys.watched(caller.key_id, revoked))
+            return caller
+
         session = ClientSession(
-            hub=self._hub, directory=self._directory, client=client, max_channels=self._limits.channels
+            hub=self._hub,
+            directory=self._directory,
+            client=client,
+            caller=watch(caller_of(scope)),
+            authorize=lambda key: watch(self._identify(key)),
+            max_channels=self._limits.channels,
         )
+        watches.callback(_require_key_soon(session, writer).cancel)
         try:
             await self._handle_requests(socket, writer, session, first)
+        except UnauthorizedError as error:
+            _close_unauthorized(writer, str(error))
         except Exception:  # noqa: BLE001 - the boundary of the client's task
             _log.exception("a websocket session failed")
             metrics.API_DROPS.labels("failed").inc()
             writer.close_now(CloseCode.FAILED, "internal error; it has been logged")
         finally:
             self._hub.disconnect(client)
+
+    def _identify(self, key: str) -> ApiCaller:
+        try:
+            return self._access.identify(key)
+        except Problem as problem:
+            if problem.status == HTTPStatus.UNAUTHORIZED:
+                raise UnauthorizedError(problem.detail) from None
+            raise ProtocolError("unavailable", problem.detail) from None
 
     def _admit(self, socket: Socket) -> None:
         headers = socket.headers
@@ -101,9 +142,10 @@ class WebsocketGate:
     ) -> None:
         clock_s = asyncio.get_running_loop().time
         bucket = TokenBucket(burst=self._limits.burst, per_s=self._limits.per_s, now_s=clock_s())
-        if first is not None:
-            await session.handle(first)
         while True:
+            if first is not None and session.caller.may("read"):
+                await session.handle(first)
+                first = None
             event: Any = await socket.receive()
             if event["type"] == "websocket.disconnect":
                 return
@@ -113,6 +155,31 @@ class WebsocketGate:
                 return
             named = await session.handle(event.get("text") or event.get("bytes") or b"")
             bucket.charge(named // NAMES_PER_REQUEST)
+
+
+class UnauthorizedError(Exception):
+    """The client has sent a key that is not valid."""
+
+
+def _close_unauthorized(writer: WebsocketWriter, reason: str) -> None:
+    metrics.API_DROPS.labels("unauthorized").inc()
+    writer.close_now(CloseCode.UNAUTHORIZED, reason)
+
+
+def _require_key_soon(session: ClientSession, writer: WebsocketWriter) -> asyncio.TimerHandle:
+    """Close a client that may not read, unless it sends a key in time."""
+
+    def check() -> None:
+        if not session.caller.may("read"):
+            _close_unauthorized(writer, f"no API key within {AUTH_S:g} s")
+
+    return asyncio.get_running_loop().call_later(AUTH_S, check)
+
+
+def _spoken(socket: Socket) -> str | None:
+    """Return the subprotocol to answer with; None if the client offers none that is spoken."""
+    offered = without_key(socket.scope["subprotocols"])
+    return next((name for name in SUBPROTOCOLS if name in offered), None)
 
 
 async def _refuse(socket: Socket, problem: Problem) -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from tickplant.market import SymbolId
 from tickplant.validation_messages import place_of, sentence_of
 
-Op = Literal["subscribe", "unsubscribe", "ping"]
+Op = Literal["subscribe", "unsubscribe", "ping", "auth"]
 Code = Literal[
     "malformed",
     "invalid_request",
@@ -22,6 +22,7 @@ Code = Literal[
     "bad_cursor",
     "not_subscribed",
     "too_many_channels",
+    "unauthorized",
     "unavailable",
 ]
 
@@ -35,6 +36,8 @@ class CloseCode(IntEnum):
     """Too many messages."""
     FAILED = 1011
     """Internal error."""
+    UNAUTHORIZED = 3000
+    """The API key is missing, invalid or revoked."""
     SLOW = 4008
     """The client reads too slowly; the reason holds the cursor to resume at."""
 
@@ -72,6 +75,8 @@ class Request(Struct, frozen=True):
     channels: list[str] = []
     since: str | dict[str, str] | None = None
     """A cursor, or one for each channel: where to resume."""
+    key: str | None = None
+    """Of `auth`: an API key."""
 
 
 class Ack(Struct, frozen=True, tag_field="type", tag="ack"):

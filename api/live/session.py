@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
+from api.access.caller import ApiCaller
 from api.http.problems import OUTAGE
 from api.live.channel_names import parse_channel
 from api.live.channels import KINDS
@@ -29,6 +30,7 @@ T = TypeVar("T")
 Requested = dict[Channel, Cursor | None]
 """Channels to subscribe to, with the cursors to resume at."""
 
+ALERTS: Final = "alerts"
 MAX_NAMES: Final = 1024
 """The most channels that one request may name."""
 _AT_ONCE: Final = 32
@@ -38,15 +40,28 @@ _AT_ONCE: Final = 32
 class ClientSession:
     """Handles a client's requests one after the other."""
 
-    def __init__(self, *, hub: Hub, directory: SymbolDirectory, client: Client, max_channels: int) -> None:
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        directory: SymbolDirectory,
+        client: Client,
+        caller: ApiCaller,
+        authorize: Callable[[str], ApiCaller],
+        max_channels: int,
+    ) -> None:
         """Serve a client.
 
         Args:
             hub: manages subscriptions.
             directory: resolves symbols.
             client: sends the requests.
+            caller: who the client is, unless it sends a key.
+            authorize: returns the caller with an API key; raises ProtocolError if it is not valid.
             max_channels: the most channels that the client may be subscribed to.
         """
+        self.caller = caller
+        self._authorize = authorize
         self._hub = hub
         self._directory = directory
         self._client = client
@@ -57,6 +72,7 @@ class ClientSession:
             "subscribe": self.subscribe,
             "unsubscribe": self._unsubscribe,
             "ping": self._ping,
+            "auth": self._authenticate,
         }
 
     async def handle(self, text: str | bytes) -> int:
@@ -70,7 +86,9 @@ class ClientSession:
         try:
             request = parse_request(text)
             named = len(request.channels)
-            await self._operation(request.op)(request)
+            operation = self._operation(request.op)
+            self._check_read(request.op)
+            await operation(request)
         except ProtocolError as error:
             self._send_error(request_id(text), error)
         self._hub.clients.flush()
@@ -81,6 +99,16 @@ class ClientSession:
         if operation is None:
             raise ProtocolError("unknown_op", f"{op[:20]!r} is not one of {', '.join(self._operations)}")
         return operation
+
+    def _check_read(self, op: str) -> None:
+        if op not in ("auth", "ping") and not self.caller.may("read"):
+            raise ProtocolError("unauthorized", 'send an API key first: {"op":"auth","key":"tp_..."}')
+
+    async def _authenticate(self, request: Request) -> None:
+        if request.key is None:
+            raise ProtocolError("invalid_request", "key: auth needs an API key")
+        self.caller = self._authorize(request.key)
+        self._client.send(text_frame(Ack(request.id, "auth", [])))
 
     async def subscribe(self, request: Request) -> None:
         """Acknowledge, then start each channel with a snapshot or with what the client missed.
@@ -174,6 +202,13 @@ class ClientSession:
     async def _channels(self, name: str) -> list[Channel]:
         """Return the channel of a name, or those of all symbols."""
         kind, symbol, interval = parse_channel(name)
+        if kind == ALERTS and self.caller.owner is not None:
+            raise ProtocolError(
+                "unauthorized",
+                "firings of all alerts need an API key with the scope admin; those of your own alerts are at"
+                " /api/v1/alerts/firings",
+                channel=name,
+            )
         if not KINDS[kind].of_symbol:
             return [Channel(kind)]
         try:

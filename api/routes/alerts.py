@@ -8,15 +8,18 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Struct
 
+from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import AlertListToken, cut_list
 from api.http.problems import Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.requests.alerts import AlertPatch, AlertRequest, apply_alert_patch, make_alert
+from api.requests.idempotency import IdempotencyKey, create_once, repeatable_request
 from api.requests.webhooks import WebhookAdmission
 from api.routes.parameters import (
     AlertId,
     Page,
+    Sender,
     SymbolFilter,
     UserFilter,
     resolve,
@@ -37,12 +40,15 @@ from api.routes.responses import (
 from api.user_changes import UserChangeSender
 from api.views.alerts import AlertView, alert_view
 from db.alerts import definitions as alert_definitions
-from db.alerts.definitions import TooManyAlertsError
+from db.alerts.definitions import TooManyAlertsError, create_alert
 from db.alerts.lists import AlertKey, AlertRow, read_alert, read_alerts
 from db.pool import Pool, snapshot
 
 UNKNOWN_ALERT: Final = {
     404: documented_problem("There is no such alert, or it has been deleted."),
+}
+OTHER_REQUEST: Final = {
+    422: documented_problem("The Idempotency-Key was used for another request within a day."),
 }
 TOO_MANY: Final = {
     409: documented_problem(
@@ -109,7 +115,15 @@ class AlertsPage(Struct, frozen=True):
     "/alerts",
     summary="Create an alert",
     tags=["derived"],
-    responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_SYMBOL | TOO_MANY | BAD_BODY | UNAVAILABLE,
+    opt=NEEDS_ALERTS,
+    responses=BAD_PARAMETER
+    | CONFLICT
+    | ORIGIN_REFUSED
+    | UNKNOWN_SYMBOL
+    | TOO_MANY
+    | BAD_BODY
+    | OTHER_REQUEST
+    | UNAVAILABLE,
 )
 async def post_alert(
     data: AlertBody,
@@ -119,6 +133,8 @@ async def post_alert(
     alert_limit: Service[AlertLimit],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
+    caller: Sender,
+    idempotency_key: IdempotencyKey = None,
 ) -> AlertView:
     """Create an alert. It takes effect at a defined place among the symbol's trades, a moment later.
 
@@ -126,34 +142,46 @@ async def post_alert(
     fires at the next trade; a crossing needs a trade on the other side after the alert was created. The price
     one window ago is the close of the last minute that had ended one window before the start of the trade's
     minute.
+
+    The alert belongs to the API key that creates it: other keys don't see it, unless their scope is admin.
+    With an Idempotency-Key a request that is repeated within a day gets the first one's answer.
     """
+    repeatable = repeatable_request(caller, idempotency_key, data)
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
     if alert.webhook_url is not None:
         await webhook_admission.check(alert.webhook_url)
     partition = history.partition_of(symbol)
     try:
-        row = await alert_definitions.create_alert(pool, alert, partition, max_alerts=alert_limit.per_user)
+        view = await create_once(
+            pool,
+            repeatable,
+            lambda connection: create_alert(
+                connection, alert, partition, key_id=caller.key_id, max_alerts=alert_limit.per_user
+            ),
+        )
     except TooManyAlertsError as error:
         raise Problem(
             409,
             "too_many_alerts",
-            f"{alert.user!r} has {alert_limit.per_user} alerts already: delete some, or raise"
-            " TICKPLANT_ALERTS_PER_USER",
+            f"{caller.key_id or alert.user!r} has {alert_limit.per_user} alerts already: delete some, or"
+            " raise TICKPLANT_ALERTS_PER_USER",
         ) from error
     user_changes.send_soon()
-    return alert_view(row)
+    return view
 
 
 @get(
     "/alerts",
     summary="Alerts",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_alerts(
     directory: Service[SymbolDirectory],
     pool: Service[Pool],
+    caller: Sender,
     user: UserFilter = None,
     symbol: SymbolFilter = None,
     active_only: ActiveOnly = False,
@@ -172,6 +200,7 @@ async def get_alerts(
             active_only=active_only,
             before=AlertKey(*last_key) if last_key else None,
             limit=page.limit + 1,
+            owner=caller.owner,
         )
     shown, next_ = cut_list(
         rows, page.limit, lambda row: AlertListToken(list_key, (row.created_us, row.alert.alert_id))
@@ -183,18 +212,20 @@ async def get_alerts(
     "/alerts/{alert_id:str}",
     summary="An alert",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | UNKNOWN_ALERT | UNAVAILABLE,
 )
-async def get_alert(alert_id: AlertId, pool: Service[Pool]) -> AlertView:
+async def get_alert(alert_id: AlertId, pool: Service[Pool], caller: Sender) -> AlertView:
     """Return an alert and its state."""
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
-        return alert_view(_known(await read_alert(connection, storable_id(alert_id))))
+        return alert_view(_known(await read_alert(connection, storable_id(alert_id), owner=caller.owner)))
 
 
 @patch(
     "/alerts/{alert_id:str}",
     summary="Change an alert",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_ALERT | BAD_BODY | UNAVAILABLE,
 )
 async def patch_alert(
@@ -203,6 +234,7 @@ async def patch_alert(
     webhook_admission: Service[WebhookAdmission],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
+    caller: Sender,
 ) -> AlertView:
     """Change an alert, except for its symbol and kind.
 
@@ -214,7 +246,7 @@ async def patch_alert(
         await webhook_admission.check(data.webhook_url)
     row = _known(
         await alert_definitions.update_alert(
-            pool, storable_id(alert_id), lambda alert: apply_alert_patch(alert, data)
+            pool, storable_id(alert_id), lambda alert: apply_alert_patch(alert, data), owner=caller.owner
         )
     )
     user_changes.send_soon()
@@ -225,13 +257,14 @@ async def patch_alert(
     "/alerts/{alert_id:str}",
     summary="Delete an alert",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | UNKNOWN_ALERT | UNAVAILABLE,
 )
 async def remove_alert(
-    alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender]
+    alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender], caller: Sender
 ) -> None:
     """Delete an alert. Its firings stay, and so do pending deliveries to its webhook."""
-    if not await alert_definitions.delete_alert(pool, storable_id(alert_id)):
+    if not await alert_definitions.delete_alert(pool, storable_id(alert_id), owner=caller.owner):
         raise _unknown()
     user_changes.send_soon()
 

@@ -7,6 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
+from api.access.middleware import NEEDS_ADMIN
 from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
@@ -129,6 +130,7 @@ async def get_bot(
     "/bot",
     summary="Switch the paper bot",
     tags=["derived"],
+    opt=NEEDS_ADMIN,
     responses=BAD_PARAMETER | CONFLICT | ORIGIN_REFUSED | BAD_BODY | UNAVAILABLE,
 )
 async def switch_bot(

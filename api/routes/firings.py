@@ -3,6 +3,8 @@
 from litestar import get
 from msgspec import Struct
 
+from api.access.caller import ApiCaller
+from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import FiringListToken, cut_list
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
@@ -10,6 +12,7 @@ from api.routes.parameters import (
     AlertId,
     Page,
     PageRequest,
+    Sender,
     SymbolFilter,
     UserFilter,
     resolve_filter,
@@ -40,11 +43,13 @@ class FiringsPage(Struct, frozen=True):
     "/alerts/firings",
     summary="Firings",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | CONFLICT | UNKNOWN_SYMBOL | UNAVAILABLE,
 )
 async def get_firings(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
+    caller: Sender,
     user: UserFilter = None,
     symbol: SymbolFilter = None,
     *,
@@ -53,25 +58,29 @@ async def get_firings(
     """List the firings of all alerts, including deleted ones, newest first by the venue's clock."""
     symbol_id = await resolve_filter(directory, symbol)
     list_key = f"firings/{user or ''}/{symbol_id or ''}"
-    return await _firings(history, list_key, page, user=user, symbol=symbol_id)
+    return await _firings(history, list_key, page, caller, user=user, symbol=symbol_id)
 
 
 @get(
     "/alerts/{alert_id:str}/firings",
     summary="Firings of an alert",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
-async def get_firings_of_alert(alert_id: AlertId, history: Service[StoredHistory], page: Page) -> FiringsPage:
+async def get_firings_of_alert(
+    alert_id: AlertId, history: Service[StoredHistory], caller: Sender, page: Page
+) -> FiringsPage:
     """List the firings of an alert, newest first, even if it has been deleted."""
     alert_id = storable_id(alert_id)
-    return await _firings(history, f"firings/{alert_id}", page, alert_id=alert_id)
+    return await _firings(history, f"firings/{alert_id}", page, caller, alert_id=alert_id)
 
 
 async def _firings(
     history: StoredHistory,
     list_key: str,
     page: PageRequest,
+    caller: ApiCaller,
     *,
     alert_id: str | None = None,
     user: str | None = None,
@@ -86,6 +95,7 @@ async def _firings(
             symbol=symbol,
             before=FiringKey(*last_key) if last_key else None,
             limit=page.limit + 1,
+            owner=caller.owner,
         )
     shown, next_ = cut_list(
         firings,

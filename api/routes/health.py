@@ -1,13 +1,23 @@
 """Liveness, readiness, health and metrics of this process."""
 
+from typing import Literal
+
 from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from api.access.middleware import OPEN
 from api.health import Health, HealthReport
 from api.http.problems import RETRY_AFTER_S
+from api.routes.parameters import Sender
 from api.routes.responses import Service
+
+
+class Readiness(Struct, frozen=True):
+    """Whether the process can serve, for callers that may not read what it depends on."""
+
+    status: Literal["ready", "degraded", "unready"]
 
 
 class Alive(Struct, frozen=True):
@@ -16,7 +26,7 @@ class Alive(Struct, frozen=True):
     status: str = "live"
 
 
-@get("/health/live", summary="Alive?", tags=["operation"])
+@get("/health/live", summary="Alive?", tags=["operation"], opt=OPEN)
 async def get_live() -> Alive:
     """Respond, without any check."""
     return Alive()
@@ -26,14 +36,21 @@ async def get_live() -> Alive:
     "/health/ready",
     summary="Ready?",
     tags=["operation"],
-    responses={503: ResponseSpec(HealthReport, description="Not ready.", generate_examples=False)},
+    opt=OPEN,
+    responses={
+        503: ResponseSpec(HealthReport | Readiness, description="Not ready.", generate_examples=False)
+    },
 )
-async def get_ready(health: Service[Health]) -> Response[HealthReport]:
-    """Report on everything that the API depends on, with status 503 if it can't serve."""
+async def get_ready(health: Service[Health], caller: Sender) -> Response[HealthReport | Readiness]:
+    """Report on everything that the API depends on, with status 503 if it can't serve.
+
+    Without an API key, where one is needed, only the status is reported.
+    """
     report = await health.report()
+    shown = report if caller.may("read") else Readiness(report.status)
     if report.status == "unready":
-        return Response(report, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
-    return Response(report)
+        return Response(shown, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})
+    return Response(shown)
 
 
 @get("/health", summary="Health", tags=["operation"])

@@ -6,6 +6,8 @@ from typing import Any, Final
 from litestar import MediaType, Request, Response, get
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
+from api.access.middleware import OPEN
+
 CONTENT_POLICY: Final = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
     " connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -18,7 +20,7 @@ PAGE_HEADERS: Final = {
 }
 
 
-@get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False)
+@get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False, opt=OPEN)
 def get_page() -> Response[bytes]:
     """Return a page that shows a symbol live."""
     return Response(read_html("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Final, TypeAlias
 from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter, SkipValidation
+from litestar.types import Scope
 from msgspec import Struct
 
+from api.access.caller import ApiCaller, caller_of
 from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, ListToken, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.history import MAX_US, MIN_US
@@ -129,12 +131,18 @@ def range_page_request(
     return RangePageRequest(start, end, limit, after)
 
 
-PAGES: Final = {
+def _caller(scope: Scope) -> ApiCaller:
+    return caller_of(scope)
+
+
+OF_REQUESTS: Final = {
     "page": Provide(page_request, sync_to_thread=False),
     "range_page": Provide(range_page_request, sync_to_thread=False),
+    "caller": Provide(_caller, sync_to_thread=False),
 }
-"""The parameters of pages, injected into the routes that have a parameter of their name."""
+"""What a request is about, injected into the routes that have a parameter of its name."""
 
+Sender: TypeAlias = SkipValidation[NamedDependency[ApiCaller]]
 Page: TypeAlias = SkipValidation[NamedDependency[PageRequest]]
 RangePage: TypeAlias = SkipValidation[NamedDependency[RangePageRequest]]
 

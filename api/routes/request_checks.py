@@ -47,7 +47,9 @@ def _check_parameters(request: AnyRequest) -> None:
     names = handler.parsed_fn_signature.parameters.keys() - request.path_params.keys()
     for name in names & dependencies.keys():
         names = names - {name} | dependencies[name].parsed_fn_signature.parameters.keys()
-    known = {name.rstrip("_") for name in names}  # names that the framework reserves end with an underscore
+    known = {
+        name.rstrip("_") for name in names - {"scope"}
+    }  # names that the framework reserves end with an underscore
     for name, values in request.query_params.dict().items():
         if name not in known:
             near = nearest(name, known)

@@ -65,7 +65,15 @@ UNAVAILABLE: Final = {
     ),
 }
 ORIGIN_REFUSED: Final = {
-    403: documented_problem("The request comes from a page of another origin."),
+    403: documented_problem(
+        "The request comes from a page of another origin, or the API key lacks the scope that this needs."
+    ),
+}
+UNAUTHORIZED: Final = {
+    401: documented_problem("An API key is needed, or the one that was sent is not valid."),
+}
+FORBIDDEN: Final = {
+    403: documented_problem("The API key lacks the scope that this needs."),
 }
 BAD_BODY: Final = {
     413: documented_problem("The body is too long."),

@@ -7,9 +7,10 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
+from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import FiringListToken, cut_list
 from api.queries.history import TIMEOUT_S
-from api.routes.parameters import Page, UserFilter
+from api.routes.parameters import Page, Sender, UserFilter
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
 from api.views.fields import Time
@@ -54,10 +55,12 @@ class WebhooksPage(Struct, frozen=True):
     "/alerts/webhooks",
     summary="Deliveries to webhooks",
     tags=["derived"],
+    opt=NEEDS_ALERTS,
     responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_webhooks(
     pool: Service[Pool],
+    caller: Sender,
     user: UserFilter = None,
     state_: StateFilter = None,
     *,
@@ -73,6 +76,7 @@ async def get_webhooks(
             user=user,
             before=WebhookKey(*last_key) if last_key else None,
             limit=page.limit + 1,
+            owner=caller.owner,
         )
     shown, next_ = cut_list(rows, page.limit, lambda row: FiringListToken(list_key, _key(row)))
     return WebhooksPage([_view(row) for row in shown], next_)

@@ -6,6 +6,7 @@ import msgspec
 from litestar import get, websocket
 from litestar.params import QueryParameter
 
+from api.access.middleware import CHECKS_ITSELF
 from api.http.problems import Problem, bad_parameter
 from api.live.channel_names import LIVE_INTERVALS
 from api.live.gate import Socket, WebsocketGate
@@ -86,13 +87,13 @@ async def get_ws_ohlcv(
     raise _plain()
 
 
-@websocket("/ws")
+@websocket("/ws", opt=CHECKS_ITSELF)
 async def ws(socket: Socket, websocket_gate: Service[WebsocketGate]) -> None:
     """Serve a client."""
     await websocket_gate.serve(socket)
 
 
-@websocket("/ws/price/{symbol:path}")
+@websocket("/ws/price/{symbol:path}", opt=CHECKS_ITSELF)
 async def ws_price(
     socket: Socket,
     symbol: SymbolText,
@@ -108,7 +109,7 @@ async def ws_price(
     await websocket_gate.serve(socket, first_request)
 
 
-@websocket("/ws/ohlcv/{symbol:path}")
+@websocket("/ws/ohlcv/{symbol:path}", opt=CHECKS_ITSELF)
 async def ws_ohlcv(
     socket: Socket,
     symbol: SymbolText,

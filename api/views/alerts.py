@@ -19,6 +19,9 @@ class AlertView(Struct, frozen=True):
     alert_id: str
     version: Annotated[int, Meta(description="Rises with every change.")]
     user: str
+    key_id: Annotated[
+        str | None, Meta(description="The API key that it belongs to; null if it was made without one.")
+    ]
     symbol: SymbolName
     kind: AlertKind
     price: DecimalText | None
@@ -87,6 +90,7 @@ def alert_view(row: AlertRow) -> AlertView:
         alert.alert_id,
         alert.version,
         alert.user,
+        row.key_id,
         str(SymbolId(alert.venue, alert.symbol)),
         alert.kind,
         alert.price,

@@ -15,35 +15,35 @@ from tickplant.derived import Alert, AlertChange
 
 
 class TooManyAlertsError(Exception):
-    """The user has as many alerts as allowed."""
+    """The key or user has as many alerts as allowed."""
 
 
-async def create_alert(pool: asyncpg.Pool, alert: Alert, partition: int, *, max_alerts: int) -> AlertRow:
+async def create_alert(
+    connection: DatabaseConnection, alert: Alert, partition: int, *, key_id: str | None, max_alerts: int
+) -> AlertRow:
     """Store a new alert.
 
     Args:
-        pool: connections.
+        connection: in a transaction.
         alert: in its first version.
         partition: of its symbol.
-        max_alerts: how many the user may have.
+        key_id: the API key that it belongs to; None: to no key.
+        max_alerts: how many the key may have, or without a key the user.
 
     Raises:
-        TooManyAlertsError: the user has that many already.
+        TooManyAlertsError: there are that many already.
     """
-    async with transaction(pool) as connection:
-        # One transaction per user at a time: two at once could both take the last free place.
-        await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _USER_LOCK, alert.user)
-        count = await connection.fetchval(
-            'select count(*) from alerts where "user" = $1 and deleted_at is null', alert.user
-        )
-        if count >= max_alerts:
-            raise TooManyAlertsError
-        await connection.execute(_CREATE, partition, *_identity(alert), *_changeable(alert))
-        return await _send(connection, alert.alert_id, alert.version)
+    # One transaction at a time: two at once could both take the last free place.
+    await connection.execute("select pg_advisory_xact_lock($1, hashtext($2))", _LOCK, key_id or alert.user)
+    count = await connection.fetchval(_COUNT, key_id, alert.user)
+    if count >= max_alerts:
+        raise TooManyAlertsError
+    await connection.execute(_CREATE, partition, *_identity(alert), *_changeable(alert), key_id)
+    return await _send(connection, alert.alert_id, alert.version)
 
 
 async def update_alert(
-    pool: asyncpg.Pool, alert_id: str, change: Callable[[Alert], Alert]
+    pool: asyncpg.Pool, alert_id: str, change: Callable[[Alert], Alert], *, owner: str | None = None
 ) -> AlertRow | None:
     """Store the next version of an alert; return None where there is no such alert.
 
@@ -51,10 +51,14 @@ async def update_alert(
         pool: connections.
         alert_id: of the alert.
         change: makes the next version of the current one; if it raises, nothing changes.
+        owner: the API key that it has to belong to; None: any.
     """
     async with transaction(pool) as connection:
         row = await connection.fetchrow(
-            "select * from alerts where alert_id = $1 and deleted_at is null for update", alert_id
+            "select * from alerts where alert_id = $1 and deleted_at is null"
+            " and ($2::text is null or key_id = $2) for update",
+            alert_id,
+            owner,
         )
         if row is None:
             return None
@@ -63,13 +67,15 @@ async def update_alert(
         return await _send(connection, alert_id, alert.version)
 
 
-async def delete_alert(pool: asyncpg.Pool, alert_id: str) -> bool:
-    """Delete an alert, but not its firings; return whether it existed."""
+async def delete_alert(pool: asyncpg.Pool, alert_id: str, *, owner: str | None = None) -> bool:
+    """Delete an alert, of one API key or any, but not its firings; return whether it existed."""
     async with transaction(pool) as connection:
         version = await connection.fetchval(
             "update alerts set version = version + 1, changed_at = clock_timestamp(),"
-            " deleted_at = clock_timestamp() where alert_id = $1 and deleted_at is null returning version",
+            " deleted_at = clock_timestamp() where alert_id = $1 and deleted_at is null"
+            " and ($2::text is null or key_id = $2) returning version",
             alert_id,
+            owner,
         )
         if version is None:
             return False
@@ -114,14 +120,19 @@ def _changeable(alert: Alert) -> tuple[Any, ...]:
     )
 
 
-_USER_LOCK: Final = 0x75736572  # 'user'
+_LOCK: Final = 0x75736572  # 'user'
+
+_COUNT: Final = """
+select count(*) from alerts where deleted_at is null and case
+    when $1::text is null then key_id is null and "user" = $2 else key_id = $1 end
+"""
 
 _CREATE: Final = """
 insert into alerts (
     partition, alert_id, version, "user", venue, symbol, kind, begun, price, percent, window_s, silence_s,
-    repeat, cooldown_s, hysteresis, webhook_url, note, active, created_at, changed_at
+    repeat, cooldown_s, hysteresis, webhook_url, note, active, key_id, created_at, changed_at
 ) values (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
     statement_timestamp(), statement_timestamp()
 )
 """

@@ -26,6 +26,7 @@ async def read_firings(
     symbol: SymbolId | None = None,
     before: FiringKey | None,
     limit: int,
+    owner: str | None = None,
 ) -> list[Firing]:
     """Return firings, newest first, also of deleted alerts; arguments as of `read_alerts`."""
     key = (to_datetime(before.event_time_us), before.alert_id, before.number) if before else (None,) * 3
@@ -34,12 +35,15 @@ async def read_firings(
         ' and ($2::text is null or "user" = $2)'
         " and ($3::text is null or venue = $3 and symbol = $4)"
         " and ($5::timestamptz is null or (event_time, alert_id, number) < ($5, $6, $7))"
+        " and ($9::text is null"
+        " or exists (select from alerts a where a.alert_id = firings.alert_id and a.key_id = $9))"
         " order by event_time desc, alert_id desc, number desc limit $8",
         alert_id,
         user,
         *(symbol or (None, None)),
         *key,
         limit,
+        owner,
     )
     return [firing_of(row) for row in rows]
 

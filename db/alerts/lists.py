@@ -24,6 +24,8 @@ class AlertRow(NamedTuple):
     """How many times it has fired, in all versions."""
     fired_us: int | None
     """Venue time of the last firing."""
+    key_id: str | None
+    """The API key that it belongs to."""
 
 
 class AlertKey(NamedTuple):
@@ -33,9 +35,13 @@ class AlertKey(NamedTuple):
     alert_id: str
 
 
-async def read_alert(connection: asyncpg.Connection, alert_id: str) -> AlertRow | None:
-    """Return an alert that is not deleted; None where there is none."""
-    row = await connection.fetchrow(f"{_READ} and a.alert_id = $1", alert_id)
+async def read_alert(
+    connection: asyncpg.Connection, alert_id: str, *, owner: str | None = None
+) -> AlertRow | None:
+    """Return an alert of an API key, or of any, that is not deleted; None where there is none."""
+    row = await connection.fetchrow(
+        f"{_READ} and a.alert_id = $1 and ($2::text is null or a.key_id = $2)", alert_id, owner
+    )
     return _row_of(row) if row else None
 
 
@@ -47,6 +53,7 @@ async def read_alerts(
     active_only: bool,
     before: AlertKey | None,
     limit: int,
+    owner: str | None = None,
 ) -> list[AlertRow]:
     """Return alerts that are not deleted, newest first.
 
@@ -57,18 +64,21 @@ async def read_alerts(
         active_only: only those that can still fire.
         before: the last one of the previous page; None for the first page.
         limit: the most to return.
+        owner: only those of one API key; None for all.
     """
     rows = await connection.fetch(
         f'{_READ} and ($1::text is null or a."user" = $1)'
         " and ($2::text is null or a.venue = $2 and a.symbol = $3)"
         " and (not $4 or a.active and not coalesce(s.version >= a.begun and s.done, false))"
         " and ($5::timestamptz is null or (a.created_at, a.alert_id) < ($5, $6))"
+        " and ($8::text is null or a.key_id = $8)"
         " order by a.created_at desc, a.alert_id desc limit $7",
         user,
         *(symbol or (None, None)),
         active_only,
         *((to_datetime(before.created_us), before.alert_id) if before else (None, None)),
         limit,
+        owner,
     )
     return [_row_of(row) for row in rows]
 
@@ -105,6 +115,7 @@ def _row_of(row: asyncpg.Record) -> AlertRow:
         row["done"],
         row["number"],
         to_us(row["fired_at"]) if row["fired_at"] else None,
+        row["key_id"],
     )
 
 

@@ -80,6 +80,7 @@ async def test_an_alert_that_is_made_is_sent_to_the_workers_of_its_symbol(plant:
         "alert_id": alert_id,
         "version": 1,
         "user": "default",
+        "key_id": None,
         "symbol": "binance:BTCUSDT",
         "kind": "above",
         "price": "62000.50",

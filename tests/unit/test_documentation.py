@@ -103,7 +103,16 @@ def options_of(command: str) -> set[str]:
     parser = ArgumentParser()
     import_module(f"tickplant.cli.{command}").add_arguments(parser)
     common = {"--help"} if command == "sandbox" else {"--help", "--data"}
-    return common | set(re.findall(r"--[a-z][a-z-]*", parser.format_help()))
+    return common | set(re.findall(r"--[a-z][a-z-]*", "".join(help_texts(parser))))
+
+
+def help_texts(parser: ArgumentParser) -> Iterator[str]:
+    """The help of a command and of the commands in it."""
+    yield parser.format_help()
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            for inner in action.choices.values():
+                yield from help_texts(inner)
 
 
 @each_document

@@ -32,6 +32,7 @@ COMMANDS: Final[dict[str, str]] = {
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "export": "write stored trades or candles as CSV or JSON lines",
     "db": "show the status of the database, print its address, or run psql on it",
+    "keys": "make, list and revoke the keys of the API",
     "symbols": "list a venue's symbols",
     "doctor": "check settings and servers, and show how to fix what is wrong",
 }

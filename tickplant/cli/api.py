@@ -11,17 +11,21 @@ Serve prices, trades and candles: history over REST, live updates over websocket
 
 Run any number of API processes behind a load balancer; they share only Redis and the database.
 The page is at /, the API documentation at /docs.
+
+On loopback everybody may do everything. On other addresses requests need an API key (`tickplant keys`), and
+the command is refused as long as there is none, unless TICKPLANT_PUBLIC=read lets everybody read.
 """
 
 EXAMPLES: Final = """\
 settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_HOSTS, TICKPLANT_API_ORIGINS,
-  TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER, TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
+  TICKPLANT_PUBLIC, TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER,
+  TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
   a running `tickplant up`), TICKPLANT_DATABASE_READ_URL, TICKPLANT_LOG_LEVEL
 
 examples:
   tickplant api
-  TICKPLANT_API_HOST=0.0.0.0 TICKPLANT_API_PORT=80 tickplant api
+  TICKPLANT_API_HOST=0.0.0.0 TICKPLANT_PUBLIC=read tickplant api
 """
 
 
@@ -50,6 +54,7 @@ def run(args: Namespace) -> int:
             symbols=settings.symbols,
             origins=settings.api_origins,
             hosts=settings.api_hosts,
+            public=settings.public,
             max_clients=settings.api_max_clients,
             alerts_per_user=settings.alerts_per_user,
             webhooks=settings.webhooks,

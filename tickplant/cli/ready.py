@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
@@ -84,9 +86,11 @@ def _has_price(url: str, symbols: Sequence[str]) -> bool:
 
 
 def _answers(url: str) -> bool:
-    """Return whether a request is answered with status 200."""
+    """Return whether a request is answered with status 200, or needs a key, which `up` has none of."""
     try:
         with _open(url, timeout=_TIMEOUT_S):
             return True
+    except HTTPError as error:
+        return error.code == HTTPStatus.UNAUTHORIZED
     except (OSError, HTTPException):  # also an answer that there is no price, or that is not HTTP
         return False

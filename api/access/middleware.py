@@ -1,0 +1,72 @@
+"""Litestar middleware that identifies the caller of every request, and checks its scope.
+
+A route needs the scope `read` unless its `opt` names another one: forgotten routes are closed, not open.
+"""
+
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.access.caller import ApiCaller, put_caller, require_scope
+from api.access.credentials import find_key
+from api.access.key_ring import KeyRing
+from api.http.problems import Problem, send_problem
+from tickplant import api_keys, metrics
+
+_OPT: Final = "scope"
+
+OPEN: Final[dict[str, Any]] = {_OPT: None}
+"""The `opt` of routes that anybody may use."""
+NEEDS_ALERTS: Final[dict[str, Any]] = {_OPT: "alerts"}
+NEEDS_ADMIN: Final[dict[str, Any]] = {_OPT: "admin"}
+CHECKS_ITSELF: Final = OPEN
+"""The `opt` of websockets whose key may also be in their first message."""
+
+
+def scope_of(handler: BaseRouteHandler) -> api_keys.Scope | None:
+    """Return the scope that a route needs; None if anybody may use it."""
+    scope: api_keys.Scope | None = handler.opt.get(_OPT, "read")
+    return scope
+
+
+class Access:
+    """Identifies callers."""
+
+    def __init__(self, keys: KeyRing, *, without_key: frozenset[api_keys.Scope]) -> None:
+        """Take the valid keys, and what callers without a key may do."""
+        self.keys = keys
+        self._nobody = ApiCaller(None, without_key)
+
+    def identify(self, text: str | None) -> ApiCaller:
+        """Return the caller with a key, or without one.
+
+        Raises:
+            Problem: the key is not valid.
+        """
+        if text is None:
+            return self._nobody
+        row = self.keys.find(text)
+        return ApiCaller(row.key_id, api_keys.all_scopes(row.scopes))
+
+    def middleware(self, app: ASGIApp) -> ASGIApp:
+        """Return an application that checks each request."""
+
+        async def check(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == ScopeType.HTTP and scope["method"] == "OPTIONS":
+                await app(scope, receive, send)
+                return
+            try:
+                caller = self.identify(find_key(scope))
+                require_scope(caller, scope_of(scope["route_handler"]))
+            except Problem as problem:
+                if scope["type"] != ScopeType.WEBSOCKET:
+                    raise
+                metrics.API_TURNED_AWAY.labels(problem.code).inc()
+                await send_problem(scope, send, problem)
+                return
+            put_caller(scope, caller)
+            await app(scope, receive, send)
+
+        return check
