@@ -15,12 +15,14 @@ from msgspec import Struct
 from api.access.caller import Public, is_loopback, scopes_without_key
 from api.access.key_ring import POLL_S, KeyRing
 from api.access.middleware import Access
+from api.access.rate_limits import RequestLimit, RequestLimiter
 from api.app import Services, create_app
 from api.health import Health
 from api.http.compression import compressed
 from api.http.host_check import host_checked
 from api.http.methods import with_head
 from api.http.request_metrics import measured
+from api.http.response_headers import HEADERS, with_headers
 from api.http.timed_protocol import TimedProtocol
 from api.live.direct_write import DirectWriteProtocol
 from api.live.gate import MESSAGE_BYTES, WebsocketGate, WebsocketLimits
@@ -57,6 +59,8 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
     """The address that it listens on."""
     public: Public | None = None
     """What callers without a key may do; None: everything on loopback, nothing elsewhere."""
+    rate: RequestLimit = RequestLimit()
+    """How many requests a key or an address may send."""
     poll_s: float = POLL_S
     """How often keys are read."""
 
@@ -77,7 +81,8 @@ async def run(
     symbols: Sequence[SymbolId],
     origins: Sequence[str],
     hosts: Sequence[str],
-    public: Public | None,
+    access: AccessSettings,
+    proxies: Sequence[str],
     max_clients: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
@@ -103,10 +108,12 @@ async def run(
                 limits=limits,
                 alerts_per_user=alerts_per_user,
                 webhooks=webhooks,
-                access=AccessSettings(host=host, public=public),
+                access=access,
                 stop=stop,
             ) as services,
-            serving(services, listener, origins=origins, hosts=Hosts([*hosts, host.lower()])) as address,
+            serving(
+                services, listener, origins=origins, hosts=Hosts([*hosts, host.lower()]), proxies=proxies
+            ) as address,
         ):
             _log.info("serving on %s", address)
             await stop.wait()
@@ -152,7 +159,11 @@ async def open_services(
             directory = SymbolDirectory(symbols, primary, clock_s=asyncio.get_running_loop().time)
             keys = KeyRing(pool, required_at=access.required_at, poll_s=access.poll_s)
             await keys.load()
-            allowed = Access(keys, without_key=scopes_without_key(access.host, access.public))
+            allowed = Access(
+                keys,
+                RequestLimiter(redis, access.rate),
+                without_key=scopes_without_key(access.host, access.public),
+            )
             user_changes = UserChangeSender(redis, pool, [read_pending_switch, read_pending_alerts])
             async with (
                 open_webhook_admission(webhooks) as webhook_admission,
@@ -190,7 +201,12 @@ async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def serving(
-    services: Services, listener: socket.socket, *, origins: Sequence[str] = (), hosts: Hosts | None = None
+    services: Services,
+    listener: socket.socket,
+    *,
+    origins: Sequence[str] = (),
+    hosts: Hosts | None = None,
+    proxies: Sequence[str] = (),
 ) -> AsyncIterator[str]:
     """Serve in the background; yields the address, and stops gracefully at the end.
 
@@ -199,12 +215,15 @@ async def serving(
         listener: a listening socket.
         origins: those whose pages may read responses, besides the API's own; `*` for any.
         hosts: the allowed hosts; loopback names and IP addresses if not given.
+        proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.
     """
     app = create_app(services, origins=origins)
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
     server = _Server(
         uvicorn.Config(
-            with_head(measured(host_checked(compressed(app), hosts or Hosts())), methods),
+            with_headers(
+                with_head(measured(host_checked(compressed(app), hosts or Hosts())), methods), HEADERS
+            ),
             http=TimedProtocol,
             ws=DirectWriteProtocol,
             ws_max_size=MESSAGE_BYTES,
@@ -214,7 +233,8 @@ async def serving(
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             timeout_graceful_shutdown=_STOP_S,
         )
     )

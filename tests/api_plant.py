@@ -257,6 +257,7 @@ async def running_plant(
     webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
     database_read_url: str | None = None,
     access: AccessSettings = AccessSettings(),  # noqa: B008 - likewise
+    proxies: Sequence[str] = (),
 ) -> AsyncIterator[Plant]:
     """Run the API on a free port."""
     listener = bind("127.0.0.1", 0)
@@ -273,7 +274,7 @@ async def running_plant(
             access=access,
             stop=asyncio.Event(),
         ) as services,
-        serving(services, listener, origins=origins, hosts=Hosts(hosts)) as address,
+        serving(services, listener, origins=origins, hosts=Hosts(hosts), proxies=proxies) as address,
     ):
         plant = Plant(address, services, redis_url, database_url)
         try:

@@ -259,6 +259,12 @@ API_RESETS = Counter(
 API_POISON = Counter(
     "tickplant_api_poison_updates", "Live updates, and states of connections, that could not be decoded"
 )
+API_RATE_REFUSALS = Counter(
+    "tickplant_api_rate_refusals", "Requests refused because a key or an address has sent too many"
+)
+API_RATE_FALLBACKS = Counter(
+    "tickplant_api_rate_fallbacks", "Requests counted by this process alone, while Redis was unavailable"
+)
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from ipaddress import ip_address, ip_network
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -166,6 +167,16 @@ ORIGINS: Final = each(
     parse_origin,
     expected="https://example.org, http://localhost:5173 or the like, without a path, or * for any",
     may_be_empty=True,
+)
+
+
+def parse_network(text: str) -> str:
+    """Return an address or a network, if it is one."""
+    return str(ip_network(text)) if "/" in text else str(ip_address(text))
+
+
+PROXIES: Final = each(
+    parse_network, expected="10.1.2.3, 10.1.2.0/24, fd00::/8 or the like", may_be_empty=True
 )
 
 

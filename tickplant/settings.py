@@ -20,6 +20,7 @@ from tickplant.setting_parsers import (
     DATABASE_SCHEMES,
     HOST_PATTERNS,
     ORIGINS,
+    PROXIES,
     REDIS_SCHEMES,
     SYMBOLS,
     WEBHOOK_RULES,
@@ -164,6 +165,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_origins: Annotated[tuple[str, ...], ORIGINS] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
     api_max_clients: Positive = 10_000
+    api_rate_requests: Annotated[int, Meta(ge=0, le=1_000_000)] = 6000
+    """How many requests a key, or an address without one, may send in a window; 0: any number."""
+    api_rate_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60
+    api_proxies: Annotated[tuple[str, ...], PROXIES] = ()
+    """Addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count."""
     public: Literal["read", "none"] | None = None
     """What the API allows without a key; None: everything on loopback, nothing on other addresses."""
 

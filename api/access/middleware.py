@@ -12,7 +12,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from api.access.caller import ApiCaller, put_caller, require_scope
 from api.access.credentials import find_key
 from api.access.key_ring import KeyRing
+from api.access.rate_limits import RequestLimiter, address_of
 from api.http.problems import Problem, send_problem
+from api.http.response_headers import add_headers
 from tickplant import api_keys, metrics
 
 _OPT: Final = "scope"
@@ -34,9 +36,12 @@ def scope_of(handler: BaseRouteHandler) -> api_keys.Scope | None:
 class Access:
     """Identifies callers."""
 
-    def __init__(self, keys: KeyRing, *, without_key: frozenset[api_keys.Scope]) -> None:
-        """Take the valid keys, and what callers without a key may do."""
+    def __init__(
+        self, keys: KeyRing, limiter: RequestLimiter, *, without_key: frozenset[api_keys.Scope]
+    ) -> None:
+        """Take the valid keys, the limiter of requests, and what callers without a key may do."""
         self.keys = keys
+        self._limiter = limiter
         self._nobody = ApiCaller(None, without_key)
 
     def identify(self, text: str | None) -> ApiCaller:
@@ -50,6 +55,17 @@ class Access:
         row = self.keys.find(text)
         return ApiCaller(row.key_id, api_keys.all_scopes(row.scopes))
 
+    async def _admit(self, scope: Scope) -> ApiCaller:
+        """Count a request, and return its caller; one with an invalid key counts for its address."""
+        address = address_of(scope)
+        try:
+            caller = self.identify(find_key(scope))
+        except Problem as problem:
+            problem.headers |= await self._limiter.admit(self._nobody, address)
+            raise
+        add_headers(scope, await self._limiter.admit(caller, address))
+        return caller
+
     def middleware(self, app: ASGIApp) -> ASGIApp:
         """Return an application that checks each request."""
 
@@ -58,7 +74,7 @@ class Access:
                 await app(scope, receive, send)
                 return
             try:
-                caller = self.identify(find_key(scope))
+                caller = await self._admit(scope)
                 require_scope(caller, scope_of(scope["route_handler"]))
             except Problem as problem:
                 if scope["type"] != ScopeType.WEBSOCKET:

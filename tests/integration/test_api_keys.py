@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from api_plant import BTC, Plant, Socket, live, running_plant, trade, update
 from conftest import on_one_variant
+from keyed import bearer, new_key
 from litestar.routes import HTTPRoute
 from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -17,7 +18,7 @@ from api.access.middleware import scope_of
 from api.app import create_app
 from api.live.gate import WebsocketLimits
 from api.service import AccessSettings, open_services
-from db.api_keys import create_api_key, revoke_api_key
+from db.api_keys import revoke_api_key
 from tickplant.api_keys import NewKey, Scope, make_key
 from tickplant.errors import SettingsError
 from tickplant.webhooks import WebhookSettings
@@ -26,14 +27,6 @@ pytestmark = on_one_variant
 
 OUTSIDE = AccessSettings(host="0.0.0.0", poll_s=0.05)
 ALERT = {"symbol": "BTCUSDT", "kind": "above", "price": "62000"}
-
-
-async def new_key(database_url: str, *scopes: Scope, name: str = "test") -> NewKey:
-    key = make_key()
-    connection = await asyncpg.connect(database_url)
-    await create_api_key(connection, key, name, scopes)
-    await connection.close()
-    return key
 
 
 async def revoke(database_url: str, key: NewKey) -> None:
@@ -51,10 +44,6 @@ async def reader(database_url: str) -> NewKey:
 async def plant(redis_url: str, database_url: str, reader: NewKey) -> AsyncIterator[Plant]:
     async with running_plant(redis_url, database_url, access=OUTSIDE) as running:
         yield running
-
-
-def bearer(key: NewKey | str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key if isinstance(key, str) else key.text}"}
 
 
 async def known(plant: Plant, key: NewKey) -> None:

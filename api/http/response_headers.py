@@ -1,0 +1,47 @@
+"""ASGI middleware that adds headers to every response."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_STARTS: Final = ("http.response.start", "websocket.http.response.start")
+HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+"""Of all responses; pages have a policy of their own besides."""
+_ADDED: Final = "added_headers"
+
+
+def with_headers(app: ASGIApp, fixed: Mapping[str, str]) -> Any:
+    """Return an application whose responses have some headers, unless they set these themselves.
+
+    Args:
+        app: the application.
+        fixed: those of all responses. `add_headers` adds others to one.
+    """
+    fixed_pairs = _encoded(fixed)
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] in _STARTS:
+                start: Any = message
+                present = {name.lower() for name, _ in start["headers"]}
+                added = _encoded(scope.get("state", {}).get(_ADDED, {}))
+                more = [pair for pair in (*fixed_pairs, *added) if pair[0] not in present]
+                start = {**start, "headers": [*start["headers"], *more]}
+                await send(start)
+                return
+            await send(message)
+
+        await app(scope, receive, send_with_headers)
+
+    return serve
+
+
+def add_headers(scope: Any, headers: Mapping[str, str]) -> None:
+    """Add headers to the response to a request."""
+    if headers:
+        scope.setdefault("state", {})[_ADDED] = headers
+
+
+def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
