@@ -33,7 +33,7 @@ class CatchUpBuffer:
 
     def push(self, key: str, frame: EncodedMessage) -> None:
         """Buffer a frame, in place of the one with the same key."""
-        if not self._client.closed and not self._outbox.push(key, frame):
+        if not self._client.closed and not self._outbox.put(key, frame):
             self._client.close_slow_client()
 
     def release(self) -> None:
