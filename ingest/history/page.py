@@ -2,8 +2,8 @@
 
 A page is reduced to the requested ids, so that no other trade enters the stream. A row is refused as
 implausible if its time is far from the times of the known trades around it, or if its id is farther from its
-neighbours than the ids that a venue omits. A page of many trades that continue one another, all of them after the
-requested ids, is plausible: it shows where the venue's history starts.
+neighbours than the ids that a venue omits. A page of many trades that continue one another, all of them after
+the requested ids, is plausible: it shows where the venue's history starts.
 """
 
 from bisect import bisect_left, bisect_right
@@ -174,7 +174,7 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
 
 
 def _shows_start(far: Sequence[Trade], bounds: TimeBounds) -> bool:
-    """Return whether a page's trades, all far above the requested ids, are the start of the venue's history."""
+    """Return whether trades, all far above the requested ids, are the start of the venue's history."""
     return (
         len(far) >= _START_TRADES
         and all(bounds.hold(trade.event_time_us) for trade in far)
