@@ -5,13 +5,12 @@ import logging
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-import msgspec
 from redis.exceptions import RedisError
 
 from api.live.cursor import STREAM_START, Order
 from api.live.partition import LivePartition, Staged
-from api.live.stream_reader import MAX_TAIL_UPDATES, LiveStreamReader, Payload
-from tickplant import metrics, wire
+from api.live.stream_reader import MAX_TAIL_UPDATES, LiveStreamReader, Payload, decode_update
+from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
 from tickplant.outage import OutageLog
@@ -56,6 +55,8 @@ class Follower:
         self._staged: Staged = {}
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
         self._started = False
+        self._poisoned: set[int] = set()
+        """Partitions with an update that couldn't be decoded, which is logged once for each."""
         self._outage = OutageLog(_log, "Redis is unavailable, retrying")
         self.live = False
         """Whether updates arrive."""
@@ -111,14 +112,16 @@ class Follower:
 
     def _apply(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
         try:
-            partition.apply(order, wire.decode_update(payload), self._staged)
-        except (msgspec.DecodeError, PoisonError) as error:
-            _log.warning(
-                "partition %d: an update can't be decoded: %s",
-                partition.number,
-                error,
-                extra={"partition": partition.number},
-            )
+            partition.apply(order, decode_update(payload), self._staged)
+        except PoisonError as error:
+            if partition.number not in self._poisoned:
+                self._poisoned.add(partition.number)
+                _log.warning(
+                    "partition %d: an update can't be decoded (further ones are only counted): %s",
+                    partition.number,
+                    error,
+                    extra={"partition": partition.number},
+                )
             return False
         return True
 

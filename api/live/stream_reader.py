@@ -3,11 +3,9 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
-import msgspec
-
 from api.live.cursor import STREAM_START, Order, entry_text
 from tickplant import wire
-from tickplant.errors import TickplantError
+from tickplant.errors import PoisonError, TickplantError
 from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import parse_streams
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
@@ -119,11 +117,26 @@ class LiveStreamReader:
             start = last_read = payloads[-1][0]
 
 
+def decode_update(payload: bytes) -> LiveUpdate:
+    """Decode an update; its batches of trades stay encoded.
+
+    Raises:
+        PoisonError: it is none, or names something that is no input entry.
+    """
+    try:
+        update = wire.decode_update(payload)
+        for entry in update.entries:
+            entry_order(entry.entry_id)
+    except (ValueError, RecursionError) as error:  # of msgspec, too
+        raise PoisonError(f"not an update: {error}") from error
+    return update
+
+
 def _decode(payload: bytes) -> LiveUpdate | None:
     """Decode an update; return None if it can't be decoded."""
     try:
-        return wire.decode_update(payload)
-    except msgspec.DecodeError:
+        return decode_update(payload)
+    except PoisonError:
         return None
 
 
