@@ -155,6 +155,7 @@ async def open_services(
                 prices=prices,
                 connections=connections,
                 queue_bytes=limits.queue_bytes,
+                client_channels=limits.all_channels,
             )
             directory = SymbolDirectory(symbols, primary, clock_s=asyncio.get_running_loop().time)
             keys = KeyRing(pool, required_at=access.required_at, poll_s=access.poll_s)

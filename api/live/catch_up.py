@@ -1,19 +1,20 @@
 """Loads channel states and replays missed changes, so that a client gets each change exactly once."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Container, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from api.live.channel_changes import ChannelChange, changes_of
 from api.live.channel_definitions import ChannelSources, LoadedState
 from api.live.channels import STREAMED
-from api.live.client import Client, Outbox
+from api.live.client import Client
 from api.live.cursor import ALL, STREAM_START, Cursor, Order
 from api.live.partition import LivePartition
-from api.live.protocol import Channel, EncodedMessage, Resumed, text_frame
+from api.live.protocol import Channel, Pattern, Resumed, text_frame
 from api.live.stream_reader import TrimmedError
 from api.live.topic import Topic
+from api.live.wildcards import Wildcards
 from tickplant.errors import PoisonError
 
 TIMEOUT_S: Final = 5.0
@@ -25,29 +26,35 @@ Missed = tuple[Order, ChannelChange]
 """A live update, and one of its changes."""
 
 
-class CatchUpBuffer:
-    """Buffers new changes for a client while it gets those that it missed."""
+class _Missed:
+    """The channels in which a client may have missed something."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._outbox = Outbox(client.limit_bytes)
+    def __init__(
+        self, partition: LivePartition, named: Collection[Channel], patterns: Collection[Pattern]
+    ) -> None:
+        self._partition = partition
+        self._named = named
+        self._patterns = patterns
+        kinds = {each.kind for each in named} | {each.kind for each in patterns}
+        self.decoded = any(STREAMED[kind].encoded for kind in kinds)
 
-    def push(self, key: str, frame: EncodedMessage) -> None:
-        """Buffer a frame, in place of the one with the same key."""
-        if not self._client.closed and not self._outbox.put(key, frame):
-            self._client.close_slow_client()
+    def matches(self, channel: Channel) -> bool:
+        """Return whether one of the wildcards matches a channel."""
+        return any(pattern in self._patterns for pattern in channel.patterns)
 
-    def release(self) -> None:
-        """Move all frames to the client."""
-        self._outbox.move_to(self._client)
+    def __contains__(self, channel: object) -> bool:
+        if channel in self._named:
+            return True
+        return isinstance(channel, Channel) and self.matches(channel) and channel in self._partition
 
 
 class CatchUp:
     """Brings topics and clients up to date."""
 
-    def __init__(self, sources: ChannelSources) -> None:
+    def __init__(self, sources: ChannelSources, wildcards: Wildcards) -> None:
         """Load states and changes from sources."""
         self._sources = sources
+        self._wildcards = wildcards
         self._streams = sources.streams
         # Loads and replays have separate limits, so that replays do not delay loads.
         self._loads = asyncio.Semaphore(4)
@@ -64,16 +71,26 @@ class CatchUp:
                 topic.loading = asyncio.create_task(self._load(partition, topic))
             await asyncio.shield(topic.loading)
 
-    async def can_resume(self, partition: LivePartition, cursor: Cursor) -> bool:
+    async def can_resume(self, cursor: Cursor) -> bool:
         """Return whether everything after a cursor is still in the live stream."""
-        return cursor.partition == partition.number and await self._streams.holds(
-            partition.number, cursor.update
-        )
+        return await self._streams.holds(cursor.partition, cursor.update)
 
     async def resume(
-        self, partition: LivePartition, topics: Sequence[Topic], cursor: Cursor, client: Client
+        self,
+        partition: LivePartition,
+        topics: Sequence[Topic],
+        patterns: Collection[Pattern],
+        cursor: Cursor,
+        client: Client,
     ) -> None:
         """Send a client what it missed in topics of one partition, and subscribe it to them.
+
+        Args:
+            partition: whose topics.
+            topics: those to resume.
+            patterns: wildcards to resume, whose channels are among the topics as far as they are known.
+            cursor: what the client has.
+            client: the subscriber.
 
         Raises:
             TrimmedError: something was trimmed; the client is subscribed to none of the topics.
@@ -82,35 +99,39 @@ class CatchUp:
         async with asyncio.timeout(TIMEOUT_S):
             await partition.reached(cursor.update)
         generation, through = partition.generation, partition.position
-        buffer = CatchUpBuffer(client)
+        buffer = self._wildcards.buffer(client, partition.number)
+        buffer.clear()  # what came before is sent below
+        named = {topic.channel for topic in topics}
+        missed = _Missed(partition, named, frozenset(patterns))
         for topic in topics:
-            topic.sinks.add(buffer)
-            client.send(text_frame(Resumed(topic.name, str(cursor)), str(cursor)))
+            topic.sinks[client] = buffer
+        for name in (*patterns, *(channel for channel in named if not missed.matches(channel))):
+            client.send(text_frame(Resumed(str(name), str(cursor)), str(cursor)))
         try:
-            await self._send_missed(partition, topics, cursor, through, client)
+            await self._send_missed(partition, missed, cursor, through, client)
             if generation != partition.generation:
                 raise TrimmedError("updates were lost while resuming")
-            for topic in topics:
-                topic.sinks.add(client)
-            buffer.release()
+            self._wildcards.release(client, partition)
         finally:
-            for topic in topics:
-                topic.sinks.discard(buffer)
+            self._wildcards.drop(client, partition)
 
     async def _send_missed(
         self,
         partition: LivePartition,
-        topics: Sequence[Topic],
+        channels: "_Missed",
         cursor: Cursor,
         through: Order,
         client: Client,
     ) -> None:
-        by_channel = {topic.channel: topic for topic in topics}
-        missed = self._missed(partition.number, cursor, through, by_channel, strict=True)
+        missed = self._missed(
+            partition.number, cursor, through, channels, decode=channels.decoded, strict=True
+        )
         async with aclosing(missed):
             while batch := await self._read_batch(missed):
                 for order, change in batch:
-                    topic = by_channel[change.channel]
+                    topic = partition.topic(change.channel)
+                    if change.channel not in client.channels:
+                        continue
                     position = Cursor(partition.number, order, change.number)
                     client.push(topic.key(change.data), topic.update_frame(position, change.data))
                     await client.drained()
@@ -137,7 +158,14 @@ class CatchUp:
             async with self._loads, asyncio.timeout(TIMEOUT_S):
                 loaded = await STREAMED[topic.channel.kind].load(self._sources, topic.channel)
                 cursor = await self._cursor_of(partition, loaded)
-                missed = self._missed(partition.number, cursor, start, {topic.channel}, strict=False)
+                missed = self._missed(
+                    partition.number,
+                    cursor,
+                    start,
+                    {topic.channel},
+                    decode=STREAMED[topic.channel.kind].encoded,
+                    strict=False,
+                )
                 changes = [change async for _, change in missed]
             changes += [
                 change for order, change in backlog if order > cursor.update and not is_stored(change, cursor)
@@ -162,12 +190,18 @@ class CatchUp:
         return partition.cursor_after(loaded.committed) or stored
 
     async def _missed(
-        self, partition: int, cursor: Cursor, through: Order, channels: Collection[Channel], *, strict: bool
+        self,
+        partition: int,
+        cursor: Cursor,
+        through: Order,
+        channels: Container[Channel],
+        *,
+        decode: bool,
+        strict: bool,
     ) -> AsyncGenerator[Missed, None]:
         """Yield the changes of some channels after a cursor; see `LiveStreamReader.read` for `strict`."""
         if cursor.update >= through and cursor.number == ALL:
             return
-        decode = any(STREAMED[channel.kind].encoded for channel in channels)
         async for order, update in self._streams.read(partition, cursor.update, through, strict=strict):
             try:
                 for change in changes_of(update, channels, decode=decode):

@@ -2,8 +2,8 @@
 
 from typing import Final, NamedTuple
 
-from api.live.channels import CHANNELS, KINDS
-from api.live.protocol import ProtocolError
+from api.live.channels import CHANNELS, KINDS, STREAMED
+from api.live.protocol import Pattern, ProtocolError
 from tickplant.intervals import CANDLE_INTERVALS, INTERVALS, MERGED
 
 LIVE_INTERVALS: Final = tuple(name for name in CANDLE_INTERVALS if name in INTERVALS or name in MERGED)
@@ -17,6 +17,12 @@ class ChannelName(NamedTuple):
     symbol: str = ""
     """As the client wrote it; empty for every symbol, and for a channel that is of no symbol."""
     interval: str = ""
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """The wildcard, if the name is one."""
+        venue, _, symbol = self.symbol.rpartition(":")
+        return Pattern(self.kind, venue.lower(), self.interval) if symbol == "*" and venue != "*" else None
 
 
 def parse_channel(text: str) -> ChannelName:
@@ -34,14 +40,25 @@ def parse_channel(text: str) -> ChannelName:
             raise _unknown(text)
         return ChannelName(kind)
     if not definition.has_interval:
-        return ChannelName(kind, rest)
+        return _checked(text, ChannelName(kind, rest))
     symbol, _, interval = rest.rpartition(":")
     if not symbol:
         raise _unknown(text)
     if interval not in LIVE_INTERVALS:
         known = ", ".join(LIVE_INTERVALS)
         raise ProtocolError("unknown_interval", f"{interval[:20]!r} is not one of {known}", channel=text)
-    return ChannelName(kind, symbol, interval)
+    return _checked(text, ChannelName(kind, symbol, interval))
+
+
+def _checked(text: str, name: ChannelName) -> ChannelName:
+    if name.pattern is not None and (name.kind not in STREAMED or name.interval in MERGED):
+        raise ProtocolError(
+            "unknown_channel",
+            f"{text[:80]!r}: there are no wildcards of {name.kind} {name.interval}".rstrip()
+            + "; `stats` alone is that of all symbols",
+            channel=text,
+        )
+    return name
 
 
 def _unknown(text: str) -> ProtocolError:

@@ -2,7 +2,7 @@
 
 from typing import Final, Protocol
 
-from api.live.protocol import Channel, CloseCode, EncodedMessage
+from api.live.protocol import Channel, CloseCode, EncodedMessage, Pattern
 from tickplant import metrics
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -24,6 +24,13 @@ class FrameWriter(Protocol):
 
     def close_now(self, code: int, reason: str) -> None:
         """Close the connection without waiting for the client."""
+
+
+class MessageSink(Protocol):
+    """Accepts frames: a client, or a buffer for one."""
+
+    def push(self, key: str, frame: EncodedMessage) -> None:
+        """Queue a frame, in place of the one with the same key."""
 
 
 class Outbox:
@@ -92,7 +99,16 @@ class Outbox:
 class Client(Outbox):
     """A connected client, and the frames queued for it."""
 
-    __slots__ = ("_cursor", "_dirty", "_unique_keys", "_writer", "channels", "closed")
+    __slots__ = (
+        "_cursor",
+        "_dirty",
+        "_unique_keys",
+        "_writer",
+        "channels",
+        "closed",
+        "paces",
+        "patterns",
+    )
 
     def __init__(self, writer: FrameWriter, dirty: "list[Client]", *, limit_bytes: int) -> None:
         """Serve a connection.
@@ -107,8 +123,12 @@ class Client(Outbox):
         self._dirty = dirty
         self._cursor = ""
         self._unique_keys = 0
-        self.channels: set[Channel] = set()
-        """The channels to which the client is subscribed."""
+        self.channels: dict[Channel, MessageSink] = {}
+        """The channels to which the client is subscribed, and where their changes go."""
+        self.patterns: set[Pattern] = set()
+        """Its wildcards."""
+        self.paces: dict[float, MessageSink] = {}
+        """Where the changes of channels go that are sent once in an interval, by its seconds."""
         self.closed = False
 
     def push(self, key: str, frame: EncodedMessage) -> None:
@@ -140,6 +160,10 @@ class Client(Outbox):
             metrics.API_CONFLATIONS.inc(self.replaced)
             self.replaced = 0
         return sent
+
+    def flush_now(self) -> None:
+        """Write queued frames outside of a round of all clients."""
+        metrics.API_SENDS.inc(self.flush())
 
     async def drained(self) -> None:
         """Write all queued frames, waiting for a slow client."""

@@ -6,6 +6,7 @@ in the response; it names the input entry up to which that is so, and trades up 
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from tickplant.streams import START, entry_order
@@ -54,6 +55,20 @@ class Cursor(NamedTuple):
             ALL if number is None else int(number),
             entry_order(stored or START),
         )
+
+
+def parse_cursors(text: str) -> dict[int, Cursor]:
+    """Parse cursors of several partitions, with commas between them.
+
+    Raises:
+        ValueError: one is no cursor.
+    """
+    return {cursor.partition: cursor for cursor in map(Cursor.parse, text.split(","))}
+
+
+def join_cursors(cursors: Iterable[Cursor]) -> str:
+    """Return the text of cursors of several partitions."""
+    return ",".join(map(str, cursors))
 
 
 def entry_text(order: Order) -> str:

@@ -47,7 +47,9 @@ class WebsocketLimits(Struct, frozen=True, kw_only=True):
     clients: int = 10_000
     """The most clients at a time."""
     channels: int = 1024
-    """The most channels that one client may be subscribed to."""
+    """The most channels that one client may be subscribed to by name."""
+    all_channels: int = 20_000
+    """The most channels of one client, those of its wildcards included."""
     burst: int = 200
     """The most requests of a client at once."""
     per_s: float = 20.0

@@ -1,21 +1,24 @@
 """The hub, one per process: follows the live streams and sends changes to all clients."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Final
 
 from api.http.problems import OUTAGE
 from api.live.catch_up import CatchUp
 from api.live.channel_definitions import ChannelSources
 from api.live.channels import KINDS, MERGED_CANDLES, POLLED
-from api.live.client import Client, FrameWriter
+from api.live.client import Client, FrameWriter, MessageSink
 from api.live.clients import ConnectedClients
 from api.live.cursor import Cursor, Order
 from api.live.follower import Follower
 from api.live.partition import LivePartition, Staged
 from api.live.polling import ChannelPoller
-from api.live.protocol import Channel, StreamStatus, text_frame
+from api.live.protocol import Channel, Pattern, ProtocolError, Resumed, StreamStatus, text_frame
+from api.live.sinks import CatchUpBuffer
 from api.live.stream_reader import LiveStreamReader, TrimmedError
 from api.live.topic import Topic
+from api.live.wildcards import Wildcards
 from api.queries.connections import Connections
 from api.queries.history import StoredHistory
 from api.queries.prices import Prices
@@ -25,6 +28,9 @@ from tickplant.clock import now_us
 from tickplant.intervals import MERGED
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
+
+MOST_SUBSCRIPTIONS: Final = 2_000_000
+"""The most channels of all clients together, beyond which no wildcard is accepted; some 200 bytes each."""
 
 
 class Hub:
@@ -39,6 +45,7 @@ class Hub:
         prices: Prices,
         connections: Connections,
         queue_bytes: int,
+        client_channels: int,
     ) -> None:
         """Create the hub; the caller closes the clients and pools that it uses.
 
@@ -49,12 +56,16 @@ class Hub:
             prices: likewise.
             connections: the states of venue connections.
             queue_bytes: the most that is queued for one slow client.
+            client_channels: the most channels of a client, those of its wildcards included.
         """
+        self.client_channels = client_channels
+        """The most channels of a client, those of its wildcards included."""
+        self.wildcards = Wildcards(client_channels=client_channels)
         self._streams = LiveStreamReader(redis, partitions)
         self._history = history
         sources = ChannelSources(self._streams, history, prices, connections)
-        self._catch_up = CatchUp(sources)
-        self._partitions = [LivePartition(number) for number in range(partitions)]
+        self._catch_up = CatchUp(sources, self.wildcards)
+        self._partitions = [LivePartition(number, self.wildcards) for number in range(partitions)]
         self._follower = Follower(self._streams, self._partitions, self)
         self.clients = ConnectedClients(queue_bytes=queue_bytes)
         self._pollers = {
@@ -102,14 +113,87 @@ class Hub:
     def disconnect(self, client: Client) -> None:
         """Unregister a client."""
         client.close()
+        self.wildcards.remove_all(client)
         self.unsubscribe(client, list(client.channels))
         self.clients.remove(client)
 
-    async def prepare(self, client: Client, channel: Channel, cursor: Cursor | None) -> bool:
-        """Prepare a subscription, which replaces the one that the client may have.
+    def cursors(self) -> list[Cursor]:
+        """Return the cursors after the last update of each partition."""
+        return [partition.cursor() for partition in self._partitions]
+
+    async def can_resume(self, cursor: Cursor) -> bool:
+        """Return whether everything after a cursor is still in its live stream.
+
+        Raises:
+            TimeoutError: or another of `OUTAGE`.
+        """
+        return cursor.partition < len(self._partitions) and await self._catch_up.can_resume(cursor)
+
+    def partition_of(self, channel: Channel) -> int:
+        """Return the partition of a channel that is of a symbol."""
+        return self._history.partition_of(channel.symbol_id)
+
+    def enter_wildcard(
+        self,
+        client: Client,
+        pattern: Pattern,
+        symbols: Iterable[SymbolId],
+        sink: MessageSink,
+        resuming: Collection[int] = (),
+    ) -> list[Channel]:
+        """Subscribe a client to the channels of a wildcard that are new from now on.
+
+        Args:
+            client: the subscriber.
+            pattern: the wildcard.
+            symbols: all that are known.
+            sink: where changes go.
+            resuming: partitions in which the client is to get first what it missed.
 
         Returns:
-            Whether the channel can be resumed at the cursor; if not, a snapshot is ready instead.
+            The other channels, which are to be prepared and started.
+
+        Raises:
+            ProtocolError: they are too many.
+        """
+        channels = {
+            Channel(pattern.kind, *symbol, pattern.interval)
+            for symbol in symbols
+            if pattern.venue in ("", symbol.venue)
+        }
+        for partition in self._partitions:
+            channels.update(channel for channel in partition.topics if pattern in channel.patterns)
+        if len(channels | client.channels.keys()) > self.client_channels:
+            raise self.wildcards.too_many(pattern)
+        if len(channels) + sum(len(each.channels) for each in self.clients) > MOST_SUBSCRIPTIONS:
+            raise ProtocolError(
+                "too_many_channels",
+                f"all clients together may have {MOST_SUBSCRIPTIONS} channels; name those that you need",
+                channel=str(pattern),
+            )
+        for channel in channels:
+            self._enter(client, channel, sink)
+        for number in resuming:
+            if number < len(self._partitions):
+                self.wildcards.buffer(client, number)
+        self.wildcards.add(client, pattern, sink, tuple(each.generation for each in self._partitions))
+        return sorted(channels)
+
+    def leave_wildcard(self, client: Client, pattern: Pattern) -> None:
+        """Unsubscribe a client from a wildcard and all its channels."""
+        self.wildcards.remove(client, pattern)
+        self.unsubscribe(client, [channel for channel in client.channels if pattern in channel.patterns])
+        for partition in self._partitions:
+            self.wildcards.release(client, partition)
+
+    async def prepare(self, client: Client, channel: Channel, sink: MessageSink, *, load: bool) -> None:
+        """Prepare a subscription, which replaces the one that the client may have.
+
+        Args:
+            client: the subscriber.
+            channel: what to subscribe to.
+            sink: where changes go.
+            load: whether a snapshot will be sent.
 
         Raises:
             TimeoutError: or another of `OUTAGE`; the client is not subscribed.
@@ -117,46 +201,56 @@ class Hub:
         poller = self._poller(channel)
         if poller is not None:
             await poller.poll(channel)
-            _add(client, channel)
-            return False
-        partition, topic = self._enter(client, channel)
-        try:
-            if cursor is not None and await self._catch_up.can_resume(partition, cursor):
-                return True
-            await self._catch_up.load(partition, topic)
-        except OUTAGE:
-            self.unsubscribe(client, [channel])
-            raise
-        return False
+            _add(client, channel, sink)
+            return
+        partition, topic = self._enter(client, channel, sink)
+        if load:
+            try:
+                await self._catch_up.load(partition, topic)
+            except OUTAGE:
+                self.unsubscribe(client, [channel])
+                raise
 
-    async def subscribe(self, client: Client, channel: Channel, *, recovered: bool | None) -> None:
+    async def subscribe(
+        self, client: Client, channel: Channel, *, recovered: bool | None, snapshot: bool = True
+    ) -> None:
         """Send a client the snapshot of a prepared channel, and subscribe it to changes.
 
         Args:
             client: the subscriber.
             channel: prepared before.
             recovered: False if the client missed something; None for a new subscription.
+            snapshot: whether to send one; if not, the client is still notified that it missed something.
 
         Raises:
             TimeoutError: or another of `OUTAGE`.
         """
         poller = self._poller(channel)
         if poller is not None:
-            poller.enter(client, channel, recovered=recovered)
+            poller.enter(client, channel, recovered=recovered, snapshot=snapshot)
             return
         partition = self._partition(channel)
         topic = partition.topic(channel)
-        await self._catch_up.load(partition, topic)
-        if channel in client.channels:
-            client.send(topic.snapshot_frame(partition.cursor(), recovered=recovered))
-            topic.sinks.add(client)
+        if snapshot:
+            await self._catch_up.load(partition, topic)
+        if channel not in client.channels:
+            return
+        cursor = partition.cursor()
+        if snapshot:
+            client.send(topic.snapshot_frame(cursor, recovered=recovered))
+        elif recovered is False:
+            client.send(text_frame(Resumed(topic.name, str(cursor), recovered=False), str(cursor)))
+        topic.sinks[client] = client.channels[channel]
 
-    async def resume(self, client: Client, channels: Iterable[Channel], cursor: Cursor) -> None:
+    async def resume(
+        self, client: Client, channels: Iterable[Channel], patterns: Collection[Pattern], cursor: Cursor
+    ) -> None:
         """Send a client what it missed in prepared channels, or snapshots, and subscribe it to changes.
 
         Args:
             client: the subscriber.
             channels: all of the cursor's partition.
+            patterns: wildcards whose channels are among them.
             cursor: what the client has.
 
         Raises:
@@ -165,17 +259,29 @@ class Hub:
         partition = self._partitions[cursor.partition]
         topics = [partition.topic(channel) for channel in channels]
         try:
-            await self._catch_up.resume(partition, topics, cursor, client)
+            await self._catch_up.resume(partition, topics, patterns, cursor, client)
         except TrimmedError:
-            for topic in topics:
-                await self.subscribe(client, topic.channel, recovered=False)
+            self.report_loss(client, patterns, cursor.partition)
+            for topic in list(partition.topics.values()):  # with those that have joined meanwhile
+                resumed = topic in topics or any(each in patterns for each in topic.channel.patterns)
+                if resumed and topic.channel in client.channels and client not in topic.sinks:
+                    await self.subscribe(client, topic.channel, recovered=False)
+
+    def report_loss(self, client: Client, patterns: Iterable[Pattern], partition: int) -> None:
+        """Notify a client that it missed changes of wildcards in a partition."""
+        if partition >= len(self._partitions):
+            return
+        self.wildcards.release(client, self._partitions[partition])
+        cursor = str(self._partitions[partition].cursor())
+        for pattern in patterns:
+            client.send(text_frame(Resumed(str(pattern), cursor, recovered=False), cursor))
 
     def unsubscribe(self, client: Client, channels: Iterable[Channel]) -> None:
         """Unsubscribe a client from channels."""
         for channel in channels:
             if channel not in client.channels:
                 continue
-            client.channels.discard(channel)
+            del client.channels[channel]
             metrics.API_SUBSCRIPTIONS.labels(channel.kind).dec()
             poller = self._poller(channel)
             if poller is not None:
@@ -183,7 +289,7 @@ class Hub:
                 continue
             partition = self._partition(channel)
             topic = partition.topic(channel)
-            topic.sinks.discard(client)
+            topic.sinks.pop(client, None)
             partition.leave(topic)
 
     def cursor_after(self, symbol: SymbolId, entry: Order) -> Cursor | None:
@@ -198,7 +304,7 @@ class Hub:
             if type(change.data) is Trade:
                 received_us = change.data.ingest_time_us
             frame = topic.update_frame(cursor, change.data)
-            for sink in topic.sinks:
+            for sink in topic.sinks.values():
                 sink.push(key, frame)
         staged.clear()
         await self.clients.flush_in_batches()
@@ -207,9 +313,14 @@ class Hub:
 
     def reset(self, partition: LivePartition) -> None:
         """Discard the states of a partition, and send its subscribers snapshots."""
+        self.wildcards.report_loss(partition)
         for topic in partition.topics.values():
             topic.state = None
-            clients = [sink for sink in topic.sinks if isinstance(sink, Client)]
+            clients = [
+                client
+                for client, sink in topic.sinks.items()
+                if not isinstance(sink, CatchUpBuffer)  # these are told when they have caught up
+            ]
             topic.sinks.clear()
             if clients:
                 metrics.API_RESETS.inc()
@@ -228,11 +339,11 @@ class Hub:
     def _partition(self, channel: Channel) -> LivePartition:
         return self._partitions[self._history.partition_of(channel.symbol_id)]
 
-    def _enter(self, client: Client, channel: Channel) -> tuple[LivePartition, Topic]:
+    def _enter(self, client: Client, channel: Channel, sink: MessageSink) -> tuple[LivePartition, Topic]:
         partition = self._partition(channel)
         topic = partition.topic(channel)
-        topic.sinks.discard(client)
-        if _add(client, channel):
+        topic.sinks.pop(client, None)
+        if _add(client, channel, sink):
             partition.enter(topic)
         return partition, topic
 
@@ -248,10 +359,10 @@ class Hub:
         self.clients.flush()
 
 
-def _add(client: Client, channel: Channel) -> bool:
+def _add(client: Client, channel: Channel, sink: MessageSink) -> bool:
     """Add a channel to a client's; return whether it is new."""
-    if channel in client.channels:
-        return False
-    client.channels.add(channel)
-    metrics.API_SUBSCRIPTIONS.labels(channel.kind).inc()
-    return True
+    is_new = channel not in client.channels
+    client.channels[channel] = sink
+    if is_new:
+        metrics.API_SUBSCRIPTIONS.labels(channel.kind).inc()
+    return is_new

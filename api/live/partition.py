@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from typing import Protocol
 
 from api.live.channel_changes import ChannelChange, changes_of, last_entry
 from api.live.channels import STREAMED
@@ -19,11 +20,26 @@ Staged = dict[str, tuple[Topic, Cursor, ChannelChange]]
 """Changes to send to subscribers, in order; a change replaces the one with the same key."""
 
 
+class ChannelOpener(Protocol):
+    """Opens channels that nobody has named, for clients with wildcards."""
+
+    @property
+    def decoded(self) -> bool:
+        """Whether changes have to be decoded to find channels."""
+
+    def admit(self, channel: Channel) -> bool:
+        """Return whether a channel is to be opened."""
+
+    def join(self, partition: "LivePartition", topic: Topic) -> None:
+        """Subscribe clients to a new channel."""
+
+
 class LivePartition:
     """A partition whose live stream is followed."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, opener: ChannelOpener | None = None) -> None:
         self.number = number
+        self._opener = opener
         self.position = STREAM_START
         """The last update that was applied."""
         self.timeline = Timeline()
@@ -41,6 +57,8 @@ class LivePartition:
         topic = self.topics.get(channel)
         if topic is None:
             topic = self.topics[channel] = Topic(channel, self.number)
+            if self._opener is not None:
+                self._opener.join(self, topic)
         return topic
 
     def enter(self, topic: Topic) -> None:
@@ -73,9 +91,16 @@ class LivePartition:
 
     def apply(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
         """Apply the next update to states, and stage its changes for subscribers."""
-        for change in changes_of(update, self.topics, decode=bool(self._decoded), reject=self._reject):
+        decode = bool(self._decoded) or (self._opener is not None and self._opener.decoded)
+        for change in changes_of(update, self, decode=decode, reject=self._reject):
             self._apply_change(order, change, staged)
         self._note(order, update)
+
+    def __contains__(self, channel: object) -> bool:
+        """Return whether the changes of a channel are wanted."""
+        if channel in self.topics:
+            return True
+        return self._opener is not None and isinstance(channel, Channel) and self._opener.admit(channel)
 
     def cursor(self) -> Cursor:
         """Return the cursor after the last update."""
@@ -113,7 +138,7 @@ class LivePartition:
             )
 
     def _apply_change(self, order: Order, change: ChannelChange, staged: Staged) -> None:
-        topic = self.topics[change.channel]
+        topic = self.topic(change.channel)
         if topic.state is not None:
             topic.state.apply(change.data)
         elif topic.backlog is not None:

@@ -79,18 +79,22 @@ class ChannelPoller:
             for key, data in self._definition.changes(previous, view):
                 frame = text_frame(Update(self._definition.message, name, UNSET, data))
                 for client in clients:
-                    client.push(f"{name}{key}", frame)
+                    client.channels[channel].push(f"{name}{key}", frame)
 
-    def enter(self, client: Client, channel: Channel, *, recovered: bool | None) -> None:
+    def enter(
+        self, client: Client, channel: Channel, *, recovered: bool | None, snapshot: bool = True
+    ) -> None:
         """Send a client what was read last, and then changes; the channel must have been read.
 
         Args:
             client: the subscriber.
             channel: of the kind that is polled.
             recovered: False if the client had a cursor; None for a new subscription.
+            snapshot: whether to send what was read last.
         """
         flag = recovered if recovered is not None and self._definition.reports_losses else UNSET
-        client.send(text_frame(Snapshot(str(channel), UNSET, flag, self._views[channel])))
+        if snapshot:
+            client.send(text_frame(Snapshot(str(channel), UNSET, flag, self._views[channel])))
         self._clients.setdefault(channel, set()).add(client)
         self._in_use.set()
 

@@ -62,6 +62,24 @@ class Channel(NamedTuple):
         """The symbol, of a channel that is of one."""
         return SymbolId(self.venue, self.symbol)
 
+    @property
+    def patterns(self) -> "tuple[Pattern, Pattern]":
+        """The wildcards that match the channel."""
+        return Pattern(self.kind, "", self.interval), Pattern(self.kind, self.venue, self.interval)
+
+
+class Pattern(NamedTuple):
+    """A wildcard: `trades:*`, `price:binance:*`, `candles:*:1m`..."""
+
+    kind: str
+    venue: str
+    """Empty for all."""
+    interval: str
+
+    def __str__(self) -> str:
+        text = f"{self.kind}:{self.venue}:*" if self.venue else f"{self.kind}:*"
+        return f"{text}:{self.interval}" if self.interval else text
+
 
 Id = int | str | None
 
@@ -74,7 +92,11 @@ class Request(Struct, frozen=True):
     """Repeated in the response."""
     channels: list[str] = []
     since: str | dict[str, str] | None = None
-    """A cursor, or one for each channel: where to resume."""
+    """A cursor, several with commas between them, or an object that has one for each channel."""
+    every: str | None = None
+    """Send changes once in an interval, such as 250ms, with the newest state of each."""
+    snapshot: bool = True
+    """Whether channels start with a snapshot."""
     key: str | None = None
     """Of `auth`: an API key."""
 
@@ -85,7 +107,9 @@ class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
     id: Id
     op: Op
     channels: list[str]
-    """Their full names, as in messages."""
+    """Their full names, as in messages; wildcards by their names."""
+    cursor: str | UnsetType = UNSET
+    """Where channels without a message yet can be resumed; for wildcards, and without snapshots."""
 
 
 class Pong(Struct, frozen=True, tag_field="type", tag="pong"):
@@ -117,11 +141,22 @@ class Snapshot(Struct, frozen=True, tag_field="type", tag="snapshot"):
 
 
 class Resumed(Struct, frozen=True, tag_field="type", tag="resumed"):
-    """Everything that the client missed follows."""
+    """Everything that the client missed in a channel or a wildcard follows."""
 
     channel: str
     cursor: str
-    recovered: Literal[True] = True
+    recovered: bool = True
+    """False: something was lost; the changes from here on follow."""
+
+
+class Joined(Struct, frozen=True, tag_field="type", tag="joined"):
+    """A channel that is new joins a wildcard; its first change follows."""
+
+    channel: str
+    wildcard: str
+    cursor: str
+    recovered: bool
+    """False if updates were lost since the client subscribed, so that earlier changes may be missing."""
 
 
 class Update(Struct, frozen=True):

@@ -5,18 +5,21 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from api.access.caller import ApiCaller
 from api.http.problems import OUTAGE
-from api.live.channel_names import parse_channel
-from api.live.channels import KINDS
-from api.live.client import Client
-from api.live.cursor import Cursor
+from api.live.channel_names import ChannelName, parse_channel
+from api.live.channels import KINDS, STREAMED
+from api.live.client import Client, MessageSink
+from api.live.cursor import Cursor, join_cursors, parse_cursors
 from api.live.hub import Hub
 from api.live.protocol import (
     Ack,
     Channel,
     Id,
     Op,
+    Pattern,
     Pong,
     ProtocolError,
     Request,
@@ -24,17 +27,40 @@ from api.live.protocol import (
     request_id,
     text_frame,
 )
+from api.live.sinks import parse_every, sink_of
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
+from tickplant.intervals import MERGED
+from tickplant.market import SymbolId
 
 T = TypeVar("T")
-Requested = dict[Channel, Cursor | None]
-"""Channels to subscribe to, with the cursors to resume at."""
 
 ALERTS: Final = "alerts"
 MAX_NAMES: Final = 1024
 """The most channels that one request may name."""
 _AT_ONCE: Final = 32
 """Channels of one request that are handled before yielding to the event loop."""
+
+
+class Wanted:
+    """What a request subscribes to."""
+
+    def __init__(self, sink: MessageSink, snapshot: bool) -> None:
+        self.sink = sink
+        self.snapshot = snapshot
+        self.channels: dict[Channel, Cursor | None] = {}
+        """With the cursors to resume at."""
+        self.patterns: dict[Pattern, dict[int, Cursor]] = {}
+        """Wildcards, likewise, by partition."""
+        self.started: list[Cursor] = []
+        """After which all changes of new channels are sent."""
+        self.resumable: set[Cursor] = set()
+
+    def cursor(self, channel: Channel, hub: Hub) -> Cursor | None:
+        """Return where a channel is resumed; None if it can't be."""
+        cursor = self.channels[channel]
+        if cursor in self.resumable and channel.kind in STREAMED and channel.interval not in MERGED:
+            return cursor if cursor.partition == hub.partition_of(channel) else None
+        return None
 
 
 class ClientSession:
@@ -114,39 +140,98 @@ class ClientSession:
         """Acknowledge, then start each channel with a snapshot or with what the client missed.
 
         Raises:
-            ProtocolError: the request names no channel, or too many.
+            ProtocolError: the request names no channel, or too many; or `every` is not an interval.
         """
-        requested = await self._requested_channels(request)
-        resumable = await self._prepare(request.id, requested)
-        self._acknowledge(request.id, "subscribe", list(resumable))
+        every_s = None if request.every is None else parse_every(request.every)
+        wanted = Wanted(sink_of(self._client, every_s), request.snapshot)
+        await self._resolve(request, wanted)
+        if wanted.patterns:
+            self._acknowledge_wildcards(request, wanted)
+        ready = await self._prepare(request.id, wanted)
+        if not wanted.patterns:
+            cursor: str | UnsetType = UNSET
+            if ready and not request.snapshot:
+                cursor = join_cursors(self._hub.cursors())
+            self._acknowledge(request.id, "subscribe", ready, cursor)
+        await self._start_all(request.id, wanted, ready)
+
+    async def _start_all(self, id_: Id, wanted: "Wanted", ready: list[Channel]) -> None:
         by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
-        async for channel, can_resume in _yielding(resumable.items()):
-            cursor = requested[channel]
-            if can_resume and cursor is not None:
-                by_cursor[cursor].append(channel)
+        patterns: defaultdict[Cursor, list[Pattern]] = defaultdict(list)
+        for pattern, since in wanted.patterns.items():
+            for cursor in since.values():
+                if cursor in wanted.resumable:
+                    patterns[cursor].append(pattern)
+                    by_cursor[cursor] = []
+                else:
+                    self._hub.report_loss(self._client, [pattern], cursor.partition)
+        async for channel in _yielding(ready):
+            resumed = wanted.cursor(channel, self._hub)
+            if resumed is not None:
+                by_cursor[resumed].append(channel)
                 continue
-            recovered = None if cursor is None else False
+            recovered = None if wanted.channels[channel] is None else False
             await self._start(
-                request.id, [channel], self._hub.subscribe(self._client, channel, recovered=recovered)
+                id_,
+                [channel],
+                self._hub.subscribe(self._client, channel, recovered=recovered, snapshot=wanted.snapshot),
             )
         for cursor, channels in by_cursor.items():
-            await self._start(request.id, channels, self._hub.resume(self._client, channels, cursor))
+            start = self._hub.resume(self._client, channels, patterns[cursor], cursor)
+            await self._start(id_, channels, start, patterns[cursor])
 
-    async def _requested_channels(self, request: Request) -> Requested:
-        """Return the channels that can be subscribed to; the client gets an error for each other one."""
-        requested: Requested = {}
-        room = self._max_channels - len(self._client.channels)
+    async def _resolve(self, request: Request, wanted: "Wanted") -> None:
+        """Add the channels that can be subscribed to; the client gets an error for each other one."""
+        room = self._max_channels - len(self._client.channels.keys() - self._of_wildcards())
         async for name in _yielding(_names(request)):
             try:
-                for channel in await self._channels(name):
-                    cursor = _cursor(request, name, channel)
-                    if channel not in requested and channel not in self._client.channels:
+                parsed = self._parse(name)
+                symbols = await self._symbols(name, parsed)
+                if parsed.pattern is not None:
+                    self._add_wildcard(request, name, parsed.pattern, symbols, wanted)
+                    continue
+                for channel in _channels(parsed, symbols):
+                    cursor = _cursor(request, name, channel, self._hub)
+                    if channel not in wanted.channels and channel not in self._client.channels:
                         self._check_room(name, room)
                         room -= 1
-                    requested[channel] = cursor
+                    wanted.channels[channel] = cursor
             except ProtocolError as error:
                 self._send_error(request.id, error)
-        return requested
+
+    def _add_wildcard(
+        self, request: Request, name: str, pattern: Pattern, symbols: list[SymbolId], wanted: "Wanted"
+    ) -> None:
+        since = _since(request, name, str(pattern))
+        wanted_before = wanted.channels
+        channels = self._hub.enter_wildcard(self._client, pattern, symbols, wanted.sink, since)
+        wanted.patterns[pattern] = since
+        for channel in channels:
+            wanted_before[channel] = _cursor(request, name, channel, self._hub)
+        if not wanted.started:
+            wanted.started = self._hub.cursors()
+
+    def _of_wildcards(self) -> set[Channel]:
+        patterns = self._client.patterns
+        return {
+            channel
+            for channel in (self._client.channels if patterns else ())
+            if any(pattern in patterns for pattern in channel.patterns)
+        }
+
+    def _acknowledge_wildcards(self, request: Request, wanted: "Wanted") -> None:
+        """Acknowledge at once: channels may join, and send changes, from now on."""
+        given: dict[int, Cursor] = {}
+        for since in wanted.patterns.values():
+            given |= since
+        cursors = [given.get(cursor.partition, cursor) for cursor in wanted.started]
+        named = [
+            str(channel)
+            for channel in wanted.channels
+            if not any(pattern in wanted.patterns for pattern in channel.patterns)
+        ]
+        names = [*map(str, wanted.patterns), *named]
+        self._client.send(text_frame(Ack(request.id, "subscribe", names, join_cursors(cursors))))
 
     def _check_room(self, name: str, room: int) -> None:
         if room <= 0:
@@ -154,41 +239,78 @@ class ClientSession:
                 "too_many_channels", f"a client may have {self._max_channels} channels", channel=name
             )
 
-    async def _prepare(self, id_: Id, requested: Requested) -> dict[Channel, bool]:
-        """Prepare channels; return for each that is ready whether it can be resumed at its cursor."""
+    async def _prepare(self, id_: Id, wanted: "Wanted") -> list[Channel]:
+        """Prepare channels and find out which can be resumed; return those that are ready."""
+        cursors = {cursor for cursor in wanted.channels.values() if cursor is not None}
+        cursors |= {cursor for since in wanted.patterns.values() for cursor in since.values()}
+        try:
+            wanted.resumable = {each for each in cursors if await self._hub.can_resume(each)}
+        except OUTAGE:
+            self._hub.unsubscribe(self._client, list(wanted.channels))
+            for channel in wanted.channels:
+                self._send_error(id_, _unavailable(channel))
+            for pattern in wanted.patterns:
+                self._hub.leave_wildcard(self._client, pattern)
+                self._send_error(id_, _unavailable(pattern))
+            wanted.patterns.clear()
+            return []
         results = await asyncio.gather(
-            *(self._hub.prepare(self._client, channel, cursor) for channel, cursor in requested.items()),
+            *(
+                self._hub.prepare(
+                    self._client,
+                    channel,
+                    wanted.sink,
+                    load=wanted.snapshot and wanted.cursor(channel, self._hub) is None,
+                )
+                for channel in wanted.channels
+            ),
             return_exceptions=True,
         )
-        ready: dict[Channel, bool] = {}
-        for channel, result in zip(requested, results, strict=True):
-            if isinstance(result, bool):
-                ready[channel] = result
+        ready: list[Channel] = []
+        for channel, result in zip(wanted.channels, results, strict=True):
+            if result is None:
+                ready.append(channel)
             elif isinstance(result, OUTAGE):
                 self._send_error(id_, _unavailable(channel))
             else:
                 raise result
         return ready
 
-    async def _start(self, id_: Id, channels: list[Channel], start: Awaitable[None]) -> None:
+    async def _start(
+        self, id_: Id, channels: list[Channel], start: Awaitable[None], patterns: Iterable[Pattern] = ()
+    ) -> None:
         try:
             await start
         except OUTAGE:
             self._hub.unsubscribe(self._client, channels)
+            for pattern in patterns:
+                self._hub.leave_wildcard(self._client, pattern)
+                self._send_error(id_, _unavailable(pattern))
             for channel in channels:
                 self._send_error(id_, _unavailable(channel))
         await self._client.drained()
 
     async def _unsubscribe(self, request: Request) -> None:
-        done: list[Channel] = []
+        done: list[str] = []
         async for name in _yielding(_names(request)):
             try:
-                channels = self._subscribed(name, await self._channels(name))
+                parsed = self._parse(name)
+                if parsed.pattern is not None:
+                    done.append(self._unsubscribe_wildcard(name, parsed.pattern))
+                    continue
+                found = _channels(parsed, await self._symbols(name, parsed))
+                channels = self._subscribed(name, found)
                 self._hub.unsubscribe(self._client, channels)
-                done += channels
+                done += map(str, channels)
             except ProtocolError as error:
                 self._send_error(request.id, error)
         self._acknowledge(request.id, "unsubscribe", done)
+
+    def _unsubscribe_wildcard(self, name: str, pattern: Pattern) -> str:
+        if pattern not in self._client.patterns:
+            raise ProtocolError("not_subscribed", f"not subscribed to {name[:80]}", channel=name)
+        self._hub.leave_wildcard(self._client, pattern)
+        return str(pattern)
 
     def _subscribed(self, name: str, channels: list[Channel]) -> list[Channel]:
         subscribed = [channel for channel in channels if channel in self._client.channels]
@@ -199,23 +321,25 @@ class ClientSession:
     async def _ping(self, request: Request) -> None:
         self._client.send(text_frame(Pong(request.id)))
 
-    async def _channels(self, name: str) -> list[Channel]:
-        """Return the channel of a name, or those of all symbols."""
-        kind, symbol, interval = parse_channel(name)
-        if kind == ALERTS and self.caller.owner is not None:
+    def _parse(self, name: str) -> ChannelName:
+        parsed = parse_channel(name)
+        if parsed.kind == ALERTS and self.caller.owner is not None:
             raise ProtocolError(
                 "unauthorized",
                 "firings of all alerts need an API key with the scope admin; those of your own alerts are at"
                 " /api/v1/alerts/firings",
                 channel=name,
             )
-        if not KINDS[kind].of_symbol:
-            return [Channel(kind)]
+        return parsed
+
+    async def _symbols(self, name: str, parsed: ChannelName) -> list[SymbolId]:
+        """Return the symbol of a name, or all symbols; none for a channel that is of no symbol."""
+        if not KINDS[parsed.kind].of_symbol:
+            return []
         try:
-            if symbol:
-                symbols = [await self._directory.resolve(symbol, near=not self._near_searched)]
-            else:
-                symbols = await self._directory.all()
+            if parsed.symbol and parsed.pattern is None:
+                return [await self._directory.resolve(parsed.symbol, near=not self._near_searched)]
+            return await self._directory.all()
         except UnknownSymbolError as error:
             self._near_searched = True
             raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
@@ -225,11 +349,13 @@ class ClientSession:
             ) from error
         except OUTAGE as error:
             raise ProtocolError("unavailable", "the database is unavailable", channel=name) from error
-        return [Channel(kind, *symbol, interval) for symbol in symbols]
 
-    def _acknowledge(self, id_: Id, op: Op, channels: list[Channel]) -> None:
-        if channels:
-            self._client.send(text_frame(Ack(id_, op, [str(channel) for channel in channels])))
+    def _acknowledge(
+        self, id_: Id, op: Op, channels: Iterable[Channel | str], cursor: str | UnsetType = UNSET
+    ) -> None:
+        names = list(map(str, channels))
+        if names:
+            self._client.send(text_frame(Ack(id_, op, names, cursor)))
 
     def _send_error(self, id_: Id, error: ProtocolError) -> None:
         self._client.send(text_frame(error.message(id_)))
@@ -257,18 +383,33 @@ async def _yielding(items: Iterable[T]) -> AsyncIterator[T]:
             await asyncio.sleep(0)
 
 
-def _cursor(request: Request, name: str, channel: Channel) -> Cursor | None:
+def _channels(name: ChannelName, symbols: list[SymbolId]) -> list[Channel]:
+    """Return the channels of a name."""
+    if not KINDS[name.kind].of_symbol:
+        return [Channel(name.kind)]
+    return [Channel(name.kind, *symbol, name.interval) for symbol in symbols]
+
+
+def _since(request: Request, name: str, full_name: str) -> dict[int, Cursor]:
+    """Return the cursors at which a channel or wildcard resumes, by partition."""
     since = request.since
-    text = since.get(name) or since.get(str(channel)) if isinstance(since, dict) else since
-    if not text:
-        return None
+    text = since.get(full_name) or since.get(name) if isinstance(since, dict) else since
     try:
-        return Cursor.parse(text)
+        return parse_cursors(text) if text else {}
     except ValueError as error:
         raise ProtocolError("bad_cursor", str(error), channel=name) from error
 
 
-def _unavailable(channel: Channel) -> ProtocolError:
+def _cursor(request: Request, name: str, channel: Channel, hub: Hub) -> Cursor | None:
+    """Return the cursor at which a channel resumes; one of another partition can't be."""
+    cursors = _since(request, name, str(channel))
+    if not cursors:
+        return None
+    partition = hub.partition_of(channel) if channel.symbol else 0
+    return cursors.get(partition) or next(iter(cursors.values()))
+
+
+def _unavailable(channel: Channel | Pattern) -> ProtocolError:
     return ProtocolError(
         "unavailable", "a server is unavailable; try again in a moment", channel=str(channel)
     )

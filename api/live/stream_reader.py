@@ -29,7 +29,17 @@ _PUBLISHED: Final = """
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 return {redis.call('HGET', KEYS[1], 'told'), last[1] and last[1][1]}
 """
-_HOLDS: Final = "return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])"
+# The start of a stream is held as long as no update was trimmed.
+_HOLDS: Final = """
+if ARGV[1] == '0-0' then
+  if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
+  local info = redis.call('XINFO', 'STREAM', KEYS[1])
+  local facts = {}
+  for i = 1, #info, 2 do facts[info[i]] = info[i + 1] end
+  return facts['entries-added'] == facts['length'] and 1 or 0
+end
+return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
+"""
 
 
 class TrimmedError(TickplantError):
@@ -103,7 +113,7 @@ class LiveStreamReader:
                 self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
             )
             payloads = _payloads(entries)
-            if strict and (not payloads or payloads[0][0] != start):
+            if strict and start != STREAM_START and (not payloads or payloads[0][0] != start):
                 raise TrimmedError(f"{self._streams[partition]} no longer holds {entry_text(start)}")
             for order, payload in payloads:
                 if order != last_read:

@@ -1,22 +1,16 @@
 """A channel with its state and subscribers."""
 
 from asyncio import Task
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import UNSET
 
 from api.live.channel_changes import ChannelChange
 from api.live.channel_states import ChannelState
 from api.live.channels import STREAMED
+from api.live.client import Client, MessageSink
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel, EncodedMessage, Snapshot, Update, text_frame
-
-
-class MessageSink(Protocol):
-    """Accepts frames: a client, or a buffer for one."""
-
-    def push(self, key: str, frame: EncodedMessage) -> None:
-        """Queue a frame, in place of the one with the same key."""
 
 
 class Topic:
@@ -27,8 +21,8 @@ class Topic:
         self.name = str(channel)
         self._definition = STREAMED[channel.kind]
         self.partition = partition
-        self.sinks: set[MessageSink] = set()
-        """The receivers of every change."""
+        self.sinks: dict[Client, MessageSink] = {}
+        """The receivers of every change, and where it goes."""
         self.users = 0
         """The number of clients that are subscribed or about to be."""
         self.state: ChannelState | None = None

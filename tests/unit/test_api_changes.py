@@ -17,6 +17,7 @@ from api.live.channel_definitions import ChannelSources
 from api.live.channels import STREAMED
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel
+from api.live.wildcards import Wildcards
 from tickplant import wire
 from tickplant.bot import Rules, new_account
 from tickplant.derived import Firing, Signal, Unified
@@ -24,6 +25,7 @@ from tickplant.market import Gap, Trade, fold
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]
+WILDCARDS = Wildcards(client_channels=10)
 NOW_US = 1_700_000_000_000_000
 (ONE,) = fold([Trade("v", "A", 1, "1", "1", None, NOW_US, NOW_US)])
 CHANNELS = {
@@ -78,8 +80,8 @@ class FakeFeed:
 
 async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[Order, ChannelChange]]:
     feed: Any = FakeFeed(stream)
-    catch_up = CatchUp(ChannelSources(feed, None, None, None))  # type: ignore[arg-type]
-    found = catch_up._missed(0, cursor, max(stream), CHANNELS, strict=True)
+    catch_up = CatchUp(ChannelSources(feed, None, None, None), WILDCARDS)  # type: ignore[arg-type]
+    found = catch_up._missed(0, cursor, max(stream), CHANNELS, decode=True, strict=True)
     return [change async for change in found]
 
 

@@ -15,6 +15,7 @@ from api.live.channels import CHANNELS, STREAMED
 from api.live.cursor import Order
 from api.live.partition import LivePartition
 from api.live.protocol import Channel
+from api.live.wildcards import Wildcards
 from api.routes.websocket import get_ws
 from api.views.trades import trade_view
 from tickplant import wire
@@ -95,7 +96,7 @@ async def test_a_state_loaded_without_subscribers_misses_no_trade() -> None:
     update = LiveUpdate((LiveEntry("1-0", Raw(trades)),))
     streams: Any = ShortStream(update)
     history: Any = SlowHistory()
-    catch_up = CatchUp(ChannelSources(streams, history, None, None))  # type: ignore[arg-type]
+    catch_up = CatchUp(ChannelSources(streams, history, None, None), Wildcards(client_channels=10))  # type: ignore[arg-type]
     partition = LivePartition(0)
     topic = partition.topic(Channel("trades", "v", "A"))
     partition.enter(topic)
