@@ -50,5 +50,5 @@ lock: ## update the locks to the newest versions that pyproject.toml allows; nee
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done
 	rm -f tickplant/kernel/*.so
-	rm -rf $(VENV) .demo .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .demo .bench .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,6 +12,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
 
 from api.access.middleware import OPEN, Access
+from api.binance.routes import BINANCE
 from api.health import Health
 from api.http.dependencies import resolve_in_turn
 from api.http.openapi import complete
@@ -132,6 +133,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                 request_class=StrictRequest,
                 request_max_body_size=MAX_BODY_BYTES,
             ),
+            BINANCE,
             *OTHER_ROUTES,
         ],
         dependencies={

@@ -9,6 +9,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from litestar import Router
 from litestar.handlers import BaseRouteHandler
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -139,6 +140,8 @@ def routes() -> Iterator[re.Pattern[str]]:
             for prefix in ("", app.PREFIX):
                 for path in handler.paths:
                     yield re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", path))
+        elif isinstance(handler, Router):
+            yield re.compile(f"{handler.path}(?:/.*)?")  # a base address, which other programs complete
     yield re.compile(app.DOCUMENTATION)
 
 
