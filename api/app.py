@@ -39,7 +39,9 @@ from api.routes.connections import get_connections
 from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
-from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page
+from api.routes.html import DOCUMENTATION_HEADERS, DocumentationPage, get_page
+from api.routes.overview import get_completeness, get_overview
+from api.routes.page_files import get_page_file
 from api.routes.parameters import OF_REQUESTS
 from api.routes.prices import get_price
 from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, request_check
@@ -64,6 +66,8 @@ API_ROUTES: Final = [
     get_moving_average,
     get_24h_change,
     get_24h_changes,
+    get_overview,
+    get_completeness,
     get_statistics,
     get_signals,
     get_all_signals,
@@ -84,6 +88,7 @@ API_ROUTES: Final = [
 
 OTHER_ROUTES: Final = [
     get_page,
+    get_page_file,
     get_ws,
     get_ws_price,
     get_ws_ohlcv,
@@ -173,7 +178,7 @@ def _openapi() -> OpenAPIConfig:
         openapi_router=Router(
             DOCUMENTATION,
             route_handlers=[],
-            response_headers=PAGE_HEADERS,
+            response_headers=DOCUMENTATION_HEADERS,
             include_in_schema=False,
             opt=OPEN,
         ),

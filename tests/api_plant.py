@@ -270,9 +270,10 @@ async def running_plant(
     access: AccessSettings = AccessSettings(),  # noqa: B008 - likewise
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Plant]:
-    """Run the API on a free port."""
-    listener = bind("127.0.0.1", 0)
+    """Run the API on a port; 0 for any free one."""
+    listener = bind("127.0.0.1", port)
     async with (
         open_services(
             redis_url=redis_url,

@@ -8,16 +8,25 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from api.access.middleware import OPEN
 
-CONTENT_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
-    " connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_EVERYWHERE: Final = (
+    "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE_HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_POLICY,
+_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+PAGE_HEADERS: Final = {
+    **_HEADERS,
+    "Content-Security-Policy": f"{_EVERYWHERE}; script-src 'self'; style-src 'self'; img-src 'self'",
+}
+"""The page runs its own files only: no inline script or style, nothing of other origins."""
+DOCUMENTATION_HEADERS: Final = {
+    **_HEADERS,
+    "Content-Security-Policy": f"{_EVERYWHERE}; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
+    " img-src data:",
+}
+"""The documentation is one file, with its script and style inside."""
 
 
 @get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False, opt=OPEN)
