@@ -11,7 +11,8 @@ from litestar.routes import HTTPRoute
 from api.access.middleware import scope_of
 from api.requests.alerts import DECIMALS
 
-_BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
+_CLOSED = ("AlertRequest", "AlertPatch", "SwitchRequest", "Readiness")
+"""Schemas of objects that have no further fields."""
 _UNAUTHORIZED: Final = "An API key is needed, or the one that was sent is not valid."
 _FORBIDDEN: Final = "The API key lacks the scope that this needs."
 
@@ -23,9 +24,9 @@ def complete(app: Litestar) -> None:
 
 
 def _tighten(document: OpenAPI) -> None:
-    """Add to the schemas of bodies that other fields are refused, and the formats of decimals."""
+    """Add to the schemas that other fields are refused, and the formats of decimals."""
     for name, schema in document.components.schemas.items():
-        if name.rpartition("_")[2] in _BODIES:
+        if name.rpartition("_")[2] in _CLOSED:
             schema.additional_properties = False
             for field, described in (schema.properties or {}).items():
                 if isinstance(described, Schema) and described.maximum is not None:
