@@ -19,6 +19,7 @@ class Uncommitted:
     Attributes:
         entry_id: the last entry absorbed; None if none has been.
         touched: the symbols with something to commit.
+        needs_close: whether a candle of one of them may have closed.
         trade_rows: by symbol, rows of new trades as COPY text.
         verdicts: in order.
         series: restarts of trade ids.
@@ -30,11 +31,17 @@ class Uncommitted:
         self._partition = partition
         self.entry_id: str | None = None
         self.touched: dict[SymbolState, None] = {}
+        self.needs_close = False
         self.trade_rows: defaultdict[SymbolState, list[bytes]] = defaultdict(list)
         self.verdicts: list[Verdict] = []
         self.series: list[NewSeries] = []
         self.trade_count = 0
         self.duplicates = 0
+
+    def touch(self, state: SymbolState) -> None:
+        """Note that a symbol has something to commit, after each change of it."""
+        self.touched[state] = None
+        self.needs_close |= state.needs_close
 
     def take_batch(self, roles: PartitionRoles, unknown: Sequence[Trade]) -> CommitBatch:
         """Return everything as a batch, and start the next one; an entry must have been absorbed.
@@ -44,7 +51,7 @@ class Uncommitted:
             unknown: repeated trades to be compared with the stored ones.
         """
         assert self.entry_id is not None
-        touched, self.touched = self.touched, {}
+        touched, self.touched, self.needs_close = self.touched, {}, False
         traded = [state.last for state in touched if state in self.trade_rows and state.last is not None]
         derived = roles.take(traded)
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.

@@ -98,7 +98,7 @@ class Outcome:
     def commit(self) -> None:
         state = self.state
         self.rejections += [tuple(rejection) for rejection in state.take_rejections()]
-        update = state.take_live(candles=True)
+        update = state.take_live(candles=True, longer_candles=True)
         if update is not None:
             for live in update.entries:
                 columns = decode_columns(live.trades)
@@ -169,6 +169,6 @@ def test_trades_published_by_a_former_owner_are_not_published_again() -> None:
         for n, trade in enumerate(trades)
     ]
     assert state.absorb_trades(entries, published=entries[1][0]) == 3
-    update = state.take_live(candles=False)
+    update = state.take_live(candles=False, longer_candles=False)
     assert update is not None
     assert [live.entry_id for live in update.entries] == [entries[2][0]]
