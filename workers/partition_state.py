@@ -11,7 +11,7 @@ from db.suspects import NewSeries
 from tickplant import wire
 from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
-from tickplant.kernel import TradeColumns, from_trades
+from tickplant.kernel import TradeColumns, from_trades, rows_to_copy
 from tickplant.market import Candle, Gap, SymbolId
 from tickplant.streams import entry_order, partition_of
 from tickplant.trade_rules import is_name, reject_reason_of_time, split_valid
@@ -299,7 +299,7 @@ class PartitionState:
         self._rejections.note_stored(state.key, trades)
         uncommitted, unpublished = self._uncommitted, self._unpublished
         uncommitted.trade_count += len(trades)
-        uncommitted.trade_rows[state].append(trades.copy_rows())
+        uncommitted.trade_rows[state].append(rows_to_copy(trades))
         uncommitted.touch(state)
         unpublished.candles[state] = unpublished.longer_candles[state] = unpublished.priced[state] = None
 

@@ -7,6 +7,8 @@ import msgspec
 
 from db.commit import CommitBatch
 from db.suspects import NewSeries, SuspectRows
+from tickplant.copy_rows import join_rows
+from tickplant.kernel import ROW_FORMAT
 from tickplant.market import Trade
 from tickplant.wire import Verdict
 from workers.roles.partition import PartitionRoles
@@ -20,7 +22,7 @@ class Uncommitted:
         entry_id: the last entry absorbed; None if none has been.
         touched: the symbols with something to commit.
         needs_close: whether a candle of one of them may have closed.
-        trade_rows: by symbol, rows of new trades as COPY text.
+        trade_rows: by symbol, rows of new trades in `ROW_FORMAT`.
         verdicts: in order.
         series: restarts of trade ids.
         trade_count: of new trades.
@@ -68,7 +70,8 @@ class Uncommitted:
         ]
         batch = CommitBatch(
             self.entry_id,
-            b"".join(rows),
+            join_rows(rows, ROW_FORMAT),
+            ROW_FORMAT,
             [state.ledger_row for state in touched if not state.empty],
             [part for state in touched for part in state.take_parts()],
             to_close,
