@@ -16,6 +16,7 @@ _OWN: Final = {
     "bench.fanout_client": "client",
     "bench.feeder": "sandbox",
     "bench.bare_api": "bare api",
+    "bench.bare_fanout": "bare api",
 }
 """The benchmark's own processes; `sandbox` is whatever plays the venue."""
 

@@ -173,6 +173,7 @@ def check_columns(given: TradeColumns, choose: random.Random) -> None:
         lambda part: part.fold() if part.valid() else None,
         lambda part: part.slice(start, stop).copy_rows() if part.valid() else None,
         lambda part: part.slice(start, stop).copy_binary_rows() if part.valid() else None,
+        lambda part: part.slice(start, stop).json_rows() if part.valid() else None,
         lambda part: compiled.encode_columns([part, part]),
     ]
     for i, ask in enumerate(questions):

@@ -118,8 +118,10 @@ def payload(trade: Trade) -> dict[str, Any]:
 @asynccontextmanager
 async def publishing(redis_url: str) -> AsyncIterator[Publisher]:
     redis = open_redis(redis_url)
-    yield Publisher(redis, partitions=PARTITIONS, budget_trades=10**9)
-    await redis.aclose()
+    try:
+        yield Publisher(redis, partitions=PARTITIONS, budget_trades=10**9)
+    finally:
+        await redis.aclose()
 
 
 def parse_binance(frames: Iterable[bytes], ingest_time_us: int) -> list[Trade]:

@@ -14,6 +14,7 @@ from typing import Final
 
 from tickplant import folding
 from tickplant.copy_rows import copy_binary_rows, copy_rows
+from tickplant.json_rows import json_rows
 from tickplant.market import Candle, Side, Trade
 from tickplant.trade_rules import ZEROS, are_fine
 
@@ -222,8 +223,12 @@ class TradeColumns:
         return copy_rows(self)
 
     def copy_binary_rows(self) -> bytes:
-        """Return the same as binary rows; `copy_rows.BINARY_HEAD` goes before all, `BINARY_TAIL` after."""
+        """Return the same as binary rows; `copy_rows.join_rows` makes them the input of a COPY."""
         return copy_binary_rows(self)
+
+    def json_rows(self) -> bytes:
+        """Return a JSON array with an object a trade, as the API sends it; for valid trades."""
+        return json_rows(self)
 
 
 def from_trades(trades: Sequence[Trade]) -> TradeColumns:

@@ -257,7 +257,8 @@ API_RESETS = Counter(
     "tickplant_api_resets", "Channels whose clients got a new snapshot because updates were lost"
 )
 API_POISON = Counter(
-    "tickplant_api_poison_updates", "Live updates, and states of connections, that could not be decoded"
+    "tickplant_api_poison_updates",
+    "Live updates, changes in them, prices and states of connections in Redis that are invalid",
 )
 API_RATE_REFUSALS = Counter(
     "tickplant_api_rate_refusals", "Requests refused because a key or an address has sent too many"

@@ -14,6 +14,7 @@ from api.live.partition import LivePartition
 from api.live.protocol import Channel, EncodedMessage, Resumed, text_frame
 from api.live.stream_reader import TrimmedError
 from api.live.topic import Topic
+from tickplant.errors import PoisonError
 
 TIMEOUT_S: Final = 5.0
 """How long the hub may lag behind Redis before Redis counts as unavailable."""
@@ -33,7 +34,7 @@ class CatchUpBuffer:
 
     def push(self, key: str, frame: EncodedMessage) -> None:
         """Buffer a frame, in place of the one with the same key."""
-        if not self._client.closed and not self._outbox.push(key, frame):
+        if not self._client.closed and not self._outbox.put(key, frame):
             self._client.close_slow_client()
 
     def release(self) -> None:
@@ -168,9 +169,14 @@ class CatchUp:
             return
         decode = any(STREAMED[channel.kind].encoded for channel in channels)
         async for order, update in self._streams.read(partition, cursor.update, through, strict=strict):
-            for change in changes_of(update, channels, decode=decode):
-                if (order, change.number) > (cursor.update, cursor.number) and not is_stored(change, cursor):
-                    yield order, change
+            try:
+                for change in changes_of(update, channels, decode=decode):
+                    is_later = (order, change.number) > (cursor.update, cursor.number)
+                    if is_later and not is_stored(change, cursor):
+                        yield order, change
+            except PoisonError as error:
+                if strict:
+                    raise TrimmedError(f"an update can't be decoded: {error}") from error
 
 
 def is_stored(change: ChannelChange, cursor: Cursor) -> bool:

@@ -1,6 +1,6 @@
 """The changes of channels in a live update, in one order that all cursors share. Pure."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Any, NamedTuple
 
 from api.live.channel_states import EntryTrades
@@ -26,13 +26,20 @@ class ChannelChange(NamedTuple):
         return self.data.entry if isinstance(self.data, EntryTrades) else None
 
 
-def changes_of(update: LiveUpdate, channels: Container[Channel], *, decode: bool) -> Iterator[ChannelChange]:
+def changes_of(
+    update: LiveUpdate,
+    channels: Container[Channel],
+    *,
+    decode: bool,
+    reject: Callable[[Channel], None] | None = None,
+) -> Iterator[ChannelChange]:
     """Yield the changes of some channels.
 
     Args:
         update: whose changes.
         channels: the channels to yield.
         decode: whether to yield changes that have to be decoded, too.
+        reject: called with the channel of each change that can't be sent; it is left out.
 
     Raises:
         PoisonError: what was decoded is not a batch of trades.
@@ -44,7 +51,10 @@ def changes_of(update: LiveUpdate, channels: Container[Channel], *, decode: bool
         for data in definition.changes(update):
             channel = Channel(definition.kind, *definition.address(data))
             if channel in channels:
-                yield ChannelChange(channel, number, data)
+                if definition.valid(data):
+                    yield ChannelChange(channel, number, data)
+                elif reject is not None:
+                    reject(channel)
             number += 1
 
 

@@ -49,8 +49,10 @@ class StreamedChannel(Struct, Generic[T], frozen=True, kw_only=True):
     """The type of its messages."""
     changes: Callable[[LiveUpdate], Iterable[T]]
     """Returns an update's changes of all symbols."""
-    address: Callable[[T], tuple[str, ...]]
-    """Returns venue, symbol and, if `has_interval`, interval of a change."""
+    address: Callable[[T], Iterable[str]]
+    """Returns venue, symbol and, if `has_interval`, interval of a change; less if they are malformed."""
+    valid: Callable[[T], bool]
+    """Returns whether a change can be sent: Redis may hold anything."""
     view: Callable[[T], object]
     """Returns the data of a message."""
     conflation_key: Callable[[T], str] | None

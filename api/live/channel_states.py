@@ -1,13 +1,14 @@
 """The state of a channel: loaded once, updated by its changes, sent in its snapshots. Pure."""
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from api.live.cursor import Order
 from api.views.candles import CandleView, candle_view
+from api.views.fields import encoded
 from api.views.gaps import GapView, gap_view
-from api.views.trades import TradeView, trade_view
+from tickplant.kernel import TradeColumns, concat, from_trades
 from tickplant.market import Candle, Gap, Trade
 
 SNAPSHOT_TRADES: Final = 50
@@ -23,7 +24,11 @@ class EntryTrades(NamedTuple):
     """The new trades of one symbol in one input entry."""
 
     entry: Order
-    trades: list[Trade]
+    trades: TradeColumns
+
+    def view(self) -> object:
+        """Return the data of a message."""
+        return encoded(self.trades.json_rows())
 
 
 class ChannelState(Protocol):
@@ -71,16 +76,23 @@ class EventsState(Generic[T]):
 class TradesState:
     """The newest trades."""
 
-    def __init__(self, trades: Iterable[Trade]) -> None:
-        self._trades = deque(trades, maxlen=SNAPSHOT_TRADES)
+    def __init__(self, trades: Sequence[Trade]) -> None:
+        self._parts = deque([from_trades(trades)] if trades else ())
+        self._count = len(trades)
 
     def apply(self, batch: EntryTrades) -> None:
         """Append newer trades."""
-        self._trades.extend(batch.trades)
+        self._parts.append(batch.trades)
+        self._count += len(batch.trades)
+        while self._count - len(self._parts[0]) >= SNAPSHOT_TRADES:
+            self._count -= len(self._parts.popleft())
 
-    def view(self) -> list[TradeView]:
+    def view(self) -> object:
         """Return the trades, oldest first."""
-        return [trade_view(trade) for trade in self._trades]
+        if not self._parts:
+            return []
+        trades = concat(list(self._parts))
+        return encoded(trades.slice(max(0, len(trades) - SNAPSHOT_TRADES), len(trades)).json_rows())
 
 
 class CandlesState:

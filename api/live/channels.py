@@ -3,13 +3,13 @@
 A new channel needs an entry here, a view in `api/views/` and its description in `docs/websocket.md`.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any, Final
 
 from msgspec.structs import replace
 
+from api.live.change_validity import decode_entries, encodes, is_valid_candle
 from api.live.channel_definitions import ChannelSources, LoadedState, PolledChannel, StreamedChannel
 from api.live.channel_states import (
     SNAPSHOT_CANDLES,
@@ -33,10 +33,8 @@ from api.views.trades import trade_view
 from db.stats import read_changes_24h
 from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal, Unified, signal_view
-from tickplant.kernel import decode_trades
-from tickplant.market import Candle, Gap, SymbolId, Trade
-from tickplant.streams import entry_order
-from tickplant.wire import LiveUpdate
+from tickplant.market import Candle, Gap, Trade
+from tickplant.trade_rules import reject_reason
 
 
 def _of_symbol(change: Trade | Gap | Signal | Firing | PaperAccount) -> tuple[str, str]:
@@ -45,16 +43,6 @@ def _of_symbol(change: Trade | Gap | Signal | Firing | PaperAccount) -> tuple[st
 
 def _replaces_all(_: object) -> str:
     return ""
-
-
-def _decode_entries(update: LiveUpdate) -> Iterable[EntryTrades]:
-    """Yield the trades of each input entry and symbol; raises PoisonError for what is no batch of trades."""
-    for entry in update.entries:
-        by_symbol: defaultdict[tuple[str, str], list[Trade]] = defaultdict(list)
-        for trade in decode_trades(entry.trades):
-            by_symbol[trade.venue, trade.symbol].append(trade)
-        for trades in by_symbol.values():
-            yield EntryTrades(entry_order(entry.entry_id), trades)
 
 
 async def _load_price(sources: ChannelSources, channel: Channel) -> LoadedState:
@@ -143,6 +131,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("prices"),
         address=_of_symbol,
         view=trade_view,
+        valid=lambda trade: reject_reason(trade) is None,
         conflation_key=_replaces_all,
         load=_load_price,
     ),
@@ -152,6 +141,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("candles"),
         address=lambda candle: (candle.venue, candle.symbol, candle.interval),
         view=candle_view,
+        valid=is_valid_candle,
         conflation_key=lambda candle: f"@{candle.open_time_us}",
         load=_load_candles,
         has_interval=True,
@@ -159,9 +149,10 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[EntryTrades](
         kind="trades",
         message="trades",
-        changes=_decode_entries,
-        address=lambda batch: _of_symbol(batch.trades[0]),
-        view=lambda batch: [trade_view(trade) for trade in batch.trades],
+        changes=decode_entries,
+        address=lambda batch: (batch.trades.venue, batch.trades.symbol),
+        view=EntryTrades.view,
+        valid=lambda batch: len(batch.trades) > 0,
         conflation_key=None,
         load=_load_trades,
         stays_loaded=False,
@@ -173,6 +164,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("gaps"),
         address=_of_symbol,
         view=gap_view,
+        valid=encodes(gap_view),
         conflation_key=lambda gap: f"@{gap.first_id}-{gap.last_id}",
         load=_load_gaps,
         all_symbols=True,
@@ -184,6 +176,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("signals"),
         address=_of_symbol,
         view=signal_view,
+        valid=encodes(signal_view),
         conflation_key=None,
         load=_load_signals,
         all_symbols=True,
@@ -194,6 +187,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("firings"),
         address=_of_symbol,
         view=firing_view,
+        valid=encodes(firing_view),
         conflation_key=None,
         load=_load_alerts,
         all_symbols=True,
@@ -204,6 +198,7 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         changes=attrgetter("accounts"),
         address=_of_symbol,
         view=account_view,
+        valid=encodes(account_view),
         conflation_key=_replaces_all,
         load=_load_bot,
         all_symbols=True,
@@ -212,8 +207,9 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         kind="unified",
         message="unified",
         changes=attrgetter("unified"),
-        address=lambda unified: SymbolId.parse(unified.symbol),
+        address=lambda unified: unified.symbol.split(":", 1),
         view=_as_is,
+        valid=encodes(_as_is),
         conflation_key=_replaces_all,
         load=_load_unified,
     ),

@@ -32,39 +32,46 @@ class Outbox:
     Its size is bounded by the number of keys, and by `limit_bytes` where each frame has its own key.
     """
 
-    __slots__ = ("_frames", "_limit_bytes", "_size_bytes", "replaced")
+    __slots__ = ("_frames", "_size_bytes", "limit_bytes", "replaced")
 
     def __init__(self, limit_bytes: int) -> None:
         self._frames: dict[str, EncodedMessage] = {}
         self._size_bytes = 0
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self.replaced = 0
         """How many frames were replaced by newer ones."""
 
-    def __bool__(self) -> bool:
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a frame."""
         return bool(self._frames)
 
-    def push(self, key: str, frame: EncodedMessage) -> bool:
+    def put(self, key: str, frame: EncodedMessage) -> bool:
         """Append a frame and remove the one with the same key; return whether the limit still holds."""
         frames = self._frames
-        old = frames.pop(key, None)
-        if old is not None:
-            self._size_bytes -= len(old.data)
-            self.replaced += 1
+        if frames:
+            old = frames.pop(key, None)
+            if old is not None:
+                self._size_bytes -= len(old.data)
+                self.replaced += 1
         frames[key] = frame
         self._size_bytes += len(frame.data)
-        return self._size_bytes <= self._limit_bytes
+        return self._size_bytes <= self.limit_bytes
 
     def take(self, max_bytes: int) -> list[EncodedMessage]:
         """Remove and return the oldest frames: as many as fit, and at least one."""
+        frames = self._frames
+        if len(frames) == 1:  # most often; the dict keeps its memory for the next frame
+            self._size_bytes = 0
+            return [frames.popitem()[1]]
         if self._size_bytes <= max_bytes:
-            taken = list(self._frames.values())
+            taken = list(frames.values())
             self.clear()
             return taken
         taken = []
         size = 0
-        while self._frames and size < max_bytes:
-            frame = self._frames.pop(next(iter(self._frames)))
+        while frames and size < max_bytes:
+            frame = frames.pop(next(iter(frames)))
             size += len(frame.data)
             taken.append(frame)
         self._size_bytes -= size
@@ -82,19 +89,10 @@ class Outbox:
         self._size_bytes = 0
 
 
-class Client:
-    """A connected client."""
+class Client(Outbox):
+    """A connected client, and the frames queued for it."""
 
-    __slots__ = (
-        "_cursor",
-        "_dirty",
-        "_outbox",
-        "_unique_keys",
-        "_writer",
-        "channels",
-        "closed",
-        "limit_bytes",
-    )
+    __slots__ = ("_cursor", "_dirty", "_unique_keys", "_writer", "channels", "closed")
 
     def __init__(self, writer: FrameWriter, dirty: "list[Client]", *, limit_bytes: int) -> None:
         """Serve a connection.
@@ -104,10 +102,8 @@ class Client:
             dirty: the client appends itself to this list when it has something to write.
             limit_bytes: the most that is queued for a slow client; beyond it the client is closed.
         """
+        super().__init__(limit_bytes)
         self._writer = writer
-        self.limit_bytes = limit_bytes
-        """The most that is queued for a slow client; beyond it the client is closed."""
-        self._outbox = Outbox(limit_bytes)
         self._dirty = dirty
         self._cursor = ""
         self._unique_keys = 0
@@ -119,9 +115,9 @@ class Client:
         """Queue a frame, in place of one with the same key."""
         if self.closed:
             return
-        if not self._outbox:
+        if not self._frames:
             self._dirty.append(self)
-        if not self._outbox.push(key, frame):
+        if not self.put(key, frame):
             self.close_slow_client()
 
     def send(self, frame: EncodedMessage) -> None:
@@ -132,21 +128,23 @@ class Client:
     def flush(self) -> int:
         """Write queued frames while the connection is writable; return the number of messages."""
         sent = 0
-        outbox = self._outbox
-        while outbox and self._writer.writable:
-            frames = outbox.take(CHUNK_BYTES)
-            self._cursor = frames[-1].cursor or self._cursor
-            self._writer.write(b"".join([frame.data for frame in frames]))  # a single frame is not copied
+        writer = self._writer
+        while self._frames and writer.writable:
+            frames = self.take(CHUNK_BYTES)
+            last = frames[-1]
+            self._cursor = last.cursor or self._cursor
+            # A single frame is the same object for all clients.
+            writer.write(last.data if len(frames) == 1 else b"".join([frame.data for frame in frames]))
             sent += len(frames)
-        if outbox.replaced:
-            metrics.API_CONFLATIONS.inc(outbox.replaced)
-            outbox.replaced = 0
+        if self.replaced:
+            metrics.API_CONFLATIONS.inc(self.replaced)
+            self.replaced = 0
         return sent
 
     async def drained(self) -> None:
         """Write all queued frames, waiting for a slow client."""
         self.flush()
-        while self._outbox and not self.closed:
+        while self._frames and not self.closed:
             await self._writer.wait_writable()
             self.flush()
 
@@ -159,4 +157,4 @@ class Client:
     def close(self) -> None:
         """Drop all queued frames, and accept no more."""
         self.closed = True
-        self._outbox.clear()
+        self.clear()

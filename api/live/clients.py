@@ -60,8 +60,10 @@ class ConnectedClients:
 
     async def flush_in_batches(self) -> None:
         """Write the queues of all clients, and let the event loop run after each batch."""
-        while self._dirty:
-            batch, self._dirty[:] = self._dirty[:_FLUSHED_AT_ONCE], self._dirty[_FLUSHED_AT_ONCE:]
+        dirty = self._dirty
+        while dirty:
+            batch = dirty[:_FLUSHED_AT_ONCE]
+            del dirty[:_FLUSHED_AT_ONCE]
             metrics.API_SENDS.inc(sum([client.flush() for client in batch]))
-            if self._dirty:
+            if dirty:
                 await asyncio.sleep(0)

@@ -1,6 +1,7 @@
 """The live state of one partition in this process: its position, topics and pending changes."""
 
 import asyncio
+import logging
 from collections.abc import Iterable
 
 from api.live.channel_changes import ChannelChange, changes_of, last_entry
@@ -9,7 +10,10 @@ from api.live.cursor import STREAM_START, Cursor, Order
 from api.live.protocol import Channel
 from api.live.timeline import Timeline
 from api.live.topic import Topic
+from tickplant import metrics
 from tickplant.wire import LiveUpdate
+
+_log = logging.getLogger(__name__)
 
 Staged = dict[str, tuple[Topic, Cursor, ChannelChange]]
 """Changes to send to subscribers, in order; a change replaces the one with the same key."""
@@ -29,6 +33,8 @@ class LivePartition:
         self._decoded: set[Channel] = set()
         """Channels with users whose changes have to be decoded."""
         self._waiters: list[tuple[Order, asyncio.Future[None]]] = []
+        self._rejected = False
+        """Whether a change was invalid, which is logged once."""
 
     def topic(self, channel: Channel) -> Topic:
         """Return the topic of a channel; a new one if it was not requested before."""
@@ -67,7 +73,7 @@ class LivePartition:
 
     def apply(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
         """Apply the next update to states, and stage its changes for subscribers."""
-        for change in changes_of(update, self.topics, decode=bool(self._decoded)):
+        for change in changes_of(update, self.topics, decode=bool(self._decoded), reject=self._reject):
             self._apply_change(order, change, staged)
         self._note(order, update)
 
@@ -94,6 +100,17 @@ class LivePartition:
         self.position = order
         if self._waiters:
             self._wake()
+
+    def _reject(self, channel: Channel) -> None:
+        metrics.API_POISON.inc()
+        if not self._rejected:
+            self._rejected = True
+            _log.warning(
+                "partition %d: a change of %s is invalid and was not sent; further ones are only counted",
+                self.number,
+                channel,
+                extra={"partition": self.number},
+            )
 
     def _apply_change(self, order: Order, change: ChannelChange, staged: Staged) -> None:
         topic = self.topics[change.channel]

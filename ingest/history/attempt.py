@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from ingest.history.gap_fetch import GapFetch, missing_ranges
-from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds
+from ingest.history.page import PAGE_IDS, TimeBounds, UnavailableCause, UnavailableIds, early
 from ingest.history.ranges import IdRange, merge_ranges
 from ingest.history.reader import HistoryPart, HistoryReader
 from tickplant.clock import now_us
@@ -34,6 +34,7 @@ class FetchAttempt:
         self._wanted = sorted(missing_ranges(fetches))
         self._unread = merge_ranges(self._wanted, within=PAGE_IDS)
         self._found: list[UnavailableIds] = []
+        self._history_start = 0
         self._started_us = now_us()
 
     async def run(self) -> list[UnavailableIds]:
@@ -44,7 +45,10 @@ class FetchAttempt:
             HistoryRefusedError: the venue refuses.
         """
         while self._unread:
-            await self._read_range()
+            if self._unread[0][1] < self._history_start:
+                self._found.append(early(self._unread.pop(0), self._history_start))
+            else:
+                await self._read_range()
         return self._found
 
     def found_before(self, error: Exception) -> list[UnavailableIds]:
@@ -57,6 +61,7 @@ class FetchAttempt:
         async for part in self._reader.read(low, high, self._bounds(high)):
             await self._on_trades([trade for trade in part.trades if self._is_wanted(trade.trade_id)])
             self._found += part.unavailable
+            self._history_start = max(self._history_start, part.history_start)
             self._unread[0] = part.last_id + 1, high
             if part.last_id < high and self._is_live(part):
                 self._found.append(_late(self._unread[0], "not traded yet when it was requested"))

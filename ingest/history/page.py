@@ -2,7 +2,8 @@
 
 A page is reduced to the requested ids, so that no other trade enters the stream. A row is refused as
 implausible if its time is far from the times of the known trades around it, or if its id is farther from its
-neighbours than the ids that a venue omits.
+neighbours than the ids that a venue omits. A page of many trades that continue one another, all of them after
+the requested ids, is plausible: it shows where the venue's history starts.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,6 +22,8 @@ PAGE_IDS: Final = 998
 """Ids of one request; with the trades before and after them, these are the 1,000 trades of a venue's page."""
 FARTHEST_IDS: Final = 1_000
 """The most ids that a venue may omit between two trades of a page; rows beyond are refused."""
+_START_TRADES: Final = 20
+"""The fewest trades that show where a venue's history starts, if that is farther from the requested ids."""
 SLACK_US: Final = 60_000_000
 """How far the times of trades may contradict the order of their ids."""
 
@@ -92,6 +95,8 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
             f"its time is far from those of its neighbours: {trade.event_time_us} us"
         )
     run, far = _nearest_run([trade for trade in ordered if trade.trade_id not in implausible], gap)
+    if not run and _shows_start(far, bounds):
+        run, far = far, []
     for trade in far:
         implausible[trade.trade_id] = (
             f"its id is far from the requested ones, {gap.first_id} to {gap.last_id}"
@@ -110,6 +115,11 @@ def check_page(rows: ParsedRows, gap: MissingRange, bounds: TimeBounds) -> Histo
         run[-1] if run else None,
         refused,
     )
+
+
+def early(ids: IdRange, history_start: int) -> UnavailableIds:
+    """Return ids that are lower than the first one of the venue's history."""
+    return UnavailableIds(*ids, UnavailableCause.EARLY, f"the venue's history starts with {history_start}")
 
 
 def _out_of_order(trades: Sequence[Trade]) -> list[Trade]:
@@ -163,14 +173,23 @@ def _nearest_run(trades: Sequence[Trade], gap: MissingRange) -> tuple[Sequence[T
     return trades[start:end], far
 
 
+def _shows_start(far: Sequence[Trade], bounds: TimeBounds) -> bool:
+    """Return whether trades, all far above the requested ids, are the start of the venue's history."""
+    return (
+        len(far) >= _START_TRADES
+        and all(bounds.hold(trade.event_time_us) for trade in far)
+        and all(after.trade_id - before.trade_id <= FARTHEST_IDS + 1 for before, after in pairwise(far))
+    )
+
+
 def _unavailable(run: Sequence[Trade], requested: IdRange, refused: Sequence[BadRow]) -> list[UnavailableIds]:
     """Return the ids that a page proves to be unavailable."""
     by_id = {row.trade_id: row.reason for row in refused if row.trade_id is not None}
     without_id = next((row.reason for row in refused if row.trade_id is None), None)
     omitted: list[tuple[IdRange, UnavailableCause, str]] = []
     if run and run[0].trade_id > requested[0]:
-        reason = f"the venue's history starts with {run[0].trade_id}"
-        omitted.append(((requested[0], run[0].trade_id - 1), UnavailableCause.EARLY, reason))
+        lacking = early((requested[0], run[0].trade_id - 1), run[0].trade_id)
+        omitted.append(((lacking.first_id, lacking.last_id), lacking.cause, lacking.reason))
     cause, reason = UnavailableCause.OMITTED, "the venue's history omits it"
     if without_id is not None:  # its id may be any of those that seem to be omitted
         cause, reason = UnavailableCause.REFUSED, without_id

@@ -31,6 +31,8 @@ class HistoryPart(NamedTuple):
     """Ascending."""
     unavailable: list[UnavailableIds]
     """All other ids of the range."""
+    history_start: int = 0
+    """The lowest id that history has, where the part shows it: it has no lower one."""
 
 
 class HistoryReader:
@@ -220,7 +222,9 @@ def _guess(trade_id: int, low: tuple[int, int], high: tuple[int, int], *, bisect
 def _part(page: HistoryPage, low: int, high: int) -> HistoryPart:
     """Return the part that a page covers of a range."""
     covered = [ids.last_id for ids in page.unavailable] + ([page.last.trade_id] if page.last else [])
-    return HistoryPart(low, min(high, max(covered, default=low - 1)), page.trades, page.unavailable)
+    early = any(ids.cause is UnavailableCause.EARLY for ids in page.unavailable)
+    start = page.first.trade_id if page.first and early else 0
+    return HistoryPart(low, min(high, max(covered, default=low - 1)), page.trades, page.unavailable, start)
 
 
 def _late(low: int, high: int) -> HistoryPart:

@@ -4,16 +4,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade, update
+from api_plant import BTC, ETH, PARTITIONS, T0, Plant, Socket, candle, live, running_plant, trade, update
 from conftest import on_one_variant
+from msgspec import Raw
+from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from api.live.gate import WebsocketLimits
 from tickplant import wire
-from tickplant.wire import LiveUpdate
+from tickplant.derived import Unified
+from tickplant.kernel import encode_trades
+from tickplant.streams import live_stream, partition_of
+from tickplant.wire import LiveEntry, LiveUpdate
 
 pytestmark = on_one_variant
 
@@ -456,6 +462,64 @@ async def test_an_unreadable_update_makes_clients_start_from_a_snapshot(plant: P
         assert snapshot["recovered"] is False
         await plant.publish(update(trade(2), entry="2-0"))
         assert ids(await socket.receive_until("trades")) == [2]
+
+
+async def test_odd_content_of_redis_harms_nothing_but_itself(plant: Plant) -> None:
+    await plant.store(trade(1))
+    huge = replace(trade(5), event_time_us=2**62)
+    odd = [
+        LiveUpdate(unified=(Unified("BTCUSDT", "1", 1, "", {}, {}), Unified(" : ", "1", 1, "", {}, {}))),
+        LiveUpdate(prices=(huge, replace(huge, venue="", symbol="\0"))),
+        LiveUpdate(
+            candles=(replace(candle(), open_time_us=2**62), replace(candle(), close=Decimal("1E+999999999")))
+        ),
+        update(replace(trade(6), price="NaN"), trade(7), huge, entry="3-0"),
+    ]
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, PRICE, CANDLES, "unified:BTCUSDT")
+        for content in odd:
+            await plant.publish(content)
+        await plant.publish(update(trade(8), entry="4-0", candles=[candle(count=2)]))
+        assert await trades_until(socket, 8) == [1, 7, 8]
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, PRICE, CANDLES, "unified:BTCUSDT")
+        messages = [await socket.receive_until("snapshot") for _ in range(4)]
+        assert ids(messages[0]) == [1, 7, 8]
+        assert messages[1]["data"]["trade_id"] == 8
+        assert [view["trade_count"] for view in messages[2]["data"]] == [2]
+
+
+async def test_a_live_stream_of_another_type_stops_its_partition_only(plant: Plant) -> None:
+    eth = replace(trade(1), symbol=ETH.symbol)
+    await plant.store(trade(1))
+    stream, other = (live_stream(partition_of(*symbol, PARTITIONS)) for symbol in (BTC, ETH))
+    assert stream != other
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        await plant.redis.set(stream, "x")
+        await socket.subscribe(f"trades:{ETH}")
+        await plant.publish(update(eth), ETH)
+        assert ids(await socket.receive_until("trades", f"trades:{ETH}")) == [1]
+        await plant.redis.delete(stream)
+        assert (await socket.receive_until("snapshot", TRADES))["recovered"] is False
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert ids(await socket.receive_until("trades", TRADES)) == [2]
+
+
+async def test_an_update_of_no_entry_makes_clients_start_from_a_snapshot(plant: Plant) -> None:
+    await plant.store(trade(1))
+    first = await plant.publish(update(trade(1), entry="1-0"))
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        entries = (LiveEntry("now", Raw(encode_trades([trade(2)]))), LiveEntry("2-0", Raw(b"\xc1")))
+        for entry in entries:
+            await plant.publish(LiveUpdate(entries=(entry,)))
+            assert (await socket.receive_until("snapshot"))["recovered"] is False
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, since=f"3.{first}")
+        assert (await socket.receive_until("snapshot"))["recovered"] is False
 
 
 async def test_late_trades_change_the_candle_of_a_past_minute(plant: Plant) -> None:

@@ -86,6 +86,16 @@ class Busy(PastOnly):
         return super().history(symbol)
 
 
+class CountedPast(PastOnly):
+    """Counts requests."""
+
+    requests = 0
+
+    def history(self, symbol: SymbolId) -> SandboxHistory:
+        CountedPast.requests += 1
+        return super().history(symbol)
+
+
 class Clock:
     """A clock that the test advances."""
 
@@ -116,6 +126,10 @@ class Healing:
         entries = [fields.get(wire.VERDICT) for _, fields in await self.redis.xrange(self._stream)]
         found = [wire.decode_verdict(entry) for entry in entries if entry]
         return [(row.verdict, row.first_id, row.last_id) for row in found if row.verdict != "backfilling"]
+
+    def gap(self, first: int, last: int) -> market.Gap:
+        at_us = time_us(first - 1)
+        return market.Gap(*self.symbol, first, last, at_us, at_us, "open", "ours", None, last - first + 1)
 
     async def dead_letters(self) -> list[str]:
         return [fields[b"reason"].decode() for _, fields in await self.redis.xrange(DEAD_LETTERS)]
@@ -267,6 +281,23 @@ async def test_a_foreign_row_voids_no_gap_of_millions(redis_url: str, name: str)
         await case.pass_time(60)
         assert await case.stored() == list(range(1_000, 1_006))
         assert not [verdict for verdict in await case.verdicts() if verdict[0] == "void"]
+
+
+@pytest.mark.parametrize("name", ["binance", "kraken"])
+async def test_gaps_before_the_start_of_history_cost_few_requests_and_no_dead_letter(
+    redis_url: str, name: str
+) -> None:
+    """They must not delay the gap that history can fill."""
+    async with healing(redis_url, name, range(3_000, 5_001), (4_000, 4_004), make_past=CountedPast) as case:
+        CountedPast.requests = 0
+        gaps = [case.gap(first, first + 4) for first in (*range(10, 1_010, 10), 4_000)]
+        await case.redis.hset(GAPS, str(case.symbol), wire.encode_gaps(gaps))
+        await case.pass_time(1)
+        assert await case.stored() == list(range(4_000, 4_005))
+        await case.pass_time(PATIENCE_S[UnavailableCause.EARLY] + 20)
+        assert len([row for row in await case.verdicts() if row[0] == "unrecoverable"]) == 100
+        assert await case.dead_letters() == []
+        assert CountedPast.requests < 100
 
 
 @each_venue

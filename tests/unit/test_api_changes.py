@@ -1,15 +1,20 @@
 """The one order of messages that all cursors share."""
 
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.structs import replace
 
 from api.live.catch_up import CatchUp
 from api.live.channel_changes import ChannelChange, changes_of
 from api.live.channel_definitions import ChannelSources
+from api.live.channels import STREAMED
 from api.live.cursor import Cursor, Order
 from api.live.protocol import Channel
 from tickplant import wire
@@ -19,6 +24,8 @@ from tickplant.market import Gap, Trade, fold
 from tickplant.wire import LiveEntry, LiveUpdate
 
 SYMBOLS = ["A", "B"]
+NOW_US = 1_700_000_000_000_000
+(ONE,) = fold([Trade("v", "A", 1, "1", "1", None, NOW_US, NOW_US)])
 CHANNELS = {
     Channel("price", "v", "A"),
     Channel("trades", "v", "A"),
@@ -37,7 +44,7 @@ def an_update(entry: int, symbols: list[list[str]]) -> LiveUpdate:
     entries: list[LiveEntry] = []
     last: dict[str, Trade] = {}
     for number, names in enumerate(symbols):
-        trades = [Trade("v", name, entry, "1.0", "2.0", None, 1_000_000, 1_000_000) for name in names]
+        trades = [Trade("v", name, entry, "1.0", "2.0", None, NOW_US, NOW_US) for name in names]
         last |= {trade.symbol: trade for trade in trades}
         entries.append(LiveEntry(f"{entry}-{number}", Raw(wire.encode_trades(trades))))
     candles = tuple(candle for trade in last.values() for candle in fold([trade]))
@@ -76,6 +83,11 @@ async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[
     return [change async for change in found]
 
 
+def encoded(change: ChannelChange) -> tuple[Channel, int, bytes]:
+    """A change with the data of its message."""
+    return change.channel, change.number, msgspec.json.encode(STREAMED[change.channel.kind].view(change.data))
+
+
 @given(updates)
 async def test_from_any_message_on_the_rest_follows(stream: dict[Order, LiveUpdate]) -> None:
     everything = [
@@ -87,7 +99,10 @@ async def test_from_any_message_on_the_rest_follows(stream: dict[Order, LiveUpda
         {(order, change.number) for order, change in everything}
     )
     for index, (order, change) in enumerate(everything):
-        assert await missed(stream, Cursor(0, order, change.number)) == everything[index + 1 :]
+        found = await missed(stream, Cursor(0, order, change.number))
+        assert [(order, encoded(change)) for order, change in found] == [
+            (order, encoded(change)) for order, change in everything[index + 1 :]
+        ]
 
 
 @given(updates, st.integers(0, 6), st.integers(0, 2))
@@ -105,6 +120,42 @@ async def test_trades_that_history_holds_are_left_out(
         if change.channel.kind == "trades" and change.entry is not None and change.entry > stored
     ]
     assert len(trades) == len(wanted)
+
+
+HUGE_US = 2**62
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        LiveUpdate(prices=(Trade("v", "A", 1, "1", "1", None, HUGE_US, 0),)),
+        LiveUpdate(prices=(Trade("v", "A", 1, "one", "1", None, NOW_US, 0),)),
+        LiveUpdate(candles=tuple(replace(ONE, symbol="B", open_time_us=HUGE_US) for _ in range(2))),
+        LiveUpdate(candles=(replace(ONE, symbol="B", close=Decimal("NaN")),)),
+        LiveUpdate(candles=(replace(ONE, symbol="B", close=Decimal("1E+999999999")),)),
+        LiveUpdate(gaps=(Gap("v", "B", 1, 1, 1, HUGE_US, "open", "ours", None, 1),)),
+        LiveUpdate(
+            entries=(LiveEntry("1-0", Raw(wire.encode_trades([Trade("v", "A", -1, "1", "1", None, 1, 1)]))),)
+        ),
+    ],
+)
+def test_what_can_not_be_sent_is_left_out_and_counted(odd: LiveUpdate) -> None:
+    rejected: list[Channel] = []
+    assert list(changes_of(odd, CHANNELS, decode=True, reject=rejected.append)) == []
+    assert rejected
+
+
+@pytest.mark.parametrize("symbol", ["", "A", ":", "v:", ":A", "v A:B", "v:A:B", "\n:\0"])
+def test_odd_names_are_those_of_no_channel(symbol: str) -> None:
+    odd = LiveUpdate(unified=(Unified(symbol, "1", 1, "", {}, {}), Unified("v:A", "1", 1, "", {}, {})))
+    assert [change.number for change in changes_of(odd, CHANNELS, decode=True)] == [1]
+
+
+def test_an_invalid_trade_takes_none_of_its_neighbours_along() -> None:
+    trades = [Trade("v", "A", number, "1", "1", None, NOW_US, NOW_US) for number in (1, -1, 2)]
+    live = LiveUpdate(entries=(LiveEntry("1-0", Raw(wire.encode_trades(trades))),))
+    (change,) = changes_of(live, CHANNELS, decode=True)
+    assert change.data.trades.ids == [1, 2]
 
 
 @given(updates)

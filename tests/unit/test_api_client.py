@@ -41,11 +41,11 @@ def test_the_last_of_each_key_remains_in_order_of_its_coming(
 ) -> None:
     outbox = Outbox(LIMIT_BYTES)
     for number, (key, size) in enumerate(pushes):
-        assert outbox.push(key, EncodedMessage(bytes(size), str(number)))
+        assert outbox.put(key, EncodedMessage(bytes(size), str(number)))
     last = {key: number for number, (key, _) in enumerate(pushes)}
     assert outbox.replaced == len(pushes) - len(last)
     taken = []
-    while outbox:
+    while outbox.waiting:
         frames = outbox.take(max_bytes)
         assert frames
         assert sum(len(frame.data) for frame in frames[:-1]) < max_bytes

@@ -20,3 +20,24 @@ def test_help_fits_the_terminal(
     for example in text.replace("\\\n", "").partition("examples:\n")[2].partition("\n\n")[0].splitlines():
         if "tickplant" in example and "can't" not in example:
             shlex.split(example)  # no quotation is left open
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ("up --bogus", "tickplant up: error: unrecognized arguments: --bogus"),
+        (
+            "export",
+            "tickplant export: error: the following arguments are required: {trades,candles}, --symbol",
+        ),
+    ],
+)
+def test_wrong_arguments_are_reported_with_the_usage_of_the_command(
+    words: str, error: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(words.split())
+    assert capsys.readouterr().err.startswith(f"usage: tickplant {words.split()[0]} ")
+    with pytest.raises(SystemExit):
+        main(words.split())
+    assert error in capsys.readouterr().err

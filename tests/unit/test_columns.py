@@ -2,11 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from columnar import NOW_US, as_trades, bad_decimals, decimals, exactly, trades
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.views.trades import trade_view
 from tickplant import wire, wire_columns
 from tickplant.columns import TradeColumns, concat, from_trades, group_trades
 from tickplant.errors import PoisonError
@@ -36,6 +38,7 @@ def test_columns_hold_and_fold_what_their_trades_do(some: list[Trade]) -> None:
     assert len(columns) == len(some)
     assert exactly(columns.fold()) == exactly(list(fold_runs(some)))
     assert columns.copy_rows() == "".join(map(copy_row, some)).encode()
+    assert columns.json_rows() == msgspec.json.encode([trade_view(trade) for trade in some])
     assert columns.valid()
 
 
@@ -107,6 +110,7 @@ def test_columns_of_several_symbols_or_none_are_not_joined() -> None:
 def test_columns_without_trades_have_no_candles_and_no_rows() -> None:
     none = from_trades([Trade("binance", "a", 1, "1", "1", None, NOW_US, NOW_US)]).slice(1, 1)
     assert (len(none), none.fold(), none.copy_rows(), none.trades()) == (0, [], b"", [])
+    assert none.json_rows() == b"[]"
     assert none.valid()
     assert none.consecutive
     assert not none.has_zero

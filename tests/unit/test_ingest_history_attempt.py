@@ -8,7 +8,7 @@ import pytest
 from ingest.history.attempt import FetchAttempt
 from ingest.history.client import HistoryUnavailableError
 from ingest.history.gap_fetch import GapFetch
-from ingest.history.page import TimeBounds, UnavailableCause
+from ingest.history.page import TimeBounds, UnavailableCause, UnavailableIds
 from ingest.history.reader import HistoryPart
 from ingest.venues.base_rest import MissingRange
 from tickplant.clock import now_us
@@ -18,13 +18,20 @@ HOUR_US = 3_600_000_000
 
 
 class FakeReader:
-    """Yields parts of 10 trades; fails at an id."""
+    """Yields parts of 10 trades; fails at an id, or starts with one."""
 
-    def __init__(self, *, fails_at: int | None = None, trade_time_us: int = 1) -> None:
+    def __init__(self, *, fails_at: int | None = None, starts_at: int = 0, trade_time_us: int = 1) -> None:
+        self.requests = 0
         self._fails_at = fails_at
+        self._starts_at = starts_at
         self._trade_time_us = trade_time_us
 
     async def read(self, first_id: int, last_id: int, bounds: TimeBounds) -> AsyncIterator[HistoryPart]:
+        self.requests += 1
+        if last_id < self._starts_at:
+            ids = UnavailableIds(first_id, last_id, UnavailableCause.EARLY, "")
+            yield HistoryPart(first_id, last_id, (), [ids], self._starts_at)
+            return
         for low in range(first_id, last_id + 1, 10):
             if self._fails_at is not None and low >= self._fails_at:
                 raise HistoryUnavailableError("status 503")
@@ -62,6 +69,18 @@ async def test_after_an_outage_all_unread_ids_are_unavailable() -> None:
     found = attempt.found_before(raised.value)
     assert [(ids.first_id, ids.last_id) for ids in found] == [(21, 40), (5_000, 5_009)]
     assert {(ids.cause, ids.reason) for ids in found} == {(UnavailableCause.LATE, "status 503")}
+
+
+async def test_one_request_shows_that_all_gaps_before_the_start_of_history_are_unavailable() -> None:
+    published: list[int] = []
+    reader = FakeReader(starts_at=500_000)
+    early = [(first, first + 9) for first in range(10, 400_000, 4_000)]
+    found = await make_attempt(reader, published, *early, (500_001, 500_005)).run()
+    assert [(ids.first_id, ids.last_id, ids.cause) for ids in found] == [
+        (*ids, UnavailableCause.EARLY) for ids in early
+    ]
+    assert published == list(range(500_001, 500_006))
+    assert reader.requests == 2
 
 
 @pytest.mark.parametrize("suspected", [True, False])

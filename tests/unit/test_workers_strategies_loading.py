@@ -123,7 +123,7 @@ def test_parameters_override_settings_which_override_the_class(own: str) -> None
         ("OWN:Unstored", "its fields can't be stored: TypeError: Encoding objects of type"),
         ("cross?intervals=4h", "there are no averages of 4h: see TICKPLANT_AVERAGE_INTERVALS"),
         ("cross?averages=sma_7+sma_8", "there is no average sma_8; there are sma_7, sma_25, ema_12"),
-        ("dip?lenght=3", "there is no parameter lenght; there are name, trades, intervals, averages"),
+        ("dip?lenght=3", "there is no parameter lenght; there are name, intervals, averages"),
         ("dip?share=nan", "share: expected a finite number"),
         ("hop?threshold=Infinity", "threshold: expected a finite number"),
         ("anomaly?zscore=inf", "zscore: expected a finite number"),

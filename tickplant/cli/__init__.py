@@ -88,7 +88,7 @@ def _run(words: list[str]) -> int:
     args, rest = parser.parse_known_args(words)
     args.rest = rest
     if args.rest and not getattr(args, "takes_rest", False):
-        parser.error(f"unrecognized arguments: {' '.join(args.rest)}")
+        getattr(args, "parser", parser).error(f"unrecognized arguments: {' '.join(args.rest)}")
     if getattr(args, "data", None):
         os.environ["TICKPLANT_DATA"] = args.data
     if args.command in _SERVICES and os.environ.get("TICKPLANT_LOG_FORMAT", "").strip() == "json":
@@ -137,6 +137,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
             command.description = _wrapped(getattr(module, "DESCRIPTION", module.HELP))
             command.epilog = _wrapped(getattr(module, "EXAMPLES", ""))
             module.add_arguments(command)
+            command.set_defaults(parser=command)
         if name != "sandbox":
             command.add_argument("--data", metavar="DIR", help=_DATA_HELP)
     return parser

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from tickplant.bot import AccountChanges, Fill, PaperOrder
 from tickplant.derived import Signal, signal_view
@@ -46,7 +46,7 @@ class Summary(Struct, frozen=True):
     profit: Decimal
     """Equity less the initial cash, after fees."""
     fees: Decimal
-    max_drawdown: Decimal = field(name="deepest_fall")
+    max_drawdown: Decimal
     """The largest fall of the equity below its maximum so far, as candles closed and at the end."""
 
 

@@ -1,6 +1,8 @@
 """The checks of `tickplant doctor`: each looks at one thing and changes nothing."""
 
 import asyncio
+import errno
+import os
 import platform
 import shutil
 from argparse import Namespace
@@ -134,6 +136,8 @@ async def _check_disk(settings: Settings) -> list[Finding]:
     try:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         free_bytes = shutil.disk_usage(existing).free
+        if not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         remedy = "correct its permissions, or choose another folder with --data or TICKPLANT_DATA"
         return [Finding("fail", "disk", f"can't use {folder}: {error.strerror}", remedy)]

@@ -47,7 +47,7 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("what", choices=("trades", "candles"), help="which rows")
+    parser.add_argument("what", metavar="{trades,candles}", choices=("trades", "candles"), help="which rows")
     parser.add_argument(
         "--symbol",
         required=True,

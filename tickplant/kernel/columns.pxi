@@ -258,13 +258,23 @@ cdef class TradeColumns:
         cdef char *end = write_rows(start, self.rows, self.count, head_text)
         return _shortened(made, end - start)
 
-
     def copy_binary_rows(self):
         """See `tickplant.columns`."""
         cdef Py_ssize_t names = len(self.venue) + len(self.symbol)
         made = PyBytes_FromStringAndSize(NULL, self.count * (MOST_BINARY_ROW + names))
         cdef char *start = PyBytes_AS_STRING(made)
         cdef char *end = write_binary_rows(start, self.rows, self.count, _ascii(self.venue), _ascii(self.symbol))
+        return _shortened(made, end - start)
+
+    def json_rows(self):
+        """See `tickplant.columns`."""
+        if not self.count:
+            return b"[]"
+        made = PyBytes_FromStringAndSize(NULL, 1 + self.count * MOST_JSON_ROW)
+        cdef char *start = PyBytes_AS_STRING(made)
+        start[0] = c"["
+        cdef char *end = write_json_rows(start + 1, self.rows, self.count)
+        end[-1] = c"]"
         return _shortened(made, end - start)
 
 

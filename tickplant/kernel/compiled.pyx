@@ -90,8 +90,9 @@ cdef extern from "minutes.h":
     int merge_minute(minute_candle *, const trade_row *, size_t, const folded *) noexcept
 
 cdef extern from "rows.h":
-    const int MOST_ROW_CHARS
+    const int MOST_ROW_CHARS, MOST_JSON_ROW
     char *write_rows(char *, const trade_row *, size_t, text) noexcept
+    char *write_json_rows(char *, const trade_row *, size_t) noexcept
 
 cdef extern from "binary_rows.h":
     const int MOST_BINARY_ROW

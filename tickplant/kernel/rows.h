@@ -1,4 +1,4 @@
-/* Trades as COPY text; see tickplant/copy_rows.py. */
+/* Trades as COPY text and as JSON; see tickplant/copy_rows.py and tickplant/json_rows.py. */
 
 #ifndef TICKPLANT_ROWS_H
 #define TICKPLANT_ROWS_H
@@ -9,6 +9,7 @@
 
 typedef struct {
     int64_t second;
+    char separator; /* between date and time */
     char chars[20]; /* 2023-11-14 22:13:20. */
 } second_text;
 
@@ -28,7 +29,7 @@ static inline char *write_integer(char *out, int64_t value) {
     return out;
 }
 
-/* Write a time of the years 1970 to 2099 as PostgreSQL reads it. */
+/* Write a time of the years 1970 to 2099 without its zone. */
 static inline char *write_time(char *out, int64_t time_us, second_text *cache) {
     int64_t second = time_us / 1000000;
     if (second != cache->second) {
@@ -46,7 +47,7 @@ static inline char *write_time(char *out, int64_t time_us, second_text *cache) {
         p = write_digits(p, month, 2);
         *p++ = '-';
         p = write_digits(p, day, 2);
-        *p++ = ' ';
+        *p++ = cache->separator;
         p = write_digits(p, rest / 3600, 2);
         *p++ = ':';
         p = write_digits(p, rest / 60 % 60, 2);
@@ -55,9 +56,7 @@ static inline char *write_time(char *out, int64_t time_us, second_text *cache) {
         *p++ = '.';
     }
     memcpy(out, cache->chars, 20);
-    out = write_digits(out + 20, time_us % 1000000, 6);
-    memcpy(out, "+00", 3);
-    return out + 3;
+    return write_digits(out + 20, time_us % 1000000, 6);
 }
 
 static inline char *write_text(char *out, const char *at, size_t length) {
@@ -67,7 +66,7 @@ static inline char *write_text(char *out, const char *at, size_t length) {
 
 /* Write a line a trade; `head` is venue and symbol, each with a tab after it. Returns the end. */
 static char *write_rows(char *out, const trade_row *rows, size_t count, text head) {
-    second_text event = {-1, {0}}, received = {-1, {0}};
+    second_text event = {-1, ' ', {0}}, received = {-1, ' ', {0}};
     char received_chars[32];
     int64_t received_us = -1;
     size_t received_length = 0;
@@ -84,14 +83,34 @@ static char *write_rows(char *out, const trade_row *rows, size_t count, text hea
               : row->side == 's' ? write_text(out, "sell", 4)
                                  : write_text(out, "\\N", 2);
         *out++ = '\t';
-        out = write_time(out, row->event_us, &event);
-        *out++ = '\t';
+        out = write_text(write_time(out, row->event_us, &event), "+00\t", 4);
         if (row->ingest_us != received_us) {
             received_us = row->ingest_us;
             received_length = (size_t)(write_time(received_chars, received_us, &received) - received_chars);
         }
         out = write_text(out, received_chars, received_length);
-        *out++ = '\n';
+        out = write_text(out, "+00\n", 4);
+    }
+    return out;
+}
+
+#define MOST_JSON_ROW 300 /* with two decimals of MOST_DECIMAL_CHARS, and a comma */
+#define WRITE_LITERAL(out, literal) write_text(out, literal, sizeof(literal) - 1)
+
+/* Write a JSON object a trade, each with a comma after it. Returns the end. */
+static char *write_json_rows(char *out, const trade_row *rows, size_t count) {
+    second_text event = {-1, 'T', {0}}, received = {-1, 'T', {0}};
+    for (size_t i = 0; i < count; i++) {
+        const trade_row *row = &rows[i];
+        out = write_integer(WRITE_LITERAL(out, "{\"trade_id\":"), row->id);
+        out = write_text(WRITE_LITERAL(out, ",\"price\":\""), row->price, row->price_length);
+        out = write_text(WRITE_LITERAL(out, "\",\"size\":\""), row->size, row->size_length);
+        out = row->side == 'b' ? WRITE_LITERAL(out, "\",\"side\":\"buy\"")
+              : row->side == 's' ? WRITE_LITERAL(out, "\",\"side\":\"sell\"")
+                                 : WRITE_LITERAL(out, "\",\"side\":null");
+        out = write_time(WRITE_LITERAL(out, ",\"event_time\":\""), row->event_us, &event);
+        out = write_time(WRITE_LITERAL(out, "Z\",\"ingest_time\":\""), row->ingest_us, &received);
+        out = WRITE_LITERAL(out, "Z\"},");
     }
     return out;
 }

@@ -85,13 +85,17 @@ def _import(path: str) -> type[Strategy]:
     return kind
 
 
+_FIXED: Final = ("trades", "statistics")
+"""What a class reads, which its methods decide."""
+
+
 def _configure(kind: type[Strategy], query: str, overrides: dict[str, Any]) -> type[Strategy]:
     """Override class variables."""
     try:
         given = parse_qsl(query, strict_parsing=True, keep_blank_values=True) if query else []
     except ValueError as error:
         raise _WrongError("parameters are written ?name=value&name=value") from error
-    types = _variables(kind)
+    types = {name: of for name, of in _variables(kind).items() if name not in _FIXED}
     for name, text in given:
         if name not in types:
             raise _WrongError(f"there is no parameter {name}; there are {', '.join(types)}")
