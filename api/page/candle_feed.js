@@ -110,7 +110,7 @@ export class CandleFeed {
   #receive(message, turn) {
     if (turn !== this.turn || !message.data) return;
     if (message.type === "snapshot") this.#refresh(turn, message.data);
-    else this.#take(message.data);
+    else for (const candle of [message.data].flat()) this.#take(candle);
   }
 
   /** @param {Candle} candle */

@@ -50,6 +50,7 @@ export class Chart {
     this.volume = this.chart.addSeries(library.HistogramSeries, {
       priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", formatter: (/** @type {number} */ size) => abbreviated(size), minMove: 1e-8 },
     }, 1);
+    this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.06 } }); // room for the legend and the rail
     this.chart.panes()[0].setStretchFactor(5);
     this.chart.panes()[1].setStretchFactor(1);
     this.lastPrice = null;
