@@ -8,7 +8,7 @@ import { QualityMarks } from "./quality_marks.js";
 import { axisText, openTimeText } from "./times.js";
 import { getFile } from "./transport.js";
 
-const LIBRARY = "/page/lightweight-charts.js", BAR_SPACING = 8, RIGHT_OFFSET = 6;
+const LIBRARY = new URL("./lightweight-charts.js", import.meta.url).href, BAR_SPACING = 8, RIGHT_OFFSET = 6;
 
 /** Loads the chart library. @returns {Promise<any>} @throws {Error} with a message for the user */
 export async function loadLibrary() {
