@@ -51,6 +51,7 @@ from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.webhooks import get_webhooks
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
+from api.udf.routes import UDF
 from api.user_changes import UserChangeSender
 from db.pool import Pool
 
@@ -139,6 +140,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                 request_max_body_size=MAX_BODY_BYTES,
             ),
             BINANCE,
+            UDF,
             *OTHER_ROUTES,
         ],
         dependencies={

@@ -6,7 +6,7 @@ import { grouped } from "./decimals.js";
 import { byId, dialogOf, element, inputOf, notify } from "./dom.js";
 import { splitSymbol } from "./search.js";
 import { clock, dateText, seconds } from "./times.js";
-import { get, patch, post, remove } from "./transport.js";
+import { get, isForbidden, patch, post, remove } from "./transport.js";
 
 const PENDING_MS = 1000, LIMIT = 200;
 
@@ -48,7 +48,11 @@ export class AlertsPanel {
       if (symbol !== this.symbol) return;
       this.alerts = page.alerts;
       if (this.alerts.some(({ state }) => state === "pending")) this.timer = setTimeout(() => this.refresh(), PENDING_MS);
-    } catch { this.timer = setTimeout(() => this.refresh(), 5 * PENDING_MS); }
+    } catch (error) {
+      // What a key may not do, it may not do later either.
+      byId("alert-empty").textContent = isForbidden(error) ? /** @type {Error} */ (error).message : "No alerts of this symbol.";
+      if (!isForbidden(error)) this.timer = setTimeout(() => this.refresh(), 5 * PENDING_MS);
+    }
     this.draw();
     this.onAlerts(this.alerts);
   }

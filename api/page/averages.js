@@ -1,5 +1,5 @@
 // Averages that the server computes: their names, and the values of a range.
-import { INTERVALS, isoTime, seconds } from "./times.js";
+import { INTERVALS, isoTime, MAIN_INTERVALS, seconds } from "./times.js";
 
 const KINDS = ["sma", "ema", "wma"], MAX_LENGTH = 500, PAGE = 1000;
 
@@ -15,8 +15,8 @@ export function parseAverage(text) {
 /** Returns a name as it is shown. @param {Average} average */
 export const averageTitle = ({ kind, length }) => `${kind.toUpperCase()} ${length}`;
 
-/** Returns whether the server has averages of an interval. @param {string} interval */
-export const hasAverages = (interval) => interval !== "1s";
+/** Returns whether the server has averages of an interval: of those whose candles it stores. @param {string} interval */
+export const hasAverages = (interval) => interval !== "1s" && MAIN_INTERVALS.includes(interval);
 
 /**
  * Reads the values of candles by open time.

@@ -27,7 +27,7 @@ const newer = (read, known) => read.trade_count >= known.trade_count && (read.cl
 /** A window of the history of one symbol and interval; it holds a bounded number of bars. */
 export class Bars {
   /** @param {number} step length of the interval in seconds @param {number} [capacity] */
-  constructor(step, capacity = 30_000) {
+  constructor(step, capacity = 12_000) {
     this.step = step;
     this.capacity = capacity;
     /** @type {Bar[]} */ this.list = [];

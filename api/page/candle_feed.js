@@ -5,7 +5,7 @@ import { Bars } from "./bars.js";
 import { INTERVALS, isoTime, seconds } from "./times.js";
 import { encodeSymbol } from "./url_state.js";
 
-const PAGE = 1000, PAGE_OF_SECONDS = 300, MAX_PAGES = 8, SECONDS_MS = 1000, RETRY_MS = 2000;
+const PAGE = 1000, PAGE_OF_SECONDS = 300, MAX_PAGES = 4, SECONDS_MS = 1000, RETRY_MS = 2000;
 
 /**
  * @typedef {Object} FeedEvents
@@ -110,7 +110,7 @@ export class CandleFeed {
   #receive(message, turn) {
     if (turn !== this.turn || !message.data) return;
     if (message.type === "snapshot") this.#refresh(turn, message.data);
-    else this.#take(message.data);
+    else for (const candle of [message.data].flat()) this.#take(candle);
   }
 
   /** @param {Candle} candle */

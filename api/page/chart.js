@@ -8,7 +8,7 @@ import { QualityMarks } from "./quality_marks.js";
 import { axisText, openTimeText } from "./times.js";
 import { getFile } from "./transport.js";
 
-const LIBRARY = "/page/lightweight-charts.js", BAR_SPACING = 8, RIGHT_OFFSET = 6;
+const LIBRARY = new URL("./lightweight-charts.js", import.meta.url).href, BAR_SPACING = 8, RIGHT_OFFSET = 6;
 
 /** Loads the chart library. @returns {Promise<any>} @throws {Error} with a message for the user */
 export async function loadLibrary() {
@@ -50,6 +50,7 @@ export class Chart {
     this.volume = this.chart.addSeries(library.HistogramSeries, {
       priceLineVisible: false, lastValueVisible: false, priceFormat: { type: "custom", formatter: (/** @type {number} */ size) => abbreviated(size), minMove: 1e-8 },
     }, 1);
+    this.candles.priceScale().applyOptions({ scaleMargins: { top: 0.12, bottom: 0.06 } }); // room for the legend and the rail
     this.chart.panes()[0].setStretchFactor(5);
     this.chart.panes()[1].setStretchFactor(1);
     this.lastPrice = null;

@@ -2,6 +2,7 @@
 /** @import {Firing, Order, Signal} from "./types.js" */
 /** @import {Live} from "./live.js" */
 import { addNewest } from "./markers.js";
+import { isForbidden } from "./transport.js";
 import { encodeSymbol } from "./url_state.js";
 
 const MOST = 5000, PAGE = 1000, RETRY_MS = 5000;
@@ -44,7 +45,7 @@ export class Events {
     try {
       const { firings } = await this.get("alerts/firings", { symbol, limit: PAGE });
       if (symbol === this.symbol) this.#takeFirings(firings.reverse());
-    } catch { setTimeout(() => { if (symbol === this.symbol) this.#readFirings(symbol); }, RETRY_MS); }
+    } catch (error) { if (!isForbidden(error)) setTimeout(() => { if (symbol === this.symbol) this.#readFirings(symbol); }, RETRY_MS); }
   }
 
   /** Reads the signals since a time, unless that was done. @param {string} start */

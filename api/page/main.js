@@ -8,6 +8,7 @@ import { BotPanel } from "./bot_panel.js";
 import { Events } from "./events.js";
 import { Gaps } from "./gaps.js";
 import { Head } from "./head.js";
+import { prepareKeyDialog } from "./key_dialog.js";
 import { Live } from "./live.js";
 import { OverviewPanel } from "./overview_panel.js";
 import { Precision } from "./decimals.js";
@@ -33,7 +34,7 @@ const head = new Head();
 const tape = new TapePanel();
 const status = new StatusBar({ zone: () => view.zone, symbol: () => view.symbol, onStale: (stale) => { head.showStale(stale); chartView.setCurrent(stale === null); } });
 const events = new Events(live, get, {
-  onChange: () => { chartView.setEvents(events); alerts.takeFirings(events.firings); showSignals(events.signals, view.zone); },
+  onChange: () => { chartView.setEvents(events); alerts.takeFirings(events.firings); showSignals(events.signals, view.zone, precision.of.digits); },
   onFiring: ({ note, kind, price }) => { notify(`Alert: ${note || kind.replaceAll("_", " ")}${price === null ? "" : ` at ${price}`}`); alerts.refresh(); },
 });
 const chartView = new ChartView(live, get, {
@@ -85,7 +86,7 @@ function apply(before) {
   if (view.zone !== before?.zone) {
     tape.zone = alerts.zone = bot.zone = view.zone;
     tape.draw(); alerts.draw(); bot.draw(); status.draw();
-    showSignals(events.signals, view.zone);
+    showSignals(events.signals, view.zone, precision.of.digits);
   }
   chartView.setOptions(view);
   if (view.symbol === null) return;
@@ -143,6 +144,7 @@ function followAddress() {
 }
 
 async function start() {
+  prepareKeyDialog();
   const wanted = view;
   view = { ...wanted, symbol: null }; // until it is known to exist
   apply(null);

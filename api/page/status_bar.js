@@ -30,10 +30,9 @@ export class StatusBar {
   /** @param {string|null} message what is missing before anything can be shown */
   noSymbols(message) { this.waiting = message; this.draw(); }
 
-  /** @param {Trade} trade @param {boolean} snapshot */
+  /** @param {Trade} trade @param {boolean} snapshot whether it may have come long ago */
   tookPrice(trade, snapshot) {
-    // A snapshot may be old: by how much is known of live trades only.
-    const age = snapshot && this.source === "live" ? Math.max(0, Date.now() / 1000 - seconds(trade.ingest_time)) : 0;
+    const age = snapshot ? Math.max(0, Date.now() / 1000 - seconds(trade.ingest_time)) : 0;
     this.tradeAt = performance.now() - age * 1000;
     this.draw();
   }

@@ -34,12 +34,12 @@ export class Tabs {
   }
 }
 
-/** Lists signals. @param {Signal[]} signals newest first @param {"utc"|"local"} zone */
-export function showSignals(signals, zone) {
+/** Lists signals. @param {Signal[]} signals newest first @param {"utc"|"local"} zone @param {number} digits */
+export function showSignals(signals, zone, digits) {
   byId("signal-empty").hidden = signals.length > 0;
   byId("signal-list").replaceChildren(...signals.slice(0, SHOWN_SIGNALS).map(({ side, strategy, price, event_time }) => {
     const at = seconds(event_time);
     return element("li", { className: side }, element("time", { textContent: `${dateText(at, zone).slice(5)} ${clock(at, zone)}` }),
-      element("b", { textContent: side }), element("span", { textContent: strategy }), element("span", { className: "number", textContent: grouped(price) }));
+      element("b", { textContent: side }), element("span", { textContent: strategy }), element("span", { className: "number", textContent: grouped(price, digits) }));
   }));
 }

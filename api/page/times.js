@@ -1,7 +1,13 @@
 // Times: intervals, and how moments are shown in UTC or local time.
 
 /** The intervals of candles, with their lengths in seconds. @type {Record<string, number>} */
-export const INTERVALS = { "1s": 1, "1m": 60, "5m": 300, "15m": 900, "1h": 3600, "4h": 14400, "1d": 86400, "1w": 604800 };
+export const INTERVALS = {
+  "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14400, "6h": 21600, "8h": 28800, "12h": 43200,
+  "1d": 86400, "3d": 259200, "1w": 604800,
+};
+
+/** Those that have buttons and keys; the others are in a list. */
+export const MAIN_INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d", "1w"];
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const two = (/** @type {number} */ number) => String(number).padStart(2, "0");

@@ -2,7 +2,7 @@
 /** @import {View} from "./url_state.js" */
 import { averageTitle, parseAverage } from "./averages.js";
 import { byId, dialogOf, element, inputOf } from "./dom.js";
-import { INTERVALS } from "./times.js";
+import { INTERVALS, MAIN_INTERVALS } from "./times.js";
 
 const PRESETS = ["sma7", "sma25", "sma99", "ema12", "ema26", "wma20"];
 
@@ -23,6 +23,9 @@ export class Toolbar {
     for (const button of byId("intervals").querySelectorAll("button")) {
       button.addEventListener("click", () => actions.change({ interval: button.value, to: null }));
     }
+    const more = inputOf("more-intervals");
+    more.append(...Object.keys(INTERVALS).filter((name) => !MAIN_INTERVALS.includes(name)).map((name) => new Option(name, name)));
+    more.addEventListener("change", () => { if (more.value) actions.change({ interval: more.value, to: null }); });
     const click = (/** @type {string} */ id, /** @type {() => void} */ action) => byId(id).addEventListener("click", action);
     click("symbol", () => actions.search());
     click("log", () => actions.change({ log: !view().log }));
@@ -44,6 +47,7 @@ export class Toolbar {
   /** Shows which settings hold. @param {View} view */
   show({ interval, log, zone, averages }) {
     for (const button of byId("intervals").querySelectorAll("button")) button.setAttribute("aria-pressed", String(button.value === interval));
+    inputOf("more-intervals").value = MAIN_INTERVALS.includes(interval) ? "" : interval;
     byId("log").setAttribute("aria-pressed", String(log));
     byId("zone").textContent = zone === "utc" ? "UTC" : "Local";
     byId("averages-count").textContent = String(averages.length);
@@ -91,7 +95,7 @@ export class Toolbar {
     const typing = event.target instanceof HTMLElement && event.target.closest("input, select, textarea, dialog");
     if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && !typing) { event.preventDefault(); return this.actions.search(); }
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return undefined;
-    const interval = Object.keys(INTERVALS)[Number(event.key) - 1];
+    const interval = MAIN_INTERVALS[Number(event.key) - 1];
     if (interval !== undefined) return this.actions.change({ interval, to: null });
     const action = {
       "/": () => this.actions.search(), "?": () => dialogOf("help-dialog").showModal(), l: () => byId("log").click(), u: () => byId("zone").click(),

@@ -1,7 +1,21 @@
-// All requests of the page go through this module; a key would be added here, and nowhere else.
+// All requests of the page go through this module, which adds the API key if there is one.
 
 const PREFIX = "/api/v1/";
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 20_000, KEY = "tickplant-key";
+
+/** Called when the API asks for a key, or for another one; set by the page. @type {{ask: () => void}} */
+export const keys = { ask: () => {} };
+
+/** Returns the key of this tab; it is never stored longer, nor in an address. @returns {string|null} */
+const key = () => globalThis.sessionStorage?.getItem(KEY) ?? null;
+
+/** Sets the key of this tab. @param {string} text empty for none */
+export function setKey(text) {
+  if (text) sessionStorage.setItem(KEY, text); else sessionStorage.removeItem(KEY);
+}
+
+/** Returns whether an error says that a key is lacking, or may not do this. @param {unknown} error */
+export const isForbidden = (error) => error instanceof RequestError && (error.status === 401 || error.status === 403);
 
 /** An answer that reports an error, or none at all. */
 export class RequestError extends Error {
@@ -45,7 +59,7 @@ async function send(method, url, body) {
   try {
     response = await fetch(url, {
       method,
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      headers: { ...(body !== undefined && { "Content-Type": "application/json" }), ...(key() !== null && { Authorization: `Bearer ${key()}` }) },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(TIMEOUT_MS),
     });
@@ -58,6 +72,7 @@ async function send(method, url, body) {
   let problem = {};
   try { problem = JSON.parse(text); } catch { /* a proxy's page, for example */ }
   const { detail, code } = /** @type {{detail?: string, code?: string}} */ (problem);
+  if (response.status === 401) keys.ask();
   throw new RequestError(detail ?? `the API answered ${response.status}`, response.status, code);
 }
 
@@ -73,4 +88,7 @@ export const remove = (path) => send("DELETE", address(path));
 export const getFile = (path) => send("GET", path);
 
 /** Opens the websocket. @returns {WebSocket} */
-export const openSocket = () => new WebSocket(location.origin.replace(/^http/, "ws") + "/ws");
+export function openSocket() {
+  const url = location.origin.replace(/^http/, "ws") + "/ws", text = key();
+  return text === null ? new WebSocket(url) : new WebSocket(url, ["tickplant", `tickplant.key.${text}`]);
+}

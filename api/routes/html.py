@@ -7,6 +7,7 @@ from litestar import MediaType, Request, Response, get
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from api.access.middleware import OPEN
+from api.routes.page_files import page_version
 
 _EVERYWHERE: Final = (
     "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -32,7 +33,8 @@ DOCUMENTATION_HEADERS: Final = {
 @get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False, opt=OPEN)
 def get_page() -> Response[bytes]:
     """Return a page that shows a symbol live."""
-    return Response(read_html("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)
+    content = read_html("index.html").replace(b"/page/", f"/page/{page_version()}/".encode())
+    return Response(content, media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
 class DocumentationPage(OpenAPIRenderPlugin):

@@ -155,6 +155,8 @@ async def test_a_venue_that_is_down_is_told_with_the_reason(plant: Plant, tmp_pa
         assert await tab.run("document.querySelector('#connection').className") == "down"
         await plant.report(replace(status, state="live", reason=""))
         await tab.until(f"{LIVE} && {text('#banner')} === ''")
+        await tab.until(f"{text('#stale')}.startsWith('no trade for')")  # it is of 2024
+        await plant.publish(update(trade(41, price="61850.12")))
         await tab.until("!document.querySelector('#price').classList.contains('stale')")
         assert tab.errors == []
 
