@@ -39,13 +39,13 @@ class NoParameters(Parameters, frozen=True):
     """Those of a route that has none."""
 
 
-class OfSymbol(Parameters, frozen=True):
+class SymbolParameters(Parameters, frozen=True):
     """Those of a route of one symbol."""
 
     symbol: str
 
 
-class OfTrades(OfSymbol, frozen=True):
+class TradesParameters(SymbolParameters, frozen=True):
     """Those of routes of trades."""
 
     limit: int = 500
@@ -54,7 +54,7 @@ class OfTrades(OfSymbol, frozen=True):
     end_time: int | None = None
 
 
-class OfKlines(OfSymbol, frozen=True):
+class KlinesParameters(SymbolParameters, frozen=True):
     """Those of routes of candles."""
 
     interval: str
@@ -71,7 +71,7 @@ class OfKlines(OfSymbol, frozen=True):
             raise BinanceError(ILLEGAL_CHARACTERS, "timeZone: only UTC (0) is supported.")
 
 
-class OfSymbols(Parameters, frozen=True):
+class SymbolsParameters(Parameters, frozen=True):
     """Those of routes of one symbol, some or all."""
 
     symbol: str | None = None

@@ -12,10 +12,10 @@ from api.binance import views
 from api.binance.errors import BinanceError, bad_symbol, error_response
 from api.binance.exchange_info import exchange_info
 from api.binance.parameters import (
-    OfKlines,
-    OfSymbol,
-    OfSymbols,
-    OfTrades,
+    KlinesParameters,
+    SymbolParameters,
+    SymbolsParameters,
+    TradesParameters,
     page_length,
     parse,
     window,
@@ -112,7 +112,7 @@ async def get_exchange_info(
 ) -> dict[str, Any]:
     """Return the symbols, and how finely their prices and sizes are divided."""
     market = Market(request, directory)
-    symbols = await market.symbols(parse(_query(request), OfSymbols).names())
+    symbols = await market.symbols(parse(_query(request), SymbolsParameters).names())
     async with history.snapshot() as connection:
         return exchange_info(now_us() // 1000, symbols, await read_divisions(connection, market.venue))
 
@@ -122,7 +122,7 @@ async def get_klines(
     request: Request[Any, Any, Any], directory: Service[SymbolDirectory], history: Service[StoredHistory]
 ) -> list[Any]:
     """Return candles; as at Binance, intervals without trades repeat the close before them."""
-    asked = parse(_query(request), OfKlines)
+    asked = parse(_query(request), KlinesParameters)
     asked.check()
     symbol = await Market(request, directory).symbol(asked.symbol)
     start_us, end_us = window(asked.start_time, asked.end_time)
@@ -140,7 +140,7 @@ async def _trades(
     request: Request[Any, Any, Any], directory: SymbolDirectory, history: StoredHistory
 ) -> list[Trade]:
     """Return the trades from an id or a time on, or else the newest."""
-    asked = parse(_query(request), OfTrades)
+    asked = parse(_query(request), TradesParameters)
     symbol = await Market(request, directory).symbol(asked.symbol)
     limit = page_length(asked.limit)
     start_us, end_us = window(asked.start_time, asked.end_time)
@@ -175,7 +175,7 @@ async def get_average_price(
     prices: Service[Prices],
 ) -> dict[str, Any]:
     """Return the mean price of the last minutes, weighted by size; the last price if nothing was traded."""
-    symbol = await Market(request, directory).symbol(parse(_query(request), OfSymbol).symbol)
+    symbol = await Market(request, directory).symbol(parse(_query(request), SymbolParameters).symbol)
     last, _ = await prices.read(symbol)
     if last is None:
         raise bad_symbol()
@@ -189,7 +189,7 @@ async def get_ticker(
     request: Request[Any, Any, Any], directory: Service[SymbolDirectory], history: Service[StoredHistory]
 ) -> object:
     """Return the last 24 hours of a symbol, some or all that have traded."""
-    asked = parse(_query(request), OfSymbols)
+    asked = parse(_query(request), SymbolsParameters)
     symbols = await Market(request, directory).symbols(asked.names())
     async with history.snapshot() as connection:
         changes = await read_changes_24h(connection, symbols)
@@ -205,7 +205,7 @@ async def get_price(
     request: Request[Any, Any, Any], directory: Service[SymbolDirectory], prices: Service[Prices]
 ) -> object:
     """Return the last price of a symbol, some or all that have traded."""
-    asked = parse(_query(request), OfSymbols)
+    asked = parse(_query(request), SymbolsParameters)
     found = []
     for symbol in await Market(request, directory).symbols(asked.names()):
         last, _ = await prices.read(symbol)
@@ -214,7 +214,7 @@ async def get_price(
     return _one_or_all(asked, found)
 
 
-def _one_or_all(asked: OfSymbols, found: list[dict[str, Any]]) -> object:
+def _one_or_all(asked: SymbolsParameters, found: list[dict[str, Any]]) -> object:
     if asked.symbol is None:
         return found
     if not found:
