@@ -1,7 +1,6 @@
 """TradingView's UDF protocol, as its reference adapter reads it."""
 
 from collections.abc import AsyncIterator
-from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -9,9 +8,6 @@ import pytest
 from api_plant import BTC, T0, Plant, running_plant, trade
 from conftest import on_one_variant
 
-from api.udf.views import mark_of
-from tickplant.bot import Fill
-from tickplant.derived import Firing
 from tickplant.intervals import MINUTE_US
 from tickplant.times import to_datetime
 
@@ -123,15 +119,3 @@ async def test_marks_are_of_signals_in_the_range(plant: Plant) -> None:
     (mark,) = await get(plant, "timescale_marks", **window)
     assert mark["tooltip"] == ["cross: buy at 61837.63"]
     assert (await get(plant, "marks", **(window | {"to": T0_S - 30})))["id"] == []
-
-
-def test_alerts_and_fills_are_marked_too() -> None:
-    numbers = [Decimal("61837.63"), Decimal("0.5"), Decimal("30918.815"), Decimal("30.9"), Decimal(0)]
-    fill = Fill(*BTC, 3, "sell", 1, T0, *numbers)
-    firing = Firing("a1", 2, "ada", *BTC, "above", T0, 1, "61838", "61838", "61800", "")
-    found = [mark_of(fill), mark_of(firing)]
-    assert [(mark["id"], mark["time"], mark["label"], mark["color"]) for mark in found] == [
-        ("fill-3", T0_S, "B", "red"),
-        ("alert-a1-2", T0_S, "A", "blue"),
-    ]
-    assert found[0]["text"] == "bot: sell 0.5 at 61837.63"
