@@ -54,7 +54,7 @@ export class Head {
   }
 
   /** @param {import("./gaps.js").Gaps} gaps */
-  takeGaps({ missing, text }) { show("gaps", missing ? `${missing.toLocaleString("en-US")} missing` : "none", `${text}, of any day`, missing ? "warn" : ""); }
+  takeGaps({ missing, text }) { show("gaps", missing ? `${missing.toLocaleString("en-US")} trade${missing === 1 ? "" : "s"}` : "none", `${text}, of any day`, missing ? "warn" : ""); }
 
   /** @param {string|null} stale why the price may not be current */
   showStale(stale) {

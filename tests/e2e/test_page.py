@@ -10,10 +10,12 @@ import pytest
 from api_plant import BTC, ETH, T0, Plant, candle, gap, live, running_plant, trade, update
 from browser import browser, needs_chromium
 from conftest import OwnRedis, on_one_variant
+from keyed import new_key
 from msgspec.structs import replace
 
 from api.chart_library import ChartLibraryError
 from api.routes import page_files
+from api.service import AccessSettings
 from tickplant.clock import now_us
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId
@@ -136,9 +138,9 @@ async def test_what_is_missing_is_counted(plant: Plant, tmp_path: Path) -> None:
         await tab.open(plant.address)
         await tab.until(f"{text('#gaps')} === 'none'")
         await plant.publish(update(gaps=[gap(1, 1363)]))
-        await tab.until(f"{text('#gaps')} === '1,363 missing'")
+        await tab.until(f"{text('#gaps')} === '1,363 trades'")
         await plant.publish(update(gaps=[gap(1, 1363, state="healed"), gap(5, 5)]))
-        await tab.until(f"{text('#gaps')} === '1 missing'")
+        await tab.until(f"{text('#gaps')} === '1 trade'")
         await tab.until(f"{text('#completeness')}.endsWith('%')")
         assert tab.errors == []
 
@@ -234,6 +236,25 @@ async def test_without_the_chart_library_the_rest_works(
         await tab.until(f"{LIVE} && {text('#price')} === '61,841.95'")
         await tab.until(f"{text('#tape-body tr')}.startsWith('61,841.95')")
         assert [error for error in tab.errors if "lightweight-charts.js" not in error] == []
+
+
+async def test_the_page_asks_for_a_key_and_uses_it(redis_url: str, database_url: str, tmp_path: Path) -> None:
+    key = await new_key(database_url, "read")
+    outside = AccessSettings(host="0.0.0.0", poll_s=0.05)
+    async with (
+        running_plant(redis_url, database_url, symbols=[BTC], access=outside) as plant,
+        browser(tmp_path, 390) as tab,
+    ):
+        await plant.store(trade(1))
+        await live(plant)
+        await tab.open(plant.address)
+        await tab.until("document.querySelector('#key-dialog').open")
+        await tab.run(f"document.querySelector('#key-input').value = {json.dumps(key.text)}")
+        await tab.run("document.querySelector('#key-form').requestSubmit()")
+        await tab.until(f"{LIVE} && {text('#price')} === '61,837.63'")
+        await tab.until(f"{text('#legend')}.includes('61,837.63')")
+        assert not await tab.run("document.querySelector('#key-dialog').open")
+        assert key.text not in await tab.run("location.href")
 
 
 async def test_alerts_are_made_edited_silenced_and_deleted(plant: Plant, tmp_path: Path) -> None:
