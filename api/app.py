@@ -55,6 +55,8 @@ from api.udf.routes import UDF
 from api.user_changes import UserChangeSender
 from db.pool import Pool
 
+EXPOSED: Final = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"]
+"""Headers that pages of allowed origins may read, besides those that all may."""
 PREFIX: Final = "/api/v1"
 DOCUMENTATION: Final = "/docs"
 
@@ -149,7 +151,9 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         },
         exception_handlers={Exception: problem_response},
         middleware=[services.access.middleware],
-        cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
+        cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"], expose_headers=EXPOSED)
+        if origins
+        else None,
         openapi_config=_openapi(),
         logging_config=None,
     )

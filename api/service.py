@@ -12,7 +12,7 @@ import uvicorn
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
-from api.access.caller import Public, is_loopback, scopes_without_key
+from api.access.caller import Public, scopes_without_key
 from api.access.key_ring import POLL_S, KeyRing
 from api.access.middleware import Access
 from api.access.rate_limits import RequestLimit, RequestLimiter
@@ -40,7 +40,7 @@ from db.bot.switch import read_pending_switch
 from db.pool import Pool, open_pool
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.hosts import Hosts
+from tickplant.hosts import Hosts, is_loopback
 from tickplant.market import SymbolId
 from tickplant.network_errors import system_reason
 from tickplant.redis_client import open_redis

@@ -13,8 +13,14 @@ from api.requests.alerts import DECIMALS
 
 _CLOSED = ("AlertRequest", "AlertPatch", "SwitchRequest", "Readiness")
 """Schemas of objects that have no further fields."""
-_UNAUTHORIZED: Final = "An API key is needed, or the one that was sent is not valid."
-_FORBIDDEN: Final = "The API key lacks the scope that this needs."
+_REFUSALS: Final = {
+    "400": "The request is malformed, or its address contains an API key.",
+    "401": "An API key is needed, or the one that was sent is not valid.",
+    "421": "The host is not one of this API.",
+    "429": "The key or the address has sent too many requests; Retry-After gives the seconds to wait.",
+}
+"""Of every route."""
+_FORBIDDEN: Final = {"403": "The API key lacks the scope that this needs."}
 
 
 def complete(app: Litestar) -> None:
@@ -58,7 +64,7 @@ def _add_refusals(app: Litestar) -> None:
                 operation = getattr(paths[route.path_format], method.lower(), None)
                 if operation is None or operation.responses is None:
                     continue
-                refusals = {"401": _UNAUTHORIZED, "403": _FORBIDDEN} if needed is not None else {}
+                refusals = _REFUSALS | (_FORBIDDEN if needed is not None else {})
                 for status, description in refusals.items():
                     if status not in operation.responses:
                         operation.responses[status] = copy(problem)
