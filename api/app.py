@@ -12,6 +12,7 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
 
 from api.access.middleware import OPEN, Access
+from api.binance.routes import BINANCE
 from api.health import Health
 from api.http.dependencies import resolve_in_turn
 from api.http.openapi import complete
@@ -38,7 +39,9 @@ from api.routes.connections import get_connections
 from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
-from api.routes.html import PAGE_HEADERS, DocumentationPage, get_page
+from api.routes.html import DOCUMENTATION_HEADERS, DocumentationPage, get_page
+from api.routes.overview import get_completeness, get_overview
+from api.routes.page_files import get_page_file
 from api.routes.parameters import OF_REQUESTS
 from api.routes.prices import get_price
 from api.routes.request_checks import MAX_BODY_BYTES, StrictRequest, request_check
@@ -48,9 +51,12 @@ from api.routes.symbols import get_symbols
 from api.routes.trades import get_trades
 from api.routes.webhooks import get_webhooks
 from api.routes.websocket import get_ws, get_ws_ohlcv, get_ws_price, ws, ws_ohlcv, ws_price
+from api.udf.routes import UDF
 from api.user_changes import UserChangeSender
 from db.pool import Pool
 
+EXPOSED: Final = ["RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"]
+"""Headers that pages of allowed origins may read, besides those that all may."""
 PREFIX: Final = "/api/v1"
 DOCUMENTATION: Final = "/docs"
 
@@ -63,6 +69,8 @@ API_ROUTES: Final = [
     get_moving_average,
     get_24h_change,
     get_24h_changes,
+    get_overview,
+    get_completeness,
     get_statistics,
     get_signals,
     get_all_signals,
@@ -83,6 +91,7 @@ API_ROUTES: Final = [
 
 OTHER_ROUTES: Final = [
     get_page,
+    get_page_file,
     get_ws,
     get_ws_price,
     get_ws_ohlcv,
@@ -132,6 +141,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
                 request_class=StrictRequest,
                 request_max_body_size=MAX_BODY_BYTES,
             ),
+            BINANCE,
+            UDF,
             *OTHER_ROUTES,
         ],
         dependencies={
@@ -140,7 +151,9 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
         },
         exception_handlers={Exception: problem_response},
         middleware=[services.access.middleware],
-        cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"]) if origins else None,
+        cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"], expose_headers=EXPOSED)
+        if origins
+        else None,
         openapi_config=_openapi(),
         logging_config=None,
     )
@@ -171,7 +184,7 @@ def _openapi() -> OpenAPIConfig:
         openapi_router=Router(
             DOCUMENTATION,
             route_handlers=[],
-            response_headers=PAGE_HEADERS,
+            response_headers=DOCUMENTATION_HEADERS,
             include_in_schema=False,
             opt=OPEN,
         ),

@@ -5,14 +5,14 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import uvicorn
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
-from api.access.caller import Public, is_loopback, scopes_without_key
+from api.access.caller import Public, scopes_without_key
 from api.access.key_ring import POLL_S, KeyRing
 from api.access.middleware import Access
 from api.access.rate_limits import RequestLimit, RequestLimiter
@@ -24,6 +24,7 @@ from api.http.methods import with_head
 from api.http.request_metrics import measured
 from api.http.response_headers import HEADERS, with_headers
 from api.http.timed_protocol import TimedProtocol
+from api.http.tls import ServerTls, TlsFiles
 from api.live.direct_write import DirectWriteProtocol
 from api.live.gate import MESSAGE_BYTES, WebsocketGate, WebsocketLimits
 from api.live.hub import Hub
@@ -39,7 +40,7 @@ from db.bot.switch import read_pending_switch
 from db.pool import Pool, open_pool
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.hosts import Hosts
+from tickplant.hosts import Hosts, is_loopback
 from tickplant.market import SymbolId
 from tickplant.network_errors import system_reason
 from tickplant.redis_client import open_redis
@@ -83,6 +84,7 @@ async def run(
     hosts: Sequence[str],
     access: AccessSettings,
     proxies: Sequence[str],
+    tls: TlsFiles | None,
     max_clients: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
@@ -94,7 +96,8 @@ async def run(
 
     Raises:
         FatalError: the port is in use.
-        SettingsError: other machines can reach the API, and there is no API key.
+        SettingsError: other machines can reach the API, and there is no API key; or the files of TLS can't be
+            used.
     """
     limits = WebsocketLimits(origins=tuple(origins), clients=max_clients)
     with bind(host, port) as listener:
@@ -112,7 +115,12 @@ async def run(
                 stop=stop,
             ) as services,
             serving(
-                services, listener, origins=origins, hosts=Hosts([*hosts, host.lower()]), proxies=proxies
+                services,
+                listener,
+                origins=origins,
+                hosts=Hosts([*hosts, host.lower()]),
+                proxies=proxies,
+                tls=tls,
             ) as address,
         ):
             _log.info("serving on %s", address)
@@ -208,6 +216,7 @@ async def serving(
     origins: Sequence[str] = (),
     hosts: Hosts | None = None,
     proxies: Sequence[str] = (),
+    tls: TlsFiles | None = None,
 ) -> AsyncIterator[str]:
     """Serve in the background; yields the address, and stops gracefully at the end.
 
@@ -217,7 +226,12 @@ async def serving(
         origins: those whose pages may read responses, besides the API's own; `*` for any.
         hosts: the allowed hosts; loopback names and IP addresses if not given.
         proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.
+        tls: the certificate and its key; None: no TLS.
+
+    Raises:
+        SettingsError: the files of TLS can't be used.
     """
+    secure = ServerTls(tls) if tls else None
     app = create_app(services, origins=origins)
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
     server = _Server(
@@ -236,6 +250,7 @@ async def serving(
             server_header=False,
             proxy_headers=bool(proxies),
             forwarded_allow_ips=list(proxies),
+            ssl_context_factory=(lambda *_: secure.context) if secure else None,
             timeout_graceful_shutdown=_STOP_S,
         )
     )
@@ -244,7 +259,8 @@ async def serving(
     try:
         await server.up.wait()
         host, port = listener.getsockname()[:2]
-        yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        async with background(secure.run()) if secure else nullcontext():
+            yield f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
         server.should_exit = True
         await task

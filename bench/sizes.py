@@ -30,6 +30,10 @@ class Sizes(Struct, frozen=True, kw_only=True):
     rest_requests: int = 2_000
     """Of prices; a tenth of them of candles and trades."""
     rest_rows: int = 1_000
+    page_candles: int = 525_600
+    """A year of minutes."""
+    page_updates_per_s: float = 20.0
+    page_s: float = 10.0
     storage_trades: int = 300_000
 
 
@@ -50,6 +54,8 @@ QUICK: Final = Sizes(
     fanout_s=0.5,
     rest_requests=50,
     rest_rows=20,
+    page_candles=3_000,
+    page_s=0.5,
     storage_trades=3_000,
 )
 """Only shows that everything works."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 import asyncpg
 
@@ -47,7 +47,9 @@ class CommitBatch(NamedTuple):
     entry_id: str
     """The last stream entry that the batch includes."""
     trade_rows: bytes
-    """COPY text of `TRADE_COLUMNS`."""
+    """Of `TRADE_COLUMNS`, as COPY reads them; empty if there are no new trades."""
+    row_format: Literal["binary", "text"]
+    """Of `trade_rows`."""
     ledger: Sequence[LedgerRow]
     candles: Sequence[Candle]
     """Parts to be merged into the rows, at most one per row."""
@@ -102,7 +104,10 @@ async def commit(
     async with detecting_unstorable_rows(), transaction(pool) as connection:
         if batch.trade_rows:
             await connection.copy_to_table(
-                "trades", source=BytesIO(batch.trade_rows), columns=TRADE_COLUMNS, format="text"
+                "trades",
+                source=BytesIO(batch.trade_rows),
+                columns=TRADE_COLUMNS,
+                format=batch.row_format,
             )
         await write_ledger(connection, batch.ledger, lease.partition)
         watermarks_us = {(row.venue, row.symbol): row.watermark_us for row in batch.ledger}

@@ -34,6 +34,8 @@ class Inspection(Struct, frozen=True, kw_only=True):
     """How many of this version's migrations have not been run."""
     partitions: int | None
     """The number the database was created with; None before the first migration."""
+    api_keys: int
+    """How many keys of the API are valid."""
     skew_s: float
     """The minimum by which its clock is ahead of this machine's."""
     unfit: str | None
@@ -84,6 +86,10 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
         known_schema=max(migrations, default=0),
         pending_migrations=len(pending),
         partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
+        api_keys=await _fetch_if(
+            connection, "api_keys", "select count(*) from api_keys where revoked_at is null"
+        )
+        or 0,
         skew_s=skew_s,
         unfit=await _why_unfit(connection, to_migrate=bool(pending)),
     )

@@ -94,6 +94,41 @@ async def read_trades_as_json(
     return await fetch_json_page(connection, _READ_JSON, *symbol, *bounds, limit, newest=newest)
 
 
+async def read_trades_from_id(
+    connection: asyncpg.Connection, symbol: SymbolId, first_id: int, limit: int
+) -> list[Trade]:
+    """Return the trades of a symbol from an id on, in order of time, as long as they are stored.
+
+    There is no index of ids: the day and the minute in which ids reach the first one are found by candles.
+    """
+    start = await connection.fetchval(_START_OF_ID, *symbol, first_id)
+    if start is None:
+        return []
+    rows = await connection.fetch(
+        f"select {TRADE_READ} from trades"  # noqa: S608 - constants only
+        " where venue = $1 and symbol = $2 and event_time >= $3 and trade_id >= $4"
+        " order by event_time, trade_id limit $5",
+        *symbol,
+        start,
+        first_id,
+        limit,
+    )
+    return [trade_of(row) for row in rows]
+
+
+_START_OF_ID: Final = """
+select open_time from candles
+where venue = $1 and symbol = $2 and "interval" = '1m' and greatest(first_trade_id, last_trade_id) >= $3
+    and open_time >= (
+        select open_time from candles
+        where venue = $1 and symbol = $2 and "interval" = '1d'
+            and greatest(first_trade_id, last_trade_id) >= $3
+        order by open_time limit 1
+    )
+order by open_time limit 1
+"""
+
+
 async def read_last_trade(connection: asyncpg.Connection, symbol: SymbolId) -> Trade | None:
     """Return the newest trade of a symbol; None where there is none."""
     row = await connection.fetchrow(

@@ -1,22 +1,22 @@
-"""Writes entries to the partition streams: what all connections have at the same moment, in one exchange."""
+"""Writes entries to the partition streams: what all connections have at the same moment, in one exchange.
+
+Where a stream's key holds something else, its entries are kept until they can be written; others don't wait.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Final, NamedTuple
 
+from ingest.refused_entries import RefusedEntries, StreamEntry
 from tickplant import metrics
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.streams import trades_stream
 
 _INTERVAL_S: Final = 0.004
 """While busy, exchanges start no more often. An entry waits for others only if one has just started."""
 _LARGE_BYTES: Final = 32_768
 """So many bytes don't wait for more."""
-
-
-StreamEntry = tuple[int, bytes, bytes]
-"""A partition, and the field and the payload of the entry for its stream."""
 
 
 class _Write(NamedTuple):
@@ -47,10 +47,11 @@ class EntryWriter:
         self._large = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._started_s = float("-inf")
+        self._refused = RefusedEntries(redis)
         self._context = copy_context()  # else outages were logged with the fields of one connection
 
     async def write(self, entries: Sequence[StreamEntry]) -> None:
-        """Write entries; return when Redis has acknowledged them all.
+        """Write entries; return when Redis has acknowledged them all, or they are kept for a refused stream.
 
         After a cancellation it is unknown which were written.
 
@@ -59,6 +60,7 @@ class EntryWriter:
         """
         if not entries:
             return
+        await self._refused.wait_for_room({partition for partition, _, _ in entries})
         write = _Write(entries, asyncio.get_running_loop().create_future())
         self._waiting.append(write)
         self._waiting_bytes += sum([len(payload) for _, _, payload in entries])
@@ -107,12 +109,19 @@ class EntryWriter:
 
         async def attempt() -> None:
             left[:] = [(entry, write) for entry, write in left if not write.done.done()]
+            if self._refused:  # behind those that are kept already
+                self._refused.add([entry for entry, _ in left if entry[0] in self._refused])
+                left[:] = [(entry, write) for entry, write in left if entry[0] not in self._refused]
             commands = [
                 ("XADD", trades_stream(partition), "*", field, payload)
                 for (partition, field, payload), _ in left
             ]
             answers = await self._redis.try_exchange(*commands) if commands else []
             failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
+            wrong = {left[index][0][0] for index in failed if is_wrong_type(answers[index])}
+            if wrong:
+                self._refused.add([entry for entry, _ in left if entry[0] in wrong])
+                failed = [index for index in failed if left[index][0][0] not in wrong]
             if failed:
                 # Later entries of the same stream are written again, too: a symbol's trades stay in order.
                 partitions = {left[index][0][0] for index in failed}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tickplant import metrics
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 
 _log = logging.getLogger(__name__)
@@ -77,5 +77,10 @@ class StreamBudget:
         for partition in partitions:
             pipeline.xlen(trades_stream(partition))
             pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD_ENTRIES)
-        answers = await pipeline.execute()
+        answers = await pipeline.execute(raise_on_error=False)
+        for index, answer in enumerate(answers):
+            if isinstance(answer, Exception):
+                if not is_wrong_type(answer):
+                    raise answer
+                answers[index] = 0
         return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]

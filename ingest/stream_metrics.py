@@ -26,5 +26,7 @@ async def _measure(redis: RedisClient, partitions: int) -> None:
     pipeline = redis.pipeline(transaction=False)
     for partition in range(partitions):
         pipeline.xlen(trades_stream(partition))
-    for partition, length in enumerate(await pipeline.execute()):
+    for partition, length in enumerate(await pipeline.execute(raise_on_error=False)):
+        if isinstance(length, Exception):
+            continue
         metrics.INGEST_STREAM_ENTRIES.labels(partition).set(length)

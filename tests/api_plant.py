@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
 from api.app import Services
+from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
 from api.service import AccessSettings, bind, open_services, serving
 from db.commit import DerivedRows
@@ -112,13 +114,21 @@ class Socket:
 class Plant:
     """The servers and the API."""
 
-    def __init__(self, address: str, services: Services, redis_url: str, database_url: str) -> None:
+    def __init__(
+        self,
+        address: str,
+        services: Services,
+        redis_url: str,
+        database_url: str,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
         self.address = address
         self.services = services
         self.redis = open_redis(redis_url)
         self.database_url = database_url
         self._stored: dict[SymbolId, list[Trade]] = {}
-        self.http = httpx.AsyncClient(base_url=address, timeout=30)
+        self.http = httpx.AsyncClient(base_url=address, timeout=30, verify=trusted or True)
+        self.trusted = trusted
 
     async def close(self) -> None:
         await self.http.aclose()
@@ -131,7 +141,8 @@ class Plant:
 
     @asynccontextmanager
     async def socket(self, path: str = "/ws", **options: Any) -> AsyncIterator[Socket]:
-        url = self.address.replace("http://", "ws://") + path
+        url = self.address.replace("http", "ws", 1) + path
+        options = {"ssl": self.trusted} | options if self.trusted else options
         async with connect(url, max_size=None, **options) as connection:
             yield Socket(connection)
 
@@ -258,9 +269,11 @@ async def running_plant(
     database_read_url: str | None = None,
     access: AccessSettings = AccessSettings(),  # noqa: B008 - likewise
     proxies: Sequence[str] = (),
+    tls: TlsFiles | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Plant]:
-    """Run the API on a free port."""
-    listener = bind("127.0.0.1", 0)
+    """Run the API on a port; 0 for any free one."""
+    listener = bind("127.0.0.1", port)
     async with (
         open_services(
             redis_url=redis_url,
@@ -274,9 +287,10 @@ async def running_plant(
             access=access,
             stop=asyncio.Event(),
         ) as services,
-        serving(services, listener, origins=origins, hosts=Hosts(hosts), proxies=proxies) as address,
+        serving(services, listener, origins=origins, hosts=Hosts(hosts), proxies=proxies, tls=tls) as address,
     ):
-        plant = Plant(address, services, redis_url, database_url)
+        trusted = ssl.create_default_context(cafile=str(tls.certificate)) if tls else None
+        plant = Plant(address, services, redis_url, database_url, trusted)
         try:
             yield plant
         finally:

@@ -1,9 +1,13 @@
 """What the database holds, in the shapes of `offline`."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
 from offline import LENGTH_S
+
+from db.schema import read_migrations
 
 
 async def read_trades(url: str) -> list[tuple[Any, ...]]:
@@ -61,3 +65,31 @@ async def fetch_value(url: str, query: str, *args: Any) -> Any:
     """Return the first column of the first row."""
     rows = await fetch_rows(url, query, *args)
     return rows[0][0] if rows else None
+
+
+@asynccontextmanager
+async def database_of_migration(
+    server_address: str, last: int, *, timescaledb: bool
+) -> AsyncIterator[tuple[str, asyncpg.Connection]]:
+    """Create an empty database as of a former migration; yield its address and a connection, and drop it."""
+    server = await asyncpg.connect(server_address)
+    name = f"former_{last}"
+    await server.execute(f"create database {name}")
+    url = f"{server_address.rpartition('/')[0]}/{name}"
+    connection = await asyncpg.connect(url)
+    if timescaledb:
+        await connection.execute("create extension timescaledb")
+    await connection.execute(
+        "create table migration (number integer primary key, name text not null,"
+        " ran_at timestamptz not null default now())"
+    )
+    for number, path in read_migrations().items():
+        if number <= last:
+            await connection.execute(path.read_text(encoding="utf-8"))
+            await connection.execute("insert into migration values ($1, $2)", number, path.name)
+    try:
+        yield url, connection
+    finally:
+        await connection.close()
+        await server.execute(f"drop database {name} with (force)")
+        await server.close()

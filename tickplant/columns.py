@@ -223,7 +223,7 @@ class TradeColumns:
         return copy_rows(self)
 
     def copy_binary_rows(self) -> bytes:
-        """Return the same as binary rows; `copy_rows.BINARY_HEAD` goes before all, `BINARY_TAIL` after."""
+        """Return the same as binary rows; `copy_rows.join_rows` makes them the input of a COPY."""
         return copy_binary_rows(self)
 
     def json_rows(self) -> bytes:

@@ -4,18 +4,17 @@ Documentation: https://www.postgresql.org/docs/current/sql-copy.html. The format
 `numeric_recv` in PostgreSQL's source.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from struct import pack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from tickplant.columns import TradeColumns
 
-BINARY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-"""What binary rows start with."""
-BINARY_TAIL: Final = b"\xff\xff"
-"""What they end with."""
+_BINARY_HEAD: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_BINARY_TAIL: Final = b"\xff\xff"
 
 _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL's epoch: 2000-01-01."""
@@ -49,6 +48,13 @@ def copy_rows(columns: "TradeColumns") -> bytes:
             second_text = _second_text(second)
         rows.append(f"{head}{trade_id}\t{price}\t{size}\t{side}\t{second_text}{event[-6:]}+00\t{ingest}")
     return "".join(rows).encode()
+
+
+def join_rows(pieces: Sequence[bytes], row_format: Literal["binary", "text"]) -> bytes:
+    """Return the input of one COPY, given rows of that format; empty if there are none."""
+    if row_format == "binary" and pieces:
+        return b"".join((_BINARY_HEAD, *pieces, _BINARY_TAIL))
+    return b"".join(pieces)
 
 
 def copy_binary_rows(columns: "TradeColumns") -> bytes:

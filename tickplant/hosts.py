@@ -61,6 +61,14 @@ def parse_pattern(text: str) -> str:
     return name
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address to listen on."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def _is_address(host: str) -> bool:
     try:
         ip_address(host[1:-1] if host.startswith("[") else host)

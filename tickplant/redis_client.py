@@ -251,6 +251,11 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ResponseError | RedisError) and str(error).startswith(_PASSING_WORDS)
 
 
+def is_wrong_type(error: BaseException) -> bool:
+    """Return whether a key holds another type than tickplant writes; this concerns that key only."""
+    return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
+
+
 def redis_error(error: BaseException) -> FatalError:
     """Return the message for an error of Redis that ends the process, with how to fix it."""
     if isinstance(error, _FORBIDDEN):

@@ -164,6 +164,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Host names that the API answers to besides loopback names and IP addresses; `*` for any."""
     api_origins: Annotated[tuple[str, ...], ORIGINS] = ()
     """Origins besides the API's own whose pages may open websockets and read answers; `*` for any."""
+    api_tls_cert: FilePath = None
+    """The certificate chain in PEM format; None: no TLS."""
+    api_tls_key: FilePath = None
+    """Its key; None: in the same file."""
     api_max_clients: Positive = 10_000
     api_rate_requests: Annotated[int, Meta(ge=0, le=1_000_000)] = 6000
     """How many requests a key, or an address without one, may send in a window; 0: any number."""
@@ -200,7 +204,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         """All values that must not be shown."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         addresses = [value for name, value in values.items() if name.endswith("_url")]
-        hidden = [value for name, value in values.items() if value and name.endswith(SECRET_SUFFIXES)]
+        hidden = [
+            value
+            for name, value in values.items()
+            if isinstance(value, str) and value and name.endswith(SECRET_SUFFIXES)
+        ]
         return [*hidden, *passwords_in(addresses)]
 
     @property

@@ -125,6 +125,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"{variable('keep_candles_days')}: candles would be removed before the trades that they are"
             f" checked with; set it to 0, or {variable('keep_trades_days')} to no more than it"
         )
+    if settings.api_tls_key and not settings.api_tls_cert:
+        yield f"{variable('api_tls_key')}: it needs a certificate; set {variable('api_tls_cert')}, too"
     if settings.database_read_url and not settings.database_url:
         yield (
             f"{variable('database_read_url')}: an embedded server has no replicas;"

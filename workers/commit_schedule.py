@@ -21,7 +21,9 @@ _IDLE_READ_S: Final = 0.25
 _COMMITTING_READ_MS: Final = 10
 """The wait of a read while a commit is under way and the next one is pending."""
 _CANDLES_INTERVAL_S: Final = 0.05
-"""Open candles are published at most this often; trades and prices at once."""
+"""Open 1m candles are published at most this often; trades and prices at once."""
+_LONGER_CANDLES_INTERVAL_S: Final = 0.25
+"""Open candles longer than a minute are published at most this often."""
 
 
 class CommitSchedule:
@@ -31,24 +33,30 @@ class CommitSchedule:
         """Start at a time, as if there had just been a commit."""
         self._policy = policy
         self._first_pending_s = 0.0
-        self._candles_s = 0.0
+        self._candles_s = self._longer_candles_s = 0.0
         self._commit_s = now_s
 
     def note_first_pending(self, now_s: float) -> None:
         """Note that the first entry of a batch is being absorbed."""
         self._first_pending_s = now_s
 
-    def note_candles(self, now_s: float) -> None:
-        """Note that open candles are being published."""
+    def note_candles(self, now_s: float, *, longer: bool) -> None:
+        """Note that open candles are being published; `longer`: all of them, not only those of a minute."""
         self._candles_s = now_s
+        if longer:
+            self._longer_candles_s = now_s
 
     def note_commit(self, now_s: float) -> None:
         """Note that a batch has been committed."""
         self._commit_s = now_s
 
     def candles_due(self, now_s: float) -> bool:
-        """Return whether open candles may be published again."""
+        """Return whether open 1m candles may be published again."""
         return now_s - self._candles_s >= _CANDLES_INTERVAL_S
+
+    def longer_candles_due(self, now_s: float) -> bool:
+        """Return whether open candles longer than a minute may be published again."""
+        return now_s - self._longer_candles_s >= _LONGER_CANDLES_INTERVAL_S
 
     def commit_due(self, state: PartitionState, now_s: float, *, committing: bool) -> bool:
         """Return whether to commit what has been absorbed.
@@ -74,6 +82,8 @@ class CommitSchedule:
         due_s = now_s + _IDLE_READ_S
         if state.candles_changed:
             due_s = min(due_s, self._candles_s + _CANDLES_INTERVAL_S)
+        if state.longer_candles_changed:
+            due_s = min(due_s, self._longer_candles_s + _LONGER_CANDLES_INTERVAL_S)
         if state.pending_trades or state.duplicates:
             due_s = min(due_s, self._first_pending_s + self._policy.interval_s)
         return max(1, int((due_s - now_s) * 1000))

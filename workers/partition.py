@@ -108,7 +108,7 @@ class Partition:
                 *(self._lease.partition, self._committed, error),
             )
             self._commit = None
-            update = state.take_live(candles=False)
+            update = state.take_live(candles=False, longer_candles=False)
             if update is not None:
                 await self._streams.publish(update, self._absorbed)
             self._resumed = later(self._resumed, self._absorbed)
@@ -240,10 +240,11 @@ class Partition:
 
     def _take_live(self, state: PartitionState) -> LiveUpdate | None:
         now_s = self._clock()
-        candles = self._schedule.candles_due(now_s)
-        update = state.take_live(candles=candles)
+        longer = self._schedule.longer_candles_due(now_s)
+        candles = longer or self._schedule.candles_due(now_s)
+        update = state.take_live(candles=candles, longer_candles=longer)
         if update is not None and candles:
-            self._schedule.note_candles(now_s)
+            self._schedule.note_candles(now_s, longer=longer)
         self._metrics.note_update(update)
         return update
 
@@ -280,7 +281,7 @@ class Partition:
             self._metrics.note_unread(await self._streams.lag())
 
     async def _finish(self, state: PartitionState) -> None:
-        update = state.take_live(candles=True)
+        update = state.take_live(candles=True, longer_candles=True)
         if update is not None:
             await self._streams.publish(update, self._absorbed)
         await self._commit_all(state)

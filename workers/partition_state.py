@@ -11,7 +11,7 @@ from db.suspects import NewSeries
 from tickplant import wire
 from tickplant.derived import AlertChange, Change
 from tickplant.errors import PoisonError
-from tickplant.kernel import TradeColumns, from_trades
+from tickplant.kernel import TradeColumns, from_trades, rows_to_copy
 from tickplant.market import Candle, Gap, SymbolId
 from tickplant.streams import entry_order, partition_of
 from tickplant.trade_rules import is_name, reject_reason_of_time, split_valid
@@ -91,13 +91,18 @@ class PartitionState:
 
     @property
     def candles_changed(self) -> bool:
-        """Whether open candles have changed since they were last published."""
+        """Whether open 1m candles have changed since they were last published."""
         return bool(self._unpublished.candles)
+
+    @property
+    def longer_candles_changed(self) -> bool:
+        """Whether open candles longer than a minute have changed since they were last published."""
+        return bool(self._unpublished.longer_candles)
 
     @property
     def urgent(self) -> bool:
         """Whether a commit is urgent: candles may have closed, or there are results to publish."""
-        return self._roles.urgent or any(state.needs_close for state in self._uncommitted.touched)
+        return self._uncommitted.needs_close or self._roles.urgent
 
     def missing_of(self, symbol: SymbolId) -> Ranges | None:
         """Return the missing ids of a symbol's ledger; None if the symbol has no ledger."""
@@ -160,13 +165,14 @@ class PartitionState:
             self._uncommitted.entry_id = self._rejections.entry_id = entry.entry_id
         return len(batch.entries)
 
-    def take_live(self, *, candles: bool) -> LiveUpdate | None:
+    def take_live(self, *, candles: bool, longer_candles: bool) -> LiveUpdate | None:
         """Return what has changed since the last call, to be published; None if nothing has changed.
 
         Args:
-            candles: whether to include the open candles; otherwise a later call returns them.
+            candles: whether to include the open 1m candles; otherwise a later call returns them.
+            longer_candles: whether to include all open candles.
         """
-        return self._unpublished.take_update(candles=candles)
+        return self._unpublished.take_update(candles=candles, longer_candles=longer_candles)
 
     def take_batch(self) -> CommitBatch:
         """Return what has been absorbed since the last call, to be committed; there must be an entry."""
@@ -293,8 +299,9 @@ class PartitionState:
         self._rejections.note_stored(state.key, trades)
         uncommitted, unpublished = self._uncommitted, self._unpublished
         uncommitted.trade_count += len(trades)
-        uncommitted.trade_rows[state].append(trades.copy_rows())
-        uncommitted.touched[state] = unpublished.candles[state] = unpublished.priced[state] = None
+        uncommitted.trade_rows[state].append(rows_to_copy(trades))
+        uncommitted.touch(state)
+        unpublished.candles[state] = unpublished.longer_candles[state] = unpublished.priced[state] = None
 
     def _apply_admission(self, state: SymbolState) -> None:
         """Apply what the admission of a symbol has found besides the trades to admit."""
@@ -318,7 +325,7 @@ class PartitionState:
                     state, trade_id, "unrecoverable", "its trade was rejected: its time is in the future"
                 )
         if admission.changed and not state.empty:
-            self._uncommitted.touched[state] = None
+            self._uncommitted.touch(state)
 
     def _add_verdict(
         self, state: SymbolState, trade_id: int, kind: wire.VerdictKind, reason: str | None
@@ -330,7 +337,7 @@ class PartitionState:
 
     def _note_verdict(self, state: SymbolState, verdict: wire.Verdict) -> None:
         self._uncommitted.verdicts.append(verdict)
-        self._uncommitted.touched[state] = None
+        self._uncommitted.touch(state)
 
     def _absorb_clock(self, clock: wire.Clock) -> None:
         if fault := reject_reason_of_time(clock.time_us):
@@ -345,7 +352,7 @@ class PartitionState:
                 state.advance_clock(clock.time_us)
                 self._roles.touch(state.key).advance_clock(clock.time_us, state.ledger, self._entry_ms)
                 if state.needs_close:
-                    self._uncommitted.touched[state] = None
+                    self._uncommitted.touch(state)
 
     def _absorb_verdict(self, verdict: wire.Verdict) -> None:
         state = self._states.get((verdict.venue, verdict.symbol))

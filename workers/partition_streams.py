@@ -89,6 +89,8 @@ class PartitionStreams:
         prefix = group_name(self._lease.role, 0)[:-1]
         keys = [self._owner, self._stream]
         positions = await self._run(TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix])
+        # A script that the server lacks would run after the other commands, so after the wait for entries.
+        await self._redis.exchange(("SCRIPT", "LOAD", PUBLISH.source))
         return PublishedPosition(*[entry_id.decode() if entry_id else START for entry_id in positions])
 
     async def publish_and_read(

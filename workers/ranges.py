@@ -33,7 +33,7 @@ class Ranges:
     @property
     def members(self) -> list[Range]:
         """The ranges, ascending."""
-        return list(zip(self._lows, self._highs, strict=True))
+        return list(zip(self._lows, self._highs, strict=True)) if self._lows else []
 
     @property
     def count(self) -> int:

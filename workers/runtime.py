@@ -20,8 +20,8 @@ from tickplant.errors import LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.redis_client import is_transient
-from tickplant.streams import START
+from tickplant.redis_client import is_transient, is_wrong_type
+from tickplant.streams import START, trades_stream
 
 _log = logging.getLogger(__name__)
 
@@ -190,9 +190,18 @@ class Runtime:
             reason, extra = outage_reason(error), {"partition": partition}
             _log.warning("partition %d: a server is unavailable: %s", partition, reason, extra=extra)
         except RedisError as error:
-            if not is_transient(error):
+            if is_wrong_type(error):
+                _log.error(
+                    "partition %d is not processed: Redis refuses: %s: a key such as %s holds what another"
+                    " program has written; rename or delete it",
+                    *(partition, error, trades_stream(partition)),
+                    extra={"partition": partition},
+                )
+            elif is_transient(error):
+                extra = {"partition": partition}
+                _log.warning("partition %d: Redis refuses: %s", partition, error, extra=extra)
+            else:
                 raise
-            _log.warning("partition %d: Redis refuses: %s", partition, error, extra={"partition": partition})
 
     def _log_lost(self, partition: int, reason: str) -> None:
         _log.warning("partition %d lost: %s", partition, reason, extra={"partition": partition})

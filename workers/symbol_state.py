@@ -48,6 +48,7 @@ class SymbolState:
         self._minutes: dict[int, Candle] = {}
         self._late: dict[PartKey, Candle] = {}
         self._unpublished: dict[int, Candle] = {}
+        self._unpublished_longer: dict[int, Candle] = {}  # published as 1m candles, not in the longer ones
 
     def restore(self, ledger: Ledger, watermark_us: int, last_event_time_us: int | None) -> None:
         """Restore what the database holds."""
@@ -183,20 +184,41 @@ class SymbolState:
         self.gaps_after_us = None
         return list(parts.values())
 
-    def take_open(self) -> list[Candle]:
-        """Return, in full, the candles that changed since the last call and are still open."""
-        changed: set[str] = set()
-        for minute in self._unpublished.values():
-            for name, length in INTERVALS.items():
-                part = rebucket(minute, name, length)
-                if part.open_time_us + length <= self.watermark_us:
-                    continue  # it has closed: the commit publishes it
-                known = self._open.get(name)
-                same = known is not None and known.open_time_us == part.open_time_us
-                self._open[name] = merge(known, part) if known and same else part
-                changed.add(name)
-        self._unpublished = {}
-        return [self._open[name] for name in INTERVALS if name in changed]
+    def take_open(self, *, longer: bool) -> list[Candle]:
+        """Return, in full, the candles that changed since they were last returned and are still open.
+
+        Args:
+            longer: whether to return candles longer than a minute, too; otherwise a later call does.
+        """
+        unpublished, self._unpublished = self._unpublished, {}
+        changed = [BASE] if self._merge_open(BASE, MINUTE_US, unpublished) else []
+        if not self._unpublished_longer:
+            self._unpublished_longer = unpublished
+        else:
+            for opened, minute in unpublished.items():
+                _merge_minute(self._unpublished_longer, opened, minute)
+        if longer:
+            unpublished, self._unpublished_longer = self._unpublished_longer, {}
+            changed += [name for name, length in _LONGER if self._merge_open(name, length, unpublished)]
+        return [self._open[name] for name in changed]
+
+    def _merge_open(self, name: str, length: int, minutes: dict[int, Candle]) -> bool:
+        """Merge minutes into the open candle of an interval; return whether it has changed.
+
+        Those of candles that have closed are left out: the commit publishes these.
+        """
+        changed = False
+        for opened, minute in minutes.items():
+            opened_us = floor(opened, length)
+            if opened_us + length <= self.watermark_us:
+                continue
+            known = self._open.get(name)
+            if known is not None and known.open_time_us == opened_us:
+                self._open[name] = merge(known, minute)
+            else:
+                self._open[name] = minute if name == BASE else rebucket(minute, name, length)
+            changed = True
+        return changed
 
     def _fold_run(self, run: Candle) -> None:
         opened = run.open_time_us
@@ -212,8 +234,7 @@ class SymbolState:
         newest = trades.trade(-1)
         if self.last is not None and self._outlier is None and newest.trade_id == self.ledger.last:
             price = Decimal(self.last.price)
-            low, high = min([run.low for run in runs]), max([run.high for run in runs])
-            if near(price, low) and near(price, high) and near(low, high):
+            if near(min([price, *[run.low for run in runs]]), max([price, *[run.high for run in runs]])):
                 self.last = newest
                 return
         for trade in trades.trades():

@@ -7,6 +7,8 @@ import msgspec
 
 from db.commit import CommitBatch
 from db.suspects import NewSeries, SuspectRows
+from tickplant.copy_rows import join_rows
+from tickplant.kernel import ROW_FORMAT
 from tickplant.market import Trade
 from tickplant.wire import Verdict
 from workers.roles.partition import PartitionRoles
@@ -19,7 +21,8 @@ class Uncommitted:
     Attributes:
         entry_id: the last entry absorbed; None if none has been.
         touched: the symbols with something to commit.
-        trade_rows: by symbol, rows of new trades as COPY text.
+        needs_close: whether a candle of one of them may have closed.
+        trade_rows: by symbol, rows of new trades in `ROW_FORMAT`.
         verdicts: in order.
         series: restarts of trade ids.
         trade_count: of new trades.
@@ -30,11 +33,17 @@ class Uncommitted:
         self._partition = partition
         self.entry_id: str | None = None
         self.touched: dict[SymbolState, None] = {}
+        self.needs_close = False
         self.trade_rows: defaultdict[SymbolState, list[bytes]] = defaultdict(list)
         self.verdicts: list[Verdict] = []
         self.series: list[NewSeries] = []
         self.trade_count = 0
         self.duplicates = 0
+
+    def touch(self, state: SymbolState) -> None:
+        """Note that a symbol has something to commit, after each change of it."""
+        self.touched[state] = None
+        self.needs_close |= state.needs_close
 
     def take_batch(self, roles: PartitionRoles, unknown: Sequence[Trade]) -> CommitBatch:
         """Return everything as a batch, and start the next one; an entry must have been absorbed.
@@ -44,7 +53,7 @@ class Uncommitted:
             unknown: repeated trades to be compared with the stored ones.
         """
         assert self.entry_id is not None
-        touched, self.touched = self.touched, {}
+        touched, self.touched, self.needs_close = self.touched, {}, False
         traded = [state.last for state in touched if state in self.trade_rows and state.last is not None]
         derived = roles.take(traded)
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.
@@ -61,7 +70,8 @@ class Uncommitted:
         ]
         batch = CommitBatch(
             self.entry_id,
-            b"".join(rows),
+            join_rows(rows, ROW_FORMAT),
+            ROW_FORMAT,
             [state.ledger_row for state in touched if not state.empty],
             [part for state in touched for part in state.take_parts()],
             to_close,

@@ -12,25 +12,31 @@ class Unpublished:
     Attributes:
         priced: the symbols with new trades.
         candles: the symbols whose open candles have changed.
+        longer_candles: those whose candles longer than a minute have changed; the 1m candles of some of them
+            have been in a live update.
     """
 
     def __init__(self) -> None:
         self._entries: list[LiveEntry] = []
         self.priced: dict[SymbolState, None] = {}
         self.candles: dict[SymbolState, None] = {}
+        self.longer_candles: dict[SymbolState, None] = {}
 
     def add_trades(self, entry_id: str, payload: bytes) -> None:
         """Add the encoded new trades of an entry."""
         self._entries.append(LiveEntry(entry_id, Raw(payload)))
 
-    def take_update(self, *, candles: bool) -> LiveUpdate | None:
+    def take_update(self, *, candles: bool, longer_candles: bool) -> LiveUpdate | None:
         """Return everything as an update; None if nothing has changed.
 
         Args:
-            candles: whether to include the open candles; otherwise a later call returns them.
+            candles: whether to include the open 1m candles; otherwise a later call returns them.
+            longer_candles: whether to include all open candles.
         """
         changed: dict[SymbolState, None] = {}
-        if candles:
+        if longer_candles:
+            changed, self.candles, self.longer_candles = self.longer_candles, {}, {}
+        elif candles:
             changed, self.candles = self.candles, {}
         if not self._entries and not changed:
             return None
@@ -39,5 +45,5 @@ class Unpublished:
         return LiveUpdate(
             tuple(entries),
             tuple(state.last for state in priced if state.last is not None),
-            tuple(candle for state in changed for candle in state.take_open()),
+            tuple(candle for state in changed for candle in state.take_open(longer=longer_candles)),
         )

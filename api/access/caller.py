@@ -1,13 +1,13 @@
 """Who sends a request, and what that allows. Pure."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any, Final, Literal
 
 from msgspec import Struct
 
 from api.http.problems import Problem
 from tickplant.api_keys import SCOPES, Scope
+from tickplant.hosts import is_loopback
 
 Public = Literal["read", "none"]
 """What requests without a key may do, if the settings say so."""
@@ -44,14 +44,6 @@ def scopes_without_key(host: str, public: Public | None) -> frozenset[Scope]:
     return frozenset(SCOPES) if is_loopback(host) else frozenset()
 
 
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address to listen on."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def require_scope(caller: ApiCaller, scope: Scope | None) -> None:
     """Check that a caller may do what needs a scope; None: what anybody may do.
 
@@ -63,7 +55,8 @@ def require_scope(caller: ApiCaller, scope: Scope | None) -> None:
     if caller.key_id is None:
         raise unauthorized(
             f"this needs an API key with the scope {scope}: send it in the header Authorization: Bearer KEY;"
-            " `tickplant keys create` makes one"
+            " `tickplant keys create` makes one",
+            scope=scope,
         )
     raise Problem(
         403,
@@ -75,11 +68,11 @@ def require_scope(caller: ApiCaller, scope: Scope | None) -> None:
     )
 
 
-def unauthorized(detail: str, *, error: str = "") -> Problem:
-    """Return the problem of a request whose key is missing or invalid."""
-    parameters = f', error="{error}"' if error else ""
+def unauthorized(detail: str, **parameters: str) -> Problem:
+    """Return the problem of a request whose key is missing or invalid; parameters of WWW-Authenticate."""
+    shown = "".join(f', {name}="{value}"' for name, value in parameters.items())
     return Problem(
-        401, "unauthorized", detail, headers={"WWW-Authenticate": f'Bearer realm="tickplant"{parameters}'}
+        401, "unauthorized", detail, headers={"WWW-Authenticate": f'Bearer realm="tickplant"{shown}'}
     )
 
 

@@ -11,9 +11,16 @@ from litestar.routes import HTTPRoute
 from api.access.middleware import scope_of
 from api.requests.alerts import DECIMALS
 
-_BODIES = ("AlertRequest", "AlertPatch", "SwitchRequest")
-_UNAUTHORIZED: Final = "An API key is needed, or the one that was sent is not valid."
-_FORBIDDEN: Final = "The API key lacks the scope that this needs."
+_CLOSED = ("AlertRequest", "AlertPatch", "SwitchRequest", "Readiness")
+"""Schemas of objects that have no further fields."""
+_REFUSALS: Final = {
+    "400": "The request is malformed, or its address contains an API key.",
+    "401": "An API key is needed, or the one that was sent is not valid.",
+    "421": "The host is not one of this API.",
+    "429": "The key or the address has sent too many requests; Retry-After gives the seconds to wait.",
+}
+"""Of every route."""
+_FORBIDDEN: Final = {"403": "The API key lacks the scope that this needs."}
 
 
 def complete(app: Litestar) -> None:
@@ -23,9 +30,9 @@ def complete(app: Litestar) -> None:
 
 
 def _tighten(document: OpenAPI) -> None:
-    """Add to the schemas of bodies that other fields are refused, and the formats of decimals."""
+    """Add to the schemas that other fields are refused, and the formats of decimals."""
     for name, schema in document.components.schemas.items():
-        if name.rpartition("_")[2] in _BODIES:
+        if name.rpartition("_")[2] in _CLOSED:
             schema.additional_properties = False
             for field, described in (schema.properties or {}).items():
                 if isinstance(described, Schema) and described.maximum is not None:
@@ -57,7 +64,7 @@ def _add_refusals(app: Litestar) -> None:
                 operation = getattr(paths[route.path_format], method.lower(), None)
                 if operation is None or operation.responses is None:
                     continue
-                refusals = {"401": _UNAUTHORIZED, "403": _FORBIDDEN} if needed is not None else {}
+                refusals = _REFUSALS | (_FORBIDDEN if needed is not None else {})
                 for status, description in refusals.items():
                     if status not in operation.responses:
                         operation.responses[status] = copy(problem)

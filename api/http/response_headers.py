@@ -6,8 +6,14 @@ from typing import Any, Final
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 _STARTS: Final = ("http.response.start", "websocket.http.response.start")
-HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
-"""Of all responses; pages have a policy of their own besides."""
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""Of all responses; pages have a content policy of their own."""
+_HSTS: Final = (b"strict-transport-security", b"max-age=31536000")
+"""Of responses over TLS: a browser that has got it never asks without TLS."""
 _ADDED: Final = "added_headers"
 
 
@@ -26,6 +32,7 @@ def with_headers(app: ASGIApp, fixed: Mapping[str, str]) -> Any:
                 start: Any = message
                 present = {name.lower() for name, _ in start["headers"]}
                 added = _encoded(scope.get("state", {}).get(_ADDED, {}))
+                added += [_HSTS] if _is_secure(scope) else []
                 more = [pair for pair in (*fixed_pairs, *added) if pair[0] not in present]
                 start = {**start, "headers": [*start["headers"], *more]}
                 await send(start)
@@ -41,6 +48,14 @@ def add_headers(scope: Any, headers: Mapping[str, str]) -> None:
     """Add headers to the response to a request."""
     if headers:
         scope.setdefault("state", {})[_ADDED] = headers
+
+
+def _is_secure(scope: Any) -> bool:
+    """Return whether the client speaks TLS, to a name that other servers don't use without TLS."""
+    if scope["scheme"] not in ("https", "wss"):
+        return False
+    hosts = [value.partition(b":")[0].lower() for name, value in scope["headers"] if name == b"host"]
+    return not any(host == b"localhost" or host.endswith(b".localhost") for host in hosts)
 
 
 def _encoded(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:

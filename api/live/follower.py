@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -9,16 +10,24 @@ from redis.exceptions import RedisError
 
 from api.live.cursor import STREAM_START, Order
 from api.live.partition import LivePartition, Staged
-from api.live.stream_reader import MAX_TAIL_UPDATES, LiveStreamReader, Payload, decode_update
+from api.live.stream_reader import (
+    MAX_TAIL_UPDATES,
+    LiveStreamReader,
+    Payload,
+    UnreadableStreamError,
+    decode_update,
+)
 from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
 from tickplant.outage import OutageLog
 from tickplant.redis_client import is_transient
+from tickplant.streams import live_stream
 from tickplant.wire import LiveUpdate
 
 _log = logging.getLogger(__name__)
 
+_CHECK_UNREADABLE_S: Final = 1.0
 _SEED_UPDATES: Final = 128
 """Updates read when following starts, to map stored entries to live updates."""
 
@@ -57,6 +66,9 @@ class Follower:
         self._started = False
         self._poisoned: set[int] = set()
         """Partitions with an update that couldn't be decoded, which is logged once for each."""
+        self._unreadable: frozenset[int] = frozenset()
+        """Partitions whose streams can't be read, because their keys hold another type."""
+        self._checked_s = 0.0
         self._outage = OutageLog(_log, "Redis is unavailable, retrying")
         self.live = False
         """Whether updates arrive."""
@@ -81,7 +93,10 @@ class Follower:
 
     async def _connect(self) -> None:
         """Start to follow, or resume where the streams still hold the last position."""
+        await self._find_unreadable()
         for partition in self._partitions:
+            if partition.number in self._unreadable:
+                continue
             if not self._started or not await self._streams.holds(partition.number, partition.position):
                 await self._restart(partition)
         self._started = True
@@ -91,8 +106,33 @@ class Follower:
         partition.restart(newest, complete=len(newest) < _SEED_UPDATES)
         self._listener.reset(partition)
 
+    async def _find_unreadable(self) -> None:
+        """Find the partitions whose streams can't be read; restart those whose streams can be read again."""
+        former, self._unreadable = self._unreadable, frozenset(await self._streams.unreadable())
+        self._checked_s = time.monotonic()
+        for number in sorted(self._unreadable - former):
+            _log.error(
+                "partition %d is not live: its key %s holds another type than a stream; delete the key",
+                *(number, live_stream(number)),
+                extra={"partition": number},
+            )
+        for number in sorted(former - self._unreadable):
+            _log.info("partition %d is live again", number, extra={"partition": number})
+            await self._restart(self._partitions[number])
+
+    async def _tail(self) -> list[tuple[int, list[Payload]]]:
+        """Wait for updates of the partitions whose streams can be read."""
+        if self._unreadable and time.monotonic() - self._checked_s >= _CHECK_UNREADABLE_S:
+            await self._find_unreadable()
+        readable = [row for row in self._partitions if row.number not in self._unreadable]
+        try:
+            return await self._streams.tail({partition.number: partition.position for partition in readable})
+        except UnreadableStreamError:
+            await self._find_unreadable()
+            return []
+
     async def _step(self) -> None:
-        reply = await self._streams.tail([partition.position for partition in self._partitions])
+        reply = await self._tail()
         for number, payloads in reply:
             partition = self._partitions[number]
             maybe_trimmed = len(payloads) >= MAX_TAIL_UPDATES and partition.position != STREAM_START

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from litestar import WebSocket
 from msgspec import Struct
@@ -37,6 +37,35 @@ SUBPROTOCOLS: Final = ("tickplant",)
 
 NAMES_PER_REQUEST: Final = 32
 """A request that names this many channels counts as two, one that names twice as many as three, and so on."""
+
+
+class ProtocolTranslation(Protocol):
+    """Translates between another protocol of a client and this API's."""
+
+    def requests(self, text: str | bytes) -> tuple[list[bytes], bytes]:
+        """Translate a request; returns those to carry out, and frames to send the client after them."""
+
+    def frames(self, frames: bytes) -> bytes:
+        """Translate frames to the client."""
+
+
+class TranslatingWriter:
+    """Writes translated frames; an `api.live.client.FrameWriter`."""
+
+    def __init__(self, writer: WebsocketWriter, translation: ProtocolTranslation) -> None:
+        self._writer = writer
+        self._translation = translation
+        self.wait_writable = writer.wait_writable
+        self.close_now = writer.close_now
+
+    @property
+    def writable(self) -> bool:
+        """Whether more can be written now."""
+        return self._writer.writable
+
+    def write(self, frames: bytes) -> None:
+        """Write whole frames."""
+        self._writer.write(self._translation.frames(frames))
 
 
 class WebsocketLimits(Struct, frozen=True, kw_only=True):
@@ -71,14 +100,19 @@ class WebsocketGate:
         self._limits = limits
 
     async def serve(
-        self, socket: Socket, first_request: Callable[[], Awaitable[bytes]] | None = None
+        self,
+        socket: Socket,
+        first_request: Callable[[], Awaitable[bytes | None]] | None = None,
+        *,
+        translation: ProtocolTranslation | None = None,
     ) -> None:
         """Serve a client until either side closes the connection.
 
         Args:
             socket: not yet accepted.
             first_request: returns a request to handle as if the client had sent it; if it raises, the
-                handshake is answered with the problem document.
+                handshake is answered with the problem document; None for no request.
+            translation: of a client that speaks another protocol; None for this API's own.
         """
         try:
             self._admit(socket)
@@ -88,13 +122,19 @@ class WebsocketGate:
             return
         await socket.accept(subprotocols=_spoken(socket))
         with ExitStack() as watches:
-            await self._serve(socket, first, watches)
+            await self._serve(socket, first, translation, watches)
 
-    async def _serve(self, socket: Socket, first: bytes | None, watches: ExitStack) -> None:
+    async def _serve(
+        self,
+        socket: Socket,
+        first: bytes | None,
+        translation: ProtocolTranslation | None,
+        watches: ExitStack,
+    ) -> None:
         """Serve an accepted client; `watches` closes it if its key is revoked."""
         scope: Any = socket.scope  # Litestar's type has no custom extensions
         writer: WebsocketWriter = scope["extensions"][EXTENSION]
-        client = self._hub.connect(writer)
+        client = self._hub.connect(writer if translation is None else TranslatingWriter(writer, translation))
         writer.on_writable, writer.on_lost = self._hub.clients.flush_of(client), client.close
 
         def watch(caller: ApiCaller) -> ApiCaller:
@@ -112,7 +152,7 @@ class WebsocketGate:
         )
         watches.callback(_require_key_soon(session, writer).cancel)
         try:
-            await self._handle_requests(socket, writer, session, first)
+            await self._handle_requests(socket, writer, session, first, translation)
         except UnauthorizedError as error:
             _close_unauthorized(writer, str(error))
         except Exception:  # noqa: BLE001 - the boundary of the client's task
@@ -140,7 +180,12 @@ class WebsocketGate:
             raise busy(f"the limit of {self._limits.clients} clients is reached")
 
     async def _handle_requests(
-        self, socket: Socket, writer: WebsocketWriter, session: ClientSession, first: bytes | None
+        self,
+        socket: Socket,
+        writer: WebsocketWriter,
+        session: ClientSession,
+        first: bytes | None,
+        translation: ProtocolTranslation | None,
     ) -> None:
         clock_s = asyncio.get_running_loop().time
         bucket = TokenBucket(burst=self._limits.burst, per_s=self._limits.per_s, now_s=clock_s())
@@ -155,8 +200,11 @@ class WebsocketGate:
                 metrics.API_DROPS.labels("pushy").inc()
                 writer.close_now(CloseCode.POLICY, f"more than {self._limits.per_s:g} requests a second")
                 return
-            named = await session.handle(event.get("text") or event.get("bytes") or b"")
-            bucket.charge(named // NAMES_PER_REQUEST)
+            text = event.get("text") or event.get("bytes") or b""
+            requests, reply = ([text], b"") if translation is None else translation.requests(text)
+            for request in requests:
+                bucket.charge(await session.handle(request) // NAMES_PER_REQUEST)
+            writer.write(reply)
 
 
 class UnauthorizedError(Exception):

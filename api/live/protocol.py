@@ -1,6 +1,7 @@
 """The websocket protocol: requests, messages, channels and frames. Pure."""
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any, Final, Literal, NamedTuple
 
@@ -247,3 +248,15 @@ def text_frame(message: Any, cursor: str = "") -> EncodedMessage:
     else:
         head = struct.pack("!BBQ", 0x81, 127, length)
     return EncodedMessage(head + payload, cursor)
+
+
+def frame_payloads(frames: bytes) -> Iterator[bytes]:
+    """Yield the payloads of frames that `text_frame` encoded."""
+    start = 0
+    while start < len(frames):
+        length, start = frames[start + 1], start + 2
+        if length >= 126:
+            size = 2 if length == 126 else 8
+            length, start = int.from_bytes(frames[start : start + size]), start + size
+        yield frames[start : start + length]
+        start += length

@@ -1,12 +1,17 @@
 """Reads the live streams in Redis."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
+
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
 from api.live.cursor import STREAM_START, Order, entry_text
 from tickplant import wire
 from tickplant.errors import PoisonError, TickplantError
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.redis_exchange import parse_streams
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
@@ -16,6 +21,9 @@ MAX_TAIL_UPDATES: Final = 32
 reads only if the second read is full."""
 _TAIL_BLOCK_MS: Final = 5_000
 _READ_UPDATES: Final = 64
+_ALL_UNREADABLE_S: Final = 1.0
+
+_TAIL_COMMAND: Final = ("XREAD", "COUNT", MAX_TAIL_UPDATES, "BLOCK", _TAIL_BLOCK_MS, "STREAMS")
 
 Payload = tuple[Order, bytes]
 """A live entry and its update, still encoded."""
@@ -46,6 +54,10 @@ class TrimmedError(TickplantError):
     """The stream no longer holds what follows a cursor."""
 
 
+class UnreadableStreamError(RedisConnectionError):
+    """The key of a live stream holds another type: for its readers, Redis is unavailable."""
+
+
 class LiveStreamReader:
     """Reads the live streams of all partitions."""
 
@@ -54,21 +66,34 @@ class LiveStreamReader:
         self._redis: Any = redis
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
-        limits = ("COUNT", MAX_TAIL_UPDATES, "BLOCK", _TAIL_BLOCK_MS)
-        self._tail_command = ("XREAD", *limits, "STREAMS", *self._streams)
         self._last_update = self._redis.register_script(_LAST_UPDATE)
         self._published = self._redis.register_script(_PUBLISHED)
         self._holds = self._redis.register_script(_HOLDS)
 
-    async def tail(self, positions: Sequence[Order]) -> list[tuple[int, list[Payload]]]:
-        """Wait for updates after one position per partition; return none after a timeout."""
-        after = [entry_text(position) for position in positions]
-        (reply,) = await self._redis.exchange((*self._tail_command, *after))
+    async def tail(self, positions: Mapping[int, Order]) -> list[tuple[int, list[Payload]]]:
+        """Wait for updates after a position in each of some partitions; return none after a timeout.
+
+        Raises:
+            UnreadableStreamError: one of the streams can't be read.
+        """
+        if not positions:
+            await asyncio.sleep(_ALL_UNREADABLE_S)
+            return []
+        streams = [self._streams[partition] for partition in positions]
+        after = [entry_text(position) for position in positions.values()]
+        with _readable():
+            (reply,) = await self._redis.exchange((*_TAIL_COMMAND, *streams, *after))
         return [(self._partitions[stream], _payloads(entries)) for stream, entries in parse_streams(reply)]
+
+    async def unreadable(self) -> list[int]:
+        """Return the partitions whose keys hold another type than a stream."""
+        types = await self._redis.exchange(*[("TYPE", stream) for stream in self._streams])
+        return [number for number, kind in enumerate(types) if kind not in (b"stream", b"none")]
 
     async def last_update(self, partition: int) -> Order:
         """Return the id of the last update; `STREAM_START` where there is none."""
-        last = await self._last_update(keys=[self._streams[partition]])
+        with _readable():
+            last = await self._last_update(keys=[self._streams[partition]])
         return entry_order(last.decode()) if last else STREAM_START
 
     async def published(self, partition: int) -> tuple[Order | None, Order]:
@@ -78,18 +103,21 @@ class LiveStreamReader:
             The committed entry, None if it is unknown; and the last update, by which they were published.
         """
         owner = owner_key(CANDLES_ROLE, partition)
-        answer = await self._published(keys=[owner, self._streams[partition]])
+        with _readable():
+            answer = await self._published(keys=[owner, self._streams[partition]])
         published, last = (*answer, None, None)[:2]
         committed = entry_order(published.decode()) if published else None
         return committed, entry_order(last.decode()) if last else STREAM_START
 
     async def holds(self, partition: int, update: Order) -> bool:
         """Return whether the stream still holds an update, and so everything after it."""
-        return bool(await self._holds(keys=[self._streams[partition]], args=[entry_text(update)]))
+        with _readable():
+            return bool(await self._holds(keys=[self._streams[partition]], args=[entry_text(update)]))
 
     async def newest(self, partition: int, count: int) -> list[tuple[Order, LiveUpdate]]:
         """Return the newest updates, oldest first; an empty one for one that can't be decoded."""
-        entries = await self._redis.xrevrange(self._streams[partition], count=count)
+        with _readable():
+            entries = await self._redis.xrevrange(self._streams[partition], count=count)
         return [(order, _decode(payload) or LiveUpdate()) for order, payload in _payloads(entries)[::-1]]
 
     async def read(
@@ -109,9 +137,10 @@ class LiveStreamReader:
         start = first
         last_read: Order | None = None
         while True:
-            entries = await self._redis.xrange(
-                self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
-            )
+            with _readable():
+                entries = await self._redis.xrange(
+                    self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
+                )
             payloads = _payloads(entries)
             if strict and start != STREAM_START and (not payloads or payloads[0][0] != start):
                 raise TrimmedError(f"{self._streams[partition]} no longer holds {entry_text(start)}")
@@ -125,6 +154,16 @@ class LiveStreamReader:
             if len(payloads) < _READ_UPDATES:
                 return
             start = last_read = payloads[-1][0]
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        if is_wrong_type(error):
+            raise UnreadableStreamError("the key of a live stream holds another type") from error
+        raise
 
 
 def decode_update(payload: bytes) -> LiveUpdate:

@@ -7,23 +7,34 @@ from litestar import MediaType, Request, Response, get
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 
 from api.access.middleware import OPEN
+from api.routes.page_files import page_version
 
-CONTENT_POLICY: Final = (
-    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:;"
-    " connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_EVERYWHERE: Final = (
+    "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE_HEADERS: Final = {
-    "Content-Security-Policy": CONTENT_POLICY,
+_HEADERS: Final = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+PAGE_HEADERS: Final = {
+    **_HEADERS,
+    "Content-Security-Policy": f"{_EVERYWHERE}; script-src 'self'; style-src 'self'; img-src 'self'",
+}
+"""The page runs its own files only: no inline script or style, nothing of other origins."""
+DOCUMENTATION_HEADERS: Final = {
+    **_HEADERS,
+    "Content-Security-Policy": f"{_EVERYWHERE}; script-src 'unsafe-inline'; style-src 'unsafe-inline';"
+    " img-src data:",
+}
+"""The documentation is one file, with its script and style inside."""
 
 
 @get("/", summary="Page", tags=["operation"], media_type=MediaType.HTML, sync_to_thread=False, opt=OPEN)
 def get_page() -> Response[bytes]:
     """Return a page that shows a symbol live."""
-    return Response(read_html("index.html"), media_type=MediaType.HTML, headers=PAGE_HEADERS)
+    content = read_html("index.html").replace(b"/page/", f"/page/{page_version()}/".encode())
+    return Response(content, media_type=MediaType.HTML, headers=PAGE_HEADERS)
 
 
 class DocumentationPage(OpenAPIRenderPlugin):

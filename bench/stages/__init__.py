@@ -8,6 +8,7 @@ from bench.stages.commit import measure_commit
 from bench.stages.fanout import measure_fanout
 from bench.stages.fold import measure_fold
 from bench.stages.latency import measure_latency
+from bench.stages.page import measure_page
 from bench.stages.peers import measure_peers
 from bench.stages.publish import measure_publish
 from bench.stages.rest import measure_rest
@@ -31,6 +32,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "latency": Stage("a frame to a websocket client, at 100 to 20,000 trades/s", measure_latency),
     "fanout": Stage("one update to 3,000 websocket clients", measure_fanout),
     "rest": Stage("answers over REST, beside a bare route of the same bytes", measure_rest),
+    "page": Stage("the page in Chromium: first candles, and frames while updates come", measure_page),
     "storage": Stage("bytes a trade and a candle, in rows and in columns", measure_storage),
     "startup": Stage("from the start of a process to its first work", measure_startup),
     "memory": Stage("memory of each process, idle and after all trades", measure_memory),

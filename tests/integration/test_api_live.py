@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from api_plant import ETH, T0, Plant, Socket, candle, live, running_plant, trade, update
+from api_plant import BTC, ETH, PARTITIONS, T0, Plant, Socket, candle, live, running_plant, trade, update
 from conftest import on_one_variant
 from msgspec import Raw
 from msgspec.structs import replace
@@ -18,6 +18,7 @@ from api.live.gate import WebsocketLimits
 from tickplant import wire
 from tickplant.derived import Unified
 from tickplant.kernel import encode_trades
+from tickplant.streams import live_stream, partition_of
 from tickplant.wire import LiveEntry, LiveUpdate
 
 pytestmark = on_one_variant
@@ -486,6 +487,24 @@ async def test_odd_content_of_redis_harms_nothing_but_itself(plant: Plant) -> No
         assert ids(messages[0]) == [1, 7, 8]
         assert messages[1]["data"]["trade_id"] == 8
         assert [view["trade_count"] for view in messages[2]["data"]] == [2]
+
+
+async def test_a_live_stream_of_another_type_stops_its_partition_only(plant: Plant) -> None:
+    eth = replace(trade(1), symbol=ETH.symbol)
+    await plant.store(trade(1))
+    stream, other = (live_stream(partition_of(*symbol, PARTITIONS)) for symbol in (BTC, ETH))
+    assert stream != other
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES)
+        await socket.receive_until("snapshot")
+        await plant.redis.set(stream, "x")
+        await socket.subscribe(f"trades:{ETH}")
+        await plant.publish(update(eth), ETH)
+        assert ids(await socket.receive_until("trades", f"trades:{ETH}")) == [1]
+        await plant.redis.delete(stream)
+        assert (await socket.receive_until("snapshot", TRADES))["recovered"] is False
+        await plant.publish(update(trade(2), entry="2-0"))
+        assert ids(await socket.receive_until("trades", TRADES)) == [2]
 
 
 async def test_an_update_of_no_entry_makes_clients_start_from_a_snapshot(plant: Plant) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -29,9 +28,8 @@ def statuses(answers: list[httpx.Response]) -> Counter[int]:
 
 
 @pytest.fixture(autouse=True)
-def _no_pause(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.access.rate_limits._PAUSE_S", 0.0)
-    return
 
 
 async def test_a_key_has_one_limit_over_all_processes(redis_url: str, database_url: str) -> None:

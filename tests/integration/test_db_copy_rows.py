@@ -7,7 +7,7 @@ from kernels import kernels_of
 
 from db.commit import TRADE_COLUMNS
 from tickplant.columns import TradeColumns
-from tickplant.copy_rows import BINARY_HEAD, BINARY_TAIL
+from tickplant.copy_rows import join_rows
 from tickplant.market import Trade
 
 NOW_US = 1_700_000_000_123_456
@@ -38,8 +38,8 @@ async def test_binary_rows_are_the_same_trades_as_text(database_url: str) -> Non
     try:
         given: TradeColumns
         for given in kernels_of(trades()):
-            text = await copied(connection, given.copy_rows(), "text")
-            binary = await copied(connection, BINARY_HEAD + given.copy_binary_rows() + BINARY_TAIL, "binary")
+            text = await copied(connection, join_rows([given.copy_rows()], "text"), "text")
+            binary = await copied(connection, join_rows([given.copy_binary_rows()], "binary"), "binary")
             assert text == binary
             assert len(text) == len(PRICES)
     finally:

@@ -9,9 +9,9 @@ import pytest
 from conftest import PARTITIONS, VARIANTS
 from correct import SYMBOL, candle_row, candles_of, ledger_of, open_rows_of, random_trades, store_candles
 from msgspec.structs import replace
+from stored import database_of_migration
 
 from db.migrate import migrate
-from db.schema import read_migrations
 from tickplant.intervals import INTERVALS, MINUTE_US
 from tickplant.market import Trade
 from tickplant.times import to_datetime
@@ -24,24 +24,9 @@ READ = 'select * from {} where symbol = $1 order by "interval", open_time'
 @pytest.fixture(params=VARIANTS)
 async def former(request: pytest.FixtureRequest, postgres_address: str) -> AsyncIterator[str]:
     """The address of an empty database of the former version."""
-    server = await asyncpg.connect(postgres_address)
-    await server.execute("create database former_minutes")
-    url = postgres_address.rpartition("/")[0] + "/former_minutes"
-    connection = await asyncpg.connect(url)
-    if request.param == "timescaledb":
-        await connection.execute("create extension timescaledb")
-    await connection.execute(
-        "create table migration (number integer primary key, name text not null,"
-        " ran_at timestamptz not null default now())"
-    )
-    for number, path in read_migrations().items():
-        if number <= FORMER:
-            await connection.execute(path.read_text(encoding="utf-8"))
-            await connection.execute("insert into migration values ($1, $2)", number, path.name)
-    await connection.close()
-    yield url
-    await server.execute("drop database former_minutes with (force)")
-    await server.close()
+    timescaledb = request.param == "timescaledb"
+    async with database_of_migration(postgres_address, FORMER, timescaledb=timescaledb) as (url, _):
+        yield url
 
 
 @pytest.fixture

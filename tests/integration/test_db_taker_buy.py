@@ -8,6 +8,7 @@ import pytest
 from conftest import PARTITIONS, VARIANTS
 from correct import SYMBOL, candles_of, ledger_of, random_trades, store, store_candles, trade_row
 from msgspec.structs import replace
+from stored import database_of_migration
 from working import until
 
 from db.audit import SymbolAudit, audit_symbol, snapshot_on
@@ -26,24 +27,11 @@ UNSIDED = [replace(trade, symbol="UNSIDED", side=None) for trade in TRADES[:50]]
 @pytest.fixture(params=VARIANTS)
 async def former(request: pytest.FixtureRequest, postgres_address: str) -> AsyncIterator[str]:
     """The address of a database of the former version, which holds two symbols' trades and their candles."""
-    server = await asyncpg.connect(postgres_address)
-    await server.execute("create database former")
-    url = postgres_address.rpartition("/")[0] + "/former"
-    connection = await asyncpg.connect(url)
-    if request.param == "timescaledb":
-        await connection.execute("create extension timescaledb")
-    await connection.execute("create table migration (number integer primary key, name text not null)")
-    await connection.execute("alter table migration add ran_at timestamptz not null default now()")
-    for number, path in read_migrations().items():
-        if number <= FORMER:
-            await connection.execute(path.read_text(encoding="utf-8"))
-            await connection.execute("insert into migration values ($1, $2)", number, path.name)
-    for trades in (TRADES, UNSIDED):
-        await store_former(connection, trades)
-    await connection.close()
-    yield url
-    await server.execute("drop database former with (force)")
-    await server.close()
+    timescaledb = request.param == "timescaledb"
+    async with database_of_migration(postgres_address, FORMER, timescaledb=timescaledb) as (url, connection):
+        for trades in (TRADES, UNSIDED):
+            await store_former(connection, trades)
+        yield url
 
 
 async def store_former(connection: asyncpg.Connection, trades: list[Trade]) -> None:

@@ -9,6 +9,7 @@ from typing import get_args
 
 import msgspec
 import pytest
+from litestar import Router
 from litestar.handlers import BaseRouteHandler
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -49,7 +50,7 @@ FOLDER = "|".join(map(re.escape, FOLDERS))
 USERS_FILES = {"my_strategies.py", "compose.override.yaml"}
 """Files that documents tell users to write."""
 TESTS_OWN = {"TICKPLANT_MARKETDATA"} | {
-    f"TICKPLANT_TEST_{name}" for name in ("KAFKA", "SEED", "POSTGRES", "REDIS")
+    f"TICKPLANT_TEST_{name}" for name in ("EXAMPLES", "KAFKA", "SEED", "POSTGRES", "REDIS")
 }
 """Variables of the tests, which tickplant doesn't know."""
 
@@ -139,6 +140,8 @@ def routes() -> Iterator[re.Pattern[str]]:
             for prefix in ("", app.PREFIX):
                 for path in handler.paths:
                     yield re.compile(prefix + re.sub(r"\{[^}]+\}", "[^/]+", path))
+        elif isinstance(handler, Router):
+            yield re.compile(f"{handler.path}(?:/.*)?")  # a base address, which other programs complete
     yield re.compile(app.DOCUMENTATION)
 
 

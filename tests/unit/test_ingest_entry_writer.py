@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import NoPermissionError, OutOfMemoryError
 
 from ingest import entry_writer
-from ingest.entry_writer import EntryWriter, StreamEntry
+from ingest.entry_writer import EntryWriter
+from ingest.refused_entries import StreamEntry
 from tickplant.redis_client import RedisClient
 
 NEVER_S = 3600.0
@@ -112,12 +113,12 @@ async def test_after_a_refusal_the_entries_of_a_partition_stay_in_order() -> Non
 
 
 async def test_an_error_that_waiting_does_not_resolve_is_raised_by_every_call() -> None:
-    redis = FakeRedis({b"a": ResponseError("WRONGTYPE")})
+    redis = FakeRedis({b"a": NoPermissionError("NOPERM")})
     writer = writer_to(redis)
     results = await asyncio.gather(
         writer.write([entry(b"a")]), writer.write([entry(b"b")]), return_exceptions=True
     )
-    assert [type(result) for result in results] == [ResponseError, ResponseError]
+    assert [type(result) for result in results] == [NoPermissionError, NoPermissionError]
     await writer.write([entry(b"c")])
     assert redis.exchanges == [[b"a", b"b"], [b"c"]]
 

@@ -56,7 +56,7 @@ class Worker:
     def entry(self, fields: dict[bytes, bytes], at_us: int) -> None:
         self.entries += 1
         self.state.absorb(f"{at_us // 1000}-{self.entries}", fields, published="0-0")
-        update = self.state.take_live(candles=True)
+        update = self.state.take_live(candles=True, longer_candles=True)
         if update is not None:
             self.stored += [
                 trade.trade_id for entry in update.entries for trade in decode_trades(entry.trades)

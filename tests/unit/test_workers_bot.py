@@ -220,6 +220,10 @@ def test_what_did_not_change_is_not_written() -> None:
     assert rows is not None
     assert [account.switch_version for account in rows.accounts] == [1]
     assert bots.take() is None
+    bots.of("v", "LATER")  # switched as the others: that is stored, too
+    rows = bots.take()
+    assert rows is not None
+    assert [account.symbol for account in rows.accounts] == ["LATER"]
 
 
 # the same whatever happens

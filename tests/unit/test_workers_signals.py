@@ -454,3 +454,19 @@ def test_a_strategy_that_was_switched_off_starts_fresh_and_numbers_continue() ->
 def test_an_opinion_that_could_not_be_stored_cannot_be_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"side|strength|finite|name|at most"):
         Opinion(**wrong)
+
+
+def test_states_are_taken_of_new_symbols_and_of_those_touched() -> None:
+    partition = PartitionSignals(0, (Follow,), {})
+    signals, other = partition.of(SymbolId(*SYMBOL)), partition.of(SymbolId("v", "OTHER"))
+    assert len(_states(partition, ())) == 2  # both are new
+    signals.run(Run(trades_at("3"), closed(1).candles[0]))
+    other.run(Run(trades_at("3"), closed(1).candles[0]))
+    assert [state.symbol for state in _states(partition, [SymbolId("v", "OTHER")])] == ["OTHER"]
+    assert [state.symbol for state in _states(partition, [SymbolId(*SYMBOL)])] == [SYMBOL[1]]
+    assert _states(partition, [SymbolId(*SYMBOL)]) == []
+
+
+def _states(partition: PartitionSignals, touched: Iterable[SymbolId]) -> list[StrategyState]:
+    rows = partition.take(touched)
+    return list(rows.states) if rows else []

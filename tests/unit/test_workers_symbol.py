@@ -114,8 +114,11 @@ def restarted(state: SymbolState, rows: dict[Row, Candle]) -> SymbolState:
     return restored
 
 
-@given(times)
-def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) -> None:
+@given(times, st.dictionaries(st.integers(0, 60), st.booleans()))
+def test_what_is_published_while_open_is_what_a_row_would_hold(
+    at: list[int], publications: dict[int, bool]
+) -> None:
+    """Also after publications of 1m candles alone (False) and of all (True)."""
     trades = [trade(i + 1, START_US + at_us) for i, at_us in enumerate(sorted(at))]
     rows: dict[Row, Candle] = {}
     state = SymbolState("binance", "X")
@@ -123,11 +126,26 @@ def test_what_is_published_while_open_is_what_a_row_would_hold(at: list[int]) ->
         absorb(state, [member])
         if i % 3 == 0:
             stored(rows, state.take_parts())
-    published = {(candle.interval, candle.open_time_us): candle for candle in state.take_open()}
+        if i in publications and i < len(trades) - 1:
+            taken = state.take_open(longer=publications[i])
+            assert publications[i] or {candle.interval for candle in taken} <= {"1m"}
+    published = {(candle.interval, candle.open_time_us): candle for candle in state.take_open(longer=True)}
     stored(rows, state.take_parts())
-    assert published
+    assert published.keys() == {
+        (name, floor(trades[-1].event_time_us, length)) for name, length in INTERVALS.items()
+    }
     for key, candle in published.items():
         assert candle == merged(rows, state)[key]
+
+
+def test_longer_candles_that_were_left_out_are_published_later_even_without_another_trade() -> None:
+    state = SymbolState("binance", "X")
+    absorb(state, [trade(1, START_US), trade(2, START_US + 1)])
+    assert [candle.interval for candle in state.take_open(longer=False)] == ["1m"]
+    longer = state.take_open(longer=True)
+    assert [candle.interval for candle in longer] == [name for name in INTERVALS if name != "1m"]
+    assert {candle.trade_count for candle in longer} == {2}
+    assert state.take_open(longer=True) == []
 
 
 def test_a_late_trade_raises_the_revision_only_where_the_candle_had_closed() -> None:

@@ -9,12 +9,30 @@ from hypothesis import strategies as st
 from working import MINUTE_US, START_US, make_state
 
 from tickplant import wire
+from tickplant.copy_rows import join_rows
 from tickplant.errors import PoisonError
-from tickplant.kernel import decode_columns, encode_columns, from_trades, group_trades
+from tickplant.kernel import ROW_FORMAT, decode_columns, encode_columns, from_trades, group_trades
 from tickplant.market import Trade
 from workers.partition_state import Fields
 
 Entry = tuple[str, Fields]
+_BINARY_START = len(join_rows([b""], "binary")) - 2
+_FIELDS = 8
+
+
+def rows_of(copied: bytes) -> list[bytes]:
+    """Return the rows of a COPY, in whichever format the kernel in use writes."""
+    if ROW_FORMAT == "text":
+        return copied.splitlines()
+    rows, at = [], _BINARY_START
+    while at < len(copied) - 2:
+        start, at = at, at + 2
+        for _ in range(_FIELDS):
+            at += 4 + max(0, int.from_bytes(copied[at : at + 4], "big", signed=True))
+        rows.append(copied[start:at])
+    return rows
+
+
 SYMBOLS = ("AAA", "BBB", "CCC")
 START_MS = START_US // 1000
 
@@ -98,7 +116,7 @@ class Outcome:
     def commit(self) -> None:
         state = self.state
         self.rejections += [tuple(rejection) for rejection in state.take_rejections()]
-        update = state.take_live(candles=True)
+        update = state.take_live(candles=True, longer_candles=True)
         if update is not None:
             for live in update.entries:
                 columns = decode_columns(live.trades)
@@ -109,7 +127,7 @@ class Outcome:
             self.batches.append(
                 (
                     batch.entry_id,
-                    sorted(batch.trade_rows.splitlines()),
+                    sorted(rows_of(batch.trade_rows)),
                     sorted(batch.ledger),
                     sorted(batch.candles, key=str),
                     sorted(batch.symbols_to_close),
@@ -169,6 +187,6 @@ def test_trades_published_by_a_former_owner_are_not_published_again() -> None:
         for n, trade in enumerate(trades)
     ]
     assert state.absorb_trades(entries, published=entries[1][0]) == 3
-    update = state.take_live(candles=False)
+    update = state.take_live(candles=False, longer_candles=False)
     assert update is not None
     assert [live.entry_id for live in update.entries] == [entries[2][0]]

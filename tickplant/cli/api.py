@@ -19,7 +19,8 @@ the command is refused as long as there is none, unless TICKPLANT_PUBLIC=read le
 EXAMPLES: Final = """\
 settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_HOSTS, TICKPLANT_API_ORIGINS,
   TICKPLANT_PUBLIC, TICKPLANT_API_RATE_REQUESTS, TICKPLANT_API_RATE_WINDOW_S,
-  TICKPLANT_API_PROXIES, TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER,
+  TICKPLANT_API_TLS_CERT, TICKPLANT_API_TLS_KEY, TICKPLANT_API_PROXIES,
+  TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER,
   TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
   a running `tickplant up`), TICKPLANT_DATABASE_READ_URL, TICKPLANT_LOG_LEVEL
@@ -38,6 +39,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from api import service
     from api.access.rate_limits import RequestLimit
+    from api.http.tls import TlsFiles
     from tickplant.local.addresses import running_database, running_redis
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
@@ -62,6 +64,7 @@ def run(args: Namespace) -> int:
                 rate=RequestLimit(settings.api_rate_requests, settings.api_rate_window_s),
             ),
             proxies=settings.api_proxies,
+            tls=TlsFiles(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None,
             max_clients=settings.api_max_clients,
             alerts_per_user=settings.alerts_per_user,
             webhooks=settings.webhooks,

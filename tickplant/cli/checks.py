@@ -16,6 +16,7 @@ from tickplant.cli.redis_check import check_redis
 from tickplant.cli.roles import role_settings
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.errors import FatalError, SettingsError
+from tickplant.hosts import is_loopback
 from tickplant.local import PostgresServer
 from tickplant.local.binaries import OLDEST_POSTGRES
 from tickplant.local.data_folder import folder_in_use
@@ -103,6 +104,7 @@ def _judge_database(found: Inspection, settings: Settings) -> Iterator[Finding]:
         text = f"it was created with {found.partitions} partitions, the setting says {settings.partitions}"
         yield Finding("fail", "database", text, f"set TICKPLANT_PARTITIONS={found.partitions}")
     yield judge_clock("database", found.skew_s, _SKEW_S)
+    yield judge_access(settings, found.api_keys)
 
 
 def _judge_extension(found: Inspection, settings: Settings) -> Finding:
@@ -117,6 +119,27 @@ def _judge_extension(found: Inspection, settings: Settings) -> Finding:
     text = "TimescaleDB is not installed, or not in shared_preload_libraries; plain tables work, too"
     remedy = "install it and add it there, or set TICKPLANT_TIMESCALEDB to auto"
     return Finding("fail" if wanted else "ok", "database", text, remedy if wanted else "")
+
+
+def judge_access(settings: Settings, keys: int) -> Finding:
+    """Judge who may use the API."""
+    host = settings.api_host
+    if settings.public == "read":
+        return Finding("ok", "api", f"everybody who reaches {host} may read; changes need a key")
+    if is_loopback(host) and settings.public is None:
+        return Finding(
+            "ok", "api", f"it listens on {host}: everything on this machine may use it without a key"
+        )
+    if not keys:
+        text = f"it would not start on {host}: requests there need a key, and there is none"
+        return Finding(
+            "fail", "api", text, "make one with `tickplant keys create`, or set TICKPLANT_PUBLIC=read"
+        )
+    if not (is_loopback(host) or settings.api_tls_cert or settings.api_proxies):
+        text = f"requests to {host} need a key, and send it unencrypted"
+        remedy = "set TICKPLANT_API_TLS_CERT, or name a proxy that has TLS in TICKPLANT_API_PROXIES"
+        return Finding("warn", "api", text, remedy)
+    return Finding("ok", "api", f"requests need a key; {keys} valid")
 
 
 def _judge_schema(found: Inspection) -> Finding:

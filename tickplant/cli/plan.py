@@ -46,7 +46,7 @@ class UpPlan(Struct, frozen=True, kw_only=True):
     @property
     def url(self) -> str:
         """Where the page will be."""
-        return _shown_url(self.settings.api_host, self.settings.api_port)
+        return _shown_url(self.settings)
 
     def processes(self, shared: Mapping[str, str]) -> Iterator[list[ManagedProcess]]:
         """Yield the processes in order of their start; those in one list stop together.
@@ -93,7 +93,7 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
     port = _choose_api_port(settings)
-    terminal.report(f"starting; the page will be at {_shown_url(settings.api_host, port)}/")
+    terminal.report(f"starting; the page will be at {_shown_url(replace(settings, api_port=port))}/")
     if port != settings.api_port and settings.api_port:
         terminal.report(f"port {settings.api_port} is taken; TICKPLANT_API_PORT chooses another")
     settings = replace(settings, api_port=port)
@@ -229,11 +229,12 @@ def _sandbox(arguments: list[str], log_level: str) -> ManagedProcess:
     return ManagedProcess("sandbox", ("sandbox", *arguments), variables)
 
 
-def _shown_url(host: str, port: int) -> str:
+def _shown_url(settings: Settings) -> str:
     """Return an address that a browser on this machine can open."""
+    host, scheme = settings.api_host, "https" if settings.api_tls_cert else "http"
     if host in ("0.0.0.0", "::"):  # noqa: S104 - all networks, so loopback, too
         host = "127.0.0.1"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{settings.api_port}"
 
 
 def _choose_api_port(settings: Settings) -> int:

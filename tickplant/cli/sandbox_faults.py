@@ -36,7 +36,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--limits",
         nargs="+",
         default=[],
-        metavar="VENUE:NAME=N[,NAME=N...]",
+        metavar="VENUE:LIMITS",
         help="ban clients that go beyond other limits than the venue's own, such as"
         " coinbase:streams_per_connection=10,messages_per_s=1,connects=5,connects_window_s=10,ban_s=30",
     )

@@ -9,7 +9,7 @@ the whole position; there is no short selling.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from operator import attrgetter
 from typing import Final
@@ -172,6 +172,7 @@ class PartitionBots:
         self._bots = {symbol: SymbolBot(*symbol, rules, state) for symbol, state in states.accounts.items()}
         self._switch = states.switch
         self._switched = False
+        self._changed: dict[SymbolId, None] = {}  # besides those that the caller knows to have changed
 
     def of(self, venue: str, symbol: str) -> SymbolBot:
         """Return the bot of a symbol; a new one is switched like the others."""
@@ -181,18 +182,26 @@ class PartitionBots:
             bot = self._bots[key] = SymbolBot(venue, symbol, self._rules, None)
             if self._switch is not None:
                 bot.switch(self._switch)
+                self._changed[key] = None
         return bot
 
     def switch(self, switch: BotSwitch) -> None:
         """Switch trading on or off; ignore a version that is not newer than the last."""
         if self._switch is None or switch.version > self._switch.version:
             self._switch, self._switched = switch, True
-            for bot in self._bots.values():
+            for key, bot in self._bots.items():
                 bot.switch(switch)
+                self._changed[key] = None
 
-    def take(self) -> BotRows | None:
-        """Return what to store since the last call; None if nothing has changed."""
-        changes = [taken for bot in self._bots.values() if (taken := bot.take()) is not None]
+    def take(self, touched: Iterable[SymbolId] = ()) -> BotRows | None:
+        """Return what to store since the last call; None if nothing has changed.
+
+        Args:
+            touched: the symbols whose bots may have changed since then, other than by a switch.
+        """
+        changed, self._changed = self._changed, {}
+        symbols = changed | dict.fromkeys(touched)
+        changes = [taken for symbol in symbols if (taken := self._bots[symbol].take()) is not None]
         switch, self._switched = self._switch if self._switched else None, False
         if not changes and switch is None:
             return None

@@ -93,6 +93,9 @@ class PartitionRoles:
         stored = stored or StoredState()
         self._stored_waiting = set(stored.waiting)
         self._touched: dict[SymbolId, SymbolRoles] = {}
+        self._unchecked: dict[SymbolId, SymbolRoles] = {}  # of those touched, since `urgent` was last read
+        self._urgent = False
+        self._changed_alerts: dict[SymbolId, None] = {}
         candles: dict[SymbolId, list[Candle]] = {}
         for candle in stored.open_candles:
             candles.setdefault(SymbolId(candle.venue, candle.symbol), []).append(candle)
@@ -117,7 +120,10 @@ class PartitionRoles:
     @property
     def urgent(self) -> bool:
         """Whether there are results that should be committed and published at once."""
-        return any(roles.has_events for roles in self._touched.values())
+        if not self._urgent and self._unchecked:
+            self._urgent = any(roles.has_events for roles in self._unchecked.values())
+            self._unchecked = {}
+        return self._urgent
 
     def touch(self, key: SymbolId) -> SymbolRoles:
         """Return the roles of a symbol; their results are in the next `take`."""
@@ -125,15 +131,17 @@ class PartitionRoles:
         if roles is None:
             reorder = ReorderBuffer(None, wait_ms=self._gap_wait_ms)
             roles = self._symbols[key] = self._make(key, reorder, RolePosition(), PriceGuard())
-        self._touched[key] = roles
+        self._touched[key] = self._unchecked[key] = roles
         return roles
 
     def change(self, change: Change) -> None:
         """Apply a user's change."""
         if isinstance(change, AlertChange):
-            alerts = self._alerts_of(SymbolId(change.alert.venue, change.alert.symbol))
+            key = SymbolId(change.alert.venue, change.alert.symbol)
+            alerts = self._alerts_of(key)
             if alerts is not None:
                 alerts.change(change)
+                self._changed_alerts[key] = None
         elif self._bots is not None:
             self._bots.switch(change)
 
@@ -144,11 +152,12 @@ class PartitionRoles:
             traded: the last trade of each symbol that traded since then.
         """
         touched, self._touched = self._touched, {}
-        results = [roles.take() for roles in touched.values()]
+        self._unchecked, self._urgent = {}, False
+        results = [roles.take() for roles in touched.values() if roles.has_results]
         averages = [row for symbol in results for row in symbol.averages]
         signals = [row for symbol in results for row in symbol.signals]
         self._unifier.add(averages, signals)
-        bots = self._bots.take() if self._bots else None
+        bots = self._bots.take(touched) if self._bots else None
         taken = [
             self._averages.take(
                 averages,
@@ -157,8 +166,8 @@ class PartitionRoles:
             )
             if self._averages
             else None,
-            self._signals.take() if self._signals else None,
-            self._take_alerts(),
+            self._signals.take(touched) if self._signals else None,
+            self._take_alerts(touched),
             bots,
             self._take_waiting(touched),
         ]
@@ -184,8 +193,10 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(state) for key, state in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _take_alerts(self) -> AlertRows | None:
-        changes = [taken for alerts in self._symbol_alerts.values() if (taken := alerts.take()) is not None]
+    def _take_alerts(self, touched: Iterable[SymbolId]) -> AlertRows | None:
+        changed, self._changed_alerts = self._changed_alerts, {}
+        alerts = [self._symbol_alerts.get(key) for key in changed | dict.fromkeys(touched)]
+        changes = [taken for of_symbol in alerts if of_symbol and (taken := of_symbol.take()) is not None]
         if not changes:
             return None
         return AlertRows(

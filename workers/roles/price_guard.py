@@ -57,7 +57,7 @@ class PriceGuard:
         """Return whether all trades of a run pass, by a quick check, and note its last price if so."""
         if self._last is None or self._pending is not None:
             return False
-        if not (near(self._last, run.low) and near(self._last, run.high) and near(run.low, run.high)):
+        if not near(min(self._last, run.low), max(self._last, run.high)):
             return False
         self._last = Decimal(last_price)
         return True
@@ -90,8 +90,10 @@ class PriceGuard:
         self._withheld = [trade for trade in self._withheld if trade.event_time_us >= minute_us]
         return ended
 
-    def take_outliers(self) -> list[Outlier]:
+    def take_outliers(self) -> Sequence[Outlier]:
         """Return the outliers found or confirmed since the last call."""
+        if not self._outliers:
+            return ()
         outliers, self._outliers = self._outliers, []
         return outliers
 

@@ -116,6 +116,7 @@ class PartitionSignals:
             if state.strategy not in running and state.state != NO_STATE
         ]
         self._symbols: dict[SymbolId, SymbolSignals] = {}
+        self._new: dict[SymbolId, None] = {}  # their states have not been taken yet
         self._failures: list[StrategyFailure] = []
 
     def of(self, symbol: SymbolId) -> SymbolSignals:
@@ -124,11 +125,18 @@ class PartitionSignals:
         if signals is None:
             signals = SymbolSignals(*symbol, self._strategies, self._states.get(symbol, ()))
             self._symbols[symbol] = signals
+            self._new[symbol] = None
         return signals
 
-    def take(self) -> SignalRows | None:
-        """Return what to store since the last call; None if nothing has changed."""
-        changes = [taken for symbol in self._symbols.values() if (taken := symbol.take()) is not None]
+    def take(self, touched: Iterable[SymbolId] = ()) -> SignalRows | None:
+        """Return what to store since the last call; None if nothing has changed.
+
+        Args:
+            touched: the symbols that may have changed since then.
+        """
+        new, self._new = self._new, {}
+        symbols = new | dict.fromkeys(touched)
+        changes = [taken for symbol in symbols if (taken := self._symbols[symbol].take()) is not None]
         self._failures += [failure for taken in changes for failure in taken.failures]
         signals = [signal for taken in changes for signal in taken.signals]
         states = self._discarded + [state for taken in changes for state in taken.states]

@@ -96,6 +96,11 @@ class SymbolRoles:
         """Whether there are signals or firings to publish."""
         return bool(self._results.signals or self._results.firings)
 
+    @property
+    def has_results(self) -> bool:
+        """Whether anything has been produced since the last `take`."""
+        return any(self._results)
+
     def take(self) -> RoleResults:
         """Return what has been produced since the last call."""
         results, self._results = self._results, RoleResults([], [], [], [], [])
@@ -107,7 +112,7 @@ class SymbolRoles:
         reorder = self._reorder.held_state or (self._reorder.idle_state if self._guard.busy else None)
         return WaitingRoles(reorder, self.position, self._guard.state) if reorder else None
 
-    def take_outliers(self) -> list[Outlier]:
+    def take_outliers(self) -> Sequence[Outlier]:
         """Return the outlier prices found or confirmed since the last call."""
         return self._guard.take_outliers()
 

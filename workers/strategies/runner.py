@@ -73,6 +73,8 @@ class Runner:
         """None once it is disabled."""
         self._own: bytes | None = None
         """Its state as last encoded; None before the first time."""
+        self._called = True
+        """Whether it has been called since the state was last taken: only then can it have changed."""
         state = NO_STATE
         if stored is not None:
             self._number, state = stored.number, stored.state
@@ -89,6 +91,7 @@ class Runner:
         """Process trades; return the signals they caused, in order."""
         signals: list[Signal] = []
         if self._strategy is not None:
+            self._called = True
             try:
                 self._caller.call(self._take_run, self._strategy, run, signals)
             except UserCodeError as error:
@@ -100,6 +103,7 @@ class Runner:
         if self._strategy is None or not any(candle.interval in self.intervals for candle in closed.candles):
             return ()
         signals: list[Signal] = []
+        self._called = True
         try:
             self._caller.call(self._take_closed, self._strategy, closed, signals)
         except UserCodeError as error:
@@ -108,6 +112,9 @@ class Runner:
 
     def take(self) -> StrategyState | None:
         """Return the state to store; None if it has not changed since the last call."""
+        if not self._called:
+            return None
+        self._called = False
         self._encode()
         if self._own is None:
             return None

@@ -1,0 +1,1 @@
+"""TradingView's UDF protocol, as the reference adapter of its charting library reads it."""
