@@ -12,6 +12,7 @@ from conftest import on_one_variant
 from msgspec.structs import replace
 
 from api.live.gate import WebsocketLimits
+from api.live.sinks import PacedSink
 from tickplant.derived import Unified
 from tickplant.market import Candle, SymbolId
 from tickplant.streams import partition_of
@@ -232,6 +233,7 @@ async def test_an_interval_sends_the_newest_state_and_every_trade(plant: Plant) 
         await plant.caught_up()
         (client,) = plant.services.hub.clients
         (sink,) = client.paces.values()
+        assert isinstance(sink, PacedSink)
         sink._release()
         assert (await socket.receive())["data"][0]["trade_id"] == 2
         assert (await socket.receive())["data"]["trade_id"] == 3
