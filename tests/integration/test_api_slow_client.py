@@ -104,7 +104,7 @@ async def test_prices_and_candles_are_replaced_by_newer_ones(plant: Plant) -> No
         most_bytes = 0
         for number in range(1, updates + 1):
             await plant.publish(update(prices=[trade(number)], candles=[candle(count=1, trade_count=number)]))
-            most_bytes = max(most_bytes, client._outbox._size_bytes)
+            most_bytes = max(most_bytes, client._size_bytes)
         await plant.caught_up()
         assert 0 < most_bytes < 2_000  # one price and one candle
         received = 0
