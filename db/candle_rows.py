@@ -16,6 +16,43 @@ from tickplant.intervals import INTERVALS
 from tickplant.market import Candle
 from tickplant.times import to_datetime
 
+PART_COLUMNS: Final = (
+    "venue",
+    "symbol",
+    "interval",
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_volume",
+    "trade_count",
+    "first_event_time",
+    "first_trade_id",
+    "last_event_time",
+    "last_trade_id",
+    "revision",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
+"""Of both tables of candles, without the flags `closed` and `complete`."""
+
+
+def part_columns(alias: str = "", *, revision: str | None = None) -> str:
+    """Return `PART_COLUMNS` as SQL, of a table's alias, with an expression in place of the revision."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(
+        revision if revision is not None and name == "revision" else f'{prefix}"{name}"'
+        for name in PART_COLUMNS
+    )
+
+
+def insert_candles(table: str) -> str:
+    """Return the start of a statement that inserts `PART_COLUMNS` and the two flags, as `c`."""
+    return f"insert into {table} as c ({part_columns()}, closed, complete)"
+
+
 CandlesByKey = dict[tuple[str, str, str, int], Candle]
 """By venue, symbol, interval and open time."""
 
@@ -45,10 +82,10 @@ async def merge_candles(
         end_us = part.open_time_us + INTERVALS[part.interval]
         (ended if end_us <= watermarks_us[part.venue, part.symbol] else opened).append(part)
     if opened:
-        await connection.execute(_MERGE_OPEN, *columns_of(map(_values, opened)))
+        await connection.execute(_MERGE_OPEN, *columns_of(map(part_values, opened)))
     if not ended:
         return {}
-    return _by_key(await connection.fetch(_MERGE_ENDED, *columns_of(map(_values, ended))))
+    return _by_key(await connection.fetch(_MERGE_ENDED, *columns_of(map(part_values, ended))))
 
 
 async def close_candles(connection: asyncpg.Connection, symbols: Sequence[tuple[str, str]]) -> CandlesByKey:
@@ -83,11 +120,7 @@ async def read_last_closed(pool: asyncpg.Pool, partition: int) -> list[Candle]:
 
 # The same rule as tickplant.market.merge.
 _MERGE: Final = """
-insert into {table} as c (
-    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
-    taker_buy_volume, taker_buy_quote_volume, closed, complete
-)
+{insert}
 select *, false, false from {parts}
 on conflict {key} do update set
     open = case when (excluded.first_event_time, excluded.first_trade_id)
@@ -118,22 +151,17 @@ _PARTS: Final = """unnest(
 _OPEN_KEY: Final = '(venue, symbol, "interval")'
 _CLOSED_KEY: Final = '(venue, symbol, "interval", open_time)'
 
-_MERGE_OPEN: Final = _MERGE.format(table="open_candle_rows", parts=_PARTS, key=_OPEN_KEY)
+_MERGE_OPEN: Final = _MERGE.format(insert=insert_candles("open_candle_rows"), parts=_PARTS, key=_OPEN_KEY)
 
 # Only rows that had closed before are returned.
 _MERGE_ENDED: Final = f"""
 with merged as (
-    {_MERGE.format(table="closed_candles", parts=_PARTS, key=_CLOSED_KEY)} returning c.*
+    {_MERGE.format(insert=insert_candles("closed_candles"), parts=_PARTS, key=_CLOSED_KEY)} returning c.*
 )
 select * from merged where closed
 """  # noqa: S608 - constants only
 
-_ENDED: Final = """(
-    select venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-        first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
-        taker_buy_volume, taker_buy_quote_volume
-    from ended
-) as parts"""
+_ENDED: Final = f"(select {part_columns()} from ended) as parts"  # noqa: S608 - constants only
 
 _MOVE: Final = f"""
 with ended as (
@@ -144,20 +172,14 @@ with ended as (
         and o."interval" = i.name and o.open_time + i.length <= l.watermark
     returning o.*
 )
-{_MERGE.format(table="closed_candles", parts=_ENDED, key=_CLOSED_KEY)}
+{_MERGE.format(insert=insert_candles("closed_candles"), parts=_ENDED, key=_CLOSED_KEY)}
 """  # noqa: S608 - constants only
 
 # A candle closes when the watermark passes its end, and is complete when ids prove it. The row is inserted
 # over itself: an update by a join would unpack the whole columnstore, this unpacks only what changes.
-_CLOSE: Final = """
-insert into closed_candles as c (
-    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
-    taker_buy_volume, taker_buy_quote_volume, closed, complete
-)
-select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
-    c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
-    c.taker_buy_volume, c.taker_buy_quote_volume, true, s.complete
+_CLOSE: Final = f"""
+{insert_candles("closed_candles")}
+select {part_columns("c")}, true, s.complete
 from unnest($1::text[], $2::text[]) as r (venue, symbol)
 join ledger l on l.venue = r.venue and l.symbol = r.symbol
 join closed_candles c on c.venue = l.venue and c.symbol = l.symbol and (not c.closed or not c.complete)
@@ -166,14 +188,15 @@ cross join lateral (select is_complete(l, c.first_trade_id, c.last_trade_id) as 
 where c.open_time + i.length <= l.watermark and (not c.closed or s.complete)
 on conflict (venue, symbol, "interval", open_time) do update set closed = true, complete = excluded.complete
 returning c.*
-"""
+"""  # noqa: S608 - constants only
 
 
 def _lengths() -> tuple[list[str], list[timedelta]]:
     return list(INTERVALS), [timedelta(microseconds=length) for length in INTERVALS.values()]
 
 
-def _values(candle: Candle) -> tuple[Any, ...]:
+def part_values(candle: Candle) -> tuple[Any, ...]:
+    """Return a candle's values of `PART_COLUMNS`."""
     return (
         candle.venue,
         candle.symbol,

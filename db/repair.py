@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 
 from db.averages import CandleKey, correct_averages
+from db.candle_rows import insert_candles, part_columns
 from db.candles import TAKER_BUY_SUMS
 from db.gaps import write_gaps
 from db.pool import transaction
@@ -138,7 +139,7 @@ returning c."interval", c.open_time, c.revision
 """
 
 # An open candle has never closed, so no trade has changed it since.
-_MOVE_OPEN: Final = """
+_MOVE_OPEN: Final = f"""
 with opened as (
     delete from closed_candles c
     using ledger l, unnest($3::text[], $4::interval[]) as i (name, length)
@@ -146,24 +147,12 @@ with opened as (
         and c.open_time >= $5 and c.open_time <= $6 and not c.closed and c.open_time + i.length > l.watermark
     returning c.*
 )
-insert into open_candle_rows (
-    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
-    taker_buy_volume, taker_buy_quote_volume, closed, complete
-)
-select venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, 0,
-    taker_buy_volume, taker_buy_quote_volume, false, false
+{insert_candles("open_candle_rows")}
+select {part_columns(revision="0")}, false, false
 from opened
-"""
+"""  # noqa: S608 - constants only
 
-_INSERT: Final = """
-insert into closed_candles (
-    venue, symbol, "interval", open_time, open, high, low, close, volume, quote_volume, trade_count,
-    first_event_time, first_trade_id, last_event_time, last_trade_id, revision,
-    taker_buy_volume, taker_buy_quote_volume, closed, complete
-)
-"""
+_INSERT: Final = insert_candles("closed_candles")
 
 _KEYS: Final = """
     unnest($3::text[], $4::timestamptz[], $5::interval[], $6::int8[]) as k (name, opened, length, revision)
@@ -209,9 +198,7 @@ group by k.name, k.opened, k.revision
 # `db.candle_rows`, so that only the changed part of the columnstore is unpacked.
 _FLAG: Final = f"""
 {_INSERT}
-select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.quote_volume,
-    c.trade_count, c.first_event_time, c.first_trade_id, c.last_event_time, c.last_trade_id, c.revision,
-    c.taker_buy_volume, c.taker_buy_quote_volume, s.closed, s.complete
+select {part_columns("c")}, s.closed, s.complete
 from ledger l
 join closed_candles c on c.venue = l.venue and c.symbol = l.symbol
 join unnest($3::text[], $4::interval[]) as i (name, length) on i.name = c."interval"

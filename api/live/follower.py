@@ -27,6 +27,7 @@ from tickplant.wire import LiveUpdate
 
 _log = logging.getLogger(__name__)
 
+_TAIL_BLOCK_S: Final = 5.0
 _CHECK_UNREADABLE_S: Final = 1.0
 _SEED_UPDATES: Final = 128
 """Updates read when following starts, to map stored entries to live updates."""
@@ -126,7 +127,10 @@ class Follower:
             await self._find_unreadable()
         readable = [row for row in self._partitions if row.number not in self._unreadable]
         try:
-            return await self._streams.tail({partition.number: partition.position for partition in readable})
+            return await self._streams.tail(
+                {partition.number: partition.position for partition in readable},
+                block_s=_CHECK_UNREADABLE_S if self._unreadable else _TAIL_BLOCK_S,
+            )
         except UnreadableStreamError:
             await self._find_unreadable()
             return []

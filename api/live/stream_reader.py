@@ -19,11 +19,8 @@ from tickplant.wire import LiveUpdate
 MAX_TAIL_UPDATES: Final = 32
 """The most updates of one stream in one read. Live streams are longer: updates can be trimmed between two
 reads only if the second read is full."""
-_TAIL_BLOCK_MS: Final = 5_000
 _READ_UPDATES: Final = 64
-_ALL_UNREADABLE_S: Final = 1.0
 
-_TAIL_COMMAND: Final = ("XREAD", "COUNT", MAX_TAIL_UPDATES, "BLOCK", _TAIL_BLOCK_MS, "STREAMS")
 
 Payload = tuple[Order, bytes]
 """A live entry and its update, still encoded."""
@@ -70,19 +67,36 @@ class LiveStreamReader:
         self._published = self._redis.register_script(_PUBLISHED)
         self._holds = self._redis.register_script(_HOLDS)
 
-    async def tail(self, positions: Mapping[int, Order]) -> list[tuple[int, list[Payload]]]:
+    async def tail(
+        self, positions: Mapping[int, Order], *, block_s: float
+    ) -> list[tuple[int, list[Payload]]]:
         """Wait for updates after a position in each of some partitions; return none after a timeout.
+
+        Args:
+            positions: by partition.
+            block_s: the timeout.
 
         Raises:
             UnreadableStreamError: one of the streams can't be read.
         """
         if not positions:
-            await asyncio.sleep(_ALL_UNREADABLE_S)
+            await asyncio.sleep(block_s)
             return []
         streams = [self._streams[partition] for partition in positions]
         after = [entry_text(position) for position in positions.values()]
         with _readable():
-            (reply,) = await self._redis.exchange((*_TAIL_COMMAND, *streams, *after))
+            (reply,) = await self._redis.exchange(
+                (
+                    "XREAD",
+                    "COUNT",
+                    MAX_TAIL_UPDATES,
+                    "BLOCK",
+                    int(block_s * 1_000),
+                    "STREAMS",
+                    *streams,
+                    *after,
+                )
+            )
         return [(self._partitions[stream], _payloads(entries)) for stream, entries in parse_streams(reply)]
 
     async def unreadable(self) -> list[int]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from io import BytesIO
-from typing import Final
+from typing import Final, Literal
 
 import asyncpg
 
@@ -16,14 +16,17 @@ from db.commit import TRADE_COLUMNS
 _AIM: Final = 0.7
 _CONNECTIONS: Final = (1, 2)
 """COPYs side by side; with one a core, it is the server that limits."""
+_Format = Literal["text", "binary"]
 
 
 async def measure_commit(bench: Bench) -> list[Result]:
     """Measure one worker process beside COPY."""
     plant = bench.plant
     run = await run_workers(bench, bench.sizes.trades)
-    rows = await _copy_out(plant)
-    copies = [await _copy_in(plant, rows, connections) for connections in _CONNECTIONS]
+    text = await _copy_out(plant)
+    copies = [await _copy_in(plant, text, "text", connections) for connections in _CONNECTIONS]
+    binary = await _to_binary(plant, text)
+    copies += [await _copy_in(plant, binary, "binary", connections) for connections in _CONNECTIONS]
     fastest = max(copies, key=lambda copy: copy.value)
     return [
         Result(
@@ -54,21 +57,41 @@ async def _copy_out(plant: BenchPlant) -> list[bytes]:
     return [b"".join(lines[start : start + size]) for start in range(0, len(lines), size)]
 
 
-async def _copy_in(plant: BenchPlant, rows: list[bytes], connections: int) -> Reference:
+async def _to_binary(plant: BenchPlant, blocks: list[bytes]) -> list[bytes]:
+    """Return the same blocks in COPY's binary format."""
+    connection = await asyncpg.connect(plant.database_url)
+    columns = ", ".join(TRADE_COLUMNS)
+    await connection.execute(f"create temp table block as select {columns} from trades limit 0")  # noqa: S608 - a constant
+    converted: list[bytes] = []
+    for block in blocks:
+        await connection.copy_to_table("block", source=BytesIO(block), format="text")
+        binary = BytesIO()
+        await connection.copy_from_table("block", output=binary, format="binary")
+        await connection.execute("truncate block")
+        converted.append(binary.getvalue())
+    await connection.close()
+    return converted
+
+
+async def _copy_in(
+    plant: BenchPlant, blocks: list[bytes], row_format: _Format, connections: int
+) -> Reference:
     """Measure COPY of rows into the empty table, a transaction a block."""
     await plant.empty()
-    pending = iter(rows)
+    pending = iter(blocks)
+    count = 0
 
     async def copy() -> None:
+        nonlocal count
         connection = await asyncpg.connect(plant.database_url)
         for block in pending:
-            await connection.copy_to_table(
-                "trades", source=BytesIO(block), columns=TRADE_COLUMNS, format="text"
+            status = await connection.copy_to_table(
+                "trades", source=BytesIO(block), columns=TRADE_COLUMNS, format=row_format
             )
+            count += int(status.removeprefix("COPY "))
         await connection.close()
 
     started_s = time.perf_counter()
     await asyncio.gather(*(copy() for _ in range(connections)))
-    count = sum(block.count(b"\n") for block in rows)
-    name = f"bare COPY, {connections} connection{'s' if connections > 1 else ''}"
+    name = f"bare {row_format} COPY, {connections} connection{'s' if connections > 1 else ''}"
     return Reference(name, count / (time.perf_counter() - started_s))

@@ -13,6 +13,7 @@ from conftest import on_one_variant
 from msgspec import Raw
 from msgspec.structs import replace
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from working import until
 
 from api.live.gate import WebsocketLimits
 from tickplant import wire
@@ -489,7 +490,9 @@ async def test_odd_content_of_redis_harms_nothing_but_itself(plant: Plant) -> No
         assert [view["trade_count"] for view in messages[2]["data"]] == [2]
 
 
-async def test_a_live_stream_of_another_type_stops_its_partition_only(plant: Plant) -> None:
+async def test_a_live_stream_of_another_type_stops_its_partition_only(
+    plant: Plant, caplog: pytest.LogCaptureFixture
+) -> None:
     eth = replace(trade(1), symbol=ETH.symbol)
     await plant.store(trade(1))
     stream, other = (live_stream(partition_of(*symbol, PARTITIONS)) for symbol in (BTC, ETH))
@@ -501,6 +504,11 @@ async def test_a_live_stream_of_another_type_stops_its_partition_only(plant: Pla
         await socket.subscribe(f"trades:{ETH}")
         await plant.publish(update(eth), ETH)
         assert ids(await socket.receive_until("trades", f"trades:{ETH}")) == [1]
+
+        async def noticed() -> bool:
+            return "holds another type than a stream" in caplog.text
+
+        await until(noticed, "the API has found which stream it is")
         await plant.redis.delete(stream)
         assert (await socket.receive_until("snapshot", TRADES))["recovered"] is False
         await plant.publish(update(trade(2), entry="2-0"))

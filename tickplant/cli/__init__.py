@@ -42,9 +42,9 @@ _SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "sandbox", "migra
 """Commands whose lines are logs; those of the others are for the person who runs them."""
 
 _DATA_HELP: Final = (
-    "the folder of the embedded servers' data, as TICKPLANT_DATA; unless it is given, commands other than up"
-    " use the one whose servers are running, or else the one on which up ran last, of ./.demo, the default"
-    " folder and its replay"
+    "the folder of the embedded servers' data, as TICKPLANT_DATA; without it, commands other than up look at"
+    " ./.demo, the default folder and its replay, and take the one whose servers are running, or else the one"
+    " that up used last"
 )
 
 _DESCRIPTION: Final = "A self-hosted market-data plant: venue trades in, exact candles out, live and stored."
@@ -59,7 +59,8 @@ examples:
 `tickplant COMMAND --help` shows details. Settings are environment variables that start with TICKPLANT_, or
 lines of a file .env in the working directory; .env.example lists all of them.
 
-exit codes: 0 success, 1 failure, 2 wrong settings or arguments
+exit codes: 0 success, 1 failure, 2 wrong settings or arguments, 130 ended by Ctrl-C (up and the services stop
+in order then, with 0)
 """
 
 

@@ -67,14 +67,15 @@ def progress_in_terminal(what: str, terminal: "Terminal") -> Iterator[OnProgress
 
 
 def progress_lines(what: str, write: Callable[[str], None]) -> OnProgress:
-    """Return a function that writes a line every few seconds."""
+    """Return a function that writes a line every few seconds, while there is progress."""
     started_s = written_s = time.monotonic()
+    written = -1
 
     def show(done: int, total: int) -> None:
-        nonlocal written_s
+        nonlocal written_s, written
         now_s = time.monotonic()
-        if now_s - written_s >= _LINE_S:
-            written_s = now_s
+        if now_s - written_s >= _LINE_S and done != written:
+            written_s, written = now_s, done
             left_s = f", about {(now_s - started_s) * (total - done) / done:,.0f} s left" if done else ""
             write(f"{what}: {done:,} of {total:,}{left_s}")
 

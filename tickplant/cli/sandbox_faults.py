@@ -37,8 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="VENUE:LIMITS",
-        help="ban clients that go beyond other limits than the venue's own, such as"
-        " coinbase:streams_per_connection=10,messages_per_s=1,connects=5,connects_window_s=10,ban_s=30",
+        help="ban clients that go beyond other limits than the venue's own: VENUE:NAME=N[,NAME=N...], where names"
+        " are streams_per_connection, messages_per_s, connects, connects_window_s and ban_s",
     )
 
 
