@@ -174,6 +174,7 @@ async def test_other_addresses_are_not_served_without_any_key(
             limits=WebsocketLimits(),
             alerts_per_user=1,
             webhooks=WebhookSettings(None),
+            notify_tags=(),
             access=AccessSettings(host=host),
             stop=asyncio.Event(),
         ):
