@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any, cast
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
@@ -31,8 +31,7 @@ class MailServer:
         if not session.authenticated:
             return "530 Authentication required"
         if self.answer.startswith("250"):
-            message = message_from_bytes(envelope.content, policy=policy.default)
-            self.messages.append(cast(EmailMessage, message))
+            self.messages.append(message_from_bytes(envelope.content, policy=policy.default))
         return self.answer
 
     def authenticate(

@@ -92,7 +92,8 @@ async def test_alerts_and_signals_from_the_trade_to_the_message(redis_url: str, 
         ):
             await live(plant)
             await publisher.publish([trade(1, at_us=START_US, price="12")])
-            wanted = {"symbol": "AAAUSDT", "kind": "crosses_above", "price": "10", "notify": ["gone"]}
+            wanted: dict[str, Any] = {"symbol": "AAAUSDT", "kind": "crosses_above", "price": "10"}
+            wanted["notify"] = ["gone"]
             refused = await plant.http.post("/api/v1/alerts", json=wanted)
             assert (refused.status_code, refused.json()["detail"]) == (
                 409,
