@@ -37,8 +37,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="VENUE:LIMITS",
-        help="ban clients that go beyond other limits than the venue's own: VENUE:NAME=N[,NAME=N...], where names"
-        " are streams_per_connection, messages_per_s, connects, connects_window_s and ban_s",
+        help="ban clients that go beyond other limits than the venue's own: VENUE:NAME=N[,NAME=N...], where"
+        " names are streams_per_connection, messages_per_s, connects, connects_window_s and ban_s",
     )
 
 
