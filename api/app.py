@@ -25,7 +25,7 @@ from api.queries.prices import Prices
 from api.queries.symbols import SymbolDirectory
 from api.requests.webhooks import WebhookAdmission
 from api.routes.alerts import (
-    AlertLimit,
+    AlertLimits,
     get_alert,
     get_alerts,
     patch_alert,
@@ -40,6 +40,7 @@ from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
 from api.routes.html import DOCUMENTATION_HEADERS, DocumentationPage, get_page
+from api.routes.notifications import get_notifications
 from api.routes.overview import get_completeness, get_overview
 from api.routes.page_files import get_page_file
 from api.routes.parameters import OF_REQUESTS
@@ -78,6 +79,7 @@ API_ROUTES: Final = [
     post_alert,
     get_firings,
     get_webhooks,
+    get_notifications,
     get_alert,
     patch_alert,
     remove_alert,
@@ -117,7 +119,7 @@ class Services(Struct, frozen=True, kw_only=True):
     pool: Pool
     """Of the primary: for data that users change, and then read."""
     user_changes: UserChangeSender
-    alert_limit: AlertLimit
+    alert_limits: AlertLimits
     webhook_admission: WebhookAdmission
     hub: Hub
     websocket_gate: WebsocketGate

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from api.queries.history import StoredHistory
 from api.queries.prices import Prices
 from api.queries.symbols import SymbolDirectory
 from api.requests.webhooks import open_webhook_admission
-from api.routes.alerts import AlertLimit
+from api.routes.alerts import AlertLimits
 from api.user_changes import UserChangeSender
 from db.alerts.definitions import read_pending_alerts
 from db.bot.switch import read_pending_switch
@@ -88,6 +88,7 @@ async def run(
     max_clients: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
+    notify_tags: Collection[str],
     stop: asyncio.Event,
 ) -> None:
     """Serve the API until `stop` is set; then websockets are closed with code 1012.
@@ -111,6 +112,7 @@ async def run(
                 limits=limits,
                 alerts_per_user=alerts_per_user,
                 webhooks=webhooks,
+                notify_tags=notify_tags,
                 access=access,
                 stop=stop,
             ) as services,
@@ -138,6 +140,7 @@ async def open_services(
     limits: WebsocketLimits,
     alerts_per_user: int,
     webhooks: WebhookSettings,
+    notify_tags: Collection[str] = (),
     access: AccessSettings = AccessSettings(),  # noqa: B008 - it can't change
     stop: asyncio.Event,
 ) -> AsyncIterator[Services]:
@@ -186,7 +189,7 @@ async def open_services(
                     connections=connections,
                     pool=pool,
                     user_changes=user_changes,
-                    alert_limit=AlertLimit(alerts_per_user),
+                    alert_limits=AlertLimits(alerts_per_user, notify_tags),
                     webhook_admission=webhook_admission,
                     hub=hub,
                     websocket_gate=WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits),

@@ -24,7 +24,7 @@ SERVICE: Final = "tickplant_service"
 GRAFANA: Final = "tickplant_grafana"
 """A user in the group of readers."""
 
-SECRET: Final = ("alerts", "alert_requests", "alert_state", "api_keys", "webhooks")
+SECRET: Final = ("alerts", "alert_requests", "alert_state", "api_keys", "notifications", "webhooks")
 """Tables hidden from readers: with the address of a webhook, anybody can post to it."""
 
 _FIXED: Final = ("migration", "plant", "retention", "unfilled_candles")

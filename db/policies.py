@@ -69,6 +69,7 @@ RECORDS: Final = {
     "bot_switchings": "switched_at",
     "firings": "event_time",
     "gaps": "settled_at",
+    "notifications": "settled_at",
     "webhooks": "settled_at",
 }
 """Tables of records, likewise. Pending rows stay: see `remove_some` in the migrations."""

@@ -68,3 +68,14 @@ async def read_committed_entry(connection: asyncpg.Connection, role: str, partit
         "select entry_id from lease where role = $1 and partition = $2", role, partition
     )
     return entry_id
+
+
+async def read_committed_entries(connection: asyncpg.Connection, role: str, partition: int | None) -> str:
+    """Return the last stream entries that a role has committed, of a partition or of all, as one text."""
+    entries: str | None = await connection.fetchval(
+        "select string_agg(partition || '=' || entry_id, ' ' order by partition) from lease"
+        " where role = $1 and ($2::int is null or partition = $2)",
+        role,
+        partition,
+    )
+    return entries or ""

@@ -1,32 +1,24 @@
-"""The outbox of webhooks: pending deliveries, attempts and their outcome.
-
-A process takes a row by moving its `due_at` to when the attempt counts as lost. Until then no other process
-takes it; afterwards any process may.
-"""
+"""The outbox of webhooks: firings that go to addresses of users."""
 
 from collections.abc import Collection
-from datetime import timedelta
 from typing import Final, NamedTuple
 
 import asyncpg
 
 from db.alerts.firings import firing_of
+from db.outbox import OutboxRow, OutboxTable, take_rows
 from tickplant.derived import Firing
 from tickplant.times import to_datetime, to_us
 
-STATES: Final = ("waiting", "delivered", "dead")
+WEBHOOKS: Final = OutboxTable("webhooks", {"alert_id": "text", "number": "int8"}, receiver="host")
 
 
 class WebhookAttempt(NamedTuple):
     """An attempt to deliver a webhook."""
 
+    rows: tuple[OutboxRow]
     firing: Firing
     url: str
-    host: str
-    attempt: int
-    """Counted from 1."""
-    age_s: float
-    """Since the alert fired, by the database's clock."""
 
 
 class WebhookRow(NamedTuple):
@@ -63,32 +55,17 @@ async def take_webhooks(
         busy: hosts to leave out.
         lost_after_s: when an attempt without an outcome counts as lost.
     """
-    rows = await pool.fetch(_TAKE, limit, limit_per_host, list(busy), timedelta(seconds=lost_after_s))
-    return [
-        WebhookAttempt(firing_of(row), row["url"], row["host"], row["attempts"], row["age_s"]) for row in rows
-    ]
-
-
-async def close_webhook(pool: asyncpg.Pool, attempt: WebhookAttempt, state: str, reason: str | None) -> None:
-    """Record that a webhook was delivered, or given up."""
-    await pool.execute(
-        "update webhooks set state = $4, reason = $5, settled_at = clock_timestamp()"
-        " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
-        *_attempt_key(attempt),
-        state,
-        reason,
+    taken = await take_rows(
+        pool,
+        WEBHOOKS,
+        receivers=limit,
+        rows=limit,
+        rows_per_receiver=limit_per_host,
+        busy=busy,
+        lost_after_s=lost_after_s,
+        select=_WITH_FIRING,
     )
-
-
-async def retry_webhook(pool: asyncpg.Pool, attempt: WebhookAttempt, reason: str, wait_s: float) -> None:
-    """Record that an attempt has failed, and when the next one is due."""
-    await pool.execute(
-        "update webhooks set reason = $4, due_at = clock_timestamp() + $5"
-        " where alert_id = $1 and number = $2 and attempts = $3 and state = 'waiting'",
-        *_attempt_key(attempt),
-        reason,
-        timedelta(seconds=wait_s),
-    )
+    return [WebhookAttempt((row,), firing_of(record), record["url"]) for row, record in taken]
 
 
 async def read_webhooks(
@@ -127,30 +104,9 @@ async def read_webhooks(
     ]
 
 
-def _attempt_key(attempt: WebhookAttempt) -> tuple[str, int, int]:
-    return attempt.firing.alert_id, attempt.firing.number, attempt.attempt
-
-
-_TAKE: Final = """
-with taken as (
-    select w.alert_id, w.number
-    from (
-        select host, min(due_at) as since from webhooks
-        where state = 'waiting' and due_at <= clock_timestamp() and host <> all($3::text[])
-        group by host order by since limit $1
-    ) h
-    cross join lateral (
-        select alert_id, number from webhooks
-        where host = h.host and state = 'waiting' and due_at <= clock_timestamp()
-        order by due_at limit $2 for update skip locked
-    ) w
-    order by h.since limit $1
-)
-update webhooks w set attempts = attempts + 1, due_at = clock_timestamp() + $4
+_WITH_FIRING: Final = """
+select f.*, t.url, t.host, t.attempts, t.age_s
 from taken t join firings f on f.alert_id = t.alert_id and f.number = t.number
-where w.alert_id = t.alert_id and w.number = t.number
-returning f.*, w.url, w.host, w.attempts,
-    extract(epoch from clock_timestamp() - w.created_at)::float8 as age_s
 """
 
 _READ: Final = """

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -266,6 +266,7 @@ async def running_plant(
     hosts: Sequence[str] = (),
     alerts_per_user: int = 100,
     webhooks: WebhookSettings = WebhookSettings(None),  # noqa: B008 - it can't change
+    notify_tags: Collection[str] = (),
     database_read_url: str | None = None,
     access: AccessSettings = AccessSettings(),  # noqa: B008 - likewise
     proxies: Sequence[str] = (),
@@ -284,6 +285,7 @@ async def running_plant(
             limits=limits or WebsocketLimits(origins=tuple(origins)),
             alerts_per_user=alerts_per_user,
             webhooks=webhooks,
+            notify_tags=notify_tags,
             access=access,
             stop=asyncio.Event(),
         ) as services,

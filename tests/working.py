@@ -15,6 +15,7 @@ from ingest.venues.binance import BinanceAdapter
 from tickplant import wire
 from tickplant.cli.roles import role_settings
 from tickplant.market import Trade
+from tickplant.notifications import NotificationSettings
 from tickplant.redis_client import open_redis
 from tickplant.settings import Settings
 from tickplant.streams import live_stream, partition_of
@@ -58,6 +59,7 @@ async def working(
     lease_s: float = 1.0,
     roles: RoleSettings = ALL_ROLES,
     webhooks: WebhookSettings = NO_WEBHOOKS,
+    notifications: NotificationSettings = NotificationSettings(),  # noqa: B008 - it can't change
 ) -> AsyncIterator[asyncio.Event]:
     stop = asyncio.Event()
     task = asyncio.create_task(
@@ -70,6 +72,7 @@ async def working(
             lease_s=lease_s,
             roles=roles,
             webhooks=webhooks,
+            notifications=notifications,
             stop=stop,
         )
     )

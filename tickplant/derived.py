@@ -147,6 +147,8 @@ class Alert(Struct, frozen=True, array_like=True, kw_only=True):
     active: bool = True
     begun: int = 1
     """The version in which its state was last reset: its condition changed, or it was activated."""
+    notify: tuple[str, ...] = ()
+    """Tags of the notification targets that firings go to."""
 
 
 class AlertState(Struct, frozen=True, array_like=True):

@@ -203,6 +203,11 @@ WORKER_WEBHOOKS = Counter(
     "Attempts to deliver a webhook, by outcome: delivered, failed or dead (abandoned)",
     ["outcome"],
 )
+WORKER_NOTIFICATIONS = Counter(
+    "tickplant_worker_notification_attempts",
+    "Notifications in attempted messages, by outcome: delivered, failed or dead (abandoned)",
+    ["outcome"],
+)
 WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this process", ["role"])
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases taken, given back or lost", ["role", "what"]

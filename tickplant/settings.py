@@ -15,6 +15,18 @@ from tickplant.bot import Amount, Rules, parse_number
 from tickplant.intervals import INTERVALS
 from tickplant.logs import LogFormat, passwords_in
 from tickplant.market import SymbolId
+from tickplant.notifications import (
+    ALERT_TEMPLATE,
+    SIGNAL_TEMPLATE,
+    NotificationSettings,
+    SignalRoute,
+    Target,
+    parse_alert_template,
+    parse_routes,
+    parse_signal_template,
+    parse_targets,
+    secrets_in,
+)
 from tickplant.setting_parsers import (
     BROKERS,
     DATABASE_SCHEMES,
@@ -39,6 +51,9 @@ PREFIX: Final = "TICKPLANT_"
 
 SECRET_SUFFIXES: Final = ("_key", "_password", "_secret")
 """Endings of the names of secret fields; addresses can contain passwords, too."""
+
+_TOKEN_CHARS: Final = 8
+"""The shortest part of a notification target's URL that is hidden in log lines."""
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -188,6 +203,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_max_age_s: Annotated[float, Meta(gt=0)] = 86_400
     """The age at which a delivery is abandoned."""
 
+    notify: Annotated[tuple[Target, ...], Parser(parse_targets)] = ()
+    """Where notifications go: Apprise URLs with tags, from which alerts choose."""
+    notify_signals: Annotated[tuple[SignalRoute, ...], Parser(parse_routes)] = ()
+    """The tags that strategies' signals go to."""
+    notify_alert_text: Annotated[str, Parser(parse_alert_template)] = ALERT_TEMPLATE
+    notify_signal_text: Annotated[str, Parser(parse_signal_template)] = SIGNAL_TEMPLATE
+
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0
     """The port at which services other than the API serve /metrics; 0: any free port under `up`, none
@@ -209,7 +231,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             for name, value in values.items()
             if isinstance(value, str) and value and name.endswith(SECRET_SUFFIXES)
         ]
-        return [*hidden, *passwords_in(addresses)]
+        targets = [target.url for target in self.notify]
+        # Parts without a digit could be any word; where a URL's parts are used, all are hidden.
+        parts = [
+            part
+            for url in targets
+            for part in secrets_in(url)
+            if len(part) >= _TOKEN_CHARS and any(map(str.isdigit, part))
+        ]
+        return [*hidden, *passwords_in([*addresses, *targets]), *targets, *parts]
 
     @property
     def webhooks(self) -> WebhookSettings:
@@ -217,6 +247,18 @@ class Settings(Struct, frozen=True, kw_only=True):
         return WebhookSettings(
             secret=self.webhook_secret,
             allowed=self.webhook_allow,
+            attempts=self.webhook_attempts,
+            max_age_s=self.webhook_max_age_s,
+        )
+
+    @property
+    def notifications(self) -> NotificationSettings:
+        """Where notifications go to, and how; attempts as of webhooks."""
+        return NotificationSettings(
+            targets=self.notify,
+            signals=self.notify_signals,
+            alert_template=self.notify_alert_text,
+            signal_template=self.notify_signal_text,
             attempts=self.webhook_attempts,
             max_age_s=self.webhook_max_age_s,
         )

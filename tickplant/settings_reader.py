@@ -132,6 +132,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"{variable('database_read_url')}: an embedded server has no replicas;"
             f" set {variable('database_url')}, too"
         )
+    tags = settings.notifications.tags
+    if unknown_tags := [route.tag for route in settings.notify_signals if route.tag not in tags]:
+        yield (
+            f"{variable('notify_signals')}: no target in {variable('notify')} has the tag"
+            f" {', '.join(unknown_tags)}; its tags are {', '.join(tags) or 'none'}"
+        )
     if "anomaly" in settings.strategies and settings.anomaly_points > settings.statistics_returns:
         yield (
             f"{variable('anomaly_points')}: there are never that many returns; set it to"
@@ -141,4 +147,4 @@ def _contradictions(settings: Settings) -> Iterator[str]:
 
 def _shown(name: str, text: str) -> str:
     """Return a value as a message shows it: no secrets, and no addresses, which can contain passwords."""
-    return "not shown" if name.lower().endswith(("_url", *SECRET_SUFFIXES)) else repr(text[:60])
+    return "not shown" if name.lower().endswith(("_url", "_notify", *SECRET_SUFFIXES)) else repr(text[:60])

@@ -25,7 +25,7 @@ def check_change(change: Change) -> None:
 
 
 def _check_alert(alert: Alert) -> None:
-    texts = (alert.alert_id, alert.user, alert.note, alert.webhook_url or "")
+    texts = (alert.alert_id, alert.user, alert.note, alert.webhook_url or "", *alert.notify)
     if any("\0" in text for text in texts):
         raise PoisonError("an alert with a NUL character, which can't be stored")
     lacking = [name for name in ALERT_NEEDS[alert.kind] if getattr(alert, name) is None]

@@ -16,6 +16,7 @@ from db.waiting import read_unprocessed_trades, read_waiting
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
 from tickplant.market import Candle, SymbolId
+from tickplant.notifications import Notifier
 from workers.admission import AdmissionState
 from workers.roles.alerts.closes import MAX_CLOSES
 from workers.roles.averages import PartitionAverages
@@ -39,6 +40,8 @@ class RoleSettings(NamedTuple):
     """None: the role is off."""
     gap_wait_ms: int = 10_000
     """How long roles wait for a missing trade."""
+    notifier: Notifier | None = None
+    """None: no notifications."""
 
 
 async def load_admissions(pool: Pool, partition: int) -> dict[SymbolId, AdmissionState]:
@@ -90,6 +93,7 @@ async def load_roles(
         alerts=alerts,
         bots=bots,
         unifier=unifier,
+        notifier=settings.notifier,
         gap_wait_ms=settings.gap_wait_ms,
         stored=StoredState(ledger, open_candles, waiting, held),
     )

@@ -3,17 +3,20 @@
 import asyncio
 import gc
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from db.leases import Lease
-from db.pool import REFUSED, Pool, database_error, open_pool
+from db.pool import REFUSED, database_error, open_pool
 from tickplant.background import background
+from tickplant.notifications import NotificationSettings
 from tickplant.redis_client import agree_on_partitions, open_redis
 from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
 from workers.commit_schedule import CommitPolicy
 from workers.loading import RoleSettings
+from workers.notifications.delivery import deliver_notifications
 from workers.partition import Partition
 from workers.retention import remove_periodically
 from workers.runtime import Runtime, name_owner
@@ -28,7 +31,7 @@ With the default, 700, a read of thousands of symbols causes dozens of runs whil
 reach the oldest generation, whose collections visit the states of all symbols.
 """
 _MOST_CONNECTIONS = 12
-_OTHER_CONNECTIONS = 4  # for heartbeats and webhooks
+_OTHER_CONNECTIONS = 4  # for heartbeats, webhooks and notifications
 
 
 async def run(
@@ -41,9 +44,10 @@ async def run(
     lease_s: float,
     roles: RoleSettings,
     webhooks: WebhookSettings,
+    notifications: NotificationSettings,
     stop: asyncio.Event,
 ) -> None:
-    """Process stream entries and deliver webhooks until `stop` is set."""
+    """Process stream entries, and deliver webhooks and notifications, until `stop` is set."""
     hide_event_loop()
     gc.set_threshold(_GC_ALLOCATIONS, *gc.get_threshold()[1:])
     policy = CommitPolicy(commit_interval_ms / 1000, commit_trades)
@@ -75,7 +79,8 @@ async def run(
             async with (
                 background(remove_periodically(pool)),
                 background(measure_volumes(pool)),
-                _delivering(pool, webhooks, stop),
+                _delivering(deliver(pool, webhooks, stop), stop),
+                _delivering(deliver_notifications(pool, notifications, stop), stop),
             ):
                 await runtime.run(stop)
     except REFUSED as error:
@@ -85,9 +90,9 @@ async def run(
 
 
 @asynccontextmanager
-async def _delivering(pool: Pool, webhooks: WebhookSettings, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Deliver webhooks in the background; on an error set `stop`, and raise it at the end."""
-    task = asyncio.create_task(deliver(pool, webhooks, stop))
+async def _delivering(delivery: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
+    """Deliver in the background; on an error set `stop`, and raise it at the end."""
+    task = asyncio.create_task(delivery)
     task.add_done_callback(lambda _: stop.set() if not task.cancelled() and task.exception() else None)
     try:
         yield

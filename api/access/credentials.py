@@ -10,6 +10,9 @@ from tickplant.api_keys import key_id_of
 KEY_PROTOCOL: Final = "tickplant.key."
 """A websocket's subprotocol that consists of this and a key: browsers can set no header."""
 
+BINANCE_HEADER: Final = b"x-mbx-apikey"
+"""Where clients of Binance send a key; it may be one of this API."""
+
 _NAMES: Final = frozenset({"key", "api_key", "apikey", "token", "access_token", "authorization"})
 _MAX_FIELDS: Final = 100
 
@@ -17,7 +20,8 @@ _MAX_FIELDS: Final = 100
 def find_key(scope: Mapping[str, Any]) -> str | None:
     """Return the key that a request carries, valid or not; None if there is none.
 
-    Other schemes than Bearer are a proxy's own business.
+    Other schemes than Bearer are a proxy's own business, and keys of Binance, which its clients send to
+    every server, are nobody's.
 
     Raises:
         Problem: a key is in the address, or there are several.
@@ -27,6 +31,11 @@ def find_key(scope: Mapping[str, Any]) -> str | None:
         value.decode("latin-1").partition(" ")[2].strip()
         for name, value in scope["headers"]
         if name == b"authorization" and value[:7].lower() == b"bearer "
+    }
+    found |= {
+        value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name == BINANCE_HEADER and key_id_of(value.decode("latin-1"))
     }
     protocols = scope.get("subprotocols") or ()
     found |= {name.removeprefix(KEY_PROTOCOL) for name in protocols if name.startswith(KEY_PROTOCOL)}

@@ -1,10 +1,17 @@
 """ASGI middleware for HEAD wherever there is GET, and for a complete Allow header."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+_HEAD: Final = "head"
+
+
+def is_head(scope: Scope) -> bool:
+    """Return whether only the headers of a response are requested."""
+    return _HEAD in scope
 
 
 def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
@@ -21,7 +28,7 @@ def with_head(app: ASGIApp, methods: Mapping[str, Collection[str]]) -> Any:
             await app(scope, receive, send)
             return
         head = scope["method"] == "HEAD"
-        requested: Any = {**scope, "method": "GET"} if head else scope
+        requested: Any = {**scope, "method": "GET", _HEAD: True} if head else scope
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":

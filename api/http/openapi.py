@@ -4,11 +4,12 @@ from copy import copy
 from typing import Any, Final
 
 from litestar import Litestar
-from litestar.openapi.spec import OpenAPI, OpenAPIResponse, Schema
+from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.routes import HTTPRoute
 
 from api.access.middleware import scope_of
+from api.http.csv_rows import CSV
 from api.requests.alerts import DECIMALS
 
 _CLOSED = ("AlertRequest", "AlertPatch", "SwitchRequest", "Readiness")
@@ -27,6 +28,7 @@ def complete(app: Litestar) -> None:
     """Add to the document what the framework doesn't know."""
     _tighten(app.openapi_schema)
     _add_refusals(app)
+    _add_csv(app.openapi_schema)
 
 
 def _tighten(document: OpenAPI) -> None:
@@ -69,6 +71,20 @@ def _add_refusals(app: Litestar) -> None:
                     if status not in operation.responses:
                         operation.responses[status] = copy(problem)
                         operation.responses[status].description = description
+
+
+def _add_csv(document: OpenAPI) -> None:
+    """Add to the routes that have the parameter `format` the answers that CSV adds."""
+    for item in (document.paths or {}).values():
+        operation = item.get
+        names = [getattr(parameter, "name", "") for parameter in (operation and operation.parameters) or ()]
+        if operation is None or "format" not in names:
+            continue
+        responses = operation.responses or {}
+        found = responses["200"]
+        if isinstance(found, OpenAPIResponse) and found.content is not None:
+            found.content[CSV] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
+        responses["304"] = OpenAPIResponse("The client has these rows as CSV already.")
 
 
 def _problem_of(document: OpenAPI) -> OpenAPIResponse:

@@ -81,6 +81,13 @@ class AlertListToken(ListToken, frozen=True, array_like=True):
     """Time of creation, and id."""
 
 
+class NotificationListToken(ListToken, frozen=True, array_like=True):
+    """A list of notifications, newest first."""
+
+    last_key: tuple[_TimeUs, _Id]
+    """Time of creation, and id."""
+
+
 class FiringListToken(ListToken, frozen=True, array_like=True):
     """A list of firings or their deliveries, newest first."""
 

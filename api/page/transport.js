@@ -3,11 +3,18 @@
 const PREFIX = "/api/v1/";
 const TIMEOUT_MS = 20_000, KEY = "tickplant-key";
 
-/** Called when the API asks for a key, or for another one; set by the page. @type {{ask: () => void}} */
+/** Called when a request needs a key, or another one; set by the page. @type {{ask: () => void}} */
 export const keys = { ask: () => {} };
 
 /** Returns the key of this tab; it is never stored longer, nor in an address. @returns {string|null} */
 const key = () => globalThis.sessionStorage?.getItem(KEY) ?? null;
+
+/**
+ * Returns whether to ask for a key: reading needs one, or a change does. A part of the page that a key without alerts
+ * may not read says so in its place instead.
+ * @param {string} method @param {number} status @param {string|null} challenge the answer's WWW-Authenticate
+ */
+export const asksForKey = (method, status, challenge) => status === 401 && (method !== "GET" || !/\bscope="(?!read")/.test(challenge ?? ""));
 
 /** Sets the key of this tab. @param {string} text empty for none */
 export function setKey(text) {
@@ -72,7 +79,7 @@ async function send(method, url, body) {
   let problem = {};
   try { problem = JSON.parse(text); } catch { /* a proxy's page, for example */ }
   const { detail, code } = /** @type {{detail?: string, code?: string}} */ (problem);
-  if (response.status === 401) keys.ask();
+  if (asksForKey(method, response.status, response.headers.get("WWW-Authenticate"))) keys.ask();
   throw new RequestError(detail ?? `the API answered ${response.status}`, response.status, code);
 }
 

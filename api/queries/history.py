@@ -10,7 +10,7 @@ from db.candles import read_candles
 from db.gaps import UNHEALED_STATES, read_gaps
 from db.pool import DatabaseConnection, Pool, snapshot
 from db.published import read_published_firings, read_published_signals
-from db.symbols import read_committed_entry
+from db.symbols import read_committed_entries, read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
 from tickplant.bot import PaperAccount
 from tickplant.derived import Firing, Signal
@@ -62,6 +62,12 @@ class StoredHistory:
         async with self.snapshot() as connection:
             committed = await read_committed_entry(connection, CANDLES_ROLE, self.partition_of(symbol))
             yield CommittedSnapshot(connection, entry_order(committed) if committed else STREAM_START)
+
+    async def state(self, symbol: SymbolId | None) -> str:
+        """Return what changes with every commit of a symbol's partition; of all partitions for None."""
+        partition = None if symbol is None else self.partition_of(symbol)
+        async with self.snapshot() as connection:
+            return await read_committed_entries(connection, CANDLES_ROLE, partition)
 
     async def newest_trades(self, symbol: SymbolId, limit: int) -> tuple[list[Trade], Order]:
         """Return a symbol's newest trades, oldest first, and the last input entry included."""

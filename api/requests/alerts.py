@@ -1,6 +1,7 @@
 """Requests to create and change alerts. Pure."""
 
 import re
+from collections.abc import Collection
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -11,6 +12,7 @@ from api.http.bodies import DECIMAL
 from api.http.problems import bad_parameter, conflict
 from tickplant.derived import ALERT_NEEDS, Alert, AlertKind
 from tickplant.market import SymbolId
+from tickplant.notifications import TAG
 
 _DAY_S: Final = 86_400
 TEXT: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
@@ -52,6 +54,14 @@ Hysteresis = Annotated[
 WebhookUrl = Annotated[
     str,
     Meta(description="A public URL to which firings are sent, too.", examples=["https://example.org/hook"]),
+]
+NotifyTags = Annotated[
+    tuple[Annotated[str, Meta(pattern=f"^{TAG}$(?!\\n)")], ...],
+    Meta(
+        max_length=16,
+        description="Tags of the targets in `TICKPLANT_NOTIFY` that firings go to, by chat or mail.",
+        examples=[["ops"]],
+    ),
 ]
 Note = Annotated[
     str, Meta(max_length=500, pattern=TEXT, description="A note of your own, sent with each firing.")
@@ -104,6 +114,7 @@ class AlertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cooldown_s: CooldownS = 0
     hysteresis: Hysteresis = "0"
     webhook_url: WebhookUrl | None = None
+    notify: NotifyTags = ()
     note: Note = ""
     active: bool = True
 
@@ -123,6 +134,7 @@ class AlertPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cooldown_s: CooldownS | UnsetType = UNSET
     hysteresis: Hysteresis | UnsetType = UNSET
     webhook_url: WebhookUrl | UnsetType | None = UNSET
+    notify: NotifyTags | UnsetType = UNSET
     note: Note | UnsetType = UNSET
     active: bool | UnsetType = UNSET
 
@@ -148,6 +160,16 @@ def apply_alert_patch(alert: Alert, patch: AlertPatch) -> Alert:
     changed = replace(alert, version=version, begun=version if restarts else alert.begun, **given)
     _check(changed)
     return changed
+
+
+def check_tags(chosen: Collection[str], tags: Collection[str]) -> None:
+    """Raise a problem for tags that no notification target has."""
+    if unknown := [tag for tag in chosen if tag not in tags]:
+        raise conflict(
+            "notify",
+            f"no target in TICKPLANT_NOTIFY has the tag {', '.join(unknown)}; tags are"
+            f" {', '.join(tags) or 'none'}",
+        )
 
 
 def _check(alert: Alert) -> None:

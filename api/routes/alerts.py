@@ -1,5 +1,6 @@
 """Creates, changes, lists and deletes alerts."""
 
+from collections.abc import Collection
 from typing import Annotated, Final
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from api.http.paging import AlertListToken, cut_list
 from api.http.problems import Problem
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.requests.alerts import AlertPatch, AlertRequest, apply_alert_patch, make_alert
+from api.requests.alerts import AlertPatch, AlertRequest, apply_alert_patch, check_tags, make_alert
 from api.requests.idempotency import IdempotencyKey, create_once, repeatable_request
 from api.requests.webhooks import WebhookAdmission
 from api.routes.parameters import (
@@ -98,10 +99,12 @@ AlertPatchBody = Annotated[
 ]
 
 
-class AlertLimit(Struct, frozen=True):
-    """The limit of alerts."""
+class AlertLimits(Struct, frozen=True):
+    """What alerts are limited to."""
 
     per_user: int = 1000
+    notify_tags: Collection[str] = ()
+    """Of the notification targets."""
 
 
 class AlertsPage(Struct, frozen=True):
@@ -130,7 +133,7 @@ async def post_alert(
     directory: Service[SymbolDirectory],
     history: Service[StoredHistory],
     webhook_admission: Service[WebhookAdmission],
-    alert_limit: Service[AlertLimit],
+    alert_limits: Service[AlertLimits],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
     caller: Sender,
@@ -149,6 +152,7 @@ async def post_alert(
     repeatable = repeatable_request(caller, idempotency_key, data)
     symbol = await resolve(directory, data.symbol)
     alert = make_alert(data, uuid4().hex, symbol)
+    check_tags(alert.notify, alert_limits.notify_tags)
     if alert.webhook_url is not None:
         await webhook_admission.check(alert.webhook_url)
     partition = history.partition_of(symbol)
@@ -157,14 +161,14 @@ async def post_alert(
             pool,
             repeatable,
             lambda connection: create_alert(
-                connection, alert, partition, key_id=caller.key_id, max_alerts=alert_limit.per_user
+                connection, alert, partition, key_id=caller.key_id, max_alerts=alert_limits.per_user
             ),
         )
     except TooManyAlertsError as error:
         raise Problem(
             409,
             "too_many_alerts",
-            f"{caller.key_id or alert.user!r} has {alert_limit.per_user} alerts already: delete some, or"
+            f"{caller.key_id or alert.user!r} has {alert_limits.per_user} alerts already: delete some, or"
             " raise TICKPLANT_ALERTS_PER_USER",
         ) from error
     user_changes.send_soon()
@@ -232,6 +236,7 @@ async def patch_alert(
     alert_id: AlertId,
     data: AlertPatchBody,
     webhook_admission: Service[WebhookAdmission],
+    alert_limits: Service[AlertLimits],
     pool: Service[Pool],
     user_changes: Service[UserChangeSender],
     caller: Sender,
@@ -242,6 +247,8 @@ async def patch_alert(
     again. The count of its firings continues, and the cooldown since the last one applies. Other changes
     do not affect its state: whether it is armed, and whether it has fired.
     """
+    if isinstance(data.notify, tuple):
+        check_tags(data.notify, alert_limits.notify_tags)
     if isinstance(data.webhook_url, str):
         await webhook_admission.check(data.webhook_url)
     row = _known(
@@ -263,7 +270,7 @@ async def patch_alert(
 async def remove_alert(
     alert_id: AlertId, pool: Service[Pool], user_changes: Service[UserChangeSender], caller: Sender
 ) -> None:
-    """Delete an alert. Its firings stay, and so do pending deliveries to its webhook."""
+    """Delete an alert. Its firings stay, and so do pending webhooks and notifications."""
     if not await alert_definitions.delete_alert(pool, storable_id(alert_id), owner=caller.owner):
         raise _unknown()
     user_changes.send_soon()

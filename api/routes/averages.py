@@ -8,13 +8,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
+from api.http.csv_rows import answer
 from api.http.paging import encode_remaining
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.averages import read_averages
 from api.queries.candles import OpenTimeRange
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import RangePage, SymbolText, resolve
+from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.fields import SymbolName, Time
 from api.views.stats import MeansView, means_view
@@ -109,35 +110,41 @@ async def get_moving_average(
     of the trades of that period. It ends at `until`, the venue's time up to which trades have been
     received, rather than now: if a feed is down, that is when it went down.
 
-    With any of `interval`, `kind`, `length`, `start`, `end` and `after`: a value for each closed candle by
-    open time, oldest first on every page; pages are those of `ohlcv`. Intervals without trades have no candle
-    and do not count. The first candles of a symbol, fewer than `length`, have no value. An exponential
-    average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for any length, also those
-    that workers store.
+    With any of `interval`, `kind`, `length`, `start`, `end` and `after`, and as CSV: a value for each
+    closed candle by open time, oldest first on every page; pages are those of `ohlcv`. Intervals without
+    trades have no candle and do not count. The first candles of a symbol, fewer than `length`, have no
+    value. An exponential average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for
+    any length, also those that workers store.
     """
     symbol_id = await resolve(directory, symbol)
     bounds = range_page.start, range_page.end, range_page.after
-    if (interval, kind, length, *bounds) == (None,) * 6:
+    if (interval, kind, length, *bounds, range_page.csv) == (None,) * 7:
         return await _means(history, symbol_id, "5m" if period is None else period)
     if period is not None:
         raise conflict("period", "applies to trades: omit it, or omit the parameters of candles")
     series, spec = parse_stored_interval(interval), AverageSpec(kind or "sma", length or _LENGTH)
-    requested = range_page.time_range(f"moving-average/{symbol_id}/{series}/{spec.name}")
-    window = OpenTimeRange(requested.low[0], requested.high[0])
-    page = await read_averages(
-        history, symbol_id, series, spec, window, range_page.limit, newest=requested.newest
-    )
-    length_us = INTERVALS[series]
-    return AveragesPage(
-        str(symbol_id),
-        series,
-        spec.kind,
-        spec.length,
-        [
-            AverageView(format_time(open_us), format_time(open_us + length_us), value)
-            for open_us, value in page.values
-        ],
-        encode_remaining(requested, page.remaining),
+
+    async def read(page_request: RangePageRequest) -> AveragesPage:
+        requested = page_request.time_range(f"moving-average/{symbol_id}/{series}/{spec.name}")
+        window = OpenTimeRange(requested.low[0], requested.high[0])
+        page = await read_averages(
+            history, symbol_id, series, spec, window, page_request.limit, newest=requested.newest
+        )
+        length_us = INTERVALS[series]
+        return AveragesPage(
+            str(symbol_id),
+            series,
+            spec.kind,
+            spec.length,
+            [
+                AverageView(format_time(open_us), format_time(open_us + length_us), value)
+                for open_us, value in page.values
+            ],
+            encode_remaining(requested, page.remaining),
+        )
+
+    return await answer(
+        range_page, read, lambda page: page.averages, AverageView, lambda: history.state(symbol_id)
     )
 
 

@@ -8,10 +8,18 @@ from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
 from api.access.middleware import NEEDS_ADMIN
+from api.http.csv_rows import answer
 from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import RangePage, SymbolFilter, SymbolText, resolve, resolve_filter
+from api.routes.parameters import (
+    RangePage,
+    RangePageRequest,
+    SymbolFilter,
+    SymbolText,
+    resolve,
+    resolve_filter,
+)
 from api.routes.responses import (
     BAD_BODY,
     BAD_PARAMETER,
@@ -165,18 +173,24 @@ async def get_bot_equity(
     next ones lead back.
     """
     symbol_id = await resolve(directory, symbol)
-    requested = range_page.time_range(f"equity/{symbol_id}")
-    async with history.snapshot() as connection:
-        equities = await read_equity(
-            connection,
-            symbol_id,
-            after=EquityBound(*requested.low),
-            before=EquityBound(*requested.high),
-            limit=range_page.limit + 1,
-            newest=requested.newest,
-        )
-    page, next_ = cut_range(equities, range_page.limit, requested, lambda equity: (equity.time_us, 0))
-    return EquityPage(str(symbol_id), [equity_view(equity) for equity in page], next_)
+
+    async def read(page_request: RangePageRequest) -> EquityPage:
+        requested = page_request.time_range(f"equity/{symbol_id}")
+        async with history.snapshot() as connection:
+            equities = await read_equity(
+                connection,
+                symbol_id,
+                after=EquityBound(*requested.low),
+                before=EquityBound(*requested.high),
+                limit=page_request.limit + 1,
+                newest=requested.newest,
+            )
+        page, next_ = cut_range(equities, page_request.limit, requested, lambda equity: (equity.time_us, 0))
+        return EquityPage(str(symbol_id), [equity_view(equity) for equity in page], next_)
+
+    return await answer(
+        range_page, read, lambda page: page.equity, EquityView, lambda: history.state(symbol_id)
+    )
 
 
 async def _switch_view(connection: DatabaseConnection) -> SwitchView:

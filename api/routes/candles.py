@@ -7,13 +7,14 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.http.csv_rows import answer
 from api.http.paging import encode_remaining
 from api.http.problems import bad_parameter, conflict
 from api.live.hub import Hub
 from api.queries.candles import CandlePageReader, Fill, OpenTimeRange
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import RangePage, SymbolText, resolve
+from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -92,21 +93,27 @@ async def get_ohlcv(
     """
     symbol_id = await resolve(directory, symbol)
     length = parse_interval(interval, window)
-    requested = range_page.time_range(f"ohlcv/{symbol_id}/{length}/{fill}")
-    async with history.committed_snapshot(symbol_id) as (connection, committed):
-        page = await CandlePageReader(connection, symbol_id, length).read(
-            OpenTimeRange(requested.low[0], requested.high[0]),
-            range_page.limit,
-            newest=requested.newest,
-            fill=fill,
+
+    async def read(page_request: RangePageRequest) -> CandlesPage:
+        requested = page_request.time_range(f"ohlcv/{symbol_id}/{length}/{fill}")
+        async with history.committed_snapshot(symbol_id) as (connection, committed):
+            page = await CandlePageReader(connection, symbol_id, length).read(
+                OpenTimeRange(requested.low[0], requested.high[0]),
+                page_request.limit,
+                newest=requested.newest,
+                fill=fill,
+            )
+        cursor = hub.cursor_after(symbol_id, committed)
+        return CandlesPage(
+            str(symbol_id),
+            length,
+            page.candles,
+            encode_remaining(requested, page.remaining),
+            str(cursor) if cursor else None,
         )
-    cursor = hub.cursor_after(symbol_id, committed)
-    return CandlesPage(
-        str(symbol_id),
-        length,
-        page.candles,
-        encode_remaining(requested, page.remaining),
-        str(cursor) if cursor else None,
+
+    return await answer(
+        range_page, read, lambda page: page.candles, CandleView, lambda: history.state(symbol_id)
     )
 
 

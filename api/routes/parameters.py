@@ -6,9 +6,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import Example
 from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.types import Scope
-from msgspec import Struct
 
 from api.access.caller import ApiCaller, caller_of
+from api.http.csv_rows import FORMATS, Pages, csv_request
 from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, ListToken, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
 from api.queries.history import MAX_US, MIN_US
@@ -50,6 +50,17 @@ After = Annotated[
     str | None,
     QueryParameter(description="`next` of the page before this one; it includes the bounds."),
 ]
+FormatText = Annotated[
+    str | None,
+    QueryParameter(
+        name="format",
+        description="`csv`: the whole list in one response, oldest first if it has `start`, with the fields"
+        " of the rows as columns; `json`: a page. Without it the header Accept decides; JSON if that has no"
+        " preference.",
+        examples=[Example(value="csv")],
+        schema_extra={"enum": [*FORMATS, None]},
+    ),
+]
 SymbolFilter = Annotated[
     str | None,
     QueryParameter(
@@ -69,11 +80,8 @@ UserFilter = Annotated[
 AlertId = Annotated[str, PathParameter(description="From the response to its creation.")]
 
 
-class PageRequest(Struct, frozen=True):
+class PageRequest(Pages, frozen=True):
     """A page of a list that is returned in one direction."""
-
-    limit: int
-    after: str | None
 
     def last_key(self, kind: type[ListToken], list_key: str) -> Any:
         """Return the key of the last row of the page before; None for the first page.
@@ -84,13 +92,16 @@ class PageRequest(Struct, frozen=True):
         return None if self.after is None else decode_token(self.after, kind, list_key).last_key
 
 
-class RangePageRequest(Struct, frozen=True):
+class RangePageRequest(Pages, frozen=True, kw_only=True):
     """A page of a list in ascending order of time that is returned in either direction."""
 
     start: str | None
     end: str | None
-    limit: int
-    after: str | None
+
+    @property
+    def newest(self) -> bool:
+        """Whether pages go back from the newest rows."""
+        return self.start is None and self.csv is None
 
     def time_range(self, list_key: str) -> TimeRangeToken:
         """Return the rows that remain, by time and id.
@@ -104,7 +115,7 @@ class RangePageRequest(Struct, frozen=True):
         if self.after is not None:
             return decode_token(self.after, TimeRangeToken, list_key)
         low, high = self.times()
-        return TimeRangeToken(list_key, self.start is None, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
+        return TimeRangeToken(list_key, self.newest, (low, MIN_TRADE_ID), (high, MIN_TRADE_ID))
 
     def times(self) -> tuple[int, int]:
         """Return both ends of the time range, in microseconds since the epoch.
@@ -125,10 +136,23 @@ def page_request(limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None) -> Pag
 
 
 def range_page_request(
-    start: StartText = None, end: EndText = None, limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None
+    scope: Scope,
+    start: StartText = None,
+    end: EndText = None,
+    limit: Limit = DEFAULT_PAGE_LENGTH,
+    after: After = None,
+    format_: FormatText = None,
 ) -> RangePageRequest:
     """Return the parameters of a page of a list in order of time."""
-    return RangePageRequest(start, end, limit, after)
+    csv = csv_request(scope, format_)
+    return RangePageRequest(start=start, end=end, limit=limit, after=after, csv=csv)
+
+
+def history_page_request(
+    scope: Scope, limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None, format_: FormatText = None
+) -> PageRequest:
+    """Return the parameters of a page of a list that is also available as CSV."""
+    return PageRequest(limit, after, csv_request(scope, format_))
 
 
 def _caller(scope: Scope) -> ApiCaller:
@@ -137,6 +161,7 @@ def _caller(scope: Scope) -> ApiCaller:
 
 OF_REQUESTS: Final = {
     "page": Provide(page_request, sync_to_thread=False),
+    "history_page": Provide(history_page_request, sync_to_thread=False),
     "range_page": Provide(range_page_request, sync_to_thread=False),
     "caller": Provide(_caller, sync_to_thread=False),
 }
@@ -144,6 +169,7 @@ OF_REQUESTS: Final = {
 
 Sender: TypeAlias = SkipValidation[NamedDependency[ApiCaller]]
 Page: TypeAlias = SkipValidation[NamedDependency[PageRequest]]
+HistoryPage: TypeAlias = SkipValidation[NamedDependency[PageRequest]]
 RangePage: TypeAlias = SkipValidation[NamedDependency[RangePageRequest]]
 
 

@@ -7,6 +7,7 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.http.csv_rows import answer
 from api.http.paging import SignalRangeToken, cut_range, decode_token
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
@@ -84,29 +85,34 @@ def _requested(range_page: RangePageRequest, list_key: str) -> SignalRangeToken:
     if range_page.after is not None:
         return decode_token(range_page.after, SignalRangeToken, list_key)
     low, high = range_page.times()
-    return SignalRangeToken(list_key, range_page.start is None, SignalKey(low), SignalKey(high))
+    return SignalRangeToken(list_key, range_page.newest, SignalKey(low), SignalKey(high))
 
 
 async def _page(
     history: StoredHistory, range_page: RangePageRequest, symbol: SymbolId | None, strategy: str | None
 ) -> SignalsPage:
-    requested = _requested(range_page, f"signals/{symbol or ''}/{strategy or ''}")
-    async with history.snapshot() as connection:
-        signals = await read_signals(
-            connection,
-            symbol=symbol,
-            strategy=strategy,
-            after=SignalKey(*requested.low),
-            before=SignalKey(*requested.high),
-            limit=range_page.limit + 1,
-            newest=requested.newest,
+    async def read(page_request: RangePageRequest) -> SignalsPage:
+        requested = _requested(page_request, f"signals/{symbol or ''}/{strategy or ''}")
+        async with history.snapshot() as connection:
+            signals = await read_signals(
+                connection,
+                symbol=symbol,
+                strategy=strategy,
+                after=SignalKey(*requested.low),
+                before=SignalKey(*requested.high),
+                limit=page_request.limit + 1,
+                newest=requested.newest,
+            )
+        page, next_ = cut_range(
+            signals,
+            page_request.limit,
+            requested,
+            lambda signal: SignalKey(
+                signal.event_time_us, signal.venue, signal.symbol, signal.strategy, signal.number
+            ),
         )
-    page, next_ = cut_range(
-        signals,
-        range_page.limit,
-        requested,
-        lambda signal: SignalKey(
-            signal.event_time_us, signal.venue, signal.symbol, signal.strategy, signal.number
-        ),
+        return SignalsPage([signal_view(signal) for signal in page], next_)
+
+    return await answer(
+        range_page, read, lambda page: page.signals, SignalView, lambda: history.state(symbol)
     )
-    return SignalsPage([signal_view(signal) for signal in page], next_)

@@ -7,11 +7,12 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from api.http.csv_rows import answer
 from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.http.problems import Problem
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import RangePage, SymbolText, resolve
+from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import BAD_PARAMETER, CONFLICT, UNAVAILABLE, UNKNOWN_SYMBOL, Next, Service
 from api.views.fields import SymbolName
 from api.views.stats import ChangeView, Order, Sort, StatisticsView, change_view, ranked, statistics_view
@@ -108,19 +109,25 @@ async def get_statistics(
     Pages are those of `ohlcv`. Quartiles are interpolated linearly, as numpy's `percentile` does.
     """
     symbol_id = await resolve(directory, symbol)
-    requested = range_page.time_range(f"statistics/{symbol_id}")
-    async with history.snapshot() as connection:
-        statistics = await read_statistics(
-            connection,
-            symbol_id,
-            start_us=requested.low[0],
-            end_us=requested.high[0],
-            limit=range_page.limit + 1,
-            newest=requested.newest,
+
+    async def read(page_request: RangePageRequest) -> StatisticsPage:
+        requested = page_request.time_range(f"statistics/{symbol_id}")
+        async with history.snapshot() as connection:
+            statistics = await read_statistics(
+                connection,
+                symbol_id,
+                start_us=requested.low[0],
+                end_us=requested.high[0],
+                limit=page_request.limit + 1,
+                newest=requested.newest,
+            )
+        # The start of a range is inclusive.
+        step_us = 0 if requested.newest else 1
+        page, next_ = cut_range(
+            statistics, page_request.limit, requested, lambda minute: (minute.open_time_us + step_us, 0)
         )
-    # The start of a range is inclusive.
-    step_us = 0 if requested.newest else 1
-    page, next_ = cut_range(
-        statistics, range_page.limit, requested, lambda minute: (minute.open_time_us + step_us, 0)
+        return StatisticsPage(str(symbol_id), [statistics_view(minute) for minute in page], next_)
+
+    return await answer(
+        range_page, read, lambda page: page.statistics, StatisticsView, lambda: history.state(symbol_id)
     )
-    return StatisticsPage(str(symbol_id), [statistics_view(minute) for minute in page], next_)

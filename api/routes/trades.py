@@ -3,11 +3,12 @@
 from litestar import get
 from msgspec import Struct
 
+from api.http.csv_rows import answer
 from api.http.paging import encode_beyond
 from api.live.hub import Hub
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
-from api.routes.parameters import RangePage, SymbolText, resolve
+from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
@@ -51,18 +52,27 @@ async def get_trades(
     next ones lead back.
     """
     symbol_id = await resolve(directory, symbol)
-    requested = range_page.time_range(f"trades/{symbol_id}")
-    async with history.committed_snapshot(symbol_id) as (connection, committed):
-        page = await read_trades_as_json(
-            connection,
-            symbol_id,
-            after=TradeBound(*requested.low),
-            before=TradeBound(*requested.high),
-            limit=range_page.limit,
-            newest=requested.newest,
+
+    async def read(page_request: RangePageRequest) -> TradesPage:
+        requested = page_request.time_range(f"trades/{symbol_id}")
+        async with history.committed_snapshot(symbol_id) as (connection, committed):
+            page = await read_trades_as_json(
+                connection,
+                symbol_id,
+                after=TradeBound(*requested.low),
+                before=TradeBound(*requested.high),
+                limit=page_request.limit,
+                newest=requested.newest,
+            )
+        edge = None if page.edge is None else (to_us(page.edge[0]), page.edge[1])
+        cursor = hub.cursor_after(symbol_id, committed)
+        return TradesPage(
+            str(symbol_id),
+            encoded(page.rows),
+            encode_beyond(requested, edge),
+            str(cursor) if cursor else None,
         )
-    edge = None if page.edge is None else (to_us(page.edge[0]), page.edge[1])
-    cursor = hub.cursor_after(symbol_id, committed)
-    return TradesPage(
-        str(symbol_id), encoded(page.rows), encode_beyond(requested, edge), str(cursor) if cursor else None
+
+    return await answer(
+        range_page, read, lambda page: page.trades, TradeView, lambda: history.state(symbol_id)
     )

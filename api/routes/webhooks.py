@@ -1,15 +1,14 @@
 """Deliveries to webhooks."""
 
-from typing import Annotated, Literal, cast
+from typing import cast
 
 from litestar import get
-from litestar.openapi.spec import Example
-from litestar.params import QueryParameter
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import FiringListToken, cut_list
 from api.queries.history import TIMEOUT_S
+from api.routes.deliveries import Attempts, DeliveryState, DueTime, Reason, SettledTime, StateFilter
 from api.routes.parameters import Page, Sender, UserFilter
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
@@ -18,30 +17,18 @@ from db.pool import Pool, snapshot
 from db.webhooks import WebhookKey, WebhookRow, read_webhooks
 from tickplant.times import format_time
 
-WebhookState = Literal["waiting", "delivered", "dead"]
-StateFilter = Annotated[
-    WebhookState | None,
-    QueryParameter(
-        name="state",
-        description="Only deliveries in this state; in any if not given.",
-        examples=[Example(value="dead")],
-    ),
-]
-
 
 class WebhookView(Struct, frozen=True):
     """A firing that goes to a webhook."""
 
     firing: FiringView
     url: str
-    state: Annotated[
-        WebhookState, Meta(description="`waiting` for an attempt; `delivered`; `dead`: given up.")
-    ]
-    attempts: Annotated[int, Meta(description="Attempts started so far.")]
-    reason: Annotated[str | None, Meta(description="The error of the last attempt.")]
+    state: DeliveryState
+    attempts: Attempts
+    reason: Reason
     created_at: Time
-    due_at: Annotated[Time | None, Meta(description="When the next attempt may start, if `waiting`.")]
-    settled_at: Annotated[Time | None, Meta(description="When it was delivered or given up.")]
+    due_at: DueTime
+    settled_at: SettledTime
 
 
 class WebhooksPage(Struct, frozen=True):
@@ -90,7 +77,7 @@ def _view(row: WebhookRow) -> WebhookView:
     return WebhookView(
         firing_view(row.firing),
         row.url,
-        cast(WebhookState, row.state),
+        cast(DeliveryState, row.state),
         row.attempts,
         row.reason,
         format_time(row.created_us),

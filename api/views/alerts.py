@@ -32,6 +32,9 @@ class AlertView(Struct, frozen=True):
     cooldown_s: int
     hysteresis: DecimalText
     webhook_url: str | None
+    notify: Annotated[
+        tuple[str, ...], Meta(description="Tags of the targets that firings go to, by chat or mail.")
+    ]
     note: str
     active: Annotated[bool, Meta(description="Whether workers watch it.")]
     state: Annotated[
@@ -101,6 +104,7 @@ def alert_view(row: AlertRow) -> AlertView:
         alert.cooldown_s,
         alert.hysteresis,
         alert.webhook_url,
+        alert.notify,
         alert.note,
         alert.active,
         _state(row),

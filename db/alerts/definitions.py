@@ -117,6 +117,7 @@ def _changeable(alert: Alert) -> tuple[Any, ...]:
         alert.webhook_url,
         alert.note,
         alert.active,
+        list(alert.notify),
     )
 
 
@@ -130,9 +131,9 @@ select count(*) from alerts where deleted_at is null and case
 _CREATE: Final = """
 insert into alerts (
     partition, alert_id, version, "user", venue, symbol, kind, begun, price, percent, window_s, silence_s,
-    repeat, cooldown_s, hysteresis, webhook_url, note, active, key_id, created_at, changed_at
+    repeat, cooldown_s, hysteresis, webhook_url, note, active, notify, key_id, created_at, changed_at
 ) values (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
     statement_timestamp(), statement_timestamp()
 )
 """
@@ -140,7 +141,7 @@ insert into alerts (
 _CHANGE: Final = """
 update alerts set version = $2, begun = $3, price = $4, percent = $5, window_s = $6, silence_s = $7,
     repeat = $8, cooldown_s = $9, hysteresis = $10, webhook_url = $11, note = $12, active = $13,
-    changed_at = clock_timestamp()
+    notify = $14, changed_at = clock_timestamp()
 where alert_id = $1
 """
 

@@ -103,6 +103,7 @@ def alert_of(row: asyncpg.Record) -> Alert:
         note=row["note"],
         active=row["active"],
         begun=row["begun"],
+        notify=tuple(row["notify"]),
     )
 
 

@@ -1,16 +1,22 @@
 """Unmodified clients of Binance work with this API, over real workers, and get what the database has."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from api_plant import Plant, live, running_plant
-from client_programs import run_script
+from client_programs import programs, run_client, run_script
 from conftest import on_one_variant
+from keyed import new_key
 from working import publishing, stored_count, until, working
 
+from api.service import AccessSettings
 from db.candles import read_candles
 from db.pool import connect
 from tickplant.intervals import CANDLE_INTERVALS
@@ -127,6 +133,19 @@ async def test_ccxt_reads_markets_candles_tickers_and_trades(redis_url: str, dat
         assert read["trades_since"] == [str(trade.trade_id) for trade in expected[5:15]]
 
 
+async def test_ccxt_pro_watches_tickers_candles_and_trades(redis_url: str, database_url: str) -> None:
+    async with trading(redis_url, database_url) as (plant, publisher):
+        script = run_script("ccxt_pro.py", f"{plant.address}/binance", "AAA/USDT")
+        seen = await while_trading(publisher, script)
+        check_streamed_trades(seen["trades"])
+        assert [ticker["e"] for ticker in seen["tickers"]] == ["24hrMiniTicker", "24hrTicker"]
+        for interval in ("1m", "3m"):
+            stored = {candle.open_time_us // 1000: candle for candle in await candles(database_url, interval)}
+            assert seen[interval]
+            for candle in seen[interval]:
+                assert candle == floats_of(stored[candle[0]])
+
+
 def check_streamed_trades(trades: list[dict[str, Any]]) -> None:
     """Check that they are those that were published, each once and in order."""
     first = int(trades[0]["t"]) - 1000
@@ -135,6 +154,15 @@ def check_streamed_trades(trades: list[dict[str, Any]]) -> None:
         trade = traded(number)
         assert (int(seen["t"]), seen["p"], seen["q"]) == (trade.trade_id, trade.price, trade.size)
         assert (int(seen["T"]), seen["m"]) == (trade.event_time_us // 1000, trade.side == "sell")
+
+
+async def test_clients_of_binance_send_an_api_key(redis_url: str, database_url: str) -> None:
+    key = await new_key(database_url, "read")
+    needed = AccessSettings(host="0.0.0.0")
+    async with running_plant(redis_url, database_url, symbols=[AAA], access=needed) as plant:
+        await plant.store(traded(0), traded(1))
+        messages = await run_script("with_key.py", f"{plant.address}/binance", "AAA/USDT", key.text)
+    assert [message["c"] for message in messages] == [traded(1).price] * 2
 
 
 async def test_python_binance_reads_and_watches(redis_url: str, database_url: str) -> None:
@@ -166,3 +194,42 @@ async def test_python_binance_reads_and_watches(redis_url: str, database_url: st
             *(f"{candle.open:f}", f"{candle.close:f}", f"{candle.volume:f}", candle.trade_count),
         )
         assert watched["tickers"][0]["e"] == "24hrMiniTicker"
+
+
+@pytest.mark.parametrize("interval", ["1m", "3m", "1h"])
+async def test_freqtrade_downloads_candles(
+    redis_url: str, database_url: str, tmp_path: Path, interval: str
+) -> None:
+    async with trading(redis_url, database_url) as (plant, _):
+        address = f"{plant.address}/binance"
+        urls = {
+            "public": f"{address}/api/v3",
+            "fapiPublic": f"{address}/fapi/v1",
+            "dapiPublic": f"{address}/dapi/v1",
+        }
+        config = {
+            "dry_run": True,
+            "stake_currency": "USDT",
+            "exchange": {
+                "name": "binance",
+                "pair_whitelist": ["AAA/USDT"],
+                "enable_ws": False,
+                "only_from_ccxt": True,
+                "ccxt_config": {"urls": {"api": urls}},
+                "ccxt_async_config": {"urls": {"api": urls}},
+            },
+            "pairlists": [{"method": "StaticPairList"}],
+        }
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        start = datetime.fromtimestamp(START_US // 1_000_000 - 7200, UTC)
+        bounds = f"{int(start.timestamp())}-{int(start.timestamp()) + 86_400}"
+        bin_folder = await asyncio.to_thread(programs)
+        words = ("--config", "config.json", "--userdir", ".", "--datadir", "data", "--timerange", bounds)
+        formats = ("--data-format-ohlcv", "json", "--timeframes", interval)
+        await run_client(bin_folder / "freqtrade", "create-userdir", "--userdir", ".", folder=tmp_path)
+        await run_client(bin_folder / "freqtrade", "download-data", *words, *formats, folder=tmp_path)
+        rows = json.loads((tmp_path / "data" / f"AAA_USDT-{interval}.json").read_text())
+        stored = await candles(database_url, interval)
+        assert rows
+        same(rows, [floats_of(candle) for candle in stored][: len(rows)])
+        assert len(rows) >= len(stored) - 1

@@ -257,6 +257,26 @@ async def test_the_page_asks_for_a_key_and_uses_it(redis_url: str, database_url:
         assert key.text not in await tab.run("location.href")
 
 
+async def test_where_reading_needs_no_key_the_page_asks_only_for_a_change(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    public = AccessSettings(host="0.0.0.0", public="read")
+    async with (
+        running_plant(redis_url, database_url, symbols=[BTC], access=public) as plant,
+        browser(tmp_path, 390) as tab,
+    ):
+        await plant.store(trade(1))
+        await live(plant)
+        await tab.open(f"{plant.address}/#binance:BTCUSDT/1m?tab=alerts")
+        await tab.until(f"{LIVE} && {text('#price')} === '61,837.63'")
+        await tab.until(f"{text('#alert-empty')}.includes('needs an API key')")
+        assert not await tab.run("document.querySelector('#key-dialog').open")
+        await tab.press("a")
+        await tab.until("document.querySelector('#alert-price').value === '61837.63'")
+        await tab.run("document.querySelector('#alert-form').requestSubmit()")
+        await tab.until("document.querySelector('#key-dialog').open")
+
+
 async def test_alerts_are_made_edited_silenced_and_deleted(plant: Plant, tmp_path: Path) -> None:
     async def alerts() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await plant.get("/api/v1/alerts"))["alerts"]

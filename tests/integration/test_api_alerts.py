@@ -91,6 +91,7 @@ async def test_an_alert_that_is_made_is_sent_to_the_workers_of_its_symbol(plant:
         "cooldown_s": 60,
         "hysteresis": "0.001",
         "webhook_url": None,
+        "notify": [],
         "note": "sell",
         "active": True,
         "state": "pending",

@@ -1,13 +1,15 @@
-"""Alerts from the request to the webhook: set over REST, fired by real workers, published and delivered."""
+"""Alerts from the request to their receivers: set over REST, fired by real workers, and delivered."""
 
+import json
 from typing import Any
 
-from api_plant import Plant, live, running_plant
+from api_plant import Plant, all_pages, live, running_plant
 from conftest import on_one_variant
 from receiving import receiving
-from working import START_US, publishing, trade, until, working
+from working import ALL_ROLES, START_US, publishing, trade, until, working
 
 from tickplant.market import SymbolId
+from tickplant.notifications import NotificationSettings, Notifier, SignalRoute, parse_targets
 from tickplant.webhooks import WebhookSettings
 
 pytestmark = on_one_variant
@@ -69,3 +71,59 @@ async def test_an_alert_from_the_request_to_the_webhook(redis_url: str, database
 
         await until(delivered, "both firings delivered", timeout_s=20)
         assert sorted(receiver.keys) == [f"{alert_id}-1", f"{alert_id}-2"]
+
+
+async def test_alerts_and_signals_from_the_trade_to_the_message(redis_url: str, database_url: str) -> None:
+    async with receiving() as receiver:
+        targets = parse_targets(
+            f"ops=json://127.0.0.1:{receiver.port}/ops me=json://127.0.0.1:{receiver.port}/me"
+        )
+        settings = NotificationSettings(targets, [SignalRoute("dip", "me")], poll_s=0.05)
+        roles = ALL_ROLES._replace(notifier=Notifier(settings))
+
+        def texts(path: str) -> list[str]:
+            bodies = [json.loads(request.body) for request in receiver.requests if request.path == path]
+            return [line for body in bodies for line in body["message"].splitlines()]
+
+        async with (
+            working(redis_url, database_url, roles=roles, notifications=settings),
+            running_plant(redis_url, database_url, symbols=[AAA], notify_tags=settings.tags) as plant,
+            publishing(redis_url) as publisher,
+        ):
+            await live(plant)
+            await publisher.publish([trade(1, at_us=START_US, price="12")])
+            wanted: dict[str, Any] = {"symbol": "AAAUSDT", "kind": "crosses_above", "price": "10"}
+            wanted["notify"] = ["gone"]
+            refused = await plant.http.post("/api/v1/alerts", json=wanted)
+            assert (refused.status_code, refused.json()["detail"]) == (
+                409,
+                "notify: no target in TICKPLANT_NOTIFY has the tag gone; tags are ops, me",
+            )
+            wanted |= {"notify": ["ops"], "note": "sell half", "repeat": True}
+            alert = (await plant.http.post("/api/v1/alerts", json=wanted)).json()
+            assert alert["notify"] == ["ops"]
+            await in_state(plant, alert["alert_id"], "active")
+            prices = ["9", "11", "9", "11", "1", *["100"] * 12, "50"]
+            await publisher.publish(
+                [trade(number, at_us=START_US, price=price) for number, price in enumerate(prices, 2)]
+            )
+
+            async def delivered() -> bool:
+                page = await plant.get("/api/v1/alerts/notifications", state="delivered")
+                return len(page["notifications"]) == 4
+
+            await until(delivered, "three firings and a signal delivered", timeout_s=20)
+            pages = await all_pages(
+                plant, "/api/v1/alerts/notifications", "notifications", state="delivered", limit=2
+            )
+            assert [len(page) for page in pages] == [2, 2]
+            found = sorted((row["target"], row["alert_id"]) for page in pages for row in page)
+            assert found == [("me", None), *[("ops", alert["alert_id"])] * 3]
+        (signal,) = texts("/me")
+        assert signal.startswith("binance:AAAUSDT: dip signals buy at 50 (strength ")
+        time = "(2023-11-14T22:14:00.000000Z) sell half"
+        assert texts("/ops") == [
+            f"binance:AAAUSDT: price 11 crossed above 10 {time}",
+            f"binance:AAAUSDT: price 11 crossed above 10 {time}",
+            f"binance:AAAUSDT: price 100 crossed above 10 {time}",
+        ]

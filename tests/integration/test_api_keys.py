@@ -93,6 +93,15 @@ async def test_the_probe_shows_its_details_only_to_those_who_may_read(plant: Pla
     assert "redis" in (await plant.http.get("/health/ready", headers=bearer(reader))).json()
 
 
+async def test_clients_of_binance_send_a_key_in_their_own_header(plant: Plant, reader: NewKey) -> None:
+    path = "/binance/api/v3/time"
+    assert (await plant.http.get(path, headers={"X-MBX-APIKEY": reader.text})).status_code == 200
+    revoked = make_key().text
+    assert (await plant.http.get(path, headers={"X-MBX-APIKEY": revoked})).status_code == 401
+    both = bearer(reader) | {"X-MBX-APIKEY": "a key of Binance, which clients send to every server"}
+    assert (await plant.http.get(path, headers=both)).status_code == 200
+
+
 @pytest.mark.parametrize("scope", ["read", "alerts", "admin"])
 async def test_a_key_may_do_what_its_scopes_say(plant: Plant, scope: Scope) -> None:
     key = await new_key(plant.database_url, scope)
@@ -174,6 +183,7 @@ async def test_other_addresses_are_not_served_without_any_key(
             limits=WebsocketLimits(),
             alerts_per_user=1,
             webhooks=WebhookSettings(None),
+            notify_tags=(),
             access=AccessSettings(host=host),
             stop=asyncio.Event(),
         ):

@@ -29,7 +29,7 @@ async def store(pool: Pool, symbol: SymbolAlerts, entry_id: str) -> None:
     taken = symbol.take()
     assert taken is not None
     async with transaction(pool) as connection:
-        await AlertRows(0, *taken).write(connection, entry_id)
+        await AlertRows(0, taken.states, taken.firings, taken.deliveries).write(connection, entry_id)
 
 
 async def test_states_and_firings_are_read_back_unchanged(pool: Pool) -> None:

@@ -142,6 +142,9 @@ select a, n, 0, 'me', 'binance', 'BTCUSDT', 'above', t, '', '0-0' from (values
 insert into webhooks (alert_id, number, url, host, state, settled_at, created_at) values
     ('delivered', 1, '', '', 'delivered', :old, :old), ('delivered', 2, '', '', 'delivered', :new, :new),
     ('waiting', 1, '', '', 'waiting', null, :old), ('dead', 1, '', '', 'dead', :old, :old);
+insert into notifications (target, text, alert_id, attempts, state, settled_at, created_at) values
+    ('ops', '', null, 1, 'delivered', :old, :old), ('ops', '', null, 2, 'delivered', :new, :new),
+    ('ops', '', null, 3, 'waiting', null, :old), ('ops', '', null, 4, 'dead', :old, :old);
 insert into alerts (alert_id, version, "user", venue, symbol, partition, kind, begun, repeat, cooldown_s,
     hysteresis, note, active, created_at, changed_at, deleted_at)
 select a, 1, 'me', 'binance', 'BTCUSDT', 0, 'above', 1, false, 0, 0, '', true, :old, :old, d from (values
@@ -170,6 +173,7 @@ async def test_old_records_are_removed_except_pending_ones(
     kept = {
         "firings": "delivered 2, plain 2, waiting 1",
         "webhooks": "delivered 2, waiting 1",
+        "notifications": "ops 2, ops 3",
         "alerts": "alive 1, deleted now 1, on its way 1",
         "alert_state": "alive 1, deleted now 1",
         "gaps": "2 2, 3 3, 4 4",
@@ -178,9 +182,11 @@ async def test_old_records_are_removed_except_pending_ones(
     await apply(records_days=5)
     await apply(records_days=5)  # a firing goes after its webhook
     for relation, expected in kept.items():
-        columns = {"gaps": "first_id, last_id", "bot_switchings": "version, enabled"}.get(
-            relation, "alert_id, number" if relation in ("firings", "webhooks") else "alert_id, version"
-        )
+        columns = {
+            "gaps": "first_id, last_id",
+            "bot_switchings": "version, enabled",
+            "notifications": "target, attempts",
+        }.get(relation, "alert_id, number" if relation in ("firings", "webhooks") else "alert_id, version")
         rows = await connection.fetch(f"select {columns} from {relation} order by 1, 2")
         assert ", ".join(f"{a} {b}" for a, b in rows) == expected.replace("true", "True"), relation
 

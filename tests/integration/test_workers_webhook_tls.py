@@ -10,7 +10,8 @@ import pytest
 from receiving import receiving
 
 from tickplant.webhooks import AddressGuard
-from workers.webhooks.sender import FailedError, Sender
+from workers.outbox import FailedError
+from workers.webhooks.sender import Sender
 
 
 @pytest.fixture

@@ -82,7 +82,9 @@ def named(document: Path, pattern: str) -> set[str]:
 @each_document
 def test_settings_exist(document: Path) -> None:
     fields = {variable(field.name) for field in msgspec.structs.fields(Settings)}
-    secrets = {f"{name}_FILE" for name in fields if name.endswith(("_KEY", "_PASSWORD", "_SECRET"))}
+    secrets = {
+        f"{name}_FILE" for name in fields if name.endswith(("_KEY", "_PASSWORD", "_SECRET", "_NOTIFY"))
+    }
     words = set(re.findall(r"TICKPLANT_[A-Z][A-Z0-9_]*", read(document)))
     assert words - fields - secrets - TESTS_OWN == set()
 

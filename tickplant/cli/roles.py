@@ -1,7 +1,9 @@
 """A worker's roles and their settings."""
 
+from tickplant.apprise_targets import UnusableTargetError, open_target
 from tickplant.cli.strategies import load
 from tickplant.errors import SettingsError
+from tickplant.notifications import Notifier
 from tickplant.settings import Settings, variable
 from workers.loading import RoleSettings
 
@@ -16,6 +18,7 @@ def role_settings(settings: Settings) -> RoleSettings:
     strategies = load(settings) if "signals" in on else ()
     if "bot" in on and "signals" not in on:
         raise SettingsError([f"{variable('roles')}: the bot follows signals: add signals, or leave out bot"])
+    _check_notifications(settings, {strategy.name for strategy in strategies})
     if strategies and "bot" in on:
         _check_bot(settings, {strategy.name for strategy in strategies})
     return RoleSettings(
@@ -24,6 +27,7 @@ def role_settings(settings: Settings) -> RoleSettings:
         alerts="alerts" in on,
         bot=settings.bot_rules if "bot" in on else None,
         gap_wait_ms=round(settings.gap_wait_s * 1000),
+        notifier=Notifier(settings.notifications),
     )
 
 
@@ -34,5 +38,21 @@ def _check_bot(settings: Settings, running: set[str]) -> None:
         for name in settings.bot_strategies
         if name not in running
     ]
+    if problems:
+        raise SettingsError(problems)
+
+
+def _check_notifications(settings: Settings, running: set[str]) -> None:
+    problems = [
+        f"{variable('notify_signals')}: {route.strategy!r} does not run; strategies are"
+        f" {', '.join(sorted(running)) or 'none'}"
+        for route in settings.notify_signals
+        if route.strategy not in running
+    ]
+    for target in settings.notify:
+        try:
+            open_target(target)
+        except UnusableTargetError as error:
+            problems.append(f"{variable('notify')}: {error}")
     if problems:
         raise SettingsError(problems)

@@ -17,7 +17,7 @@ EXAMPLES: Final = """\
 settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`),
   TICKPLANT_PARTITIONS, TICKPLANT_LEASE_S, TICKPLANT_COMMIT_INTERVAL_MS, TICKPLANT_COMMIT_TRADES,
   TICKPLANT_ROLES, TICKPLANT_GAP_WAIT_S, TICKPLANT_METRICS_HOST, TICKPLANT_METRICS_PORT,
-  TICKPLANT_LOG_LEVEL, and those of averages, strategies, the bot and webhooks in .env.example
+  TICKPLANT_LOG_LEVEL, and those of averages, strategies, the bot, webhooks and notifications in .env.example
 
 examples:
   tickplant worker                        one more worker for a running `tickplant up`
@@ -51,6 +51,7 @@ def run(args: Namespace) -> int:
             lease_s=settings.lease_s,
             roles=roles,
             webhooks=settings.webhooks,
+            notifications=settings.notifications,
             stop=stop,
         )
 

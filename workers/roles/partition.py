@@ -9,12 +9,14 @@ import msgspec
 from db.alerts.states import AlertRows, MinuteClose
 from db.commit import DerivedRows
 from db.ledger import LedgerRow
+from db.notifications import NotificationRows
 from db.outliers import Outlier
 from db.waiting import WaitingRows
-from tickplant.derived import AlertChange, AlertState, Change
+from tickplant.derived import AlertChange, AlertState, Change, Signal
 from tickplant.market import Candle, SymbolId, Trade
+from tickplant.notifications import NotificationSettings, Notifier
 from tickplant.wire import LiveUpdate
-from workers.roles.alerts.symbol import SymbolAlerts
+from workers.roles.alerts.symbol import AlertChanges, SymbolAlerts
 from workers.roles.averages import PartitionAverages
 from workers.roles.bot import PartitionBots
 from workers.roles.price_guard import PriceGuard, PriceGuardState
@@ -67,6 +69,7 @@ class PartitionRoles:
         alerts: StoredAlerts | None = None,
         bots: PartitionBots | None = None,
         unifier: Unifier | None = None,
+        notifier: Notifier | None = None,
         gap_wait_ms: int = 0,
         stored: StoredState | None = None,
     ) -> None:
@@ -79,6 +82,7 @@ class PartitionRoles:
             alerts: of users.
             bots: the paper bot.
             unifier: joins prices with averages and signals.
+            notifier: makes notifications; None: without targets.
             gap_wait_ms: how long a missing trade is waited for.
             stored: trades and candles; None where there are none.
         """
@@ -89,6 +93,7 @@ class PartitionRoles:
         self._symbol_alerts: dict[SymbolId, SymbolAlerts] = {}
         self._bots = bots
         self._unifier = unifier or Unifier()
+        self._notifier = notifier or Notifier(NotificationSettings())
         self._gap_wait_ms = gap_wait_ms
         stored = stored or StoredState()
         self._stored_waiting = set(stored.waiting)
@@ -157,6 +162,7 @@ class PartitionRoles:
         averages = [row for symbol in results for row in symbol.averages]
         signals = [row for symbol in results for row in symbol.signals]
         self._unifier.add(averages, signals)
+        alerts = self._take_alerts(touched)
         bots = self._bots.take(touched) if self._bots else None
         taken = [
             self._averages.take(
@@ -167,7 +173,8 @@ class PartitionRoles:
             if self._averages
             else None,
             self._signals.take(touched) if self._signals else None,
-            self._take_alerts(touched),
+            self._alert_rows(alerts),
+            self._notification_rows(alerts, signals),
             bots,
             self._take_waiting(touched),
         ]
@@ -193,10 +200,12 @@ class PartitionRoles:
         encoded = {key: msgspec.msgpack.encode(state) for key, state in waiting.items()}
         return WaitingRows(self._partition, encoded, ended)
 
-    def _take_alerts(self, touched: Iterable[SymbolId]) -> AlertRows | None:
+    def _take_alerts(self, touched: Iterable[SymbolId]) -> list[AlertChanges]:
         changed, self._changed_alerts = self._changed_alerts, {}
         alerts = [self._symbol_alerts.get(key) for key in changed | dict.fromkeys(touched)]
-        changes = [taken for of_symbol in alerts if of_symbol and (taken := of_symbol.take()) is not None]
+        return [taken for of_symbol in alerts if of_symbol and (taken := of_symbol.take()) is not None]
+
+    def _alert_rows(self, changes: Sequence[AlertChanges]) -> AlertRows | None:
         if not changes:
             return None
         return AlertRows(
@@ -205,6 +214,14 @@ class PartitionRoles:
             [firing for taken in changes for firing in taken.firings],
             [delivery for taken in changes for delivery in taken.deliveries],
         )
+
+    def _notification_rows(
+        self, changes: Sequence[AlertChanges], signals: Sequence[Signal]
+    ) -> NotificationRows | None:
+        fired = [notified for taken in changes for notified in taken.notified]
+        made = [row for firing, tags in fired for row in self._notifier.of_firing(firing, tags)]
+        made += [row for signal in signals for row in self._notifier.of_signal(signal)]
+        return NotificationRows(made) if made else None
 
     def _alerts_of(self, key: SymbolId, last_us: int | None = None) -> SymbolAlerts | None:
         """Return the alerts of a symbol, restored the first time; None if the role is off.

@@ -11,16 +11,9 @@ from typing import Any, Final
 import httpcore
 
 from tickplant.webhooks import AddressGuard, RefusedAddressError
+from workers.outbox import FailedError, GoneError
 
 _CONNECT_S: Final = 3.0  # a host may have an address that doesn't answer before one that does
-
-
-class FailedError(Exception):
-    """An attempt has failed; the message is the reason, without secrets."""
-
-
-class GoneError(FailedError):
-    """The receiver no longer exists: no further attempts."""
 
 
 class Sender:

@@ -33,6 +33,8 @@ class AlertChanges(NamedTuple):
     """In order."""
     deliveries: list[tuple[Firing, str]]
     """The firings that go to a webhook, with its address."""
+    notified: list[tuple[Firing, tuple[str, ...]]]
+    """The firings that go to chat or mail, with the tags of their targets."""
 
 
 class SymbolAlerts:
@@ -56,6 +58,7 @@ class SymbolAlerts:
         self._changed: dict[str, WatchedAlert] = {}
         self._fired: list[Firing] = []
         self._deliveries: list[tuple[Firing, str]] = []
+        self._notified: list[tuple[Firing, tuple[str, ...]]] = []
         self._silences = SilenceAlerts(last_us)
         self._gaps: dict[str, WatchedAlert] = {}
         live = [watched for watched in self._alerts.values() if watched.live]
@@ -143,8 +146,8 @@ class SymbolAlerts:
         if not self._changed:
             return None
         states = [watched.state for watched in self._changed.values()]
-        taken = AlertChanges(states, self._fired, self._deliveries)
-        self._changed, self._fired, self._deliveries = {}, [], []
+        taken = AlertChanges(states, self._fired, self._deliveries, self._notified)
+        self._changed, self._fired, self._deliveries, self._notified = {}, [], [], []
         return taken
 
     def _check_each(self, trades: Iterable[Trade], *, silences: bool) -> list[Firing]:
@@ -175,6 +178,8 @@ class SymbolAlerts:
                 fired.append(firing)
                 if watched.alert.webhook_url is not None:
                     self._deliveries.append((firing, watched.alert.webhook_url))
+                if watched.alert.notify:
+                    self._notified.append((firing, watched.alert.notify))
         self._fired += fired
         return fired
 

@@ -1,0 +1,1 @@
+"""Notifications: firings and signals, delivered by chat and mail."""
