@@ -26,6 +26,7 @@ FOLDERS = (
     ".ci",
     "api",
     "bench",
+    "clients",
     "db",
     "docker",
     "docs",

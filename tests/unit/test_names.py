@@ -76,6 +76,9 @@ WIRE_SHAPES = re.compile(
 )
 """Private classes that each venue's module may have: what that venue sends, or how it refuses a request."""
 
+CLIENTS_SHAPES = {("tickplant/client/messages.py", name) for name in ("Candle", "Trade")}
+"""What users of the client call as everybody does, though the plant has its own."""
+
 
 def modules() -> Iterator[Path]:
     for package in PACKAGES:
@@ -87,7 +90,9 @@ def test_each_class_has_a_name_of_its_own() -> None:
     for path in modules():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not WIRE_SHAPES.fullmatch(node.name):
-                places[node.name].append(str(path.relative_to(REPOSITORY)))
+                place = path.relative_to(REPOSITORY).as_posix()
+                if (place, node.name) not in CLIENTS_SHAPES:
+                    places[node.name].append(place)
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
 
 

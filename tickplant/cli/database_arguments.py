@@ -17,9 +17,7 @@ from tickplant.times import to_datetime
 if TYPE_CHECKING:
     from db.pool import DatabaseConnection
 
-TIME_FORMS: Final = (
-    "a date, an RFC 3339 time, or seconds, milliseconds, microseconds or nanoseconds since 1970"
-)
+TIME_FORMS: Final = "a date, an RFC 3339 time, or seconds, milliseconds, micro- or nanoseconds since 1970"
 """What `parse_time` parses, for help texts."""
 
 

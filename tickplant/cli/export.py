@@ -55,7 +55,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="such as binance:BTCUSDT; BTCUSDT if unambiguous",
     )
     parser.add_argument(
-        "--interval", choices=(*INTERVALS, *MERGED), help=f"of the candles; {BASE} unless given"
+        "--interval",
+        metavar="INTERVAL",
+        choices=(*INTERVALS, *MERGED),
+        help=f"of the candles: {', '.join((*INTERVALS, *MERGED))}; {BASE} unless given",
     )
     parser.add_argument(
         "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"
