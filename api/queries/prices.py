@@ -10,6 +10,7 @@ from api.live.stream_reader import readable
 from api.queries.history import StoredHistory
 from tickplant import metrics, wire
 from tickplant.derived import Unified
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import PRICES, UNIFIED, entry_order, live_stream
@@ -71,6 +72,6 @@ def _decode(decode: Callable[[bytes], T], payload: bytes | None) -> T | None:
         return None
     try:
         return decode(payload)
-    except ValueError:
+    except (PoisonError, *MALFORMED):
         metrics.API_POISON.inc()
         return None
