@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
-import msgspec
 from redis.exceptions import RedisError
 
 from tickplant.clock import now_us
+from tickplant.errors import PoisonError
 from tickplant.redis_client import OUTAGE, RedisClient
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import decode_connection
@@ -43,5 +43,5 @@ def _is_stale(payload: bytes) -> bool:
     # A time far in the future was written by a wrong clock and would never become stale.
     try:
         return abs(now_us() - decode_connection(payload).reported_at_us) > _STALE_US
-    except msgspec.DecodeError:  # written by another version
+    except PoisonError:  # written by another version
         return False

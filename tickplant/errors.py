@@ -5,6 +5,11 @@ with its reason, count it, continue) or *fatal* (end the process; a supervisor r
 the message).
 """
 
+from typing import Final
+
+MALFORMED: Final = (ValueError, RecursionError)
+"""What msgspec raises on malformed input: its own errors, invalid UTF-8, and too deep nesting."""
+
 
 class TickplantError(Exception):
     """Any error that tickplant raises on purpose."""

@@ -11,7 +11,7 @@ from msgspec import Raw, Struct, field
 
 from tickplant.bot import PaperAccount
 from tickplant.derived import Change, Firing, Signal, Unified
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import Candle, Gap, Trade
 
 TRADES: Final = b"t"
@@ -123,7 +123,7 @@ _T = TypeVar("_T")
 def _decode(decoder: msgspec.msgpack.Decoder[_T], payload: bytes | Raw, what: str) -> _T:
     try:
         return decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise PoisonError(f"not {what}: {error}") from error
 
 
@@ -154,7 +154,7 @@ def decode_each_trade(payload: bytes | Raw) -> tuple[list[Trade], list[tuple[byt
     for part in _decode(_parts_decoder, payload, "a batch of trades"):
         try:
             trades.append(_trade_decoder.decode(part))
-        except msgspec.DecodeError as error:
+        except MALFORMED as error:
             broken.append((bytes(part), f"not a trade: {error}"))
     return trades, broken
 
@@ -165,8 +165,12 @@ def encode_trade(trade: Trade) -> bytes:
 
 
 def decode_trade(payload: bytes) -> Trade:
-    """Decode one trade."""
-    return _trade_decoder.decode(payload)
+    """Decode one trade.
+
+    Raises:
+        PoisonError: the payload is not a trade.
+    """
+    return _decode(_trade_decoder, payload, "a trade")
 
 
 def encode_clock(clock: Clock) -> bytes:
@@ -217,8 +221,12 @@ def encode_gaps(gaps: Sequence[Gap]) -> bytes:
 
 
 def decode_gaps(payload: bytes) -> list[Gap]:
-    """Decode the open gaps of a symbol."""
-    return _gaps_decoder.decode(payload)
+    """Decode the open gaps of a symbol.
+
+    Raises:
+        PoisonError: the payload is not a list of gaps.
+    """
+    return _decode(_gaps_decoder, payload, "a list of gaps")
 
 
 def encode_update(update: LiveUpdate) -> bytes:
@@ -227,8 +235,12 @@ def encode_update(update: LiveUpdate) -> bytes:
 
 
 def decode_update(payload: bytes) -> LiveUpdate:
-    """Decode an `UPDATE` field."""
-    return _update_decoder.decode(payload)
+    """Decode an `UPDATE` field.
+
+    Raises:
+        PoisonError: the payload is not an update.
+    """
+    return _decode(_update_decoder, payload, "an update")
 
 
 def encode_connection(connection: ConnectionStatus) -> bytes:
@@ -237,5 +249,9 @@ def encode_connection(connection: ConnectionStatus) -> bytes:
 
 
 def decode_connection(payload: bytes) -> ConnectionStatus:
-    """Decode a connection's state."""
-    return _connection_decoder.decode(payload)
+    """Decode a connection's state.
+
+    Raises:
+        PoisonError: the payload is not one.
+    """
+    return _decode(_connection_decoder, payload, "the state of a connection")

@@ -18,13 +18,12 @@ from msgspec import Meta, Raw, Struct
 
 from tickplant import wire
 from tickplant.columns import SIDES, TradeColumns, concat, from_trades, group_trades
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import Trade
 
 VERSION: Final = 2
 
 _HEAD: Final = bytes([0x92, VERSION])
-_MALFORMED: Final = (ValueError, RecursionError)
 _LETTERS: Final = frozenset(SIDES)
 
 
@@ -99,7 +98,7 @@ def decode_columns(payload: bytes | Raw) -> list[TradeColumns]:
         return group_trades(wire.decode_trades(payload))
     try:
         _, runs = _decode_entry(payload)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise PoisonError(f"not a batch of trades: {error}") from error
     return by_symbol([_columns(run) for run in runs])
 
@@ -119,17 +118,17 @@ def decode_each_column(payload: bytes | Raw) -> tuple[list[TradeColumns], list[t
         return group_trades(trades), broken
     try:
         _, parts = _decode_parts(payload)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise PoisonError(f"not a batch of trades: {error}") from error
     found: list[TradeColumns] = []
     broken = []
     for part in parts:
         try:
             found.append(_columns(_decode_run(part)))
-        except (PoisonError, *_MALFORMED):
+        except (PoisonError, *MALFORMED):
             try:
                 trades, bad = _each_trade(_decode_loose(part))
-            except (PoisonError, *_MALFORMED) as error:
+            except (PoisonError, *MALFORMED) as error:
                 broken.append((bytes(part), f"not the trades of a symbol: {error}"))
                 continue
             broken += bad
@@ -240,7 +239,7 @@ def _each_trade(run: _LooseRun) -> tuple[list[Trade], list[tuple[bytes, str]]]:
         )
         try:
             trades.append(_decode_trade(part))
-        except _MALFORMED as error:
+        except MALFORMED as error:
             broken.append((part, f"not a trade: {error}"))
     return trades, broken
 
@@ -249,7 +248,7 @@ def _add_offset(base_us: int, offset: Raw) -> Any:
     """Return a time; what stands for its offset, where that is no number."""
     try:
         number = _decode_any(offset)
-    except _MALFORMED:
+    except MALFORMED:
         return offset
     if type(number) is not int:
         return offset

@@ -19,7 +19,7 @@ from tickplant.wire import LiveUpdate
 from workers.admission import Admission, AdmissionState
 from workers.changes import check_change
 from workers.ledger import Ledger
-from workers.plausibility import SUSPECT_AHEAD_US
+from workers.plausibility import MAX_ID, SUSPECT_AHEAD_US
 from workers.ranges import Ranges
 from workers.rejections import RejectedTrade, Rejection, Rejections
 from workers.roles.partition import PartitionRoles
@@ -356,7 +356,7 @@ class PartitionState:
 
     def _absorb_verdict(self, verdict: wire.Verdict) -> None:
         state = self._states.get((verdict.venue, verdict.symbol))
-        if state is None or state.empty or verdict.first_id > verdict.last_id:
+        if state is None or state.empty or not 0 <= verdict.first_id <= verdict.last_id <= MAX_ID:
             raise PoisonError(f"a verdict on nothing: {verdict}")
         offset = state.admission.offset
         if offset:

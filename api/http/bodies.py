@@ -11,6 +11,7 @@ from msgspec.inspect import Metadata, UnionType, type_info
 from msgspec.structs import fields
 
 from api.http.problems import Problem, bad_parameter, wrong_value
+from tickplant.errors import MALFORMED
 from tickplant.near_matches import nearest
 from tickplant.validation_messages import place_of
 
@@ -39,7 +40,7 @@ def parse_body(body: bytes, kind: type[StructT]) -> StructT:
         values = {name: _value(name, known[name].type, text) for name, text in raw.items()}
     except msgspec.ValidationError as error:
         raise Problem(400, "bad_request", "the body is not a JSON object") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
     try:
         return msgspec.convert(values, kind, strict=True)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
+from tickplant.errors import MALFORMED
 from tickplant.market import SymbolId
 from tickplant.validation_messages import place_of, sentence_of
 
@@ -223,7 +224,7 @@ def parse_request(text: str | bytes) -> Request:
         raise ProtocolError(
             "invalid_request", f"{place_of(message) or 'a request'}: {sentence_of(message)}"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise ProtocolError("malformed", f"not JSON: {error}") from error
 
 
@@ -231,7 +232,7 @@ def request_id(text: str | bytes) -> Id:
     """Return the id of a request that is otherwise invalid, if it has one."""
     try:
         document = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         return None
     given = document.get("id") if isinstance(document, dict) else None
     return given if isinstance(given, int | str) else None

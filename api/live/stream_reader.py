@@ -84,7 +84,7 @@ class LiveStreamReader:
             return []
         streams = [self._streams[partition] for partition in positions]
         after = [entry_text(position) for position in positions.values()]
-        with _readable():
+        with readable():
             (reply,) = await self._redis.exchange(
                 (
                     "XREAD",
@@ -106,7 +106,7 @@ class LiveStreamReader:
 
     async def last_update(self, partition: int) -> Order:
         """Return the id of the last update; `STREAM_START` where there is none."""
-        with _readable():
+        with readable():
             last = await self._last_update(keys=[self._streams[partition]])
         return entry_order(last.decode()) if last else STREAM_START
 
@@ -117,7 +117,7 @@ class LiveStreamReader:
             The committed entry, None if it is unknown; and the last update, by which they were published.
         """
         owner = owner_key(CANDLES_ROLE, partition)
-        with _readable():
+        with readable():
             answer = await self._published(keys=[owner, self._streams[partition]])
         published, last = (*answer, None, None)[:2]
         committed = entry_order(published.decode()) if published else None
@@ -125,12 +125,12 @@ class LiveStreamReader:
 
     async def holds(self, partition: int, update: Order) -> bool:
         """Return whether the stream still holds an update, and so everything after it."""
-        with _readable():
+        with readable():
             return bool(await self._holds(keys=[self._streams[partition]], args=[entry_text(update)]))
 
     async def newest(self, partition: int, count: int) -> list[tuple[Order, LiveUpdate]]:
         """Return the newest updates, oldest first; an empty one for one that can't be decoded."""
-        with _readable():
+        with readable():
             entries = await self._redis.xrevrange(self._streams[partition], count=count)
         return [(order, _decode(payload) or LiveUpdate()) for order, payload in _payloads(entries)[::-1]]
 
@@ -151,7 +151,7 @@ class LiveStreamReader:
         start = first
         last_read: Order | None = None
         while True:
-            with _readable():
+            with readable():
                 entries = await self._redis.xrange(
                     self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
                 )
@@ -171,7 +171,12 @@ class LiveStreamReader:
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def readable() -> Iterator[None]:
+    """Read a live stream.
+
+    Raises:
+        UnreadableStreamError: its key holds another type.
+    """
     try:
         yield
     except RedisError as error:

@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-import msgspec
-
 from tickplant import metrics
 from tickplant.clock import now_us
+from tickplant.errors import PoisonError
 from tickplant.redis_client import RedisClient
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import ConnectionStatus, decode_connection
@@ -40,6 +39,6 @@ class Connections:
 def _decode(payload: bytes) -> ConnectionStatus | None:
     try:
         return decode_connection(payload)
-    except msgspec.DecodeError:
+    except PoisonError:
         metrics.API_POISON.inc()
         return None

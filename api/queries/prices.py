@@ -6,9 +6,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from api.live.cursor import STREAM_START, Order
+from api.live.stream_reader import readable
 from api.queries.history import StoredHistory
 from tickplant import metrics, wire
 from tickplant.derived import Unified
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.streams import PRICES, UNIFIED, entry_order, live_stream
@@ -58,7 +60,8 @@ class Prices:
 
     async def _read_last(self, key: str, symbol: SymbolId) -> tuple[bytes | None, Order]:
         live = live_stream(self._history.partition_of(symbol))
-        answer = await self._read(keys=[key, live], args=[str(symbol)])
+        with readable():
+            answer = await self._read(keys=[key, live], args=[str(symbol)])
         payload, last = (*answer, None, None)[:2]
         return payload, entry_order(last.decode()) if last else STREAM_START
 
@@ -69,6 +72,6 @@ def _decode(decode: Callable[[bytes], T], payload: bytes | None) -> T | None:
         return None
     try:
         return decode(payload)
-    except ValueError:
+    except (PoisonError, *MALFORMED):
         metrics.API_POISON.inc()
         return None

@@ -28,8 +28,8 @@ from msgspec import Struct
 from ingest.venues.base import Closing, Parsed, ParsedFrames, Refused, VenueLimits
 from ingest.venues.binance_rest import LAST_MILLISECOND, NAME, BinanceRestAdapter
 from ingest.venues.frames import Batch, choose_parser, decode_frames, parse_in_columns
-from ingest.venues.parsing import MALFORMED, TradeId, decode_object
-from tickplant.errors import PoisonError
+from ingest.venues.parsing import TradeId, decode_object
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
 

@@ -32,14 +32,13 @@ from msgspec import Meta, Raw, Struct
 from ingest.venues.base import ParsedRows
 from ingest.venues.base_rest import TRADING, ListedSymbol, MissingRange
 from ingest.venues.parsing import (
-    MALFORMED,
     TradeId,
     check_time_us,
     parse_history_rows,
     parse_listing_rows,
     split_rows,
 )
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.klines import Kline
 from tickplant.market import Trade, check_decimal

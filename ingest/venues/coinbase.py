@@ -33,8 +33,8 @@ from msgspec import Struct
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscribed, VenueLimits
 from ingest.venues.coinbase_rest import NAME, TAKER_SIDES, CoinbaseRestAdapter
 from ingest.venues.frames import Batch, batch_of, choose_parser, decode_frames, parse_in_columns
-from ingest.venues.parsing import MALFORMED, TradeId, decode_object, microseconds
-from tickplant.errors import PoisonError
+from ingest.venues.parsing import TradeId, decode_object, microseconds
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
 

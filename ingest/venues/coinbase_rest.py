@@ -32,7 +32,6 @@ from msgspec import Raw, Struct
 from ingest.venues.base import ParsedRows
 from ingest.venues.base_rest import TRADING, ListedSymbol, MissingRange
 from ingest.venues.parsing import (
-    MALFORMED,
     TradeId,
     check_time_us,
     microseconds,
@@ -41,7 +40,7 @@ from ingest.venues.parsing import (
     plain_decimal,
     split_rows,
 )
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.intervals import MINUTE_US
 from tickplant.klines import Kline
 from tickplant.market import Side, Trade, check_decimal

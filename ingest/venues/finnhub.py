@@ -28,8 +28,8 @@ from msgspec import Raw, Struct
 
 from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Secret, VenueLimits
 from ingest.venues.frames import Batch, Row, batch_of, choose_parser, decode_frames, parse_in_columns
-from ingest.venues.parsing import MALFORMED, decode_object, parse_frame_rows, plain_decimal
-from tickplant.errors import PoisonError, SettingsError
+from ingest.venues.parsing import decode_object, parse_frame_rows, plain_decimal
+from tickplant.errors import MALFORMED, PoisonError, SettingsError
 from tickplant.market import Trade
 from tickplant.trade_rules import check_trade
 

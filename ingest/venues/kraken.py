@@ -38,14 +38,13 @@ from ingest.venues.base import Heartbeat, Parsed, ParsedFrames, Refused, Subscri
 from ingest.venues.frames import Batch, Row, batch_of, choose_parser, decode_frames, parse_in_columns
 from ingest.venues.kraken_rest import NAME, KrakenRestAdapter
 from ingest.venues.parsing import (
-    MALFORMED,
     TradeId,
     decode_object,
     microseconds,
     parse_frame_rows,
     plain_decimal,
 )
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import Side, Trade
 from tickplant.trade_rules import check_trade
 

@@ -3,20 +3,17 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Raw
 
 from ingest.venues.base import BadRow, ParsedRows
 from ingest.venues.base_rest import ListedSymbol, UnreadableError
-from tickplant.errors import PoisonError
+from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import MAX_DECIMAL_CHARS, Trade, check_decimal, is_decimal
 from tickplant.times import to_us
 from tickplant.trade_rules import MAX_TRADE_ID, check_trade, reject_reason_of_time
-
-MALFORMED: Final = (ValueError, RecursionError)
-"""What msgspec raises on malformed input: its own errors, invalid UTF-8, and too deep nesting."""
 
 TradeId = Annotated[int, Meta(ge=0, le=MAX_TRADE_ID)]
 """The type of a trade id in a message."""

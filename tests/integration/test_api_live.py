@@ -509,6 +509,9 @@ async def test_a_live_stream_of_another_type_stops_its_partition_only(
             return "holds another type than a stream" in caplog.text
 
         await until(noticed, "the API has found which stream it is")
+        await plant.get("/api/v1/price/binance:BTCUSDT", 503)
+        await socket.ask(op="subscribe", id=1, channels=[PRICE])
+        assert (await socket.receive_until("error"))["code"] == "unavailable"
         await plant.redis.delete(stream)
         assert (await socket.receive_until("snapshot", TRADES))["recovered"] is False
         await plant.publish(update(trade(2), entry="2-0"))

@@ -8,6 +8,7 @@ from working import MINUTE_US, START_US, trade
 
 from db.outliers import Outlier
 from tickplant import wire
+from tickplant.errors import PoisonError
 from tickplant.intervals import DAY_US, SECOND_US
 from tickplant.kernel import decode_trades
 from tickplant.market import Gap, Trade
@@ -210,6 +211,16 @@ def test_restarted_ids_start_a_new_series(first: int, size: int) -> None:
     )
     assert worker.missing == [(1040, 1040)]
     assert worker.received[-1] == 1083
+
+
+@pytest.mark.parametrize("ids", [(-1, 5), (0, 2**63 - 1), (0, 2**63), (5, 4)])
+def test_a_verdict_on_ids_that_no_trade_has_is_refused(ids: tuple[int, int]) -> None:
+    worker = Worker()
+    worker.take(*map(second, range(1000, 1003)))
+    with pytest.raises(PoisonError):
+        worker.entry(
+            {wire.VERDICT: wire.encode_verdict(wire.Verdict("binance", "AAAUSDT", *ids, "void"))}, START_US
+        )
 
 
 def test_a_new_series_is_on_record() -> None:

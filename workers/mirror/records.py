@@ -95,10 +95,10 @@ def extract_results(fields: Fields) -> Sequence[Struct]:
     Raises:
         PoisonError: it is malformed.
     """
-    try:
-        update = wire.decode_update(fields[wire.UPDATE])
-    except (KeyError, msgspec.DecodeError) as error:
-        raise PoisonError(f"not an update: {error}") from error
+    payload = fields.get(wire.UPDATE)
+    if payload is None:
+        raise PoisonError(f"an entry without an update: fields {sorted(fields)!r}")
+    update = wire.decode_update(payload)
     return [*(candle for candle in update.candles if candle.closed), *update.signals, *update.firings]
 
 
