@@ -21,7 +21,7 @@ async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
 
 
 def path_of(template: str) -> str:
-    return template.format(symbol="BTCUSDT", alert_id="x")
+    return template.format(symbol="BTCUSDT", alert_id="x", version="0", name="main.js")
 
 
 async def test_head_answers_whatever_get_does_without_the_body(plant: Plant) -> None:
