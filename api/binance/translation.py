@@ -1,6 +1,6 @@
 """Translates one websocket client's requests, and this plant's messages to it. Pure, but for the clock."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,7 +9,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from api.binance.errors import BAD_SYMBOL
 from api.binance.messages import StreamState
 from api.binance.streams import channel_key, parse_stream, split_names
-from api.live.protocol import frame_payloads, text_frame
+from api.live.frames import EncodedMessage, text_frame
 from tickplant.clock import now_us
 
 _OF_ADDRESS: Final = "of the address"
@@ -75,9 +75,9 @@ class Translation:
         except ValueError as error:
             return [], _error(_INVALID_REQUEST, f"Invalid request: {error}", request.id)
 
-    def frames(self, frames: bytes) -> bytes:
-        """Translate encoded messages to the client."""
-        return b"".join(part for payload in frame_payloads(frames) for part in self._translate(payload))
+    def frames(self, messages: Sequence[EncodedMessage]) -> bytes:
+        """Return the frames of this plant's messages, translated."""
+        return b"".join(part for message in messages for part in self._translate(message.payload))
 
     def _carry_out(self, request: _Request) -> tuple[list[bytes], bytes]:
         names = [name for name in request.params if isinstance(name, str)]

@@ -10,8 +10,9 @@ from api.live.channel_definitions import ChannelSources, LoadedState
 from api.live.channels import STREAMED
 from api.live.client import Client
 from api.live.cursor import ALL, STREAM_START, Cursor, Order
+from api.live.frames import text_frame
 from api.live.partition import LivePartition
-from api.live.protocol import Channel, Pattern, Resumed, text_frame
+from api.live.protocol import Channel, Pattern, Resumed
 from api.live.stream_reader import TrimmedError
 from api.live.topic import Topic
 from api.live.wildcards import Wildcards

@@ -1,8 +1,10 @@
 """The outgoing messages of one websocket client: queued by the hub, written as fast as the client reads."""
 
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from api.live.protocol import Channel, CloseCode, EncodedMessage, Pattern
+from api.live.frames import EncodedMessage
+from api.live.protocol import Channel, CloseCode, Pattern
 from tickplant import metrics
 
 CHUNK_BYTES: Final = 64 * 1024
@@ -16,8 +18,8 @@ class FrameWriter(Protocol):
     def writable(self) -> bool:
         """Whether more can be written now."""
 
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
+    def write(self, messages: Sequence[EncodedMessage]) -> None:
+        """Write messages."""
 
     async def wait_writable(self) -> None:
         """Wait until more can be written, or the connection has ended."""
@@ -150,12 +152,10 @@ class Client(Outbox):
         sent = 0
         writer = self._writer
         while self._frames and writer.writable:
-            frames = self.take(CHUNK_BYTES)
-            last = frames[-1]
-            self._cursor = last.cursor or self._cursor
-            # A single frame is the same object for all clients.
-            writer.write(last.data if len(frames) == 1 else b"".join([frame.data for frame in frames]))
-            sent += len(frames)
+            messages = self.take(CHUNK_BYTES)
+            self._cursor = messages[-1].cursor or self._cursor
+            writer.write(messages)
+            sent += len(messages)
         if self.replaced:
             metrics.API_CONFLATIONS.inc(self.replaced)
             self.replaced = 0

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from api.live.client import Client, FrameWriter
-from api.live.protocol import EncodedMessage
+from api.live.frames import EncodedMessage
 from tickplant import metrics
 
 _FLUSHED_AT_ONCE: Final = 256

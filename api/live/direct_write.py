@@ -6,10 +6,12 @@ written together with others, costs a tenth of that. Requests still come through
 
 import socket
 from asyncio.transports import BaseTransport
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from api.live.frames import EncodedMessage, joined
 
 EXTENSION: Final = "tickplant.writer"
 """The ASGI scope extension that holds the `WebsocketWriter` of a connection."""
@@ -36,7 +38,11 @@ class WebsocketWriter:
         self.on_lost: Callable[[], object] | None = None
         """Called when the connection has ended."""
 
-    def write(self, frames: bytes) -> None:
+    def write(self, messages: Sequence[EncodedMessage]) -> None:
+        """Write messages as JSON."""
+        self.write_frames(joined(messages))
+
+    def write_frames(self, frames: bytes) -> None:
         """Write whole frames."""
         if not self._protocol.close_sent and not self._protocol.transport.is_closing():
             self._protocol.transport.write(frames)

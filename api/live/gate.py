@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
@@ -17,7 +17,9 @@ from api.access.middleware import Access
 from api.http.problems import Problem, busy, problem_of, send_problem
 from api.live.client_limits import TokenBucket, origin_allowed
 from api.live.direct_write import EXTENSION, WebsocketWriter
+from api.live.frames import EncodedMessage
 from api.live.hub import Hub
+from api.live.msgpack import MsgpackTranslation, choose_format
 from api.live.protocol import CloseCode, ProtocolError
 from api.live.session import ClientSession
 from api.queries.symbols import SymbolDirectory
@@ -32,9 +34,6 @@ MESSAGE_BYTES: Final = 64 * 1024
 
 AUTH_S: Final = 10.0
 """How long a client that needs an API key may take to send it."""
-SUBPROTOCOLS: Final = ("tickplant",)
-"""The subprotocols that are spoken, best first; a browser that offers some requires one of them."""
-
 NAMES_PER_REQUEST: Final = 32
 """A request that names this many channels counts as two, one that names twice as many as three, and so on."""
 
@@ -42,11 +41,11 @@ NAMES_PER_REQUEST: Final = 32
 class ProtocolTranslation(Protocol):
     """Translates between another protocol of a client and this API's."""
 
-    def requests(self, text: str | bytes) -> tuple[list[bytes], bytes]:
+    def requests(self, data: str | bytes, /) -> tuple[list[bytes], bytes]:
         """Translate a request; returns those to carry out, and frames to send the client after them."""
 
-    def frames(self, frames: bytes) -> bytes:
-        """Translate frames to the client."""
+    def frames(self, messages: Sequence[EncodedMessage], /) -> bytes:
+        """Return the frames of messages."""
 
 
 class TranslatingWriter:
@@ -63,9 +62,9 @@ class TranslatingWriter:
         """Whether more can be written now."""
         return self._writer.writable
 
-    def write(self, frames: bytes) -> None:
-        """Write whole frames."""
-        self._writer.write(self._translation.frames(frames))
+    def write(self, messages: Sequence[EncodedMessage]) -> None:
+        """Write messages."""
+        self._writer.write_frames(self._translation.frames(messages))
 
 
 class WebsocketLimits(Struct, frozen=True, kw_only=True):
@@ -116,11 +115,15 @@ class WebsocketGate:
         """
         try:
             self._admit(socket)
+            offered = without_key(socket.scope["subprotocols"])
+            spoken = choose_format(offered, None if translation else socket.query_params.get("format"))
             first = None if first_request is None else await first_request()
         except Exception as error:  # noqa: BLE001 - any error becomes a problem document
             await _refuse(socket, problem_of(error))
             return
-        await socket.accept(subprotocols=_spoken(socket))
+        if translation is None and spoken.msgpack:
+            translation = MsgpackTranslation()
+        await socket.accept(subprotocols=spoken.subprotocol)
         with ExitStack() as watches:
             await self._serve(socket, first, translation, watches)
 
@@ -204,7 +207,7 @@ class WebsocketGate:
             requests, reply = ([text], b"") if translation is None else translation.requests(text)
             for request in requests:
                 bucket.charge(await session.handle(request) // NAMES_PER_REQUEST)
-            writer.write(reply)
+            writer.write_frames(reply)
 
 
 class UnauthorizedError(Exception):
@@ -224,12 +227,6 @@ def _require_key_soon(session: ClientSession, writer: WebsocketWriter) -> asynci
             _close_unauthorized(writer, f"no API key within {AUTH_S:g} s")
 
     return asyncio.get_running_loop().call_later(AUTH_S, check)
-
-
-def _spoken(socket: Socket) -> str | None:
-    """Return the subprotocol to answer with; None if the client offers none that is spoken."""
-    offered = without_key(socket.scope["subprotocols"])
-    return next((name for name in SUBPROTOCOLS if name in offered), None)
 
 
 async def _refuse(socket: Socket, problem: Problem) -> None:

@@ -12,9 +12,10 @@ from api.live.client import Client, FrameWriter, MessageSink
 from api.live.clients import ConnectedClients
 from api.live.cursor import Cursor, Order
 from api.live.follower import Follower
+from api.live.frames import text_frame
 from api.live.partition import LivePartition, Staged
 from api.live.polling import ChannelPoller
-from api.live.protocol import Channel, Pattern, ProtocolError, Resumed, StreamStatus, text_frame
+from api.live.protocol import Channel, Pattern, ProtocolError, Resumed, StreamStatus
 from api.live.sinks import CatchUpBuffer
 from api.live.stream_reader import LiveStreamReader, TrimmedError
 from api.live.topic import Topic

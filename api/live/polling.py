@@ -10,7 +10,8 @@ from redis.exceptions import RedisError
 from api.http.problems import OUTAGE
 from api.live.channel_definitions import ChannelSources, PolledChannel
 from api.live.client import Client
-from api.live.protocol import Channel, Snapshot, Update, text_frame
+from api.live.frames import text_frame
+from api.live.protocol import Channel, Snapshot, Update
 from tickplant.redis_client import is_transient
 
 _PAUSE_S: Final = 1.0

@@ -1,12 +1,10 @@
-"""The websocket protocol: requests, messages, channels and frames. Pure."""
+"""The websocket protocol: requests, messages and channels. Pure."""
 
-import struct
-from collections.abc import Iterator
 from enum import IntEnum
-from typing import Any, Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tickplant.errors import MALFORMED
 from tickplant.market import SymbolId
@@ -83,7 +81,8 @@ class Pattern(NamedTuple):
         return f"{text}:{self.interval}" if self.interval else text
 
 
-Id = int | str | None
+Id = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | str | None
+"""The id of a request; every format has integers of 64 bits."""
 
 
 class Request(Struct, frozen=True):
@@ -101,6 +100,12 @@ class Request(Struct, frozen=True):
     """Whether channels start with a snapshot."""
     key: str | None = None
     """Of `auth`: an API key."""
+
+
+class _Numbered(Struct):
+    """What may be a request."""
+
+    id: Id = None
 
 
 class Ack(Struct, frozen=True, tag_field="type", tag="ack"):
@@ -176,13 +181,6 @@ class StreamStatus(Struct, frozen=True, tag_field="type", tag="status"):
     state: Literal["live", "stalled"]
 
 
-class EncodedMessage(NamedTuple):
-    """A websocket frame as it goes over the wire, the same object for every client."""
-
-    data: bytes
-    cursor: str = ""
-
-
 class ProtocolError(Exception):
     """A request, or a part of it, can't be handled."""
 
@@ -208,7 +206,6 @@ class ProtocolError(Exception):
 
 
 _request_decoder: Final = msgspec.json.Decoder(Request)
-_encoder: Final = msgspec.json.Encoder()
 
 
 def parse_request(text: str | bytes) -> Request:
@@ -234,30 +231,7 @@ def request_id(text: str | bytes) -> Id:
         document = msgspec.json.decode(text)
     except MALFORMED:
         return None
-    given = document.get("id") if isinstance(document, dict) else None
-    return given if isinstance(given, int | str) else None
-
-
-def text_frame(message: Any, cursor: str = "") -> EncodedMessage:
-    """Encode a message into one unmasked text frame."""
-    payload = _encoder.encode(message)
-    length = len(payload)
-    if length < 126:
-        head = bytes((0x81, length))
-    elif length < 65_536:
-        head = struct.pack("!BBH", 0x81, 126, length)
-    else:
-        head = struct.pack("!BBQ", 0x81, 127, length)
-    return EncodedMessage(head + payload, cursor)
-
-
-def frame_payloads(frames: bytes) -> Iterator[bytes]:
-    """Yield the payloads of frames that `text_frame` encoded."""
-    start = 0
-    while start < len(frames):
-        length, start = frames[start + 1], start + 2
-        if length >= 126:
-            size = 2 if length == 126 else 8
-            length, start = int.from_bytes(frames[start : start + size]), start + size
-        yield frames[start : start + length]
-        start += length
+    try:
+        return msgspec.convert(document, _Numbered).id
+    except msgspec.ValidationError:
+        return None

@@ -13,6 +13,7 @@ from api.live.channel_names import ChannelName, parse_channel
 from api.live.channels import KINDS, STREAMED
 from api.live.client import Client, MessageSink
 from api.live.cursor import Cursor, join_cursors, parse_cursors
+from api.live.frames import text_frame
 from api.live.hub import Hub
 from api.live.protocol import (
     Ack,
@@ -25,7 +26,6 @@ from api.live.protocol import (
     Request,
     parse_request,
     request_id,
-    text_frame,
 )
 from api.live.sinks import parse_every, sink_of
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError

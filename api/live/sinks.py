@@ -5,7 +5,8 @@ import re
 from typing import Final
 
 from api.live.client import Client, MessageSink, Outbox
-from api.live.protocol import EncodedMessage, ProtocolError
+from api.live.frames import EncodedMessage
+from api.live.protocol import ProtocolError
 
 SHORTEST_S: Final = 0.01
 LONGEST_S: Final = 60.0

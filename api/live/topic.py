@@ -10,7 +10,8 @@ from api.live.channel_states import ChannelState
 from api.live.channels import STREAMED
 from api.live.client import Client, MessageSink
 from api.live.cursor import Cursor, Order
-from api.live.protocol import Channel, EncodedMessage, Snapshot, Update, text_frame
+from api.live.frames import EncodedMessage, text_frame
+from api.live.protocol import Channel, Snapshot, Update
 
 
 class Topic:

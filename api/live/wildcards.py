@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 
 from api.live.channels import STREAMED
 from api.live.client import Client, MessageSink
+from api.live.frames import text_frame
 from api.live.partition import LivePartition
-from api.live.protocol import Channel, Joined, Pattern, ProtocolError, Resumed, text_frame
+from api.live.protocol import Channel, Joined, Pattern, ProtocolError, Resumed
 from api.live.sinks import CatchUpBuffer
 from api.live.topic import Topic
 from tickplant import metrics

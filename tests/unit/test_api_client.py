@@ -1,10 +1,12 @@
 """What waits for a client: newest prices, all trades, never more than a bound."""
 
+from collections.abc import Sequence
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.live.client import CHUNK_BYTES, Client, Outbox
-from api.live.protocol import EncodedMessage
+from api.live.frames import EncodedMessage, joined
 
 LIMIT_BYTES = 100_000
 
@@ -16,7 +18,8 @@ class FakeWriter:
         self.closed: tuple[int, str] | None = None
         self.room_bytes: int | None = None
 
-    def write(self, frames: bytes) -> None:
+    def write(self, messages: Sequence[EncodedMessage]) -> None:
+        frames = joined(messages)
         self.written.append(frames)
         if self.room_bytes is not None:
             self.room_bytes -= len(frames)

@@ -15,16 +15,8 @@ from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
 from api.live.channel_names import parse_channel
-from api.live.protocol import (
-    Channel,
-    Op,
-    ProtocolError,
-    Request,
-    Update,
-    parse_request,
-    request_id,
-    text_frame,
-)
+from api.live.frames import text_frame
+from api.live.protocol import Channel, Op, ProtocolError, Request, Update, parse_request, request_id
 from api.views.alerts import FiringView
 from api.views.bot import AccountView
 from api.views.candles import CandleView

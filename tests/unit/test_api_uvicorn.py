@@ -116,7 +116,7 @@ async def test_a_websocket_hands_its_writer_to_the_application_and_closes_at_onc
             await asyncio.sleep(0)
     writer = seen[0]["extensions"][EXTENSION]
     assert isinstance(writer, WebsocketWriter)
-    writer.write(b"\x81\x01x")
+    writer.write_frames(b"\x81\x01x")
     assert transport.written.endswith(b"\x81\x01x")
     protocol.pause_writing()
     assert not writer.writable
