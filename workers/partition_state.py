@@ -62,7 +62,7 @@ class PartitionState:
         self._uncommitted = Uncommitted(partition)
         self._unpublished = Unpublished()
         self._entry_ms = 0
-        self._rejections = Rejections()
+        self._rejections = Rejections(partitions)
         self.clocks_ignored = 0
         """Clock entries that were in the future."""
         for row in ledger:

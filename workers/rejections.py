@@ -8,7 +8,7 @@ from tickplant.errors import PoisonError
 from tickplant.kernel import TradeColumns, decode_columns, decode_each_column, encode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.times import format_time
-from workers.recent_trades import RecentTrades
+from workers.recent_trades import RecentTrades, max_trades_of
 
 RejectionKind = Literal["invalid", "time", "id", "zero", "contradiction"]
 """What is wrong with a rejected trade: the label `why` of its metric."""
@@ -60,10 +60,15 @@ def is_same_trade(known: Trade, trade: Trade) -> bool:
 class Rejections:
     """Collects the rejected trades of a partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, partitions: int) -> None:
+        """Start empty.
+
+        Args:
+            partitions: how many there are; each keeps its share of the most recent trades.
+        """
         self.entry_id = ""
         """The current entry."""
-        self._recent = RecentTrades()
+        self._recent = RecentTrades(max_trades_of(partitions))
         self._unknown: list[Trade] = []
         self._rejections: list[Rejection] = []
 
