@@ -71,6 +71,10 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
         await _fetch_if(connection, "migration", "select array_agg(number) from migration") or []
     )
     pending = migrations.keys() - set(done)
+    unfit = await _why_unfit(connection, to_migrate=bool(pending))
+    # Whoever lacks a right is told which one, by `unfit`.
+    count_keys = "select count(*) from api_keys where revoked_at is null"
+    api_keys = 0 if unfit else await _fetch_if(connection, "api_keys", count_keys)
     return Inspection(
         version=(await connection.fetchval("show server_version")).split()[0],
         major=number // 10_000,
@@ -86,12 +90,9 @@ async def _inspect(connection: asyncpg.Connection) -> Inspection:
         known_schema=max(migrations, default=0),
         pending_migrations=len(pending),
         partitions=await _fetch_if(connection, "plant", "select partitions from plant"),
-        api_keys=await _fetch_if(
-            connection, "api_keys", "select count(*) from api_keys where revoked_at is null"
-        )
-        or 0,
+        api_keys=api_keys or 0,
         skew_s=skew_s,
-        unfit=await _why_unfit(connection, to_migrate=bool(pending)),
+        unfit=unfit,
     )
 
 

@@ -16,6 +16,7 @@ create table notifications (
     settled_at timestamptz
 );
 comment on table notifications is 'Texts to be delivered by chat or mail, and what became of them; those that are settled until they are removed by age.';
+comment on column notifications.notification_id is 'Numbers the notifications in the order in which they were stored.';
 comment on column notifications.target is 'The name of a target in TICKPLANT_NOTIFY.';
 comment on column notifications.text is 'Made of the template when the alert fired or the signal was given.';
 comment on column notifications.alert_id is 'The alert that fired; null for a signal.';

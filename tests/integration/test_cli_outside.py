@@ -39,6 +39,7 @@ DATABASE_COMMANDS = (
     "backtest --symbol BTCUSDT",
     "export trades --symbol BTCUSDT",
     "db status",
+    "keys list",
     "mirror --forget",
     "backfill binance:BTCUSDT --from 2024-01-01",
     "verify binance:BTCUSDT",
@@ -247,6 +248,7 @@ def test_unreadable_settings_are_reported(command: str, tmp_path: Path) -> None:
         "backtest": "backtest --symbol BTCUSDT",
         "export": "export trades --symbol BTCUSDT",
         "db": "db status",
+        "keys": "keys list",
         "symbols": "symbols binance",
     }.get(command, command)
     file = tmp_path / ".env"
