@@ -48,7 +48,7 @@ class HealthReport(Struct, frozen=True):
 
     status: Annotated[
         Literal["ready", "degraded", "unready"],
-        Meta(description="`degraded`: the API can serve, but a connection to a venue is down."),
+        Meta(description="`degraded`: the API can serve, but a connection to a venue is down or refused."),
     ]
     redis: DependencyHealth
     database: DependencyHealth
@@ -96,7 +96,7 @@ class Health:
 
         redis, database = await asyncio.gather(_timed(check_redis()), _timed(check_database()))
         ready = redis.status == database.status == "up" and self._hub.live
-        down = any(connection.state == "down" for connection in connections)
+        down = any(connection.state in ("down", "refused") for connection in connections)
         return HealthReport(
             "unready" if not ready else "degraded" if down else "ready",
             redis,

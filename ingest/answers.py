@@ -1,6 +1,7 @@
 """The venue's answers to the subscriptions of one connection."""
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Iterable
 from math import inf
 from typing import Final
@@ -34,7 +35,10 @@ class SubscriptionAnswers:
 
     def accept(self, symbols: Iterable[str]) -> None:
         """Record symbols that the venue accepted."""
-        self.accepted.update(symbols)
+        new = self._symbols.intersection(symbols) - self.accepted
+        if not new:
+            return
+        self.accepted |= new
         for symbol in self.accepted & self.refused.keys():
             del self.refused[symbol]
         self._changed.set()
@@ -47,6 +51,13 @@ class SubscriptionAnswers:
         else:
             self.unnamed.append(reason)
         self._changed.set()
+
+    def refuse_unaccepted(self) -> None:
+        """Count refusals that name no symbol as refusals of all symbols that are not accepted."""
+        if self.unnamed:
+            reason = f"{self.unnamed[-1]} (the venue names no symbol; no trade of this one has arrived)"
+            self.refused |= dict.fromkeys(self._symbols - self.accepted, reason)
+            self.unnamed.clear()
 
     def pending(self, symbols: Iterable[str]) -> list[str]:
         """Return the symbols that have no answer yet."""
@@ -64,6 +75,12 @@ class SubscriptionAnswers:
                 )
             except TimeoutError:
                 return
+
+    async def wait_for_change(self, timeout_s: float | None) -> None:
+        """Wait for the next answer that changes anything, at most so long; None to wait without a limit."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), timeout_s)
+        self._changed.clear()
 
     @property
     def _next_answer_s(self) -> float:

@@ -9,7 +9,7 @@ from ingest.feed_context import FeedContext
 from ingest.intake import Intake
 from ingest.reporter import ConnectionReporter
 from ingest.session import VenueSession
-from ingest.silence_timer import SilenceTimer
+from ingest.silence_timer import SilenceTimer, TradeTimer
 from ingest.subscription import RETRY_REFUSED_CAP_S, RETRY_REFUSED_S
 from ingest.venues.base_rest import MissingRange
 from tickplant import metrics
@@ -44,6 +44,7 @@ class Feed:
         self.context = context
         self.url = venue.stream_url(context.base_url, symbols)
         self.silence_timer = SilenceTimer()
+        self.trade_timer = TradeTimer()
         self.backoff = Backoff(first_s=0.5, cap_s=30.0)
         self.reporter = ConnectionReporter(name, venue.name, symbols, publisher)
         self.intake = Intake(

@@ -91,7 +91,7 @@ class Intake:
                         frame = ReceivedFrame(frames[start], received.time_us)
                         pending = await self._handle_other(frame, pending, session)
                         start += 1
-            await self._publish(pending)
+            await self._publish(pending, session)
 
     async def resume_ids(self) -> None:
         """Continue after the greatest id that any ingest process has assigned."""
@@ -129,16 +129,17 @@ class Intake:
             for payload, reason, _ in parsed.bad_rows:
                 await self._write_dead_letter(payload, reason)
             return pending + group_trades(parsed.trades)
-        await self._publish(pending)
+        await self._publish(pending, session)
         await self._handle_notice(parsed, frame, session)
         return []
 
-    async def _publish(self, pending: list[TradeColumns]) -> None:
+    async def _publish(self, pending: list[TradeColumns], session: VenueSession) -> None:
         if not self._requested.issuperset([part.symbol for part in pending]):
             pending = await self._drop_unrequested(pending)
         if not pending:
             return
         trades = join_symbols(pending)
+        session.note_trades([part.symbol for part in trades])
         if not self._venue.numbered:
             trades = list(map(self._number, trades))
             await self._publisher.reserve_ids(self._venue.name, self._own_id)
@@ -165,7 +166,7 @@ class Intake:
             case Subscribed(symbols):
                 session.answers.accept(symbols)
             case Refused(reason, symbols):
-                if not self._venue.acknowledges:  # otherwise the session logs the symbols
+                if not session.answers.pending(self._symbols):  # otherwise the session logs the symbols
                     _log.warning("%s: the venue refuses a request: %s", self._name, reason)
                 await self._write_dead_letter(frame.text, f"refused: {reason}")
                 session.answers.refuse(reason, symbols)

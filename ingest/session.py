@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Final
 
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
@@ -46,7 +47,16 @@ class VenueSession:
         """Whether a successor is needed because no message arrives."""
         self.refused = False
         """Whether it ended because the venue refused every symbol."""
+        self._last_trade_s = 0.0
+        self._trade_batches = 0
         self.task = asyncio.create_task(self._run())
+
+    def note_trades(self, symbols: Collection[str]) -> None:
+        """Note trades that have arrived: where the venue acknowledges nothing, they prove subscriptions."""
+        self._last_trade_s = asyncio.get_running_loop().time()
+        self._trade_batches += 1
+        if not self._feed.context.venue.acknowledges:
+            self.answers.accept(symbols)
 
     @property
     def is_live(self) -> bool:
@@ -154,22 +164,38 @@ class VenueSession:
         self.live.set()
         feed.note_live(self)
         await feed.catch_up(feed.symbols)
-        async for symbol in subscription.retry_refused():
-            feed.note_refused(self.answers.refused)
-            await feed.catch_up([symbol])
+        if context.venue.acknowledges:
+            async for symbol in subscription.retry_refused():
+                feed.note_refused(self.answers.refused)
+                await feed.catch_up([symbol])
+        else:
+            await self._retry_unnamed(subscription)
+
+    async def _retry_unnamed(self, subscription: Subscription) -> None:
+        """Request symbols again that may be refused; meanwhile report them, and the connection if all are."""
+        feed, reported = self._feed, "live"
+        async for _ in subscription.retry_unnamed():
+            refused = self.answers.refused
+            feed.note_refused(refused)
+            state = "refused" if refused and not self.answers.accepted else "live"
+            if state != reported:
+                feed.report(self, state, next(iter(refused.values())) if state == "refused" else "")
+                reported = state
 
     async def _watch(self, connection: VenueConnection) -> None:
         """Check silence and age every second; never waits for Redis, so that an outage does not stop it."""
         feed = self._feed
         loop = asyncio.get_running_loop()
         limits = feed.context.venue.limits
-        connected_s = loop.time()
-        frame_count = 0
+        connected_s = self._last_trade_s = loop.time()
+        frame_count = trade_batches = 0
         while True:
             await asyncio.sleep(CLOCK_INTERVAL_S)
             connection.resume()
             feed.silence_timer.count(connection.frame_count - frame_count)
             frame_count = connection.frame_count
+            feed.trade_timer.count(self._trade_batches - trade_batches)
+            trade_batches = self._trade_batches
             age_s = loop.time() - connected_s
             if not self.replace.is_set():  # otherwise its successor sets them
                 feed.set_gauges(age_s, connection.mute_s)
@@ -183,9 +209,23 @@ class VenueSession:
                 _log.warning("%s: no message for %.0f s", feed.name, connection.mute_s)
                 self.mute = True
                 self.replace.set()
+            without_trades_s = loop.time() - self._last_trade_s if connection.drained else 0.0
+            if self._replace_without_trades(without_trades_s) and feed.context.connection_lock is not None:
+                connection.transport.abort()
+                return
             if limits.connection_age_s and age_s > limits.connection_age_s * _REPLACE_AT:
                 self.replace.set()
             feed.backoff.reset()
+
+    def _replace_without_trades(self, silence_s: float) -> bool:
+        """Return whether a successor is now needed because messages arrive, but no trades."""
+        feed = self._feed
+        if silence_s <= feed.trade_timer.deadline_s or self.replace.is_set():
+            return False
+        _log.warning("%s: no trade for %.0f s, connecting again", feed.name, silence_s)
+        feed.trade_timer.note_replaced()
+        self.replace.set()
+        return True
 
     async def _publish_time(self, connection: VenueConnection) -> None:
         """Write the venue's time to the streams whenever everything received is published."""

@@ -16,6 +16,8 @@ RETRY_REFUSED_S: Final = 2.0
 """The first wait before refused symbols are requested again: a venue may refuse everything briefly."""
 RETRY_REFUSED_CAP_S: Final = 3600.0
 """The longest wait: a symbol that the venue does not list is refused permanently."""
+RETRY_UNNAMED_CAP_S: Final = 60.0
+"""The longest wait where nothing is acknowledged: every symbol may be affected."""
 
 Send = Callable[[str], Awaitable[None]]
 """Sends a message on a connection."""
@@ -88,6 +90,30 @@ class Subscription:
                     self._answers.refuse((self._answers.unnamed or [reason])[-1], [symbol])
                 elif symbol in self._answers.accepted:
                     yield symbol
+
+    async def retry_unnamed(self) -> AsyncIterator[None]:
+        """Request symbols again that may be refused, where the venue acknowledges nothing.
+
+        A refusal that names no symbol may be that of any symbol without a trade. These are requested again,
+        with backoff, until they trade.
+
+        Yields:
+            Whenever the refused or accepted symbols may have changed.
+        """
+        clock = asyncio.get_running_loop().time
+        attempts, due_s = 0, None
+        while True:
+            self._answers.refuse_unaccepted()
+            yield
+            if not self._answers.refused:
+                attempts, due_s = 0, None
+            elif due_s is None:
+                due_s = clock() + RETRY_REFUSED_S
+            elif clock() >= due_s:
+                await self._subscribe(list(self._answers.refused), 0)
+                attempts += 1
+                due_s = clock() + bound_s(attempts, first_s=RETRY_REFUSED_S, cap_s=RETRY_UNNAMED_CAP_S)
+            await self._answers.wait_for_change(None if due_s is None else due_s - clock())
 
     async def _subscribe(self, symbols: Sequence[str], timeout_s: float) -> None:
         self._answers.unnamed.clear()

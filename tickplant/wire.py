@@ -97,7 +97,7 @@ class ConnectionStatus(Struct, frozen=True):
     venue: str
     symbols: tuple[str, ...]
     state: str
-    """connecting, live, refused (each of its symbols is) or down"""
+    """connecting, live, refused (no symbol is accepted) or down"""
     since_us: int
     reason: str = ""
     reported_at_us: int = field(default=0, name="told_us")

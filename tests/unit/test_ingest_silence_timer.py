@@ -1,6 +1,6 @@
 """When a silence is suspicious."""
 
-from ingest.silence_timer import SilenceTimer
+from ingest.silence_timer import SilenceTimer, TradeTimer
 
 
 def beaten(per_s: int, seconds: int = 300) -> SilenceTimer:
@@ -30,3 +30,18 @@ def test_a_market_that_goes_to_sleep_is_waited_for_ever_longer() -> None:
         pulse.count(0)
     assert before == 5
     assert pulse.deadline_s == 300
+
+
+def test_replacements_that_bring_no_trades_become_rarer_until_trades_arrive() -> None:
+    timer = TradeTimer()
+    for _ in range(300):
+        timer.count(100)
+    assert timer.deadline_s == 60
+    deadlines = []
+    for _ in range(8):
+        timer.note_replaced()
+        timer.count(0)
+        deadlines.append(timer.deadline_s)
+    assert deadlines == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    timer.count(1)
+    assert timer.deadline_s == 60
