@@ -51,6 +51,8 @@ _log = logging.getLogger(__name__)
 _CONNECTIONS: Final = 8
 _REDIS_TIMEOUT_S: Final = 8.0
 _STOP_S: Final = 5
+PING_S: Final = 20.0
+"""How often websockets get a ping, and how long they may take to answer it."""
 
 
 class AccessSettings(Struct, frozen=True, kw_only=True):
@@ -86,6 +88,7 @@ async def run(
     proxies: Sequence[str],
     tls: TlsFiles | None,
     max_clients: int,
+    max_clients_per_address: int,
     alerts_per_user: int,
     webhooks: WebhookSettings,
     notify_tags: Collection[str],
@@ -100,7 +103,7 @@ async def run(
         SettingsError: other machines can reach the API, and there is no API key; or the files of TLS can't be
             used.
     """
-    limits = WebsocketLimits(origins=tuple(origins), clients=max_clients)
+    limits = WebsocketLimits(origins=tuple(origins), clients=max_clients, per_address=max_clients_per_address)
     with bind(host, port) as listener:
         async with (
             open_services(
@@ -220,6 +223,7 @@ async def serving(
     hosts: Hosts | None = None,
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
+    ping_s: float = PING_S,
 ) -> AsyncIterator[str]:
     """Serve in the background; yields the address, and stops gracefully at the end.
 
@@ -230,6 +234,7 @@ async def serving(
         hosts: the allowed hosts; loopback names and IP addresses if not given.
         proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.
         tls: the certificate and its key; None: no TLS.
+        ping_s: how often websockets get a ping, and how long they may take to answer it.
 
     Raises:
         SettingsError: the files of TLS can't be used.
@@ -246,6 +251,8 @@ async def serving(
             ws=DirectWriteProtocol,
             ws_max_size=MESSAGE_BYTES,
             ws_per_message_deflate=False,
+            ws_ping_interval=ping_s,
+            ws_ping_timeout=ping_s,
             lifespan="off",
             log_config=None,
             log_level="warning",

@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.app import Services
 from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
-from api.service import AccessSettings, bind, open_services, serving
+from api.service import PING_S, AccessSettings, bind, open_services, serving
 from db.commit import DerivedRows
 from tickplant import wire
 from tickplant.clock import now_us
@@ -272,6 +272,7 @@ async def running_plant(
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
     port: int = 0,
+    ping_s: float = PING_S,
 ) -> AsyncIterator[Plant]:
     """Run the API on a port; 0 for any free one."""
     listener = bind("127.0.0.1", port)
@@ -289,7 +290,15 @@ async def running_plant(
             access=access,
             stop=asyncio.Event(),
         ) as services,
-        serving(services, listener, origins=origins, hosts=Hosts(hosts), proxies=proxies, tls=tls) as address,
+        serving(
+            services,
+            listener,
+            origins=origins,
+            hosts=Hosts(hosts),
+            proxies=proxies,
+            tls=tls,
+            ping_s=ping_s,
+        ) as address,
     ):
         trusted = ssl.create_default_context(cafile=str(tls.certificate)) if tls else None
         plant = Plant(address, services, redis_url, database_url, trusted)

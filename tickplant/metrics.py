@@ -257,7 +257,7 @@ API_SENDS = Counter("tickplant_api_sends", "Websocket messages sent")
 API_CONFLATIONS = Counter(
     "tickplant_api_conflations", "Updates replaced by a newer one before a slow client got them"
 )
-API_DROPS = Counter("tickplant_api_dropped_clients", "Clients closed: slow, pushy or failed", ["reason"])
+API_DROPS = Counter("tickplant_api_dropped_clients", "Websocket clients closed by the API", ["reason"])
 API_RESETS = Counter(
     "tickplant_api_resets", "Channels whose clients got a new snapshot because updates were lost"
 )

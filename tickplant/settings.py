@@ -184,6 +184,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_tls_key: FilePath = None
     """Its key; None: in the same file."""
     api_max_clients: Positive = 10_000
+    """The most websockets and streams of events of one API process."""
+    api_max_clients_per_address: Positive = 200
+    """The most of one address; those of this machine's programs are not limited."""
     api_rate_requests: Annotated[int, Meta(ge=0, le=1_000_000)] = 6000
     """How many requests a key, or an address without one, may send in a window; 0: any number."""
     api_rate_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 60

@@ -9,10 +9,11 @@ from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.access.addresses import address_of
 from api.access.caller import ApiCaller, put_caller, require_scope
 from api.access.credentials import find_key
 from api.access.key_ring import KeyRing
-from api.access.rate_limits import RequestLimiter, address_of
+from api.access.rate_limits import RequestLimiter
 from api.http.problems import Problem, send_problem
 from api.http.response_headers import add_headers
 from tickplant import api_keys, metrics

@@ -9,12 +9,11 @@ import asyncio
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from api.access.addresses import counted_address
 from api.access.caller import ApiCaller
 from api.http.problems import Problem
 from tickplant import metrics
@@ -128,15 +127,8 @@ class RequestLimiter:
             return None
         if caller.key_id is not None:
             return f"key:{caller.key_id}"
-        try:
-            parsed = ip_address(address)
-        except ValueError:
-            return f"address:{address[:64]}"
-        if parsed.is_loopback:
-            return None
-        if isinstance(parsed, IPv6Address):  # one client has as many addresses as it likes
-            return f"address:{ip_network((parsed, 64), strict=False)}"
-        return f"address:{parsed}"
+        counted = counted_address(address)
+        return None if counted is None else f"address:{counted}"
 
     async def _decide(self, identity: str) -> Decision:
         clock_s = asyncio.get_running_loop().time
@@ -171,12 +163,6 @@ class RequestLimiter:
             "RateLimit-Policy": f'"default";q={self._limit.requests};w={self._limit.window_s}',
             "RateLimit": f'"default";r={remaining};t={_seconds(decision.full_us)}',
         }
-
-
-def address_of(scope: Mapping[str, Any]) -> str:
-    """Return the address of the client, as a trusted proxy names it."""
-    client = scope.get("client")
-    return str(client[0]) if client else ""
 
 
 def _seconds(us: int) -> int:

@@ -40,7 +40,10 @@ def _without_authority(scope: Scope, hosts: Hosts) -> Scope:
     """Return the scope with the path alone, where the request target is a whole URL, as for proxies."""
     if scope["path"].startswith("/"):
         return scope
-    target = urlsplit(scope["raw_path"].decode("latin-1"))
+    try:
+        target = urlsplit(scope["raw_path"].decode("latin-1"))
+    except ValueError as error:
+        raise Problem(400, "bad_request", "the request's target is not a valid URL") from error
     if target.scheme.lower() not in ("http", "https", "ws", "wss"):
         return scope
     _check(target.netloc, hosts)

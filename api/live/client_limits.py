@@ -19,7 +19,10 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Collection[str
         return True
     if origin.rstrip("/").lower() in {other.rstrip("/").lower() for other in allowed}:
         return True
-    return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+    try:
+        return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+    except ValueError:
+        return False
 
 
 class TokenBucket:

@@ -12,6 +12,8 @@ from typing import Any, Final
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from api.live.frames import EncodedMessage, joined
+from api.live.protocol import CloseCode
+from tickplant import metrics
 
 EXTENSION: Final = "tickplant.writer"
 """The ASGI scope extension that holds the `WebsocketWriter` of a connection."""
@@ -22,6 +24,12 @@ would receive outdated messages."""
 
 LINGER_S: Final = 5.0
 """How long a client may take to read what was written before its connection was closed."""
+
+_INVALID_HANDSHAKE: Final = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 89\r\n"
+    b"connection: close\r\n\r\n"
+    b"The websocket handshake is invalid; it may have 128 headers, each of up to 8,190 bytes.\r\n"
+)
 
 
 class WebsocketWriter:
@@ -97,6 +105,31 @@ class DirectWriteProtocol(WebSocketsSansIOProtocol):
         if self.initial_response is not None and self.close_sent:
             self.handshake_complete = True  # or uvicorn logs that there was none
 
+    def data_received(self, data: bytes) -> None:
+        """Receive data; a handshake that the library can't parse is refused, which uvicorn leaves open."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.handshake_initiated = self.handshake_complete = self.close_sent = True
+            self.transport.write(_INVALID_HANDSHAKE)
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass on a message; close the connection of a text that isn't UTF-8."""
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.frames = []
+                metrics.API_DROPS.labels("malformed").inc()
+                self.close_now(CloseCode.NOT_UTF8, "a text message isn't UTF-8")
+                return
+        super().send_receive_event_to_app()
+
+    def handle_parser_exception(self) -> None:
+        """Count a client that violates the websocket protocol, and close its connection."""
+        metrics.API_DROPS.labels("malformed").inc()
+        super().handle_parser_exception()
+
     def pause_writing(self) -> None:
         """Notify the writer, too."""
         super().pause_writing()
@@ -114,6 +147,8 @@ class DirectWriteProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """Abort the connection of a client that doesn't answer pings, even if it never reads."""
+        if not self.close_sent and not self.transport.is_closing():
+            metrics.API_DROPS.labels("unanswering").inc()
         super().keepalive_timeout()
         self._abort_later()
 

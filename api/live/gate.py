@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from litestar import WebSocket
+from litestar.connection import ASGIConnection
 from msgspec import Struct
 
+from api.access.addresses import ConnectionLimit
 from api.access.caller import ApiCaller, caller_of
 from api.access.credentials import without_key
 from api.access.middleware import Access
@@ -19,6 +21,7 @@ from api.live.client_limits import TokenBucket, origin_allowed
 from api.live.direct_write import EXTENSION, WebsocketWriter
 from api.live.frames import EncodedMessage
 from api.live.hub import Hub
+from api.live.idle_timer import IdleTimer
 from api.live.msgpack import MsgpackTranslation, choose_format
 from api.live.protocol import CloseCode, ProtocolError
 from api.live.session import ClientSession
@@ -28,6 +31,7 @@ from tickplant import metrics
 _log = logging.getLogger(__name__)
 
 Socket = WebSocket[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 MESSAGE_BYTES: Final = 64 * 1024
 """The longest request; a longer one closes the socket with code 1009."""
@@ -74,6 +78,10 @@ class WebsocketLimits(Struct, frozen=True, kw_only=True):
     """Origins whose pages may connect, besides the API's own; `*` for any."""
     clients: int = 10_000
     """The most clients at a time."""
+    per_address: int = 200
+    """The most clients of one address at a time; any number of this machine's own."""
+    idle_s: float = 600.0
+    """How long a client may have no channel without sending a request."""
     channels: int = 1024
     """The most channels that one client may be subscribed to by name."""
     all_channels: int = 20_000
@@ -97,6 +105,7 @@ class WebsocketGate:
         self._access = access
         self._directory = directory
         self._limits = limits
+        self._connections = ConnectionLimit(limits.per_address)
 
     async def serve(
         self,
@@ -113,8 +122,18 @@ class WebsocketGate:
                 handshake is answered with the problem document; None for no request.
             translation: of a client that speaks another protocol; None for this API's own.
         """
+        with ExitStack() as until_closed:
+            await self._serve_admitted(socket, first_request, translation, until_closed)
+
+    async def _serve_admitted(
+        self,
+        socket: Socket,
+        first_request: Callable[[], Awaitable[bytes | None]] | None,
+        translation: ProtocolTranslation | None,
+        until_closed: ExitStack,
+    ) -> None:
         try:
-            self._admit(socket)
+            until_closed.enter_context(self.admitted(socket))
             offered = without_key(socket.scope["subprotocols"])
             spoken = choose_format(offered, None if translation else socket.query_params.get("format"))
             first = None if first_request is None else await first_request()
@@ -124,17 +143,16 @@ class WebsocketGate:
         if translation is None and spoken.msgpack:
             translation = MsgpackTranslation()
         await socket.accept(subprotocols=spoken.subprotocol)
-        with ExitStack() as watches:
-            await self._serve(socket, first, translation, watches)
+        await self._serve(socket, first, translation, until_closed)
 
     async def _serve(
         self,
         socket: Socket,
         first: bytes | None,
         translation: ProtocolTranslation | None,
-        watches: ExitStack,
+        until_closed: ExitStack,
     ) -> None:
-        """Serve an accepted client; `watches` closes it if its key is revoked."""
+        """Serve an accepted client."""
         scope: Any = socket.scope  # Litestar's type has no custom extensions
         writer: WebsocketWriter = scope["extensions"][EXTENSION]
         client = self._hub.connect(writer if translation is None else TranslatingWriter(writer, translation))
@@ -142,7 +160,7 @@ class WebsocketGate:
 
         def watch(caller: ApiCaller) -> ApiCaller:
             revoked = partial(_close_unauthorized, writer, "the API key was revoked")
-            watches.enter_context(self._access.keys.watched(caller.key_id, revoked))
+            until_closed.enter_context(self._access.keys.watched(caller.key_id, revoked))
             return caller
 
         session = ClientSession(
@@ -153,9 +171,11 @@ class WebsocketGate:
             authorize=lambda key: watch(self._identify(key)),
             max_channels=self._limits.channels,
         )
-        watches.callback(_require_key_soon(session, writer).cancel)
+        until_closed.callback(_require_key_soon(session, writer).cancel)
+        idle = IdleTimer(client, writer, self._limits.idle_s)
+        until_closed.callback(idle.cancel)
         try:
-            await self._handle_requests(socket, writer, session, first, translation)
+            await self._handle_requests(socket, writer, session, first, translation, idle)
         except UnauthorizedError as error:
             _close_unauthorized(writer, str(error))
         except Exception:  # noqa: BLE001 - the boundary of the client's task
@@ -173,14 +193,22 @@ class WebsocketGate:
                 raise UnauthorizedError(problem.detail) from None
             raise ProtocolError("unavailable", problem.detail) from None
 
-    def _admit(self, socket: Socket) -> None:
-        headers = socket.headers
+    @contextmanager
+    def admitted(self, connection: AnyConnection) -> Iterator[None]:
+        """Count a client during the context.
+
+        Raises:
+            Problem: its origin is not allowed, or there are too many clients, of its address or at all.
+        """
+        headers = connection.headers
         if not origin_allowed(headers.get("origin"), headers.get("host"), self._limits.origins):
             raise Problem(
                 403, "origin_refused", "pages of this origin may not connect: see TICKPLANT_API_ORIGINS"
             )
         if len(self._hub.clients) >= self._limits.clients:
             raise busy(f"the limit of {self._limits.clients} clients is reached")
+        with self._connections.counted(connection.scope):
+            yield
 
     async def _handle_requests(
         self,
@@ -189,6 +217,7 @@ class WebsocketGate:
         session: ClientSession,
         first: bytes | None,
         translation: ProtocolTranslation | None,
+        idle: IdleTimer,
     ) -> None:
         clock_s = asyncio.get_running_loop().time
         bucket = TokenBucket(burst=self._limits.burst, per_s=self._limits.per_s, now_s=clock_s())
@@ -199,6 +228,7 @@ class WebsocketGate:
             event: Any = await socket.receive()
             if event["type"] == "websocket.disconnect":
                 return
+            idle.restart()
             if not bucket.take(clock_s()):
                 metrics.API_DROPS.labels("pushy").inc()
                 writer.close_now(CloseCode.POLICY, f"more than {self._limits.per_s:g} requests a second")

@@ -78,7 +78,7 @@ class Hub:
         # At zero from the start, so that dashboards distinguish zero from unknown.
         for kind in KINDS:
             metrics.API_SUBSCRIPTIONS.labels(kind)
-        for reason in ("slow", "pushy", "failed"):
+        for reason in ("slow", "pushy", "failed", "idle", "unanswering", "malformed", "unauthorized"):
             metrics.API_DROPS.labels(reason)
         metrics.API_TURNED_AWAY.labels("busy")
 

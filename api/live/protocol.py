@@ -32,12 +32,16 @@ class CloseCode(IntEnum):
 
     RESTART = 1012
     """The API is stopping; reconnect with the cursors."""
+    NOT_UTF8 = 1007
+    """A text message isn't UTF-8."""
     POLICY = 1008
     """Too many messages."""
     FAILED = 1011
     """Internal error."""
     UNAUTHORIZED = 3000
     """The API key is missing, invalid or revoked."""
+    IDLE = 4009
+    """The client has no channel, and has sent no request for some time."""
     SLOW = 4008
     """The client reads too slowly; the reason holds the cursor to resume at."""
 

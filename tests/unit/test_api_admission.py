@@ -14,6 +14,7 @@ from api.live.client_limits import TokenBucket, origin_allowed
         ("http://127.0.0.1:8081", (), False),
         ("http://127.0.0.1:8080.evil.example", (), False),
         ("null", (), False),
+        ("http://[::1", (), False),
         ("https://example.org", (), False),
         ("https://example.org", ("https://example.org/",), True),
         ("http://example.org", ("https://example.org",), False),

@@ -20,7 +20,7 @@ EXAMPLES: Final = """\
 settings: TICKPLANT_API_HOST, TICKPLANT_API_PORT, TICKPLANT_API_HOSTS, TICKPLANT_API_ORIGINS,
   TICKPLANT_PUBLIC, TICKPLANT_API_RATE_REQUESTS, TICKPLANT_API_RATE_WINDOW_S,
   TICKPLANT_API_TLS_CERT, TICKPLANT_API_TLS_KEY, TICKPLANT_API_PROXIES,
-  TICKPLANT_API_MAX_CLIENTS, TICKPLANT_ALERTS_PER_USER,
+  TICKPLANT_API_MAX_CLIENTS, TICKPLANT_API_MAX_CLIENTS_PER_ADDRESS, TICKPLANT_ALERTS_PER_USER,
   TICKPLANT_WEBHOOK_SECRET, TICKPLANT_WEBHOOK_ALLOW, TICKPLANT_NOTIFY,
   TICKPLANT_SYMBOLS, TICKPLANT_PARTITIONS, TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of
   a running `tickplant up`), TICKPLANT_DATABASE_READ_URL, TICKPLANT_LOG_LEVEL
@@ -66,6 +66,7 @@ def run(args: Namespace) -> int:
             proxies=settings.api_proxies,
             tls=TlsFiles(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None,
             max_clients=settings.api_max_clients,
+            max_clients_per_address=settings.api_max_clients_per_address,
             alerts_per_user=settings.alerts_per_user,
             webhooks=settings.webhooks,
             notify_tags=settings.notifications.tags,
