@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Final, NamedTuple
 
-from ingest.refused_entries import RefusedEntries, StreamEntry
+from ingest.refused_entries import RefusedEntries
+from ingest.stream_entry import StreamEntry
 from tickplant import metrics
 from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.streams import trades_stream
@@ -110,22 +111,24 @@ class EntryWriter:
         async def attempt() -> None:
             left[:] = [(entry, write) for entry, write in left if not write.done.done()]
             if self._refused:  # behind those that are kept already
-                self._refused.add([entry for entry, _ in left if entry[0] in self._refused])
-                left[:] = [(entry, write) for entry, write in left if entry[0] not in self._refused]
+                self._refused.add([entry for entry, _ in left if entry.partition in self._refused])
+                left[:] = [(entry, write) for entry, write in left if entry.partition not in self._refused]
             commands = [
                 ("XADD", trades_stream(partition), "*", field, payload)
                 for (partition, field, payload), _ in left
             ]
             answers = await self._redis.try_exchange(*commands) if commands else []
             failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
-            wrong = {left[index][0][0] for index in failed if is_wrong_type(answers[index])}
+            wrong = {left[index][0].partition for index in failed if is_wrong_type(answers[index])}
             if wrong:
-                self._refused.add([entry for entry, _ in left if entry[0] in wrong])
-                failed = [index for index in failed if left[index][0][0] not in wrong]
+                self._refused.add([entry for entry, _ in left if entry.partition in wrong])
+                failed = [index for index in failed if left[index][0].partition not in wrong]
             if failed:
                 # Later entries of the same stream are written again, too: a symbol's trades stay in order.
-                partitions = {left[index][0][0] for index in failed}
-                left[:] = [(entry, write) for entry, write in left[failed[0] :] if entry[0] in partitions]
+                partitions = {left[index][0].partition for index in failed}
+                left[:] = [
+                    (entry, write) for entry, write in left[failed[0] :] if entry.partition in partitions
+                ]
                 raise answers[failed[0]]
 
         sizes = [(partition, len(payload)) for (partition, _, payload), _ in left]

@@ -8,7 +8,9 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from ingest.entry_writer import EntryWriter
+from ingest.stored_values import StoredValues
 from ingest.stream_budget import StreamBudget
+from ingest.stream_entry import StreamEntry
 from tickplant import metrics, wire
 from tickplant.clock import now_us
 from tickplant.dead_letters import write_dead_letter
@@ -20,6 +22,7 @@ from tickplant.redis_client import (
     RedisClient,
     agree_on_partitions,
     claim_redis_source,
+    is_wrong_type,
     retry_until_available,
 )
 from tickplant.streams import (
@@ -48,6 +51,7 @@ class Publisher:
         self._partitions = partitions
         self._partition_by_symbol: dict[tuple[str, str], int] = {}
         self._unanswered: dict[object, float] = {}
+        self._values = StoredValues()
         self._writer = EntryWriter(redis, retry_until_available=self._retry_until_available)
         self._budget = StreamBudget(
             redis,
@@ -101,7 +105,7 @@ class Publisher:
             for partition, parts in self._by_partition(trades).items()
             for entry in split_entries(parts)
         ]
-        await self._writer.write([(partition, field, payload) for partition, _, payload in packed])
+        await self._writer.write([StreamEntry(partition, field, payload) for partition, _, payload in packed])
         if trades and not historical:
             received_us = trades[0].trade(0).ingest_time_us
             metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
@@ -116,7 +120,9 @@ class Publisher:
             by_partition[partition_of(venue, symbol, self._partitions)].append(symbol)
         await self._writer.write(
             [
-                (partition, wire.CLOCK, wire.encode_clock(wire.Clock(venue, tuple(names), time_us)))
+                StreamEntry(
+                    partition, wire.CLOCK, wire.encode_clock(wire.Clock(venue, tuple(names), time_us))
+                )
                 for partition, names in by_partition.items()
             ]
         )
@@ -124,7 +130,7 @@ class Publisher:
     async def publish_verdict(self, verdict: wire.Verdict) -> None:
         """Write a verdict on missing ids to the stream of their symbol."""
         partition = partition_of(verdict.venue, verdict.symbol, self._partitions)
-        await self._writer.write([(partition, wire.VERDICT, wire.encode_verdict(verdict))])
+        await self._writer.write([StreamEntry(partition, wire.VERDICT, wire.encode_verdict(verdict))])
 
     async def read_gaps(self, symbols: Sequence[SymbolId]) -> list[Gap]:
         """Return the committed gaps of the symbols; none while Redis is unavailable."""
@@ -132,16 +138,24 @@ class Publisher:
             return []
         try:
             found: Any = await self._redis.hmget(GAPS, [str(symbol) for symbol in symbols])
-        except (*OUTAGE, RedisError):
+        except (*OUTAGE, RedisError) as error:
+            if isinstance(error, RedisError) and is_wrong_type(error):
+                self._values.note_refused(GAPS, error)
             return []
-        return [gap for payload in found if payload for gap in wire.decode_gaps(payload)]
+        return list(self._values.gaps(GAPS, symbols, found))
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
         """Return the newest published trade of each symbol that has one."""
-        found = await self._retry_until_available(
-            lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
-        )
-        return [wire.decode_trade(payload) for payload in found if payload]
+        try:
+            found = await self._retry_until_available(
+                lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
+            )
+        except RedisError as error:
+            if not is_wrong_type(error):
+                raise
+            self._values.note_refused(PRICES, error)
+            return []
+        return list(self._values.trades(PRICES, symbols, found))
 
     async def reserve_ids(self, venue: str, last_id: int) -> None:
         """Store the greatest assigned id that is about to be written, for a venue without trade ids."""
@@ -156,7 +170,8 @@ class Publisher:
         """
         reserved = await self._retry_until_available(lambda: self._redis.hget(OWN_IDS, venue))
         last = await self.read_last_trades([SymbolId(venue, symbol) for symbol in symbols])
-        return max(int(reserved or 0), *[trade.trade_id for trade in last], 0)
+        reserved_id = self._values.own_id(OWN_IDS, venue, reserved)
+        return max(reserved_id, *[trade.trade_id for trade in last], 0)
 
     async def wait_for_budget(self) -> None:
         """Wait while workers lag by more than the budget."""

@@ -8,6 +8,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from ingest.stream_entry import StreamEntry
 from tickplant.backoff import Backoff
 from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE, RedisClient
@@ -18,9 +19,6 @@ _log = logging.getLogger(__name__)
 _MOST_BYTES: Final = 64 * 1024 * 1024
 """Beyond this, whoever writes to a refused stream waits."""
 _AT_ONCE: Final = 64
-
-StreamEntry = tuple[int, bytes, bytes]
-"""A partition, and the field and the payload of the entry for its stream."""
 
 
 class RefusedEntries:
@@ -51,7 +49,7 @@ class RefusedEntries:
 
     def add(self, entries: Sequence[StreamEntry]) -> None:
         """Keep entries that Redis refuses, in order."""
-        for partition in sorted({entry[0] for entry in entries} - self._kept.keys()):
+        for partition in sorted({entry.partition for entry in entries} - self._kept.keys()):
             _log.error(
                 "%s: Redis refuses trades: the key holds what another program has written; rename or delete"
                 " it: up to %d MB are kept until then, and all other streams are written",
@@ -59,8 +57,8 @@ class RefusedEntries:
                 extra={"partition": partition},
             )
         for entry in entries:
-            self._kept[entry[0]].append(entry)
-            self._bytes += len(entry[2])
+            self._kept[entry.partition].append(entry)
+            self._bytes += len(entry.payload)
         if self._kept and self._task is None:
             self._task = asyncio.create_task(self._run())
 
@@ -90,7 +88,7 @@ class RefusedEntries:
             for answer in await self._redis.try_exchange(*commands):
                 if isinstance(answer, Exception):
                     return
-                self._bytes -= len(kept.popleft()[2])
+                self._bytes -= len(kept.popleft().payload)
             self._written.set()
         del self._kept[partition]
         _log.info("%s: all kept trades are written", stream, extra={"partition": partition})

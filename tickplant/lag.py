@@ -19,7 +19,7 @@ _LAG: Final = """
 local after = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+', 'COUNT', 32)
 local first = after[1] and after[1][1]
 if #after < 32 then return {#after, first} end
-return {redis.call('XLEN', KEYS[1]) - (redis.call('HGET', KEYS[2], ARGV[2]) or 0), first}
+return {redis.call('XLEN', KEYS[1]) - (tonumber(redis.call('HGET', KEYS[2], ARGV[2])) or 0), first}
 """
 
 

@@ -98,6 +98,11 @@ INGEST_TASK_FAILURES = Counter(
     "Unexpected errors of a task of ingest, after which it was restarted",
     ["venue", "task"],
 )
+INGEST_INVALID_VALUES = Counter(
+    "tickplant_ingest_invalid_redis_values",
+    "Values of hashes in Redis that ingest ignored because they are invalid, by key",
+    ["key"],
+)
 INGEST_REFUSED_ROWS = Counter(
     "tickplant_ingest_refused_history_rows",
     "Rows of history that were refused, by reason: broken or implausible",

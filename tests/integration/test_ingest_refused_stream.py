@@ -12,6 +12,7 @@ from working import START_US, publishing, stored_count, trade, until, working
 from ingest import refused_entries
 from ingest.entry_writer import EntryWriter
 from ingest.stream_budget import StreamBudget
+from ingest.stream_entry import StreamEntry
 from tickplant.redis_client import open_redis, retry_until_available
 from tickplant.streams import partition_of, trades_stream
 
@@ -36,18 +37,18 @@ async def test_entries_of_a_taken_stream_are_kept_in_order_and_all_others_are_wr
     sent = [b"%d" % number for number in range(200)]
     for payload in sent:
         async with asyncio.TaskGroup() as group:  # connections, whose entries share an exchange
-            group.create_task(writer.write([(0, b"t", payload), (1, b"t", payload)]))
-            group.create_task(writer.write([(2, b"t", payload)]))
+            group.create_task(writer.write([StreamEntry(0, b"t", payload), StreamEntry(1, b"t", payload)]))
+            group.create_task(writer.write([StreamEntry(2, b"t", payload)]))
     assert await payloads(redis, 1) == await payloads(redis, 2) == sent
     assert caplog.text.count(f"{TAKEN}: Redis refuses trades") == 1
     await redis.delete(TAKEN)
-    await writer.write([(0, b"t", b"last")])
+    await writer.write([StreamEntry(0, b"t", b"last")])
 
     async def written() -> bool:
         return int(await redis.xlen(TAKEN)) == len(sent) + 1
 
     await until(written, "what was kept is written")
-    await writer.write([(0, b"t", b"later")])
+    await writer.write([StreamEntry(0, b"t", b"later")])
     assert await payloads(redis, 0) == [*sent, b"last", b"later"]
 
 
@@ -57,9 +58,9 @@ async def test_beyond_what_is_kept_only_that_stream_waits(
     monkeypatch.setattr(refused_entries, "_MOST_BYTES", 10)
     writer = EntryWriter(redis, retry_until_available=retry_until_available)
     await redis.set(TAKEN, "taken")
-    await writer.write([(0, b"t", b"x" * 10)])
-    waiting = asyncio.create_task(writer.write([(0, b"t", b"y")]))
-    await writer.write([(1, b"t", b"z")])
+    await writer.write([StreamEntry(0, b"t", b"x" * 10)])
+    waiting = asyncio.create_task(writer.write([StreamEntry(0, b"t", b"y")]))
+    await writer.write([StreamEntry(1, b"t", b"z")])
     assert not waiting.done()
     await redis.delete(TAKEN)
     await waiting

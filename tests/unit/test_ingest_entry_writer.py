@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError, OutOfMemoryError
 
 from ingest import entry_writer
 from ingest.entry_writer import EntryWriter
-from ingest.refused_entries import StreamEntry
+from ingest.stream_entry import StreamEntry
 from tickplant.redis_client import RedisClient
 
 NEVER_S = 3600.0
@@ -47,7 +47,7 @@ def writer_to(redis: FakeRedis) -> EntryWriter:
 
 
 def entry(payload: bytes, partition: int = 0) -> StreamEntry:
-    return partition, b"t", payload
+    return StreamEntry(partition, b"t", payload)
 
 
 async def turns() -> None:
