@@ -14,6 +14,7 @@ from tickplant.errors import FatalError
 from tickplant.interrupts import restored_sigint
 from tickplant.logs import set_up_logs
 from tickplant.network_errors import system_reason
+from tickplant.open_files import prepare_open_files
 from tickplant.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     """
     set_up_logs(settings.log_level, settings.log_format, settings.secrets)
     forbid_floats()
+    prepare_open_files()
     with restored_sigint():
         event_loop.run(_run(name, main, settings if metrics else None))
     logger.info("%s has stopped", name)

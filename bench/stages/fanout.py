@@ -1,7 +1,6 @@
 """Stage `fanout`: one update to many websocket clients of one API process."""
 
 import asyncio
-import resource
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -18,6 +17,7 @@ from tickplant import wire
 from tickplant.clock import now_us
 from tickplant.local.folder import free_port
 from tickplant.market import SymbolId, Trade
+from tickplant.open_files import allow_open_files
 from tickplant.streams import live_stream, partition_of
 from tickplant.wire import LiveUpdate
 
@@ -32,7 +32,7 @@ _BARE: Final = "bare uvicorn"
 async def measure_fanout(bench: Bench) -> list[Result]:
     """Measure prices of one symbol, published as a worker publishes them; and a bare server's."""
     sizes = bench.sizes
-    _allow_files(sizes.fanout_clients + _SPARE_FILES)
+    allow_open_files(sizes.fanout_clients + _SPARE_FILES)
     await bench.plant.empty()
     ages, cpu = await _measure_api(bench)
     bare_ages, bare_cpu = await _measure_bare(bench)
@@ -122,11 +122,3 @@ async def _publish(plant: BenchPlant, per_s: float, count: int) -> None:
         trade = Trade(*_SYMBOL, time_us, "60007.06000000", "0.02209000", "buy", time_us, time_us)
         await plant.redis.xadd(stream, {wire.UPDATE: wire.encode_update(LiveUpdate(prices=(trade,)))})
     await asyncio.sleep(1 / per_s)
-
-
-def _allow_files(count: int) -> None:
-    """Let this process and its children open so many files."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

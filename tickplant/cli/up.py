@@ -98,6 +98,7 @@ def run(args: Namespace) -> int:
     from tickplant import event_loop
     from tickplant.cli.roles import role_settings
     from tickplant.interrupts import restored_sigint
+    from tickplant.open_files import allow_open_files
     from tickplant.settings_reader import read_settings
 
     if not args.replay and (args.once or args.speed or args.into is not None):
@@ -106,6 +107,7 @@ def run(args: Namespace) -> int:
         raise UsageError("--demo and --replay can't be combined")
     settings = read_settings()
     role_settings(settings)  # strategies that workers could not load
+    allow_open_files()
     with restored_sigint():
         return event_loop.run(_interruptible(args, settings))
 

@@ -20,6 +20,14 @@ _PORTS: Final = range(20_000, 30_000)
 loopback could otherwise be assigned the server's own port, and connect to itself."""
 _LEFTOVER_S: Final = 15.0
 _FREE_BYTES: Final = 128 << 20
+_REMEDIES: Final = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EROFS: "mount it writable",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "raise the system's limit of open files",
+}
+"""By the error's number; otherwise it is taken for one of permissions."""
 
 
 class Folder:
@@ -134,8 +142,7 @@ def explained_file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "correct its permissions"
+        remedy = _REMEDIES.get(error.errno or 0, "correct its permissions")
         raise FatalError(
             f"can't use {error.filename or path}: {error.strerror}; {remedy},"
             " or choose another folder with --data or TICKPLANT_DATA"
