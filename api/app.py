@@ -17,6 +17,7 @@ from api.health import Health
 from api.http.dependencies import resolve_in_turn
 from api.http.openapi import complete
 from api.http.problems import problem_response
+from api.live.event_gate import EventGate
 from api.live.gate import WebsocketGate
 from api.live.hub import Hub
 from api.queries.connections import Connections
@@ -36,6 +37,7 @@ from api.routes.averages import get_moving_average
 from api.routes.bot import get_bot, get_bot_equity, switch_bot
 from api.routes.candles import get_ohlcv
 from api.routes.connections import get_connections
+from api.routes.events import get_sse
 from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
@@ -97,6 +99,7 @@ OTHER_ROUTES: Final = [
     get_ws,
     get_ws_price,
     get_ws_ohlcv,
+    get_sse,
     ws,
     ws_price,
     ws_ohlcv,
@@ -105,7 +108,7 @@ OTHER_ROUTES: Final = [
     get_health,
     get_metrics,
 ]
-"""The page, websockets, health and metrics."""
+"""The page, websockets, server-sent events, health and metrics."""
 
 
 class Services(Struct, frozen=True, kw_only=True):
@@ -123,6 +126,7 @@ class Services(Struct, frozen=True, kw_only=True):
     webhook_admission: WebhookAdmission
     hub: Hub
     websocket_gate: WebsocketGate
+    event_gate: EventGate
     health: Health
     access: Access
 

@@ -26,6 +26,7 @@ from api.http.response_headers import HEADERS, with_headers
 from api.http.timed_protocol import TimedProtocol
 from api.http.tls import ServerTls, TlsFiles
 from api.live.direct_write import DirectWriteProtocol
+from api.live.event_gate import EventGate
 from api.live.gate import MESSAGE_BYTES, WebsocketGate, WebsocketLimits
 from api.live.hub import Hub
 from api.queries.connections import Connections
@@ -186,6 +187,7 @@ async def open_services(
                 _running(user_changes.run(), stop),
                 _running(keys.run(), stop),
             ):
+                websocket_gate = WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits)
                 yield Services(
                     directory=directory,
                     history=StoredHistory(reads, partitions),
@@ -196,7 +198,15 @@ async def open_services(
                     alert_limits=AlertLimits(alerts_per_user, notify_tags),
                     webhook_admission=webhook_admission,
                     hub=hub,
-                    websocket_gate=WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits),
+                    websocket_gate=websocket_gate,
+                    event_gate=EventGate(
+                        hub=hub,
+                        directory=directory,
+                        access=allowed,
+                        admitted=websocket_gate.admitted,
+                        max_channels=limits.channels,
+                        retry_ms=limits.retry_ms,
+                    ),
                     health=Health(redis=redis, pool=pool, reads=reads, hub=hub, connections=connections),
                     access=allowed,
                 )
@@ -272,6 +282,7 @@ async def serving(
         async with background(secure.run()) if secure else nullcontext():
             yield f"{'https' if secure else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
+        services.event_gate.stop()
         server.should_exit = True
         await task
 

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from db.api_keys import create_api_key
+from db.api_keys import create_api_key, revoke_api_key
 from tickplant.api_keys import NewKey, Scope, make_key
 
 
@@ -16,3 +16,9 @@ async def new_key(database_url: str, *scopes: Scope, name: str = "test") -> NewK
 
 def bearer(key: NewKey | str) -> dict[str, str]:
     return {"authorization": f"Bearer {key if isinstance(key, str) else key.text}"}
+
+
+async def revoke(database_url: str, key: NewKey) -> None:
+    connection = await asyncpg.connect(database_url)
+    assert await revoke_api_key(connection, key.key_id)
+    await connection.close()

@@ -245,9 +245,11 @@ MIRROR_SKIPS = Counter(
 )
 
 # api
-API_CLIENTS = Gauge("tickplant_api_clients", "Websocket clients connected")
+API_CLIENTS = Gauge("tickplant_api_clients", "Clients of websockets and event streams")
 API_TURNED_AWAY = Counter(
-    "tickplant_api_turned_away_clients", "Websocket handshakes refused, by the problem's code", ["reason"]
+    "tickplant_api_turned_away_clients",
+    "Websockets and event streams refused, by the problem's code",
+    ["reason"],
 )
 API_SUBSCRIPTIONS = Gauge(
     "tickplant_api_subscriptions", "Channels that clients are subscribed to, by kind", ["kind"]
@@ -258,7 +260,7 @@ API_CLIENT_DELAY_S = Histogram(
     "Delay from ingest to client: from a trade's receipt until its price is sent; one per round",
     buckets=LATENCY_S,
 )
-API_SENDS = Counter("tickplant_api_sends", "Websocket messages sent")
+API_SENDS = Counter("tickplant_api_sends", "Messages sent over websockets and event streams")
 API_CONFLATIONS = Counter(
     "tickplant_api_conflations", "Updates replaced by a newer one before a slow client got them"
 )

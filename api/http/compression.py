@@ -12,6 +12,9 @@ MIN_BYTES: Final = 1024
 _LEVEL: Final = 4
 """Compresses the API's JSON about as well as the highest level, in a third of the time."""
 
+EVENT_STREAM: Final = b"text/event-stream"
+"""Never compressed: that would cost memory for each client, for a few bytes at a time."""
+
 _GZIP_BITS: Final = 31
 """What zlib calls a gzip header and the largest window."""
 
@@ -37,7 +40,8 @@ def compressed(app: ASGIApp) -> Any:
             if start is not None and message["type"] == "http.response.body":
                 response_start, start = start, None
                 body, more = message.get("body", b""), message.get("more_body")
-                if len(body) >= MIN_BYTES or more:
+                events = (b"content-type", EVENT_STREAM) in response_start["headers"]
+                if (len(body) >= MIN_BYTES or more) and not events:
                     headers: Headers = [*response_start["headers"], (b"vary", b"Accept-Encoding")]
                     if accepted and more:
                         stream = zlib.compressobj(_LEVEL, wbits=_GZIP_BITS)

@@ -26,6 +26,9 @@ A connection closed with unread input is reset, and the client may lose the resp
 _INVALID: Final = "Invalid HTTP request received."
 _TOO_LONG: Final = "The request's head is too long."
 
+TRANSPORT: Final = "tickplant.transport"
+"""The ASGI scope extension that holds the transport of a connection."""
+
 Part = Literal["head", "body"]
 """A part of a request."""
 
@@ -63,6 +66,8 @@ class StrictProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Note that a request has begun."""
         super().on_message_begin()
+        scope: Any = self.scope
+        scope["extensions"] = {TRANSPORT: self.transport}
         self.begun, self._bytes = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:

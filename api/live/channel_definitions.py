@@ -47,6 +47,10 @@ class StreamedChannel(Struct, Generic[T], frozen=True, kw_only=True):
     """The first part of the channel's name."""
     message: str
     """The type of its messages."""
+    data: Any
+    """The Python type of their data."""
+    state: Any
+    """The Python type of a snapshot's data."""
     changes: Callable[[LiveUpdate], Iterable[T]]
     """Returns an update's changes of all symbols."""
     address: Callable[[T], Iterable[str]]
@@ -85,6 +89,10 @@ class PolledChannel(Struct, frozen=True, kw_only=True):
     """The first part of the channel's name."""
     message: str
     """The type of its messages."""
+    data: Any
+    """The Python type of their data."""
+    state: Any
+    """The Python type of a snapshot's data."""
     read: Callable[[ChannelSources, Collection[Channel]], Awaitable[Mapping[Channel, object]]]
     """Reads the data of channels; those that have none yet are left out."""
     unchanged: Callable[[Any, Any], bool] = eq

@@ -23,16 +23,16 @@ from api.live.channel_states import (
     TradesState,
 )
 from api.live.protocol import Channel
-from api.views.alerts import firing_view
-from api.views.bot import account_view
+from api.views.alerts import FiringView, firing_view
+from api.views.bot import AccountView, account_view
 from api.views.candles import CandleView, candle_view
-from api.views.connections import connection_view
-from api.views.gaps import gap_view
+from api.views.connections import ConnectionView, connection_view
+from api.views.gaps import GapView, gap_view
 from api.views.stats import ChangeView, change_view
-from api.views.trades import trade_view
+from api.views.trades import TradeView, trade_view
 from db.stats import read_changes_24h
 from tickplant.bot import PaperAccount
-from tickplant.derived import Firing, Signal, Unified, signal_view
+from tickplant.derived import Firing, Signal, SignalView, Unified, signal_view
 from tickplant.market import Candle, Gap, Trade
 from tickplant.trade_rules import reject_reason
 
@@ -128,6 +128,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Trade](
         kind="price",
         message="price",
+        data=TradeView,
+        state=TradeView | None,
         changes=attrgetter("prices"),
         address=_of_symbol,
         view=trade_view,
@@ -138,6 +140,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Candle](
         kind="candles",
         message="candle",
+        data=CandleView,
+        state=list[CandleView],
         changes=attrgetter("candles"),
         address=lambda candle: (candle.venue, candle.symbol, candle.interval),
         view=candle_view,
@@ -149,6 +153,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[EntryTrades](
         kind="trades",
         message="trades",
+        data=list[TradeView],
+        state=list[TradeView],
         changes=decode_entries,
         address=lambda batch: (batch.trades.venue, batch.trades.symbol),
         view=EntryTrades.view,
@@ -161,6 +167,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Gap](
         kind="gaps",
         message="gap",
+        data=GapView,
+        state=list[GapView],
         changes=attrgetter("gaps"),
         address=_of_symbol,
         view=gap_view,
@@ -173,6 +181,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Signal](
         kind="signals",
         message="signal",
+        data=SignalView,
+        state=list[SignalView],
         changes=attrgetter("signals"),
         address=_of_symbol,
         view=signal_view,
@@ -184,6 +194,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Firing](
         kind="alerts",
         message="firing",
+        data=FiringView,
+        state=list[FiringView],
         changes=attrgetter("firings"),
         address=_of_symbol,
         view=firing_view,
@@ -195,6 +207,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[PaperAccount](
         kind="bot",
         message="account",
+        data=AccountView,
+        state=AccountView | None,
         changes=attrgetter("accounts"),
         address=_of_symbol,
         view=account_view,
@@ -206,6 +220,8 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
     StreamedChannel[Unified](
         kind="unified",
         message="unified",
+        data=Unified,
+        state=Unified | None,
         changes=attrgetter("unified"),
         address=lambda unified: unified.symbol.split(":", 1),
         view=_as_is,
@@ -213,13 +229,30 @@ CHANNELS: Final[tuple[StreamedChannel[Any] | PolledChannel, ...]] = (
         conflation_key=_replaces_all,
         load=_load_unified,
     ),
-    PolledChannel(kind="stats", message="stats", read=_read_stats, unchanged=_same_minute, all_symbols=True),
-    PolledChannel(kind="connections", message="connections", read=_read_connections, of_symbol=False),
+    PolledChannel(
+        kind="stats",
+        message="stats",
+        data=ChangeView,
+        state=ChangeView | None,
+        read=_read_stats,
+        unchanged=_same_minute,
+        all_symbols=True,
+    ),
+    PolledChannel(
+        kind="connections",
+        message="connections",
+        data=list[ConnectionView],
+        state=list[ConnectionView],
+        read=_read_connections,
+        of_symbol=False,
+    ),
 )
 
 MERGED_CANDLES: Final = PolledChannel(
     kind="candles",
     message="candle",
+    data=CandleView,
+    state=list[CandleView],
     read=_read_merged_candles,
     changes=_changed_candles,
     has_interval=True,

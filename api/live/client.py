@@ -35,6 +35,13 @@ class MessageSink(Protocol):
         """Queue a frame, in place of the one with the same key."""
 
 
+class MessageBuffer(MessageSink, Protocol):
+    """Holds frames for a client."""
+
+    def release(self) -> None:
+        """Move all frames to the client."""
+
+
 class Outbox:
     """Frames not yet written, oldest first; a frame replaces the one with the same key.
 
@@ -129,7 +136,7 @@ class Client(Outbox):
         """The channels to which the client is subscribed, and where their changes go."""
         self.patterns: set[Pattern] = set()
         """Its wildcards."""
-        self.paces: dict[float, MessageSink] = {}
+        self.paces: dict[float, MessageBuffer] = {}
         """Where the changes of channels go that are sent once in an interval, by its seconds."""
         self.closed = False
 
@@ -143,7 +150,13 @@ class Client(Outbox):
             self.close_slow_client()
 
     def send(self, frame: EncodedMessage) -> None:
-        """Queue a frame that no later frame replaces."""
+        """Queue a frame that no later frame replaces.
+
+        Changes that wait for their interval go before it if it has a cursor: cursors come in order.
+        """
+        if frame.cursor:
+            for sink in self.paces.values():
+                sink.release()
         self._unique_keys += 1
         self.push(f"#{self._unique_keys}", frame)
 

@@ -17,6 +17,7 @@ from api.access.caller import ApiCaller, caller_of
 from api.access.credentials import without_key
 from api.access.middleware import Access
 from api.http.problems import Problem, busy, problem_of, send_problem
+from api.live.client import FrameWriter
 from api.live.client_limits import TokenBucket, origin_allowed
 from api.live.direct_write import EXTENSION, WebsocketWriter
 from api.live.frames import EncodedMessage
@@ -90,6 +91,9 @@ class WebsocketLimits(Struct, frozen=True, kw_only=True):
     """The most requests of a client at once."""
     per_s: float = 20.0
     """The most requests of a client a second, in the long run."""
+    retry_ms: tuple[int, int] = (1000, 3000)
+    """Between which times a client of a stream of events that is cut off connects again, so that not all do
+    at once."""
     queue_bytes: int = 8 * 1024 * 1024
     """The most that is queued for a client that reads slowly."""
 
@@ -159,7 +163,7 @@ class WebsocketGate:
         writer.on_writable, writer.on_lost = self._hub.clients.flush_of(client), client.close
 
         def watch(caller: ApiCaller) -> ApiCaller:
-            revoked = partial(_close_unauthorized, writer, "the API key was revoked")
+            revoked = partial(close_unauthorized, writer, "the API key was revoked")
             until_closed.enter_context(self._access.keys.watched(caller.key_id, revoked))
             return caller
 
@@ -177,7 +181,7 @@ class WebsocketGate:
         try:
             await self._handle_requests(socket, writer, session, first, translation, idle)
         except UnauthorizedError as error:
-            _close_unauthorized(writer, str(error))
+            close_unauthorized(writer, str(error))
         except Exception:  # noqa: BLE001 - the boundary of the client's task
             _log.exception("a websocket session failed")
             metrics.API_DROPS.labels("failed").inc()
@@ -244,7 +248,8 @@ class UnauthorizedError(Exception):
     """The client has sent a key that is not valid."""
 
 
-def _close_unauthorized(writer: WebsocketWriter, reason: str) -> None:
+def close_unauthorized(writer: FrameWriter, reason: str) -> None:
+    """Close the connection of a client whose API key is missing, invalid or revoked."""
     metrics.API_DROPS.labels("unauthorized").inc()
     writer.close_now(CloseCode.UNAUTHORIZED, reason)
 
@@ -254,7 +259,7 @@ def _require_key_soon(session: ClientSession, writer: WebsocketWriter) -> asynci
 
     def check() -> None:
         if not session.caller.may("read"):
-            _close_unauthorized(writer, f"no API key within {AUTH_S:g} s")
+            close_unauthorized(writer, f"no API key within {AUTH_S:g} s")
 
     return asyncio.get_running_loop().call_later(AUTH_S, check)
 

@@ -1,6 +1,7 @@
 """The hub, one per process: follows the live streams and sends changes to all clients."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Iterable
 from typing import Final
 
@@ -133,6 +134,14 @@ class Hub:
     def partition_of(self, channel: Channel) -> int:
         """Return the partition of a channel that is of a symbol."""
         return self._history.partition_of(channel.symbol_id)
+
+    def channels_by_partition(self, client: Client) -> dict[int, set[str]]:
+        """Return the names of a client's channels that are streamed."""
+        names: defaultdict[int, set[str]] = defaultdict(set)
+        for channel in client.channels:
+            if self._poller(channel) is None:
+                names[self.partition_of(channel)].add(str(channel))
+        return names
 
     def enter_wildcard(
         self,

@@ -60,24 +60,30 @@ class PacedSink:
         self._every_s = every_s
         self._outbox = Outbox(client.limit_bytes)
         self._due_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def push(self, key: str, frame: EncodedMessage) -> None:
         """Collect a frame, in place of the one with the same key."""
         if self._client.closed:
             return
-        if not self._outbox.waiting:
+        if self._timer is None:
             loop = asyncio.get_running_loop()
-            loop.call_later(max(0.0, self._due_s - loop.time()), self._release)
+            self._timer = loop.call_later(max(0.0, self._due_s - loop.time()), self._release_due)
         if not self._outbox.put(key, frame):
             self._client.close_slow_client()
 
-    def _release(self) -> None:
-        self._due_s = asyncio.get_running_loop().time() + self._every_s
+    def release(self) -> None:
+        """Move all frames to the client before they are due."""
+        self._outbox.move_to(self._client)
+
+    def _release_due(self) -> None:
+        self._timer = None
         if self._client.closed:
             self._outbox.clear()
-            return
-        self._outbox.move_to(self._client)
-        self._client.flush_now()
+        elif self._outbox.waiting:
+            self._due_s = asyncio.get_running_loop().time() + self._every_s
+            self.release()
+            self._client.flush_now()
 
 
 def sink_of(client: Client, every_s: float | None) -> MessageSink:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
 
 from litestar import Request
+from litestar.params import HeaderParameter
 
 from api.http.bodies import parse_body
 from api.http.problems import Problem, bad_parameter
@@ -44,7 +45,9 @@ def _check_parameters(request: AnyRequest) -> None:
     """Refuse a parameter that the route doesn't have, or that is given twice; it would be ignored."""
     handler = request.route_handler
     dependencies = handler.resolve_dependencies()
-    names = handler.parsed_fn_signature.parameters.keys() - request.path_params.keys()
+    parameters = handler.parsed_fn_signature.parameters.items()
+    names = {name for name, field in parameters if not isinstance(field.kwarg_definition, HeaderParameter)}
+    names -= request.path_params.keys()
     for name in names & dependencies.keys():
         names = names - {name} | dependencies[name].parsed_fn_signature.parameters.keys()
     known = {

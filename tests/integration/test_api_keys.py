@@ -5,11 +5,10 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
 import pytest
 from api_plant import BTC, Plant, Socket, live, running_plant, trade, update
 from conftest import on_one_variant
-from keyed import bearer, new_key
+from keyed import bearer, new_key, revoke
 from litestar.routes import HTTPRoute
 from websockets import Subprotocol
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -18,7 +17,6 @@ from api.access.middleware import scope_of
 from api.app import create_app
 from api.live.gate import WebsocketLimits
 from api.service import AccessSettings, open_services
-from db.api_keys import revoke_api_key
 from tickplant.api_keys import NewKey, Scope, make_key
 from tickplant.errors import SettingsError
 from tickplant.webhooks import WebhookSettings
@@ -27,12 +25,6 @@ pytestmark = on_one_variant
 
 OUTSIDE = AccessSettings(host="0.0.0.0", poll_s=0.05)
 ALERT = {"symbol": "BTCUSDT", "kind": "above", "price": "62000"}
-
-
-async def revoke(database_url: str, key: NewKey) -> None:
-    connection = await asyncpg.connect(database_url)
-    assert await revoke_api_key(connection, key.key_id)
-    await connection.close()
 
 
 @pytest.fixture

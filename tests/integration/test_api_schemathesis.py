@@ -29,7 +29,7 @@ async def schemathesis(plant: Plant, folder: Path, *options: str) -> tuple[int, 
             "--phases",
             "examples,coverage,fuzzing" if EXAMPLES else "fuzzing",
             "--exclude-path-regex",
-            "^/ws",
+            "^/(ws|sse)",  # streams have no end
             *options,
         ),
         stdout=asyncio.subprocess.PIPE,

@@ -234,7 +234,7 @@ async def test_an_interval_sends_the_newest_state_and_every_trade(plant: Plant) 
         (client,) = plant.services.hub.clients
         (sink,) = client.paces.values()
         assert isinstance(sink, PacedSink)
-        sink._release()
+        sink._release_due()
         assert (await socket.receive())["data"][0]["trade_id"] == 2
         assert (await socket.receive())["data"]["trade_id"] == 3
         assert (await socket.receive())["data"][0]["trade_id"] == 3

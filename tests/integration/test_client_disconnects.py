@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from api_plant import Plant as Server
 from api_plant import live, running_plant
 from conftest import on_one_variant
 from cutting import CuttingProxy, cutting
+from events import streaming
 from typescript_client import run_typescript
 from working import MINUTE_US, START_US, publishing, stored_count, trade, until, working
 
@@ -77,10 +79,40 @@ def text(candle: Candle) -> dict[str, Any]:
     return {name: field(getattr(candle, name)) for name in candle.__struct_fields__}
 
 
+async def follow_events(address: str, cursor: str) -> Followed:
+    """Follow server-sent events as a browser does."""
+    trades: list[dict[str, Any]] = []
+    closed: dict[str, Any] = {}
+    last_id: str | None = None
+    channels = f"trades:{SYMBOL}", f"candles:{SYMBOL}:1m"
+    async with httpx.AsyncClient(base_url=address, timeout=30) as http:
+        while True:
+            try:
+                async with streaming(http, *channels, since=cursor, last_id=last_id) as events:
+                    while event := await events.next():
+                        assert event.message.get("recovered", True)
+                        if event.message["type"] == "trades":
+                            trades += event.message["data"]
+                        view: dict[str, Any] = event.message.get("data") or {}
+                        if event.message["type"] == "candle" and view["closed"]:
+                            closed[view["open_time"]] = view
+                            if view["complete"] and Decimal(view["volume"]) > Decimal(LAST_SIZE):
+                                return up_to_last(trades), closed
+                        last_id = event.id
+            except httpx.TransportError:
+                pass
+
+
+def up_to_last(trades: list[dict[str, Any]]) -> list[int]:
+    (last,) = [number for number, view in enumerate(trades) if view["size"] == LAST_SIZE]
+    return [view["trade_id"] for view in trades[: last + 1]]
+
+
 FOLLOWERS = [
     pytest.param(follow_python, id="python"),
     pytest.param(follow_typescript, id="typescript"),
 ]
+EVENTS = pytest.param(follow_events, id="events")
 
 
 @asynccontextmanager
@@ -104,7 +136,7 @@ async def publish_last(publisher: Publisher, number: int) -> None:
     await publisher.publish([traded(number + each) for each in range(1, 2 * PER_MINUTE)])
 
 
-@pytest.mark.parametrize("follow", FOLLOWERS)
+@pytest.mark.parametrize("follow", [*FOLLOWERS, EVENTS])
 async def test_a_client_cut_off_a_hundred_times_gets_what_an_uninterrupted_one_gets(
     redis_url: str, database_url: str, follow: Callable[[str, str], Awaitable[Followed]]
 ) -> None:

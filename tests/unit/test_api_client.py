@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from api.live.client import CHUNK_BYTES, Client, Outbox
 from api.live.frames import EncodedMessage, joined
+from api.live.sinks import PacedSink
 
 LIMIT_BYTES = 100_000
 
@@ -83,6 +84,17 @@ def test_a_client_that_does_not_read_gets_the_newest_when_it_does() -> None:
     assert client.flush() == 1
     assert writer.written == [b" 9999"]
     assert writer.closed is None
+
+
+async def test_what_waits_for_its_interval_goes_before_a_later_cursor() -> None:
+    """A client that resumes at the newest cursor of a partition would miss it otherwise."""
+    client, writer, _ = a_client()
+    sink = client.paces[60.0] = PacedSink(client, 60.0)
+    sink.push("a", EncodedMessage(b"1", "0.1-0.n0"))
+    client.send(EncodedMessage(b"2"))
+    client.send(EncodedMessage(b"3", "0.2-0"))
+    client.flush()
+    assert writer.written == [b"213"]
 
 
 def test_no_more_is_handed_over_than_the_connection_takes() -> None:
