@@ -35,6 +35,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     page_updates_per_s: float = 20.0
     page_s: float = 10.0
     storage_trades: int = 300_000
+    storage_weeks: int = 4
+    """Of candles: their minutes fill ten segments a week and symbol."""
 
 
 FULL: Final = Sizes()
@@ -57,5 +59,6 @@ QUICK: Final = Sizes(
     page_candles=3_000,
     page_s=0.5,
     storage_trades=3_000,
+    storage_weeks=1,
 )
 """Only shows that everything works."""
