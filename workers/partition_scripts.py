@@ -36,7 +36,8 @@ return redis.call('HMGET', KEYS[1], 'published', 'told')
 # each with its price.
 PUBLISH: Final = Script("""
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+redis.call('HSET', KEYS[1], 'live', id)
 for i = 5, #ARGV, 1000 do redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 """)
@@ -47,7 +48,7 @@ if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 # unified state.
 PUBLISH_RESULTS: Final = Script("""
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
-redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
+local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 local first = 7 + tonumber(ARGV[6])
 for i = 7, first - 1 do redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'signal', ARGV[i]) end
 for i = first, #ARGV, 1000 do
@@ -58,7 +59,7 @@ end
 if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
     redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])
 end
-redis.call('HSET', KEYS[1], 'told', ARGV[2])
+redis.call('HSET', KEYS[1], 'told', ARGV[2], 'live', id)
 """)
 
 # KEYS: owner hash, gaps. ARGV: epoch, then symbols, each with its gaps; empty for one that has none.

@@ -1,7 +1,7 @@
 """Reads last prices, alone and joined with averages and signals, from Redis or the database."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,14 +13,21 @@ from tickplant.derived import Unified
 from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
-from tickplant.streams import PRICES, UNIFIED, entry_order, live_stream
+from tickplant.redis_exchange import Script
+from tickplant.streams import CANDLES_ROLE, PRICES, UNIFIED, entry_order, live_stream, owner_key
 from tickplant.trade_rules import reject_reason
 
-# A worker writes the price and its live update in one transaction; they are read in one, too.
-_READ: Final = """
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-return {redis.call('HGET', KEYS[1], ARGV[1]), last[1] and last[1][1]}
-"""
+# A worker writes the price, its live update and the update's id in one transaction; they are read in one,
+# too. The id alone is cheap: an update may have a megabyte. A worker of a former version writes none, and an
+# update in a stream that was deleted never reaches a reader.
+_READ: Final = Script("""
+local update = redis.call('XLEN', KEYS[2]) > 0 and redis.call('HGET', KEYS[3], 'live')
+if not update then
+    local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
+    update = last[1] and last[1][1]
+end
+return {redis.call('HGET', KEYS[1], ARGV[1]), update}
+""")
 
 _unified_decoder: Final = msgspec.json.Decoder(Unified)
 
@@ -34,8 +41,7 @@ class Prices:
     def __init__(self, redis: RedisClient, history: StoredHistory) -> None:
         """Read with a client, which the caller closes, or else from the history."""
         self._history = history
-        client: Any = redis
-        self._read = client.register_script(_READ)
+        self._redis = redis
 
     async def read(self, symbol: SymbolId) -> tuple[Trade | None, Order]:
         """Return a symbol's last trade, and the last live update by then.
@@ -59,9 +65,10 @@ class Prices:
         return _decode(_unified_decoder.decode, payload), update
 
     async def _read_last(self, key: str, symbol: SymbolId) -> tuple[bytes | None, Order]:
-        live = live_stream(self._history.partition_of(symbol))
+        partition = self._history.partition_of(symbol)
+        keys = [key, live_stream(partition), owner_key(CANDLES_ROLE, partition)]
         with readable():
-            answer = await self._read(keys=[key, live], args=[str(symbol)])
+            (answer,) = await self._redis.exchange((_READ, len(keys), *keys, str(symbol)))
         payload, last = (*answer, None, None)[:2]
         return payload, entry_order(last.decode()) if last else STREAM_START
 
