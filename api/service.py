@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Final
 
 import uvicorn
@@ -157,7 +157,7 @@ async def open_services(
     redis = open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S)
     try:
         async with (
-            open_pool(database_url, size=_CONNECTIONS, application="tickplant api", eager=False) as pool,
+            _open_pool(database_url, "tickplant api") as pool,
             _open_reads(database_read_url, pool) as reads,
         ):
             primary = StoredHistory(pool, partitions)
@@ -220,8 +220,12 @@ async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
     if url is None:
         yield pool
         return
-    async with open_pool(url, size=_CONNECTIONS, application="tickplant api history", eager=False) as reads:
+    async with _open_pool(url, "tickplant api history") as reads:
         yield reads
+
+
+def _open_pool(url: str, application: str) -> AbstractAsyncContextManager[Pool]:
+    return open_pool(url, size=_CONNECTIONS, application=application, eager=False, takes_session_locks=False)
 
 
 @asynccontextmanager

@@ -59,8 +59,10 @@ CANDLE_JSON: Final = {
 }
 """The fields of a candle as JSON: those of the API's view."""
 
-_READ_JSON: Final = json_page_query(CANDLE_JSON, _RANGE, order=("open_time",), limit="$6::int8")
-_READ_MERGED_JSON: Final = json_page_query(CANDLE_JSON, _MERGED_RANGE, order=("open_time",), limit="$6::int8")
+_READ_JSON, _READ_MERGED_JSON = (
+    json_page_query(CANDLE_JSON, select, order=("open_time",), limit="$6::int8", partition="$8")
+    for select in (_RANGE, _MERGED_RANGE)
+)
 
 TAKER_BUY_SUMS: Final = """
     case when count(side) = count(*) then sum(case side when 'buy' then size else 0 end) end
@@ -141,8 +143,13 @@ async def read_candles_as_json(
     end_us: int,
     limit: int,
     newest: bool = False,
+    partition: int | None = None,
 ) -> JsonPage:
-    """Return a page of the candles that `read_candles` returns; its edge is an open time."""
+    """Return a page of the candles that `read_candles` returns; its edge is an open time.
+
+    Its `committed` is of the given partition. Candles of merged intervals take two statements, so a
+    transaction that sees one snapshot.
+    """
     bounds = await _bounds(connection, symbol, interval, start_us, end_us, limit, newest=newest)
     query = _READ_MERGED_JSON if CANDLE_INTERVALS[interval].merged_from else _READ_JSON
     return await fetch_json_page(
@@ -153,6 +160,7 @@ async def read_candles_as_json(
         *bounds,
         limit,
         CANDLE_INTERVALS[interval].sql,
+        partition,
         newest=newest,
     )
 

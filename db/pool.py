@@ -79,7 +79,13 @@ async def connect(
 
 @asynccontextmanager
 async def open_pool(
-    url: str, *, size: int, application: str, eager: bool = True, migrated: bool = True
+    url: str,
+    *,
+    size: int,
+    application: str,
+    eager: bool = True,
+    migrated: bool = True,
+    takes_session_locks: bool = True,
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of connections and close it at the end.
 
@@ -89,6 +95,8 @@ async def open_pool(
         application: shown in pg_stat_activity.
         eager: whether to connect now, and fail if the database is unavailable, instead of on first use.
         migrated: whether the first connection raises FatalError if the schema is not this version's.
+        takes_session_locks: whether statements take advisory locks of the session; if not, a use of a
+            connection is one round trip shorter.
     """
     unchecked = migrated
 
@@ -112,7 +120,7 @@ async def open_pool(
         server_settings={"application_name": application},
         connect=_connect,
         init=prepare,
-        reset=_release_locks,
+        reset=_release_locks if takes_session_locks else _keep,
     )
     try:
         if eager:
@@ -147,6 +155,10 @@ async def _release_locks(connection: Any) -> None:
     await connection.execute("select pg_advisory_unlock_all()")
 
 
+async def _keep(connection: Any) -> None:
+    """Leave a session as it is: settings stay, and there are no locks."""
+
+
 @asynccontextmanager
 async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
     """Run one transaction on a connection of the pool.
@@ -162,6 +174,21 @@ async def transaction(pool: asyncpg.Pool) -> AsyncIterator[asyncpg.Connection]:
             if error.sqlstate == LEASE_LOST:
                 raise LeaseLostError(str(error)) from error
             raise
+
+
+@asynccontextmanager
+async def statement(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asyncpg.Connection]:
+    """Open a connection for one statement that reads; without a transaction it takes one round trip.
+
+    Args:
+        pool: connections.
+        timeout_s: the longest duration, including the wait for a connection.
+
+    Raises:
+        TimeoutError: it took longer; one of `OUTAGE`.
+    """
+    async with asyncio.timeout(timeout_s), pool.acquire() as connection:
+        yield cast(DatabaseConnection, connection)
 
 
 @asynccontextmanager

@@ -53,6 +53,7 @@ _READ_JSON: Final = json_page_query(
     f"select trade_id, price, size, side, event_time, ingest_time {_RANGE}",
     order=("event_time", "trade_id"),
     limit="$7::int8",
+    partition="$8",
 )
 
 
@@ -88,10 +89,14 @@ async def read_trades_as_json(
     before: TradeBound,
     limit: int,
     newest: bool = False,
+    partition: int | None = None,
 ) -> JsonPage:
-    """Return a page of the trades that `read_trades` returns; its edge is an event time and a trade id."""
+    """Return a page of the trades that `read_trades` returns; its edge is an event time and a trade id.
+
+    Its `committed` is of the given partition.
+    """
     bounds = to_datetime(after[0]), after[1], to_datetime(before[0]), before[1]
-    return await fetch_json_page(connection, _READ_JSON, *symbol, *bounds, limit, newest=newest)
+    return await fetch_json_page(connection, _READ_JSON, *symbol, *bounds, limit, partition, newest=newest)
 
 
 async def read_trades_from_id(

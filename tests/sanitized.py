@@ -41,7 +41,7 @@ def run_tests(path: str, rounds: int) -> int:
     import pytest
 
     kernel_fuzz.run(1, rounds)
-    tests = ["tests/unit/test_kernel.py", "tests/contract/test_frames.py"]
+    tests = ["tests/unit/test_kernel.py", "tests/unit/test_json_template.py", "tests/contract/test_frames.py"]
     return int(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "not environment and not choice", *tests]))
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from api.http.paging import cut
-from api.queries.history import MAX_US, MIN_US
+from api.live.cursor import Order
+from api.queries.history import MAX_US, MIN_US, StoredHistory, committed_order
 from api.views.candles import CandleView, candle_view, empty_view
 from api.views.fields import decimal_json, encoded
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_candles_as_json, read_seconds
 from db.pool import DatabaseConnection
 from db.symbols import SymbolCoverage, read_coverage
-from tickplant.intervals import CANDLE_INTERVALS, Interval
+from tickplant.intervals import CANDLE_INTERVALS, INTERVALS, Interval
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_us
 
@@ -89,7 +90,8 @@ class CandlePageReader:
         if fill == "previous":
             return await self._read_filled(window, limit, newest=newest)
         if self._interval != SECOND:
-            return await self._read_stored(window, limit, newest=newest)
+            page, _ = await self.read_stored(window, limit, newest=newest)
+            return page
         candles, more = await self._candles(window, limit, newest=newest)
         views = [candle_view(candle) for candle in candles]
         if not more:
@@ -97,8 +99,11 @@ class CandlePageReader:
         opened = candles[0].open_time_us, candles[-1].open_time_us
         return CandlePage(views, window.remaining(*opened, self._bounds, newest=newest))
 
-    async def _read_stored(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
-        rows, edge = await read_candles_as_json(
+    async def read_stored(
+        self, window: OpenTimeRange, limit: int, *, newest: bool, partition: int | None = None
+    ) -> tuple[CandlePage, str | None]:
+        """Return a page of any interval but a second, and the partition's entry that it includes last."""
+        rows, edge, committed = await read_candles_as_json(
             self._connection,
             self._symbol,
             self._interval,
@@ -106,11 +111,13 @@ class CandlePageReader:
             end_us=window.end_us,
             limit=limit,
             newest=newest,
+            partition=partition,
         )
-        if edge is None:
-            return CandlePage(encoded(rows), None)
-        edge_us = to_us(edge[0])
-        return CandlePage(encoded(rows), window.remaining(edge_us, edge_us, self._bounds, newest=newest))
+        remaining = None
+        if edge is not None:
+            edge_us = to_us(edge[0])
+            remaining = window.remaining(edge_us, edge_us, self._bounds, newest=newest)
+        return CandlePage(encoded(rows), remaining), committed
 
     async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         coverage = await read_coverage(self._connection, self._symbol)
@@ -201,6 +208,32 @@ class CandlePageReader:
             newest=newest,
             max_trades=max_trades,
         )
+
+
+async def read_committed_page(
+    history: StoredHistory,
+    symbol: SymbolId,
+    interval: str,
+    window: OpenTimeRange,
+    limit: int,
+    *,
+    newest: bool,
+    fill: Fill,
+) -> tuple[CandlePage, Order]:
+    """Return a page as `CandlePageReader.read`, and the last input entry that it includes.
+
+    Raises:
+        TimeoutError: as `StoredHistory.snapshot`.
+    """
+    if fill == "none" and interval in INTERVALS:
+        async with history.statement() as connection:
+            page, committed = await CandlePageReader(connection, symbol, interval).read_stored(
+                window, limit, newest=newest, partition=history.partition_of(symbol)
+            )
+        return page, committed_order(committed)
+    async with history.committed_snapshot(symbol) as (connection, order):
+        reader = CandlePageReader(connection, symbol, interval)
+        return await reader.read(window, limit, newest=newest, fill=fill), order
 
 
 def _nothing_between(

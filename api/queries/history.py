@@ -8,7 +8,7 @@ from api.live.cursor import STREAM_START, Order
 from db.bot.lists import read_accounts
 from db.candles import read_candles
 from db.gaps import UNHEALED_STATES, read_gaps
-from db.pool import DatabaseConnection, Pool, snapshot
+from db.pool import DatabaseConnection, Pool, snapshot, statement
 from db.published import read_published_firings, read_published_signals
 from db.symbols import read_committed_entries, read_committed_entry
 from db.trades import TradeBound, read_last_trade, read_trades
@@ -57,11 +57,17 @@ class StoredHistory:
             yield connection
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[DatabaseConnection]:
+        """Open a connection for one statement, which is a snapshot by itself; raises as `snapshot`."""
+        async with statement(self._pool, timeout_s=TIMEOUT_S) as connection:
+            yield connection
+
+    @asynccontextmanager
     async def committed_snapshot(self, symbol: SymbolId) -> AsyncIterator[CommittedSnapshot]:
         """Open a snapshot with the committed entry of a symbol; raises as `snapshot`."""
         async with self.snapshot() as connection:
             committed = await read_committed_entry(connection, CANDLES_ROLE, self.partition_of(symbol))
-            yield CommittedSnapshot(connection, entry_order(committed) if committed else STREAM_START)
+            yield CommittedSnapshot(connection, committed_order(committed))
 
     async def state(self, symbol: SymbolId | None) -> str:
         """Return what changes with every commit of a symbol's partition; of all partitions for None."""
@@ -123,3 +129,8 @@ class StoredHistory:
         """Return a symbol's newest trade; None where there is none."""
         async with self.snapshot() as connection:
             return await read_last_trade(connection, symbol)
+
+
+def committed_order(entry_id: str | None) -> Order:
+    """Return the order of a committed entry; that before all entries where there is none."""
+    return entry_order(entry_id) if entry_id else STREAM_START

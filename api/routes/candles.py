@@ -11,7 +11,7 @@ from api.http.csv_rows import answer
 from api.http.paging import encode_remaining
 from api.http.problems import bad_parameter, conflict
 from api.live.hub import Hub
-from api.queries.candles import CandlePageReader, Fill, OpenTimeRange
+from api.queries.candles import Fill, OpenTimeRange, read_committed_page
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
@@ -96,13 +96,15 @@ async def get_ohlcv(
 
     async def read(page_request: RangePageRequest) -> CandlesPage:
         requested = page_request.time_range(f"ohlcv/{symbol_id}/{length}/{fill}")
-        async with history.committed_snapshot(symbol_id) as (connection, committed):
-            page = await CandlePageReader(connection, symbol_id, length).read(
-                OpenTimeRange(requested.low[0], requested.high[0]),
-                page_request.limit,
-                newest=requested.newest,
-                fill=fill,
-            )
+        page, committed = await read_committed_page(
+            history,
+            symbol_id,
+            length,
+            OpenTimeRange(requested.low[0], requested.high[0]),
+            page_request.limit,
+            newest=requested.newest,
+            fill=fill,
+        )
         cursor = hub.cursor_after(symbol_id, committed)
         return CandlesPage(
             str(symbol_id),

@@ -6,7 +6,7 @@ from msgspec import Struct
 from api.http.csv_rows import answer
 from api.http.paging import encode_beyond
 from api.live.hub import Hub
-from api.queries.history import StoredHistory
+from api.queries.history import StoredHistory, committed_order
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve
 from api.routes.responses import (
@@ -55,7 +55,7 @@ async def get_trades(
 
     async def read(page_request: RangePageRequest) -> TradesPage:
         requested = page_request.time_range(f"trades/{symbol_id}")
-        async with history.committed_snapshot(symbol_id) as (connection, committed):
+        async with history.statement() as connection:
             page = await read_trades_as_json(
                 connection,
                 symbol_id,
@@ -63,9 +63,10 @@ async def get_trades(
                 before=TradeBound(*requested.high),
                 limit=page_request.limit,
                 newest=requested.newest,
+                partition=history.partition_of(symbol_id),
             )
         edge = None if page.edge is None else (to_us(page.edge[0]), page.edge[1])
-        cursor = hub.cursor_after(symbol_id, committed)
+        cursor = hub.cursor_after(symbol_id, committed_order(page.committed))
         return TradesPage(
             str(symbol_id),
             encoded(page.rows),

@@ -42,7 +42,7 @@ async def test_pages_are_cut_between_whole_candles(
             bounds: Any = {"start_us": start_us, "end_us": end_us, "newest": newest, "limit": limit}
             page = inside[-limit:] if newest else inside[:limit]
             assert await read_candles(connection, SymbolId(*SYMBOL), interval, **bounds) == page
-            rows, edge = await read_candles_as_json(connection, SymbolId(*SYMBOL), interval, **bounds)
+            rows, edge, _ = await read_candles_as_json(connection, SymbolId(*SYMBOL), interval, **bounds)
             assert rows == msgspec.json.encode([candle_view(candle) for candle in page])
             assert (edge is not None) == (len(inside) > limit)
             if edge is not None:

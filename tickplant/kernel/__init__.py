@@ -31,6 +31,7 @@ from tickplant import columns as _columns
 from tickplant import wire_columns as _wire
 from tickplant.columns import PIECE, SIDES, TradeColumns, from_trades, group_trades
 from tickplant.errors import FatalError
+from tickplant.json_template import fill_template as _fill_template
 from tickplant.market import Trade
 from tickplant.minute_candles import MinuteCandles
 from tickplant.wire_columns import decode_each_column
@@ -49,6 +50,7 @@ __all__ = [
     "decode_trades",
     "encode_columns",
     "encode_trades",
+    "fill_template",
     "frame_parser",
     "from_trades",
     "group_trades",
@@ -95,6 +97,9 @@ decode_columns: Callable[[bytes | Raw], list[TradeColumns]] = getattr(
 )
 encode_columns: Callable[[Sequence[TradeColumns]], bytes] = getattr(
     _compiled, "encode_columns", _wire.encode_columns
+)
+fill_template: Callable[[str, tuple[str, ...], bool], bytes] = getattr(
+    _compiled, "fill_template", _fill_template
 )
 
 

@@ -14,6 +14,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from tickplant import columns as _pure
+from tickplant import json_template as _template
 from tickplant import wire_columns as _wire
 from tickplant.folding import TAKER_BUY as _TAKER_BUY
 from tickplant.intervals import BASE as _BASE
@@ -112,8 +113,13 @@ cdef extern from "pack.h":
     char *pack_list_head(char *, size_t) noexcept
     int pass_char "pass"(cursor *, char) noexcept
 
+cdef extern from "template.h":
+    size_t count_rows(text, size_t) noexcept
+    char *fill_rows(char *, text, const text *, bint) noexcept
+
 include "columns.pxi"
 include "fold.pxi"
 include "minutes.pxi"
 include "frames.pxi"
 include "entries.pxi"
+include "template.pxi"
