@@ -3,13 +3,16 @@
 from collections import deque
 from typing import Final
 
-from tickplant.kernel import TradeColumns
+from tickplant.kernel import TradeColumns, decode_columns, encode_columns
 from tickplant.market import SymbolId, Trade
 
 _PLANT_TRADES: Final = 40_000
-"""Trades that the owners of all partitions keep together: 100 to 800 bytes of memory each."""
+"""Trades that the owners of all partitions keep together: some 500 bytes of memory each, once searched."""
 _FEWEST_TRADES: Final = 1_000
 """The fewest that a partition keeps, such as a page of a venue's history."""
+
+_Added = tuple[SymbolId, int, bytes]
+"""The symbol, the number and the encoding of trades added together."""
 
 
 def max_trades_of(partitions: int) -> int:
@@ -21,19 +24,22 @@ def max_trades_of(partitions: int) -> int:
 
 
 class RecentTrades:
-    """Trades by symbol and id; indexed by the first search, so that adding costs next to nothing."""
+    """Trades by symbol and id; indexed by the first search, so that adding costs next to nothing.
+
+    Those of one call of `add` are kept encoded: their columns would keep the whole entries that they came in, and
+    the lists that others have made of them.
+    """
 
     def __init__(self, max_trades: int) -> None:
         self._max_trades = max_trades
         self._count = 0
-        self._indexed: deque[tuple[SymbolId, TradeColumns]] = deque()
-        self._new: deque[tuple[SymbolId, TradeColumns]] = deque()
+        self._indexed: deque[_Added] = deque()
+        self._new: deque[_Added] = deque()
         self._index: dict[SymbolId, dict[int, Trade]] = {}
 
     def add(self, key: SymbolId, trades: TradeColumns) -> None:
         """Add new trades of a symbol; beyond the maximum, the oldest ones are removed."""
-        # A view: the columns given may hold lists that others have made of them.
-        self._new.append((key, trades.slice(0, len(trades))))
+        self._new.append((key, len(trades), encode_columns([trades])))
         self._count += len(trades)
         while self._count > self._max_trades:
             self._remove_oldest()
@@ -41,20 +47,26 @@ class RecentTrades:
     def find(self, key: SymbolId, trade_id: int) -> Trade | None:
         """Return a trade; None where it is not among the most recent."""
         while self._new:
-            chunk = self._new.popleft()
-            self._indexed.append(chunk)
-            index = self._index.setdefault(chunk[0], {})
-            index.update([(trade.trade_id, trade) for trade in chunk[1].trades()])
+            added = self._new.popleft()
+            self._indexed.append(added)
+            index = self._index.setdefault(added[0], {})
+            index.update([(trade.trade_id, trade) for trade in _decode(added).trades()])
         return self._index.get(key, {}).get(trade_id)
 
     def _remove_oldest(self) -> None:
         if self._indexed:
-            key, trades = self._indexed.popleft()
+            added = self._indexed.popleft()
+            key = added[0]
             index = self._index[key]
-            for trade_id in trades.ids:
+            for trade_id in _decode(added).ids:
                 index.pop(trade_id, None)
             if not index:
                 del self._index[key]
         else:
-            _, trades = self._new.popleft()
-        self._count -= len(trades)
+            added = self._new.popleft()
+        self._count -= added[1]
+
+
+def _decode(added: _Added) -> TradeColumns:
+    (trades,) = decode_columns(added[2])
+    return trades

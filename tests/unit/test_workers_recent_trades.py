@@ -2,7 +2,7 @@
 
 import sys
 
-from tickplant.kernel import TradeColumns, from_trades
+from tickplant.kernel import TradeColumns, decode_columns, encode_columns, from_trades
 from tickplant.market import SymbolId, Trade
 from workers.recent_trades import RecentTrades, max_trades_of
 from workers.rejections import Rejections
@@ -39,10 +39,13 @@ def test_owners_of_all_partitions_keep_a_limited_number_of_trades_together() -> 
     assert max_trades_of(1_024) == 1_000
 
 
-def test_lists_made_of_the_columns_of_kept_trades_are_not_kept() -> None:
+def test_entries_and_lists_of_kept_trades_are_not_kept() -> None:
     recent = RecentTrades(max_trades=100)
-    given = columns(0, 10)
+    entry = encode_columns([columns(0, 10)])
+    (given,) = decode_columns(entry)
     prices = given.prices
     recent.add(KEY, given)
     del given
-    assert sys.getrefcount(prices) == 2  # this function's, and the argument's
+    # Two references: this function's and the argument's.
+    assert sys.getrefcount(entry) == 2
+    assert sys.getrefcount(prices) == 2
