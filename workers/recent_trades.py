@@ -26,8 +26,8 @@ def max_trades_of(partitions: int) -> int:
 class RecentTrades:
     """Trades by symbol and id; indexed by the first search, so that adding costs next to nothing.
 
-    Those of one call of `add` are kept encoded: their columns would keep the whole entries that they came in, and
-    the lists that others have made of them.
+    Those of one call of `add` are kept encoded: their columns would keep the whole entries that they came in,
+    and the lists that others have made of them.
     """
 
     def __init__(self, max_trades: int) -> None:
