@@ -1,6 +1,6 @@
 """The encoder and decoder of data in Redis (MessagePack, structs as arrays); trades are in `wire_columns`.
 
-An input entry has one field, `TRADES` to `CHANGE` below; a live entry has one, `UPDATE`.
+An input entry has one field, `TRADES` to `CHANGE` below; a live entry has one, `UPDATE` or `BREAK`.
 """
 
 from collections.abc import Sequence
@@ -28,6 +28,10 @@ CHANGE: Final = b"a"
 """What a user changed: `tickplant.derived.Change`."""
 UPDATE: Final = b"u"
 """A `LiveUpdate`."""
+BREAK: Final = b"b"
+"""In a live stream: earlier updates may have been lost, or hold trades that will be published again.
+
+Its value is the input entry up to which trades that are not published again will be stored."""
 
 
 class Clock(Struct, frozen=True, array_like=True):

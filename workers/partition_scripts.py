@@ -4,9 +4,15 @@ from typing import Final
 
 from tickplant.redis_exchange import Script
 
-# KEYS: owner hash, input stream. ARGV: epoch, group, committed entry, prefix of the role's groups.
-# Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at the
-# committed entry. Where Redis was restored with less than was committed, new entries still get greater ids.
+_FENCE: Final = """
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+"""
+
+# KEYS: owner hash, input stream, live stream. ARGV: epoch, group, committed entry, prefix of the role's
+# groups. Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at
+# the committed entry. Where Redis was restored with less than was committed, new entries still get greater
+# ids. Where the entries of published trades are lost, these will be published again: a break in the live
+# stream notifies its readers.
 TAKE: Final = Script("""
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
@@ -24,30 +30,49 @@ local function parts(id)
     local ms, seq = string.match(id, '(%d+)-(%d+)')
     return tonumber(ms), tonumber(seq)
 end
-local last_ms, last_seq = parts(last)
-local ms, seq = parts(ARGV[3])
-if last_ms < ms or (last_ms == ms and last_seq < seq) then redis.call('XSETID', KEYS[2], ARGV[3]) end
+local function before(one, other)
+    local ms, seq = parts(one)
+    local other_ms, other_seq = parts(other)
+    return ms < other_ms or (ms == other_ms and seq < other_seq)
+end
+if before(last, ARGV[3]) then redis.call('XSETID', KEYS[2], ARGV[3]) end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-return redis.call('HMGET', KEYS[1], 'published', 'told')
+local positions = redis.call('HMGET', KEYS[1], 'published', 'told')
+local published = positions[1]
+if published and before(ARGV[3], published) and #redis.call('XRANGE', KEYS[2], published, published) == 0 then
+    redis.call('XADD', KEYS[3], '*', 'b', ARGV[3])
+end
+return positions
 """)
+
+# A new live stream in place of one that was deleted, perhaps with updates that its readers have not read.
+_BREAK: Final = """
+local published = redis.call('EXISTS', KEYS[2]) == 0 and redis.call('HGET', KEYS[1], 'published')
+if published then redis.call('XADD', KEYS[2], '*', 'b', published) end
+"""
 
 # Lua's stack holds some 8,000 values, so many symbols are written in parts.
 # KEYS: owner hash, live stream, prices. ARGV: epoch, published entry, entries retained, update, then symbols,
 # each with its price.
-PUBLISH: Final = Script("""
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+PUBLISH: Final = Script(
+    _FENCE
+    + _BREAK
+    + """
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 redis.call('HSET', KEYS[1], 'live', id)
 for i = 5, #ARGV, 1000 do redis.call('HSET', KEYS[3], unpack(ARGV, i, math.min(i + 999, #ARGV))) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
-""")
+"""
+)
 
 # KEYS: owner hash, live stream, signals, unified stream, unified hash; where there is something to mirror to
 # Kafka also results and their mirror's owner hash. ARGV: epoch, committed entry, live updates retained,
 # update, entries retained of the other streams, number of signals, these, then symbols, each with its
 # unified state.
-PUBLISH_RESULTS: Final = Script("""
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+PUBLISH_RESULTS: Final = Script(
+    _FENCE
+    + _BREAK
+    + """
 local id = redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', 'u', ARGV[4])
 local first = 7 + tonumber(ARGV[6])
 for i = 7, first - 1 do redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[5], '*', 'signal', ARGV[i]) end
@@ -60,11 +85,13 @@ if KEYS[6] and redis.call('HEXISTS', KEYS[7], 'confirmed') == 1 then
     redis.call('XADD', KEYS[6], 'MAXLEN', '~', ARGV[5], '*', 'u', ARGV[4])
 end
 redis.call('HSET', KEYS[1], 'told', ARGV[2], 'live', id)
-""")
+"""
+)
 
 # KEYS: owner hash, gaps. ARGV: epoch, then symbols, each with its gaps; empty for one that has none.
-WRITE_GAPS: Final = Script("""
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply('FENCED') end
+WRITE_GAPS: Final = Script(
+    _FENCE
+    + """
 for i = 2, #ARGV, 2 do
     if ARGV[i + 1] == '' then
         redis.call('HDEL', KEYS[2], ARGV[i])
@@ -72,4 +99,5 @@ for i = 2, #ARGV, 2 do
         redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1])
     end
 end
-""")
+"""
+)

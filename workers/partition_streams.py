@@ -87,7 +87,7 @@ class PartitionStreams:
 
     async def _take(self, entry_id: str) -> PublishedPosition:
         prefix = group_name(self._lease.role, 0)[:-1]
-        keys = [self._owner, self._stream]
+        keys = [self._owner, self._stream, self._live]
         positions = await self._run(TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix])
         # A script that the server lacks would run after the other commands, so after the wait for entries.
         await self._redis.exchange(("SCRIPT", "LOAD", PUBLISH.source))

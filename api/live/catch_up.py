@@ -13,13 +13,15 @@ from api.live.cursor import ALL, STREAM_START, Cursor, Order
 from api.live.frames import text_frame
 from api.live.partition import LivePartition
 from api.live.protocol import Channel, Pattern, Resumed
-from api.live.stream_reader import TrimmedError
+from api.live.stream_reader import Break, TrimmedError
 from api.live.topic import Topic
 from api.live.wildcards import Wildcards
 from tickplant.errors import PoisonError
 
 TIMEOUT_S: Final = 5.0
 """How long the hub may lag behind Redis before Redis counts as unavailable."""
+_COMMIT_S: Final = 0.05
+"""How long to wait before looking whether more has been committed."""
 CHANGES_AT_ONCE: Final = 32
 """Changes that are read at once for a client that resumes."""
 
@@ -137,7 +139,7 @@ class CatchUp:
                     client.push(topic.key(change.data), topic.update_frame(position, change.data))
                     await client.drained()
 
-    async def _read_batch(self, missed: AsyncIterator[Missed]) -> list[Missed]:
+    async def _read_batch(self, missed: AsyncIterator[tuple[Order, ChannelChange | Break]]) -> list[Missed]:
         """Return the next missed changes; none at the end.
 
         The semaphore is held only while reading, not while waiting for the client: a slow client must not
@@ -145,8 +147,9 @@ class CatchUp:
         """
         batch: list[Missed] = []
         async with self._replays:
-            async for change in missed:
-                batch.append(change)
+            async for order, change in missed:
+                assert not isinstance(change, Break)  # strict reading raises instead
+                batch.append((order, change))
                 if len(batch) == CHANGES_AT_ONCE:
                     break
         return batch
@@ -157,17 +160,13 @@ class CatchUp:
         generation, start = partition.generation, partition.position
         try:
             async with self._loads, asyncio.timeout(TIMEOUT_S):
-                loaded = await STREAMED[topic.channel.kind].load(self._sources, topic.channel)
-                cursor = await self._cursor_of(partition, loaded)
-                missed = self._missed(
-                    partition.number,
-                    cursor,
-                    start,
-                    {topic.channel},
-                    decode=STREAMED[topic.channel.kind].encoded,
-                    strict=False,
-                )
-                changes = [change async for _, change in missed]
+                while True:
+                    loaded = await STREAMED[topic.channel.kind].load(self._sources, topic.channel)
+                    cursor = await self._cursor_of(partition, loaded)
+                    changes, broken_at = await self._changes_since(partition, topic, cursor, start)
+                    if loaded.committed is None or broken_at <= loaded.committed:
+                        break
+                    await asyncio.sleep(_COMMIT_S)  # what was published before the break is not stored yet
             changes += [
                 change for order, change in backlog if order > cursor.update and not is_stored(change, cursor)
             ]
@@ -178,6 +177,32 @@ class CatchUp:
                 topic.state = loaded.state
         finally:
             topic.backlog = topic.loading = None
+
+    async def _changes_since(
+        self, partition: LivePartition, topic: Topic, cursor: Cursor, through: Order
+    ) -> tuple[list[ChannelChange], Order]:
+        """Return the changes of a topic after a cursor and the last break.
+
+        Returns:
+            The changes, and the input entry that must be stored before they can be applied.
+        """
+        changes: list[ChannelChange] = []
+        broken_at = STREAM_START
+        missed = self._missed(
+            partition.number,
+            cursor,
+            through,
+            {topic.channel},
+            decode=STREAMED[topic.channel.kind].encoded,
+            strict=False,
+        )
+        async for _, change in missed:
+            if isinstance(change, Break):
+                changes.clear()
+                broken_at = change.stored
+            else:
+                changes.append(change)
+        return changes, broken_at
 
     async def _cursor_of(self, partition: LivePartition, loaded: LoadedState) -> Cursor:
         """Wait until this process has reached a state; return the cursor after which changes apply to it."""
@@ -199,11 +224,14 @@ class CatchUp:
         *,
         decode: bool,
         strict: bool,
-    ) -> AsyncGenerator[Missed, None]:
+    ) -> AsyncGenerator[tuple[Order, ChannelChange | Break], None]:
         """Yield the changes of some channels after a cursor; see `LiveStreamReader.read` for `strict`."""
         if cursor.update >= through and cursor.number == ALL:
             return
         async for order, update in self._streams.read(partition, cursor.update, through, strict=strict):
+            if isinstance(update, Break):
+                yield order, update
+                continue
             try:
                 for change in changes_of(update, channels, decode=decode):
                     is_later = (order, change.number) > (cursor.update, cursor.number)

@@ -148,11 +148,13 @@ class Follower:
         await self._listener.publish(self._staged)
 
     def _apply_all(self, partition: LivePartition, payloads: list[Payload]) -> None:
-        for order, payload in payloads:
-            if not self._apply(partition, order, payload):
+        for order, payload, broken_at in payloads:
+            if broken_at is None:
+                if self._apply(partition, order, payload):
+                    continue
                 metrics.API_POISON.inc()
-                partition.restart([(order, LiveUpdate())], complete=False)
-                self._listener.reset(partition)
+            partition.restart([(order, LiveUpdate())], complete=False)
+            self._listener.reset(partition)
 
     def _apply(self, partition: LivePartition, order: Order, payload: bytes) -> bool:
         try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -22,8 +22,15 @@ reads only if the second read is full."""
 _READ_UPDATES: Final = 64
 
 
-Payload = tuple[Order, bytes]
-"""A live entry and its update, still encoded."""
+class Payload(NamedTuple):
+    """A live entry."""
+
+    order: Order
+    update: bytes
+    """Still encoded."""
+    broken_at: Order | None
+    """Of a break, the input entry up to which trades published before it will be stored."""
+
 
 _LAST_UPDATE: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
@@ -45,6 +52,13 @@ if ARGV[1] == '0-0' then
 end
 return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
 """
+
+
+class Break(NamedTuple):
+    """Where updates may have been lost."""
+
+    stored: Order
+    """The input entry up to which trades that were published before will be stored."""
 
 
 class TrimmedError(TickplantError):
@@ -132,12 +146,12 @@ class LiveStreamReader:
         """Return the newest updates, oldest first; an empty one for one that can't be decoded."""
         with readable():
             entries = await self._redis.xrevrange(self._streams[partition], count=count)
-        return [(order, _decode(payload) or LiveUpdate()) for order, payload in _payloads(entries)[::-1]]
+        return [(row.order, _decode(row.update) or LiveUpdate()) for row in _payloads(entries)[::-1]]
 
     async def read(
         self, partition: int, first: Order, last: Order, *, strict: bool
-    ) -> AsyncIterator[tuple[Order, LiveUpdate]]:
-        """Yield the updates from one to another, both inclusive.
+    ) -> AsyncIterator[tuple[Order, LiveUpdate | Break]]:
+        """Yield the updates from one to another, both inclusive; and, unless strict, breaks.
 
         Args:
             partition: whose updates.
@@ -146,7 +160,8 @@ class LiveStreamReader:
             strict: whether to raise if updates may be missing, because the first is no longer there.
 
         Raises:
-            TrimmedError: the first was trimmed, or a later one while reading, or one can't be decoded.
+            TrimmedError: the first was trimmed, or a later one while reading, or one can't be decoded, or
+                there is a break after the first.
         """
         start = first
         last_read: Order | None = None
@@ -156,18 +171,19 @@ class LiveStreamReader:
                     self._streams[partition], entry_text(start), entry_text(last), count=_READ_UPDATES
                 )
             payloads = _payloads(entries)
-            if strict and start != STREAM_START and (not payloads or payloads[0][0] != start):
+            if strict and start != STREAM_START and (not payloads or payloads[0].order != start):
                 raise TrimmedError(f"{self._streams[partition]} no longer holds {entry_text(start)}")
-            for order, payload in payloads:
-                if order != last_read:
-                    update = _decode(payload)
-                    if update is not None:
-                        yield order, update
-                    elif strict:
-                        raise TrimmedError(f"{self._streams[partition]} {entry_text(order)} can't be decoded")
+            for order, payload, broken_at in payloads:
+                if order == last_read or (broken_at and order == first):
+                    continue
+                update = Break(broken_at) if broken_at else _decode(payload)
+                if strict and not isinstance(update, LiveUpdate):
+                    raise TrimmedError(f"{self._streams[partition]} can't be read beyond {entry_text(order)}")
+                if update is not None:
+                    yield order, update
             if len(payloads) < _READ_UPDATES:
                 return
-            start = last_read = payloads[-1][0]
+            start = last_read = payloads[-1].order
 
 
 @contextmanager
@@ -209,4 +225,18 @@ def _decode(payload: bytes) -> LiveUpdate | None:
 
 
 def _payloads(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[Payload]:
-    return [(entry_order(entry_id.decode()), fields.get(wire.UPDATE, b"")) for entry_id, fields in entries]
+    return [
+        Payload(
+            entry_order(entry_id.decode()),
+            fields.get(wire.UPDATE, b""),
+            _break_of(fields[wire.BREAK]) if wire.BREAK in fields else None,
+        )
+        for entry_id, fields in entries
+    ]
+
+
+def _break_of(value: bytes) -> Order:
+    try:
+        return entry_order(value.decode())
+    except ValueError:
+        return STREAM_START

@@ -82,7 +82,7 @@ async def missed(stream: dict[Order, LiveUpdate], cursor: Cursor) -> list[tuple[
     feed: Any = FakeFeed(stream)
     catch_up = CatchUp(ChannelSources(feed, None, None, None), WILDCARDS)  # type: ignore[arg-type]
     found = catch_up._missed(0, cursor, max(stream), CHANNELS, decode=True, strict=True)
-    return [change async for change in found]
+    return [(order, change) async for order, change in found if isinstance(change, ChannelChange)]
 
 
 def encoded(change: ChannelChange) -> tuple[Channel, int, bytes]:
