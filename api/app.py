@@ -20,6 +20,7 @@ from api.http.problems import problem_response
 from api.live.event_gate import EventGate
 from api.live.gate import WebsocketGate
 from api.live.hub import Hub
+from api.openbb.routes import OPENBB
 from api.queries.connections import Connections
 from api.queries.history import StoredHistory
 from api.queries.prices import Prices
@@ -149,6 +150,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             ),
             BINANCE,
             UDF,
+            OPENBB,
             *OTHER_ROUTES,
         ],
         dependencies={

@@ -4,6 +4,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
+import msgspec
+
 from api.http.paging import cut
 from api.live.cursor import Order
 from api.queries.history import MAX_US, MIN_US, StoredHistory, committed_order
@@ -50,6 +52,10 @@ class CandlePage(NamedTuple):
     candles: list[CandleView]
     remaining: OpenTimeRange | None
     """The open times after the page, in the direction of paging; None if there are none."""
+
+    def decoded(self) -> list[CandleView]:
+        """Return the candles, of which the database may have encoded the list."""
+        return msgspec.json.decode(msgspec.json.encode(self.candles), type=list[CandleView])
 
 
 class CandlePageReader:

@@ -5,12 +5,13 @@ from msgspec import Struct
 
 from api.access.caller import ApiCaller
 from api.access.middleware import NEEDS_ALERTS
+from api.http.csv_rows import answer
 from api.http.paging import FiringListToken, cut_list
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import (
     AlertId,
-    Page,
+    HistoryPage,
     PageRequest,
     Sender,
     SymbolFilter,
@@ -53,12 +54,12 @@ async def get_firings(
     user: UserFilter = None,
     symbol: SymbolFilter = None,
     *,
-    page: Page,
+    history_page: HistoryPage,
 ) -> FiringsPage:
     """List the firings of all alerts, including deleted ones, newest first by the venue's clock."""
     symbol_id = await resolve_filter(directory, symbol)
     list_key = f"firings/{user or ''}/{symbol_id or ''}"
-    return await _firings(history, list_key, page, caller, user=user, symbol=symbol_id)
+    return await _firings(history, list_key, history_page, caller, user=user, symbol=symbol_id)
 
 
 @get(
@@ -66,40 +67,46 @@ async def get_firings(
     summary="Firings of an alert",
     tags=["derived"],
     opt=NEEDS_ALERTS,
-    responses=BAD_PARAMETER | UNKNOWN_PAGE | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_PAGE | UNAVAILABLE,
 )
 async def get_firings_of_alert(
-    alert_id: AlertId, history: Service[StoredHistory], caller: Sender, page: Page
+    alert_id: AlertId, history: Service[StoredHistory], caller: Sender, history_page: HistoryPage
 ) -> FiringsPage:
     """List the firings of an alert, newest first, even if it has been deleted."""
     alert_id = storable_id(alert_id)
-    return await _firings(history, f"firings/{alert_id}", page, caller, alert_id=alert_id)
+    return await _firings(history, f"firings/{alert_id}", history_page, caller, alert_id=alert_id)
 
 
 async def _firings(
     history: StoredHistory,
     list_key: str,
-    page: PageRequest,
+    requested: PageRequest,
     caller: ApiCaller,
     *,
     alert_id: str | None = None,
     user: str | None = None,
     symbol: SymbolId | None = None,
 ) -> FiringsPage:
-    last_key = page.last_key(FiringListToken, list_key)
-    async with history.snapshot() as connection:
-        firings = await read_firings(
-            connection,
-            alert_id=alert_id,
-            user=user,
-            symbol=symbol,
-            before=FiringKey(*last_key) if last_key else None,
-            limit=page.limit + 1,
-            owner=caller.owner,
+    async def read(page: PageRequest) -> FiringsPage:
+        last_key = page.last_key(FiringListToken, list_key)
+        async with history.snapshot() as connection:
+            firings = await read_firings(
+                connection,
+                alert_id=alert_id,
+                user=user,
+                symbol=symbol,
+                before=FiringKey(*last_key) if last_key else None,
+                limit=page.limit + 1,
+                owner=caller.owner,
+            )
+        shown, next_ = cut_list(
+            firings,
+            page.limit,
+            lambda firing: FiringListToken(list_key, (firing.event_time_us, firing.alert_id, firing.number)),
         )
-    shown, next_ = cut_list(
-        firings,
-        page.limit,
-        lambda firing: FiringListToken(list_key, (firing.event_time_us, firing.alert_id, firing.number)),
-    )
-    return FiringsPage([firing_view(firing) for firing in shown], next_)
+        return FiringsPage([firing_view(firing) for firing in shown], next_)
+
+    async def state() -> str:
+        return f"{caller.owner} {await history.state(symbol)}"
+
+    return await answer(requested, read, lambda page: page.firings, FiringView, state)

@@ -45,16 +45,19 @@ DayCount = Annotated[
 @get("/overview", summary="Market overview", tags=["derived"], responses=BAD_PARAMETER | UNAVAILABLE)
 async def get_overview(history: Service[StoredHistory]) -> Overview:
     """Return the last 24 hours of all symbols, with their gaps and closes by the hour, in order of name."""
+    return Overview(await read_overview(history))
+
+
+async def read_overview(history: StoredHistory) -> list[OverviewView]:
+    """Return the last 24 hours of all symbols, in order of name."""
     async with history.snapshot() as connection:
         changes = await read_changes_24h(connection)
         missing = await read_missing(connection)
         closes = await read_hourly_closes(connection, changes)
-    return Overview(
-        [
-            overview_view(change, missing.get(change.symbol, _NOTHING_KNOWN), closes.get(change.symbol, []))
-            for change in changes
-        ]
-    )
+    return [
+        overview_view(change, missing.get(change.symbol, _NOTHING_KNOWN), closes.get(change.symbol, []))
+        for change in changes
+    ]
 
 
 @get(

@@ -7,13 +7,12 @@ from litestar import MediaType, Request, Response, Router, get
 
 from api.access.caller import caller_of
 from api.http.problems import problem_of, problem_response
-from api.queries.candles import CandlePage, CandlePageReader, OpenTimeRange
+from api.queries.candles import CandlePageReader, OpenTimeRange
 from api.queries.history import MAX_US, MIN_US, StoredHistory
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 from api.routes.responses import Service
 from api.udf import views
 from api.udf.resolutions import interval_of
-from api.views.candles import CandleView
 from api.views.stats import change_view
 from db.alerts.firings import read_firings
 from db.bot.lists import read_orders
@@ -128,19 +127,15 @@ async def get_history(
     count = min(max(_integer(request, "countback", default=0), _LEAST_CANDLES), _MOST_CANDLES)
     async with history.snapshot() as connection:
         reader = CandlePageReader(connection, symbol, interval)
-        candles = _decoded(await reader.read(window, _MOST_CANDLES, newest=True, fill="none"))
+        candles = (await reader.read(window, _MOST_CANDLES, newest=True, fill="none")).decoded()
         if candles and len(candles) < count:
             before = window._replace(start_us=MIN_US)
-            candles = _decoded(await reader.read(before, count, newest=True, fill="none"))
+            candles = (await reader.read(before, count, newest=True, fill="none")).decoded()
         if candles:
             return _json(views.history(candles))
         earlier = await reader.read(OpenTimeRange(MIN_US, window.start_us), 1, newest=True, fill="none")
-    next_time = [views.seconds(candle.open_time) for candle in _decoded(earlier)]
+    next_time = [views.seconds(candle.open_time) for candle in earlier.decoded()]
     return _json({"s": "no_data", **({"nextTime": next_time[0]} if next_time else {})})
-
-
-def _decoded(page: CandlePage) -> list[CandleView]:
-    return msgspec.json.decode(msgspec.json.encode(page.candles), type=list[CandleView])
 
 
 @get("/quotes")

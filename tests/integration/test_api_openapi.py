@@ -12,7 +12,7 @@ from api.app import create_app
 
 pytestmark = on_one_variant
 
-ELSEWHERE = ("/binance", "/udf")
+ELSEWHERE = ("/binance", "/openbb", "/udf")
 """Routes that others document."""
 
 
