@@ -1,8 +1,10 @@
 """Alerts over REST: made, changed, deleted, listed, and sent to the workers."""
 
 import asyncio
+import csv
 import json
 from collections.abc import AsyncIterator
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -199,6 +201,8 @@ async def test_firings_stay_when_the_alert_is_deleted(plant: Plant) -> None:
     for path in (f"/api/v1/alerts/{alert_id}/firings", "/api/v1/alerts/firings"):
         pages = await all_pages(plant, path, "firings", limit=2)
         assert [firing["number"] for page in pages for firing in page] == [3, 2, 1]
+        found = csv.DictReader(StringIO((await plant.http.get(path, params={"format": "csv"})).text))
+        assert [(row["number"], row["threshold"]) for row in found] == [(n, "62000.50") for n in "321"]
     assert pages[0][0] == {
         "alert_id": alert_id,
         "number": 3,

@@ -199,6 +199,10 @@ async def test_pages_of_statistics(plant: Plant) -> None:
         "q1": None,
         "q3": None,
     }
+    header, *lines = (await plant.http.get(path, params={"format": "csv"})).text.split()
+    assert header == "open_time,close_time,points,return,mean,stddev,zscore,q1,q3"
+    assert lines[0] == "2024-08-08T23:54:00.000000Z,2024-08-08T23:55:00.000000Z,0,0.25,,,,,"
+    assert len(lines) == len(rows)
     for parameters, expected in (
         ({}, [[3, 4], [1, 2], [0]]),
         ({"start": "2024-08-08T23:55:00.000000Z"}, [[1, 2], [3, 4]]),
