@@ -165,8 +165,7 @@ async def test_tables_answer_with_the_columns_that_their_widgets_name(plant: Pla
 
 
 async def test_numbers_have_all_stored_digits(plant: Plant) -> None:
-    parameters = {"symbol": "binance:BTCUSDT", "interval": "1m", "limit": 2}
-    answer = await plant.http.get("/openbb/candles", params=parameters)
+    answer = await plant.http.get("/openbb/candles?symbol=binance:BTCUSDT&interval=1m&limit=2")
     assert '"close":61835.63000000,' in answer.text
     first, second = answer.json()
     assert first["open_time"] < second["open_time"]
