@@ -6,7 +6,7 @@ from litestar import Router, get
 from litestar.params import QueryParameter
 
 from api.access.middleware import NEEDS_ALERTS
-from api.openbb.tables import AlertRow, CandleRow, GapRow, MarketRow, row
+from api.openbb.tables import AlertTableRow, CandleTableRow, GapTableRow, MarketTableRow, row
 from api.openbb.widgets import DEFAULT_ROWS, MOST_ROWS, apps, options, widgets
 from api.queries.candles import ALL_TIME, CandlePageReader
 from api.queries.history import TIMEOUT_S, StoredHistory
@@ -50,7 +50,7 @@ async def get_candles(
     history: Service[StoredHistory],
     interval: IntervalText = None,
     limit: _RowCount = DEFAULT_ROWS,
-) -> list[CandleRow]:
+) -> list[CandleTableRow]:
     """Return the newest candles of a symbol, oldest first."""
     symbol_id = await resolve(directory, symbol)
     length = parse_interval(interval, None)
@@ -58,27 +58,27 @@ async def get_candles(
         page = await CandlePageReader(connection, symbol_id, length).read(
             ALL_TIME, limit, newest=True, fill="none"
         )
-    return [row(candle, CandleRow) for candle in page.decoded()]
+    return [row(candle, CandleTableRow) for candle in page.decoded()]
 
 
 @get("/market")
-async def get_market(history: Service[StoredHistory]) -> list[MarketRow]:
+async def get_market(history: Service[StoredHistory]) -> list[MarketTableRow]:
     """Return the last 24 hours of all symbols."""
-    return [row(view, MarketRow) for view in await read_overview(history)]
+    return [row(view, MarketTableRow) for view in await read_overview(history)]
 
 
 @get("/gaps")
-async def get_gap_rows(history: Service[StoredHistory], limit: _RowCount = DEFAULT_ROWS) -> list[GapRow]:
+async def get_gap_rows(history: Service[StoredHistory], limit: _RowCount = DEFAULT_ROWS) -> list[GapTableRow]:
     """Return the gaps of all symbols, newest first."""
     async with history.snapshot() as connection:
         gaps = await read_gaps(connection, symbol=None, states=get_args(GapState), before=None, limit=limit)
-    return [row(gap_view(gap), GapRow) for gap in gaps]
+    return [row(gap_view(gap), GapTableRow) for gap in gaps]
 
 
 @get("/alerts", opt=NEEDS_ALERTS)
 async def get_alert_rows(
     pool: Service[Pool], caller: Sender, limit: _RowCount = DEFAULT_ROWS
-) -> list[AlertRow]:
+) -> list[AlertTableRow]:
     """Return the alerts that the caller may see, newest first."""
     async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
         alerts = await read_alerts(
@@ -90,7 +90,7 @@ async def get_alert_rows(
             limit=limit,
             owner=caller.owner,
         )
-    return [row(alert_view(alert), AlertRow) for alert in alerts]
+    return [row(alert_view(alert), AlertTableRow) for alert in alerts]
 
 
 OPENBB: Final = Router(

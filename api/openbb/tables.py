@@ -15,7 +15,7 @@ Number: TypeAlias = Raw | None
 RowT = TypeVar("RowT", bound=Struct)
 
 
-class CandleRow(Struct, frozen=True):
+class CandleTableRow(Struct, frozen=True):
     """A candle."""
 
     open_time: str
@@ -33,7 +33,7 @@ class CandleRow(Struct, frozen=True):
     revision: int
 
 
-class MarketRow(Struct, frozen=True):
+class MarketTableRow(Struct, frozen=True):
     """A symbol's last 24 hours."""
 
     symbol: str
@@ -51,7 +51,7 @@ class MarketRow(Struct, frozen=True):
     until: str
 
 
-class GapRow(Struct, frozen=True):
+class GapTableRow(Struct, frozen=True):
     """A gap."""
 
     symbol: str
@@ -65,7 +65,7 @@ class GapRow(Struct, frozen=True):
     detected_at: str
 
 
-class AlertRow(Struct, frozen=True):
+class AlertTableRow(Struct, frozen=True):
     """An alert, without the address of its webhook, which may contain a secret."""
 
     symbol: str

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from api.openbb.tables import AlertRow, CandleRow, GapRow, MarketRow, Number
+from api.openbb.tables import AlertTableRow, CandleTableRow, GapTableRow, MarketTableRow, Number
 from tickplant.intervals import BASE, CANDLE_INTERVALS
 from tickplant.market import SymbolId
 
@@ -32,16 +32,16 @@ def widgets(symbols: Sequence[SymbolId]) -> dict[str, Any]:
         "chart": _widget("Chart", "Candles with signals, alerts and the paper bot's fills.", "udf", 20)
         | chart,
         "candles": _widget("Candles", "The newest candles of a symbol, oldest first.", "candles", 12)
-        | _table(CandleRow, chartView=line)
+        | _table(CandleTableRow, chartView=line)
         | {"params": [_symbol(symbol), _interval(), _row_count()], "refetchInterval": 10 * _SECOND_MS},
         "market": _widget("Market", "Prices and changes of all symbols in the last 24 hours.", "market", 12)
-        | _table(MarketRow)
+        | _table(MarketTableRow)
         | {"refetchInterval": 5 * _SECOND_MS},
         "gaps": _widget("Gaps", "Trade ids that are or were missing, newest first.", "gaps", 9)
-        | _table(GapRow)
+        | _table(GapTableRow)
         | {"params": [_row_count()], "refetchInterval": 60 * _SECOND_MS},
         "alerts": _widget("Alerts", "Price alerts, and how often they have fired.", "alerts", 9)
-        | _table(AlertRow)
+        | _table(AlertTableRow)
         | {"params": [_row_count()], "refetchInterval": 10 * _SECOND_MS},
     }
 
