@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
+from redis.exceptions import RedisError
 
 from api.http.problems import OUTAGE
 from api.live.hub import Hub
@@ -19,8 +20,9 @@ from db.provenance import read_database_source
 from tickplant import kernel
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.streams import CANDLES_ROLE, START
+from tickplant.taken_keys import REMEDY, find_taken_keys
 
 
 class DependencyHealth(Struct, frozen=True, omit_defaults=True):
@@ -41,6 +43,10 @@ class PartitionHealth(Struct, frozen=True):
         int | None,
         Meta(description="Entries not yet stored: exact up to 31, beyond that an upper estimate."),
     ]
+    problem: Annotated[
+        str | None,
+        Meta(description="Why the partition can't be processed: another program has taken one of its keys."),
+    ] = None
 
 
 class HealthReport(Struct, frozen=True):
@@ -48,7 +54,10 @@ class HealthReport(Struct, frozen=True):
 
     status: Annotated[
         Literal["ready", "degraded", "unready"],
-        Meta(description="`degraded`: the API can serve, but a connection to a venue is down or refused."),
+        Meta(
+            description="`degraded`: the API can serve, but a connection to a venue is down or refused, or a"
+            " partition can't be processed."
+        ),
     ]
     redis: DependencyHealth
     database: DependencyHealth
@@ -97,13 +106,15 @@ class Health:
         redis, database = await asyncio.gather(_timed(check_redis()), _timed(check_database()))
         ready = redis.status == database.status == "up" and self._hub.live
         down = any(connection.state in ("down", "refused") for connection in connections)
+        partitions = await self._partitions(leases, redis_up=redis.status == "up")
+        degraded = down or any(partition.problem for partition in partitions)
         return HealthReport(
-            "unready" if not ready else "degraded" if down else "ready",
+            "unready" if not ready else "degraded" if degraded else "ready",
             redis,
             database,
             "live" if self._hub.live else "stalled",
             len(self._hub.clients),
-            await self._partitions(leases, redis_up=redis.status == "up"),
+            partitions,
             connections,
             kernel.NAME,
             source,
@@ -112,17 +123,35 @@ class Health:
     async def _partitions(self, leases: list[LeaseRow], *, redis_up: bool) -> list[PartitionHealth]:
         by_number = {lease.partition: lease for lease in leases}
         partitions = []
+        problems = await self._problems() if redis_up else {}
         for number in range(self._hub.partitions):
             lease = by_number.get(number)
             committed = lease.entry_id if lease else START
             lag = await self._lag_entries(number, committed) if redis_up else None
-            partitions.append(PartitionHealth(number, bool(lease and lease.alive), committed, lag))
+            partitions.append(
+                PartitionHealth(number, bool(lease and lease.alive), committed, lag, problems.get(number))
+            )
         return partitions
+
+    async def _problems(self) -> dict[int, str]:
+        """Return why partitions can't be processed."""
+        try:
+            taken = await find_taken_keys(self._redis, CANDLES_ROLE, range(self._hub.partitions))
+        except OUTAGE:
+            return {}
+        return {
+            partition: f"{', '.join(keys)} in Redis holds what another program has written: {REMEDY}"
+            for partition, keys in taken.items()
+        }
 
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
         try:
             return (await read_lag(self._redis, CANDLES_ROLE, partition, committed)).entries
         except OUTAGE:
+            return None
+        except RedisError as error:
+            if not is_wrong_type(error):
+                raise
             return None
 
 

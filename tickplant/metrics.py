@@ -214,6 +214,11 @@ WORKER_NOTIFICATIONS = Counter(
     ["outcome"],
 )
 WORKER_LEASES = Gauge("tickplant_worker_leases", "Partitions owned by this process", ["role"])
+WORKER_BLOCKED = Gauge(
+    "tickplant_worker_blocked_partitions",
+    "Partitions not processed because another program has taken one of their keys in Redis",
+    ["role"],
+)
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases taken, given back or lost", ["role", "what"]
 )

@@ -5,7 +5,7 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 from zlib import crc32
 
@@ -20,8 +20,9 @@ from tickplant.errors import LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.redis_client import is_transient, is_wrong_type
-from tickplant.streams import START, trades_stream
+from tickplant.redis_client import RedisClient, agree_on_partitions, is_transient, is_wrong_type
+from tickplant.streams import START
+from workers.blocked_partitions import BlockedPartitions
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Runtime:
         partitions: int,
         lease_s: float,
         pool: Pool,
-        probe: Callable[[], Awaitable[None]],
+        redis: RedisClient,
         make: Callable[[Lease], PartitionWork],
     ) -> None:
         """Take what is needed.
@@ -90,7 +91,8 @@ class Runtime:
             partitions: how many there are.
             lease_s: how long a lease lasts unless renewed.
             pool: connections to the database.
-            probe: raises while Redis is unavailable; then no lease is taken or renewed.
+            redis: an open client, which the caller closes; while it is unavailable, no lease is taken or
+                renewed.
             make: builds the work on one partition.
         """
         self._role = role
@@ -98,7 +100,8 @@ class Runtime:
         self._partitions = partitions
         self._lease_s = lease_s
         self._pool = pool
-        self._probe = probe
+        self._redis = redis
+        self._blocked = BlockedPartitions(role, redis)
         self._make = make
         self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
@@ -131,7 +134,7 @@ class Runtime:
 
     async def _heartbeat(self) -> None:
         """Renew leases, end work without one, and take or release partitions for a fair share."""
-        await self._probe()
+        await agree_on_partitions(self._redis, self._partitions)
         alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
         for partition, (lease, _, task) in list(self._working.items()):
             if task.done():
@@ -140,6 +143,7 @@ class Runtime:
                 task.cancel()
                 await self._end_failed(partition, cancelled="another worker has the lease")
         share = fair_share(self._owner, alive, self._partitions)
+        share -= await self._blocked.check(share)
         await self._release(set(self._working) - share)
         for partition in set(held) - set(self._working) - share:  # of failed work; heartbeats would renew it
             await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))
@@ -191,12 +195,7 @@ class Runtime:
             _log.warning("partition %d: a server is unavailable: %s", partition, reason, extra=extra)
         except RedisError as error:
             if is_wrong_type(error):
-                _log.error(
-                    "partition %d is not processed: Redis refuses: %s: a key such as %s holds what another"
-                    " program has written; rename or delete it",
-                    *(partition, error, trades_stream(partition)),
-                    extra={"partition": partition},
-                )
+                await self._blocked.add(partition, error)
             elif is_transient(error):
                 extra = {"partition": partition}
                 _log.warning("partition %d: Redis refuses: %s", partition, error, extra=extra)

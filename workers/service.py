@@ -11,7 +11,7 @@ from db.leases import Lease
 from db.pool import REFUSED, database_error, open_pool
 from tickplant.background import background
 from tickplant.notifications import NotificationSettings
-from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.redis_client import open_redis
 from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
 from workers.commit_schedule import CommitPolicy
@@ -64,16 +64,13 @@ async def run(
                     lease=lease, partitions=partitions, pool=pool, redis=redis, policy=policy, roles=roles
                 )
 
-            async def probe() -> None:
-                await agree_on_partitions(redis, partitions)
-
             runtime = Runtime(
                 role=CANDLES_ROLE,
                 owner=owner,
                 partitions=partitions,
                 lease_s=lease_s,
                 pool=pool,
-                probe=probe,
+                redis=redis,
                 make=make,
             )
             async with (

@@ -271,7 +271,22 @@ async def test_lag_is_counted_in_entries(plant: Plant) -> None:
         "worker": True,
         "committed_entry": "5-0",
         "lag_entries": 8,
+        "problem": None,
     }
+
+
+@pytest.mark.parametrize("key", ["trades:3", "live:3"])
+async def test_health_names_a_key_that_another_program_has_taken(plant: Plant, key: str) -> None:
+    await plant.redis.delete(key)
+    await plant.redis.set(key, "taken")
+    report = await plant.get("/health")
+    assert report["status"] == "degraded"
+    assert [part["problem"] is None for part in report["partitions"]] == [
+        number != 3 for number in range(len(report["partitions"]))
+    ]
+    assert report["partitions"][3]["problem"].startswith(f"{key} in Redis holds what another program")
+    await plant.redis.delete(key)
+    assert {part["problem"] for part in (await plant.get("/health"))["partitions"]} == {None}
 
 
 async def test_metrics_count_requests_by_route(plant: Plant) -> None:

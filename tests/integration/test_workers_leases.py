@@ -229,9 +229,10 @@ class FailingAtTheEnd:
         raise asyncpg.QueryCanceledError("canceling statement due to statement timeout")
 
 
-async def test_a_partition_whose_work_failed_can_be_taken_by_others(pool: asyncpg.Pool) -> None:
-    async def probe() -> None:
-        pass
+async def test_a_partition_whose_work_failed_can_be_taken_by_others(
+    pool: asyncpg.Pool, redis_url: str
+) -> None:
+    redis = open_redis(redis_url)
 
     def runtime(owner: str) -> Runtime:
         return Runtime(
@@ -240,7 +241,7 @@ async def test_a_partition_whose_work_failed_can_be_taken_by_others(pool: asyncp
             partitions=PARTITIONS,
             lease_s=1.0,
             pool=pool,
-            probe=probe,
+            redis=redis,
             make=lambda lease: FailingAtTheEnd(),
         )
 
@@ -261,3 +262,4 @@ async def test_a_partition_whose_work_failed_can_be_taken_by_others(pool: asyncp
     await until(each_has_its_share, "the second worker has its share")
     stop.set()
     await asyncio.gather(*tasks)
+    await redis.aclose()

@@ -43,6 +43,7 @@ PROBES: Final[tuple[tuple[str, ...], ...]] = (
     ("SCRIPT", "LOAD", "return 1"),
     ("SET", PARTITIONS, "0", "NX", "XX"),
     ("TIME",),
+    ("TYPE", _STREAM),
     ("XADD", _STREAM, _BAD, "a", "b"),
     ("XGROUP", "CREATE", _STREAM, "doctor", _BAD),
     ("XGROUP", "DESTROY", _STREAM, "doctor"),

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from db.leases import Lease
 from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.background import background
-from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
+from tickplant.redis_client import RedisClient, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
 from workers.mirror.kafka import KafkaProducer
 from workers.mirror.partition import MirrorPartition
@@ -62,9 +62,6 @@ async def run(
     redis = open_redis(redis_url)
     owner, application = name_owner(), f"tickplant mirror {os.getpid()}"
 
-    async def probe() -> None:
-        await agree_on_partitions(redis, partitions)
-
     try:
         async with open_pool(database_url, size=_CONNECTIONS, eager=False, application=application) as pool:
             producer = KafkaProducer(kafka.properties)
@@ -77,7 +74,7 @@ async def run(
                         partitions=partitions,
                         lease_s=lease_s,
                         pool=pool,
-                        probe=probe,
+                        redis=redis,
                         make=make,
                     )
                     group.create_task(runtime.run(stop))

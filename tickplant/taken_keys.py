@@ -1,0 +1,49 @@
+"""Finds keys that another program has taken: they hold another type than tickplant writes."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from tickplant.redis_client import RedisClient
+from tickplant.streams import (
+    CANDLES_ROLE,
+    GAPS,
+    MIRROR_RESULTS,
+    MIRROR_TRADES,
+    PRICES,
+    UNIFIED,
+    live_stream,
+    owner_key,
+    results_stream,
+    signals_stream,
+    trades_stream,
+    unified_stream,
+)
+
+REMEDY: Final = "rename or delete it"
+
+
+async def find_taken_keys(redis: RedisClient, role: str, partitions: Iterable[int]) -> dict[int, list[str]]:
+    """Return the partitions that a role can't process, with the keys that hold another type.
+
+    Raises:
+        RedisError: one of `tickplant.redis_client.OUTAGE`.
+    """
+    keys = [(partition, *row) for partition in partitions for row in _keys(role, partition).items()]
+    types = await redis.exchange(*[("TYPE", key) for _, key, _ in keys]) if keys else []
+    taken: dict[int, list[str]] = {}
+    for (partition, key, expected), found in zip(keys, types, strict=True):
+        if found not in (expected, b"none"):
+            taken.setdefault(partition, []).append(key)
+    return taken
+
+
+def _keys(role: str, partition: int) -> dict[str, bytes]:
+    """Return the keys that the owner of a partition uses, with their types."""
+    mirrors = (owner_key(MIRROR_TRADES, partition), owner_key(MIRROR_RESULTS, partition))
+    if role == MIRROR_TRADES:
+        return dict.fromkeys([trades_stream(partition)], b"stream") | {mirrors[0]: b"hash"}
+    if role == MIRROR_RESULTS:
+        return dict.fromkeys([results_stream(partition)], b"stream") | {mirrors[1]: b"hash"}
+    streams = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
+    hashes = (owner_key(CANDLES_ROLE, partition), *mirrors, PRICES, GAPS, UNIFIED)
+    return dict.fromkeys([name(partition) for name in streams], b"stream") | dict.fromkeys(hashes, b"hash")
