@@ -85,7 +85,8 @@ async def answered(socket: Socket, number: int) -> None:
 
 async def misbehave(plant: Plant, rng: random.Random, number: int) -> None:
     """One client, from its handshake to its end, which is as random as what it sends."""
-    path = rng.choice(["/ws", "/ws", "/ws/price/BTCUSDT", "/ws/ohlcv/BTCUSDT?interval=1m"])
+    paths = ["/ws", "/ws", "/ws/price/BTCUSDT", "/ws/ohlcv/BTCUSDT?interval=1m", "/ws?format=msgpack"]
+    path = rng.choice(paths)
     async with plant.socket(path, ping_interval=None, close_timeout=0.1) as socket:
         try:
             for _ in range(rng.randrange(1, 12)):
@@ -99,7 +100,7 @@ async def misbehave(plant: Plant, rng: random.Random, number: int) -> None:
                 return
             socket.connection.transport.write_eof()
             await socket.connection.wait_closed()
-        elif rng.random() < 0.5:
+        elif "msgpack" not in path and rng.random() < 0.5:
             await answered(socket, number)
         else:
             socket.connection.transport.abort()
