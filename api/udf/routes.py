@@ -13,6 +13,7 @@ from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSy
 from api.routes.responses import Service
 from api.udf import views
 from api.udf.resolutions import interval_of
+from api.views.candles import CandleView
 from api.views.stats import change_view
 from db.alerts.firings import read_firings
 from db.bot.lists import read_orders
@@ -26,7 +27,7 @@ from tickplant.derived import Firing, Signal
 _MOST_CANDLES: Final = 5_000
 _MOST_MARKS: Final = 1_000
 _LEAST_CANDLES: Final = 2
-"""Of a history: with fewer the adapter refuses to update a chart."""
+"""Of a history without `countback`: with fewer the adapter refuses to update a chart."""
 _DEFAULT_PLACES: Final = 2
 _S: Final = 1_000_000
 
@@ -118,24 +119,35 @@ async def search(request: _Request, directory: Service[SymbolDirectory]) -> Resp
 async def get_history(
     request: _Request, directory: Service[SymbolDirectory], history: Service[StoredHistory]
 ) -> Response[bytes]:
-    """Return candles before a moment: those since another, and as many more as are counted back."""
+    """Return candles before `to`: as many as `countback` says, or else those since `from`.
+
+    TradingView's documentation: with `countback`, `from` is ignored.
+    """
     symbol = await directory.resolve(_text(request, "symbol"))
     interval = interval_of(_text(request, "resolution"))
     if interval is None:
         raise UdfError("there is no such resolution")
     window = _window(request)
-    count = min(max(_integer(request, "countback", default=0), _LEAST_CANDLES), _MOST_CANDLES)
+    count = min(_integer(request, "countback", default=0), _MOST_CANDLES)
+    everything = window._replace(start_us=MIN_US)
     async with history.snapshot() as connection:
         reader = CandlePageReader(connection, symbol, interval)
-        candles = (await reader.read(window, _MOST_CANDLES, newest=True, fill="none")).decoded()
-        if candles and len(candles) < count:
-            before = window._replace(start_us=MIN_US)
-            candles = (await reader.read(before, count, newest=True, fill="none")).decoded()
-        if candles:
-            return _json(views.history(candles))
-        earlier = await reader.read(OpenTimeRange(MIN_US, window.start_us), 1, newest=True, fill="none")
-    next_time = [views.seconds(candle.open_time) for candle in earlier.decoded()]
-    return _json({"s": "no_data", **({"nextTime": next_time[0]} if next_time else {})})
+
+        async def newest(window: OpenTimeRange, limit: int) -> list[CandleView]:
+            return (await reader.read(window, limit, newest=True, fill="none")).decoded()
+
+        earlier: list[CandleView] = []
+        if count > 0:
+            candles = await newest(everything, count)
+        else:
+            candles = await newest(window, _MOST_CANDLES)
+            if len(candles) < _LEAST_CANDLES:
+                earlier = await newest(everything, _LEAST_CANDLES)
+                candles = candles and earlier
+    if candles:
+        return _json(views.history(candles))
+    next_time = {"nextTime": views.seconds(earlier[-1].open_time)} if earlier else {}
+    return _json({"s": "no_data", **next_time})
 
 
 @get("/quotes")

@@ -71,15 +71,21 @@ async def test_history_has_columns_in_seconds_and_all_digits(plant: Plant) -> No
     assert set(found) == {"s", "t", "o", "h", "l", "c", "v"}
 
 
-async def test_history_has_as_many_candles_as_are_counted_back_and_two_at_least(plant: Plant) -> None:
+async def test_history_has_the_candles_of_a_range_and_two_at_least(plant: Plant) -> None:
     assert (await history(plant, T0_S + 1800, T0_S + 1860))["t"] == [T0_S + 120, T0_S + 1800]
-    assert (await history(plant, T0_S + 1800, T0_S + 1860, countback=3))["t"] == [
-        *(T0_S + 60, T0_S + 120, T0_S + 1800)
-    ]
-    assert (await history(plant, T0_S, T0_S + 1860, countback=1))["t"] == [
-        *(T0_S, T0_S + 60, T0_S + 120, T0_S + 1800)
-    ]
+    assert (await history(plant, T0_S, T0_S + 1860))["t"] == [T0_S, T0_S + 60, T0_S + 120, T0_S + 1800]
     assert len((await history(plant, 0, T0_S + 1860, resolution="D"))["t"]) == 2
+
+
+async def test_history_that_is_counted_back_ignores_its_start(plant: Plant) -> None:
+    newest = [T0_S + 60, T0_S + 120, T0_S + 1800]
+    for start_s in (T0_S - 600, T0_S + 1800):
+        assert (await history(plant, start_s, T0_S + 1860, countback=3))["t"] == newest
+    assert (await history(plant, T0_S, T0_S + 1860, countback=1))["t"] == [T0_S + 1800]
+    without_candles = T0_S + 600, T0_S + 900
+    assert (await history(plant, *without_candles, countback=2))["t"] == [T0_S + 60, T0_S + 120]
+    assert (await history(plant, *without_candles, countback=300))["t"] == [T0_S, T0_S + 60, T0_S + 120]
+    assert await history(plant, T0_S - 600, T0_S, countback=2) == {"s": "no_data"}
 
 
 async def test_a_range_without_candles_names_the_next_older_one(plant: Plant) -> None:

@@ -13,7 +13,7 @@ import redis.asyncio
 from conftest import REPOSITORY, SOURCE, OwnRedis
 
 from tickplant.cli.finding import Finding
-from tickplant.cli.redis_check import PROBES, check_redis
+from tickplant.cli.redis_check import PROBES, check_redis, received_source
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.local.binaries import find_redis
 from tickplant.local.folder import free_port
@@ -107,6 +107,32 @@ async def test_the_proxy_to_a_venue_is_reported(monkeypatch: pytest.MonkeyPatch)
     assert binance.startswith(f"fail venue: ws://venue.example:1 {through}")
     assert coinbase.startswith("fail venue: ALL_PROXY: SOCKS proxies are not supported")
     assert "secret" not in binance + coinbase
+
+
+@pytest.mark.parametrize(
+    ("source", "level"),
+    [("synthetic", "ok"), ("replay", "ok"), ("live", "fail"), ("odd", "fail"), (None, "fail")],
+)
+async def test_a_venue_is_needed_only_where_its_trades_are_received(
+    own_redis: OwnRedis, monkeypatch: pytest.MonkeyPatch, source: str | None, level: str
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    server = await own_redis()
+    client: Any = redis.asyncio.Redis.from_url(server.url)
+    if source is not None:
+        await client.set("source", source)
+    await client.aclose()
+    settings = Settings(redis_url=server.url, symbols=(SymbolId("binance", "BTCUSDT"),))
+    (finding,) = await check_venues(settings, await received_source(settings))
+    assert finding.level == level
+    assert finding.text.startswith("wss://stream.binance.com:9443 can't be reached: ")
+    assert ("; it is not needed: this plant receives " in finding.text) == (level == "ok")
+
+
+async def test_a_sandbox_is_needed_where_its_trades_are_received() -> None:
+    settings = Settings(binance_ws_url="ws://127.0.0.1:1", symbols=(SymbolId("binance", "BTCUSDT"),))
+    (finding,) = await check_venues(settings, "synthetic")
+    assert finding.level == "fail"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from db.inspection import Inspection, inspect
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.ignored_folder import refuse_ignored_folder
-from tickplant.cli.redis_check import check_redis
+from tickplant.cli.redis_check import check_redis, received_source
 from tickplant.cli.roles import role_settings
 from tickplant.cli.venue_check import check_venues, prepare_venues
 from tickplant.errors import FatalError, SettingsError
@@ -66,8 +66,12 @@ def _check_kernel() -> Finding:
 
 async def check_surroundings(settings: Settings) -> list[Finding]:
     """Check everything outside this process."""
+    source = await received_source(settings)
     parts = await asyncio.gather(
-        check_redis(settings), _check_database(settings), _check_disk(settings), check_venues(settings)
+        check_redis(settings),
+        _check_database(settings),
+        _check_disk(settings),
+        check_venues(settings, source),
     )
     return [finding for part in parts for finding in part]
 

@@ -11,7 +11,7 @@ from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError
 from tickplant.local import RedisServer
 from tickplant.local.data_folder import folder_in_use
-from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_client import RedisClient, open_redis, read_redis_source
 from tickplant.settings import Settings
 from tickplant.streams import GAPS, PARTITIONS, PRICES, owner_key, trades_stream
 
@@ -62,12 +62,13 @@ PROBES: Final[tuple[tuple[str, ...], ...]] = (
 
 async def check_redis(settings: Settings) -> list[Finding]:
     """Report whether the roles can use Redis, and whether acknowledged writes are durable."""
-    server = RedisServer(folder_in_use(settings) / "redis", source=settings.embedded_servers)
     try:
-        url = settings.redis_url
-        if url is None and not server.folder.is_locked():
-            return [Finding("ok", "redis", f"not running; `tickplant up` starts {server.description}")]
-        client = open_redis(url or server.url, timeout_s=5)
+        url = _address(settings)
+        if url is None:
+            return [
+                Finding("ok", "redis", f"not running; `tickplant up` starts {_server(settings).description}")
+            ]
+        client = open_redis(url, timeout_s=5)
     except FatalError as error:
         return [Finding("fail", "redis", str(error))]
     try:
@@ -79,6 +80,39 @@ async def check_redis(settings: Settings) -> list[Finding]:
         return [Finding("fail", "redis", f"can't be reached: {error}", remedy)]
     finally:
         await client.aclose()
+
+
+async def received_source(settings: Settings) -> str | None:
+    """Return the source of the trades that the plant receives; None if it is unknown."""
+    try:
+        url = _address(settings)
+        if url is None:
+            return None
+        client = open_redis(url, timeout_s=5)
+    except FatalError:
+        return None
+    try:
+        return await read_redis_source(client)
+    except (FatalError, RedisError, OSError):
+        return None  # `check_redis` reports it
+    finally:
+        await client.aclose()
+
+
+def _server(settings: Settings) -> RedisServer:
+    return RedisServer(folder_in_use(settings) / "redis", source=settings.embedded_servers)
+
+
+def _address(settings: Settings) -> str | None:
+    """Return the address of the server; None if the embedded one does not run.
+
+    Raises:
+        FatalError: embedded servers run on several folders.
+    """
+    if settings.redis_url:
+        return settings.redis_url
+    server = _server(settings)
+    return server.url if server.folder.is_locked() else None
 
 
 async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Finding]:

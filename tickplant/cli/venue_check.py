@@ -18,6 +18,7 @@ from tickplant.cli.venues import venue_addresses
 from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError, SettingsError
 from tickplant.network_errors import system_reason
+from tickplant.provenance import SOURCE_DESCRIPTIONS
 from tickplant.proxies import Proxies, Proxy
 from tickplant.settings import Settings, variable
 
@@ -54,18 +55,23 @@ def prepare_venues(settings: Settings) -> tuple[list[RequestedVenue], list[Findi
     return asked, findings
 
 
-async def check_venues(settings: Settings) -> list[Finding]:
-    """Report for each venue whether ingest can reach it, and through which proxy."""
+async def check_venues(settings: Settings, source: str | None = None) -> list[Finding]:
+    """Report for each venue whether ingest can reach it, and through which proxy.
+
+    Args:
+        settings: with the venues.
+        source: that of the trades that the plant receives; None if it is unknown.
+    """
     findings: list[Finding] = []
     for asked in prepare_venues(settings)[0]:
         try:
-            findings += await _check_venue(asked)
+            findings += await _check_venue(asked, source)
         except SettingsError as error:
             findings += [Finding("fail", "venue", problem) for problem in error.problems]
     return findings
 
 
-async def _check_venue(asked: RequestedVenue) -> list[Finding]:
+async def _check_venue(asked: RequestedVenue, source: str | None) -> list[Finding]:
     venue, proxies = asked.venue, Proxies()
     base_url = asked.address.ws_url or venue.ws_url
     proxy = proxies.of(base_url)
@@ -74,6 +80,9 @@ async def _check_venue(asked: RequestedVenue) -> list[Finding]:
     reason = await unreachable(base_url if only_one else url, proxy, any_answer=only_one)
     if reason is not None:
         text = f"{base_url} can't be reached: {reason}"
+        if source in ("replay", "synthetic") and base_url == venue.ws_url:  # not at a sandbox's address
+            text += f"; it is not needed: this plant receives {SOURCE_DESCRIPTIONS[source]}"
+            return [Finding("ok", "venue", text)]
         wanted = f"check the network, the proxy and {variable(venue.name + '_ws_url')}"
         return [Finding("fail", "venue", text, f"{wanted}; `tickplant up --demo` needs no venue")]
     findings = [Finding("ok", "venue", f"{base_url} answers{_through(proxy)}")]
