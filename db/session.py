@@ -24,6 +24,8 @@ _SETTINGS: Final = {
     # Row-level security must raise an error instead of hiding rows.
     "row_security": "off",
     "default_table_access_method": "heap",
+    # Statements are short; where many chunks make them look costly, compiling them would take longer.
+    "jit": "off",
     "TimeZone": "UTC",
     "DateStyle": "ISO, MDY",
     "IntervalStyle": "postgres",

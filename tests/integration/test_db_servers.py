@@ -165,6 +165,7 @@ async def test_the_servers_configuration_does_not_matter(
         "alter role {user} set standard_conforming_strings = off",
         "alter role {user} set bytea_output = 'escape'",
         "alter role {user} set client_encoding = 'LATIN1'",
+        "alter role {user} set jit = on",
     ]
     async with owned_database(address, *configured) as url:
         await migrate(url, partitions=PARTITIONS, extension=extension, retention=KEEP)
@@ -174,10 +175,10 @@ async def test_the_servers_configuration_does_not_matter(
             row = await pool.fetchrow(
                 "select current_setting('default_transaction_isolation') as isolation,"
                 " current_setting('synchronous_commit') as durability, current_setting('TimeZone') as zone,"
-                " current_setting('statement_timeout') as limit"
+                " current_setting('statement_timeout') as limit, current_setting('jit') as jit"
             )
             assert row is not None
-            assert tuple(row) == ("read committed", "on", "UTC", "0")
+            assert tuple(row) == ("read committed", "on", "UTC", "0", "off")
             # What is set holds for all who use the connection after another, too.
             assert await pool.fetchval("show timezone") == "UTC"
         # What dashboards and TimescaleDB's scheduler call, in sessions of their own.
