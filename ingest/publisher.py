@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -186,14 +187,25 @@ class Publisher:
         )
 
     async def report(self, connection: wire.ConnectionStatus) -> None:
-        """Publish the state of a connection."""
-        await self._retry_until_available(
-            lambda: self._redis.hset(CONNECTIONS, connection.name, wire.encode_connection(connection))
-        )
+        """Publish the state of a connection; nothing if another program has taken the key."""
+        payload = wire.encode_connection(connection)
+        with self._refusals_noted(CONNECTIONS):
+            await self._retry_until_available(lambda: self._redis.hset(CONNECTIONS, connection.name, payload))
 
     async def remove_status(self, name: str) -> None:
         """Remove the state of a connection that this process closed."""
-        await self._redis.hdel(CONNECTIONS, name)
+        with self._refusals_noted(CONNECTIONS):
+            await self._redis.hdel(CONNECTIONS, name)
+
+    @contextmanager
+    def _refusals_noted(self, key: str) -> Iterator[None]:
+        """Note that a key holds another type, and go on."""
+        try:
+            yield
+        except RedisError as error:
+            if not is_wrong_type(error):
+                raise
+            self._values.note_refused(key, error)
 
     @property
     def unanswered_s(self) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from tickplant import metrics
 from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_values import RedisValues, parse_count
 from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class StreamBudget:
         self._retry_until_available = retry_until_available
         self._trades = [0] * partitions
         self._entries = [0] * partitions
+        self._values = RedisValues()
 
     def note_written(self, partition: int, *, trades: int, entries: int) -> None:
         """Count what this process wrote to a stream."""
@@ -82,5 +84,10 @@ class StreamBudget:
             if isinstance(answer, Exception):
                 if not is_wrong_type(answer):
                     raise answer
-                answers[index] = 0
-        return [length - int(held or 0) for length, held in zip(answers[::2], answers[1::2], strict=True)]
+                answers[index] = None
+        lengths = zip(partitions, answers[::2], answers[1::2], strict=True)
+        return [(length or 0) - self._held(partition, held) for partition, length, held in lengths]
+
+    def _held(self, partition: int, payload: bytes | None) -> int:
+        key = owner_key(MIRROR_TRADES, partition)
+        return self._values.read(key, HELD_ENTRIES, payload, parse_count) or 0

@@ -98,9 +98,9 @@ INGEST_TASK_FAILURES = Counter(
     "Unexpected errors of a task of ingest, after which it was restarted",
     ["venue", "task"],
 )
-INGEST_INVALID_VALUES = Counter(
-    "tickplant_ingest_invalid_redis_values",
-    "Values of hashes in Redis that ingest ignored because they are invalid, by key",
+REDIS_INVALID_VALUES = Counter(
+    "tickplant_redis_invalid_values",
+    "Values in Redis that were ignored because another program has written them, by key",
     ["key"],
 )
 INGEST_REFUSED_ROWS = Counter(

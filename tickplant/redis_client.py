@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeGuard, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
@@ -25,16 +25,28 @@ from redis.retry import Retry
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.outage import OutageLog
-from tickplant.provenance import require_same
+from tickplant.provenance import SOURCE_DESCRIPTIONS, require_same
 from tickplant.redis_exchange import Command, Exchanges
+from tickplant.redis_values import RedisValues
 from tickplant.streams import PARTITIONS, SOURCE
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_MOST_DIGITS: Final = 9
 
 OLDEST_REDIS: Final = (6, 2)
 
 OUTAGE: Final = (RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError)
 """Redis can't be reached or isn't ready; whether a command under way was carried out is unknown."""
+
+_values: Final = RedisValues()
+
+# KEYS: key. ARGV: its odd value, the value to write instead.
+_REPLACE: Final = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+return redis.call('GET', KEYS[1])
+"""
 
 _PASSING: Final = (
     OutOfMemoryError,
@@ -188,15 +200,23 @@ async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
     Raises:
         FatalError: another number is in use.
     """
-    async with redis.pipeline(transaction=False) as pipeline:
-        pipeline.set(PARTITIONS, partitions, nx=True)  # its option GET needs Redis 7
-        pipeline.get(PARTITIONS)
-        _, agreed = await pipeline.execute()
-    if int(agreed) != partitions:
+    agreed = await _agree(redis, PARTITIONS, str(partitions), parse_partitions)
+    if agreed is not None and agreed != partitions:
         raise FatalError(
-            f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {int(agreed)}:"
+            f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {agreed}:"
             " set the same number everywhere"
         )
+
+
+def parse_partitions(payload: bytes) -> int:
+    """Return the number of partitions that is recorded in Redis.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    if not payload.isdigit() or len(payload) > _MOST_DIGITS or int(payload) == 0:
+        raise ValueError(f"{payload[:40]!r} is no number of partitions")
+    return int(payload)
 
 
 async def claim_redis_source(redis: RedisClient, source: str) -> None:
@@ -205,17 +225,48 @@ async def claim_redis_source(redis: RedisClient, source: str) -> None:
     Raises:
         MixedSourcesError: Redis holds trades from elsewhere.
     """
-    async with redis.pipeline(transaction=False) as pipeline:
-        pipeline.set(SOURCE, source, nx=True)  # its option GET needs Redis 7
-        pipeline.get(SOURCE)
-        _, held = await pipeline.execute()
-    require_same(None if held is None else held.decode(), source, where="Redis")
+    require_same(await _agree(redis, SOURCE, source, _parse_source), source, where="Redis")
 
 
 async def read_redis_source(redis: RedisClient) -> str | None:
-    """Return the source of the trades in the streams; None if none is recorded yet."""
-    held: Any = await redis.get(SOURCE)
-    return None if held is None else str(held, "utf-8", "replace")
+    """Return the source of the trades in the streams; None if none is recorded yet, or none that is known."""
+    try:
+        held: Any = await redis.get(SOURCE)
+    except ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        _values.note_refused(SOURCE, error)
+        return None
+    return _values.read(SOURCE, "", held, _parse_source)
+
+
+def _parse_source(payload: bytes) -> str:
+    source = str(payload, "utf-8", "replace")
+    if source not in SOURCE_DESCRIPTIONS:
+        raise ValueError(f"{source[:40]!r} is no source of trades")
+    return source
+
+
+async def _agree(redis: RedisClient, key: str, value: str, parse: Callable[[bytes], _T]) -> _T | None:
+    """Write a value unless there is one already, and return what is there then.
+
+    A value that `parse` refuses is replaced. None if the key holds another type: it is left alone.
+    """
+    async with redis.pipeline(transaction=False) as pipeline:
+        pipeline.set(key, value, nx=True)  # its option GET needs Redis 7
+        pipeline.get(key)
+        for answer in (answers := await pipeline.execute(raise_on_error=False)):
+            if isinstance(answer, ResponseError) and is_wrong_type(answer):
+                _values.note_refused(key, answer)
+                return None
+            if isinstance(answer, Exception):
+                raise answer
+    held: Any = answers[-1]
+    agreed = _values.read(key, "", held, parse)
+    if agreed is None:
+        replaced: Any = await redis.eval(_REPLACE, 1, key, held or b"", value)
+        agreed = parse(replaced)
+    return agreed
 
 
 async def retry_until_available(attempt: Callable[[], Awaitable[Any]]) -> Any:
@@ -251,7 +302,7 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, ResponseError | RedisError) and str(error).startswith(_PASSING_WORDS)
 
 
-def is_wrong_type(error: BaseException) -> bool:
+def is_wrong_type(error: BaseException) -> TypeGuard[ResponseError]:
     """Return whether a key holds another type than tickplant writes; this concerns that key only."""
     return isinstance(error, ResponseError) and "WRONGTYPE" in str(error)
 

@@ -11,10 +11,11 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply
 # KEYS: owner hash, input stream, live stream. ARGV: epoch, group, committed entry, prefix of the role's
 # groups. Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at
 # the committed entry. Where Redis was restored with less than was committed, new entries still get greater
-# ids. Where the entries of published trades are lost, these will be published again: a break in the live
-# stream notifies its readers.
+# ids. Where the entries of published trades are lost, or a position is no entry of the stream, these will be
+# published again: a break in the live stream notifies its readers. Returns the positions, and the names of
+# those that are no entry ids.
 TAKE: Final = Script("""
-local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
+local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch')) or 0
 if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
 if redis.call('EXISTS', KEYS[2]) == 1 then
     for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
@@ -37,12 +38,24 @@ local function before(one, other)
 end
 if before(last, ARGV[3]) then redis.call('XSETID', KEYS[2], ARGV[3]) end
 redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
-local positions = redis.call('HMGET', KEYS[1], 'published', 'told')
-local published = positions[1]
-if published and before(ARGV[3], published) and #redis.call('XRANGE', KEYS[2], published, published) == 0 then
-    redis.call('XADD', KEYS[3], '*', 'b', ARGV[3])
+local odd = {}
+local function position(name)
+    local id = redis.call('HGET', KEYS[1], name)
+    if not id then return false end
+    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+    if ms and #ms < 16 and #seq < 16 then return id end
+    odd[#odd + 1] = name
+    redis.call('HDEL', KEYS[1], name)
+    return false
 end
-return positions
+local published, told = position('published'), position('told')
+local lost = odd[1] == 'published'
+if published and before(ARGV[3], published) and #redis.call('XRANGE', KEYS[2], published, published) == 0 then
+    lost = true
+    if before(last, published) then published = false end
+end
+if lost then redis.call('XADD', KEYS[3], '*', 'b', ARGV[3]) end
+return {published, told, unpack(odd)}
 """)
 
 # A new live stream in place of one that was deleted, perhaps with updates that its readers have not read.

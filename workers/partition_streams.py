@@ -16,6 +16,7 @@ from tickplant.errors import LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import Command, Script, parse_streams
+from tickplant.redis_values import RedisValues, parse_count
 from tickplant.streams import (
     GAPS,
     HELD_ENTRIES,
@@ -67,6 +68,7 @@ class PartitionStreams:
         self._group = group_name(lease.role, lease.epoch)
         self._trimmer = Trimmer(redis, lease)
         self._mean_bytes = 1_000.0
+        self._values = RedisValues()
 
     async def rewind(self, entry_id: str) -> None:
         """Continue to read after an entry, which is committed.
@@ -88,10 +90,16 @@ class PartitionStreams:
     async def _take(self, entry_id: str) -> PublishedPosition:
         prefix = group_name(self._lease.role, 0)[:-1]
         keys = [self._owner, self._stream, self._live]
-        positions = await self._run(TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix])
+        published, told, *odd = await self._run(
+            TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix]
+        )
+        for name in odd:
+            self._values.note_invalid(self._owner, name.decode(), "no entry id")
         # A script that the server lacks would run after the other commands, so after the wait for entries.
         await self._redis.exchange(("SCRIPT", "LOAD", PUBLISH.source))
-        return PublishedPosition(*[entry_id.decode() if entry_id else START for entry_id in positions])
+        return PublishedPosition(
+            *[position.decode() if position else START for position in (published, told)]
+        )
 
     async def publish_and_read(
         self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int
@@ -212,8 +220,10 @@ class PartitionStreams:
         return 0
 
     async def _max_lag(self) -> int:
-        held = await self._redis.hget(owner_key(MIRROR_TRADES, self._lease.partition), HELD_ENTRIES)
-        return await self._redis.xlen(self._stream) - int(held or 0)
+        key = owner_key(MIRROR_TRADES, self._lease.partition)
+        payload: Any = await self._redis.hget(key, HELD_ENTRIES)
+        held = self._values.read(key, HELD_ENTRIES, payload, parse_count) or 0
+        return max(0, await self._redis.xlen(self._stream) - held)
 
 
 def later(a: str, b: str) -> str:

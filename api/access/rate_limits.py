@@ -12,14 +12,16 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from msgspec import Struct
+from redis.exceptions import RedisError
 
 from api.access.addresses import counted_address
 from api.access.caller import ApiCaller
 from api.http.problems import Problem
 from tickplant import metrics
 from tickplant.outage import OutageLog
-from tickplant.redis_client import OUTAGE, RedisClient
+from tickplant.redis_client import OUTAGE, RedisClient, is_wrong_type
 from tickplant.redis_exchange import Script
+from tickplant.redis_values import RedisValues
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +74,7 @@ _TAKE: Final = Script("""
 local time = redis.call('TIME')
 local now, each, requests = time[1] * 1000000 + time[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 local full = tonumber(redis.call('GET', KEYS[1])) or now
+if not (full <= now + each * requests) then full = now end
 local later = math.max(full, now) + each
 local room = now + each * requests - later
 if room < 0 then
@@ -93,6 +96,7 @@ class RequestLimiter:
         self._limit = limit
         self._full_at_us: OrderedDict[str, int] = OrderedDict()
         self._retry_at_s = 0.0
+        self._values = RedisValues()
         self._outage = OutageLog(
             _log, "rate limits: Redis is unavailable, each process counts alone", "rate limits: shared again"
         )
@@ -135,21 +139,23 @@ class RequestLimiter:
         if clock_s() >= self._retry_at_s:
             limit = self._limit
             each_us = limit.window_s * _US // limit.requests
+            key = f"api_rate:{identity}"
             try:
                 async with asyncio.timeout(_TIMEOUT_S):
-                    (answer,) = await self._redis.exchange(
-                        (_TAKE, 1, f"api_rate:{identity}", each_us, limit.requests)
-                    )
-            except (*OUTAGE, TimeoutError) as error:
+                    (answer,) = await self._redis.exchange((_TAKE, 1, key, each_us, limit.requests))
+            except (*OUTAGE, RedisError, TimeoutError) as error:
+                if is_wrong_type(error):
+                    self._values.note_refused(key, error)
+                    return self._decide_alone(identity, int(clock_s() * _US))
                 self._retry_at_s = clock_s() + _PAUSE_S
                 self._outage.note_failure(error)
             else:
                 self._outage.note_success()
                 return Decision(*map(int, answer))
-        metrics.API_RATE_FALLBACKS.inc()
         return self._decide_alone(identity, int(clock_s() * _US))
 
     def _decide_alone(self, identity: str, now_us: int) -> Decision:
+        metrics.API_RATE_FALLBACKS.inc()
         full_at_us = self._full_at_us.pop(identity, now_us)
         self._full_at_us[identity], decision = take(full_at_us, now_us, self._limit)
         if len(self._full_at_us) > _MAX_BUCKETS:

@@ -13,6 +13,7 @@ from tickplant import wire
 from tickplant.errors import PoisonError, TickplantError
 from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.redis_exchange import parse_streams
+from tickplant.redis_values import RedisValues, parse_entry_id
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.wire import LiveUpdate
 
@@ -75,6 +76,7 @@ class LiveStreamReader:
     def __init__(self, redis: RedisClient, partitions: int) -> None:
         """Read with a client, which the caller closes, the streams of this number of partitions."""
         self._redis: Any = redis
+        self._values = RedisValues()
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
         self._last_update = self._redis.register_script(_LAST_UPDATE)
@@ -134,7 +136,7 @@ class LiveStreamReader:
         with readable():
             answer = await self._published(keys=[owner, self._streams[partition]])
         published, last = (*answer, None, None)[:2]
-        committed = entry_order(published.decode()) if published else None
+        committed = self._values.read(owner, "told", published, parse_entry_id)
         return committed, entry_order(last.decode()) if last else STREAM_START
 
     async def holds(self, partition: int, update: Order) -> bool:

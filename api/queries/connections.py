@@ -2,10 +2,13 @@
 
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
 from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
-from tickplant.redis_client import RedisClient
+from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_values import RedisValues
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import ConnectionStatus, decode_connection
 
@@ -18,6 +21,7 @@ class Connections:
     def __init__(self, redis: RedisClient) -> None:
         """Read with a client, which the caller closes."""
         self._redis: Any = redis
+        self._values = RedisValues()
 
     async def read(self) -> list[ConnectionStatus]:
         """Return all connections in order of name, without those that were not reported for a while.
@@ -27,7 +31,13 @@ class Connections:
         Raises:
             RedisError: one of `tickplant.redis_client.OUTAGE`.
         """
-        reports = await self._redis.hgetall(CONNECTIONS)
+        try:
+            reports = await self._redis.hgetall(CONNECTIONS)
+        except RedisError as error:
+            if not is_wrong_type(error):
+                raise
+            self._values.note_refused(CONNECTIONS, error)
+            return []
         connections = [_decode(reports[name]) for name in sorted(reports)]
         return [
             connection

@@ -14,19 +14,23 @@ from tickplant.errors import MALFORMED, PoisonError
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import Script
+from tickplant.redis_values import RedisValues
 from tickplant.streams import CANDLES_ROLE, PRICES, UNIFIED, entry_order, live_stream, owner_key
 from tickplant.trade_rules import reject_reason
 
 # A worker writes the price, its live update and the update's id in one transaction; they are read in one,
 # too. The id alone is cheap: an update may have a megabyte. A worker of a former version writes none, and an
-# update in a stream that was deleted never reaches a reader.
+# update in a stream that was deleted never reaches a reader. An id that is none, or in the future, is another
+# program's.
 _READ: Final = Script("""
-local update = redis.call('XLEN', KEYS[2]) > 0 and redis.call('HGET', KEYS[3], 'live')
+local noted = redis.call('XLEN', KEYS[2]) > 0 and redis.call('HGET', KEYS[3], 'live')
+local ms, seq = string.match(noted or '', '^(%d+)-(%d+)$')
+local update = ms and #seq < 16 and tonumber(ms) < (redis.call('TIME')[1] + 1) * 1000 and noted
 if not update then
     local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-    update = last[1] and last[1][1]
+    update = last[1] and last[1][1] or false
 end
-return {redis.call('HGET', KEYS[1], ARGV[1]), update}
+return {redis.call('HGET', KEYS[1], ARGV[1]), update, noted ~= update and noted}
 """)
 
 _unified_decoder: Final = msgspec.json.Decoder(Unified)
@@ -42,6 +46,7 @@ class Prices:
         """Read with a client, which the caller closes, or else from the history."""
         self._history = history
         self._redis = redis
+        self._values = RedisValues()
 
     async def read(self, symbol: SymbolId) -> tuple[Trade | None, Order]:
         """Return a symbol's last trade, and the last live update by then.
@@ -69,7 +74,9 @@ class Prices:
         keys = [key, live_stream(partition), owner_key(CANDLES_ROLE, partition)]
         with readable():
             (answer,) = await self._redis.exchange((_READ, len(keys), *keys, str(symbol)))
-        payload, last = (*answer, None, None)[:2]
+        payload, last, odd = answer
+        if odd:
+            self._values.note_invalid(keys[2], "live", f"{odd[:40]!r} is no live update")
         return payload, entry_order(last.decode()) if last else STREAM_START
 
 

@@ -25,7 +25,7 @@ async def redis(redis_url: str) -> AsyncIterator[Any]:
 
 
 def ignored(key: str) -> float:
-    return float(metrics.INGEST_INVALID_VALUES.labels(key)._value.get())
+    return float(metrics.REDIS_INVALID_VALUES.labels(key)._value.get())
 
 
 async def test_an_invalid_last_trade_is_ignored_counted_and_logged_once(

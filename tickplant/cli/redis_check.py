@@ -11,9 +11,10 @@ from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError
 from tickplant.local import RedisServer
 from tickplant.local.data_folder import folder_in_use
-from tickplant.redis_client import RedisClient, open_redis, read_redis_source
+from tickplant.redis_client import RedisClient, open_redis, parse_partitions, read_redis_source
 from tickplant.settings import Settings
 from tickplant.streams import GAPS, PARTITIONS, PRICES, owner_key, trades_stream
+from tickplant.taken_keys import REMEDY
 
 SKEW_S: Final = 1.0
 """A clock that is off by more is worth knowing of. Nothing breaks: leases go by the database's clock."""
@@ -122,12 +123,9 @@ async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Fin
     skew_s = least_skew_s(theirs_s, theirs_s, before_s, time.time())
     yield Finding("ok", "redis", f"{await _product(client)} answers")
     yield await _check_rights(client)
-    agreed = await client.get(PARTITIONS)
-    if agreed is not None and int(agreed) != settings.partitions:
-        text = (
-            f"what is in it was written with {int(agreed)} partitions, the setting says {settings.partitions}"
-        )
-        yield Finding("fail", "redis", text, f"set TICKPLANT_PARTITIONS={int(agreed)}")
+    partitions = await _check_partitions(client, settings)
+    if partitions is not None:
+        yield partitions
     config = {name: await _read_config(client, name) for name in ("appendonly", "appendfsync")}
     yield _judge_durability(config)
     policy, limit = await _read_config(client, "maxmemory-policy"), await _read_config(client, "maxmemory")
@@ -138,6 +136,19 @@ async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Fin
             level, text = "warn", f"maxmemory-policy is {policy}: harmless while maxmemory is 0"
         yield Finding(level, "redis", text, "set maxmemory-policy to noeviction")
     yield judge_clock("redis", skew_s, SKEW_S)
+
+
+async def _check_partitions(client: RedisClient, settings: Settings) -> Finding | None:
+    try:
+        held: Any = await client.get(PARTITIONS)
+        agreed = None if held is None else parse_partitions(held)
+    except (ResponseError, ValueError) as error:
+        text = f"the key {PARTITIONS} holds what another program has written: {error}"
+        return Finding("warn", "redis", text, REMEDY)
+    if agreed in (None, settings.partitions):
+        return None
+    text = f"what is in it was written with {agreed} partitions, the setting says {settings.partitions}"
+    return Finding("fail", "redis", text, f"set TICKPLANT_PARTITIONS={agreed}")
 
 
 async def _product(client: Any) -> str:
