@@ -27,8 +27,10 @@ from tickplant.wire import LiveUpdate
 
 _log = logging.getLogger(__name__)
 
-_TAIL_BLOCK_S: Final = 5.0
-_CHECK_UNREADABLE_S: Final = 1.0
+_CHECK_S: Final = 5.0
+"""How often keys are checked for another program's, and the longest wait for updates."""
+_CHECK_BLOCKED_S: Final = 1.0
+"""The same while there are some."""
 _SEED_UPDATES: Final = 128
 """Updates read when following starts, to map stored entries to live updates."""
 
@@ -44,6 +46,9 @@ class UpdateListener(Protocol):
 
     def publish_status(self, *, live: bool) -> None:
         """Notify clients whether updates arrive."""
+
+    def publish_partition_status(self, partition: LivePartition, *, live: bool) -> None:
+        """Notify clients whether updates of a partition arrive."""
 
 
 class Follower:
@@ -69,6 +74,8 @@ class Follower:
         """Partitions with an update that couldn't be decoded, which is logged once for each."""
         self._unreadable: frozenset[int] = frozenset()
         """Partitions whose streams can't be read, because their keys hold another type."""
+        self._blocked: frozenset[int] = frozenset()
+        """Partitions that get no updates, because one of their keys holds another type."""
         self._checked_s = 0.0
         self._outage = OutageLog(_log, "Redis is unavailable, retrying")
         self.live = False
@@ -94,7 +101,7 @@ class Follower:
 
     async def _connect(self) -> None:
         """Start to follow, or resume where the streams still hold the last position."""
-        await self._find_unreadable()
+        await self._check_keys()
         for partition in self._partitions:
             if partition.number in self._unreadable:
                 continue
@@ -107,10 +114,18 @@ class Follower:
         partition.restart(newest, complete=len(newest) < _SEED_UPDATES)
         self._listener.reset(partition)
 
+    async def _check_keys(self) -> None:
+        """Find the partitions that get no updates, and notify clients of a change of them."""
+        former, self._blocked = self._blocked, frozenset(await self._streams.blocked())
+        for number in sorted(self._blocked ^ former):
+            live = number not in self._blocked
+            self._listener.publish_partition_status(self._partitions[number], live=live)
+        await self._find_unreadable()
+        self._checked_s = time.monotonic()
+
     async def _find_unreadable(self) -> None:
         """Find the partitions whose streams can't be read; restart those whose streams can be read again."""
         former, self._unreadable = self._unreadable, frozenset(await self._streams.unreadable())
-        self._checked_s = time.monotonic()
         for number in sorted(self._unreadable - former):
             _log.error(
                 "partition %d is not live: its key %s holds another type than a stream; delete the key",
@@ -123,16 +138,17 @@ class Follower:
 
     async def _tail(self) -> list[tuple[int, list[Payload]]]:
         """Wait for updates of the partitions whose streams can be read."""
-        if self._unreadable and time.monotonic() - self._checked_s >= _CHECK_UNREADABLE_S:
-            await self._find_unreadable()
+        pause_s = _CHECK_BLOCKED_S if self._blocked else _CHECK_S
+        if time.monotonic() - self._checked_s >= pause_s:
+            await self._check_keys()
         readable = [row for row in self._partitions if row.number not in self._unreadable]
         try:
             return await self._streams.tail(
                 {partition.number: partition.position for partition in readable},
-                block_s=_CHECK_UNREADABLE_S if self._unreadable else _TAIL_BLOCK_S,
+                block_s=_CHECK_BLOCKED_S if self._blocked else _CHECK_S,
             )
         except UnreadableStreamError:
-            await self._find_unreadable()
+            await self._check_keys()
             return []
 
     async def _step(self) -> None:

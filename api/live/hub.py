@@ -342,6 +342,16 @@ class Hub:
         """Notify all clients whether updates arrive."""
         self.clients.broadcast("status", text_frame(StreamStatus("live" if live else "stalled")))
 
+    def publish_partition_status(self, partition: LivePartition, *, live: bool) -> None:
+        """Notify the subscribers of a partition whether updates of its channels arrive."""
+        names: defaultdict[Client, list[str]] = defaultdict(list)
+        for topic in partition.topics.values():
+            for client in topic.sinks:
+                names[client].append(topic.name)
+        for client, channels in names.items():
+            client.send(text_frame(StreamStatus("live" if live else "stalled", sorted(channels))))
+        self.clients.flush()
+
     def _poller(self, channel: Channel) -> ChannelPoller | None:
         """Return what polls a channel; None for one that is streamed."""
         return self._merged_candles if channel.interval in MERGED else self._pollers.get(channel.kind)

@@ -183,6 +183,9 @@ class StreamStatus(Struct, frozen=True, tag_field="type", tag="status"):
     """Whether updates arrive: `stalled` while Redis is unavailable, else `live`."""
 
     state: Literal["live", "stalled"]
+    channels: list[str] | UnsetType = UNSET
+    """The channels that it concerns: `stalled` while another program has taken a key in Redis that they need.
+    Absent if it concerns all."""
 
 
 class ProtocolError(Exception):

@@ -1,7 +1,7 @@
 """Reads the live streams in Redis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +15,7 @@ from tickplant.redis_client import RedisClient, is_wrong_type
 from tickplant.redis_exchange import parse_streams
 from tickplant.redis_values import RedisValues, parse_entry_id
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
+from tickplant.taken_keys import find_taken_keys
 from tickplant.wire import LiveUpdate
 
 MAX_TAIL_UPDATES: Final = 32
@@ -114,6 +115,10 @@ class LiveStreamReader:
                 )
             )
         return [(self._partitions[stream], _payloads(entries)) for stream, entries in parse_streams(reply)]
+
+    async def blocked(self) -> Collection[int]:
+        """Return the partitions of which another program has taken a key that their updates need."""
+        return await find_taken_keys(self._redis, CANDLES_ROLE, range(len(self._streams)))
 
     async def unreadable(self) -> list[int]:
         """Return the partitions whose keys hold another type than a stream."""

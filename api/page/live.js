@@ -128,7 +128,8 @@ export class Live {
       if (message.id === this.pingId) this.#show({ latencyMs: this.now() - this.pingedAt });
     } else if (message.type === "status") {
       const stalled = message.state === "stalled";
-      this.#show({ state: stalled ? "stalled" : "live", reason: stalled ? "Redis is unavailable, so no updates arrive" : "" });
+      const cause = message.channels ? "another program has taken a key in Redis, so some updates do not arrive" : "Redis is unavailable, so no updates arrive";
+      this.#show({ state: stalled ? "stalled" : "live", reason: stalled ? cause : "" });
     } else if (message.type === "error") this.#refused(message);
     else if (message.channel) {
       const subscription = this.subscriptions.get(message.channel);

@@ -19,7 +19,7 @@ from api.live.gate import WebsocketLimits
 from tickplant import wire
 from tickplant.derived import Unified
 from tickplant.kernel import encode_trades
-from tickplant.streams import live_stream, partition_of
+from tickplant.streams import live_stream, partition_of, trades_stream
 from tickplant.wire import LiveEntry, LiveUpdate
 
 pytestmark = on_one_variant
@@ -502,6 +502,11 @@ async def test_a_live_stream_of_another_type_stops_its_partition_only(
         await socket.receive_until("snapshot")
         await plant.redis.set(stream, "x")
         await socket.subscribe(f"trades:{ETH}")
+        assert await socket.receive_until("status") == {
+            "type": "status",
+            "state": "stalled",
+            "channels": [TRADES],
+        }
         await plant.publish(update(eth), ETH)
         assert ids(await socket.receive_until("trades", f"trades:{ETH}")) == [1]
 
@@ -513,9 +518,28 @@ async def test_a_live_stream_of_another_type_stops_its_partition_only(
         await socket.ask(op="subscribe", id=1, channels=[PRICE])
         assert (await socket.receive_until("error"))["code"] == "unavailable"
         await plant.redis.delete(stream)
+        status = await socket.receive_until("status")
+        assert (status["state"], status["channels"]) == ("live", [TRADES])
         assert (await socket.receive_until("snapshot", TRADES))["recovered"] is False
         await plant.publish(update(trade(2), entry="2-0"))
         assert ids(await socket.receive_until("trades", TRADES)) == [2]
+
+
+async def test_clients_are_told_once_that_a_key_of_their_partition_is_taken(plant: Plant) -> None:
+    await plant.store(trade(1))
+    key = trades_stream(partition_of(*BTC, PARTITIONS))
+    async with plant.socket() as socket:
+        await socket.subscribe(TRADES, PRICE, f"trades:{ETH}")
+        await plant.redis.set(key, "taken")
+        stalled = await socket.receive_until("status")
+        assert (stalled["state"], stalled["channels"]) == ("stalled", [PRICE, TRADES])
+        await plant.redis.delete(key)
+        live = await socket.receive_until("status")
+        assert (live["state"], live["channels"]) == ("live", [PRICE, TRADES])
+        await plant.publish(update(trade(2), entry="2-0"))
+        while (message := await socket.receive())["type"] != "trades":
+            assert message["type"] != "snapshot"  # nothing was lost
+        assert ids(message) == [2]
 
 
 async def test_an_update_of_no_entry_makes_clients_start_from_a_snapshot(plant: Plant) -> None:

@@ -57,7 +57,7 @@ export type Message =
   | Update<"price", Trade>
   | Update<"gap" | "signal" | "firing" | "account" | "unified" | "stats", Record<string, unknown>>
   | Update<"connections", Record<string, unknown>[]>
-  | { type: "status"; state: "live" | "stalled" };
+  | { type: "status"; state: "live" | "stalled"; channels?: string[] };
 
 /** Answers to requests. */
 export type Control =
