@@ -14,7 +14,7 @@ export const KINDS = {
   gap: { title: "Trades are missing", fields: [] },
 };
 
-/** @typedef {{kind: string, price: string, percent: string, window: string, silence: string, repeat: boolean, cooldown: string, note: string}} AlertForm */
+/** @typedef {{kind: string, price: string, percent: string, window: string, silence: string, repeat: boolean, cooldown: string, notify: string, note: string}} AlertForm */
 
 const decimal = (/** @type {string} */ text) => text.replace(/[,\s_]/g, "").replace("−", "-");
 
@@ -53,19 +53,20 @@ export const creation = (symbol, form) => ({ symbol, kind: form.kind, ...measure
 
 /** @param {AlertForm} form */
 const others = (form) => ({
-  repeat: form.repeat, cooldown_s: form.repeat ? duration(form.cooldown || "0", 60, "The pause in minutes") : 0, note: form.note.trim(),
+  repeat: form.repeat, cooldown_s: form.repeat ? duration(form.cooldown || "0", 60, "The pause in minutes") : 0,
+  notify: form.notify.split(/[\s,]+/).filter(Boolean), note: form.note.trim(),
 });
 
 /** Returns the fields that differ; an unchanged threshold must not restart the alert. @param {Alert} alert @param {AlertForm} form */
 export function changes(alert, form) {
   const wanted = { ...measures(form), ...others(form) };
-  return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => /** @type {any} */ (alert)[name] !== value));
+  return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => String(/** @type {any} */ (alert)[name]) !== String(value)));
 }
 
 /** Returns the form of an alert. @param {Alert} alert @returns {AlertForm} */
 export const formOf = (alert) => ({
   kind: alert.kind, price: alert.price ?? "", percent: alert.percent ?? "", window: String((alert.window_s ?? 300) / 60),
-  silence: String(alert.silence_s ?? 60), repeat: alert.repeat, cooldown: String(alert.cooldown_s / 60), note: alert.note,
+  silence: String(alert.silence_s ?? 60), repeat: alert.repeat, cooldown: String(alert.cooldown_s / 60), notify: alert.notify.join(" "), note: alert.note,
 });
 
 /** Describes an alert's condition. @param {Alert} alert */

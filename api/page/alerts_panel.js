@@ -81,7 +81,7 @@ export class AlertsPanel {
       return node;
     };
     return element("li", { className: alert.state },
-      element("div", {}, element("b", { textContent: conditionText(alert) }), element("small", { textContent: [repetitionText(alert), alert.note].filter(Boolean).join(" · ") })),
+      element("div", {}, element("b", { textContent: conditionText(alert) }), element("small", { textContent: [repetitionText(alert), alert.notify.length ? `notifies ${alert.notify.join(", ")}` : "", alert.note].filter(Boolean).join(" · ") })),
       element("span", { className: `chip ${alert.state}`, textContent: STATES[alert.state], title: `Has fired ${alert.firings} times` }),
       element("div", { className: "actions" },
         button(able ? "Silence" : "Watch", () => this.#change(() => patch(`alerts/${alert.alert_id}`, { active: !able }))),
@@ -97,9 +97,10 @@ export class AlertsPanel {
 
   /** Opens the form. @param {Alert|null} alert null for a new one */
   edit(alert) {
+    if (!this.symbol) return notify("There is no symbol yet.");
     this.edited = alert;
     const price = this.price();
-    const form = alert ? formOf(alert) : { kind: "crosses_above", price: price === null ? "" : grouped(price).replaceAll(",", ""), percent: "", window: "5", silence: "60", repeat: false, cooldown: "0", note: "" };
+    const form = alert ? formOf(alert) : { kind: "crosses_above", price: price === null ? "" : grouped(price).replaceAll(",", ""), percent: "", window: "5", silence: "60", repeat: false, cooldown: "0", notify: "", note: "" };
     byId("alert-title").textContent = `${alert ? "Edit alert" : "New alert"} · ${splitSymbol(this.symbol).name}`;
     for (const [name, value] of Object.entries(form)) {
       const input = inputOf(`alert-${name}`);
@@ -121,7 +122,7 @@ export class AlertsPanel {
   /** @returns {AlertForm} */
   #form() {
     const value = (/** @type {string} */ name) => inputOf(`alert-${name}`).value;
-    return { kind: value("kind"), price: value("price"), percent: value("percent"), window: value("window"), silence: value("silence"), repeat: inputOf("alert-repeat").checked, cooldown: value("cooldown"), note: value("note") };
+    return { kind: value("kind"), price: value("price"), percent: value("percent"), window: value("window"), silence: value("silence"), repeat: inputOf("alert-repeat").checked, cooldown: value("cooldown"), notify: value("notify"), note: value("note") };
   }
 
   async #save() {

@@ -12,6 +12,7 @@ export class AverageLines {
     this.get = get; this.onChange = onChange;
     this.symbol = ""; this.interval = "1m";
     this.turn = 0;
+    this.covers = 0;
     /** @type {Map<string, Line>} */ this.lines = new Map();
   }
 
@@ -22,11 +23,11 @@ export class AverageLines {
   }
 
   /**
-   * Reads what is not known of a range.
+   * Reads what is not known of a range, and drops what is outside of it.
    * @param {string[]} names @param {number} from seconds, inclusive @param {number} to exclusive
    */
   async cover(names, from, to) {
-    const wanted = hasAverages(this.interval) ? names : [];
+    const call = ++this.covers, wanted = hasAverages(this.interval) ? names : [];
     for (const name of this.lines.keys()) if (!wanted.includes(name)) this.lines.delete(name);
     await Promise.all(wanted.map(async (name) => {
       const average = parseAverage(name);
@@ -38,6 +39,7 @@ export class AverageLines {
       } else {
         if (from < line.from) await this.#read(name, from, line.from);
         if (to > line.to) await this.#read(name, line.to, to);
+        if (call === this.covers) keepRange(line, from, to);
       }
     }));
     this.onChange();
@@ -63,4 +65,12 @@ export class AverageLines {
       line.to = Math.max(line.to, Math.min(to, last));
     } catch { /* read again with the next candle that closes */ }
   }
+}
+
+/** Drops the values outside of a range. @param {Line} line @param {number} from @param {number} to */
+function keepRange(line, from, to) {
+  if (line.from >= from && line.to <= to) return;
+  for (const time of line.values.keys()) if (time < from || time >= to) line.values.delete(time);
+  line.from = Math.max(line.from, from);
+  line.to = Math.min(line.to, to);
 }

@@ -1,6 +1,6 @@
 // The candles that are loaded, in order of time, with empty places where nothing was traded.
 /** @import {Bar, Candle} from "./types.js" */
-import { isoTime, seconds } from "./times.js";
+import { distance, isoTime, later, seconds } from "./times.js";
 
 /** Longer stretches without trades are shortened to this many empty places. */
 export const MAX_EMPTY = 240;
@@ -14,8 +14,8 @@ function places(before, candle, step) {
   const time = seconds(candle.open_time);
   /** @type {Bar[]} */ const bars = [];
   if (before !== null) {
-    const empty = Math.min((time - before) / step - 1, MAX_EMPTY);
-    for (let number = empty; number > 0; number--) bars.push({ time: time - number * step, candle: null });
+    const empty = Math.min(distance(before, time, step) - 1, MAX_EMPTY);
+    for (let number = empty; number > 0; number--) bars.push({ time: later(time, step, -number), candle: null });
   }
   bars.push({ time, candle });
   return bars;
@@ -82,7 +82,7 @@ export class Bars {
   /** Takes the newest page, read again; starts anew if candles before it are lacking. @param {Candle[]} candles oldest first */
   merge(candles) {
     const first = candles[0];
-    if (!first || !this.last || seconds(first.open_time) > this.last.time + this.step) this.replace(candles);
+    if (!first || !this.last || seconds(first.open_time) > later(this.last.time, this.step)) this.replace(candles);
     else this.take(candles);
   }
 
@@ -132,7 +132,7 @@ export class Bars {
   /** Returns the time of an end of the window, as the API writes it. @param {"first"|"last"} end @returns {string|null} */
   edge(end) {
     const bar = this[end];
-    return bar ? isoTime(bar.time + (end === "last" ? this.step : 0)) : null;
+    return bar ? isoTime(end === "last" ? later(bar.time, this.step) : bar.time) : null;
   }
 
   /** @param {Candle[]} candles @returns {Bar[]} */

@@ -13,7 +13,7 @@ import { showLegend, spokenCandle } from "./legend.js";
 import { markersOf } from "./markers.js";
 import { colors } from "./theme.js";
 import { DEFAULTS } from "./url_state.js";
-import { isoTime } from "./times.js";
+import { isoTime, later } from "./times.js";
 
 const PREFETCH = 700, ADDRESS_MS = 400;
 
@@ -21,7 +21,7 @@ const PREFETCH = 700, ADDRESS_MS = 400;
 export class ChartView {
   /**
    * @param {Live} live @param {(path: string, parameters?: Record<string, any>) => Promise<any>} get
-   * @param {{onPrices: (prices: (string|null)[]) => void, onOldest: (start: string) => void, onView: (to: string|null) => void}} events
+   * @param {{onPrices: (prices: (string|null)[]) => void, onLoaded: (start: string, end: string|null) => void, onView: (to: string|null) => void}} events
    */
   constructor(live, get, events) {
     this.events = events;
@@ -165,8 +165,8 @@ export class ChartView {
   #loaded() {
     this.chart?.setTimes(this.feed.bars.step, this.view.zone);
     this.#coverAverages();
-    const first = this.feed.bars.first;
-    if (first) this.events.onOldest(isoTime(first.time));
+    const { bars } = this.feed, start = bars.edge("first");
+    if (start !== null) this.events.onLoaded(start, bars.atNewest ? null : bars.edge("last"));
     this.eventsChanged = true;
   }
 
@@ -203,9 +203,9 @@ export class ChartView {
     const { bars } = this.feed, { happened } = this;
     const barTime = (/** @type {number} */ time) => {
       const bar = bars.list[bars.indexBefore(time)];
-      return bar && bar.time + bars.step > time ? bar.time : null;
+      return bar && later(bar.time, bars.step) > time ? bar.time : null;
     };
-    chart.setMarkers(happened ? markersOf(happened, barTime, { up: this.colors.up, down: this.colors.down, alert: this.colors.warn }) : []);
+    chart.setMarkers(happened ? markersOf({ ...happened, signals: happened.marked }, barTime, { up: this.colors.up, down: this.colors.down, alert: this.colors.warn }) : []);
     chart.setGaps(gapBands(bars.list, (time) => bars.indexBefore(time), this.gaps));
   }
 
@@ -218,7 +218,7 @@ export class ChartView {
     const atNow = this.feed.bars.atNewest && visible.after <= 0, bar = this.feed.bars.list[visible.to];
     byId("now").hidden = atNow;
     clearTimeout(this.addressTimer);
-    this.addressTimer = setTimeout(() => this.events.onView(atNow || !bar ? null : isoTime(bar.time + this.feed.bars.step)), ADDRESS_MS);
+    this.addressTimer = setTimeout(() => this.events.onView(atNow || !bar ? null : isoTime(later(bar.time, this.feed.bars.step))), ADDRESS_MS);
   }
 
   #averageLines() {

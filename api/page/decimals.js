@@ -69,7 +69,8 @@ export function abbreviated(value) {
 
 /** Formats a share in percent, a float by nature. @param {number} percent @returns {string} */
 export function percentText(percent) {
-  return `${percent < 0 ? "−" : "+"}${Math.abs(percent).toFixed(2)}%`;
+  const text = Math.abs(percent).toFixed(2);
+  return `${Number(text) === 0 ? "" : percent < 0 ? "−" : "+"}${text}%`;
 }
 
 /** Learns how many decimals an instrument's prices have: as many as any price seen so far. */

@@ -20,13 +20,10 @@ export function bestConnection(connections, symbol) {
 /**
  * Says what is wrong with the way from the venue to this page; null if nothing is.
  * @param {LiveState} live @param {Connection[]} connections @param {string|null} symbol
- * @param {number} now on the clock of `live` @param {"utc"|"local"} zone @returns {string|null}
+ * @param {"utc"|"local"} zone @returns {string|null}
  */
-export function troubleText(live, connections, symbol, now, zone) {
-  if (live.state === "reconnecting") {
-    const wait = Math.ceil(((live.retryAt ?? now) - now) / 1000);
-    return `Reconnecting${wait > 0 ? ` in ${wait} s` : ""}: ${live.reason}. Prices below are not current.`;
-  }
+export function troubleText(live, connections, symbol, zone) {
+  if (live.state === "reconnecting") return `Reconnecting: ${live.reason}. Prices below are not current.`;
   if (live.state === "stalled") return `Waiting: ${live.reason}. Prices below are not current.`;
   if (live.state !== "live" || symbol === null) return null;
   const connection = bestConnection(connections, symbol);
@@ -39,6 +36,12 @@ export function troubleText(live, connections, symbol, now, zone) {
   }
   const problem = connection.problems.find((each) => each.symbol === symbol);
   return problem ? `${connection.venue}: ${name} is ${problem.state}: ${problem.reason}` : null;
+}
+
+/** Says when the next attempt to connect starts; empty if none waits. @param {LiveState} live @param {number} now on the clock of `live` */
+export function retryText({ state, retryAt }, now) {
+  const wait = state === "reconnecting" && retryAt !== null ? Math.ceil((retryAt - now) / 1000) : 0;
+  return wait > 0 ? `Next attempt in ${wait} s.` : "";
 }
 
 /**

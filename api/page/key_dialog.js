@@ -4,7 +4,10 @@ import { keys, setKey } from "./transport.js";
 
 /** Prepares the dialog, which opens when the API refuses a request for its key. */
 export function prepareKeyDialog() {
-  keys.ask = () => { if (!dialogOf("key-dialog").open) dialogOf("key-dialog").showModal(); };
+  keys.ask = (refused) => {
+    byId("key-error").textContent = refused;
+    if (!dialogOf("key-dialog").open) dialogOf("key-dialog").showModal();
+  };
   byId("key-form").addEventListener("submit", (event) => {
     event.preventDefault();
     setKey(inputOf("key-input").value.trim());

@@ -17,6 +17,7 @@ const CLOSE_REASONS = /** @type {Record<number, string>} */ ({
   1008: "the page sent too many requests",
   1011: "an internal error of the API",
   1012: "the API restarts",
+  3000: "the API key is missing, invalid or revoked",
   4008: "this browser reads too slowly",
 });
 

@@ -38,12 +38,12 @@ const events = new Events(live, get, {
   onFiring: ({ note, kind, price }) => { notify(`Alert: ${note || kind.replaceAll("_", " ")}${price === null ? "" : ` at ${price}`}`); alerts.refresh(); },
 });
 const chartView = new ChartView(live, get, {
-  onPrices: learn, onOldest: (start) => events.reach(start),
+  onPrices: learn, onLoaded: (start, end) => events.cover(start, end),
   onView: (to) => { view = { ...view, to }; writeAddress(); },
 });
 const alerts = new AlertsPanel({ price: () => head.price, onAlerts: (list) => chartView.setAlerts(list) });
 const bot = new BotPanel((orders) => events.takeOrders(orders));
-const overview = new OverviewPanel(live, () => get("overview"), (symbol) => change({ symbol, to: null }));
+const overview = new OverviewPanel(live, readOverview, (symbol) => change({ symbol, to: null }));
 const search = new SymbolDialog(() => symbols.names, (symbol) => change({ symbol, to: null }));
 const tabs = new Tabs((tab) => change({ tab }));
 const toolbar = new Toolbar({
@@ -56,8 +56,9 @@ const toolbar = new Toolbar({
 
 /** Learns how many decimal places the instrument's prices have. @param {(string|null)[]} prices */
 function learn(prices) {
-  if (precision.symbol !== view.symbol) Object.assign(precision, { of: new Precision(), symbol: view.symbol });
-  if (!precision.of.learn(prices)) return;
+  const other = precision.symbol !== view.symbol;
+  if (other) Object.assign(precision, { of: new Precision(), symbol: view.symbol });
+  if (!precision.of.learn(prices) && !other) return;
   head.setDigits(precision.of.digits);
   chartView.setDigits(precision.of.digits);
   tape.digits = precision.of.digits;
@@ -118,6 +119,15 @@ function openSymbol(symbol) {
   readCompleteness();
 }
 
+async function readOverview() {
+  const found = await get("overview");
+  symbols.learn(found.symbols);
+  return found;
+}
+
+/** @param {string} symbol */
+const tellUnknown = (symbol) => notify(`The address names a symbol that the plant doesn't have: ${symbol.slice(0, 60)}`, "error");
+
 async function readCompleteness() {
   const symbol = view.symbol;
   if (symbol === null || document.hidden) return;
@@ -138,7 +148,9 @@ function downloadCsv() {
 
 function followAddress() {
   const before = view, wanted = parseView(location.hash, { ...view, to: null });
-  view = symbols.names.includes(wanted.symbol ?? "") ? wanted : { ...wanted, symbol: view.symbol, interval: view.interval };
+  const known = symbols.names.includes(wanted.symbol ?? "");
+  if (!known && wanted.symbol !== null) tellUnknown(wanted.symbol);
+  view = known ? wanted : { ...wanted, symbol: view.symbol, interval: view.interval };
   writeAddress();
   apply(before);
 }
@@ -155,10 +167,10 @@ async function start() {
   status.noSymbols(null);
   symbols.watchSource((source) => status.showSource(source));
   overview.refresh().then(() => {
-    symbols.learnQuotes(overview.rows.values());
     if (view.symbol !== null) head.setQuote(bot.quote = symbols.quoteOf(view.symbol));
   });
   const symbol = wanted.symbol !== null && symbols.names.includes(wanted.symbol) ? wanted.symbol : symbols.preferred;
+  if (wanted.symbol !== null && symbol !== wanted.symbol) tellUnknown(wanted.symbol);
   const before = view;
   view = { ...view, symbol, interval: symbol === wanted.symbol ? view.interval : "1m" };
   writeAddress();

@@ -2,7 +2,7 @@
 /** @import {Connection, Trade} from "./types.js" */
 /** @import {LiveState} from "./live.js" */
 import { byId, setText } from "./dom.js";
-import { SOURCES, staleText, troubleText } from "./freshness.js";
+import { retryText, SOURCES, staleText, troubleText } from "./freshness.js";
 import { seconds } from "./times.js";
 
 const SLOW_MS = 250, GRACE_MS = 700;
@@ -48,17 +48,19 @@ export class StatusBar {
 
   draw() {
     const now = performance.now(), { state, latencyMs } = this.live;
-    const trouble = troubleText(this.live, this.connections, this.options.symbol(), now, this.options.zone());
+    const trouble = troubleText(this.live, this.connections, this.options.symbol(), this.options.zone());
     this.troubleAt = trouble === null ? null : (this.troubleAt ?? now);
     const lasting = this.troubleAt !== null && now - this.troubleAt >= GRACE_MS;
-    const banner = byId("banner");
-    setText(banner, lasting ? (trouble ?? "") : "");
-    banner.classList.toggle("shown", lasting);
+    // Screen readers read the text whenever it changes: the seconds, and those of the round trip, are beside it.
+    setText(byId("banner-text"), lasting ? (trouble ?? "") : "");
+    setText(byId("banner-retry"), lasting ? retryText(this.live, now) : "");
+    byId("banner").classList.toggle("shown", lasting);
     const node = byId("connection");
     const kind = state === "live" ? (trouble !== null ? "down" : latencyMs !== null && latencyMs > SLOW_MS ? "slow" : "live") : state;
     if (node.className !== kind) node.className = kind;
     const words = this.waiting !== null ? "no symbols yet" : kind === "down" ? "venue down" : state;
-    setText(byId("connection-text"), words + (state === "live" && latencyMs !== null ? ` ${latencyMs < 1 ? "<1" : Math.round(latencyMs)} ms` : ""));
+    setText(byId("connection-text"), words);
+    setText(byId("latency"), state === "live" && latencyMs !== null ? `${latencyMs < 1 ? "<1" : Math.round(latencyMs)} ms` : "");
     node.title = this.waiting ?? trouble ?? "Updates arrive; the time is that of a round trip to the API";
     this.options.onStale(state === "connecting" ? null : staleText(trouble, this.tradeAt === null ? null : (now - this.tradeAt) / 1000));
   }

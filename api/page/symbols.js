@@ -52,8 +52,11 @@ export class Symbols {
     onSource(this.source);
   }
 
-  /** @param {Iterable<Row>} rows */
-  learnQuotes(rows) { for (const { symbol, quote } of rows) this.quotes.set(symbol, quote); }
+  /** Learns the quote currencies, and the symbols that have come since the list was read. @param {Row[]} rows */
+  learn(rows) {
+    for (const { symbol, quote } of rows) this.quotes.set(symbol, quote);
+    this.names = [...new Set([...this.names, ...rows.map(({ symbol }) => symbol)])];
+  }
 
   /** Returns the quote currency of a symbol; null if unknown. @param {string} symbol */
   quoteOf(symbol) { return this.quotes.get(symbol) ?? null; }

@@ -3,8 +3,25 @@
 /** The intervals of candles, with their lengths in seconds. @type {Record<string, number>} */
 export const INTERVALS = {
   "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "2h": 7200, "4h": 14400, "6h": 21600, "8h": 28800, "12h": 43200,
-  "1d": 86400, "3d": 259200, "1w": 604800,
+  "1d": 86400, "3d": 259200, "1w": 604800, "1M": 31 * 86400,
 };
+
+/** Stands for a calendar month, UTC, as the length of an interval; no month is longer. */
+const MONTH = INTERVALS["1M"];
+
+/** Returns the open time some candles later. @param {number} time @param {number} step @param {number} [count] negative for earlier */
+export function later(time, step, count = 1) {
+  if (step !== MONTH) return time + count * step;
+  const date = new Date(time * 1000);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + count, 1) / 1000;
+}
+
+/** Returns how many candles later an open time is than another. @param {number} from @param {number} to @param {number} step */
+export function distance(from, to, step) {
+  if (step !== MONTH) return (to - from) / step;
+  const months = (/** @type {Date} */ date) => 12 * date.getUTCFullYear() + date.getUTCMonth();
+  return months(new Date(to * 1000)) - months(new Date(from * 1000));
+}
 
 /** Those that have buttons and keys; the others are in a list. */
 export const MAIN_INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d", "1w"];

@@ -3,7 +3,7 @@
 const PREFIX = "/api/v1/";
 const TIMEOUT_MS = 20_000, KEY = "tickplant-key";
 
-/** Called when a request needs a key, or another one; set by the page. @type {{ask: () => void}} */
+/** Called when a request needs a key, or another one, with the reason; set by the page. @type {{ask: (refused: string) => void}} */
 export const keys = { ask: () => {} };
 
 /** Returns the key of this tab; it is never stored longer, nor in an address. @returns {string|null} */
@@ -79,7 +79,7 @@ async function send(method, url, body) {
   let problem = {};
   try { problem = JSON.parse(text); } catch { /* a proxy's page, for example */ }
   const { detail, code } = /** @type {{detail?: string, code?: string}} */ (problem);
-  if (asksForKey(method, response.status, response.headers.get("WWW-Authenticate"))) keys.ask();
+  if (asksForKey(method, response.status, response.headers.get("WWW-Authenticate"))) keys.ask(key() === null ? "" : (detail ?? "The key was refused"));
   throw new RequestError(detail ?? `the API answered ${response.status}`, response.status, code);
 }
 

@@ -43,7 +43,7 @@
  * @typedef {Object} Alert
  * @property {string} alert_id @property {string} symbol @property {string} kind @property {string|null} price
  * @property {string|null} percent @property {number|null} window_s @property {number|null} silence_s
- * @property {boolean} repeat @property {number} cooldown_s @property {string} hysteresis @property {string} note
+ * @property {boolean} repeat @property {number} cooldown_s @property {string} hysteresis @property {string[]} notify @property {string} note
  * @property {boolean} active @property {"pending"|"active"|"fired"|"inactive"} state @property {number} firings
  */
 

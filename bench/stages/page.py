@@ -11,6 +11,7 @@ from bench.browser import CHROMIUM, Browser, browser
 from bench.plant import SETTINGS, BenchPlant
 from bench.results import Aim, Result
 from bench.stage import Bench
+from db.pool import DatabaseConnection, transaction
 from tickplant import wire
 from tickplant.clock import now_us
 from tickplant.intervals import MINUTE_US, floor
@@ -63,16 +64,21 @@ async def measure_page(bench: Bench) -> list[Result]:
     plant, sizes = bench.plant, bench.sizes
     await plant.empty()
     partition = partition_of(*_SYMBOL, SETTINGS.partitions)
-    async with plant.open_pool() as pool, pool.acquire() as connection:
-        await connection.execute(_STORE, sizes.page_candles)
-        await connection.execute(_STORE_LEDGER, partition, 100 * sizes.page_candles)
-        await connection.execute("analyze closed_candles")
+    async with plant.open_pool() as pool, transaction(pool) as connection:
+        await store_minutes(connection, sizes.page_candles, partition)
     port = free_port()
     settings = {"TICKPLANT_SYMBOLS": str(_SYMBOL), "TICKPLANT_API_PORT": str(port)}
     with TemporaryDirectory(prefix="tickplant-bench-", ignore_cleanup_errors=True) as folder:
         async with plant.processes("api", venue=None, **settings), browser(Path(folder), 1280) as tab:
             await plant.until_listening(port)
             return await _measure(bench, tab, f"http://127.0.0.1:{port}/")
+
+
+async def store_minutes(connection: DatabaseConnection, candles: int, partition: int) -> None:
+    """Store the newest minutes of binance:BTCUSDT, and what a worker knows of them."""
+    await connection.execute(_STORE, candles)
+    await connection.execute(_STORE_LEDGER, partition, 100 * candles)
+    await connection.execute("analyze closed_candles")
 
 
 async def _measure(bench: Bench, tab: Browser, address: str) -> list[Result]:

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Bars, MAX_EMPTY } from "../../api/page/bars.js";
+import { INTERVALS } from "../../api/page/times.js";
 
 const T0 = Date.parse("2024-08-08T00:00:00Z") / 1000;
 const candle = (minute, fields = {}) => ({
@@ -80,4 +81,17 @@ test("indexes of moments", () => {
   const bars = new Bars(60);
   bars.replace(range(0, 5));
   assert.deepEqual([-1, 0, 59, 60, 299, 9999].map((at) => bars.indexBefore(T0 + at)), [-1, 0, 0, 1, 4, 4]);
+});
+
+test("calendar months follow each other, however long they are", () => {
+  const bars = new Bars(INTERVALS["1M"]);
+  const month = (text, fields) => candle(0, { open_time: `${text}-01T00:00:00.000000Z`, ...fields });
+  bars.replace([month("2023-12"), month("2024-01"), month("2024-04")]);
+  assert.deepEqual(bars.list.map(({ time, candle: own }) => new Date(time * 1000).toISOString().slice(0, 10) + (own ? "" : " empty")),
+    ["2023-12-01", "2024-01-01", "2024-02-01 empty", "2024-03-01 empty", "2024-04-01"]);
+  bars.merge([month("2024-04"), month("2024-05")]);
+  assert.equal(bars.list.length, 6);
+  assert.deepEqual([bars.edge("first"), bars.edge("last")], ["2023-12-01T00:00:00.000Z", "2024-06-01T00:00:00.000Z"]);
+  bars.merge([month("2024-08"), month("2024-09")]); // July is lacking
+  assert.equal(bars.list.length, 2);
 });

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { changes, conditionText, creation, formOf } from "../../api/page/alert_fields.js";
+import { AverageLines } from "../../api/page/average_lines.js";
 import { Bars } from "../../api/page/bars.js";
 import { CandleFeed } from "../../api/page/candle_feed.js";
 import { csvName, csvOf } from "../../api/page/csv.js";
-import { bestConnection, staleText, troubleText } from "../../api/page/freshness.js";
+import { bestConnection, retryText, staleText, troubleText } from "../../api/page/freshness.js";
+import { Events } from "../../api/page/events.js";
 import { gapBands, Gaps } from "../../api/page/gaps.js";
 import { addNewest, markersOf } from "../../api/page/markers.js";
 import { Tape } from "../../api/page/tape_model.js";
@@ -71,19 +73,20 @@ test("CSV has the API's texts, and nothing for what is null", () => {
   assert.equal(csvName("kraken:BTC/USD", "1m", [candle(0), candle(1)]), "kraken_BTC_USD_1m_20240808T000000_20240808T000100.csv");
 });
 
-const FORM = { kind: "crosses_above", price: "62,000.50", percent: "", window: "5", silence: "60", repeat: true, cooldown: "10", note: " sell half " };
+const FORM = { kind: "crosses_above", price: "62,000.50", percent: "", window: "5", silence: "60", repeat: true, cooldown: "10", notify: "", note: " sell half " };
 
 test("alerts are made with the fields of their kind, and prices as typed", () => {
-  assert.deepEqual(creation("a:X", FORM), { symbol: "a:X", kind: "crosses_above", price: "62000.50", repeat: true, cooldown_s: 600, note: "sell half" });
-  assert.deepEqual(creation("a:X", { ...FORM, kind: "percent_change", percent: "−2.5", repeat: false }), { symbol: "a:X", kind: "percent_change", percent: "-2.5", window_s: 300, repeat: false, cooldown_s: 0, note: "sell half" });
+  assert.deepEqual(creation("a:X", FORM), { symbol: "a:X", kind: "crosses_above", price: "62000.50", repeat: true, cooldown_s: 600, notify: [], note: "sell half" });
+  assert.deepEqual(creation("a:X", { ...FORM, kind: "percent_change", percent: "−2.5", repeat: false }), { symbol: "a:X", kind: "percent_change", percent: "-2.5", window_s: 300, repeat: false, cooldown_s: 0, notify: [], note: "sell half" });
   assert.throws(() => creation("a:X", { ...FORM, price: " " }), /Enter a price/);
   assert.throws(() => creation("a:X", { ...FORM, kind: "silence", silence: "1.5" }), /whole number/);
 });
 
 test("editing sends only what differs, since an unchanged threshold would restart the alert", () => {
-  const alert = { kind: "above", price: "62000", percent: null, window_s: null, silence_s: null, repeat: false, cooldown_s: 0, note: "" };
+  const alert = { kind: "above", price: "62000", percent: null, window_s: null, silence_s: null, repeat: false, cooldown_s: 0, notify: ["ops", "me"], note: "" };
   assert.deepEqual(changes(alert, formOf(alert)), {});
   assert.deepEqual(changes(alert, { ...formOf(alert), note: "x" }), { note: "x" });
+  assert.deepEqual(changes(alert, { ...formOf(alert), notify: " ops, desk " }), { notify: ["ops", "desk"] });
   assert.equal(conditionText(alert), "Price is above 62,000");
   assert.equal(conditionText({ ...alert, kind: "percent_change", price: null, percent: "-2.5", window_s: 300 }), "Price falls by 2.5% in 5 min");
 });
@@ -92,12 +95,14 @@ const LIVE = { state: "live", reason: "", retryAt: null, latencyMs: 1 };
 const connection = (state, fields = {}) => ({ venue: "binance", symbols: ["binance:X"], state, since: iso(0), reason: "no route to host", problems: [], ...fields });
 
 test("what is wrong is told with its reason", () => {
-  const told = (live, connections) => troubleText(live, connections, "binance:X", 1000, "utc");
+  const told = (live, connections) => troubleText(live, connections, "binance:X", "utc");
   assert.equal(told(LIVE, []), null);
   assert.equal(told(LIVE, [connection("down"), connection("live")]), null);
   assert.equal(told(LIVE, [connection("down")]), "binance is down since 00:00:00 UTC: no route to host");
   assert.equal(told(LIVE, [connection("live", { problems: [{ symbol: "binance:X", state: "halted", reason: "BREAK" }] })]), "binance: X is halted: BREAK");
-  assert.match(told({ ...LIVE, state: "reconnecting", reason: "the API restarts", retryAt: 3500 }, []), /Reconnecting in 3 s: the API restarts/);
+  const lost = { ...LIVE, state: "reconnecting", reason: "the API restarts", retryAt: 3500 };
+  assert.match(told(lost, []), /^Reconnecting: the API restarts\./);
+  assert.deepEqual([retryText(lost, 1000), retryText(lost, 3500), retryText(LIVE, 1000)], ["Next attempt in 3 s.", "", ""]);
   assert.match(told({ ...LIVE, state: "stalled", reason: "Redis is unavailable" }, [connection("down")]), /Redis is unavailable/);
   assert.equal(bestConnection([connection("down"), connection("connecting")], "binance:X").state, "connecting");
   assert.deepEqual([staleText(null, 59), staleText(null, 61), staleText("x", 0)], [null, "no trade for 1 min", "not current"]);
@@ -149,4 +154,46 @@ test("answers for a symbol that is no longer shown are ignored", async () => {
   await first;
   assert.equal(feed.symbol, "a:Y");
   assert.equal(feed.bars.list.length, 2);
+});
+
+/** Values of every minute in a range. */
+const averagesOf = async (path, { start, end }) => {
+  const averages = [];
+  for (let at = Date.parse(start) / 1000; at < Date.parse(end) / 1000; at += 60) averages.push({ open_time: new Date(at * 1000).toISOString(), value: at - T0 });
+  return { averages: averages.slice(0, 1000), next: averages.length > 1000 ? "more" : null };
+};
+
+test("averages are kept for the loaded candles only, and read again where they were dropped", async () => {
+  const reads = [];
+  const lines = new AverageLines((path, parameters) => { reads.push([parameters.start, parameters.end]); return averagesOf(path, parameters); }, () => {});
+  lines.open("a:X", "1m");
+  const minutes = () => { const times = [...lines.lines.get("sma7").values.keys()].sort((a, b) => a - b); return [(times[0] - T0) / 60, (times.at(-1) - T0) / 60, times.length]; };
+  await lines.cover(["sma7"], T0 + 5000 * 60, T0 + 6000 * 60);
+  await lines.cover(["sma7"], T0 + 3500 * 60, T0 + 5500 * 60);
+  assert.deepEqual(minutes(), [3500, 5499, 2000]);
+  reads.length = 0;
+  await lines.cover(["sma7"], T0 + 4000 * 60, T0 + 6000 * 60);
+  assert.deepEqual(minutes(), [4000, 5999, 2000]);
+  assert.equal(reads[0][0], iso(5500 * 60));
+});
+
+test("signals of the chart's time are all read, page by page, and dropped when it has moved on", async () => {
+  const signal = (number) => ({ strategy: "cross", number, side: "buy", event_time: iso(number * 60) });
+  const stored = Array.from({ length: 4000 }, (_, number) => signal(number));
+  const reads = [];
+  const get = async (path, { start, end, after, limit }) => {
+    if (path === "alerts/firings") return { firings: [] };
+    reads.push([start, end]);
+    const left = stored.filter(({ event_time }) => event_time >= start && event_time < end).slice(after ?? 0);
+    return { signals: left.slice(0, limit), next: left.length > limit ? (after ?? 0) + limit : null };
+  };
+  const events = new Events({ watch: () => () => {} }, get, { onChange() {}, onFiring() {} });
+  await events.open("a:X");
+  await events.cover(iso(1000 * 60), iso(3500 * 60));
+  assert.equal(events.marked.length, 2500);
+  reads.length = 0;
+  await events.cover(iso(500 * 60), iso(2000 * 60));
+  assert.deepEqual(reads, [[iso(500 * 60), iso(1000 * 60)]]);
+  const numbers = events.marked.map(({ number }) => number).sort((a, b) => a - b);
+  assert.deepEqual([numbers[0], numbers.at(-1), numbers.length, new Set(numbers).size], [500, 1999, 1500, 1500]);
 });

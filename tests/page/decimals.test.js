@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { abbreviated, compare, grouped, places, Precision, signed, subtract } from "../../api/page/decimals.js";
+import { abbreviated, compare, grouped, percentText, places, Precision, signed, subtract } from "../../api/page/decimals.js";
 
 test("a decimal is shown with thousands separators and the instrument's places", () => {
   assert.equal(grouped("61837.63000000", 2), "61,837.63");
@@ -45,4 +45,8 @@ test("signs and abbreviations", () => {
   assert.equal(signed("5.5", 2), "+5.50");
   assert.equal(signed("-5.5", 2), "−5.50");
   assert.deepEqual(["0", "0.00012345", "12.3", "1234", "1234567", "9876543210"].map(abbreviated), ["0", "0.000123", "12.30", "1.23K", "1.23M", "9.88B"]);
+});
+
+test("a change that rounds to nothing has no sign", () => {
+  assert.deepEqual([-0.004, 0, 0.004, -0.006, 2.5].map(percentText), ["0.00%", "0.00%", "0.00%", "−0.01%", "+2.50%"]);
 });

@@ -51,7 +51,7 @@ FOLDER = "|".join(map(re.escape, FOLDERS))
 USERS_FILES = {"my_strategies.py", "compose.override.yaml"}
 """Files that documents tell users to write."""
 TESTS_OWN = {"TICKPLANT_MARKETDATA"} | {
-    f"TICKPLANT_TEST_{name}" for name in ("EXAMPLES", "KAFKA", "SEED", "POSTGRES", "REDIS")
+    f"TICKPLANT_TEST_{name}" for name in ("EXAMPLES", "KAFKA", "PAGE_CANDLES", "SEED", "POSTGRES", "REDIS")
 }
 """Variables of the tests, which tickplant doesn't know."""
 
