@@ -19,6 +19,7 @@ export class AlertsPanel {
     /** @type {"utc"|"local"} */ this.zone = "utc";
     /** @type {Alert[]} */ this.alerts = [];
     /** @type {Firing[]} */ this.firings = [];
+    /** @type {string[]} of notification targets */ this.tags = [];
     /** @type {Alert|null} */ this.edited = null;
     this.timer = 0;
     byId("alert-new").addEventListener("click", () => this.edit(null));
@@ -47,6 +48,7 @@ export class AlertsPanel {
       const page = await get("alerts", { symbol, limit: LIMIT });
       if (symbol !== this.symbol) return;
       this.alerts = page.alerts;
+      this.tags = page.notify_tags;
       if (this.alerts.some(({ state }) => state === "pending")) this.timer = setTimeout(() => this.refresh(), PENDING_MS);
     } catch (error) {
       // What a key may not do, it may not do later either.
@@ -108,6 +110,9 @@ export class AlertsPanel {
     }
     inputOf("alert-kind").disabled = alert !== null;
     byId("alert-error").textContent = "";
+    inputOf("alert-notify").placeholder = this.tags.join(", ");
+    byId("alert-notify-tags").replaceChildren(...this.tags.map((tag) => new Option(tag)));
+    byId("alert-notify-row").hidden = this.tags.length === 0 && form.notify === "";
     this.#showFields();
     dialogOf("alert-dialog").showModal();
   }

@@ -59,7 +59,7 @@ export class BotPanel {
     byId("bot-empty").hidden = !!account;
     if (account) {
       const gain = subtract(account.equity, account.initial_cash);
-      const kind = compare(gain, "0") < 0 ? "down" : "up";
+      const kind = ["down", "", "up"][compare(gain, "0") + 1] ?? "";
       this.#facts([
         [`Equity${this.quote ? ` (${this.quote})` : ""}`, grouped(account.equity), ""], ["Since the start", signed(gain), kind],
         ["Cash", grouped(account.cash), ""], ["Position", grouped(account.position), ""],

@@ -24,10 +24,10 @@ export function grouped(text, digits = 0) {
   return (negative ? "−" : "") + whole.replace(/\B(?=(\d{3})+$)/g, ",") + (kept && "." + kept);
 }
 
-/** Formats likewise, with a sign. @param {string|null} text @param {number} [digits] @returns {string} */
+/** Formats likewise, with a sign unless the number is zero. @param {string|null} text @param {number} [digits] @returns {string} */
 export function signed(text, digits = 0) {
   const shown = grouped(text, digits);
-  return text === null || text.startsWith("-") ? shown : "+" + shown;
+  return text === null || text.startsWith("-") || compare(text, "0") === 0 ? shown : "+" + shown;
 }
 
 /** Returns two decimals as integers of the same scale. @param {string} a @param {string} b */

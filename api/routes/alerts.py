@@ -112,6 +112,8 @@ class AlertsPage(Struct, frozen=True):
 
     alerts: list[AlertView]
     next: Next
+    notify_tags: list[str]
+    """The tags of notification targets that an alert may choose."""
 
 
 @post(
@@ -185,6 +187,7 @@ async def post_alert(
 async def get_alerts(
     directory: Service[SymbolDirectory],
     pool: Service[Pool],
+    alert_limits: Service[AlertLimits],
     caller: Sender,
     user: UserFilter = None,
     symbol: SymbolFilter = None,
@@ -209,7 +212,7 @@ async def get_alerts(
     shown, next_ = cut_list(
         rows, page.limit, lambda row: AlertListToken(list_key, (row.created_us, row.alert.alert_id))
     )
-    return AlertsPage([alert_view(row) for row in shown], next_)
+    return AlertsPage([alert_view(row) for row in shown], next_, list(alert_limits.notify_tags))
 
 
 @get(

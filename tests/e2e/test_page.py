@@ -372,6 +372,9 @@ async def test_alerts_are_made_edited_silenced_and_deleted(plant: Plant, tmp_pat
         await tab.until(f"{text('#alert-error')}.includes('above 0')")
         await tab.run("document.querySelector('#alert-price').value = '62,000.50'")
         await tab.run("document.querySelector('#alert-note').value = '<b>half</b>'")
+        options = "[...document.querySelectorAll('#alert-notify-tags option')]"
+        offered = await tab.run(f"{options}.map(({{value}}) => value)")
+        assert offered == ["ops", "me"]
         await tab.run("document.querySelector('#alert-notify').value = 'desk'")
         await tab.run("document.querySelector('#alert-form').requestSubmit()")
         await tab.until(f"{text('#alert-error')}.includes('has the tag desk; tags are ops, me')")

@@ -93,6 +93,7 @@ async def test_alerts_and_signals_from_the_trade_to_the_message(redis_url: str, 
             await live(plant)
             await publisher.publish([trade(1, at_us=START_US, price="12")])
             wanted: dict[str, Any] = {"symbol": "AAAUSDT", "kind": "crosses_above", "price": "10"}
+            assert (await plant.get("/api/v1/alerts"))["notify_tags"] == ["ops", "me"]
             wanted["notify"] = ["gone"]
             refused = await plant.http.post("/api/v1/alerts", json=wanted)
             assert (refused.status_code, refused.json()["detail"]) == (

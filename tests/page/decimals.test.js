@@ -44,6 +44,7 @@ test("decimals are compared and subtracted exactly", () => {
 test("signs and abbreviations", () => {
   assert.equal(signed("5.5", 2), "+5.50");
   assert.equal(signed("-5.5", 2), "−5.50");
+  assert.equal(signed("0", 2), "0.00");
   assert.deepEqual(["0", "0.00012345", "12.3", "1234", "1234567", "9876543210"].map(abbreviated), ["0", "0.000123", "12.30", "1.23K", "1.23M", "9.88B"]);
 });
 
