@@ -20,11 +20,12 @@ from api.http.problems import RETRY_AFTER_S, Problem
 from api.http.strict_protocol import TRANSPORT
 from api.http.timed_protocol import READ_S
 from api.live.client import Client
+from api.live.client_keys import close_unauthorized
 from api.live.cursor import Cursor, parse_cursors
 from api.live.direct_write import SEND_BUFFER_BYTES
 from api.live.event_stream import EventStream
 from api.live.events import EventIds, MessageHead, retry
-from api.live.gate import AnyConnection, close_unauthorized
+from api.live.gate import AnyConnection
 from api.live.hub import Hub
 from api.live.protocol import CloseCode, Code, ProtocolError
 from api.live.session import ClientSession

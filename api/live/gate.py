@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 from litestar import WebSocket
@@ -17,14 +16,14 @@ from api.access.caller import ApiCaller, caller_of
 from api.access.credentials import without_key
 from api.access.middleware import Access
 from api.http.problems import Problem, busy, problem_of, send_problem
-from api.live.client import FrameWriter
+from api.live.client_keys import UnauthorizedError, close_unauthorized, identify, require_key_soon
 from api.live.client_limits import TokenBucket, origin_allowed
 from api.live.direct_write import EXTENSION, WebsocketWriter
 from api.live.frames import EncodedMessage
 from api.live.hub import Hub
 from api.live.idle_timer import IdleTimer
 from api.live.msgpack import MsgpackTranslation, choose_format
-from api.live.protocol import CloseCode, ProtocolError
+from api.live.protocol import CloseCode
 from api.live.session import ClientSession
 from api.queries.symbols import SymbolDirectory
 from tickplant import metrics
@@ -37,8 +36,6 @@ AnyConnection = ASGIConnection[Any, Any, Any, Any]
 MESSAGE_BYTES: Final = 64 * 1024
 """The longest request; a longer one closes the socket with code 1009."""
 
-AUTH_S: Final = 10.0
-"""How long a client that needs an API key may take to send it."""
 NAMES_PER_REQUEST: Final = 32
 """A request that names this many channels counts as two, one that names twice as many as three, and so on."""
 
@@ -172,10 +169,10 @@ class WebsocketGate:
             directory=self._directory,
             client=client,
             caller=watch(caller_of(scope)),
-            authorize=lambda key: watch(self._identify(key)),
+            authorize=lambda key: watch(identify(self._access, key)),
             max_channels=self._limits.channels,
         )
-        until_closed.callback(_require_key_soon(session, writer).cancel)
+        until_closed.callback(require_key_soon(session, writer).cancel)
         idle = IdleTimer(client, writer, self._limits.idle_s)
         until_closed.callback(idle.cancel)
         try:
@@ -188,14 +185,6 @@ class WebsocketGate:
             writer.close_now(CloseCode.FAILED, "internal error; it has been logged")
         finally:
             self._hub.disconnect(client)
-
-    def _identify(self, key: str) -> ApiCaller:
-        try:
-            return self._access.identify(key)
-        except Problem as problem:
-            if problem.status == HTTPStatus.UNAUTHORIZED:
-                raise UnauthorizedError(problem.detail) from None
-            raise ProtocolError("unavailable", problem.detail) from None
 
     @contextmanager
     def admitted(self, connection: AnyConnection) -> Iterator[None]:
@@ -242,26 +231,6 @@ class WebsocketGate:
             for request in requests:
                 bucket.charge(await session.handle(request) // NAMES_PER_REQUEST)
             writer.write_frames(reply)
-
-
-class UnauthorizedError(Exception):
-    """The client has sent a key that is not valid."""
-
-
-def close_unauthorized(writer: FrameWriter, reason: str) -> None:
-    """Close the connection of a client whose API key is missing, invalid or revoked."""
-    metrics.API_DROPS.labels("unauthorized").inc()
-    writer.close_now(CloseCode.UNAUTHORIZED, reason)
-
-
-def _require_key_soon(session: ClientSession, writer: WebsocketWriter) -> asyncio.TimerHandle:
-    """Close a client that may not read, unless it sends a key in time."""
-
-    def check() -> None:
-        if not session.caller.may("read"):
-            close_unauthorized(writer, f"no API key within {AUTH_S:g} s")
-
-    return asyncio.get_running_loop().call_later(AUTH_S, check)
 
 
 async def _refuse(socket: Socket, problem: Problem) -> None:

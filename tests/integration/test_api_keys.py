@@ -260,7 +260,7 @@ async def test_a_websocket_with_a_wrong_key_is_closed(plant: Plant) -> None:
 async def test_a_websocket_that_sends_no_key_in_time_is_closed(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.live.gate.AUTH_S", 0.05)
+    monkeypatch.setattr("api.live.client_keys.AUTH_S", 0.05)
     async with plant.socket() as socket:
         closed = await ended(socket)
     assert closed.rcvd is not None
