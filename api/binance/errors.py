@@ -16,6 +16,12 @@ UNREAD_PARAMETER: Final = -1104
 BAD_INTERVAL: Final = -1120
 BAD_SYMBOL: Final = -1121
 
+_ADVICE: Final = {
+    404: "There is no such path: docs/clients.md lists those that are served.",
+    405: "Only GET is served: there are no accounts and no orders.",
+}
+"""Messages in place of the framework's, which are two words."""
+
 
 class BinanceError(Exception):
     """A request can't be served."""
@@ -38,7 +44,8 @@ def error_response(request: Request[Any, Any, Any], error: Exception) -> Respons
     if isinstance(error, BinanceError):
         status, code, message = error.status, error.code, str(error)
     elif isinstance(error, HTTPException):
-        status, code, message = error.status_code, UNKNOWN, error.detail
+        status, code = error.status_code, UNKNOWN
+        message, headers = _ADVICE.get(status, error.detail), dict(error.headers or {})
     else:
         problem = problem_of(error)
         status, headers = problem.status, problem.headers

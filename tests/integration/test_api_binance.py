@@ -191,6 +191,21 @@ async def test_a_venue_without_symbols_is_not_found(plant: Plant) -> None:
     assert (await plant.get("/binance/nowhere/api/v3/exchangeInfo", 404))["code"] == -1000
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "advice"),
+    [("GET", "depth", 404, "no such path"), ("POST", "klines", 405, "Only GET"), ("POST", "order", 404, "")],
+)
+async def test_paths_and_methods_that_are_not_served_have_a_code_and_a_message(
+    plant: Plant, method: str, path: str, status: int, advice: str
+) -> None:
+    response = await plant.http.request(method, f"/binance/api/v3/{path}")
+    assert response.status_code == status
+    answer = response.json()
+    assert (list(answer), answer["code"]) == (["code", "msg"], -1000)
+    assert advice in answer["msg"]
+    assert ("allow" in response.headers) == (status == 405)
+
+
 async def test_a_stream_in_the_address_sends_changes(plant: Plant) -> None:
     await plant.store(trade(1))
     await plant.publish(update(trade(1)))
