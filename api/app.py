@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from litestar import Litestar, Request, Response, Router
+from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
@@ -12,7 +12,6 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
 
 from api.access.middleware import OPEN, Access
-from api.binance.errors import error_response as binance_error
 from api.binance.routes import BINANCE
 from api.health import Health
 from api.http.dependencies import resolve_in_turn
@@ -158,7 +157,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             **{name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
             **OF_REQUESTS,
         },
-        exception_handlers={Exception: _error_response},
+        exception_handlers={Exception: problem_response},
         middleware=[services.access.middleware],
         cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"], expose_headers=EXPOSED)
         if origins
@@ -169,12 +168,6 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     complete(app)
     resolve_in_turn(app)
     return app
-
-
-def _error_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Return the response for an error, also of a path that does not exist, in the form of its interface."""
-    respond = binance_error if request.url.path.startswith(f"{BINANCE.path}/") else problem_response
-    return respond(request, error)
 
 
 def _provide(service: Any) -> Provide:

@@ -17,6 +17,7 @@ from api.access.key_ring import POLL_S, KeyRing
 from api.access.middleware import Access
 from api.access.rate_limits import RequestLimit, RequestLimiter
 from api.app import Services, create_app
+from api.binance.errors import with_binance_errors
 from api.health import Health
 from api.http.compression import compressed
 from api.http.host_check import host_checked
@@ -256,11 +257,10 @@ async def serving(
     secure = ServerTls(tls) if tls else None
     app = create_app(services, origins=origins)
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
+    answering = compressed(with_binance_errors(app))
     server = _Server(
         uvicorn.Config(
-            with_headers(
-                with_head(measured(host_checked(compressed(app), hosts or Hosts())), methods), HEADERS
-            ),
+            with_headers(with_head(measured(host_checked(answering, hosts or Hosts())), methods), HEADERS),
             http=TimedProtocol,
             ws=DirectWriteProtocol,
             ws_max_size=MESSAGE_BYTES,

@@ -4,12 +4,15 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response
-from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Receive, Scope, Send
 
-from api.http.problems import problem_of, problem_response
+from api.http.problems import MEDIA_TYPE, Problem, problem_response
+from api.queries.symbols import SymbolDirectory
 
 UNKNOWN: Final = -1000
 UNAVAILABLE: Final = -1001
+UNAUTHORIZED: Final = -1002
+TOO_MANY_REQUESTS: Final = -1003
 ILLEGAL_CHARACTERS: Final = -1100
 MISSING_PARAMETER: Final = -1102
 UNREAD_PARAMETER: Final = -1104
@@ -17,10 +20,16 @@ BAD_INTERVAL: Final = -1120
 BAD_SYMBOL: Final = -1121
 
 _ADVICE: Final = {
-    404: "There is no such path: docs/clients.md lists those that are served.",
-    405: "Only GET is served: there are no accounts and no orders.",
+    "not_found": "There is no such path: docs/clients.md lists those that are served.",
+    "method_not_allowed": "Only GET is served: there are no accounts and no orders.",
 }
-"""Messages in place of the framework's, which are two words."""
+"""Messages in place of those of this API's own paths, by code."""
+
+PATH: Final = "/binance"
+_MEDIA_TYPE: Final = "application/json"
+_REPLACED: Final = (b"content-type", b"content-length")
+_CODES: Final = {401: UNAUTHORIZED, 403: UNAUTHORIZED, 429: TOO_MANY_REQUESTS, 503: UNAVAILABLE}
+"""By HTTP status."""
 
 
 class BinanceError(Exception):
@@ -38,18 +47,69 @@ def bad_symbol() -> BinanceError:
     return BinanceError(BAD_SYMBOL, "Invalid symbol.")
 
 
+async def require_venue(directory: SymbolDirectory, venue: str) -> None:
+    """Refuse a venue without symbols.
+
+    Raises:
+        Problem: it is unknown.
+    """
+    if venue == "binance" or any(symbol.venue == venue for symbol in directory.configured):
+        return
+    if not any(symbol.venue == venue for symbol in await directory.all()):
+        raise Problem(404, "unknown_venue", f"there are no symbols of a venue {venue[:40]!r}")
+
+
 def error_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Return the response for an error; unexpected errors are logged with their traceback."""
-    headers: dict[str, str] = {}
-    if isinstance(error, BinanceError):
-        status, code, message = error.status, error.code, str(error)
-    elif isinstance(error, HTTPException):
-        status, code = error.status_code, UNKNOWN
-        message, headers = _ADVICE.get(status, error.detail), dict(error.headers or {})
-    else:
-        problem = problem_of(error)
-        status, headers = problem.status, problem.headers
-        code, message = (UNAVAILABLE if status == 503 else UNKNOWN), problem.detail
-        problem_response(request, error)  # logs it
-    body = msgspec.json.encode({"code": code, "msg": message})
-    return Response(body, status_code=status, media_type="application/json", headers=headers)
+    """Return the response for an error of a route; unexpected errors are logged with their traceback."""
+    if not isinstance(error, BinanceError):
+        return problem_response(request, error)  # `with_binance_errors` translates it
+    return Response(_body(error.code, str(error)), status_code=error.status, media_type=_MEDIA_TYPE)
+
+
+def with_binance_errors(app: ASGIApp) -> ASGIApp:
+    """Return an application whose problem documents below `PATH` are errors as Binance writes them.
+
+    They may be of any layer: of unknown paths and methods, API keys, limits, outages and handshakes.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith(f"{PATH}/"):
+            await app(scope, receive, send)
+            return
+        start: Any = None
+
+        async def send_translated(message: Any) -> None:
+            nonlocal start
+            if message["type"].endswith("http.response.start") and _is_problem(message):
+                start = message
+                return
+            if start is not None:
+                body = _translated(message["body"])
+                length = (b"content-length", str(len(body)).encode())
+                kept = [row for row in start["headers"] if row[0].lower() not in _REPLACED]
+                headers = [*kept, (b"content-type", _MEDIA_TYPE.encode()), length]
+                changed: Any = {**start, "headers": headers}
+                message, start = {**message, "body": body}, None
+                await send(changed)
+            await send(message)
+
+        await app(scope, receive, send_translated)
+
+    return serve
+
+
+def _is_problem(start: Any) -> bool:
+    return any(
+        name.lower() == b"content-type" and value.startswith(MEDIA_TYPE.encode())
+        for name, value in start["headers"]
+    )
+
+
+def _translated(document: bytes) -> bytes:
+    problem = msgspec.json.decode(document)
+    message = _ADVICE.get(problem["code"], problem["detail"])
+    return _body(_CODES.get(problem["status"], UNKNOWN), message)
+
+
+def _body(code: int, message: str) -> bytes:
+    return msgspec.json.encode({"code": code, "msg": message})

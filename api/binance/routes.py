@@ -9,7 +9,7 @@ from litestar import Request, Response, Router, get
 from litestar.handlers import HTTPRouteHandler
 
 from api.binance import views
-from api.binance.errors import BinanceError, bad_symbol, error_response
+from api.binance.errors import PATH, bad_symbol, error_response, require_venue
 from api.binance.exchange_info import exchange_info
 from api.binance.parameters import (
     KlinesParameters,
@@ -49,7 +49,9 @@ class Market:
 
         Raises:
             BinanceError: it has no such symbol.
+            Problem: the venue is unknown.
         """
+        await self.require()
         try:
             return await self._directory.resolve(f"{self.venue}:{name}", near=False)
         except UnknownSymbolError as error:
@@ -59,10 +61,12 @@ class Market:
         """Return some symbols of the venue, or all; raises as `symbol`, and for a venue without symbols."""
         if names is not None:
             return [await self.symbol(name) for name in names]
-        symbols = [symbol for symbol in await self._directory.all() if symbol.venue == self.venue]
-        if not symbols and self.venue != "binance":
-            raise BinanceError(-1000, f"There are no symbols of {self.venue[:40]!r}.", status=404)
-        return symbols
+        await self.require()
+        return [symbol for symbol in await self._directory.all() if symbol.venue == self.venue]
+
+    async def require(self) -> None:
+        """Refuse a venue without symbols; raises as `require_venue`."""
+        await require_venue(self._directory, self.venue)
 
 
 def _json(content: object) -> Response[bytes]:
@@ -89,20 +93,25 @@ def _query(request: Request[Any, Any, Any]) -> dict[str, list[str]]:
 
 
 @_route("/api/v3/ping")
-async def get_ping() -> dict[str, Any]:
+async def get_ping(request: Request[Any, Any, Any], directory: Service[SymbolDirectory]) -> dict[str, Any]:
     """Answer."""
+    await Market(request, directory).require()
     return {}
 
 
 @_route("/api/v3/time")
-async def get_time() -> dict[str, Any]:
+async def get_time(request: Request[Any, Any, Any], directory: Service[SymbolDirectory]) -> dict[str, Any]:
     """Return the time of this process."""
+    await Market(request, directory).require()
     return {"serverTime": now_us() // 1000}
 
 
 @_route("/fapi/v1/exchangeInfo", "/dapi/v1/exchangeInfo")
-async def get_no_contracts() -> dict[str, Any]:
+async def get_no_contracts(
+    request: Request[Any, Any, Any], directory: Service[SymbolDirectory]
+) -> dict[str, Any]:
     """Return that there are no futures, which clients ask for together with spot markets."""
+    await Market(request, directory).require()
     return exchange_info(now_us() // 1000, [])
 
 
@@ -223,7 +232,7 @@ def _one_or_all(asked: SymbolsParameters, found: list[dict[str, Any]]) -> object
 
 
 BINANCE: Final = Router(
-    "/binance",
+    PATH,
     route_handlers=[
         *(
             get_ping,

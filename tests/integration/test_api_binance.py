@@ -11,6 +11,7 @@ import pytest
 from api_plant import BTC, T0, Plant, candle, live, running_plant, trade, update
 from conftest import on_one_variant
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from tickplant.intervals import CANDLE_INTERVALS, MINUTE_US
 from tickplant.market import SymbolId
@@ -187,8 +188,43 @@ async def test_errors_have_a_code_and_a_message(plant: Plant, path: str, code: i
     assert list(answer) == ["code", "msg"]
 
 
-async def test_a_venue_without_symbols_is_not_found(plant: Plant) -> None:
-    assert (await plant.get("/binance/nowhere/api/v3/exchangeInfo", 404))["code"] == -1000
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "api/v3/ticker/bookTicker", 404),
+        ("GET", "nowhere/api/v3/exchangeInfo", 404),
+        ("GET", "nowhere/api/v3/ping", 404),
+        ("GET", "nowhere/api/v3/klines?symbol=BTCUSDT&interval=1m", 404),
+        ("POST", "api/v3/ping", 405),
+        ("DELETE", "kraken/api/v3/time", 405),
+        ("GET", "", 404),
+    ],
+)
+async def test_what_does_not_exist_is_refused_as_binance_does(
+    plant: Plant, method: str, path: str, status: int
+) -> None:
+    response = await plant.http.request(method, f"/binance/{path}")
+    assert response.status_code == status
+    assert response.headers["Content-Type"] == "application/json"
+    answer = response.json()
+    assert (list(answer), answer["code"]) == (["code", "msg"], -1000)
+    assert answer["msg"]
+    assert ("GET" in response.headers.get("Allow", "")) == (status == 405)
+
+
+async def test_venues_of_symbols_answer(plant: Plant) -> None:
+    assert await plant.get("/binance/kraken/api/v3/ping") == {}
+    assert await plant.get("/binance/Kraken/fapi/v1/exchangeInfo")
+
+
+@pytest.mark.parametrize(("path", "status"), [("stream/stream", 404), ("nowhere/ws/btcusdt@trade", 404)])
+async def test_handshakes_are_refused_as_binance_does(plant: Plant, path: str, status: int) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with streams(plant, path):
+            pass
+    response = refused.value.response
+    assert response.status_code == status
+    assert list(json.loads(response.body or b"")) == ["code", "msg"]
 
 
 @pytest.mark.parametrize(
