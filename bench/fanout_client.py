@@ -26,6 +26,9 @@ _UPGRADE: Final = (
 )
 _UPDATE: Final = b'"type":"price"'
 _ID: Final = b'"trade_id":'
+_PING: Final = b"\x89\x04"
+"""The header of a ping, whose payload has four bytes; the text of messages ends with a brace."""
+_PONG: Final = bytes((0x8A, 0x84, 0, 0, 0, 0))
 _READ_BYTES: Final = 1 << 16
 _TIMEOUT_S: Final = 30.0
 
@@ -132,6 +135,9 @@ def _receive_updates(connection: socket.socket, ages_us: list[int]) -> None:
         digits = data.find(_ID, start) + len(_ID)
         ages_us.append(received_us - int(data[digits : digits + 16]))
         start = data.find(_UPDATE, digits)
+    before, ping, rest = data.partition(_PING)
+    if ping and (not before or before.endswith(b"}")):
+        connection.sendall(_PONG + rest[:4])
 
 
 def _read_slowly(connections: Sequence[socket.socket]) -> None:
