@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
@@ -11,7 +11,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from msgspec import Struct
 
-from api.access.middleware import OPEN, Access
+from api.access.middleware import OPEN, Access, checked
 from api.binance.routes import BINANCE
 from api.health import Health
 from api.http.dependencies import resolve_in_turn
@@ -112,7 +112,7 @@ OTHER_ROUTES: Final = [
 """The page, websockets, server-sent events, health and metrics."""
 
 
-class Services(Struct, frozen=True, kw_only=True):
+class Services(Struct, kw_only=True):
     """The services of the API; each is injected into the routes that have a parameter of its name."""
 
     directory: SymbolDirectory
@@ -136,7 +136,7 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     """Create the application.
 
     Args:
-        services: injected into the routes.
+        services: injected into the routes, as they are when a request arrives.
         origins: those whose pages may read responses, besides the API's own; `*` for any.
     """
     app = Litestar(
@@ -154,11 +154,11 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
             *OTHER_ROUTES,
         ],
         dependencies={
-            **{name: _provide(getattr(services, name)) for name in Services.__struct_fields__},
+            **{name: _provide(services, name) for name in Services.__struct_fields__},
             **OF_REQUESTS,
         },
         exception_handlers={Exception: problem_response},
-        middleware=[services.access.middleware],
+        middleware=[checked(lambda: services.access)],
         cors_config=CORSConfig(allow_origins=list(origins), allow_methods=["GET"], expose_headers=EXPOSED)
         if origins
         else None,
@@ -170,8 +170,8 @@ def create_app(services: Services, *, origins: Sequence[str] = ()) -> Litestar:
     return app
 
 
-def _provide(service: Any) -> Provide:
-    return Provide(lambda: service, sync_to_thread=False)
+def _provide(services: Services, name: str) -> Provide:
+    return Provide(lambda: getattr(services, name), sync_to_thread=False)
 
 
 def _openapi() -> OpenAPIConfig:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from typing import Any, Final
 
 import uvicorn
+from litestar import Litestar
 from litestar.routes import HTTPRoute
 from msgspec import Struct
 
@@ -239,6 +240,7 @@ async def serving(
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
     ping_s: float = PING_S,
+    app: Litestar | None = None,
 ) -> AsyncIterator[str]:
     """Serve in the background; yields the address, and stops gracefully at the end.
 
@@ -250,12 +252,13 @@ async def serving(
         proxies: addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.
         tls: the certificate and its key; None: no TLS.
         ping_s: how often websockets get a ping, and how long they may take to answer it.
+        app: the application of these services and origins; made if not given.
 
     Raises:
         SettingsError: the files of TLS can't be used.
     """
     secure = ServerTls(tls) if tls else None
-    app = create_app(services, origins=origins)
+    app = app or create_app(services, origins=origins)
     methods = {route.path_format: route.methods for route in app.routes if isinstance(route, HTTPRoute)}
     answering = compressed(with_binance_errors(app))
     server = _Server(

@@ -5,17 +5,19 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import httpx
 import msgspec
+from litestar import Litestar
 from msgspec import Raw
 from msgspec.structs import replace
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.app import Services
+from api.app import Services, create_app
 from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
 from api.service import PING_S, AccessSettings, bind, open_services, serving
@@ -36,6 +38,11 @@ BTC = SymbolId("binance", "BTCUSDT")
 ETH = SymbolId("binance", "ETHUSDT")
 T0 = 1_723_161_240_000_000
 """2024-08-08 23:54:00 UTC, in microseconds."""
+NO_AUTHORITIES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For clients without TLS: reading the usual authorities takes as long as a test."""
+
+_idle_apps: dict[tuple[str, ...], list[tuple[Services, Litestar]]] = {}
+"""Applications that no plant uses, with the services that they inject, by origins."""
 
 
 def trade(
@@ -127,7 +134,7 @@ class Plant:
         self.redis = open_redis(redis_url)
         self.database_url = database_url
         self._stored: dict[SymbolId, list[Trade]] = {}
-        self.http = httpx.AsyncClient(base_url=address, timeout=30, verify=trusted or True)
+        self.http = httpx.AsyncClient(base_url=address, timeout=30, verify=trusted or NO_AUTHORITIES)
         self.trusted = trusted
 
     async def close(self) -> None:
@@ -256,6 +263,23 @@ class Plant:
 
 
 @asynccontextmanager
+async def application(services: Services, origins: Sequence[str]) -> AsyncIterator[Litestar]:
+    """Lend an application to one plant at a time: making one takes longer than most tests."""
+    idle = _idle_apps.setdefault(tuple(origins), [])
+    if idle:
+        injected, app = idle.pop()
+        for name in Services.__struct_fields__:
+            setattr(injected, name, getattr(services, name))
+    else:
+        injected = copy(services)
+        app = create_app(injected, origins=origins)
+    try:
+        yield app
+    finally:
+        idle.append((injected, app))
+
+
+@asynccontextmanager
 async def running_plant(
     redis_url: str,
     database_url: str,
@@ -290,6 +314,7 @@ async def running_plant(
             access=access,
             stop=asyncio.Event(),
         ) as services,
+        application(services, origins) as app,
         serving(
             services,
             listener,
@@ -298,6 +323,7 @@ async def running_plant(
             proxies=proxies,
             tls=tls,
             ping_s=ping_s,
+            app=app,
         ) as address,
     ):
         trusted = ssl.create_default_context(cafile=str(tls.certificate)) if tls else None

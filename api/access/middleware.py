@@ -3,6 +3,7 @@
 A route needs the scope `read` unless its `opt` names another one: forgotten routes are closed, not open.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from litestar.enums import ScopeType
@@ -67,23 +68,31 @@ class Access:
         add_headers(scope, await self._limiter.admit(caller, address))
         return caller
 
-    def middleware(self, app: ASGIApp) -> ASGIApp:
-        """Return an application that checks each request."""
-
-        async def check(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == ScopeType.HTTP and scope["method"] == "OPTIONS":
-                await app(scope, receive, send)
-                return
-            try:
-                caller = await self._admit(scope)
-                require_scope(caller, scope_of(scope["route_handler"]))
-            except Problem as problem:
-                if scope["type"] != ScopeType.WEBSOCKET:
-                    raise
-                metrics.API_TURNED_AWAY.labels(problem.code).inc()
-                await send_problem(scope, send, problem)
-                return
-            put_caller(scope, caller)
+    async def check(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on to an application if its caller may send it."""
+        if scope["type"] == ScopeType.HTTP and scope["method"] == "OPTIONS":
             await app(scope, receive, send)
+            return
+        try:
+            caller = await self._admit(scope)
+            require_scope(caller, scope_of(scope["route_handler"]))
+        except Problem as problem:
+            if scope["type"] != ScopeType.WEBSOCKET:
+                raise
+            metrics.API_TURNED_AWAY.labels(problem.code).inc()
+            await send_problem(scope, send, problem)
+            return
+        put_caller(scope, caller)
+        await app(scope, receive, send)
+
+
+def checked(access: Callable[[], Access]) -> Callable[[ASGIApp], ASGIApp]:
+    """Return middleware that checks each request by what `access` returns then."""
+
+    def middleware(app: ASGIApp) -> ASGIApp:
+        async def check(scope: Scope, receive: Receive, send: Send) -> None:
+            await access().check(app, scope, receive, send)
 
         return check
+
+    return middleware
