@@ -1,6 +1,7 @@
 """Candles of the intervals that are not stored equal those computed from the trades, digit by digit."""
 
 from collections.abc import AsyncIterator
+from itertools import product
 from typing import Any
 
 import asyncpg
@@ -29,24 +30,21 @@ async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.close()
 
 
-@pytest.mark.parametrize("newest", [False, True])
-@pytest.mark.parametrize("interval", MERGED)
-async def test_pages_are_cut_between_whole_candles(
-    connection: asyncpg.Connection, interval: str, newest: bool
-) -> None:
-    expected = merged_candles_of(TRADES, interval)
-    middle_us = (FIRST_US + LAST_US) // 2
-    for start_us, end_us in ((0, 2 * LAST_US), (middle_us, LAST_US + 1), (FIRST_US, middle_us + 1)):
-        inside = [candle for candle in expected if start_us <= candle.open_time_us < end_us]
-        for limit in (1, 2, 5, 1_000):
+async def test_pages_are_cut_between_whole_candles(connection: asyncpg.Connection) -> None:
+    symbol, middle_us = SymbolId(*SYMBOL), (FIRST_US + LAST_US) // 2
+    ranges = ((0, 2 * LAST_US), (middle_us, LAST_US + 1), (FIRST_US, middle_us + 1))
+    for interval in MERGED:
+        expected = merged_candles_of(TRADES, interval)
+        for (start_us, end_us), newest, limit in product(ranges, (False, True), (1, 2, 5, 1_000)):
+            inside = [candle for candle in expected if start_us <= candle.open_time_us < end_us]
             bounds: Any = {"start_us": start_us, "end_us": end_us, "newest": newest, "limit": limit}
             page = inside[-limit:] if newest else inside[:limit]
-            assert await read_candles(connection, SymbolId(*SYMBOL), interval, **bounds) == page
-            rows, edge, _ = await read_candles_as_json(connection, SymbolId(*SYMBOL), interval, **bounds)
-            assert rows == msgspec.json.encode([candle_view(candle) for candle in page])
-            assert (edge is not None) == (len(inside) > limit)
+            assert await read_candles(connection, symbol, interval, **bounds) == page, (interval, bounds)
+            rows, edge, _ = await read_candles_as_json(connection, symbol, interval, **bounds)
+            assert rows == msgspec.json.encode([candle_view(candle) for candle in page]), (interval, bounds)
+            assert (edge is not None) == (len(inside) > limit), (interval, bounds)
             if edge is not None:
-                assert to_us(edge[0]) == page[0 if newest else -1].open_time_us
+                assert to_us(edge[0]) == page[0 if newest else -1].open_time_us, (interval, bounds)
 
 
 async def test_the_function_is_the_same_in_every_time_zone(connection: asyncpg.Connection) -> None:

@@ -115,9 +115,13 @@ async def test_a_database_of_the_former_version_shows_the_same_candles(former: s
 
 async def test_a_range_of_one_symbol_is_read_by_the_key(connection: asyncpg.Connection) -> None:
     trades = random_trades(seed=1)
-    for number in range(50):
-        members = [replace(trade, symbol=f"S{number}") for trade in trades]
-        await write(connection, members, trades[-1].event_time_us)
+    await write(connection, trades, trades[-1].event_time_us)
+    for table in ("closed_candles", "open_candle_rows", "ledger"):
+        await connection.execute(f"create temporary table copied as select * from {table}")
+        for number in range(50):
+            await connection.execute(f"update copied set symbol = 'S{number}'")
+            await connection.execute(f"insert into {table} select * from copied")
+        await connection.execute("drop table copied")
     await connection.execute("analyze")
     for interval in INTERVALS:
         plan = await connection.fetchval(
