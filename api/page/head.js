@@ -5,6 +5,8 @@ import { byId, setText } from "./dom.js";
 import { baseOf, splitSymbol } from "./search.js";
 import { durationText } from "./times.js";
 
+const TITLE_MS = 500; // nobody reads titles that change with every trade
+
 /** @param {string} id @param {string} text @param {string} [title] @param {string} [kind] */
 function show(id, text, title = "", kind = "") {
   const node = byId(id);
@@ -22,6 +24,7 @@ export class Head {
     /** @type {string|null} */ this.price = null;
     /** @type {Day24h|null} */ this.day = null;
     this.direction = "";
+    this.titleTimer = 0;
   }
 
   /** Shows another symbol, of which nothing is known yet. @param {string} symbol @param {string|null} quote */
@@ -74,6 +77,11 @@ export class Head {
     const node = byId("price"), stale = node.classList.contains("stale");
     setText(node, grouped(this.price, this.digits));
     node.className = `${this.direction}${stale ? " stale" : ""}`;
+    if (!this.titleTimer) this.titleTimer = setTimeout(() => this.#showTitle(), TITLE_MS);
+  }
+
+  #showTitle() {
+    this.titleTimer = 0;
     document.title = this.price === null ? "tickplant" : `${grouped(this.price, this.digits)} ${splitSymbol(this.symbol).name} · tickplant`;
   }
 
