@@ -111,7 +111,8 @@ class Feed:
         self._outage.note_success()
         self._refusals = 0
         self._connect_counters["live"].inc()
-        _log.info("%s: connected, %d symbols", self.name, len(session.answers.accepted) or len(self.symbols))
+        subscribed = len(self.symbols) - len(session.answers.refused)
+        _log.info("%s: connected, subscribed symbols: %d", self.name, subscribed)
         self.reporter.set_state("live")
 
     def note_failure(self, session: VenueSession, reason: str, *, refused: bool) -> None:

@@ -33,6 +33,8 @@ For a script: the `Script`, the number of keys, the keys, the arguments.
 StreamEntries = list[tuple[bytes, dict[bytes, bytes]]]
 """Ids and fields."""
 
+_IDLE_S: Final = 30.0
+"""How long a connection stays open unused: a burst of requests opens as many as it needs."""
 _INCOMPLETE: Final = object()
 _pack: Any = hiredis.pack_command
 
@@ -58,6 +60,8 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[list[Any]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self.idle_since_s = 0.0
+        """By the clock of the event loop."""
         self._transport: asyncio.Transport = opened._writer.transport
         self._transport.set_protocol(self)
 
@@ -147,7 +151,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Exchanges:
-    """Open connections for exchanges: as many as there were exchanges at the same time."""
+    """Open connections for exchanges: as many as there were at the same time in the last half minute."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         """Open connections as a pool does, which stays the caller's."""
@@ -191,7 +195,14 @@ class Exchanges:
         finally:
             self._used.remove(connection)
         self._idle.append(connection)
+        self._close_unused(connection)
         return answers
+
+    def _close_unused(self, last: _Connection) -> None:
+        """Close the connections that have been idle for long; the last one used is taken first."""
+        last.idle_since_s = now_s = asyncio.get_running_loop().time()
+        while now_s - self._idle[0].idle_since_s > _IDLE_S:
+            self._idle.pop(0).close()
 
     def _take_idle(self) -> _Connection | None:
         while self._idle:

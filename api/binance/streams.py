@@ -15,6 +15,9 @@ PLAIN: Final = {
 ALL_SYMBOLS: Final = {"!miniTicker@arr": "miniTicker", "!ticker@arr": "ticker"}
 """The streams of all symbols, with the streams of a symbol that they repeat."""
 
+_SPEEDS: Final = ("@1000ms", "@3000ms")
+"""Some clients add how often they want the streams of all symbols; these are sent as they change."""
+
 _KLINE: Final = "kline_"
 
 
@@ -44,8 +47,11 @@ def parse_stream(name: str) -> Stream:
     Raises:
         ValueError: there is no such stream.
     """
-    if name in ALL_SYMBOLS:
-        return Stream(name, ALL_SYMBOLS[name])
+    of_all = name
+    for speed in _SPEEDS:
+        of_all = of_all.removesuffix(speed)
+    if of_all in ALL_SYMBOLS:
+        return Stream(name, ALL_SYMBOLS[of_all])
     symbol, _, kind = name.rpartition("@")
     interval = kind.removeprefix(_KLINE)
     if symbol and kind != interval and interval in LIVE_INTERVALS:

@@ -145,7 +145,8 @@ class EventGate:
     ) -> tuple[EventStream, Client]:
         """Connect a stream to the hub, until `ends` is closed."""
         transport = scope["extensions"][TRANSPORT]
-        _bound_delays(transport.get_extra_info("socket"))
+        if not transport.is_closing():  # else the client has left already, and the stream ends at once
+            _bound_delays(transport.get_extra_info("socket"))
         ids = EventIds(
             since,
             lambda: self._hub.channels_by_partition(client),

@@ -361,13 +361,13 @@ def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
     up = start_up("--replay", str(capture), TICKPLANT_LOG_FORMAT="json")
     up.read_until(r'"message":"partition 0 taken')
     up.read_until(r'"message":"serving on')
-    up.read_until(r"connected, 1 symbols.*\n")
+    up.read_until(r"connected, subscribed symbols: 1.*\n")
     up.send(SIGINT)
     assert up.wait() == 0, up.output
     lines = [json.loads(line) for line in up.output.splitlines()]
     processes = {"tickplant", "redis", "postgres", "sandbox", "api", "worker", "ingest"}
     assert {line["process"] for line in lines} == processes
-    (connected,) = (line for line in lines if "connected, 1 symbols" in line["message"])
+    (connected,) = (line for line in lines if "connected, subscribed symbols: 1" in line["message"])
     assert (connected["venue"], connected["level"]) == ("binance", "info")
     assert connected["connection"].startswith("binance/")
 

@@ -1,7 +1,9 @@
 """Server-sent events: the websocket's messages, resumed by the id of the last event."""
 
 import asyncio
+import logging
 import socket
+import struct
 from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
@@ -18,6 +20,7 @@ from live_messages import CHANNELS, change_everything
 from msgspec.structs import replace
 from working import until
 
+from api.access.rate_limits import RequestLimit
 from api.live.gate import WebsocketLimits
 from api.service import AccessSettings
 from tickplant.market import SymbolId
@@ -231,6 +234,24 @@ async def test_a_client_that_is_gone_is_forgotten(plant: Plant) -> None:
     topics = [topic for partition in plant.services.hub._partitions for topic in partition.topics.values()]
     assert [topic.name for topic in topics if topic.users or topic.sinks] == []
     assert not plant.services.event_gate._streams
+
+
+async def test_clients_that_leave_while_a_stream_begins_are_no_error(
+    redis_url: str, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    limited = AccessSettings(rate=RequestLimit(1000))  # so that a request waits for Redis
+    async with running_plant(redis_url, database_url, access=limited, proxies=["127.0.0.1"]) as plant:
+        host, _, port = plant.address.removeprefix("http://").partition(":")
+        head = f"GET /sse?channels=price:* HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n"
+        for turns in range(40):  # of the event loop, in which the request is handled
+            with socket.create_connection((host, int(port))) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(head.encode())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+        assert (await plant.http.get("/health/live")).status_code == 200
+        await clients(plant, 0)
+        assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_a_comment_is_sent_if_nothing_else_is(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,6 +161,24 @@ async def test_a_server_that_reads_nothing_times_out_and_holds_no_memory() -> No
         assert not redis._exchanges._used
 
 
+async def test_connections_of_a_burst_are_closed_once_they_have_not_been_used_for_long(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_redis(redis_url) as redis:
+
+        async def ask() -> None:
+            await redis.exchange(("PING",))
+
+        await asyncio.gather(*(ask() for _ in range(50)))
+        opened = len(redis._exchanges._idle)
+        assert opened > 1
+        await ask()
+        assert len(redis._exchanges._idle) == opened
+        monkeypatch.setattr("tickplant.redis_exchange._IDLE_S", 0.0)
+        await ask()
+        assert len(redis._exchanges._idle) == 1
+
+
 async def test_an_answer_may_take_longer_than_the_time_limit_while_it_arrives() -> None:
     async def slow(words: list[bytes], writer: asyncio.StreamWriter) -> None:
         for part in (b"$", b"4\r\n", b"sl", b"ow", b"\r\n"):

@@ -85,7 +85,7 @@ async def _create(name: str, scopes: list[Scope]) -> None:
     async with open_database(read_settings(), application="tickplant keys") as connection:
         await create_api_key(connection, key, name, ordered)
     print(
-        f"the key {name!r} ({', '.join(ordered)}) is valid within some seconds; it is not shown again:",
+        f"the key {name!r} ({', '.join(ordered)}) works in a few seconds; it is not shown again:",
         file=sys.stderr,
     )
     print(key.text)
