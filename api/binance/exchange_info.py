@@ -5,33 +5,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from db.tickers import Divisions
+from tickplant.assets import assets_of
 from tickplant.market import SymbolId
 
-_QUOTES: Final = (
-    *("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "USD1", "PYUSD", "RLUSD", "BFUSD", "DAI", "XUSD"),
-    *(
-        "EURI",
-        "AEUR",
-        "USD",
-        "EUR",
-        "GBP",
-        "TRY",
-        "BRL",
-        "JPY",
-        "AUD",
-        "RUB",
-        "UAH",
-        "NGN",
-        "ZAR",
-        "PLN",
-        "RON",
-    ),
-    *("ARS", "MXN", "COP", "CZK", "IDR", "IDRT", "BIDR", "BVND", "VAI", "BKRW", "USDS", "PAX", "UST"),
-    *("BTC", "ETH", "BNB", "SOL", "XRP", "TRX", "DOGE", "DOT", "CHF"),
-)
-"""Currencies in which symbols are priced that are written without a separator."""
-_LONGEST_FIRST: Final = sorted(_QUOTES, key=len, reverse=True)
-
+_DOLLARS: Final = "USD"
+"""The quote of a symbol that names none, such as a stock."""
 _DEFAULT_PLACES: Final = 8
 """Of a symbol without trades: as Binance writes its numbers."""
 _MOST: Final = "9000000000.00000000"
@@ -55,23 +33,12 @@ def exchange_info(
     }
 
 
-def assets(symbol: str) -> tuple[str, str]:
-    """Return base and quote of a symbol as a venue writes it; dollars as the quote of one that names none."""
-    for separator in ("/", "-", "_", ":"):
-        base, found, quote = symbol.rpartition(separator)
-        if found and base and quote:
-            return base, quote
-    for quote in _LONGEST_FIRST:
-        if symbol.upper().endswith(quote) and len(symbol) > len(quote):
-            return symbol[: -len(quote)], symbol[-len(quote) :]
-    return symbol, "USD"
-
-
 def _symbol(division: Divisions) -> dict[str, Any]:
-    base, quote = assets(division.symbol.symbol)
+    name = division.symbol.symbol
+    base, quote = assets_of(name) or (name, _DOLLARS)
     tick, step = _unit(division.price_places), _unit(division.size_places)
     return {
-        "symbol": division.symbol.symbol,
+        "symbol": name,
         "status": "TRADING",
         "baseAsset": base,
         "baseAssetPrecision": max(8, division.size_places),

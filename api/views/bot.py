@@ -3,11 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from api.views.fields import DecimalText, SymbolName, Time, decimal_json
+from tickplant.assets import quote_of
 from tickplant.bot import Equity, Fill, PaperAccount, PaperOrder
 from tickplant.market import EXACT, Side, SymbolId
 from tickplant.times import format_time
@@ -175,51 +176,3 @@ def _sum(amounts: Iterable[Decimal]) -> Decimal:
     for amount in amounts:
         total = EXACT.add(total, amount)
     return total
-
-
-def quote_of(symbol: str) -> str | None:
-    """Return the quote currency of a symbol such as BTCUSDT, BTC-USD or BTC/USD; None if unknown."""
-    for separator in "-/_":
-        base, found, quote = symbol.rpartition(separator)
-        if found:
-            return quote if base and quote else None
-    ends = [quote for quote in _QUOTES if symbol.endswith(quote) and symbol != quote]
-    return max(ends, key=len, default=None)
-
-
-_QUOTES: Final = (
-    *(
-        "USDT",
-        "USDC",
-        "FDUSD",
-        "TUSD",
-        "BUSD",
-        "USDP",
-        "USD",
-        "DAI",
-        "BTC",
-        "ETH",
-        "BNB",
-        "XRP",
-        "TRX",
-        "DOGE",
-    ),
-    *(
-        "EUR",
-        "GBP",
-        "TRY",
-        "BRL",
-        "JPY",
-        "AUD",
-        "ZAR",
-        "MXN",
-        "PLN",
-        "RON",
-        "UAH",
-        "ARS",
-        "CZK",
-        "COP",
-        "EURI",
-    ),
-)
-"""Quote currencies that venues such as Binance append to the base currency without a separator."""

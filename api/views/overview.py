@@ -7,11 +7,11 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
-from api.views.bot import quote_of
 from api.views.fields import DecimalText, decimal_json
 from api.views.stats import ChangeView, change_view
 from db.overview import DayCompleteness, Missing
 from db.stats import Change24h
+from tickplant.assets import quote_of
 
 
 class OverviewView(ChangeView, frozen=True, kw_only=True):

@@ -17,10 +17,10 @@ from sandbox.binance.frames import VENUE
 from sandbox.binance.klines import INTERVALS, build_klines, eight_places
 from sandbox.binance.query import Query, RefusalError, known_symbol, read_names
 from sandbox.history import Aggregate, SandboxHistory
+from tickplant.assets import quote_of
 from tickplant.market import EXACT, Trade
 
 _FOREVER_US: Final = 2**62
-_QUOTES: Final = ("USDT", "USDC", "FDUSD", "TUSD", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "JPY")
 
 
 def _ping(_: Query) -> Any:
@@ -129,7 +129,7 @@ def _aggregate_row(aggregate: Aggregate, query: Query) -> dict[str, Any]:
 
 def _tell_symbol(history: SandboxHistory) -> dict[str, Any]:
     name = history.symbol.symbol
-    quote = next((quote for quote in _QUOTES if name.endswith(quote) and name != quote), "USDT")
+    quote = quote_of(name) or "USDT"
     tick, step = (eight_places(Decimal(1).scaleb(-places)) for places in history.decimals)
     most = "922327.00000000"
     return {
