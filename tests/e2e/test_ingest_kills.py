@@ -44,6 +44,15 @@ async def replay(
         yield processes
 
 
+async def first_trades_stored(url: str) -> None:
+    """Wait for the first trades of both symbols: what came before those is not known to be missing."""
+
+    async def stored_of_both() -> bool:
+        return len({row[0] for row in await stored.read_trades(url)}) == 2
+
+    await until(stored_of_both, "a trade of each symbol stored")
+
+
 async def expect_everything(url: str, recording: Path, processes: Processes) -> None:
     recorded = offline.binance_trades(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"))
 
@@ -53,7 +62,10 @@ async def expect_everything(url: str, recording: Path, processes: Processes) -> 
     try:
         await until(all_stored, "all trades stored", timeout_s=60)
     except AssertionError:
-        pytest.fail(f"not all trades were stored: {await stored.read_gaps(url)}\n{processes.logs()}")
+        pytest.fail(
+            f"{await stored_count(url)} of {len(recorded)} trades were stored, gaps:"
+            f" {await stored.read_gaps(url)}\n{processes.logs()}"
+        )
     assert await stored.read_trades(url) == sorted(
         (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
         for t in recorded
@@ -71,8 +83,10 @@ async def test_ingest_killed_again_and_again_misses_nothing(
 ) -> None:
     rng = random.Random(3)
     async with replay(redis_url, database_url, recording, tmp_path) as processes:
-        for _ in range(6):
+        for number in range(6):
             ingest = await processes.start("ingest")
+            if number == 0:
+                await first_trades_stored(database_url)
             await asyncio.sleep(rng.uniform(0.5, 1.2))
             await kill(ingest)
             await asyncio.sleep(rng.uniform(0, 0.4))
@@ -93,6 +107,7 @@ async def test_two_ingest_processes_store_every_trade_once(
     async with replay(redis_url, database_url, recording, tmp_path) as processes:
         first = await processes.start("ingest")
         await processes.start("ingest")
-        await asyncio.sleep(3)
+        await first_trades_stored(database_url)
+        await asyncio.sleep(1)
         await kill(first)
         await expect_everything(database_url, recording, processes)
