@@ -8,11 +8,13 @@ WORKDIR /source
 RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 # Packages change less often than the source, so they are installed first, in a layer that stays cached.
-COPY docker/build.lock docker/page.lock docker/runtime.lock docker/
+COPY docker/build.lock docker/extras.lock docker/page.lock docker/runtime.lock docker/
 RUN python -m venv /build && python -m venv --without-pip /opt/tickplant \
     && /build/bin/pip install --quiet --require-hashes --only-binary :all: -r docker/build.lock \
     && /build/bin/pip --python /opt/tickplant/bin/python install --quiet \
         --require-hashes --only-binary :all: -r docker/runtime.lock \
+    && /build/bin/pip --python /opt/tickplant/bin/python install --quiet \
+        --require-hashes --only-binary :all: -r docker/extras.lock \
     && /build/bin/pip --python /opt/tickplant/bin/python install --quiet \
         --require-hashes --only-binary :all: --no-deps -r docker/page.lock
 COPY pyproject.toml kernel_build.py LICENSE README.md ./

@@ -42,8 +42,9 @@ bench: setup ## measure what a trade costs, stage by stage, beside what bounds i
 	@$(BLOCK_SIGINT) env -u PYTHONDONTWRITEBYTECODE $(RUN) -m bench $(ARGS)
 
 lock: ## update the locks to the newest versions that pyproject.toml allows; needs uv
-	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka pyproject.toml --output-file requirements.lock
+	$(COMPILE) --upgrade --extra dev --extra embedded --extra kafka --extra arrow --extra grpc pyproject.toml --output-file requirements.lock
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
+	$(COMPILE) --constraint requirements.lock --constraint docker/runtime.lock --extra arrow --extra grpc pyproject.toml --output-file docker/extras.lock
 	printf 'cython\nhatchling\n' | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
 	printf 'lwcharts==0.3.0\n' | $(COMPILE) --no-deps - --output-file docker/page.lock
 	$(COMPILE) --upgrade tests/clients/requirements.in --output-file tests/clients/requirements.lock

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import httpx
 import stored
-import yaml  # type: ignore[import-untyped]
+import yaml
 from api_plant import Socket
 from conftest import PARTITIONS, REPOSITORY
 from processes import Processes, kill, sandbox_status

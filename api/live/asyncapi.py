@@ -152,7 +152,7 @@ def _summary(schema: dict[str, Any]) -> str:
 
 def as_yaml() -> str:
     """Return the document as text."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     text: str = yaml.safe_dump(document(), sort_keys=False, allow_unicode=True, width=110)
     return _HEADER + text

@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from api_plant import Plant, live, running_plant, trade, update
 from conftest import on_one_variant
 from events import streaming

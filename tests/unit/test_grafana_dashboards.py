@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dashboards
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from dashboards import DASHBOARDS, FOLDER, PROMETHEUS, SQL, Json, Range, expand_promql, expand_sql
 
 PANELS = {"candlestick", "heatmap", "stat", "table", "timeseries"}
