@@ -1,7 +1,7 @@
 """The most recent trades of a partition, to compare repeated ones with. Pure."""
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from tickplant.kernel import TradeColumns, decode_columns, encode_columns
 from tickplant.market import SymbolId, Trade
@@ -11,8 +11,18 @@ _PLANT_TRADES: Final = 40_000
 _FEWEST_TRADES: Final = 1_000
 """The fewest that a partition keeps, such as a page of a venue's history."""
 
-_Added = tuple[SymbolId, int, bytes]
-"""The symbol, the number and the encoding of trades added together."""
+_TOGETHER: Final = 250
+"""How many trades are encoded together, as each encoding has a fixed cost, too."""
+
+
+class _Batch(NamedTuple):
+    """Trades that are removed together."""
+
+    size: int
+    encoded: bytes
+
+    def columns(self) -> list[TradeColumns]:
+        return decode_columns(self.encoded)
 
 
 def max_trades_of(partitions: int) -> int:
@@ -26,47 +36,57 @@ def max_trades_of(partitions: int) -> int:
 class RecentTrades:
     """Trades by symbol and id; indexed by the first search, so that adding costs next to nothing.
 
-    Those of one call of `add` are kept encoded: their columns would keep the whole entries that they came in,
-    and the lists that others have made of them.
+    All but the newest are kept encoded: their columns would keep the whole entries that they came in, and the
+    lists that others have made of them.
     """
 
     def __init__(self, max_trades: int) -> None:
         self._max_trades = max_trades
         self._count = 0
-        self._indexed: deque[_Added] = deque()
-        self._new: deque[_Added] = deque()
+        self._newest: list[TradeColumns] = []
+        self._newest_count = 0
+        self._new: deque[_Batch] = deque()
+        self._indexed: deque[_Batch] = deque()
         self._index: dict[SymbolId, dict[int, Trade]] = {}
 
-    def add(self, key: SymbolId, trades: TradeColumns) -> None:
-        """Add new trades of a symbol; beyond the maximum, the oldest ones are removed."""
-        self._new.append((key, len(trades), encode_columns([trades])))
-        self._count += len(trades)
-        while self._count > self._max_trades:
-            self._remove_oldest()
+    def add(self, trades: TradeColumns) -> None:
+        """Add new trades of a symbol; beyond the maximum, the oldest ones are removed, some at a time."""
+        self._newest.append(trades)
+        self._newest_count += len(trades)
+        if self._newest_count >= _TOGETHER:
+            self._encode_newest()
 
     def find(self, key: SymbolId, trade_id: int) -> Trade | None:
         """Return a trade; None where it is not among the most recent."""
+        self._encode_newest()
         while self._new:
-            added = self._new.popleft()
-            self._indexed.append(added)
-            index = self._index.setdefault(added[0], {})
-            index.update([(trade.trade_id, trade) for trade in _decode(added).trades()])
+            batch = self._new.popleft()
+            self._indexed.append(batch)
+            for columns in batch.columns():
+                index = self._index.setdefault(SymbolId(columns.venue, columns.symbol), {})
+                index.update([(trade.trade_id, trade) for trade in columns.trades()])
         return self._index.get(key, {}).get(trade_id)
+
+    def _encode_newest(self) -> None:
+        if not self._newest:
+            return
+        self._new.append(_Batch(self._newest_count, encode_columns(self._newest)))
+        self._count += self._newest_count
+        self._newest.clear()
+        self._newest_count = 0
+        while self._count > self._max_trades:
+            self._remove_oldest()
 
     def _remove_oldest(self) -> None:
         if self._indexed:
-            added = self._indexed.popleft()
-            key = added[0]
-            index = self._index[key]
-            for trade_id in _decode(added).ids:
-                index.pop(trade_id, None)
-            if not index:
-                del self._index[key]
+            batch = self._indexed.popleft()
+            for columns in batch.columns():
+                key = SymbolId(columns.venue, columns.symbol)
+                index = self._index[key]
+                for trade_id in columns.ids:
+                    index.pop(trade_id, None)
+                if not index:
+                    del self._index[key]
         else:
-            added = self._new.popleft()
-        self._count -= added[1]
-
-
-def _decode(added: _Added) -> TradeColumns:
-    (trades,) = decode_columns(added[2])
-    return trades
+            batch = self._new.popleft()
+        self._count -= batch.size

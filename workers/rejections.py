@@ -89,9 +89,9 @@ class Rejections:
         """Add a rejected trade."""
         self._rejections.append(rejection_of(self.entry_id, rejected))
 
-    def note_stored(self, key: SymbolId, new: TradeColumns) -> None:
+    def note_stored(self, new: TradeColumns) -> None:
         """Note new trades, to compare repeated ones with them."""
-        self._recent.add(key, new)
+        self._recent.add(new)
 
     def is_stored(self, key: SymbolId, trade: Trade) -> bool:
         """Return whether this very trade was stored recently."""

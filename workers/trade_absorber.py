@@ -98,7 +98,7 @@ class TradeAbsorber:
         runs = trades.fold()
         state.fold(trades, runs)
         self._roles.touch(state.key).feed(trades, runs, state.ledger, self.entry_ms)
-        self._rejections.note_stored(state.key, trades)
+        self._rejections.note_stored(trades)
         uncommitted, unpublished = self._uncommitted, self._unpublished
         uncommitted.trade_count += len(trades)
         uncommitted.trade_rows[state].append(rows_to_copy(trades))

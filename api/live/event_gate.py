@@ -24,7 +24,8 @@ from api.live.client_keys import close_unauthorized
 from api.live.cursor import Cursor, parse_cursors
 from api.live.direct_write import SEND_BUFFER_BYTES
 from api.live.event_stream import EventStream
-from api.live.events import EventIds, MessageHead, retry
+from api.live.events import EventIds, retry
+from api.live.frames import MessageHead
 from api.live.gate import AnyConnection
 from api.live.hub import Hub
 from api.live.protocol import CloseCode, Code, ProtocolError

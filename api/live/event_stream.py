@@ -5,8 +5,8 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
-from api.live.events import KEEP_ALIVE, EventIds, MessageHead, closed_event, event, head_of
-from api.live.frames import EncodedMessage
+from api.live.events import KEEP_ALIVE, EventIds, closed_event, event
+from api.live.frames import EncodedMessage, MessageHead
 from api.live.protocol import CloseCode
 from tickplant import metrics
 
@@ -49,9 +49,8 @@ class EventStream:
         if self._ended:
             return
         for message in messages:
-            head = head_of(message)
-            self._pending.append(event(message, self._ids.after(head)))
-            self._note(head)
+            self._pending.append(event(message, self._ids.after(message.head)))
+            self._note(message.head)
         self._idle = False
         if self._begun.is_set():  # before that nothing is sent, and what decides whether to begin must come
             self._writable.clear()

@@ -12,31 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from api.live.cursor import Cursor
-from api.live.frames import EncodedMessage
-from api.live.protocol import Code
+from api.live.frames import EncodedMessage, MessageHead
 
 KEEP_ALIVE: Final = b":\n\n"
 """A comment, which clients ignore."""
 
 ChannelNames = Callable[[], Mapping[int, set[str]]]
 """Returns the names of all streamed channels of a client, by partition."""
-
-
-class MessageHead(Struct):
-    """The fields of a message that its event depends on."""
-
-    type: str
-    channel: str = ""
-    cursor: str = ""
-    recovered: bool = True
-    code: Code | None = None
-    message: str = ""
-    near: list[str] = []
-
-    @property
-    def starts_channel(self) -> bool:
-        """Whether the channel starts anew, so that earlier changes are not needed to follow it."""
-        return self.type == "snapshot" or (self.type == "resumed" and not self.recovered)
 
 
 class StreamClosed(Struct, frozen=True, tag_field="type", tag="closed"):
@@ -111,11 +93,6 @@ def event(message: EncodedMessage, id_: str | None) -> bytes:
     return b"%bdata: %b\n\n" % (field, message.payload)
 
 
-def head_of(message: EncodedMessage) -> MessageHead:
-    """Return the fields of a message that its event depends on."""
-    return _decoder.decode(message.payload)
-
-
 def retry(after_ms: int) -> bytes:
     """Return the field that says after which time a client that is cut off connects again."""
     return b"retry: %d\n\n" % after_ms
@@ -124,9 +101,6 @@ def retry(after_ms: int) -> bytes:
 def closed_event(code: int, reason: str) -> bytes:
     """Return the last event of a stream."""
     return b"data: %b\n\n" % msgspec.json.encode(StreamClosed(code, reason))
-
-
-_decoder: Final = msgspec.json.Decoder(MessageHead)
 
 
 def _partition(cursor: str) -> int:

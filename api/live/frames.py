@@ -7,12 +7,34 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from api.live.protocol import Code
+
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 _SHORT: Final = 126
 """The first length of a payload that takes more than a byte."""
 
 _encoder: Final = msgspec.json.Encoder()
+
+
+class MessageHead(Struct):
+    """The fields of a message that its event depends on."""
+
+    type: str
+    channel: str = ""
+    cursor: str = ""
+    recovered: bool = True
+    code: Code | None = None
+    message: str = ""
+    near: list[str] = []
+
+    @property
+    def starts_channel(self) -> bool:
+        """Whether the channel starts anew, so that earlier changes are not needed to follow it."""
+        return self.type == "snapshot" or (self.type == "resumed" and not self.recovered)
+
+
+_head_decoder: Final = msgspec.json.Decoder(MessageHead)
 
 
 class EncodedMessage(Struct, eq=False, gc=False):
@@ -23,6 +45,7 @@ class EncodedMessage(Struct, eq=False, gc=False):
     cursor: str = ""
     """Where its channel continues after it; empty for other messages."""
     _packed: bytes | None = None
+    _head: MessageHead | None = None
 
     @property
     def payload(self) -> bytes:
@@ -37,6 +60,13 @@ class EncodedMessage(Struct, eq=False, gc=False):
             message = msgspec.json.decode(self.payload)
             self._packed = _frame(_BINARY, msgspec.msgpack.encode(message))
         return self._packed
+
+    @property
+    def head(self) -> MessageHead:
+        """The fields that its event depends on, decoded when they are first needed."""
+        if self._head is None:
+            self._head = _head_decoder.decode(self.payload)
+        return self._head
 
 
 def text_frame(message: Any, cursor: str = "") -> EncodedMessage:

@@ -7,8 +7,8 @@ from typing import Any
 from api.http.timed_protocol import READ_S
 from api.live.cursor import parse_cursors
 from api.live.event_gate import _bound_delays
-from api.live.events import EventIds, MessageHead, event, head_of
-from api.live.frames import text_frame
+from api.live.events import EventIds, event
+from api.live.frames import MessageHead, text_frame
 
 A, B, C = "price:binance:A", "price:binance:B", "price:binance:C"
 """A and B are in partition 0, C is in partition 1."""
@@ -109,7 +109,7 @@ def test_an_event_is_the_message_on_one_line() -> None:
     text = event(frame, "0.1-0")
     assert text.splitlines() == [b"id: 0.1-0", b"data: " + frame.payload, b""]
     assert event(frame, None) == b"data: " + frame.payload + b"\n\n"
-    assert head_of(frame).message == "two\nlines\r, and \u2028"
+    assert frame.head.message == "two\nlines\r, and \u2028"
 
 
 def test_a_connection_whose_client_is_gone_without_a_word_ends() -> None:

@@ -21,7 +21,7 @@ def columns(first: int, count: int) -> TradeColumns:
 def test_the_newest_trades_are_found_and_older_ones_removed() -> None:
     recent = RecentTrades(max_trades=100)
     for first in range(0, 1_000, 10):
-        recent.add(KEY, columns(first, 10))
+        recent.add(columns(first, 10))
         assert recent.find(KEY, first) == trade(first)
     kept = [trade_id for trade_id in range(1_000) if recent.find(KEY, trade_id)]
     assert kept == list(range(900, 1_000))
@@ -33,19 +33,33 @@ def test_owners_of_all_partitions_keep_a_limited_number_of_trades_together() -> 
         share = max_trades_of(partitions)
         assert share * partitions == 40_000
         for first in range(0, share + 500, 500):
-            rejections.note_stored(KEY, columns(first, 500))
+            rejections.note_stored(columns(first, 500))
         assert not rejections.is_stored(KEY, trade(499))
         assert rejections.is_stored(KEY, trade(500))
     assert max_trades_of(1_024) == 1_000
 
 
-def test_entries_and_lists_of_kept_trades_are_not_kept() -> None:
-    recent = RecentTrades(max_trades=100)
+def test_all_but_the_newest_trades_are_kept_without_their_entries_and_lists() -> None:
+    recent = RecentTrades(max_trades=10_000)
     entry = encode_columns([columns(0, 10)])
     (given,) = decode_columns(entry)
     prices = given.prices
-    recent.add(KEY, given)
+    recent.add(given)
     del given
+    recent.add(columns(10, 1_000))
     # Two references: this function's and the argument's.
     assert sys.getrefcount(entry) == 2
     assert sys.getrefcount(prices) == 2
+    assert recent.find(KEY, 9) == trade(9)
+
+
+def test_trades_of_several_symbols_that_were_added_together_are_found_each_by_its_symbol() -> None:
+    recent = RecentTrades(max_trades=1_000)
+    other = SymbolId("kraken", "BTC/USD")
+    for trade_id in range(100):
+        recent.add(columns(trade_id, 1))
+        recent.add(from_trades([Trade(*other, trade_id, "7", "1", None, 5, 6)]))
+    for trade_id in range(100):
+        assert recent.find(KEY, trade_id) == trade(trade_id)
+        assert recent.find(other, trade_id) == Trade(*other, trade_id, "7", "1", None, 5, 6)
+    assert recent.find(other, 100) is None
