@@ -15,7 +15,7 @@ COMPILE := uv pip compile --quiet --universal --generate-hashes --python-version
 BLOCK_SIGINT := $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test slow check bench lock clean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -28,8 +28,11 @@ demo: ## run the whole plant on live trades, or on synthetic ones if the venue c
 	@PYTHON="$(PYTHON)" sh .ci/setup $(VENV) runtime
 	@$(BLOCK_SIGINT) $(RUN) -P -m tickplant up --demo
 
-test: setup ## run all tests, against real servers
+test: setup ## run all tests but the slow ones, against real servers
 	@env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest $(or $(ARGS),$(PARALLEL))
+
+slow: setup ## run the tests that take a core for long or install other programs
+	@env -u PYTHONDONTWRITEBYTECODE $(RUN) -m pytest -m slow $(or $(ARGS),$(PARALLEL))
 
 check: setup ## check lint rules, format, types and import rules
 	@$(RUN) -m ruff check .

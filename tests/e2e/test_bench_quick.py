@@ -14,6 +14,8 @@ from conftest import REPOSITORY
 
 from bench.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:

@@ -23,7 +23,7 @@ from tickplant.intervals import CANDLE_INTERVALS
 from tickplant.market import Candle, SymbolId, Trade
 from tickplant.times import to_datetime
 
-pytestmark = on_one_variant
+pytestmark = [on_one_variant, pytest.mark.slow]
 
 AAA = SymbolId("binance", "AAAUSDT")
 START_US = 1_700_000_040_000_000

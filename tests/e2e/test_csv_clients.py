@@ -3,13 +3,14 @@
 import csv
 from io import StringIO
 
+import pytest
 from api_plant import BTC, T0, running_plant, trade
 from client_programs import run_script
 from conftest import on_one_variant
 
 from tickplant.intervals import MINUTE_US
 
-pytestmark = on_one_variant
+pytestmark = [on_one_variant, pytest.mark.slow]
 
 COUNT = 2_500
 

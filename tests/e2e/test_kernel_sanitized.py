@@ -6,6 +6,8 @@ import sys
 import pytest
 from containers import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 
 def test_sanitizers_find_nothing() -> None:
     command = [sys.executable, str(REPOSITORY / "tests" / "sanitized.py"), "10"]
