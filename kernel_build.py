@@ -79,7 +79,8 @@ def is_current() -> bool:
     if not BUILT.exists():
         return False
     newest = max(
-        path.stat().st_mtime for path in (Path(__file__), *SOURCE.glob("*.pyx"), *SOURCE.glob("*.h"))
+        path.stat().st_mtime
+        for path in (Path(__file__), *SOURCE.glob("*.pyx"), *SOURCE.glob("*.pxi"), *SOURCE.glob("*.h"))
     )
     return BUILT.stat().st_mtime >= newest
 

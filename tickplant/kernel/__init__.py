@@ -43,6 +43,7 @@ __all__ = [
     "SIDES",
     "FrameParser",
     "MinuteCandles",
+    "RowParser",
     "TradeColumns",
     "concat",
     "decode_columns",
@@ -56,11 +57,16 @@ __all__ = [
     "group_trades",
     "join_symbols",
     "make_minute_candles",
+    "row_parser",
     "rows_to_copy",
 ]
 
 FrameParser = Callable[[Sequence[bytes], int], tuple[list[TradeColumns], int]]
 """Parses frames received at a time (us): trades, and how many frames they are from."""
+
+RowParser = Callable[[bytes, str, int], tuple[TradeColumns, int]]
+"""Parses the lines of a venue's file of trades of a symbol, imported at a time (us), up to one that it is not
+sure about: trades, and how many bytes they are from."""
 
 
 def _import_compiled() -> ModuleType | None:
@@ -139,3 +145,8 @@ def rows_to_copy(columns: TradeColumns) -> bytes:
 def frame_parser(venue: str) -> FrameParser | None:
     """Return the compiled parser of a venue's frames; None where there is none."""
     return getattr(_compiled, f"parse_{venue}_frames", None)
+
+
+def row_parser(venue: str) -> RowParser | None:
+    """Return the compiled parser of the rows of a venue's files; None where there is none."""
+    return getattr(_compiled, f"parse_{venue}_rows", None)

@@ -55,6 +55,10 @@ cdef extern from "frames.h":
     int parse_kraken(cursor *, take_trade, void *) noexcept
     int parse_finnhub(cursor *, take_trade, void *) noexcept
 
+cdef extern from "csv.h":
+    size_t count_lines(text) noexcept
+    int parse_binance_row(cursor *, parsed_trade *) noexcept
+
 cdef extern from "trades.h":
     ctypedef struct trade_row:
         int64_t id, event_us, ingest_us
@@ -121,5 +125,6 @@ include "columns.pxi"
 include "fold.pxi"
 include "minutes.pxi"
 include "frames.pxi"
+include "csv.pxi"
 include "entries.pxi"
 include "template.pxi"

@@ -1,0 +1,1 @@
+"""Files of past trades: their reading in blocks, and their download."""
