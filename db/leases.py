@@ -20,6 +20,8 @@ class Lease(NamedTuple):
     epoch: int
     entry_id: str
     """The last committed entry when the lease was taken."""
+    server: str | None = None
+    """The database server on which it was taken, as `system identifier/timeline`; None: unknown."""
 
 
 class LeaseRow(NamedTuple):
@@ -41,7 +43,7 @@ async def heartbeat(
 
     Returns:
         The names of all live owners in the role, sorted, including this one; and the partitions that this
-        owner holds, with their epochs.
+        owner holds, with their epochs, without those that it took on a former primary.
     """
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -53,7 +55,8 @@ async def heartbeat(
         )
         held = await connection.fetch(
             "update lease set expires_at = clock_timestamp() + make_interval(secs => $3)"
-            " where role = $1 and owner = $2 returning partition, epoch",
+            " where role = $1 and owner = $2 and server is not distinct from database_server()"
+            " returning partition, epoch",
             role,
             owner,
             ttl_s,
@@ -83,13 +86,26 @@ async def take_lease(pool: asyncpg.Pool, role: str, partition: int, owner: str, 
         " on conflict (role, partition) do update"
         " set owner = excluded.owner, epoch = l.epoch + 1, expires_at = excluded.expires_at"
         " where l.owner is null or l.owner = excluded.owner or l.expires_at < clock_timestamp()"
-        " returning epoch, entry_id",
+        " returning epoch, entry_id, server",
         role,
         partition,
         owner,
         ttl_s,
     )
-    return Lease(role, partition, owner, row["epoch"], row["entry_id"]) if row else None
+    return Lease(role, partition, owner, row["epoch"], row["entry_id"], row["server"]) if row else None
+
+
+async def raise_epoch(pool: asyncpg.Pool, lease: Lease, epoch: int) -> bool:
+    """Raise the epoch of a lease that is still held: Redis knows a later one than the database.
+
+    Returns:
+        Whether it was raised; it is not where another has taken the lease.
+    """
+    raised: str = await pool.execute(
+        "update lease set epoch = $5 where role = $1 and partition = $2 and owner = $3 and epoch = $4",
+        *(lease.role, lease.partition, lease.owner, lease.epoch, epoch),
+    )
+    return raised == "UPDATE 1"
 
 
 async def advance_in_transaction(

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, cast
 
 import asyncpg
 
+from db.hosts import UNREACHABLE, Host, Wanted, connect_to_one, hosts_of, note_timeline, wanted_of
 from db.schema import check_schema
 from db.session import pooler_error, prepare_session
 from tickplant.errors import FatalError, LeaseLostError
@@ -49,28 +51,38 @@ REFUSED: Final = (
 
 LEASE_LOST: Final = "TP001"
 
-_UNREACHABLE: Final = "the database can't be reached: "
 _CONNECT_S: Final = 10.0
 """The longest wait for a connection."""
 
 
 async def connect(
-    url: str, *, application: str, timeout_s: float = _CONNECT_S, **settings: str
+    url: str,
+    *,
+    application: str,
+    timeout_s: float = _CONNECT_S,
+    wanted: Wanted = "primary",
+    **settings: str,
 ) -> DatabaseConnection:
     """Open one connection.
 
     Args:
-        url: postgresql:// address.
+        url: postgresql:// address, perhaps of several hosts.
         application: shown in pg_stat_activity.
         timeout_s: the longest wait for it.
+        wanted: which of several hosts, unless the address says it.
         settings: of the session, in addition to those of every session.
 
     Raises:
         FatalError: the address is invalid, or a pooler shares sessions between transactions.
     """
-    connection = await _open(url, application, timeout_s)
+
+    async def open_() -> DatabaseConnection:
+        server_settings = {"application_name": application}
+        return await _connect(url, timeout=timeout_s, wanted=wanted, server_settings=server_settings)
+
+    connection = await open_()
     try:
-        await prepare_session(connection, lambda: _open(url, application, timeout_s), **settings)
+        await prepare_session(connection, open_, **settings)
     except BaseException:
         connection.terminate()
         raise
@@ -86,25 +98,28 @@ async def open_pool(
     eager: bool = True,
     migrated: bool = True,
     takes_session_locks: bool = True,
+    wanted: Wanted = "primary",
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of connections and close it at the end.
 
     Args:
-        url: postgresql:// address.
+        url: postgresql:// address, perhaps of several hosts: the primary may move from one to another.
         size: the most open connections.
         application: shown in pg_stat_activity.
         eager: whether to connect now, and fail if the database is unavailable, instead of on first use.
         migrated: whether the first connection raises FatalError if the schema is not this version's.
         takes_session_locks: whether statements take advisory locks of the session; if not, a use of a
             connection is one round trip shorter.
+        wanted: which of several hosts, unless the address says it.
     """
     unchecked = migrated
+    server_settings = {"application_name": application}
 
     async def prepare(connection: Any) -> None:
         nonlocal unchecked
         await prepare_session(
             connection,
-            lambda: _open(url, application),
+            lambda: _connect(url, wanted=wanted, server_settings=server_settings),
             # A paused process must not hold its locks: its transaction fails at the fence anyway.
             idle_in_transaction_session_timeout="5s",
         )
@@ -117,8 +132,8 @@ async def open_pool(
         min_size=0,
         max_size=size,
         command_timeout=60,
-        server_settings={"application_name": application},
-        connect=_connect,
+        server_settings=server_settings,
+        connect=partial(_connect, wanted=wanted),
         init=prepare,
         reset=_release_locks if takes_session_locks else _keep,
     )
@@ -135,19 +150,32 @@ async def open_pool(
             raise
 
 
-async def _open(url: str, application: str, timeout_s: float = _CONNECT_S) -> DatabaseConnection:
-    return await _connect(url, timeout=timeout_s, server_settings={"application_name": application})
-
-
-async def _connect(*args: Any, timeout: float = _CONNECT_S, **options: Any) -> DatabaseConnection:
+async def _connect(
+    url: str, *, wanted: Wanted, timeout: float = _CONNECT_S, **options: Any
+) -> DatabaseConnection:
     try:
-        return cast(DatabaseConnection, await asyncpg.connect(*args, timeout=timeout, **options))
-    except TimeoutError as error:
-        raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}no answer within {timeout:g} s") from error
-    except OSError as error:
-        raise asyncpg.PostgresConnectionError(f"{_UNREACHABLE}{error}") from error
+        hosts = hosts_of(url)
+        asked = wanted_of(url, wanted)
+
+        async def open_(host: Host) -> DatabaseConnection:
+            return await _connect_to_host(
+                url, timeout, host=host.host, port=host.port, target_session_attrs="any", **options
+            )
+
+        if len(hosts) > 1 or (hosts and "target_session_attrs=" in url):
+            return await connect_to_one(hosts, asked, open_)
+        return await _connect_to_host(url, timeout, **options)
     except ValueError as error:  # also asyncpg's own, for options in the address
-        raise FatalError(f"{_UNREACHABLE}{error}; check TICKPLANT_DATABASE_URL") from error
+        raise FatalError(f"{UNREACHABLE}{error}; check TICKPLANT_DATABASE_URL") from error
+
+
+async def _connect_to_host(url: str, timeout_s: float, **options: Any) -> DatabaseConnection:
+    try:
+        return cast(DatabaseConnection, await asyncpg.connect(url, timeout=timeout_s, **options))
+    except TimeoutError as error:
+        raise asyncpg.PostgresConnectionError(f"{UNREACHABLE}no answer within {timeout_s:g} s") from error
+    except OSError as error:
+        raise asyncpg.PostgresConnectionError(f"{UNREACHABLE}{error}") from error
 
 
 async def _release_locks(connection: Any) -> None:
@@ -210,6 +238,19 @@ async def snapshot(pool: asyncpg.Pool, *, timeout_s: float) -> AsyncIterator[asy
         yield cast(DatabaseConnection, connection)
 
 
+async def refuse_former_primary(pool: asyncpg.Pool, server: str | None, timeline: int) -> None:
+    """Connect to a former primary no more where the address has other hosts.
+
+    Args:
+        pool: whose connections are closed once they are not in use.
+        server: the former primary, as `Lease.server` has it.
+        timeline: the newest known one of its cluster.
+    """
+    if server is not None:
+        note_timeline(int(server.partition("/")[0]), timeline)
+    await pool.expire_connections()
+
+
 def outage_reason(error: BaseException) -> str:
     """Return the reason of one of `OUTAGE`, or of a server other than the database, for the log."""
     if isinstance(error, asyncpg.InternalClientError):  # its text is about the driver's own state
@@ -239,8 +280,8 @@ def database_error(error: BaseException) -> FatalError:
     elif isinstance(error, asyncpg.ReadOnlySQLTransactionError):
         remedy = "use the primary server, or switch default_transaction_read_only off"
     elif isinstance(error, OUTAGE):
-        reason = outage_reason(error).removeprefix(_UNREACHABLE)
-        return FatalError(f"{_UNREACHABLE}{reason}; start the server, or check TICKPLANT_DATABASE_URL")
+        reason = outage_reason(error).removeprefix(UNREACHABLE)
+        return FatalError(f"{UNREACHABLE}{reason}; start the server, or check TICKPLANT_DATABASE_URL")
     else:
         code = getattr(error, "sqlstate", None) or type(error).__name__
         remedy = f"the error code is {code}; see the server's log"

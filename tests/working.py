@@ -57,6 +57,7 @@ async def working(
     database_url: str,
     *,
     lease_s: float = 1.0,
+    stream_keep_s: float = 60.0,
     roles: RoleSettings = ALL_ROLES,
     webhooks: WebhookSettings = NO_WEBHOOKS,
     notifications: NotificationSettings = NotificationSettings(),  # noqa: B008 - it can't change
@@ -70,6 +71,7 @@ async def working(
             commit_interval_ms=50,
             commit_trades=5_000,
             lease_s=lease_s,
+            stream_keep_s=stream_keep_s,
             roles=roles,
             webhooks=webhooks,
             notifications=notifications,

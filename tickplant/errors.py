@@ -47,5 +47,32 @@ class LeaseLostError(TickplantError):
     """Another worker owns the partition now; the state in memory is void."""
 
 
+class LaterEpochError(LeaseLostError):
+    """Redis knows a later epoch of a partition than the lease has.
+
+    Attributes:
+        epoch: that one.
+    """
+
+    def __init__(self, text: str, epoch: int) -> None:
+        self.epoch = epoch
+        super().__init__(text)
+
+
+class FormerPrimaryError(LeaseLostError):
+    """The database server is a former primary: the plant has worked on a later timeline.
+
+    Attributes:
+        timeline: the later one.
+    """
+
+    def __init__(self, timeline: int) -> None:
+        self.timeline = timeline
+        super().__init__(
+            "the database server is a former primary: the plant has gone on with a promoted replica, on"
+            f" timeline {timeline}; stop that server, or make it a replica (pg_rewind, or a new copy)"
+        )
+
+
 class UnstorableError(TickplantError):
     """The database refuses rows for their content; their transaction was rolled back."""

@@ -222,6 +222,10 @@ WORKER_BLOCKED = Gauge(
 WORKER_LEASE_CHANGES = Counter(
     "tickplant_worker_lease_changes", "Leases taken, given back or lost", ["role", "what"]
 )
+WORKER_LOST_COMMITS = Counter(
+    "tickplant_worker_lost_commits",
+    "Times that a partition was taken whose last commits the database has lost",
+)
 WORKER_SKIPPED = Counter(
     "tickplant_worker_skipped_entries",
     "Entries trimmed before they were mirrored to Kafka, as the mirror lagged by more than its budget",

@@ -121,6 +121,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     commit_interval_ms: Positive = 250
     commit_trades: Positive = 20_000
     lease_s: Annotated[float, Meta(ge=0.5, le=3600)] = 5.0
+    stream_keep_s: Annotated[float, Meta(ge=0, le=3600)] = 60.0
+    """How long Redis keeps committed entries, in case the database loses its last commits."""
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 

@@ -9,13 +9,13 @@ from typing import Final
 from db.candle_rows import read_open_candles
 from db.commit import CommitBatch, commit
 from db.future_watermarks import REASON, reset_future_watermarks
-from db.leases import Lease
+from db.leases import Lease, raise_epoch
 from db.ledger import read_ledger
 from db.pool import Pool
 from db.provenance import claim_database_source
 from tickplant import metrics
 from tickplant.clock import now_us
-from tickplant.errors import PoisonError, UnstorableError
+from tickplant.errors import LaterEpochError, PoisonError, UnstorableError
 from tickplant.redis_client import RedisClient, read_redis_source
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
@@ -26,7 +26,7 @@ from workers.loading import RoleSettings, load_admissions, load_roles
 from workers.partition_dead_letters import PartitionDeadLetters
 from workers.partition_metrics import PartitionMetrics
 from workers.partition_state import PartitionState
-from workers.partition_streams import PartitionStreams, later
+from workers.partition_streams import PartitionStreams, PublishedPosition, later
 from workers.rejections import RejectedTrade, Rejection, contradiction, rejection_of
 from workers.result_publisher import ResultPublisher
 from workers.strategies.runner import StrategyFailure
@@ -41,6 +41,12 @@ _MAX_ABSORB_S: Final = 0.25
 """How long entries are absorbed without a pause; only a slow strategy takes longer."""
 _LAG_INTERVAL_S: Final = 1.0
 
+_KEPT: Final = "they are read again"
+_NOT_KEPT: Final = (
+    "they are read again as far as Redis has kept them (TICKPLANT_STREAM_KEEP_S); trades before are fetched"
+    " from the venues' history by their ids"
+)
+
 
 class Partition:
     """The work of one owner on one partition, from taking it to releasing it."""
@@ -54,17 +60,18 @@ class Partition:
         redis: RedisClient,
         policy: CommitPolicy,
         roles: RoleSettings,
+        keep_s: float = 0,
     ) -> None:
         self._lease = lease
         self._partitions = partitions
         self._pool = pool
         self._redis = redis
-        self._streams = PartitionStreams(redis, lease)
+        self._streams = PartitionStreams(redis, lease, keep_s=keep_s)
         self._dead_letters = PartitionDeadLetters(redis, lease)
         self._claimed = False
         self._roles = roles
         self._committed = lease.entry_id
-        self._absorbed = self._resumed = lease.entry_id
+        self._absorbed = self._resumed = self._published = lease.entry_id
         self._commit: asyncio.Task[None] | None = None
         self._isolation = Isolation()
         self._metrics = PartitionMetrics(lease, [strategy.name for strategy in roles.strategies])
@@ -83,11 +90,12 @@ class Partition:
         Raises:
             LeaseLostError: another owner has the partition.
         """
-        former = await self._streams.take()
-        self._resumed = later(former.published, self._lease.entry_id)
+        former = await self._take()
+        self._resumed = self._published = later(former.published, self._lease.entry_id)
         try:
             state = await self._load()
-            await self._results.republish(state, results_published=former.results == self._lease.entry_id)
+            published = entry_order(former.results) >= entry_order(self._lease.entry_id)
+            await self._results.republish(state, results_published=published)
             while not await self._process(state, stop):
                 state = await self._store_isolated()
         finally:
@@ -95,6 +103,34 @@ class Partition:
                 # Awaited, not cancelled: the fence decides whether it counts.
                 await asyncio.gather(self._commit, return_exceptions=True)
             self._metrics.remove()
+
+    async def _take(self) -> PublishedPosition:
+        """Become the owner in Redis; note what the database has lost.
+
+        Raises:
+            LeaseLostError: another owner has the partition, or the lease has to be taken again.
+        """
+        lease = self._lease
+        try:
+            former = await self._streams.take()
+        except LaterEpochError as error:
+            if await raise_epoch(self._pool, lease, error.epoch):
+                _log.warning(
+                    "partition %d: Redis knows epoch %d, and the database only %d: it was restored from a"
+                    " backup, or a promoted replica lacks the last commits; the lease is taken again",
+                    *(lease.partition, error.epoch, lease.epoch),
+                )
+            raise
+        if entry_order(former.committed) > entry_order(lease.entry_id):
+            kept = await self._streams.holds(lease.entry_id)
+            metrics.WORKER_LOST_COMMITS.inc()
+            _log.warning(
+                "partition %d: the database has lost the commits of the entries after %s up to %s (it was"
+                " restored from a backup, or a promoted replica lacks them): %s",
+                *(lease.partition, lease.entry_id, former.committed, _KEPT if kept else _NOT_KEPT),
+                extra={"entry": lease.entry_id},
+            )
+        return former
 
     async def _process(self, state: PartitionState, stop: asyncio.Event) -> bool:
         """Process entries until `stop` is set; return False if the database refuses the content of rows."""
@@ -148,8 +184,11 @@ class Partition:
     async def _step(self, state: PartitionState) -> None:
         """Publish, read the next entries, absorb them, and start a commit if one is due."""
         block_ms = self._schedule.block_ms(state, self._clock(), committing=self._commit is not None)
+        update, absorbed = self._take_live(state), self._absorbed
+        if update is None:
+            self._published = absorbed
         entries = await self._streams.publish_and_read(
-            self._take_live(state), self._absorbed, count=_READ_ENTRIES, block_ms=block_ms
+            update, absorbed, count=_READ_ENTRIES, block_ms=block_ms
         )
         self._metrics.note_read([entry_id for entry_id, _ in entries])
         if entries and not self._claimed:
@@ -275,7 +314,7 @@ class Partition:
         self._metrics.note_committed(batch, committed)
         await self._results.publish(state, batch, committed)
         await self._reject([contradiction(batch.entry_id, trade) for trade in committed.contradictions])
-        await self._streams.trim(batch.entry_id)
+        await self._streams.trim(batch.entry_id, self._published)
         if now_s - self._last_lag_s >= _LAG_INTERVAL_S:
             self._last_lag_s = now_s
             self._metrics.note_unread(await self._streams.lag())

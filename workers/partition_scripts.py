@@ -9,14 +9,24 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply
 """
 
 # KEYS: owner hash, input stream, live stream. ARGV: epoch, group, committed entry, prefix of the role's
-# groups. Destroys the groups of former owners, so that one that resumes reads nothing, and creates a group at
-# the committed entry. Where Redis was restored with less than was committed, new entries still get greater
-# ids. Where the entries of published trades are lost, or a position is no entry of the stream, these will be
-# published again: a break in the live stream notifies its readers. Returns the positions, and the names of
-# those that are no entry ids.
+# groups, the database server as system identifier/timeline or empty. Refuses a server that is a former
+# primary, as the partition has had an owner on a later timeline. Destroys the groups of former owners, so
+# that one that resumes reads nothing, and creates a group at the committed entry. Where Redis was restored
+# with less than was committed, new entries still get greater ids. Where the entries of published trades are
+# lost, or a position is no entry of the stream, these will be published again; where trades were committed
+# but not published, as far as Redis knows, they won't be: in both cases a break in the live stream notifies
+# its readers. Returns the positions, and the names of those that are no entry ids.
 TAKE: Final = Script("""
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch')) or 0
-if epoch > tonumber(ARGV[1]) then return redis.error_reply('FENCED by epoch ' .. epoch) end
+local known = redis.call('HGET', KEYS[1], 'server') or ''
+local known_system, known_timeline = string.match(known, '^(%d+)/(%d+)$')
+local system, timeline = string.match(ARGV[5], '^(%d+)/(%d+)$')
+if system and known_system == system and tonumber(known_timeline) > tonumber(timeline) then
+    return redis.error_reply('FORMER primary: later timeline ' .. known_timeline)
+end
+if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and known ~= '' and known ~= ARGV[5]) then
+    return redis.error_reply('FENCED by epoch ' .. epoch)
+end
 if redis.call('EXISTS', KEYS[2]) == 1 then
     for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
         local name = group[2]
@@ -37,7 +47,7 @@ local function before(one, other)
     return ms < other_ms or (ms == other_ms and seq < other_seq)
 end
 if before(last, ARGV[3]) then redis.call('XSETID', KEYS[2], ARGV[3]) end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[1])
+redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'server', ARGV[5])
 local odd = {}
 local function position(name)
     local id = redis.call('HGET', KEYS[1], name)
@@ -48,14 +58,18 @@ local function position(name)
     redis.call('HDEL', KEYS[1], name)
     return false
 end
-local published, told = position('published'), position('told')
+local published, told, committed = position('published'), position('told'), position('committed')
 local lost = odd[1] == 'published'
 if published and before(ARGV[3], published) and #redis.call('XRANGE', KEYS[2], published, published) == 0 then
     lost = true
     if before(last, published) then published = false end
 end
+if ARGV[3] ~= '0-0' and not (published and not before(published, ARGV[3])) then
+    lost = true
+    redis.call('HSET', KEYS[1], 'published', ARGV[3])
+end
 if lost then redis.call('XADD', KEYS[3], '*', 'b', ARGV[3]) end
-return {published, told, unpack(odd)}
+return {published, told, committed, unpack(odd)}
 """)
 
 # A new live stream in place of one that was deleted, perhaps with updates that its readers have not read.

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from db.leases import Lease
 from tickplant import wire
 from tickplant.derived import signal_view
-from tickplant.errors import LeaseLostError
+from tickplant.errors import FormerPrimaryError, LaterEpochError, LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import Command, Script, parse_streams
@@ -53,20 +53,29 @@ class PublishedPosition(NamedTuple):
     """The last entry whose trades have been published; later than the committed one after a crash."""
     results: str
     """The last committed entry whose results have been published."""
+    committed: str
+    """The last committed entry, by what a former owner has noted in Redis; the database decides."""
 
 
 class PartitionStreams:
     """One owner's access to the streams of its partition."""
 
-    def __init__(self, redis: RedisClient, lease: Lease) -> None:
-        """Take an open client, which the caller closes, and the lease."""
+    def __init__(self, redis: RedisClient, lease: Lease, *, keep_s: float = 0) -> None:
+        """Take what is needed.
+
+        Args:
+            redis: an open client, which the caller closes.
+            lease: of the partition.
+            keep_s: how long committed entries are kept.
+        """
         self._redis = redis
         self._lease = lease
+        self._keep_s = keep_s
         self._stream = trades_stream(lease.partition)
         self._live = live_stream(lease.partition)
         self._owner = owner_key(lease.role, lease.partition)
         self._group = group_name(lease.role, lease.epoch)
-        self._trimmer = Trimmer(redis, lease)
+        self._trimmer = Trimmer(redis, lease, keep_s=keep_s)
         self._mean_bytes = 1_000.0
         self._values = RedisValues()
 
@@ -77,29 +86,34 @@ class PartitionStreams:
             LeaseLostError: a later owner has taken the partition.
         """
         await self._take(entry_id)
-        self._trimmer = Trimmer(self._redis, self._lease)
+        self._trimmer = Trimmer(self._redis, self._lease, keep_s=self._keep_s)
 
     async def take(self) -> PublishedPosition:
         """Become the owner in Redis.
 
         Raises:
-            LeaseLostError: a later owner has taken the partition.
+            LaterEpochError: Redis knows a later epoch: a later owner's, unless the database has lost it.
+            FormerPrimaryError: the database server is not the primary any more.
         """
         return await self._take(self._lease.entry_id)
 
     async def _take(self, entry_id: str) -> PublishedPosition:
         prefix = group_name(self._lease.role, 0)[:-1]
         keys = [self._owner, self._stream, self._live]
-        published, told, *odd = await self._run(
-            TAKE, keys, [self._lease.epoch, self._group, entry_id, prefix]
-        )
+        arguments = [self._lease.epoch, self._group, entry_id, prefix, self._lease.server or ""]
+        published, told, committed, *odd = await self._run(TAKE, keys, arguments)
         for name in odd:
             self._values.note_invalid(self._owner, name.decode(), "no entry id")
         # A script that the server lacks would run after the other commands, so after the wait for entries.
         await self._redis.exchange(("SCRIPT", "LOAD", PUBLISH.source))
         return PublishedPosition(
-            *[position.decode() if position else START for position in (published, told)]
+            *[position.decode() if position else START for position in (published, told, committed)]
         )
+
+    async def holds(self, entry_id: str) -> bool:
+        """Return whether the input stream has an entry up to this one, and so all that came after it."""
+        (entries,) = await self._redis.exchange(("XRANGE", self._stream, "-", entry_id, "COUNT", 1))
+        return bool(entries)
 
     async def publish_and_read(
         self, update: wire.LiveUpdate | None, published: str, *, count: int, block_ms: int
@@ -203,15 +217,26 @@ class PartitionStreams:
             arguments += f"{venue}:{symbol}", wire.encode_gaps(members) if members else b""
         await self._run(WRITE_GAPS, [self._owner, GAPS], arguments)
 
-    async def trim(self, entry_id: str) -> None:
-        """Trim entries before a committed one, unless a mirror to Kafka still needs them."""
-        await self._trimmer.trim(entry_id)
+    async def trim(self, entry_id: str, published: str) -> None:
+        """Trim entries before a committed one, unless they are to be kept.
+
+        Args:
+            entry_id: the committed one.
+            published: the last entry whose trades have been published, or that had none.
+
+        Raises:
+            LeaseLostError: a later owner has taken the partition; nothing was trimmed.
+        """
+        try:
+            await self._trimmer.trim(entry_id, published)
+        except ResponseError as error:
+            raise _fenced(error) from error
 
     async def lag(self) -> int:
         """Return how many entries the stream holds after the group's position.
 
         Redis doesn't know before version 7, or while a group that was created in the middle of the stream has
-        not reached its end: then it is all entries but those held for a mirror to Kafka.
+        not reached its end: then it is all entries but the committed ones that are kept.
         """
         for group in await self._redis.xinfo_groups(self._stream):
             if group["name"].decode() == self._group:
@@ -234,6 +259,10 @@ def later(a: str, b: str) -> str:
 def _fenced(error: ResponseError) -> Exception:
     """Return a LeaseLostError for refusals that mean another owner; else the error itself."""
     text = str(error)
+    if text.startswith("FORMER"):
+        return FormerPrimaryError(int(text.rpartition(" ")[2]))
+    if text.startswith("FENCED by epoch"):
+        return LaterEpochError(text, int(text.rpartition(" ")[2]))
     if text.startswith(("FENCED", "NOGROUP", "UNBLOCKED")) or "FENCED" in text:
         return LeaseLostError(text)
     return error

@@ -13,10 +13,10 @@ from redis.exceptions import RedisError
 
 from db.leases import Lease, heartbeat, release_lease, remove_worker, take_lease
 from db.pool import OUTAGE as DATABASE_OUTAGE
-from db.pool import Pool, outage_reason
+from db.pool import Pool, outage_reason, refuse_former_primary
 from tickplant import metrics
 from tickplant.backoff import Backoff
-from tickplant.errors import LeaseLostError
+from tickplant.errors import FormerPrimaryError, LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
 from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
@@ -181,7 +181,7 @@ class Runtime:
             partition: which.
             cancelled: the reason to log if the work was cancelled.
         """
-        _, _, task = self._working.pop(partition)
+        lease, _, task = self._working.pop(partition)
         try:
             await task
         except asyncio.CancelledError:
@@ -190,6 +190,8 @@ class Runtime:
             self._log_lost(partition, cancelled)
         except LeaseLostError as error:
             self._log_lost(partition, str(error))
+            if isinstance(error, FormerPrimaryError):
+                await refuse_former_primary(self._pool, lease.server, error.timeline)
         except OUTAGE as error:
             reason, extra = outage_reason(error), {"partition": partition}
             _log.warning("partition %d: a server is unavailable: %s", partition, reason, extra=extra)

@@ -42,6 +42,7 @@ async def run(
     commit_interval_ms: int,
     commit_trades: int,
     lease_s: float,
+    stream_keep_s: float,
     roles: RoleSettings,
     webhooks: WebhookSettings,
     notifications: NotificationSettings,
@@ -61,7 +62,13 @@ async def run(
 
             def make(lease: Lease) -> Partition:
                 return Partition(
-                    lease=lease, partitions=partitions, pool=pool, redis=redis, policy=policy, roles=roles
+                    lease=lease,
+                    partitions=partitions,
+                    pool=pool,
+                    redis=redis,
+                    policy=policy,
+                    roles=roles,
+                    keep_s=stream_keep_s,
                 )
 
             runtime = Runtime(

@@ -72,12 +72,12 @@ async def test_positions_that_are_no_entries_are_unknown(
     redis: Any, odd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = ignored("owner")
-    await redis.hset(OWNER, mapping={"published": odd, "told": odd})
-    assert await take(redis) == ("0-0", "0-0")
+    await redis.hset(OWNER, mapping={"published": odd, "told": odd, "committed": odd})
+    assert await take(redis) == ("0-0", "0-0", "0-0")
     assert [fields for _, fields in await redis.xrange(live_stream(0))] == [{b"b": b"5-0"}]
-    assert await take(redis, 2) == ("0-0", "0-0")
-    assert ignored("owner") == before + 2
-    assert len(warnings(caplog)) == 2
+    assert await take(redis, 2) == ("5-0", "0-0", "0-0")
+    assert ignored("owner") == before + 3
+    assert len(warnings(caplog)) == 3
 
 
 async def test_a_position_after_the_last_entry_hides_no_later_trades(redis: Any) -> None:
@@ -115,9 +115,10 @@ async def test_trimming_survives_odd_values_of_the_mirror(redis: Any, fields: di
     for number in range(1, 8):
         await redis.xadd(trades_stream(0), {"t": "x"}, id=f"{number}-0")
     await redis.hset(MIRROR, mapping=fields | {"held_entries": "inf"})
+    await redis.hset(OWNER, "epoch", 1)
     trimmer = Trimmer(redis, Lease(CANDLES_ROLE, 0, "me", 1, "5-0"))
     for _ in range(2):
-        await trimmer.trim("5-0")
+        await trimmer.trim("5-0", "5-0")
     assert await redis.xrange(trades_stream(0), "5-0")  # what is not committed is never trimmed
 
 
@@ -127,9 +128,10 @@ async def test_entries_are_kept_for_a_mirror_whose_position_is_odd(
     for number in range(1, 8):
         await redis.xadd(trades_stream(0), {"t": "x"}, id=f"{number}-0")
     await redis.hset(MIRROR, mapping={"confirmed": "soon", "budget_bytes": "1000000"})
+    await redis.hset(OWNER, "epoch", 1)
     trimmer = Trimmer(redis, Lease(CANDLES_ROLE, 0, "me", 1, "5-0"))
     for _ in range(3):
-        await trimmer.trim("5-0")
+        await trimmer.trim("5-0", "5-0")
     assert await redis.xlen(trades_stream(0)) == 7
     assert len(warnings(caplog)) == 1
 

@@ -172,7 +172,10 @@ async def test_while_kafka_hangs_nothing_else_waits_and_the_mirror_catches_up(
 async def test_records_beyond_the_budget_are_omitted_and_logged(
     redis_url: str, database_url: str, kafka: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with working(redis_url, database_url), publishing(redis_url) as publisher:
+    async with (
+        working(redis_url, database_url, stream_keep_s=0),
+        publishing(redis_url) as publisher,
+    ):
         async with mirroring(redis_url, database_url, kafka, partitions=PARTITIONS, budget_bytes=10_000):
             await publisher.publish(some_trades(1, 100))
             await until(lambda: all_mirrored(kafka, 100), "the first part is mirrored")

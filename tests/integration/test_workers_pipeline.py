@@ -181,7 +181,7 @@ async def test_garbage_in_a_stream_becomes_dead_letters_and_the_rest_is_stored(
 
 
 async def test_streams_are_trimmed_by_what_is_committed(redis_url: str, database_url: str) -> None:
-    async with publishing(redis_url) as publisher, working(redis_url, database_url):
+    async with publishing(redis_url) as publisher, working(redis_url, database_url, stream_keep_s=0):
         redis: Any = open_redis(redis_url)
         for i in range(1, 1_000):
             await publisher.publish([trade(i, at_us=START_US + i)])

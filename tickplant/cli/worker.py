@@ -49,6 +49,7 @@ def run(args: Namespace) -> int:
             commit_interval_ms=settings.commit_interval_ms,
             commit_trades=settings.commit_trades,
             lease_s=settings.lease_s,
+            stream_keep_s=settings.stream_keep_s,
             roles=roles,
             webhooks=settings.webhooks,
             notifications=settings.notifications,

@@ -1,0 +1,132 @@
+"""Several hosts in an address: a primary and its replica; what is refused after the replica's promotion."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import asyncpg
+import pytest
+from conftest import PARTITIONS, OwnPostgres, OwnRedis
+from replicas import Replica, address_of, disconnect, replica_of
+from stored import fetch_value
+from working import START_US, trade
+
+from db import hosts
+from db.commit import CommitBatch, commit
+from db.leases import Lease, heartbeat, take_lease
+from db.migrate import migrate
+from db.pool import connect, open_pool
+from tickplant import wire
+from tickplant.errors import FormerPrimaryError, LaterEpochError, LeaseLostError
+from tickplant.local import PostgresServer
+from tickplant.redis_client import open_redis
+from workers.partition_state import PartitionState
+from workers.partition_streams import PartitionStreams
+from workers.roles.partition import PartitionRoles
+
+
+class Pair(NamedTuple):
+    primary: PostgresServer
+    replica: Replica
+
+
+@pytest.fixture(autouse=True)
+def _no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hosts, "_newest", {})
+
+
+@pytest.fixture
+async def pair(own_postgres: OwnPostgres) -> AsyncIterator[Pair]:
+    primary = await own_postgres()
+    await migrate(primary.url, partitions=PARTITIONS, extension="off")
+    async with replica_of(primary) as replica:
+        yield Pair(primary, replica)
+
+
+async def port_of(url: str, **options: Any) -> int:
+    """Return the port of the server that an address leads to."""
+    connection = await connect(url, application="test", **options)
+    try:
+        return int(await connection.fetchval("select inet_server_port()"))
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def silent_host() -> Any:
+    """A host that takes connections, and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def batch(entry_id: str) -> CommitBatch:
+    state = PartitionState(0, 1, [], [], PartitionRoles(0))
+    state.absorb(entry_id, {wire.TRADES: wire.encode_trades([trade(1, at_us=START_US)])}, published="0-0")
+    return state.take_batch()
+
+
+async def test_the_wanted_server_is_found_wherever_it_is_in_the_address(pair: Pair) -> None:
+    both = [address_of(servers) for servers in (pair, pair[::-1])]
+    for url in both:
+        assert await port_of(url) == pair.primary.port
+        assert await port_of(url, wanted="standby") == pair.replica.port
+        assert await port_of(f"{url}?target_session_attrs=prefer-standby") == pair.replica.port
+        assert await port_of(f"{url}?target_session_attrs=any") in (pair.primary.port, pair.replica.port)
+    with pytest.raises(asyncpg.PostgresConnectionError, match=r"no host is the primary: .* is a standby"):
+        await connect(f"{pair.replica.url}?target_session_attrs=read-write", application="test")
+    with silent_host() as silent:
+        url = both[0].replace("@", f"@{silent},")
+        assert await port_of(url, timeout_s=60) == pair.primary.port
+    await pair.primary.stop()
+    with pytest.raises(asyncpg.PostgresConnectionError, match=r"is a standby; .*refused"):
+        await connect(both[0], application="test")
+
+
+async def test_a_promoted_replica_takes_the_place_of_its_primary(pair: Pair, own_redis: OwnRedis) -> None:
+    primary, replica = pair
+    redis = open_redis((await own_redis()).url)
+    async with (
+        open_pool(address_of(pair), size=2, application="test") as pool,
+        open_pool(primary.url, size=2, application="test", eager=False) as only_primary,
+    ):
+        lease = await take_lease(pool, "candles", 0, "me", 60)
+        assert lease is not None
+        await PartitionStreams(redis, lease).take()
+        await commit(pool, lease, "0-0", batch("1-0"))
+        await replica.follows()
+        await disconnect(replica)
+        await primary.kill()
+        await replica.promote()
+        # The lease is there, and of its epoch; but nobody else can know whether it is still the latest.
+        assert await fetch_value(replica.url, "select owner || epoch from lease") == "me1"
+        with pytest.raises(LeaseLostError, match="taken on another server"):
+            await commit(pool, lease, "1-0", batch("2-0"))
+        assert (await heartbeat(pool, "candles", "me", 60))[1] == {}
+        again = await take_lease(pool, "candles", 0, "me", 60)
+        assert again is not None
+        assert (again.epoch, again.entry_id) == (2, "1-0")
+        await PartitionStreams(redis, again).take()
+        assert again.server != lease.server
+
+        await primary.start()
+        for servers in (pair, pair[::-1]):
+            assert await port_of(address_of(servers)) == replica.port
+        former = await take_lease(only_primary, "candles", 0, "me", 60)
+        assert former is not None
+        for epoch in (former.epoch, former.epoch + 10):
+            with pytest.raises(FormerPrimaryError, match=r"former primary.*timeline 2"):
+                await PartitionStreams(redis, former._replace(epoch=epoch)).take()
+        await PartitionStreams(redis, again).publish(wire.LiveUpdate(), "2-0")  # it is still the owner
+    await redis.aclose()
+
+
+async def test_an_owner_on_another_server_needs_a_later_epoch(redis_url: str) -> None:
+    redis = open_redis(redis_url)
+    await PartitionStreams(redis, Lease("candles", 0, "one", 3, "0-0", "7/1")).take()
+    with pytest.raises(LaterEpochError) as raised:
+        await PartitionStreams(redis, Lease("candles", 0, "other", 3, "0-0", "7/2")).take()
+    assert raised.value.epoch == 3
+    await PartitionStreams(redis, Lease("candles", 0, "other", 4, "0-0", "7/2")).take()
+    await PartitionStreams(redis, Lease("candles", 0, "restored", 5, "0-0", "8/1")).take()
+    await redis.aclose()
