@@ -67,6 +67,21 @@ class SymbolAudit(Struct):
         return not self.differences and not self.ids
 
 
+class DayAudit(Struct, frozen=True):
+    """The result of the audit of a symbol's day."""
+
+    trades: int
+    differences: int
+    """Values of candles that differ from those recomputed."""
+    duplicates: int
+    """Ids that more than one trade has."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences and not self.duplicates
+
+
 @asynccontextmanager
 async def snapshot_on(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """Read the database as of one moment, without blocking other sessions."""
@@ -109,6 +124,20 @@ async def audit_symbol(
     rows = await connection.fetch(queries.LEDGER, *symbol, seen, span["last_removed_id"])
     result.ids += [IdProblem(*row) for row in rows]
     return result
+
+
+async def audit_day(connection: asyncpg.Connection, symbol: SymbolId, start: datetime) -> DayAudit:
+    """Compare a day's candles of all intervals within it with its trades.
+
+    Args:
+        connection: inside `snapshot_on`.
+        symbol: to audit.
+        start: of the day, UTC.
+    """
+    ids = await _one_row(connection, queries.IDS, *symbol, start, start + DAY, [])
+    rows = await connection.fetch(queries.DIFFERENCES, *symbol, start, start + DAY, None)
+    differing = [row for row in rows if row["interval"] != "1w"]  # a week has more trades than its first day
+    return DayAudit(ids["trades"], len(differing), ids["trades"] - ids["distinct_ids"])
 
 
 async def read_minutes(

@@ -20,6 +20,8 @@ class Retention(Struct, frozen=True, kw_only=True):
     """Candles and rows computed from them."""
     records_days: int = 0
     """Records of alerts and gaps."""
+    awaits_archive: bool = False
+    """Whether trades and candles are removed only after their day is in the archive."""
 
 
 class Columnstore(NamedTuple):
@@ -62,6 +64,9 @@ RETAINED: Final = {
 
 _PLAIN_TABLES: Final = {"open_candle_rows": "last_event_time", "bot_orders": "time", "bot_fills": "time"}
 """Plain tables whose old rows are removed with the candles', likewise."""
+
+_ARCHIVED: Final = ("trades", "closed_candles")
+"""Tables whose rows an archive has."""
 
 RECORDS: Final = {
     "alerts": "deleted_at",
@@ -115,10 +120,15 @@ async def _write_retention(connection: asyncpg.Connection, retention: Retention,
     async with connection.transaction():
         await connection.execute("delete from retention where relation <> all($1)", limited)
         await connection.executemany(
-            "insert into retention (relation, time_column, keep_days, scheduled) values ($1, $2, $3, $4)"
+            "insert into retention (relation, time_column, keep_days, scheduled, awaits_archive)"
+            " values ($1, $2, $3, $4, $5)"
             " on conflict (relation) do update set time_column = excluded.time_column,"
-            " keep_days = excluded.keep_days, scheduled = excluded.scheduled",
-            [(name, columns[name], days[name], scheduled) for name in limited],
+            " keep_days = excluded.keep_days, scheduled = excluded.scheduled,"
+            " awaits_archive = excluded.awaits_archive",
+            [
+                (name, columns[name], days[name], scheduled, retention.awaits_archive and name in _ARCHIVED)
+                for name in limited
+            ],
         )
 
 

@@ -19,6 +19,7 @@ from tickplant.validation_messages import sentence_of
 from tickplant.webhooks import ALLOWED, parse_allowed
 
 REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://")
+ARCHIVE_SCHEMES: Final = ("file", "s3", "gs")
 DATABASE_SCHEMES: Final = ("postgresql://", "postgres://")
 
 _EMPTY: Final = "none"
@@ -111,6 +112,20 @@ def list_of_integers(kind: Any, *, least: int, most: int) -> Parser:
     """
     expected = f"whole numbers from {least} to {most}"
     return each(lambda item: _convert(item, kind), expected=expected, may_be_empty=True)
+
+
+def parse_archive(text: str) -> str:
+    """Return the address of an archive: a folder, or one with a scheme.
+
+    Raises:
+        ValueError: it has another scheme.
+    """
+    scheme, separator, _ = text.partition("://")
+    if separator and scheme not in ARCHIVE_SCHEMES:
+        raise ValueError(
+            f"must be a folder, or start with {', '.join(f'{name}://' for name in ARCHIVE_SCHEMES)}"
+        )
+    return text
 
 
 def address(*schemes: str) -> Parser:

@@ -40,6 +40,7 @@ from tickplant.setting_parsers import (
     address,
     list_of,
     list_of_integers,
+    parse_archive,
     parse_basis_points,
     parse_intervals,
     parse_path,
@@ -106,6 +107,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How long candles and what is computed from them are stored; 0: forever."""
     keep_records_days: Days = 90
     """How long the records of alerts and gaps are stored; 0: forever."""
+    archive_url: Annotated[str | None, Parser(parse_archive)] = None
+    """The archive of days as Parquet files: a folder, or file://, s3:// or gs://; None: none."""
+    archive_after_days: Annotated[int, Meta(ge=1, le=36_500)] = 2
+    """How many days after its end a day is archived."""
 
     binance_ws_url: WebsocketAddress = "wss://stream.binance.com:9443"
     binance_rest_url: HttpAddress = "https://api.binance.com"

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 from correct import SUNDAY_US, SYMBOL, candles_of, random_trades, store, trade_row
+from msgspec import convert
 from msgspec.structs import replace
 from working import until
 
@@ -38,7 +39,7 @@ def apply(database_url: str, connection: asyncpg.Connection) -> Apply:
     """Set how long rows are kept, and remove what is older, as the scheduler or a worker would."""
 
     async def apply(**days: int) -> None:
-        await migrate(database_url, partitions=4, retention=Retention(**days))
+        await migrate(database_url, partitions=4, retention=convert(days, Retention))
         await connection.execute("call remove_expired(1)")  # as a job
         await connection.execute("call remove_expired()")  # as a worker
 

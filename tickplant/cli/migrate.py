@@ -32,7 +32,7 @@ tickplant_service and tickplant_grafana, if the settings contain their passwords
 EXAMPLES: Final = """\
 settings: TICKPLANT_DATABASE_URL (or the embedded server), TICKPLANT_PARTITIONS, TICKPLANT_TIMESCALEDB,
   TICKPLANT_KEEP_TRADES_DAYS, TICKPLANT_KEEP_CANDLES_DAYS, TICKPLANT_KEEP_RECORDS_DAYS,
-  TICKPLANT_DATABASE_SERVICE_PASSWORD[_FILE],
+  TICKPLANT_ARCHIVE_URL, TICKPLANT_DATABASE_SERVICE_PASSWORD[_FILE],
   TICKPLANT_DATABASE_GRAFANA_PASSWORD[_FILE]
 
 examples:
@@ -74,6 +74,7 @@ async def migrate_database(url: str, settings: "Settings") -> list[str]:
             trades_days=settings.keep_trades_days,
             candles_days=settings.keep_candles_days,
             records_days=settings.keep_records_days,
+            awaits_archive=settings.archive_url is not None,
         ),
         passwords=Passwords(
             service=settings.database_service_password, grafana=settings.database_grafana_password

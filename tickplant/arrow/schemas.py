@@ -1,0 +1,80 @@
+"""The Arrow schemas of trades and candles."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import pyarrow as pa
+
+_TIME: Final = pa.timestamp("us", tz="UTC")
+_WORD: Final = pa.dictionary(pa.int32(), pa.string())
+
+PRECISIONS: Final = (18, 38, 76)
+"""Digits of decimals: the most that 64, 128 and 256 bits hold."""
+SCALES: Final = (8, 18, 38)
+"""Decimal places. Few widths: so the files of a symbol have one schema, although days have other digits."""
+
+TRADE_DECIMALS: Final = ("price", "size")
+CANDLE_DECIMALS: Final = (
+    *("open", "high", "low", "close", "volume", "quote_volume"),
+    *("taker_buy_volume", "taker_buy_quote_volume"),
+)
+
+_TRADES: Final[dict[str, pa.DataType]] = {
+    "venue": _WORD,
+    "symbol": _WORD,
+    "trade_id": pa.int64(),
+    "price": pa.null(),
+    "size": pa.null(),
+    "side": _WORD,
+    "event_time": _TIME,
+    "ingest_time": _TIME,
+    "price_scale": pa.int8(),
+    "size_scale": pa.int8(),
+}
+_CANDLES: Final[dict[str, pa.DataType]] = {
+    "venue": _WORD,
+    "symbol": _WORD,
+    "interval": _WORD,
+    "open_time": _TIME,
+    **dict.fromkeys(CANDLE_DECIMALS[:6], pa.null()),
+    "trade_count": pa.int64(),
+    "first_event_time": _TIME,
+    "first_trade_id": pa.int64(),
+    "last_event_time": _TIME,
+    "last_trade_id": pa.int64(),
+    "revision": pa.int64(),
+    "closed": pa.bool_(),
+    "complete": pa.bool_(),
+    **dict.fromkeys(CANDLE_DECIMALS[6:], pa.null()),
+}
+
+
+def decimal_type(whole: int, places: int) -> pa.DataType:
+    """Return the type of a column of decimals.
+
+    Args:
+        whole: the most digits before the point.
+        places: the most digits after it.
+
+    Returns:
+        A decimal of one of few widths if one is wide enough, or else one just wide enough; text where no
+        decimal is: beyond 76 digits.
+    """
+    for scale in (*(scale for scale in SCALES if scale >= places), places):
+        for precision in PRECISIONS:
+            if whole + scale <= precision:
+                return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
+    return pa.string()
+
+
+def schema_of(what: str, widths: Mapping[str, tuple[int, int]]) -> pa.Schema:
+    """Return the schema of a file.
+
+    Args:
+        what: `trades` or `candles`.
+        widths: digits before and after the point by column of decimals.
+    """
+    columns = _TRADES if what == "trades" else _CANDLES
+    return pa.schema(
+        [(name, decimal_type(*widths[name]) if name in widths else kind) for name, kind in columns.items()]
+    )
