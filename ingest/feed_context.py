@@ -1,13 +1,13 @@
 """What the feeds of one venue share."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ingest.buffer import FrameBuffer
-from ingest.connection_lock import ConnectionLock
+from ingest.connection import SocketRead
 from ingest.history.backfill import Backfill
-from ingest.publisher import Publisher
-from ingest.rate_limits import RateLimit
+from ingest.output import FeedOutput, Limit, Lock
 from ingest.venues.base import VenueAdapter
 from tickplant.proxies import Proxy
 
@@ -21,16 +21,18 @@ class FeedContext:
     """The venue's websocket address."""
     proxy: Proxy | None
     """To connect through; None for a direct connection."""
-    publisher: Publisher
+    publisher: FeedOutput
     buffer: FrameBuffer
     """Bounds the frames that are received and not yet published."""
-    connects: RateLimit | None
+    connects: Limit | None
     """The venue's limit of connection attempts; None if it has none."""
-    messages: RateLimit | None
+    messages: Limit | None
     """The venue's limit of messages sent to it; None if it has none."""
     subscribing: asyncio.Lock
     """Held from connecting until subscribed: a new connection must not wait for messages of other feeds."""
-    connection_lock: ConnectionLock | None
+    connection_lock: Lock | None
     """Held while connected, if the venue allows only one connection."""
     backfill: Backfill | None
     """Fetches trades lost between connections; None for a venue without history."""
+    record: Callable[[list[SocketRead]], None] | None = None
+    """Receives all frames before they are parsed; must not raise."""

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from ingest.connection import SocketRead
 from ingest.intake_metrics import IntakeMetrics
-from ingest.publisher import Publisher
+from ingest.output import FeedOutput
 from ingest.session import VenueSession
 from ingest.venue_clock import DoubtedTime, HeartbeatTime, VenueClock
 from ingest.venues.base import Closing, Heartbeat, Notice, ParsedRows, Refused, Subscribed, VenueAdapter
@@ -46,7 +46,7 @@ class Intake:
         name: str,
         venue: VenueAdapter,
         symbols: Sequence[str],
-        publisher: Publisher,
+        publisher: FeedOutput,
         suspect: Suspect,
     ) -> None:
         """Initialize the intake.
@@ -55,7 +55,7 @@ class Intake:
             name: of the connection, for dead letters.
             venue: the adapter.
             symbols: the requested symbols.
-            publisher: writes to Redis.
+            publisher: receives the trades.
             suspect: called with ids whose trades may be lost.
         """
         self._name = name

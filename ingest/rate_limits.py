@@ -4,7 +4,7 @@ import asyncio
 from typing import Any, Final
 
 from ingest.history.retry_after import LONGEST_S
-from ingest.venues.base import VenueAdapter
+from ingest.venues.base import VenueAdapter, VenueLimits
 from tickplant.redis_client import RedisClient, retry_until_available
 
 # The generic cell rate algorithm. A key stores when the next use is due, and when that was written, so that
@@ -102,14 +102,20 @@ def request_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit:
     return RateLimit(redis, venue=venue.name, what="requests", per_s=per_s, burst=5, bannable=True)
 
 
-def connect_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit | None:
-    """Return the venue's limit of connection attempts; None if it has none."""
-    limits = venue.limits
+def connect_rate(limits: VenueLimits) -> tuple[float, int] | None:
+    """Return the connection attempts per second, and at once, that a venue allows; None for no limit."""
     if limits.connects is None:
         return None
     burst = max(1, limits.connects // 2)
-    per_s = limits.connects / limits.connects_window_s / 2  # with the burst, within the limit in any window
-    return RateLimit(redis, venue=venue.name, what="connects", per_s=per_s, burst=burst)
+    return limits.connects / limits.connects_window_s / 2, burst  # together within the limit in any window
+
+
+def connect_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit | None:
+    """Return the venue's limit of connection attempts; None if it has none."""
+    rate = connect_rate(venue.limits)
+    if rate is None:
+        return None
+    return RateLimit(redis, venue=venue.name, what="connects", per_s=rate[0], burst=rate[1])
 
 
 def message_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit | None:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
-from ingest.publisher import Publisher
+from ingest.output import FeedOutput
 from tickplant.clock import now_us
 from tickplant.redis_client import OUTAGE
 from tickplant.wire import ConnectionStatus, SymbolProblem
@@ -23,7 +23,7 @@ class ConnectionReporter:
         publisher: writes the state to Redis.
     """
 
-    def __init__(self, name: str, venue: str, symbols: Sequence[str], publisher: Publisher) -> None:
+    def __init__(self, name: str, venue: str, symbols: Sequence[str], publisher: FeedOutput) -> None:
         self._name = name
         self._venue = venue
         self._symbols = tuple(symbols)

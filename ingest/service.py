@@ -68,7 +68,7 @@ async def run(
         FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
     """
     proxies = proxies or Proxies({})
-    venues = _select_venues(symbols, addresses)
+    venues = select_venues(symbols, addresses)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
@@ -87,7 +87,7 @@ async def run(
         await redis.aclose()
 
 
-class _ConfiguredVenue(NamedTuple):
+class ConfiguredVenue(NamedTuple):
     """A venue with the symbols to receive."""
 
     adapter: VenueAdapter
@@ -107,9 +107,9 @@ class _Resources(NamedTuple):
     proxies: Proxies
 
 
-def _select_venues(
+def select_venues(
     symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress]
-) -> list[_ConfiguredVenue]:
+) -> list[ConfiguredVenue]:
     """Return the venues of symbols.
 
     Raises:
@@ -124,7 +124,7 @@ def _select_venues(
         normalized = [adapter.normalize_symbol(symbol) for symbol in by_venue[name]]
         check_symbol_count(adapter, normalized)
         ws_url, rest_url = address.ws_url or adapter.ws_url, address.rest_url or adapter.rest_url
-        venues.append(_ConfiguredVenue(adapter, normalized, ws_url, rest_url))
+        venues.append(ConfiguredVenue(adapter, normalized, ws_url, rest_url))
     return venues
 
 
@@ -139,7 +139,7 @@ def _housekeeping(
 
 
 def _venue_work(
-    venue: _ConfiguredVenue, resources: _Resources, stop: asyncio.Event
+    venue: ConfiguredVenue, resources: _Resources, stop: asyncio.Event
 ) -> Iterator[Coroutine[Any, Any, None]]:
     """Yield a venue's tasks: backfill, feeds, and the check of symbols."""
     adapter = venue.adapter
@@ -198,10 +198,10 @@ def check_symbol_count(venue: VenueAdapter, symbols: Sequence[str]) -> None:
         return
     most = limits.connections * limits.symbols_per_connection
     if len(symbols) > most:
-        raise FatalError(f"{venue.name} allows {most} symbols; TICKPLANT_SYMBOLS lists {len(symbols)}")
+        raise FatalError(f"{venue.name} allows {most} symbols at once; {len(symbols)} are to be received")
 
 
-def _make_backfill(venue: _ConfiguredVenue, resources: _Resources) -> Backfill | None:
+def _make_backfill(venue: ConfiguredVenue, resources: _Resources) -> Backfill | None:
     """Return a venue's backfill; None for a venue without history."""
     adapter = venue.adapter
     if not isinstance(adapter, HistoryAdapter):
@@ -222,7 +222,7 @@ def _make_backfill(venue: _ConfiguredVenue, resources: _Resources) -> Backfill |
     )
 
 
-def _make_feeds(venue: _ConfiguredVenue, resources: _Resources, backfill: Backfill | None) -> list[Feed]:
+def _make_feeds(venue: ConfiguredVenue, resources: _Resources, backfill: Backfill | None) -> list[Feed]:
     """Return a venue's feeds, one for each connection."""
     adapter, redis = venue.adapter, resources.redis
     context = FeedContext(
@@ -237,12 +237,15 @@ def _make_feeds(venue: _ConfiguredVenue, resources: _Resources, backfill: Backfi
         connection_lock=ConnectionLock(redis, adapter.name) if adapter.limits.connections == 1 else None,
         backfill=backfill,
     )
-    size = adapter.limits.symbols_per_connection
+    return make_feeds(f"{adapter.name}/{_process_name()}", venue.symbols, context)
+
+
+def make_feeds(name: str, symbols: Sequence[str], context: FeedContext) -> list[Feed]:
+    """Return feeds for a venue's symbols, each with as many as the venue allows on one connection."""
+    size = context.venue.limits.symbols_per_connection
     return [
-        Feed(
-            f"{adapter.name}/{_process_name()}/{start // size}", venue.symbols[start : start + size], context
-        )
-        for start in range(0, len(venue.symbols), size)
+        Feed(f"{name}/{start // size}", symbols[start : start + size], context)
+        for start in range(0, len(symbols), size)
     ]
 
 

@@ -125,7 +125,10 @@ class VenueSession:
             stack.callback(connection.discard)
             try:
                 while True:
-                    await self._feed.intake.handle(await connection.take(), self)
+                    reads = await connection.take()
+                    if self._feed.context.record is not None:
+                        self._feed.context.record(reads)
+                    await self._feed.intake.handle(reads, self)
             except WebSocketException:
                 failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception()]
                 if failed:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from ingest.answers import SubscriptionAnswers
-from ingest.rate_limits import RateLimit
+from ingest.output import Limit
 from ingest.venues.base import VenueAdapter
 from tickplant.backoff import bound_s
 
@@ -40,7 +40,7 @@ class Subscription:
         symbols: Sequence[str],
         send: Send,
         answers: SubscriptionAnswers,
-        messages: RateLimit | None,
+        messages: Limit | None,
     ) -> None:
         self._venue = venue
         self._symbols = tuple(symbols)

@@ -10,7 +10,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 
 import msgspec
 import zstandard
@@ -22,6 +22,7 @@ from tickplant.market import Trade
 
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_READ_BYTES: Final = 32 * 1024
 _SNIFFED_LINES: Final = 50
 """How far into a file its venue must show."""
 
@@ -169,18 +170,71 @@ def _open(path: Path) -> BinaryIO:
     magic = file.read(4)
     file.seek(0)
     if magic.startswith(_GZIP):
-        return _Unpacked(gzip.GzipFile(fileobj=file), file)
+        return io.BufferedReader(_Unpacked(lambda: zlib.decompressobj(wbits=16 + zlib.MAX_WBITS), file))
     if magic == _ZSTD:
-        return _Unpacked(zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True), file)
+        return io.BufferedReader(_Unpacked(zstandard.ZstdDecompressor().decompressobj, file))
     return file
 
 
-class _Unpacked(io.BufferedReader):
-    """A decompressing reader that closes the file beneath it, too."""
+class _Decompressor(Protocol):
+    """Decompresses one gzip member or zstd frame."""
 
-    def __init__(self, reader: Any, file: BinaryIO) -> None:
-        super().__init__(reader, 256 * 1024)
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+    def decompress(self, data: bytes, /) -> bytes: ...
+
+
+class _Unpacked(io.RawIOBase):
+    """A decompressed file, up to the last byte that can be decompressed.
+
+    The standard library's reader of gzip loses up to a buffer of text before the place where a file breaks
+    off.
+
+    Args:
+        start: returns the decompressor of the next gzip member or zstd frame.
+        file: the compressed file; it is closed with this one.
+    """
+
+    def __init__(self, start: Callable[[], _Decompressor], file: BinaryIO) -> None:
+        super().__init__()
+        self._start = start
         self._file = file
+        self._decompressor: _Decompressor | None = None
+        self._text = memoryview(b"")
+        self._rest = b""
+        """Compressed bytes that were read and belong to the next member or frame."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read up to a buffer of text.
+
+        Raises:
+            EOFError: the file ends within a member or frame.
+            zlib.error: it is damaged, or zstandard.ZstdError.
+        """
+        while not self._text:
+            data = self._rest or self._file.read(_READ_BYTES)
+            self._rest = b""
+            if not data:
+                if self._decompressor is not None:
+                    raise EOFError("its end is missing")
+                return 0
+            if self._decompressor is None:
+                self._decompressor = self._start()
+            self._text = memoryview(self._decompressor.decompress(data))
+            if self._decompressor.eof:
+                self._rest = self._decompressor.unused_data
+                self._decompressor = None
+        count = min(len(buffer), len(self._text))
+        buffer[:count] = self._text[:count]
+        self._text = self._text[count:]
+        return count
 
     def close(self) -> None:
         super().close()

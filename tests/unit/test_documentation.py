@@ -106,7 +106,7 @@ def test_metrics_and_roles_exist_under_the_names_that_are_seen(document: Path) -
 def options_of(command: str) -> set[str]:
     parser = ArgumentParser()
     import_module(f"tickplant.cli.{command}").add_arguments(parser)
-    common = {"--help"} if command == "sandbox" else {"--help", "--data"}
+    common = {"--help"} if command in ("record", "sandbox") else {"--help", "--data"}
     return common | set(re.findall(r"--[a-z][a-z-]*", "".join(help_texts(parser))))
 
 

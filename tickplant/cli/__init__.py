@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "worker": "run one worker process: from Redis into the database",
     "mirror": "run one mirror process: from Redis to Kafka",
     "api": "run one API process: REST and websockets",
+    "record": "record venues' live frames to capture files, which up --replay plays",
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
     "backfill": "fetch a symbol's history from its venue",
@@ -39,7 +40,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and what it does."""
 
-_SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "sandbox", "migrate")
+_SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "record", "sandbox", "migrate")
 """Commands whose lines are logs; those of the others are for the person who runs them."""
 
 _DATA_HELP: Final = (
@@ -98,7 +99,7 @@ def _run(words: list[str]) -> int:
 
         set_up_logs("info", "json")  # until the settings are read, which may be wrong
     try:
-        if args.command not in ("sandbox", "doctor"):
+        if args.command not in ("record", "sandbox", "doctor"):
             from tickplant.cli.ignored_folder import refuse_ignored_folder
 
             refuse_ignored_folder(args)
@@ -140,7 +141,7 @@ def _parser(words: Sequence[str]) -> ArgumentParser:
             command.epilog = _wrapped(getattr(module, "EXAMPLES", ""))
             module.add_arguments(command)
             command.set_defaults(parser=command)
-        if name != "sandbox":
+        if name not in ("record", "sandbox"):
             command.add_argument("--data", metavar="DIR", help=_DATA_HELP)
     return parser
 

@@ -1,0 +1,1 @@
+"""Records venues' websocket frames to capture files, without Redis or a database."""
