@@ -20,7 +20,8 @@ from db.provenance import read_database_source
 from tickplant import kernel
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
-from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import is_wrong_type
 from tickplant.streams import CANDLES_ROLE, START
 from tickplant.taken_keys import REMEDY, find_taken_keys
 

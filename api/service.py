@@ -182,7 +182,9 @@ async def open_services(
                 RequestLimiter(redis, access.rate),
                 without_key=scopes_without_key(access.host, access.public),
             )
-            user_changes = UserChangeSender(redis, pool, [read_pending_switch, read_pending_alerts])
+            user_changes = UserChangeSender(
+                redis, pool, [read_pending_switch, read_pending_alerts], partitions=partitions
+            )
             async with (
                 open_webhook_admission(webhooks) as webhook_admission,
                 _running(hub.run(), stop),

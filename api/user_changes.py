@@ -15,8 +15,9 @@ from tickplant import wire
 from tickplant.backoff import Backoff
 from tickplant.derived import Change
 from tickplant.outage import OutageLog
-from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.redis_agreement import agree_on_partitions
 from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
 from tickplant.streams import trades_stream
 
 _log = logging.getLogger(__name__)
@@ -30,9 +31,13 @@ PendingChanges = Callable[[Pool], Awaitable[Sequence[tuple[int, Change]]]]
 class UserChangeSender:
     """Sends changes of users, and repeats them until they have arrived."""
 
-    def __init__(self, redis: RedisClient, pool: Pool, sources: Sequence[PendingChanges]) -> None:
+    def __init__(
+        self, redis: RedisClient, pool: Pool, sources: Sequence[PendingChanges], *, partitions: int
+    ) -> None:
         """Send the changes of sources with clients, which the caller closes."""
         self._redis = redis
+        self._partitions = partitions
+        self._agreed = False
         self._pool = pool
         self._sources = sources
         self._written = asyncio.Event()
@@ -42,7 +47,11 @@ class UserChangeSender:
         self._written.set()
 
     async def run(self) -> None:
-        """Send until cancelled, across outages."""
+        """Send until cancelled, across outages.
+
+        Raises:
+            FatalError: workers use another number of partitions.
+        """
         backoff = Backoff(first_s=_PAUSE_S, cap_s=30.0)
         outage = OutageLog(
             _log,
@@ -66,8 +75,13 @@ class UserChangeSender:
             self._written.clear()
 
     async def _send(self) -> None:
+        if not self._agreed:
+            await agree_on_partitions(self._redis, self._partitions)
+            self._agreed = True
         for source in self._sources:
-            pipeline = self._redis.pipeline(transaction=False)
-            for partition, change in await source(self._pool):
-                pipeline.xadd(trades_stream(partition), {wire.CHANGE: wire.encode_change(change)})
-            await pipeline.execute()
+            commands = [
+                ("XADD", trades_stream(partition), "*", wire.CHANGE, wire.encode_change(change))
+                for partition, change in await source(self._pool)
+            ]
+            if commands:
+                await self._redis.exchange(*commands)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from tickplant.redis_client import OUTAGE, RedisClient, is_transient, retry_until_available
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE, is_transient, retry_until_available
 
 _TTL_MS: Final = 10_000
 _POLL_S: Final = 1.0

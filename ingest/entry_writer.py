@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 from ingest.refused_entries import RefusedEntries
 from ingest.stream_entry import StreamEntry
 from tickplant import metrics
-from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import is_wrong_type
 from tickplant.streams import trades_stream
 
 _INTERVAL_S: Final = 0.004

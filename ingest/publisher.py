@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -18,23 +18,16 @@ from tickplant.dead_letters import write_dead_letter
 from tickplant.kernel import TradeColumns, encode_columns, group_trades
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import source_of
-from tickplant.redis_client import (
-    OUTAGE,
-    RedisClient,
-    agree_on_partitions,
-    claim_redis_source,
-    is_wrong_type,
-    retry_until_available,
-)
-from tickplant.streams import (
-    CONNECTIONS,
-    GAPS,
-    OWN_IDS,
-    PRICES,
-    partition_of,
-)
+from tickplant.redis_agreement import agree_on_partitions, claim_redis_source
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE, is_wrong_type, retry_until_available
+from tickplant.streams import CONNECTIONS, OWN_IDS, gaps_key, partition_of, prices_key
 
 MAX_TRADES_PER_ENTRY: Final = 500
+
+_T = TypeVar("_T")
+Values = Callable[[str, Sequence[SymbolId], Sequence[bytes | None]], Iterator[_T]]
+"""Decodes what a key holds of symbols."""
 
 
 class Publisher:
@@ -135,28 +128,43 @@ class Publisher:
 
     async def read_gaps(self, symbols: Sequence[SymbolId]) -> list[Gap]:
         """Return the committed gaps of the symbols; none while Redis is unavailable."""
-        if not symbols:
-            return []
         try:
-            found: Any = await self._redis.hmget(GAPS, [str(symbol) for symbol in symbols])
-        except (*OUTAGE, RedisError) as error:
-            if isinstance(error, RedisError) and is_wrong_type(error):
-                self._values.note_refused(GAPS, error)
+            return [gap async for gap in self._stored(gaps_key, symbols, self._values.gaps)]
+        except (*OUTAGE, RedisError):
             return []
-        return list(self._values.gaps(GAPS, symbols, found))
 
     async def read_last_trades(self, symbols: Sequence[SymbolId]) -> list[Trade]:
         """Return the newest published trade of each symbol that has one."""
-        try:
-            found = await self._retry_until_available(
-                lambda: self._redis.hmget(PRICES, [str(symbol) for symbol in symbols])
-            )
-        except RedisError as error:
-            if not is_wrong_type(error):
-                raise
-            self._values.note_refused(PRICES, error)
-            return []
-        return list(self._values.trades(PRICES, symbols, found))
+
+        async def read() -> list[Trade]:
+            return [trade async for trade in self._stored(prices_key, symbols, self._values.trades)]
+
+        found: list[Trade] = await self._retry_until_available(read)
+        return found
+
+    async def _stored(
+        self, key_of: Callable[[int], str], symbols: Sequence[SymbolId], values: Values[_T]
+    ) -> AsyncIterator[_T]:
+        """Yield what partitions' hashes hold of symbols; a hash that is another program's has nothing.
+
+        Raises:
+            RedisError: Redis is unavailable, or refuses for another reason.
+        """
+        by_partition: defaultdict[int, list[SymbolId]] = defaultdict(list)
+        for symbol in symbols:
+            by_partition[partition_of(*symbol, self._partitions)].append(symbol)
+        if not by_partition:
+            return
+        commands = [("HMGET", key_of(number), *map(str, names)) for number, names in by_partition.items()]
+        answers = await self._redis.try_exchange(*commands)
+        for (number, names), answer in zip(by_partition.items(), answers, strict=True):
+            if is_wrong_type(answer):
+                self._values.note_refused(key_of(number), answer)
+            elif isinstance(answer, Exception):
+                raise answer
+            else:
+                for value in values(key_of(number), names, answer):
+                    yield value
 
     async def reserve_ids(self, venue: str, last_id: int) -> None:
         """Store the greatest assigned id that is about to be written, for a venue without trade ids."""

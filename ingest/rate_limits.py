@@ -1,17 +1,19 @@
 """Venues' rate limits, shared by all ingest processes through Redis."""
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
 from ingest.history.retry_after import LONGEST_S
 from ingest.venues.base import VenueAdapter, VenueLimits
-from tickplant.redis_client import RedisClient, retry_until_available
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import retry_until_available
+from tickplant.redis_exchange import Script
 
 # The generic cell rate algorithm. A key stores when the next use is due, and when that was written, so that
 # the due time moves back with the clock. KEYS: cell, and the ban if the limit is bannable. ARGV: interval in
 # us, burst, longest ban in ms. Books one use and returns the wait in us; during a ban, books nothing and
 # returns the remaining ban in us, negative. A longer ban than the longest is shortened to it.
-_BOOK: Final = """
+_BOOK: Final = Script("""
 if KEYS[2] then
   local ban, longest = redis.call('PTTL', KEYS[2]), tonumber(ARGV[3])
   if ban == -1 or ban > longest then
@@ -30,12 +32,12 @@ due = math.max(due, now)
 local next = due + interval
 redis.call('SET', KEYS[1], string.format('%.0f %.0f', next, now), 'PX', math.ceil((next - now) / 1000) + 1000)
 return math.max(0, due - now - interval * (tonumber(ARGV[2]) - 1))
-"""
+""")
 
 # KEYS: ban. ARGV: ms. A ban that ends later is not shortened.
-_PROLONG: Final = """
+_PROLONG: Final = Script("""
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], 1, 'PX', ARGV[1]) end
-"""
+""")
 
 _BAN_POLL_S: Final = 5.0
 """How often a ban is read again: another process or an operator may have changed it."""
@@ -67,9 +69,9 @@ class RateLimit:
             burst: the most uses at once after a pause.
             bannable: whether uses stop while the venue bans this plant; see `ban`.
         """
-        self._book: Any = redis.register_script(_BOOK)
-        self._prolong: Any = redis.register_script(_PROLONG)
-        self._cell = f"rate:{venue}:{what}"
+        self._redis = redis
+        # In braces what Redis Cluster hashes: a script touches both keys, so they must share a slot.
+        self._cell = f"rate:{{ban:{venue}}}:{what}"
         self._ban = [f"ban:{venue}"] if bannable else []
         self._interval_us = int(1e6 / per_s)
         self._burst = burst
@@ -83,7 +85,9 @@ class RateLimit:
         keys = [self._cell + suffix, *self._ban]
         args = [self._interval_us, self._burst, int(LONGEST_S * 1000)]
         while True:
-            wait_us = await retry_until_available(lambda: self._book(keys=keys, args=args))
+            (wait_us,) = await retry_until_available(
+                lambda: self._redis.exchange((_BOOK, len(keys), *keys, *args))
+            )
             if wait_us >= 0:
                 await asyncio.sleep(wait_us / 1e6)
                 return
@@ -93,7 +97,8 @@ class RateLimit:
         """Stop all uses for some seconds, at most `LONGEST_S`, as the venue requires."""
         milliseconds = max(1, int(min(seconds, LONGEST_S) * 1000))
         if self._ban:
-            await retry_until_available(lambda: self._prolong(keys=self._ban, args=[milliseconds]))
+            command = (_PROLONG, len(self._ban), *self._ban, milliseconds)
+            await retry_until_available(lambda: self._redis.exchange(command))
 
 
 def request_limit(redis: RedisClient, venue: VenueAdapter) -> RateLimit:

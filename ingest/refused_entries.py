@@ -11,7 +11,8 @@ from redis.exceptions import RedisError
 from ingest.stream_entry import StreamEntry
 from tickplant.backoff import Backoff
 from tickplant.outage import OutageLog
-from tickplant.redis_client import OUTAGE, RedisClient
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.streams import trades_stream
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Final
 
 from ingest.output import FeedOutput
 from tickplant.clock import now_us
-from tickplant.redis_client import OUTAGE
+from tickplant.redis_errors import OUTAGE
 from tickplant.wire import ConnectionStatus, SymbolProblem
 
 _INTERVAL_S: Final = 10.0

@@ -13,7 +13,7 @@ from ingest.connection import VenueConnection, open_connection
 from ingest.subscription import Subscription
 from tickplant.background import background
 from tickplant.network_errors import network_reason
-from tickplant.redis_client import OUTAGE
+from tickplant.redis_errors import OUTAGE
 
 if TYPE_CHECKING:
     from ingest.feed import Feed

@@ -8,7 +8,8 @@ from redis.exceptions import RedisError
 
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
-from tickplant.redis_client import OUTAGE, RedisClient
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import decode_connection
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from tickplant import metrics
-from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE, is_wrong_type
 from tickplant.redis_values import RedisValues, parse_count
 from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 
@@ -75,14 +76,19 @@ class StreamBudget:
 
     async def _read_lengths(self, partitions: list[int]) -> list[int]:
         """Return the number of entries of each stream, without those retained for the mirror."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for partition in partitions:
-            pipeline.xlen(trades_stream(partition))
-            pipeline.hget(owner_key(MIRROR_TRADES, partition), HELD_ENTRIES)
-        answers = await pipeline.execute(raise_on_error=False)
+        commands = [
+            command
+            for partition in partitions
+            for command in (
+                ("XLEN", trades_stream(partition)),
+                ("HGET", owner_key(MIRROR_TRADES, partition), HELD_ENTRIES),
+            )
+        ]
+        answers = await self._redis.try_exchange(*commands)
         for index, answer in enumerate(answers):
             if isinstance(answer, Exception):
-                if not is_wrong_type(answer):
+                # What is kept for a server that is away has a bound of its own.
+                if not (is_wrong_type(answer) or isinstance(answer, OUTAGE)):
                     raise answer
                 answers[index] = None
         lengths = zip(partitions, answers[::2], answers[1::2], strict=True)

@@ -7,7 +7,8 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from tickplant import metrics
-from tickplant.redis_client import OUTAGE, RedisClient
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.streams import trades_stream
 
 INTERVAL_S: Final = 2.0
@@ -23,10 +24,8 @@ async def measure_streams(redis: RedisClient, partitions: int, stop: asyncio.Eve
 
 
 async def _measure(redis: RedisClient, partitions: int) -> None:
-    pipeline = redis.pipeline(transaction=False)
-    for partition in range(partitions):
-        pipeline.xlen(trades_stream(partition))
-    for partition, length in enumerate(await pipeline.execute(raise_on_error=False)):
+    commands = [("XLEN", trades_stream(partition)) for partition in range(partitions)]
+    for partition, length in enumerate(await redis.try_exchange(*commands)):
         if isinstance(length, Exception):
             continue
         metrics.INGEST_STREAM_ENTRIES.labels(partition).set(length)

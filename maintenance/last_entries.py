@@ -20,13 +20,12 @@ async def read_last_entry_ids(redis: RedisClient, partitions: Iterable[int]) -> 
         The ids by partition, without those whose streams are empty.
     """
     asked = list(partitions)
-    pipe = redis.pipeline(transaction=False)
-    for partition in asked:
-        pipe.xrevrange(trades_stream(partition), count=_ENTRIES_READ)
-    streams: list[list[tuple[bytes, dict[bytes, bytes]]]] = await pipe.execute()
+    streams = await redis.exchange(
+        *[("XREVRANGE", trades_stream(each), "+", "-", "COUNT", _ENTRIES_READ) for each in asked]
+    )
     return {
         partition: next(
-            (entry_id for entry_id, fields in entries if CLOCK not in fields), entries[-1][0]
+            (entry_id for entry_id, fields in entries if CLOCK not in fields[::2]), entries[-1][0]
         ).decode()
         for partition, entries in zip(asked, streams, strict=True)
         if entries

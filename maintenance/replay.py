@@ -22,8 +22,8 @@ from maintenance.last_entries import read_last_entry_ids
 from maintenance.tape import TapeStatus, read_tape, read_tape_status
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
-from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
 from tickplant.streams import START, entry_order
 
 _POLL_S: Final = 0.1

@@ -28,9 +28,10 @@ from tickplant.local.addresses import print_data_folder, running_database, runni
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
-from tickplant.redis_client import RedisClient, agree_on_partitions, open_redis
+from tickplant.redis_agreement import agree_on_partitions
+from tickplant.redis_client import RedisClient, open_redis
 from tickplant.settings import Settings, variable
-from tickplant.streams import CANDLES_ROLE, GAPS, START, entry_order, partition_of
+from tickplant.streams import CANDLES_ROLE, START, entry_order, gaps_key, partition_of
 from tickplant.wire import encode_gaps
 
 _POLL_S: Final = 0.1
@@ -116,7 +117,7 @@ class SymbolMaintenance(NamedTuple):
 
     async def publish_gaps(self, gaps: Sequence[Gap]) -> None:
         """Write the symbol's gaps to where ingest reads them."""
-        await self.redis.hset(GAPS, str(self.symbol), encode_gaps(gaps))
+        await self.redis.hset(gaps_key(self.partition), str(self.symbol), encode_gaps(gaps))
 
     async def wait_for_commit(self) -> None:
         """Wait until everything in the symbol's stream so far is committed.

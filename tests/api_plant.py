@@ -28,7 +28,7 @@ from tickplant.hosts import Hosts
 from tickplant.intervals import BASE, INTERVALS, MINUTE_US, floor
 from tickplant.market import Candle, Gap, SymbolId, Trade, fold
 from tickplant.redis_client import open_redis
-from tickplant.streams import CONNECTIONS, PRICES, UNIFIED, live_stream, owner_key, partition_of
+from tickplant.streams import CONNECTIONS, live_stream, owner_key, partition_of, prices_key, unified_key
 from tickplant.times import to_datetime
 from tickplant.webhooks import WebhookSettings
 from tickplant.wire import ConnectionStatus, LiveEntry, LiveUpdate
@@ -160,7 +160,8 @@ class Plant:
             live_stream(partition_of(*symbol, PARTITIONS)), {wire.UPDATE: wire.encode_update(live)}, **options
         )
         for price in live.prices:
-            pipeline.hset(PRICES, f"{price.venue}:{price.symbol}", wire.encode_trade(price))
+            key = prices_key(partition_of(price.venue, price.symbol, PARTITIONS))
+            pipeline.hset(key, f"{price.venue}:{price.symbol}", wire.encode_trade(price))
         entry_id: bytes = (await pipeline.execute())[0]
         return entry_id.decode()
 
@@ -177,7 +178,7 @@ class Plant:
         pipeline = self.redis.pipeline(transaction=True)
         pipeline.xadd(live_stream(number), {wire.UPDATE: wire.encode_update(live)})
         for unified in live.unified:
-            pipeline.hset(UNIFIED, unified.symbol, msgspec.json.encode(unified))
+            pipeline.hset(unified_key(number), unified.symbol, msgspec.json.encode(unified))
         pipeline.hset(owner_key("candles", number), "told", committed)
         await pipeline.execute()
 

@@ -36,7 +36,7 @@ async def read_lag(redis: RedisClient, role: str, partition: int, committed: str
     """Return how much of the stream that a role reads comes after the entry that it has committed.
 
     Raises:
-        RedisError: one of `tickplant.redis_client.OUTAGE`.
+        RedisError: one of `tickplant.redis_errors.OUTAGE`.
     """
     stream = results_stream(partition) if role == MIRROR_RESULTS else trades_stream(partition)
     held = "" if role in MIRROR_ROLES else HELD_ENTRIES

@@ -12,7 +12,7 @@ from typing import Any, Final
 import hiredis
 from redis.asyncio.connection import ConnectionPool, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, NoScriptError
+from redis.exceptions import InvalidResponse, MasterDownError, NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 
@@ -36,6 +36,9 @@ StreamEntries = list[tuple[bytes, dict[bytes, bytes]]]
 _IDLE_S: Final = 30.0
 """How long a connection stays open unused: a burst of requests opens as many as it needs."""
 _INCOMPLETE: Final = object()
+_UNREADY: Final = (RedisConnectionError, MasterDownError, ReadOnlyError)
+"""Refusals by a server that is not, or no longer, the one to talk to: the next exchange opens a connection,
+which may lead to another server."""
 _pack: Any = hiredis.pack_command
 
 
@@ -115,8 +118,11 @@ class _Connection(asyncio.Protocol):
             self._note_progress()
         elif len(answers) > self._expected or replies.has_data():
             self._fail(InvalidResponse("Redis has sent more answers than commands were sent"))
-        elif unready := [answer for answer in answers if isinstance(answer, RedisConnectionError)]:
-            self._fail(unready[0])
+        elif unready := [answer for answer in answers if isinstance(answer, _UNREADY)]:
+            refusal = unready[0]
+            if not isinstance(refusal, RedisConnectionError):
+                refusal = RedisConnectionError(f"the server takes no commands now: {refusal}")
+            self._fail(refusal)
         else:
             self._waiter, self._answers = None, []
             if not waiter.done():

@@ -1,19 +1,15 @@
-"""Names of Redis keys, the partition of a symbol, and the order of stream entry ids."""
+"""Names of Redis keys, the partition of a symbol, and the order of stream entry ids.
+
+Every key of a partition carries the partition's number in braces: what Redis Cluster hashes, so that all of
+them are in one slot, and a script may touch them together. All other keys are used one at a time, or share a
+part in braces likewise.
+"""
 
 from typing import Final
 from zlib import crc32
 
-PRICES: Final = "prices"
-"""Hash of `venue:symbol` to its last trade, encoded as in `wire`."""
-
-GAPS: Final = "gaps"
-"""Hash of `venue:symbol` to its open gaps, encoded as in `wire`; a symbol without gaps has no field."""
-
 DEAD_LETTERS: Final = "dead_letters"
 """Stream of inputs that could not be parsed, each with its source and reason; capped."""
-
-UNIFIED: Final = "unified"
-"""Hash of `venue:symbol` to its last price with its latest averages and signals, as JSON."""
 
 CONNECTIONS: Final = "connections"
 """Hash of connection name to its state, encoded as in `wire`; written by ingest, read by the API."""
@@ -21,7 +17,7 @@ CONNECTIONS: Final = "connections"
 OWN_IDS: Final = "own_ids"
 """Hash of a venue without trade ids to the greatest id of our own assigned to its trades."""
 
-PARTITIONS: Final = "partitions"
+PARTITIONS: Final = "partition_count"
 """Number of partitions, set by the first process that connected."""
 
 SOURCE: Final = "source"
@@ -48,32 +44,47 @@ HELD_ENTRIES: Final = "held_entries"
 
 def trades_stream(partition: int) -> str:
     """Name the stream that carries a partition's trades and clock entries."""
-    return f"trades:{partition}"
+    return f"trades:{{{partition}}}"
 
 
 def live_stream(partition: int) -> str:
     """Name the stream that carries a partition's live updates; capped, not durable."""
-    return f"live:{partition}"
+    return f"live:{{{partition}}}"
 
 
 def results_stream(partition: int) -> str:
     """Name the stream of results, retained until Kafka has confirmed them; empty without a mirror."""
-    return f"results:{partition}"
+    return f"results:{{{partition}}}"
 
 
 def signals_stream(partition: int) -> str:
     """Name the stream of a partition's signals, for consumers outside tickplant; capped."""
-    return f"signals:{partition}"
+    return f"signals:{{{partition}}}"
 
 
 def unified_stream(partition: int) -> str:
     """Name the stream of prices joined with averages and signals; capped."""
-    return f"unified:{partition}"
+    return f"unified:{{{partition}}}"
+
+
+def prices_key(partition: int) -> str:
+    """Name the hash of `venue:symbol` to its last trade, encoded as in `wire`."""
+    return f"prices:{{{partition}}}"
+
+
+def gaps_key(partition: int) -> str:
+    """Name the hash of `venue:symbol` to its open gaps, as in `wire`; a symbol without gaps has no field."""
+    return f"gaps:{{{partition}}}"
+
+
+def unified_key(partition: int) -> str:
+    """Name the hash of `venue:symbol` to its last price with its latest averages and signals, as JSON."""
+    return f"unified_states:{{{partition}}}"
 
 
 def owner_key(role: str, partition: int) -> str:
     """Name the hash with the epoch that may publish for a partition, and with its progress."""
-    return f"owner:{role}:{partition}"
+    return f"owner:{role}:{{{partition}}}"
 
 
 def group_name(role: str, epoch: int) -> str:
@@ -83,7 +94,12 @@ def group_name(role: str, epoch: int) -> str:
 
 def partition_of(venue: str, symbol: str, partitions: int) -> int:
     """Return the partition of a symbol: stable across processes, machines and versions."""
-    return crc32(f"{venue}:{symbol}".encode()) % partitions
+    return partition_of_field(f"{venue}:{symbol}".encode(), partitions)
+
+
+def partition_of_field(field: bytes, partitions: int) -> int:
+    """Return the partition of a `venue:symbol`."""
+    return crc32(field) % partitions
 
 
 def entry_order(entry_id: str) -> tuple[int, int]:

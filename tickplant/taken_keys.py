@@ -6,16 +6,16 @@ from typing import Final
 from tickplant.redis_client import RedisClient
 from tickplant.streams import (
     CANDLES_ROLE,
-    GAPS,
     MIRROR_RESULTS,
     MIRROR_TRADES,
-    PRICES,
-    UNIFIED,
+    gaps_key,
     live_stream,
     owner_key,
+    prices_key,
     results_stream,
     signals_stream,
     trades_stream,
+    unified_key,
     unified_stream,
 )
 
@@ -26,7 +26,7 @@ async def find_taken_keys(redis: RedisClient, role: str, partitions: Iterable[in
     """Return the partitions that a role can't process, with the keys that hold another type.
 
     Raises:
-        RedisError: one of `tickplant.redis_client.OUTAGE`.
+        RedisError: one of `tickplant.redis_errors.OUTAGE`.
     """
     keys = [(partition, *row) for partition in partitions for row in _keys(role, partition).items()]
     types = await redis.exchange(*[("TYPE", key) for _, key, _ in keys]) if keys else []
@@ -45,5 +45,6 @@ def _keys(role: str, partition: int) -> dict[str, bytes]:
     if role == MIRROR_RESULTS:
         return dict.fromkeys([results_stream(partition)], b"stream") | {mirrors[1]: b"hash"}
     streams = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
-    hashes = (owner_key(CANDLES_ROLE, partition), *mirrors, PRICES, GAPS, UNIFIED)
+    states = (prices_key, gaps_key, unified_key)
+    hashes = (owner_key(CANDLES_ROLE, partition), *mirrors, *[name(partition) for name in states])
     return dict.fromkeys([name(partition) for name in streams], b"stream") | dict.fromkeys(hashes, b"hash")

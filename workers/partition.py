@@ -16,7 +16,8 @@ from db.provenance import claim_database_source
 from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.errors import LaterEpochError, PoisonError, UnstorableError
-from tickplant.redis_client import RedisClient, read_redis_source
+from tickplant.redis_agreement import read_redis_source
+from tickplant.redis_client import RedisClient
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 from workers.commit_schedule import CommitPolicy, CommitSchedule

@@ -5,7 +5,7 @@ from typing import Final
 
 from db.leases import Lease
 from tickplant import metrics, wire
-from tickplant.dead_letters import write_dead_letter
+from tickplant.dead_letters import dead_letter_command, write_dead_letter
 from tickplant.kernel import encode_trades
 from tickplant.market import Trade
 from tickplant.redis_client import RedisClient
@@ -39,15 +39,15 @@ class PartitionDeadLetters:
         """Write rejected trades."""
         if not rejections:
             return
-        pipeline = self._redis.pipeline(transaction=False)
-        for rejection in rejections:
-            await write_dead_letter(
-                pipeline,
-                source=f"{self._stream} {rejection.entry_id}",
-                reason=rejection.reason,
-                payload={b"payload." + wire.TRADES: rejection.payload},
+        commands = [
+            dead_letter_command(
+                f"{self._stream} {rejection.entry_id}",
+                rejection.reason,
+                {b"payload." + wire.TRADES: rejection.payload},
             )
-        await pipeline.execute()
+            for rejection in rejections
+        ]
+        await self._redis.exchange(*commands)
 
     async def write_unstorable(self, entry_id: str, trades: Sequence[Trade], reason: str) -> None:
         """Write trades of an entry that the database refuses."""

@@ -18,20 +18,20 @@ from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import Command, Script, parse_streams
 from tickplant.redis_values import RedisValues, parse_count
 from tickplant.streams import (
-    GAPS,
     HELD_ENTRIES,
     MIRROR_RESULTS,
     MIRROR_TRADES,
-    PRICES,
     START,
-    UNIFIED,
     entry_order,
+    gaps_key,
     group_name,
     live_stream,
     owner_key,
+    prices_key,
     results_stream,
     signals_stream,
     trades_stream,
+    unified_key,
     unified_stream,
 )
 from workers.partition_scripts import PUBLISH, PUBLISH_RESULTS, TAKE, WRITE_GAPS
@@ -73,6 +73,7 @@ class PartitionStreams:
         self._keep_s = keep_s
         self._stream = trades_stream(lease.partition)
         self._live = live_stream(lease.partition)
+        self._prices = prices_key(lease.partition)
         self._owner = owner_key(lease.role, lease.partition)
         self._group = group_name(lease.role, lease.epoch)
         self._trimmer = Trimmer(redis, lease, keep_s=keep_s)
@@ -105,7 +106,8 @@ class PartitionStreams:
         for name in odd:
             self._values.note_invalid(self._owner, name.decode(), "no entry id")
         # A script that the server lacks would run after the other commands, so after the wait for entries.
-        await self._redis.exchange(("SCRIPT", "LOAD", PUBLISH.source))
+        # It goes to the server of the key beside it.
+        await self._redis.exchange(("EXISTS", self._owner), ("SCRIPT", "LOAD", PUBLISH.source))
         return PublishedPosition(
             *[position.decode() if position else START for position in (published, told, committed)]
         )
@@ -173,7 +175,7 @@ class PartitionStreams:
 
     def _publish_command(self, update: wire.LiveUpdate, published: str) -> Command:
         payload = wire.encode_update(update)
-        keys = [self._owner, self._live, PRICES]
+        keys = [self._owner, self._live, self._prices]
         command = [PUBLISH, len(keys), *keys, self._lease.epoch, published, self._retained(payload), payload]
         for price in update.prices:
             command += f"{price.venue}:{price.symbol}", wire.encode_trade(price)
@@ -195,7 +197,8 @@ class PartitionStreams:
             LeaseLostError: a later owner has taken the partition; nothing was published.
         """
         partition = self._lease.partition
-        keys = [self._owner, self._live, signals_stream(partition), unified_stream(partition), UNIFIED]
+        keys = [self._owner, self._live, signals_stream(partition), unified_stream(partition)]
+        keys.append(unified_key(partition))
         if update.candles or update.signals or update.firings:
             keys += results_stream(partition), owner_key(MIRROR_RESULTS, partition)
         payload = wire.encode_update(update)
@@ -215,7 +218,7 @@ class PartitionStreams:
         arguments: list[Any] = [self._lease.epoch]
         for (venue, symbol), members in gaps.items():
             arguments += f"{venue}:{symbol}", wire.encode_gaps(members) if members else b""
-        await self._run(WRITE_GAPS, [self._owner, GAPS], arguments)
+        await self._run(WRITE_GAPS, [self._owner, gaps_key(self._lease.partition)], arguments)
 
     async def trim(self, entry_id: str, published: str) -> None:
         """Trim entries before a committed one, unless they are to be kept.

@@ -19,8 +19,10 @@ from tickplant.backoff import Backoff
 from tickplant.errors import FormerPrimaryError, LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
-from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
-from tickplant.redis_client import RedisClient, agree_on_partitions, is_transient, is_wrong_type
+from tickplant.redis_agreement import agree_on_partitions
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
+from tickplant.redis_errors import is_transient, is_wrong_type
 from tickplant.streams import START
 from workers.blocked_partitions import BlockedPartitions
 

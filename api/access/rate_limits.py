@@ -19,7 +19,8 @@ from api.access.caller import ApiCaller
 from api.http.problems import Problem
 from tickplant import metrics
 from tickplant.outage import OutageLog
-from tickplant.redis_client import OUTAGE, RedisClient, is_wrong_type
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE, is_wrong_type
 from tickplant.redis_exchange import Script
 from tickplant.redis_values import RedisValues
 

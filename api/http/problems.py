@@ -14,7 +14,7 @@ from litestar.types import Scope, Send
 
 from db.pool import OUTAGE as DATABASE_OUTAGE
 from tickplant.literals import INVALID_VALUE, allowed_values
-from tickplant.redis_client import OUTAGE as REDIS_OUTAGE
+from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
 from tickplant.validation_messages import sentence_of
 
 _log = logging.getLogger(__name__)

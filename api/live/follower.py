@@ -21,7 +21,7 @@ from tickplant import metrics
 from tickplant.backoff import Backoff
 from tickplant.errors import PoisonError
 from tickplant.outage import OutageLog
-from tickplant.redis_client import is_transient
+from tickplant.redis_errors import is_transient
 from tickplant.streams import live_stream
 from tickplant.wire import LiveUpdate
 

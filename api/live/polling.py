@@ -12,7 +12,7 @@ from api.live.channel_definitions import ChannelSources, PolledChannel
 from api.live.client import Client
 from api.live.frames import text_frame
 from api.live.protocol import Channel, Snapshot, Update
-from tickplant.redis_client import is_transient
+from tickplant.redis_errors import is_transient
 
 _PAUSE_S: Final = 1.0
 

@@ -11,8 +11,9 @@ from redis.exceptions import RedisError
 from api.live.cursor import STREAM_START, Order, entry_text
 from tickplant import wire
 from tickplant.errors import PoisonError, TickplantError
-from tickplant.redis_client import RedisClient, is_wrong_type
-from tickplant.redis_exchange import parse_streams
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import is_wrong_type
+from tickplant.redis_exchange import Script, parse_streams
 from tickplant.redis_values import RedisValues, parse_entry_id
 from tickplant.streams import CANDLES_ROLE, entry_order, live_stream, owner_key
 from tickplant.taken_keys import find_taken_keys
@@ -34,17 +35,17 @@ class Payload(NamedTuple):
     """Of a break, the input entry up to which trades published before it will be stored."""
 
 
-_LAST_UPDATE: Final = """
+_LAST_UPDATE: Final = Script("""
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 return last[1] and last[1][1]
-"""
+""")
 # A worker publishes results after a commit and notes the committed entry in one transaction.
-_PUBLISHED: Final = """
+_PUBLISHED: Final = Script("""
 local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
 return {redis.call('HGET', KEYS[1], 'told'), last[1] and last[1][1]}
-"""
+""")
 # The start of a stream is held as long as no update was trimmed.
-_HOLDS: Final = """
+_HOLDS: Final = Script("""
 if ARGV[1] == '0-0' then
   if redis.call('EXISTS', KEYS[1]) == 0 then return 1 end
   local info = redis.call('XINFO', 'STREAM', KEYS[1])
@@ -53,7 +54,7 @@ if ARGV[1] == '0-0' then
   return facts['entries-added'] == facts['length'] and 1 or 0
 end
 return #redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])
-"""
+""")
 
 
 class Break(NamedTuple):
@@ -80,9 +81,6 @@ class LiveStreamReader:
         self._values = RedisValues()
         self._streams = [live_stream(partition) for partition in range(partitions)]
         self._partitions = {stream.encode(): number for number, stream in enumerate(self._streams)}
-        self._last_update = self._redis.register_script(_LAST_UPDATE)
-        self._published = self._redis.register_script(_PUBLISHED)
-        self._holds = self._redis.register_script(_HOLDS)
 
     async def tail(
         self, positions: Mapping[int, Order], *, block_s: float
@@ -128,7 +126,7 @@ class LiveStreamReader:
     async def last_update(self, partition: int) -> Order:
         """Return the id of the last update; `STREAM_START` where there is none."""
         with readable():
-            last = await self._last_update(keys=[self._streams[partition]])
+            (last,) = await self._redis.exchange((_LAST_UPDATE, 1, self._streams[partition]))
         return entry_order(last.decode()) if last else STREAM_START
 
     async def published(self, partition: int) -> tuple[Order | None, Order]:
@@ -139,7 +137,7 @@ class LiveStreamReader:
         """
         owner = owner_key(CANDLES_ROLE, partition)
         with readable():
-            answer = await self._published(keys=[owner, self._streams[partition]])
+            (answer,) = await self._redis.exchange((_PUBLISHED, 2, owner, self._streams[partition]))
         published, last = (*answer, None, None)[:2]
         committed = self._values.read(owner, "told", published, parse_entry_id)
         return committed, entry_order(last.decode()) if last else STREAM_START
@@ -147,7 +145,8 @@ class LiveStreamReader:
     async def holds(self, partition: int, update: Order) -> bool:
         """Return whether the stream still holds an update, and so everything after it."""
         with readable():
-            return bool(await self._holds(keys=[self._streams[partition]], args=[entry_text(update)]))
+            (held,) = await self._redis.exchange((_HOLDS, 1, self._streams[partition], entry_text(update)))
+            return bool(held)
 
     async def newest(self, partition: int, count: int) -> list[tuple[Order, LiveUpdate]]:
         """Return the newest updates, oldest first; an empty one for one that can't be decoded."""

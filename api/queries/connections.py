@@ -7,7 +7,8 @@ from redis.exceptions import RedisError
 from tickplant import metrics
 from tickplant.clock import now_us
 from tickplant.errors import PoisonError
-from tickplant.redis_client import RedisClient, is_wrong_type
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import is_wrong_type
 from tickplant.redis_values import RedisValues
 from tickplant.streams import CONNECTIONS
 from tickplant.wire import ConnectionStatus, decode_connection
@@ -29,7 +30,7 @@ class Connections:
         A process that was killed can't remove its last report.
 
         Raises:
-            RedisError: one of `tickplant.redis_client.OUTAGE`.
+            RedisError: one of `tickplant.redis_errors.OUTAGE`.
         """
         try:
             reports = await self._redis.hgetall(CONNECTIONS)

@@ -15,7 +15,14 @@ from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import RedisClient
 from tickplant.redis_exchange import Script
 from tickplant.redis_values import RedisValues
-from tickplant.streams import CANDLES_ROLE, PRICES, UNIFIED, entry_order, live_stream, owner_key
+from tickplant.streams import (
+    CANDLES_ROLE,
+    entry_order,
+    live_stream,
+    owner_key,
+    prices_key,
+    unified_key,
+)
 from tickplant.trade_rules import reject_reason
 
 # A worker writes the price, its live update and the update's id in one transaction; they are read in one,
@@ -52,9 +59,9 @@ class Prices:
         """Return a symbol's last trade, and the last live update by then.
 
         Raises:
-            RedisError: one of `tickplant.redis_client.OUTAGE`; or of `db.pool.OUTAGE` where Redis has none.
+            RedisError: one of `tickplant.redis_errors.OUTAGE`; or of `db.pool.OUTAGE` where Redis has none.
         """
-        payload, update = await self._read_last(PRICES, symbol)
+        payload, update = await self._read_last(prices_key, symbol)
         trade = _decode(wire.decode_trade, payload)
         if trade is None or reject_reason(trade) is not None:
             trade = await self._history.last_trade(symbol)
@@ -64,14 +71,14 @@ class Prices:
         """Return a symbol's last price joined with averages and signals, and the last live update by then.
 
         Raises:
-            RedisError: one of `tickplant.redis_client.OUTAGE`.
+            RedisError: one of `tickplant.redis_errors.OUTAGE`.
         """
-        payload, update = await self._read_last(UNIFIED, symbol)
+        payload, update = await self._read_last(unified_key, symbol)
         return _decode(_unified_decoder.decode, payload), update
 
-    async def _read_last(self, key: str, symbol: SymbolId) -> tuple[bytes | None, Order]:
+    async def _read_last(self, key: Callable[[int], str], symbol: SymbolId) -> tuple[bytes | None, Order]:
         partition = self._history.partition_of(symbol)
-        keys = [key, live_stream(partition), owner_key(CANDLES_ROLE, partition)]
+        keys = [key(partition), live_stream(partition), owner_key(CANDLES_ROLE, partition)]
         with readable():
             (answer,) = await self._redis.exchange((_READ, len(keys), *keys, str(symbol)))
         payload, last, odd = answer

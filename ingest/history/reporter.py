@@ -6,7 +6,7 @@ from typing import Final
 
 from ingest.publisher import Publisher
 from tickplant.clock import now_us
-from tickplant.redis_client import OUTAGE
+from tickplant.redis_errors import OUTAGE
 from tickplant.wire import ConnectionStatus
 
 _INTERVAL_S: Final = 10.0

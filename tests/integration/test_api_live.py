@@ -458,7 +458,7 @@ async def test_an_unreadable_update_makes_clients_start_from_a_snapshot(plant: P
     async with plant.socket() as socket:
         await socket.subscribe(TRADES)
         await socket.receive_until("snapshot")
-        await plant.redis.xadd("live:3", {wire.UPDATE: b"\xc1"})
+        await plant.redis.xadd(live_stream(3), {wire.UPDATE: b"\xc1"})
         snapshot = await socket.receive_until("snapshot")
         assert snapshot["recovered"] is False
         await plant.publish(update(trade(2), entry="2-0"))

@@ -7,7 +7,7 @@ from api_plant import Plant, candle, live, running_plant, trade, update
 from conftest import PARTITIONS, OwnPostgres, OwnRedis, on_one_variant
 
 from db.migrate import migrate
-from tickplant.streams import PRICES
+from tickplant.streams import live_stream, prices_key
 
 TRADES = "trades:binance:BTCUSDT"
 PRICE = "price:binance:BTCUSDT"
@@ -94,7 +94,7 @@ async def test_updates_lost_during_an_outage_are_reported_as_lost(
             await socket.receive_until("snapshot")
         pipeline = plant.redis.pipeline(transaction=True)
         pipeline.client_kill_filter(_type="normal", skipme=True)
-        pipeline.delete("live:3", PRICES)
+        pipeline.delete(live_stream(3), prices_key(3))
         await pipeline.execute()
         await plant.store(trade(1), trade(2), entry="2-0")
         snapshots: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from conftest import on_one_variant
 
 from db.provenance import claim_database_source
 from tickplant.market import SymbolId
+from tickplant.streams import live_stream, trades_stream
 
 pytestmark = on_one_variant
 
@@ -250,7 +251,7 @@ async def test_an_unexpected_error_is_a_problem_document(
 async def test_health(plant: Plant) -> None:
     await plant.store(trade(1), entry="5-0")
     for number in range(40):
-        await plant.redis.xadd("trades:3", {"t": "x"}, id=f"{4 + number}-0")
+        await plant.redis.xadd(trades_stream(3), {"t": "x"}, id=f"{4 + number}-0")
     assert await plant.get("/health/live") == {"status": "live"}
     for path in ("/health", "/health/ready"):
         report = await plant.get(path)
@@ -265,7 +266,7 @@ async def test_health(plant: Plant) -> None:
 async def test_lag_is_counted_in_entries(plant: Plant) -> None:
     await plant.store(trade(1), entry="5-0")
     for number in range(10):
-        await plant.redis.xadd("trades:3", {"t": "x"}, id=f"{4 + number}-0")
+        await plant.redis.xadd(trades_stream(3), {"t": "x"}, id=f"{4 + number}-0")
     assert (await plant.get("/health"))["partitions"][3] == {
         "partition": 3,
         "worker": True,
@@ -275,7 +276,7 @@ async def test_lag_is_counted_in_entries(plant: Plant) -> None:
     }
 
 
-@pytest.mark.parametrize("key", ["trades:3", "live:3"])
+@pytest.mark.parametrize("key", [trades_stream(3), live_stream(3)])
 async def test_health_names_a_key_that_another_program_has_taken(plant: Plant, key: str) -> None:
     await plant.redis.delete(key)
     await plant.redis.set(key, "taken")

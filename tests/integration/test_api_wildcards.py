@@ -15,7 +15,7 @@ from api.live.gate import WebsocketLimits
 from api.live.sinks import PacedSink
 from tickplant.derived import Unified
 from tickplant.market import Candle, SymbolId
-from tickplant.streams import partition_of
+from tickplant.streams import live_stream, partition_of
 from tickplant.wire import LiveUpdate
 
 pytestmark = on_one_variant
@@ -260,7 +260,7 @@ async def test_updates_lost_are_reported_for_wildcards(plant: Plant) -> None:
     async with plant.socket() as socket:
         await socket.ask(op="subscribe", channels=[TRADES], snapshot=False)
         await socket.receive_until("ack")
-        await plant.redis.xadd("live:3", {b"u": b"\xc1"})
+        await plant.redis.xadd(live_stream(3), {b"u": b"\xc1"})
         notice = await socket.receive()
         assert (notice["type"], notice["channel"], notice["recovered"]) == ("resumed", TRADES, False)
         await socket.receive_until("snapshot")

@@ -30,7 +30,7 @@ from tickplant.clock import now_us
 from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import open_redis
-from tickplant.streams import DEAD_LETTERS, GAPS, PRICES, partition_of, trades_stream
+from tickplant.streams import DEAD_LETTERS, gaps_key, partition_of, prices_key, trades_stream
 
 SYMBOLS = {"binance": "AAAUSDT", "coinbase": "AAA-USD", "kraken": "AAA/USD"}
 _CALLS = 10
@@ -115,7 +115,9 @@ class Healing:
         self.symbol = symbol
         self.backfill = backfill
         self.clock = clock
-        self._stream = trades_stream(partition_of(*symbol, PARTITIONS))
+        partition = partition_of(*symbol, PARTITIONS)
+        self._stream = trades_stream(partition)
+        self.gaps_key = gaps_key(partition)
 
     async def stored(self) -> list[int]:
         entries = [fields.get(wire.TRADES) for _, fields in await self.redis.xrange(self._stream)]
@@ -171,9 +173,9 @@ async def healing(
     at_us = time_us(first - 1) if after_us is None else after_us
     count = last - first + 1 if missing is None else missing
     known = market.Gap(*symbol, first, last, at_us, at_us, "open", "ours", None, count)
-    await redis.hset(GAPS, str(symbol), wire.encode_gaps([known]))
+    await redis.hset(gaps_key(partition_of(*symbol, PARTITIONS)), str(symbol), wire.encode_gaps([known]))
     newest = Trade(*symbol, last_id, "10.5", "1", "buy", time_us(last_id), time_us(last_id))
-    await redis.hset(PRICES, str(symbol), wire.encode_trade(newest))
+    await redis.hset(prices_key(partition_of(*symbol, PARTITIONS)), str(symbol), wire.encode_trade(newest))
     limits = {name: replace(VENUES[name].limits, requests=10**6)}
     options = SandboxOptions(plan=FaultPlan(seed, faults) if faults else None, limits=limits)
     source: Any = make_past(VENUES[name], symbol, ids)
@@ -291,7 +293,9 @@ async def test_gaps_before_the_start_of_history_cost_few_requests_and_no_dead_le
     async with healing(redis_url, name, range(3_000, 5_001), (4_000, 4_004), make_past=CountedPast) as case:
         CountedPast.requests = 0
         gaps = [case.gap(first, first + 4) for first in (*range(10, 1_010, 10), 4_000)]
-        await case.redis.hset(GAPS, str(case.symbol), wire.encode_gaps(gaps))
+        await case.redis.hset(
+            gaps_key(partition_of(*case.symbol, PARTITIONS)), str(case.symbol), wire.encode_gaps(gaps)
+        )
         await case.pass_time(1)
         assert await case.stored() == list(range(4_000, 4_005))
         await case.pass_time(PATIENCE_S[UnavailableCause.EARLY] + 20)
@@ -347,7 +351,7 @@ async def test_no_retry_after_ends_history_or_bans_for_longer_than_the_longest(
 @each_venue
 async def test_what_is_suspected_is_asked_for_twice_and_never_judged(redis_url: str, name: str) -> None:
     async with healing(redis_url, name, range(1, 4_980), (4_985, 4_990), missing=0) as case:
-        await case.redis.delete(GAPS)
+        await case.redis.delete(case.gaps_key)
         case.backfill.suspect(MissingRange(case.symbol.symbol, 4_970, 14_969, time_us(4_969)))
         await case.pass_time(20)
         assert await case.stored() == list(range(4_970, 4_980))
@@ -379,7 +383,9 @@ async def test_what_workers_suspect_is_fetched_and_never_judged(redis_url: str, 
             gap = market.Gap(
                 *case.symbol, first, wild - 1, at_us, at_us, "suspected", "ours", None, wild - first
             )
-            await case.redis.hset(GAPS, str(case.symbol), wire.encode_gaps([gap]))
+            await case.redis.hset(
+                gaps_key(partition_of(*case.symbol, PARTITIONS)), str(case.symbol), wire.encode_gaps([gap])
+            )
             await case.pass_time(1)
         await case.pass_time(PATIENCE_S[UnavailableCause.LATE] + 100)
         assert await case.stored() == list(range(4_970, 4_980))

@@ -16,7 +16,8 @@ from tickplant import wire
 from tickplant.errors import FatalError
 from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
-from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.redis_agreement import agree_on_partitions
+from tickplant.redis_client import open_redis
 from tickplant.streams import CONNECTIONS, DEAD_LETTERS, partition_of, trades_stream
 
 START_MS = 1_700_000_040_000

@@ -152,7 +152,7 @@ async def test_a_ban_that_was_stored_too_long_is_cut(redis_url: str, ttl_s: int 
 async def test_a_clock_of_redis_that_was_set_back_delays_nothing(redis_url: str) -> None:
     redis = open_redis(redis_url)
     ahead_us = (await redis.time())[0] * 1_000_000 + 3_600_000_000
-    await redis.set("rate:v:connects", f"{ahead_us + 20_000} {ahead_us}")
+    await redis.set("rate:{ban:v}:connects", f"{ahead_us + 20_000} {ahead_us}")
     await asyncio.wait_for(RateLimit(redis, venue="v", what="connects", per_s=50).take(), 5)
     await redis.aclose()
 

@@ -5,13 +5,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from conftest import PARTITIONS
 from ingesting import finnhub_frame, ingesting, scripted_venue, written
 from websockets.asyncio.server import ServerConnection
 from working import until
 
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import open_redis
-from tickplant.streams import OWN_IDS, PRICES
+from tickplant.streams import OWN_IDS, partition_of, prices_key
 from tickplant.wire import encode_trade
 
 SYMBOLS = [SymbolId("finnhub", "AAPL"), SymbolId("finnhub", "MSFT")]
@@ -65,7 +66,9 @@ async def test_ids_continue_after_the_last_stored_trade_where_none_were_reserved
 ) -> None:
     last_id = time.time_ns() // 1000 + TWO_MINUTES_US
     last = Trade("finnhub", "MSFT", last_id, "1.5", "1", None, START_MS * 1000, START_MS * 1000)
-    await redis.hset(PRICES, "finnhub:MSFT", encode_trade(last))
+    await redis.hset(
+        prices_key(partition_of("finnhub", "MSFT", PARTITIONS)), "finnhub:MSFT", encode_trade(last)
+    )
     trades = await receive(redis_url, redis, 10)
     assert sorted(trade.trade_id for trade in trades) == list(range(last_id + 1, last_id + 11))
     assert int(await redis.hget(OWN_IDS, "finnhub")) == last_id + 10

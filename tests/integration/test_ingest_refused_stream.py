@@ -13,7 +13,8 @@ from ingest import refused_entries
 from ingest.entry_writer import EntryWriter
 from ingest.stream_budget import StreamBudget
 from ingest.stream_entry import StreamEntry
-from tickplant.redis_client import open_redis, retry_until_available
+from tickplant.redis_client import open_redis
+from tickplant.redis_errors import retry_until_available
 from tickplant.streams import partition_of, trades_stream
 
 TAKEN = trades_stream(0)

@@ -20,12 +20,8 @@ from tickplant import metrics
 from tickplant.cli.redis_check import check_redis
 from tickplant.clock import now_us
 from tickplant.errors import FatalError
-from tickplant.redis_client import (
-    agree_on_partitions,
-    claim_redis_source,
-    open_redis,
-    read_redis_source,
-)
+from tickplant.redis_agreement import agree_on_partitions, claim_redis_source, read_redis_source
+from tickplant.redis_client import open_redis
 from tickplant.settings import Settings
 from tickplant.streams import (
     CANDLES_ROLE,

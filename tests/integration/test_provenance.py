@@ -26,7 +26,8 @@ from tickplant.clock import now_us
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.market import SymbolId
 from tickplant.provenance import SOURCE_HEADER, source_of
-from tickplant.redis_client import open_redis, read_redis_source
+from tickplant.redis_agreement import read_redis_source
+from tickplant.redis_client import open_redis
 from tickplant.settings import Settings
 
 BTC = SymbolId("binance", "BTCUSDT")

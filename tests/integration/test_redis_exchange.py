@@ -22,7 +22,8 @@ from servers import REDIS, RedisOf, running
 from working import until
 
 from tickplant.errors import FatalError
-from tickplant.redis_client import is_transient, open_redis
+from tickplant.redis_client import open_redis
+from tickplant.redis_errors import is_transient
 from tickplant.redis_exchange import Script, parse_streams
 
 Answer = Callable[[list[bytes], asyncio.StreamWriter], Awaitable[None]]

@@ -16,7 +16,8 @@ from working import START_US, publishing, trade, until, working
 
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.local.binaries import RedisBinary
-from tickplant.redis_client import OLDEST_REDIS, agree_on_partitions, claim_redis_source, open_redis
+from tickplant.redis_agreement import agree_on_partitions, claim_redis_source
+from tickplant.redis_client import OLDEST_REDIS, open_redis
 
 RIGHTS = "~* &* +@all -@admin -@dangerous"
 """The rights that `tickplant doctor` asks for."""

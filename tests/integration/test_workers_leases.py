@@ -18,7 +18,7 @@ from tickplant import wire
 from tickplant.errors import LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import open_redis
-from tickplant.streams import GAPS
+from tickplant.streams import gaps_key, trades_stream
 from tickplant.wire import LiveUpdate
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
@@ -116,7 +116,7 @@ async def test_a_former_owner_can_neither_read_nor_publish(redis_url: str) -> No
     redis = open_redis(redis_url)
     former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
     await former.take()
-    await redis.xadd("trades:0", {"t": b"1"})
+    await redis.xadd(trades_stream(0), {"t": b"1"})
     later = PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0"))
     await later.take()
     with pytest.raises(LeaseLostError):
@@ -141,7 +141,7 @@ async def test_a_former_owner_tells_ingest_of_no_gaps(redis_url: str) -> None:
     await later.write_open_gaps({key: [], ("binance", "BBBUSDT"): [gap]})
     with pytest.raises(LeaseLostError):
         await former.write_open_gaps({key: [gap], ("binance", "BBBUSDT"): []})
-    assert await redis.hkeys(GAPS) == [b"binance:BBBUSDT"]
+    assert await redis.hkeys(gaps_key(0)) == [b"binance:BBBUSDT"]
     await redis.aclose()
 
 
@@ -162,7 +162,7 @@ async def test_entries_get_greater_ids_than_committed_ones_where_redis_lost_them
     committed = "99999999999999-5"
     streams = PartitionStreams(redis, Lease("candles", 0, "a", 1, committed))
     await streams.take()
-    entry_id = await redis.xadd("trades:0", {"t": b"1"})
+    entry_id = await redis.xadd(trades_stream(0), {"t": b"1"})
     assert entry_id == b"99999999999999-6"
     assert len(await streams.publish_and_read(None, "0-0", count=10, block_ms=10)) == 1
     await redis.aclose()

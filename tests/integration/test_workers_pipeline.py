@@ -26,7 +26,9 @@ from working import (
 from tickplant import wire
 from tickplant.kernel import decode_trades
 from tickplant.redis_client import open_redis
-from tickplant.streams import DEAD_LETTERS, GAPS, partition_of, trades_stream
+from tickplant.streams import DEAD_LETTERS, gaps_key, partition_of, trades_stream
+
+GAPS = gaps_key(partition_of("binance", "AAAUSDT", PARTITIONS))
 
 
 async def test_recorded_frames_become_the_venues_own_candles(

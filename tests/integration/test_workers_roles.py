@@ -13,7 +13,7 @@ from working import ALL_ROLES, MINUTE_US, START_US, publishing, read_live, store
 from tickplant.derived import SignalView, Unified
 from tickplant.kernel import decode_trades
 from tickplant.redis_client import open_redis
-from tickplant.streams import DEAD_LETTERS, UNIFIED, partition_of, signals_stream
+from tickplant.streams import DEAD_LETTERS, partition_of, signals_stream, unified_key
 from workers.roles.events import Run
 from workers.strategies import NEITHER, Held, Opinion, Strategy
 
@@ -117,7 +117,7 @@ async def test_signals_and_prices_with_them_are_published_once_after_the_commit(
     assert (unified.price, unified.signals["odd"].number) == ("8", 3)
     redis: Any = open_redis(redis_url)
     entries = await redis.xrange(signals_stream(partition_of("binance", "AAAUSDT", 4)))
-    kept = await redis.hget(UNIFIED, "binance:AAAUSDT")
+    kept = await redis.hget(unified_key(partition_of("binance", "AAAUSDT", 4)), "binance:AAAUSDT")
     await redis.aclose()
     signals = [msgspec.json.decode(fields[b"signal"], type=SignalView) for _, fields in entries]
     assert [signal.number for signal in signals] == [1, 2, 3]

@@ -8,7 +8,7 @@ from working import START_US, trade, until
 from db.leases import Lease
 from tickplant.derived import Unified
 from tickplant.redis_client import open_redis
-from tickplant.streams import PRICES, UNIFIED, live_stream, unified_stream
+from tickplant.streams import live_stream, prices_key, unified_key, unified_stream
 from tickplant.wire import LiveUpdate
 from workers.partition_streams import PartitionStreams
 
@@ -23,7 +23,7 @@ async def test_any_number_of_symbols_may_trade_at_once(redis_url: str) -> None:
     unified = tuple(Unified(f"binance:{price.symbol}", price.price, 1, "", {}, {}) for price in prices)
     await streams.publish(LiveUpdate(prices=prices), "1-0")
     await streams.publish_results(LiveUpdate(unified=unified), "1-0")
-    assert await redis.hlen(PRICES) == await redis.hlen(UNIFIED) == MANY
+    assert await redis.hlen(prices_key(0)) == await redis.hlen(unified_key(0)) == MANY
     assert sum(len(fields) for _, fields in await redis.xrange(unified_stream(0))) == MANY
     await redis.aclose()
 

@@ -10,7 +10,8 @@ from working import publishing
 
 from db.leases import Lease
 from ingest.stream_budget import StreamBudget
-from tickplant.redis_client import open_redis, retry_until_available
+from tickplant.redis_client import open_redis
+from tickplant.redis_errors import retry_until_available
 from tickplant.streams import HELD_ENTRIES, MIRROR_TRADES, owner_key, trades_stream
 from workers.partition_streams import PartitionStreams
 from workers.trimming import Trimmer

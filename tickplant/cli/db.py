@@ -100,7 +100,8 @@ async def _read_lags(settings: Settings, leases: "list[LeaseRow]") -> "tuple[lis
 
     from tickplant.lag import read_lag
     from tickplant.local.addresses import running_redis
-    from tickplant.redis_client import open_redis, redis_error
+    from tickplant.redis_client import open_redis
+    from tickplant.redis_errors import redis_error
 
     try:
         url = running_redis(settings)

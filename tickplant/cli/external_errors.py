@@ -64,7 +64,7 @@ def _explain_database(error: BaseException) -> FatalError | None:
 def _explain_redis(error: BaseException) -> FatalError | None:
     from redis.exceptions import RedisError
 
-    from tickplant.redis_client import redis_error
+    from tickplant.redis_errors import redis_error
 
     return redis_error(error) if isinstance(error, RedisError) else None
 

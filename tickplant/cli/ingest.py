@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
     from tickplant.cli.venues import venue_addresses
     from tickplant.local.addresses import running_redis
     from tickplant.proxies import Proxies
-    from tickplant.redis_client import retry_until_available
+    from tickplant.redis_errors import retry_until_available
     from tickplant.service import run_service, run_unless_stopped
     from tickplant.settings_reader import read_settings
 

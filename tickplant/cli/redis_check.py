@@ -11,9 +11,10 @@ from tickplant.clock import least_skew_s
 from tickplant.errors import FatalError
 from tickplant.local import RedisServer
 from tickplant.local.data_folder import folder_in_use
-from tickplant.redis_client import RedisClient, open_redis, parse_partitions, read_redis_source
+from tickplant.redis_agreement import parse_partitions, read_redis_source
+from tickplant.redis_client import RedisClient, open_redis
 from tickplant.settings import Settings
-from tickplant.streams import GAPS, PARTITIONS, PRICES, owner_key, trades_stream
+from tickplant.streams import PARTITIONS, gaps_key, owner_key, prices_key, trades_stream
 from tickplant.taken_keys import REMEDY
 
 SKEW_S: Final = 1.0
@@ -32,14 +33,16 @@ PROBES: Final[tuple[tuple[str, ...], ...]] = (
     ("EXISTS", _STREAM),
     ("GET", PARTITIONS),
     ("HDEL", _OWNER, _BAD),
-    ("HEXISTS", GAPS, _BAD),
-    ("HGET", GAPS, _BAD),
+    ("HEXISTS", gaps_key(0), _BAD),
+    ("HGET", gaps_key(0), _BAD),
     ("HGETALL", _OWNER),
-    ("HMGET", PRICES, _BAD),
+    ("HKEYS", _OWNER),
+    ("HMGET", prices_key(0), _BAD),
     ("HSET", _OWNER, "a", "b", "no value"),
     ("MEMORY", "USAGE", _STREAM),
     ("PEXPIRE", _OWNER, _BAD),
     ("PTTL", _OWNER),
+    ("RENAME", _OWNER, _OWNER),
     ("SCRIPT", "EXISTS", _BAD),
     ("SCRIPT", "LOAD", "return 1"),
     ("SET", PARTITIONS, "0", "NX", "XX"),

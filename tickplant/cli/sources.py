@@ -23,7 +23,8 @@ async def require_source_in_redis(url: str, source: DataSource | None) -> None:
         MixedSourcesError: it does.
         RedisError: it is away, or refuses.
     """
-    from tickplant.redis_client import open_redis, read_redis_source
+    from tickplant.redis_agreement import read_redis_source
+    from tickplant.redis_client import open_redis
 
     redis = open_redis(url)
     try:

@@ -3,7 +3,8 @@
 from db.leases import delete_leases
 from db.pool import REFUSED, database_error, open_pool
 from tickplant.errors import FatalError
-from tickplant.redis_client import agree_on_partitions, open_redis
+from tickplant.redis_agreement import agree_on_partitions
+from tickplant.redis_client import open_redis
 from tickplant.streams import MIRROR_ROLES, owner_key, results_stream
 
 
@@ -21,7 +22,7 @@ async def forget_mirror(*, redis_url: str, database_url: str, partitions: int) -
         if not forgotten:
             raise FatalError("a mirror is running: stop it first")
         keys = [owner_key(role, partition) for role in MIRROR_ROLES for partition in range(partitions)]
-        await redis.delete(*keys, *map(results_stream, range(partitions)))
+        await redis.exchange(*[("DEL", key) for key in (*keys, *map(results_stream, range(partitions)))])
     except REFUSED as error:
         raise database_error(error) from error
     finally:

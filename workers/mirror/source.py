@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from db.leases import Lease
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
-from tickplant.redis_exchange import Script, parse_streams
+from tickplant.redis_exchange import Command, Script, parse_streams
 from tickplant.streams import MIRROR_RESULTS, START, entry_order, owner_key, results_stream, trades_stream
 from workers.trimming import Entry
 
@@ -69,12 +69,11 @@ class MirrorStream:
 
     async def report_confirmed(self, confirmed: str) -> None:
         """Write the last entry acknowledged by Kafka, so that trimming retains only what follows."""
-        pipeline = self._redis.pipeline(transaction=False)
-        fields: dict[Any, Any] = {"confirmed": confirmed, "budget_bytes": self._budget_bytes}
-        pipeline.hset(self._owner, mapping=fields)
+        fields = ("confirmed", confirmed, "budget_bytes", self._budget_bytes)
+        commands: list[Command] = [("HSET", self._owner, *fields)]
         if self._results:  # the mirror is their only reader
-            pipeline.xtrim(self._stream, minid=confirmed, approximate=True)
-        await pipeline.execute()
+            commands.append(("XTRIM", self._stream, "MINID", "~", confirmed))
+        await self._redis.exchange(*commands)
 
     def _check_for_gap(self, first: str, entries: Sequence[Entry]) -> None:
         """Log a gap between the last entry read and the next ones.

@@ -1,0 +1,163 @@
+"""Moves what processes of a former version have in Redis: their keys had no braces, and some were shared.
+
+The script of a partition moves all that it has at once, so nothing is read twice or lost, wherever a process
+is killed. A worker of a former version that still runs finds no owner hash, and so can't publish; with its
+next heartbeat it ends, since the number of partitions differs. What an ingest process of a former version
+writes is moved to the end of its new stream by the next heartbeat of a worker.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import is_wrong_type
+from tickplant.redis_exchange import Script
+from tickplant.streams import (
+    CANDLES_ROLE,
+    MIRROR_ROLES,
+    gaps_key,
+    live_stream,
+    owner_key,
+    partition_of_field,
+    prices_key,
+    results_stream,
+    signals_stream,
+    trades_stream,
+    unified_key,
+    unified_stream,
+)
+
+_log = logging.getLogger(__name__)
+
+FORMER_COUNT: Final = "partitions"
+"""Where processes of former versions look up the number of partitions."""
+REFUSED_COUNT: Final = 999_999_999
+"""The number of partitions that makes them end."""
+
+_STREAMS: Final = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
+_HASHES: Final[dict[str, Callable[[int], str]]] = {
+    "prices": prices_key,
+    "gaps": gaps_key,
+    "unified": unified_key,
+}
+"""Of all partitions together, formerly."""
+
+# KEYS: former streams and hashes of the partition, each with its new name, then hashes of all partitions,
+# each with the partition's own. ARGV: how many keys are of the first kind, then symbols of the partition.
+# Keys that hold another type are another program's, and stay. Returns how many entries were appended.
+_MOVE: Final = Script("""
+local appended = 0
+local function type_of(key) return redis.call('TYPE', key).ok end
+local function copy_fields(from, to, fields)
+    for _, field in ipairs(fields) do
+        local value = redis.call('HGET', from, field)
+        if value then
+            if redis.call('HEXISTS', to, field) == 0 then redis.call('HSET', to, field, value) end
+            redis.call('HDEL', from, field)
+        end
+    end
+end
+local function append(from, to)
+    local after = '-'
+    while true do
+        local entries = redis.call('XRANGE', from, after, '+', 'COUNT', 100)
+        if #entries == 0 then break end
+        for _, entry in ipairs(entries) do redis.call('XADD', to, '*', unpack(entry[2])) end
+        appended = appended + #entries
+        after = '(' .. entries[#entries][1]
+    end
+    redis.call('DEL', from)
+end
+local pairs_end = tonumber(ARGV[1])
+for i = 1, pairs_end, 2 do
+    local from, to = KEYS[i], KEYS[i + 1]
+    local kind, taken = type_of(from), type_of(to)
+    if (kind == 'stream' or kind == 'hash') and taken == 'none' then
+        redis.call('RENAME', from, to)
+    elseif kind == 'stream' and taken == 'stream' then
+        append(from, to)
+    elseif kind == 'hash' and taken == 'hash' then
+        copy_fields(from, to, redis.call('HKEYS', from))
+    end
+end
+for i = pairs_end + 1, #KEYS, 2 do
+    local from, to = KEYS[i], KEYS[i + 1]
+    local taken = type_of(to)
+    if type_of(from) == 'hash' and (taken == 'none' or taken == 'hash') then
+        for first = 2, #ARGV, 1000 do
+            copy_fields(from, to, {unpack(ARGV, first, math.min(first + 999, #ARGV))})
+        end
+    end
+end
+return appended
+""")
+
+
+async def move_former_keys(redis: RedisClient, partitions: int) -> None:
+    """Move what is under names of former versions; where nothing is, this costs one exchange.
+
+    Args:
+        redis: one server.
+        partitions: how many the former version had, too.
+
+    Raises:
+        RedisError: what is not moved yet is by the next call.
+    """
+    moves = {number: dict(_moves(number)) for number in range(partitions)}
+    former = [name for names in moves.values() for name in names]
+    count, held = await redis.try_exchange(("GET", FORMER_COUNT), ("EXISTS", *former, *_HASHES))
+    if isinstance(held, Exception):
+        raise held
+    if count != str(REFUSED_COUNT).encode() and not is_wrong_type(count):
+        await redis.exchange(("SET", FORMER_COUNT, REFUSED_COUNT))
+    if not held:
+        return
+    symbols = await _symbols(redis, partitions)
+    appended = 0
+    for number, names in moves.items():
+        pairs = [key for pair in names.items() for key in pair]
+        shared = [key for former_name, key_of in _HASHES.items() for key in (former_name, key_of(number))]
+        (entries,) = await redis.exchange(
+            (_MOVE, len(pairs) + len(shared), *pairs, *shared, len(pairs), *symbols.get(number, ()))
+        )
+        appended += entries
+    if appended:
+        _log.warning(
+            "Redis: %d entries came from a process of a former version that is still running: stop it;"
+            " they are moved to where this version reads",
+            appended,
+        )
+
+
+def _moves(partition: int) -> Iterable[tuple[str, str]]:
+    """Yield the former and the new names of a partition's keys."""
+    names = [name(partition) for name in _STREAMS]
+    names += [owner_key(role, partition) for role in (CANDLES_ROLE, *MIRROR_ROLES)]
+    for name in names:
+        yield name.replace("{", "").replace("}", ""), name
+
+
+async def _symbols(redis: RedisClient, partitions: int) -> dict[int, set[bytes]]:
+    """Return the fields of the hashes that all partitions shared, by partition."""
+    found: defaultdict[int, set[bytes]] = defaultdict(set)
+    for answer in await redis.try_exchange(*[("HKEYS", name) for name in _HASHES]):
+        fields: Any = [] if isinstance(answer, Exception) else answer  # another program's key
+        for field in fields:
+            found[partition_of_field(field, partitions)].add(field)
+    return found
+
+
+async def read_former_count(redis: RedisClient) -> bytes | None:
+    """Return the number of partitions of a former version whose keys are not moved; None if there is none.
+
+    Raises:
+        RedisError: one of `tickplant.redis_errors.OUTAGE`.
+    """
+    (count,) = await redis.try_exchange(("GET", FORMER_COUNT))
+    if isinstance(count, Exception):
+        if not is_wrong_type(count):
+            raise count
+        return None
+    return None if count == str(REFUSED_COUNT).encode() else count

@@ -1,0 +1,222 @@
+"""Redis Cluster: sends each command to the node that has its slot, over ordinary connections.
+
+Nothing is sent twice. A refusal that means "ask another node" is an outage like any other: before the slot's
+next exchange it is looked up again, and what the caller has in memory is void, which owners of partitions
+expect of an outage. Exchanges with other slots don't wait for that. ADR 51 has why redis-py's own cluster
+client is not used.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    ResponseError,
+    TryAgainError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tickplant.redis_address import RedisAddress
+from tickplant.redis_client import RedisClient, open_server
+from tickplant.redis_errors import OUTAGE
+from tickplant.redis_exchange import Command
+from tickplant.redis_slots import SLOTS, keys_of, slot_of
+from tickplant.redis_topology import Node, SlotRange, parse_redirection, parse_shards, parse_slots
+
+_ASK_S: Final = 2.0
+"""How long a node may take to say which node has which slot."""
+
+
+class ShardUnavailableError(RedisConnectionError):
+    """The node that has a key's slot is away, or the slot is moving."""
+
+
+class RedisCluster(RedisClient):
+    """A client of all nodes of a cluster."""
+
+    sharded = True
+
+    def __init__(self, address: RedisAddress, *, wait_replicas: int = 0, **options: Any) -> None:
+        """Take the addresses of some nodes, and redis-py's options."""
+        super().__init__(**options)
+        self._address = address
+        self._options = options
+        self.wait_replicas = wait_replicas
+        self._nodes: dict[Node, RedisClient] = {}
+        self._masters: list[Node | None] = [None] * SLOTS
+        self._informant: Node | None = None
+        """Who has answered the last lookup."""
+        self._looking_up: asyncio.Task[None] | None = None
+
+    async def try_exchange(self, *commands: Command) -> list[Any]:
+        """Send commands to the nodes of their keys, side by side; see `RedisClient.try_exchange`."""
+        return await self._send(commands, write=False)
+
+    async def try_write(self, *commands: Command) -> list[Any]:
+        """Send commands likewise; see `RedisClient.try_write`."""
+        return await self._send(commands, write=True)
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send one command, as redis-py's methods do."""
+        (answer,) = await self.exchange((*args[0].split(), *args[1:]))
+        callback = self.response_callbacks.get(args[0])
+        return callback(answer, **options) if callback else answer
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
+        """Refuse: an exchange does the same, and goes to several nodes."""
+        raise NotImplementedError("use exchange")
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        if self._looking_up is not None:
+            self._looking_up.cancel()
+        for client in self._nodes.values():
+            await client.aclose()
+        await super().aclose(close_connection_pool)
+
+    async def _send(self, commands: Sequence[Command], *, write: bool) -> list[Any]:
+        nodes = list(self._route(commands))
+        if None in nodes:
+            await self._look_up()
+            nodes = list(self._route(commands))
+        by_node: dict[Node | None, list[int]] = {}
+        for index, node in enumerate(nodes):
+            by_node.setdefault(node, []).append(index)
+        if len(by_node) == 1:
+            (node,) = by_node
+            return await self._send_to(node, commands, write=write)
+        parts = await asyncio.gather(
+            *[
+                self._send_to(node, [commands[index] for index in indexes], write=write)
+                for node, indexes in by_node.items()
+            ],
+            return_exceptions=True,
+        )
+        answers: list[Any] = [None] * len(commands)
+        for indexes, part in zip(by_node.values(), parts, strict=True):
+            if isinstance(part, BaseException) and not isinstance(part, OUTAGE):
+                raise part
+            for index, answer in zip(
+                indexes, [part] * len(indexes) if isinstance(part, BaseException) else part, strict=True
+            ):
+                answers[index] = answer
+        failures = [part for part in parts if isinstance(part, BaseException)]
+        if len(failures) == len(parts):
+            raise failures[0]
+        return answers
+
+    def _route(self, commands: Sequence[Command]) -> Iterator[Node | None]:
+        """Yield the node of each command; one without keys goes where the others of its exchange go."""
+        slots = [slot_of(keys[0]) if (keys := keys_of(command)) else None for command in commands]
+        first = next((slot for slot in slots if slot is not None), None)
+        if first is None:
+            other = next((node for node in self._masters if node is not None), None)
+        else:
+            other = self._masters[first]
+        for slot in slots:
+            yield other if slot is None else self._masters[slot]
+
+    async def _send_to(self, node: Node | None, commands: Sequence[Command], *, write: bool) -> list[Any]:
+        """Send commands to one node; a refusal that means another one is an outage.
+
+        Raises:
+            ShardUnavailableError: the node can't be reached, or nobody has the slot.
+        """
+        client = None if node is None else self._nodes.get(node)
+        if node is None or client is None:
+            self._forget(commands)
+            raise ShardUnavailableError("no node of the cluster has the slot")
+        try:
+            answers = await (client.try_write if write else client.try_exchange)(*commands)
+        except RedisTimeoutError as error:
+            self._forget(commands)
+            raise RedisTimeoutError(f"{node}: {error}") from error
+        except OUTAGE as error:
+            self._forget(commands)
+            raise ShardUnavailableError(f"{node}: {error}") from error
+        for index, answer in enumerate(answers):
+            if isinstance(answer, MovedError):
+                slot, master = parse_redirection(str(answer), node)
+                self._masters[slot] = self._informant = master
+                self._client(master)
+                answers[index] = ShardUnavailableError(f"slot {slot} has moved from {node} to {master}")
+            elif isinstance(answer, ClusterDownError):
+                self._forget(commands)
+                answers[index] = ShardUnavailableError(f"{node}: the cluster is down: {answer}")
+            elif isinstance(answer, AskError | TryAgainError):
+                answers[index] = ShardUnavailableError(f"{node}: a slot is moving to another node: {answer}")
+        return answers
+
+    def _forget(self, commands: Iterable[Command]) -> None:
+        """Look up the slots of commands again before the next exchange."""
+        for command in commands:
+            for key in keys_of(command):
+                self._masters[slot_of(key)] = None
+
+    async def _look_up(self) -> None:
+        """Ask which node has which slot; concurrent callers share one lookup."""
+        if self._looking_up is None or self._looking_up.done():
+            self._looking_up = asyncio.create_task(self._ask_nodes())
+            self._looking_up.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._looking_up)
+
+    async def _ask_nodes(self) -> None:
+        """Ask node after node until one answers: first who answered last, last those that are configured.
+
+        Raises:
+            ShardUnavailableError: none does.
+            FatalError: a server is no node of a cluster, or refuses the login.
+        """
+        known = [self._informant] if self._informant else []
+        asked = [*known, *self._nodes, *[Node(*host) for host in self._address.hosts]]
+        reasons: list[str] = []
+        for node in dict.fromkeys(asked):
+            try:
+                async with asyncio.timeout(_ASK_S):
+                    ranges = list(await self._ask(node))
+            except (*OUTAGE, ResponseError) as error:
+                if isinstance(error, NoPermissionError):
+                    raise
+                reasons.append(f"{node}: {error or type(error).__name__}")
+                continue
+            if ranges:
+                self._informant = node
+                await self._use(ranges)
+                return
+            reasons.append(
+                f"{node}: no node has slots; redis-cli --cluster create HOST:PORT... makes a cluster"
+            )
+        raise ShardUnavailableError(f"no node of the cluster answers; {'; '.join(reasons)}")
+
+    async def _ask(self, node: Node) -> Iterable[SlotRange]:
+        client = self._client(node)
+        (answer,) = await client.try_exchange(("CLUSTER", "SHARDS"))
+        if not isinstance(answer, ResponseError):
+            return parse_shards(answer, node, tls=self._address.tls)
+        if isinstance(answer, NoPermissionError):
+            raise answer
+        (answer,) = await client.exchange(("CLUSTER", "SLOTS"))  # before Redis 7
+        return parse_slots(answer, node)
+
+    async def _use(self, ranges: Sequence[SlotRange]) -> None:
+        """Send by these ranges from now on; close the connections to nodes that have none."""
+        masters: list[Node | None] = [None] * SLOTS
+        for first, last, master in ranges:
+            masters[first : last + 1] = [master] * (last + 1 - first)
+            self._client(master)
+        self._masters = masters
+        used = {row.master for row in ranges}
+        for node in self._nodes.keys() - used:
+            await self._nodes.pop(node).aclose()
+
+    def _client(self, node: Node) -> RedisClient:
+        client = self._nodes.get(node)
+        if client is None:
+            url = self._address.node_url(*node)
+            client = self._nodes[node] = open_server(url, "cluster", self._options, self.wait_replicas)
+        return client
