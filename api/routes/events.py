@@ -105,4 +105,6 @@ async def get_sse(
     states, and is closed when trades, signals or firings pile up.
     """
     names = [name.strip() for name in channels.split(",") if name.strip()]
-    return EventResponse(event_gate, EventRequest(names, since, last_event_id, every, snapshot))
+    resumed = last_event_id or since or None
+    request = EventRequest(names, resumed, every, snapshot, last_event_id=last_event_id)
+    return EventResponse(event_gate, request)
