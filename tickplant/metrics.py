@@ -254,10 +254,10 @@ MIRROR_SKIPS = Counter(
 )
 
 # api
-API_CLIENTS = Gauge("tickplant_api_clients", "Clients of websockets and event streams")
+API_CLIENTS = Gauge("tickplant_api_clients", "Clients of websockets, event streams and gRPC streams")
 API_TURNED_AWAY = Counter(
     "tickplant_api_turned_away_clients",
-    "Websockets and event streams refused, by the problem's code",
+    "Websockets and streams refused, by the problem's code",
     ["reason"],
 )
 API_SUBSCRIPTIONS = Gauge(
@@ -269,7 +269,7 @@ API_CLIENT_DELAY_S = Histogram(
     "Delay from ingest to client: from a trade's receipt until its price is sent; one per round",
     buckets=LATENCY_S,
 )
-API_SENDS = Counter("tickplant_api_sends", "Messages sent over websockets and event streams")
+API_SENDS = Counter("tickplant_api_sends", "Messages sent over websockets and streams")
 API_CONFLATIONS = Counter(
     "tickplant_api_conflations", "Updates replaced by a newer one before a slow client got them"
 )
@@ -292,4 +292,10 @@ API_REQUEST_S = Histogram(
     "Duration of a REST request",
     ["route", "status"],
     buckets=DURATION_S,
+)
+
+# gRPC, besides those of the API
+GRPC_CALLS = Counter("tickplant_grpc_calls", "Calls that have ended, by method and code", ["method", "code"])
+GRPC_CALL_S = Histogram(
+    "tickplant_grpc_call_seconds", "Duration of a call that is no stream", ["method"], buckets=DURATION_S
 )

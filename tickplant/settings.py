@@ -202,6 +202,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     public: Literal["read", "none"] | None = None
     """What the API allows without a key; None: everything on loopback, nothing on other addresses."""
 
+    grpc_host: str = "127.0.0.1"
+    """The address on which `tickplant grpc` listens."""
+    grpc_port: Port = 50051
+
     alerts_per_user: Positive = 1000
     """The most that one user may have, not counting deleted ones."""
     webhook_secret: Annotated[str, Meta(min_length=16)] | None = None

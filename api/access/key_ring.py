@@ -34,7 +34,8 @@ class KeyRing:
 
         Args:
             pool: connections.
-            required_at: the address that must not be served without any key; None: keys are optional.
+            required_at: the setting and address that must not be served without any key; None: keys are
+                optional.
             poll_s: how often to read them.
         """
         self._pool = pool
@@ -105,7 +106,7 @@ class KeyRing:
 
 
 _NO_KEY: Final = (
-    "TICKPLANT_API_HOST: {} can be reached from other machines, and there is no API key: make one with"
+    "{} can be reached from other machines, and there is no API key: make one with"
     " `tickplant keys create NAME --scope read`, or let everybody read with TICKPLANT_PUBLIC=read, or listen"
     " on 127.0.0.1"
 )

@@ -57,8 +57,12 @@ class Access:
         row = self.keys.find(text)
         return ApiCaller(row.key_id, api_keys.all_scopes(row.scopes))
 
-    async def _admit(self, scope: Scope) -> ApiCaller:
-        """Count a request, and return its caller; one with an invalid key counts for its address."""
+    async def admit(self, scope: Scope) -> ApiCaller:
+        """Count a request, and return its caller; one with an invalid key counts for its address.
+
+        Raises:
+            Problem: its key is not valid, or there are too many requests.
+        """
         address = address_of(scope)
         try:
             caller = self.identify(find_key(scope))
@@ -74,7 +78,7 @@ class Access:
             await app(scope, receive, send)
             return
         try:
-            caller = await self._admit(scope)
+            caller = await self.admit(scope)
             require_scope(caller, scope_of(scope["route_handler"]))
         except Problem as problem:
             if scope["type"] != ScopeType.WEBSOCKET:

@@ -42,11 +42,20 @@ def parse_body(body: bytes, kind: type[StructT]) -> StructT:
         raise Problem(400, "bad_request", "the body is not a JSON object") from error
     except MALFORMED as error:
         raise Problem(400, "bad_request", f"the body is not JSON: {error}") from error
+    return convert_fields(values, kind)
+
+
+def convert_fields(values: Mapping[str, Any], kind: type[StructT]) -> StructT:
+    """Return an instance with the values of fields.
+
+    Raises:
+        Problem: a field has a wrong value, or one is missing; it names the field.
+    """
     try:
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:
         message = str(error)
-        kinds = {name: field.type for name, field in known.items()}
+        kinds = {field.encode_name: field.type for field in fields(kind)}
         raise wrong_value(place_of(message) or "body", message, kinds) from error
 
 

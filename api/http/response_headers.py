@@ -31,7 +31,7 @@ def with_headers(app: ASGIApp, fixed: Mapping[str, str]) -> Any:
             if message["type"] in _STARTS:
                 start: Any = message
                 present = {name.lower() for name, _ in start["headers"]}
-                added = _encoded(scope.get("state", {}).get(_ADDED, {}))
+                added = _encoded(added_headers(scope))
                 added += [_HSTS] if _is_secure(scope) else []
                 more = [pair for pair in (*fixed_pairs, *added) if pair[0] not in present]
                 start = {**start, "headers": [*start["headers"], *more]}
@@ -48,6 +48,12 @@ def add_headers(scope: Any, headers: Mapping[str, str]) -> None:
     """Add headers to the response to a request."""
     if headers:
         scope.setdefault("state", {})[_ADDED] = headers
+
+
+def added_headers(scope: Any) -> dict[str, str]:
+    """Return the headers that were added to the response to a request."""
+    added: dict[str, str] = scope.get("state", {}).get(_ADDED, {})
+    return added
 
 
 def _is_secure(scope: Any) -> bool:

@@ -34,6 +34,8 @@ class ServerTls:
         """
         self._files = files
         self._state = self._stat()
+        self.loaded = 1
+        """How many times the files were loaded."""
         try:
             self.context = _load(files)
         except (OSError, ssl.SSLError) as error:
@@ -58,6 +60,7 @@ class ServerTls:
         except (OSError, ssl.SSLError) as error:
             _log.error("%s; connections get the former certificate", _problem(self._files, error))
         else:
+            self.loaded += 1
             _log.info("the certificate in %s has been loaded again", self._files.certificate)
 
     def _stat(self) -> list[tuple[int, int, int] | None]:

@@ -46,6 +46,8 @@ class EncodedMessage(Struct, eq=False, gc=False):
     """Where its channel continues after it; empty for other messages."""
     _packed: bytes | None = None
     _head: MessageHead | None = None
+    translation: Any = None
+    """What another interface sends of it, which makes that once for all its clients."""
 
     @property
     def payload(self) -> bytes:

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from working import until
 
 from api.access.rate_limits import RequestLimit
+from api.live.event_stream import EventStream
 from api.live.gate import WebsocketLimits
 from api.service import AccessSettings
 from tickplant.market import SymbolId
@@ -389,6 +390,7 @@ async def test_a_browser_connects_again_by_itself(redis_url: str, database_url: 
             await tab.until("window.ids.length === 1")
             for number in range(2, 7):
                 (stream,) = plant.services.event_gate._streams
+                assert isinstance(stream, EventStream)
                 stream._abort()
                 await plant.publish(update(trade(number), entry=f"{number}-0"))
                 await tab.until(f"window.ids.length === {number} && window.opened === {number}")

@@ -25,5 +25,5 @@ def test_the_address_of_every_venue_is_reported_once(
         data=tmp_path,
         api_port=0,
     )
-    asyncio.run(make_plan(Namespace(replay=None, demo=False, data=None), settings, Terminal()))
+    asyncio.run(make_plan(Namespace(replay=None, demo=False, data=None, grpc=False), settings, Terminal()))
     assert "trades come from wss://ws.kraken.com, ws://127.0.0.1:9\n" in capsys.readouterr().out

@@ -24,11 +24,12 @@ BY_PROFILE = {
         *("prometheus", "grafana"),
     },
     "demo": {"sandbox"},
+    "grpc": {"grpc"},
     "kafka": {"kafka", "kafka-ui", "mirror"},
     "exporters": {"redis-exporter", "postgres-exporter", "node-exporter"},
 }
 ONCE = {"prepare", "migrate"}
-OURS = {"prepare", "migrate", "sandbox", "ingest", "worker", "api", "mirror"}
+OURS = {"prepare", "migrate", "sandbox", "ingest", "worker", "api", "grpc", "mirror"}
 SECRET = re.compile(r"password|passwd|secret|token|api_key", re.IGNORECASE)
 
 each_service = pytest.mark.parametrize("name", SERVICES)
@@ -181,7 +182,7 @@ def test_only_what_is_copied_is_sent_to_the_engine() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["build", "runtime"])
+@pytest.mark.parametrize("name", ["build", "runtime", "schema"])
 def test_the_images_locks_agree_with_the_developers(name: str) -> None:
     developers = pins(REPOSITORY / "requirements.lock")
     found = pins(REPOSITORY / "docker" / f"{name}.lock")
@@ -279,7 +280,7 @@ def test_the_api_answers_to_the_names_of_the_services_in_front_of_it(prepare: Ca
 
 
 def test_roles_take_all_settings_but_what_compose_decides() -> None:
-    for name in ("ingest", "worker", "api", "migrate", "mirror"):
+    for name in ("ingest", "worker", "api", "grpc", "migrate", "mirror"):
         assert SERVICES[name]["env_file"] == [{"path": ".env", "required": False}]
     known = {variable(field) for field in Settings.__struct_fields__}
     for name in OURS:

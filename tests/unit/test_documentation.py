@@ -45,7 +45,9 @@ SOURCES = sorted(
     path
     for pattern in (*(f"{folder}/**/*" for folder in FOLDERS), "*")
     for path in ROOT.glob(pattern)
-    if path.is_file() and re.fullmatch(rf"Makefile|Dockerfile|.*\.(example|{SUFFIXES})", path.name)
+    if path.is_file()
+    and re.fullmatch(rf"Makefile|Dockerfile|.*\.(example|{SUFFIXES})", path.name)
+    and not path.is_relative_to(ROOT / "tickplant" / "api")  # generated
 )
 FOLDER = "|".join(map(re.escape, FOLDERS))
 USERS_FILES = {"my_strategies.py", "compose.override.yaml"}

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, str]] = {
     "worker": "run one worker process: from Redis into the database",
     "mirror": "run one mirror process: from Redis to Kafka",
     "api": "run one API process: REST and websockets",
+    "grpc": "run one gRPC process: live and stored market data, and alerts",
     "record": "record venues' live frames to capture files, which up --replay plays",
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
@@ -40,7 +41,7 @@ COMMANDS: Final[dict[str, str]] = {
 }
 """Every command and what it does."""
 
-_SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "record", "sandbox", "migrate")
+_SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "grpc", "record", "sandbox", "migrate")
 """Commands whose lines are logs; those of the others are for the person who runs them."""
 
 _DATA_HELP: Final = (

@@ -12,7 +12,7 @@ HELP: Final = "check settings and servers, and show how to fix what is wrong"
 
 DESCRIPTION: Final = """\
 Check the settings, Redis and PostgreSQL (your servers or the embedded ones), the database schema, free disk
-space, clocks, venues, and Kafka if it is configured. Nothing is started or changed.
+space, clocks, venues, gRPC if it is installed, and Kafka if it is configured. Nothing is started or changed.
 
 `fail` marks an error: tickplant can't work correctly until it is fixed, and the exit code is 1. `warn` marks
 something that can wait. The line below each one shows how to fix it.
@@ -34,11 +34,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from tickplant.cli.checks import check_settings, check_surroundings
+    from tickplant.cli.grpc_check import check_grpc
     from tickplant.cli.kafka_check import check_kafka
 
     settings, findings = check_settings(args)
     if settings is not None:
-        findings += interrupts.run(check_surroundings(settings)) + check_kafka(settings)
+        findings += interrupts.run(check_surroundings(settings))
+        findings += check_kafka(settings) + check_grpc(settings)
     for finding in findings:
         _print(finding)
     errors = sum(finding.level == "fail" for finding in findings)

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.cli.grpc_check import require_grpc
 from tickplant.cli.kafka import require_kafka
 from tickplant.cli.sources import expected_source
 from tickplant.cli.terminal import Terminal
@@ -42,6 +43,8 @@ class UpPlan(Struct, frozen=True, kw_only=True):
     answers."""
     log_level: str
     """Of the processes."""
+    grpc: bool = False
+    """Whether gRPC is served, too."""
 
     @property
     def url(self) -> str:
@@ -61,6 +64,8 @@ class UpPlan(Struct, frozen=True, kw_only=True):
         }
         yield [self._process("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
         count = self.settings.workers
+        if self.grpc:
+            yield [self._process("grpc", self._with_metrics(variables, count + 2))]
         if (
             self.settings.kafka_bootstrap is not None
         ):  # stopped after the workers, so that it has all of theirs
@@ -87,6 +92,21 @@ async def make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> 
         UsageError: there is no such capture, or `--into` names no server.
         FatalError: the API's port is taken, Kafka's client is missing, or trades that must not mix would.
     """
+    plan = await _make_plan(args, settings, terminal)
+    if not args.grpc:
+        return plan
+    require_grpc()
+    address = f"{settings.grpc_host}:{settings.grpc_port}"
+    if not is_free(settings.grpc_port, settings.grpc_host):
+        raise FatalError(
+            f"{address} is taken or not this machine's: choose another TICKPLANT_GRPC_PORT, or correct"
+            " TICKPLANT_GRPC_HOST"
+        )
+    terminal.report(f"gRPC will be at {address}")
+    return replace(plan, grpc=True)
+
+
+async def _make_plan(args: Namespace, settings: Settings, terminal: Terminal) -> UpPlan:
     if args.replay:
         _require_captures(args.replay)
         settings = _choose_replay_servers(args, settings, terminal)

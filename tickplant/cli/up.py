@@ -39,6 +39,7 @@ settings: all in .env.example, mainly TICKPLANT_SYMBOLS, TICKPLANT_WORKERS, TICK
 examples:
   TICKPLANT_SYMBOLS="binance:BTCUSDT binance:SOLUSDT" tickplant up
   tickplant up --demo                       generated trades where the venue can't be reached
+  tickplant up --demo --grpc                the same, and gRPC at 127.0.0.1:50051
   tickplant up --replay captures/ --once    replay all trades, print a summary and exit
   tickplant up --replay day.gz --speed 60   60 times as fast, and keep running
   tickplant up --replay day.gz --into redis://127.0.0.1/1 postgresql://me@127.0.0.1/replays
@@ -52,6 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="keep data in ./.demo, and generate trades if the venue can't be reached within a few seconds",
     )
+    parser.add_argument("--grpc", action="store_true", help="serve gRPC, too: see `tickplant grpc --help`")
     parser.add_argument(
         "--replay",
         nargs="+",
