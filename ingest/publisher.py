@@ -33,13 +33,16 @@ Values = Callable[[str, Sequence[SymbolId], Sequence[bytes | None]], Iterator[_T
 class Publisher:
     """Writes to the partition streams; one call at a time for the trades of one symbol."""
 
-    def __init__(self, redis: RedisClient, *, partitions: int, budget_trades: int) -> None:
+    def __init__(
+        self, redis: RedisClient, *, partitions: int, budget_trades: int, paces: bool = False
+    ) -> None:
         """Initialize the publisher.
 
         Args:
             redis: an open client; stays the caller's.
             partitions: number of partition streams.
             budget_trades: the most uncommitted trades in a stream; see `wait_for_budget`.
+            paces: whether waiting for the budget is usual, and not logged.
         """
         self._redis = redis
         self._partitions = partitions
@@ -52,6 +55,7 @@ class Publisher:
             partitions=partitions,
             budget_trades=budget_trades,
             retry_until_available=self._retry_until_available,
+            quiet=paces,
         )
 
     async def agree_on_partitions(self) -> None:
@@ -94,16 +98,37 @@ class Publisher:
             historical: whether to hide them from live subscribers.
         """
         field = wire.HISTORICAL if historical else wire.TRADES if numbered else wire.UNNUMBERED
-        packed = [
-            (partition, sum(map(len, entry)), encode_columns(entry))
+        entries = [
+            (partition, entry)
             for partition, parts in self._by_partition(trades).items()
             for entry in split_entries(parts)
         ]
-        await self._writer.write([StreamEntry(partition, field, payload) for partition, _, payload in packed])
+        await self._write_entries(field, entries)
         if trades and not historical:
             received_us = trades[0].trade(0).ingest_time_us
             metrics.INGEST_PUBLISH_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)
-        for partition, count, _ in packed:
+
+    async def publish_past_entries(self, entries: Sequence[TradeColumns]) -> None:
+        """Write trades of the past, one entry for each element, in that order; see `publish_columns`.
+
+        Args:
+            entries: of at most `MAX_TRADES_PER_ENTRY` trades each.
+        """
+        by_partition = self._by_partition(entries)
+        await self._write_entries(
+            wire.HISTORICAL,
+            [(partition, [part]) for partition, parts in by_partition.items() for part in parts],
+        )
+
+    async def _write_entries(
+        self, field: bytes, entries: Sequence[tuple[int, Sequence[TradeColumns]]]
+    ) -> None:
+        """Write entries with their partitions, and count their trades."""
+        await self._writer.write(
+            [StreamEntry(partition, field, encode_columns(entry)) for partition, entry in entries]
+        )
+        for partition, entry in entries:
+            count = sum(map(len, entry))
             metrics.INGEST_ENTRY_TRADES.observe(count)
             self._budget.note_written(partition, trades=count, entries=1)
 

@@ -23,7 +23,13 @@ class StreamBudget:
     """Waits while a stream holds more uncommitted trades than the budget."""
 
     def __init__(
-        self, redis: RedisClient, *, partitions: int, budget_trades: int, retry_until_available: Request
+        self,
+        redis: RedisClient,
+        *,
+        partitions: int,
+        budget_trades: int,
+        retry_until_available: Request,
+        quiet: bool = False,
     ) -> None:
         """Initialize the budget.
 
@@ -32,7 +38,9 @@ class StreamBudget:
             partitions: number of partition streams.
             budget_trades: the most trades in a stream.
             retry_until_available: makes a request to Redis.
+            quiet: whether waiting is not logged.
         """
+        self._levels = (logging.DEBUG, logging.DEBUG) if quiet else (logging.WARNING, logging.INFO)
         self._redis = redis
         self._budget_trades = budget_trades
         self._retry_until_available = retry_until_available
@@ -53,12 +61,14 @@ class StreamBudget:
         stream = await self._find_over_budget()
         if stream is None:
             return
-        _log.warning("%s is over its budget: sockets are paused until workers catch up", stream)
+        over, caught_up = self._levels
+        _log.log(over, "%s is over its budget: sockets are paused until workers catch up", stream)
         started_s = asyncio.get_running_loop().time()
         while await self._find_over_budget():
             await asyncio.sleep(_POLL_S)
             metrics.INGEST_WAITS.inc(_POLL_S)
-        _log.info(
+        _log.log(
+            caught_up,
             "workers have caught up after %.1f s: sockets are read again",
             asyncio.get_running_loop().time() - started_s,
         )

@@ -157,13 +157,17 @@ class SymbolMaintenance(NamedTuple):
 
 
 @asynccontextmanager
-async def open_symbol(settings: Settings, text: str, *, application: str) -> AsyncIterator[SymbolMaintenance]:
+async def open_symbol(
+    settings: Settings, text: str, *, application: str, pace_trades: int | None = None
+) -> AsyncIterator[SymbolMaintenance]:
     """Connect to the servers that the settings name, or to those of a running `tickplant up`.
 
     Args:
         settings: addresses, partitions, budget.
         text: `venue:SYMBOL`.
         application: shown in pg_stat_activity.
+        pace_trades: the most uncommitted trades that are written ahead of the workers, where the trades come
+            from files; None: they are the venue's own answers, and the budget is that of the settings.
 
     Raises:
         UsageError: the symbol's venue is unknown or has no trade ids.
@@ -173,7 +177,10 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
     print_data_folder(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
-    publisher = Publisher(redis, partitions=settings.partitions, budget_trades=settings.stream_budget_trades)
+    budget_trades = min(settings.stream_budget_trades, pace_trades or settings.stream_budget_trades)
+    publisher = Publisher(
+        redis, partitions=settings.partitions, budget_trades=budget_trades, paces=pace_trades is not None
+    )
     base_url = getattr(settings, f"{venue.name}_rest_url", venue.rest_url)
     try:
         async with (
@@ -181,7 +188,8 @@ async def open_symbol(settings: Settings, text: str, *, application: str) -> Asy
             open_history_client(publisher, [base_url], Proxies()) as client,
         ):
             await agree_on_partitions(redis, settings.partitions)
-            _require_source_of_venue(await read_database_source(pool), venue, base_url)
+            if pace_trades is None:
+                _require_source_of_venue(await read_database_source(pool), venue, base_url)
             history = make_history(venue, rest_url=base_url, redis=redis, client=client, publisher=publisher)
             search = HistorySearch(venue, symbol.symbol, history, await _read_edges(pool, symbol))
             partition = partition_of(*symbol, settings.partitions)

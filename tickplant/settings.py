@@ -114,6 +114,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     binance_ws_url: WebsocketAddress = "wss://stream.binance.com:9443"
     binance_rest_url: HttpAddress = "https://api.binance.com"
+    binance_archive_url: HttpAddress = "https://data.binance.vision"
     coinbase_ws_url: WebsocketAddress = "wss://ws-feed.exchange.coinbase.com"
     coinbase_rest_url: HttpAddress = "https://api.exchange.coinbase.com"
     finnhub_ws_url: WebsocketAddress = "wss://ws.finnhub.io"

@@ -53,6 +53,9 @@ class TradeFile(Protocol):
     def end_us(self) -> int:
         """The time from which on it has none, likewise."""
 
+    def close(self) -> None:
+        """Release what it holds; called once, at the end."""
+
     def scan(self) -> Iterator[Block]:
         """Read and check everything; yield the blocks, of some 10,000 to 100,000 trades, ascending.
 

@@ -1,5 +1,7 @@
 """Binance's REST interface for market data: a path with its query to an answer, and the weight it uses up.
 
+Its public archive of files, which has an address of its own, is served at the same address, without limits.
+
 Documentation: https://developers.binance.com/docs/binance-spot-api-docs/rest-api
 
     GET /api/v3/trades?symbol=NOSUCH  ->  400 {"code":-1121,"msg":"Invalid symbol."}
@@ -11,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sandbox.binance.archive import PREFIX, BinanceArchive
 from sandbox.binance.endpoints import ENDPOINTS
 from sandbox.binance.query import Query, RefusalError, read_values
 from sandbox.limits import Budget, SandboxLimits
@@ -28,11 +31,14 @@ class BinanceRest:
 
     def __init__(self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._market = market
+        self._archive = BinanceArchive(market)
         self._budget = Budget(limits, clock_us)
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:
         """Answer a GET; `X-MBX-TIME-UNIT: MICROSECOND` asks for microseconds."""
         parts = urlsplit(path)
+        if parts.path.startswith(PREFIX):
+            return self._archive.get(parts.path, headers, now_us)
         endpoint = ENDPOINTS.get(parts.path)
         if endpoint is None:
             return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import TIME_FORMS, parse_time
-from tickplant.cli.progress import progress_bar_or_lines
+from tickplant.cli.progress import duration, progress_bar_or_lines
 from tickplant.errors import UsageError
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
@@ -104,10 +104,4 @@ def _describe(target: "SymbolMaintenance", plan: "BackfillPlan") -> str:
         return f"{span}: all are stored"
     what = f"{plan.missing_count:,} of {last - first + 1:,} to fetch"
     seconds = plan.requests / target.venue.limits.requests_per_s
-    return f"{span}: {what} in {plan.requests:,} requests, {_duration(seconds)} or more"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    return f"{span}: {what} in {plan.requests:,} requests, {duration(seconds)} or more"

@@ -80,3 +80,10 @@ def progress_lines(what: str, write: Callable[[str], None]) -> OnProgress:
             write(f"{what}: {done:,} of {total:,}{left_s}")
 
     return show
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words."""
+    if seconds < 120:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

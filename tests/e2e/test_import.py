@@ -1,0 +1,209 @@
+"""`tickplant import` beside workers: it stores what the live path and a backfill would have stored."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stored
+from conftest import PARTITIONS, on_last_variant
+from derived import forget_everything
+from past_venue import PastVenue, days_of_trades
+from processes import Processes
+from working import publishing, stored_count, until, working
+
+from sandbox.server import serve
+from tickplant.market import Trade
+from tickplant.redis_client import open_redis
+from tickplant.streams import trades_stream
+
+SYMBOL = "binance:AAAUSDT"
+DAYS = ("--from", "2024-12-30", "--to", "2025-01-01")
+TRADES = days_of_trades(date(2024, 12, 30), 3, 1_500)
+"""Three days, of which the last has microseconds in the archive."""
+
+_TABLES = {
+    "trades": "select symbol, trade_id, price::text, size::text, side, event_time from trades",
+    "ledger": "select symbol, first_trade_id, last_trade_id, missing::text, void::text, watermark"
+    " from ledger",
+    "candles": "select * from candles",
+    "gaps": "select first_id, last_id, state from gaps where state <> 'healed'",
+    "averages": "select * from averages",
+    "statistics": "select * from statistics",
+}
+
+
+async def snapshot(url: str, *, revisions: bool = True) -> dict[str, list[Any]]:
+    """Return the rows of all tables; without revisions, those of candles are left out."""
+    found: dict[str, list[Any]] = {}
+    for name, query in _TABLES.items():
+        rows = [dict(row) for row in await stored.fetch_rows(url, query)]
+        for row in rows:
+            if not revisions:
+                row.pop("revision", None)
+        found[name] = sorted((tuple(row.items()) for row in rows), key=repr)
+    return found
+
+
+async def play_live(redis_url: str, database_url: str, trades: list[Trade]) -> None:
+    """Send trades as ingest does, and wait until they are stored."""
+    before = await stored_count(database_url)
+    async with publishing(redis_url) as publisher:
+        for start in range(0, len(trades), 700):
+            await publisher.publish(trades[start : start + 700])
+
+    async def all_stored() -> bool:
+        return await stored_count(database_url) == before + len(trades)
+
+    await until(all_stored, "all trades stored")
+
+
+async def expected_of(redis_url: str, database_url: str, trades: list[Trade]) -> dict[str, list[Any]]:
+    """Return what is stored of trades that come live and in order."""
+    await forget_everything(redis_url, database_url)
+    async with working(redis_url, database_url):
+        await play_live(redis_url, database_url, trades)
+    return await snapshot(database_url)
+
+
+def without_revisions(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    cut = [tuple(item for item in row if item[0] != "revision") for row in rows["candles"]]
+    return rows | {"candles": sorted(cut, key=repr)}
+
+
+@asynccontextmanager
+async def plant(
+    redis_url: str, database_url: str, folder: Path, trades: list[Trade], **environment: str
+) -> AsyncIterator[Processes]:
+    """Empty servers with workers, and a venue with the archive and the history of trades."""
+    await forget_everything(redis_url, database_url)
+    source: Any = PastVenue(trades)
+    async with serve([source]) as running, working(redis_url, database_url):
+        url = running.addresses["binance"].rest_url
+        variables = {
+            "TICKPLANT_REDIS_URL": redis_url,
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_PARTITIONS": str(PARTITIONS),
+            "TICKPLANT_BINANCE_REST_URL": url,
+            "TICKPLANT_BINANCE_ARCHIVE_URL": url,
+            "XDG_CACHE_HOME": str(folder / "cache"),
+        }
+        async with Processes(variables | environment, folder) as processes:
+            yield processes
+
+
+async def test_import_live_play_and_backfill_end_in_the_same(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    expected = await expected_of(redis_url, database_url, TRADES)
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        code, output = await processes.run("import", SYMBOL, *DAYS)
+        assert code == 0, output + processes.logs()
+        assert f"{len(TRADES):,} trades stored, 0 ids missing, 0 differing" in output
+    assert await snapshot(database_url) == expected
+
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        code, output = await processes.run("backfill", SYMBOL, "--from", "2024-12-30", "--to", "2025-01-02")
+        assert code == 0, output + processes.logs()
+    assert await snapshot(database_url, revisions=False) == without_revisions(expected)
+
+
+async def test_days_before_and_around_live_trades_are_imported_without_a_gap(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    expected = await expected_of(redis_url, database_url, TRADES)
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        await play_live(redis_url, database_url, [*TRADES[3_500:3_700], *TRADES[3_750:4_000]])
+        code, output = await processes.run("import", SYMBOL, *DAYS)
+        assert code == 0, output + processes.logs()
+        assert "450 compared" in output
+        found = await snapshot(database_url, revisions=False)
+        assert found == without_revisions(expected)
+        code, output = await processes.run("import", SYMBOL, *DAYS)
+        assert (code, output.count("stored already")) == (0, 3), output
+    assert (
+        await stored.fetch_value(database_url, "select count(*) from gaps") == 1
+    )  # the one that was planted
+
+
+@on_last_variant
+async def test_trades_that_differ_from_the_file_are_reported_and_kept(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        await play_live(redis_url, database_url, TRADES[2_000:2_100])
+        await stored.fetch_rows(database_url, "update trades set price = 1 where trade_id = 5002050")
+        code, output = await processes.run("import", SYMBOL, *DAYS)
+        assert code == 1, output
+        assert "1 differ from what is stored" in output
+        assert "id 5002050: stored 1 " in output
+        assert await stored_count(database_url) == len(TRADES)
+
+
+@on_last_variant
+async def test_ids_that_the_archive_lacks_are_gaps(redis_url: str, database_url: str, tmp_path: Path) -> None:
+    holed = [trade for trade in TRADES if not 5_001_000 <= trade.trade_id < 5_001_010]
+    async with plant(redis_url, database_url, tmp_path, holed) as processes:
+        await play_live(redis_url, database_url, TRADES[4_400:])
+        code, output = await processes.run("import", SYMBOL, *DAYS)
+        assert code == 0, output + processes.logs()
+        assert "10 ids missing" in output
+        gaps = await stored.read_gaps(database_url)
+        assert [(row[0], row[1], row[2]) for row in gaps] == [(5_001_000, 5_001_009, "open")]
+        await play_live(redis_url, database_url, TRADES[1_000:1_010])
+    rows = await stored.fetch_rows(database_url, "select missing::text from ledger")
+    assert rows[0][0] == "{}"
+
+
+async def _written(redis: Any) -> int:
+    """Return how many entries have been written to all streams."""
+    written = 0
+    for partition in range(PARTITIONS):
+        if await redis.exists(trades_stream(partition)):
+            written += (await redis.xinfo_stream(trades_stream(partition)))["entries-added"]
+    return written
+
+
+async def kill_and_resume(processes: Processes, redis_url: str, kills: int, seed: int) -> None:
+    """Kill an import so many times, at random moments; then let it end."""
+    rng = random.Random(seed)
+    redis: Any = open_redis(redis_url)
+    clock = asyncio.get_running_loop().time
+    for number in range(kills):
+        before = await _written(redis)
+        process = await processes.start("import", SYMBOL, *DAYS)
+        with_signal, end_s = signal.SIGKILL, clock() + 3 * rng.random()
+
+        async def due() -> bool:
+            nonlocal with_signal
+            if await _written(redis) > before and rng.random() < 0.2:  # noqa: B023 - called in this round
+                with_signal = signal.SIGINT if number % 3 else signal.SIGKILL  # noqa: B023
+                return True
+            return process.returncode is not None or clock() > end_s  # noqa: B023
+
+        await until(due, "a moment to end it")
+        if process.returncode is None:
+            process.send_signal(with_signal)
+        assert await process.wait() in (0, -9, 130), processes.logs()
+    await redis.aclose()
+    code, output = await processes.run("import", SYMBOL, *DAYS)
+    assert code == 0, output + processes.logs()
+
+
+@on_last_variant
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+async def test_a_killed_import_ends_in_the_same(
+    redis_url: str, database_url: str, tmp_path: Path, kills: int
+) -> None:
+    expected = await expected_of(redis_url, database_url, TRADES)
+    small = {"TICKPLANT_STREAM_BUDGET_TRADES": "2000"}
+    async with plant(redis_url, database_url, tmp_path, TRADES, **small) as processes:
+        await play_live(redis_url, database_url, TRADES[-100:])
+        await kill_and_resume(processes, redis_url, kills, seed=kills)
+    assert await snapshot(database_url, revisions=False) == without_revisions(expected)
+    assert await stored.read_gaps(database_url) == []

@@ -1,0 +1,123 @@
+"""`tickplant import`: stores past trades from a venue's public archive, or from files."""
+
+import logging
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tickplant import interrupts
+from tickplant.errors import UsageError
+from tickplant.settings import Settings
+from tickplant.settings_reader import read_settings
+
+if TYPE_CHECKING:
+    from ingest.venues.binance_files import Period
+
+HELP: Final = "store past trades from Binance's public archive, or from files"
+
+DESCRIPTION: Final = """\
+Store the past trades of symbols from Binance's public archive, beside a running plant: Redis, the database
+and a worker have to be running; ingest need not be. Files are downloaded into a cache, resumed, and verified
+by their checksums. A month that has ended is one file, other days are one each.
+
+The trades go the way of a backfill: ledger, candles of all intervals, averages and completeness are those of
+live trades. Trades that are stored already are compared with the files. Ids that a file lacks, and those
+between the newest file and what is stored, are gaps, which ingest fetches from the venue.
+
+Ctrl-C stops it at any time, and nothing is lost by a crash: the same command continues. A file that is
+damaged or isn't what its name says is refused before anything of it is stored.
+
+Candles are made of all trades; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
+
+The exit code is 0 if everything is stored, and 1 if a file is missing, or differs from what is stored.
+"""
+
+EXAMPLES: Final = """\
+settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a running `tickplant up`),
+  TICKPLANT_PARTITIONS, TICKPLANT_BINANCE_ARCHIVE_URL
+
+examples:
+  tickplant import binance:BTCUSDT --from 2026-01 --to 2026-10
+  tickplant import binance:BTCUSDT binance:ETHUSDT --from 2026-11-01
+  tickplant import --files BTCUSDT-trades-2024-01-05.zip ETHUSDT-trades-2024-01.csv
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "symbols", metavar="VENUE:SYMBOL", nargs="*", help="such as binance:BTCUSDT; one after the other"
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=_period,
+        metavar="PERIOD",
+        help="first month or day in UTC: 2026-01, 2026-01-05",
+    )
+    parser.add_argument(
+        "--to",
+        dest="end",
+        type=_period,
+        metavar="PERIOD",
+        help="last month or day, inclusive; yesterday unless given",
+    )
+    parser.add_argument(
+        "--files",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="in place of the archive: zips or CSV files of trades, under their names in Binance's archive",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        metavar="DIR",
+        help="where downloaded files are kept, which may be deleted at any time; default: ~/.cache/tickplant",
+    )
+
+
+def run(args: Namespace) -> int:
+    """Run the command and return its exit code."""
+    if args.files and (args.symbols or args.start or args.end):
+        raise UsageError("--files names everything to import: neither symbols nor --from and --to go with it")
+    if not args.files and not (args.symbols and args.start):
+        raise UsageError("expected symbols and --from, or --files; see `tickplant import --help`")
+    settings = read_settings()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        return interrupts.run(_import(settings, args))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command resumes here", file=sys.stderr)
+        return 130
+
+
+async def _import(settings: Settings, args: Namespace) -> int:
+    from tickplant.cli.import_sources import import_archive, import_named_files
+
+    if args.files:
+        return await import_named_files(settings, args.files)
+    today = datetime.now(UTC).date()
+    end = args.end.end if args.end else today
+    if args.start.start >= min(end, today):
+        last = min(end, today) - timedelta(days=1)
+        raise UsageError(f"there is no whole day from {args.start} to {last}, in UTC")
+    return await import_archive(
+        settings,
+        list(dict.fromkeys(args.symbols)),
+        args.start.start,
+        min(end, today),
+        cache=args.cache,
+    )
+
+
+def _period(text: str) -> "Period":
+    from ingest.venues.binance_files import Period
+
+    try:
+        return Period.parse(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is neither a month such as 2026-01 nor a day") from error

@@ -1,0 +1,196 @@
+"""Where `tickplant import` reads from: Binance's archive, and files; each is composed and run."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ingest.history.client import open_history_client
+from ingest.imports.binance_archive import ArchivedFile, BinanceArchive
+from ingest.imports.binance_csv import BinanceCsv
+from ingest.imports.source import TradeFile
+from ingest.venues.binance_files import split_periods
+from ingest.venues.binance_rest import NAME as BINANCE
+from maintenance.import_run import KnownFile, WantedFile, import_files
+from maintenance.imports import AHEAD_TRADES
+from maintenance.symbol import SymbolMaintenance, open_symbol
+from tickplant.cli.import_progress import import_progress
+from tickplant.errors import FatalError, UsageError
+from tickplant.local.data_folder import folder_in_use
+from tickplant.market import SymbolId
+from tickplant.proxies import Proxies
+from tickplant.settings import Settings
+from tickplant.times import to_datetime
+
+_SHOWN_DAYS: Final = 5
+_APPLICATION: Final = "tickplant import"
+_NO_FILES: Final = {
+    "kraken": "Kraken's files of trades have no trade ids, so that nothing would show which trades are"
+    " missing, or stored already",
+}
+"""Why some venues' past can't be imported."""
+
+
+class FileOnDisk:
+    """A file of this machine: a `WantedFile`."""
+
+    known = None
+
+    def __init__(self, path: Path) -> None:
+        file = BinanceCsv(path)
+        file.close()
+        self.symbol: Final = file.symbol
+        self.label: Final = file.name
+        self.start_us: Final = file.start_us
+        self.size: Final = path.stat().st_size
+        self._path = path
+
+    async def open(self) -> TradeFile:
+        """Return the file."""
+        return BinanceCsv(self._path)
+
+    def remember(self, known: KnownFile) -> None:
+        """Do nothing: the ledger is enough."""
+
+
+class FileOfArchive:
+    """A file of the archive: a `WantedFile`."""
+
+    def __init__(self, archive: BinanceArchive, file: ArchivedFile, plant: str) -> None:
+        self._archive = archive
+        self._file = file
+        self._note = archive.path_of(file.name).with_suffix(f".{plant}.stored")
+        self.label: Final = str(file.name.period)
+        self.start_us: Final = file.start_us
+        self.size: Final = file.size
+
+    @property
+    def known(self) -> KnownFile | None:
+        """What an earlier run has stored of it."""
+        try:
+            first, last, missing = map(int, self._note.read_text(encoding="ascii").split())
+        except (FileNotFoundError, ValueError):
+            return None
+        return KnownFile((first, last), missing)
+
+    async def open(self) -> TradeFile:
+        """Return the file, downloaded and verified."""
+        return BinanceCsv(await self._archive.download(self._file))
+
+    def remember(self, known: KnownFile) -> None:
+        """Note what has been stored."""
+        self._note.write_text(f"{known.ids[0]} {known.ids[1]} {known.missing}\n", encoding="ascii")
+
+
+async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
+    """Import files, symbol by symbol; return the exit code."""
+    by_symbol: dict[SymbolId, list[FileOnDisk]] = {}
+    for path in dict.fromkeys(path.absolute() for path in paths):
+        file = FileOnDisk(path)
+        by_symbol.setdefault(file.symbol, []).append(file)
+    agrees = True
+    for symbol, files in by_symbol.items():
+        async with open_symbol(
+            settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
+        ) as target:
+            await target.publisher.claim_source({})
+            agrees &= await _run(settings, target, files)
+    return 0 if agrees else 1
+
+
+async def import_archive(
+    settings: Settings, symbols: Sequence[str], start: date, end: date, *, cache: Path | None
+) -> int:
+    """Import a range of days from Binance's archive, symbol by symbol; return the exit code.
+
+    Args:
+        settings: addresses.
+        symbols: `venue:SYMBOL` each.
+        start: first day.
+        end: exclusive.
+        cache: the folder of downloads; None: the default.
+    """
+    for symbol in symbols:
+        venue = symbol.partition(":")[0]
+        if venue != BINANCE:
+            reason = _NO_FILES.get(venue, f"{venue} publishes no files of its trades")
+            raise UsageError(f"{symbol} can't be imported: {reason}; see `tickplant backfill`")
+    folder = (cache or _default_cache()).absolute()
+    periods = split_periods(start, end, datetime.now(UTC).date())
+    complete = True
+    for symbol in symbols:
+        async with (
+            open_symbol(settings, symbol, application=_APPLICATION, pace_trades=AHEAD_TRADES) as target,
+            open_history_client(target.publisher, [settings.binance_archive_url], Proxies()) as client,
+        ):
+            archive = BinanceArchive(settings.binance_archive_url, client, folder)
+            listing = await archive.find(target.symbol.symbol, periods)
+            if listing.absent:
+                more = [] if len(listing.absent) <= _SHOWN_DAYS else ["…"]
+                days = ", ".join([*map(str, listing.absent[:_SHOWN_DAYS]), *more])
+                print(f"{target.symbol}: the archive has no file of {days}", flush=True)
+                complete = False
+            files = [FileOfArchive(archive, file, _plant_of(settings)) for file in listing.files]
+            if files:
+                _require_space(folder, [it for it in listing.files if not archive.path_of(it.name).exists()])
+                complete &= await _run(settings, target, files)
+    return 0 if complete else 1
+
+
+async def _run(settings: Settings, target: SymbolMaintenance, files: Sequence[WantedFile]) -> bool:
+    """Import the files of one symbol; return whether they agree with what was stored."""
+    limit = await target.read_limit()
+    if limit is not None and any(to_datetime(file.start_us) < limit for file in files):
+        print(
+            f"{target.symbol}: trades before {limit:%Y-%m-%dT%H:%M:%SZ} are removed by age once their"
+            " candles are made (TICKPLANT_KEEP_TRADES_DAYS)"
+        )
+    sizes = sum(file.size for file in files)
+    with import_progress(str(target.symbol), sizes, len(files)) as progress:
+        agrees = await import_files(
+            target,
+            files,
+            progress,
+            database_folder=folder_in_use(settings) if settings.database_url is None else None,
+        )
+    print(
+        f"{target.symbol}: {progress.stored:,} trades stored, {progress.missing:,} ids missing,"
+        f" {progress.differing:,} differing"
+    )
+    return agrees
+
+
+def _require_space(folder: Path, files: Sequence[ArchivedFile]) -> None:
+    """Look whether the downloads fit on the disk of the cache.
+
+    Raises:
+        FatalError: they don't.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
+    if needed > free:
+        raise FatalError(
+            f"the files take {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free in {folder}:"
+            " choose another folder with --cache, or fewer days"
+        )
+
+
+def _plant_of(settings: Settings) -> str:
+    """Return a name for the database, without its user and password."""
+    address = urlsplit(settings.database_url or str(folder_in_use(settings)))
+    place = f"{address.netloc.rpartition('@')[2]}{address.path}?{address.query}"
+    return hashlib.sha256(place.encode()).hexdigest()[:8]
+
+
+def _default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or ""
+    try:
+        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "tickplant"
+    except RuntimeError as error:  # no HOME, and a user unknown to the system
+        raise UsageError(
+            "this user has no home folder for downloads: choose a folder with --cache"
+        ) from error
