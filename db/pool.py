@@ -51,7 +51,7 @@ REFUSED: Final = (
 
 LEASE_LOST: Final = "TP001"
 
-_CONNECT_S: Final = 10.0
+CONNECT_S: Final = 10.0
 """The longest wait for a connection."""
 
 
@@ -59,7 +59,7 @@ async def connect(
     url: str,
     *,
     application: str,
-    timeout_s: float = _CONNECT_S,
+    timeout_s: float = CONNECT_S,
     wanted: Wanted = "primary",
     **settings: str,
 ) -> DatabaseConnection:
@@ -151,7 +151,7 @@ async def open_pool(
 
 
 async def _connect(
-    url: str, *, wanted: Wanted, timeout: float = _CONNECT_S, **options: Any
+    url: str, *, wanted: Wanted, timeout: float = CONNECT_S, **options: Any
 ) -> DatabaseConnection:
     try:
         hosts = hosts_of(url)

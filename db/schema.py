@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from tickplant.errors import FatalError
+from tickplant.errors import FatalError, NotMigratedError
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 _NAME: Final = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
@@ -33,14 +33,15 @@ async def check_schema(connection: asyncpg.Connection) -> None:
     """Check that the database has this code's schema.
 
     Raises:
-        FatalError: it has none, or an older or newer one.
+        NotMigratedError: it has none, or an older one.
+        FatalError: it has a newer one.
     """
     known = read_migrations().keys()
     if not await connection.fetchval("select to_regclass('migration') is not null"):
-        raise FatalError("the database has no tickplant tables: run: tickplant migrate")
+        raise NotMigratedError("the database has no tickplant tables: run: tickplant migrate")
     done = {row["number"] for row in await connection.fetch("select number from migration")}
     if missing := known - done:
-        raise FatalError(f"the database lacks migration {min(missing)}: run: tickplant migrate")
+        raise NotMigratedError(f"the database lacks migration {min(missing)}: run: tickplant migrate")
     if unknown := done - known:
         raise newer_schema_error(max(unknown), max(known))
 

@@ -1,6 +1,7 @@
 """The ingest service: runs feeds for all symbols of all venues."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections import defaultdict
@@ -19,6 +20,7 @@ from ingest.history.client import make_history, open_history_client
 from ingest.listing import ListingCheck
 from ingest.publisher import Publisher
 from ingest.rate_limits import connect_limit, message_limit, request_limit
+from ingest.shards import symbols_of_shard
 from ingest.stale_connections import remove_stale_connections
 from ingest.stream_metrics import measure_streams
 from ingest.supervision import keep_running
@@ -27,9 +29,13 @@ from ingest.venues.base import VenueAdapter, VenueLimits
 from ingest.venues.base_rest import HistoryAdapter, ListingAdapter
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
+from tickplant.probes import Readiness
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.service import run_unless_stopped
+from tickplant.sharing import Shard
+
+_log = logging.getLogger(__name__)
 
 
 class VenueAddress(NamedTuple):
@@ -49,6 +55,8 @@ async def run(
     partitions: int,
     stream_budget_trades: int,
     proxies: Proxies | None = None,
+    shard: Shard | None = None,
+    readiness: Readiness | None = None,
     stop: asyncio.Event,
     buffer_mb: int = 256,
 ) -> None:
@@ -61,6 +69,8 @@ async def run(
         partitions: number of partition streams.
         stream_budget_trades: the most uncommitted trades in a stream before sockets are paused.
         proxies: to the venues; None for direct connections.
+        shard: which of the symbols to receive; None: all.
+        readiness: is told when the service can do its work.
         stop: ends the service.
         buffer_mb: megabytes of frames that may wait, while Redis is unavailable, before sockets are paused.
 
@@ -68,13 +78,15 @@ async def run(
         FatalError: a symbol's venue is unknown, or needs a key, or its proxy can't be used.
     """
     proxies = proxies or Proxies({})
-    venues = select_venues(symbols, addresses)
+    venues = select_venues(symbols, addresses, shard)
     redis = open_redis(redis_url)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:
         if not await run_unless_stopped(publisher.agree_on_partitions(), stop):
             return
+        if readiness is not None:
+            readiness.note("ingest", None)
         rest_urls = [venue.rest_url for venue in venues]
         async with open_history_client(publisher, rest_urls, proxies) as client, asyncio.TaskGroup() as tasks:
             resources = _Resources(redis, client, publisher, buffer, proxies)
@@ -108,20 +120,24 @@ class _Resources(NamedTuple):
 
 
 def select_venues(
-    symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress]
+    symbols: Sequence[SymbolId], addresses: Mapping[str, VenueAddress], shard: Shard | None = None
 ) -> list[ConfiguredVenue]:
-    """Return the venues of symbols.
+    """Return the venues of the symbols, of those of the shard if there is one.
 
     Raises:
         FatalError: a venue is unknown, needs a key, or allows fewer symbols.
     """
+    adapters = _make_adapters(dict.fromkeys(symbol.venue for symbol in symbols), addresses)
+    written = [SymbolId(name, adapters[name].normalize_symbol(symbol)) for name, symbol in symbols]
+    if shard is not None:
+        written = symbols_of_shard(written, adapters, shard)
+        _log.info("shard %s receives %d of %d symbols", shard, len(written), len(symbols))
     by_venue: defaultdict[str, list[str]] = defaultdict(list)
-    for name, symbol in symbols:
+    for name, symbol in written:
         by_venue[name].append(symbol)
     venues = []
-    for name, adapter in _make_adapters(by_venue, addresses).items():
-        address = addresses.get(name, VenueAddress())
-        normalized = [adapter.normalize_symbol(symbol) for symbol in by_venue[name]]
+    for name, normalized in by_venue.items():
+        adapter, address = adapters[name], addresses.get(name, VenueAddress())
         check_symbol_count(adapter, normalized)
         ws_url, rest_url = address.ws_url or adapter.ws_url, address.rest_url or adapter.rest_url
         venues.append(ConfiguredVenue(adapter, normalized, ws_url, rest_url))

@@ -39,6 +39,10 @@ class SettingsError(FatalError):
         super().__init__("wrong settings:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
+class NotMigratedError(FatalError):
+    """The database lacks this version's schema; `tickplant migrate` gives it."""
+
+
 class MixedSourcesError(FatalError):
     """Trades of another source would mix with the stored ones; a restart would not help."""
 

@@ -1,4 +1,4 @@
-"""Runs a service process: logs, signals, metrics, and its exit."""
+"""Runs a service process: logs, signals, metrics and probes, and its exit."""
 
 import asyncio
 import decimal
@@ -15,6 +15,7 @@ from tickplant.interrupts import restored_sigint
 from tickplant.logs import set_up_logs
 from tickplant.network_errors import system_reason
 from tickplant.open_files import prepare_open_files
+from tickplant.probes import Readiness, serve_probes
 from tickplant.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = False) -> int:
+def run_service(name: str, main: Main, settings: Settings, *, readiness: Readiness | None = None) -> int:
     """Run a service until a signal stops it; blocks.
 
     SIGTERM and SIGINT set the event that `main` is given; a second one ends the process at once.
@@ -30,8 +31,8 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     Args:
         name: the service's name, for its log lines.
         main: the service; returns soon after the event is set.
-        settings: log level, and where to serve metrics.
-        metrics: whether to serve them, if the settings have a port.
+        settings: log level, and where to serve metrics and probes.
+        readiness: of the service; None: it serves metrics and probes itself.
 
     Returns:
         The exit code: 0.
@@ -43,7 +44,7 @@ def run_service(name: str, main: Main, settings: Settings, *, metrics: bool = Fa
     forbid_floats()
     prepare_open_files()
     with restored_sigint():
-        event_loop.run(_run(name, main, settings if metrics else None))
+        event_loop.run(_run(name, main, settings, readiness))
     logger.info("%s has stopped", name)
     return 0
 
@@ -64,14 +65,14 @@ def forbid_floats() -> None:
     decimal.setcontext(decimal.DefaultContext.copy())
 
 
-async def _run(name: str, main: Main, metrics: Settings | None) -> None:
+async def _run(name: str, main: Main, settings: Settings, readiness: Readiness | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal in (SIGTERM, SIGINT):
         loop.add_signal_handler(signal, _on_signal, signal, name, stop)
     _note_kernel()
-    if metrics is not None and metrics.metrics_port:
-        _serve_metrics(metrics)
+    if readiness is not None and settings.metrics_port:
+        _serve_probes(settings, readiness)
     await main(stop)
 
 
@@ -88,11 +89,9 @@ def _note_kernel() -> None:
     metrics.KERNEL_INFO.labels(kernel.NAME).set(1)
 
 
-def _serve_metrics(settings: Settings) -> None:
-    from prometheus_client import start_http_server
-
+def _serve_probes(settings: Settings, readiness: Readiness) -> None:
     try:
-        start_http_server(settings.metrics_port, settings.metrics_host)
+        serve_probes(settings.metrics_host, settings.metrics_port, readiness)
     except OSError as error:
         raise FatalError(
             f"can't serve metrics on TICKPLANT_METRICS_HOST:TICKPLANT_METRICS_PORT"

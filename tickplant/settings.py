@@ -46,6 +46,7 @@ from tickplant.setting_parsers import (
     parse_path,
     split_items,
 )
+from tickplant.sharing import Shard
 from tickplant.webhooks import WebhookSettings
 
 PREFIX: Final = "TICKPLANT_"
@@ -132,6 +133,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     stream_budget_trades: Positive = 1_000_000
     """Uncommitted trades a partition may hold in Redis before ingest stops reading its sockets."""
 
+    ingest_shard: Annotated[Shard | None, Parser(Shard.parse)] = None
+    """Which of the symbols an ingest process receives; None: all."""
     ingest_buffer_mb: Positive = 256
     """The most received frames that an ingest process buffers, as while Redis is unavailable."""
 

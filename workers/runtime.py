@@ -5,9 +5,8 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Protocol
-from zlib import crc32
 
 from redis.exceptions import RedisError
 
@@ -19,10 +18,12 @@ from tickplant.backoff import Backoff
 from tickplant.errors import FormerPrimaryError, LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
+from tickplant.probes import Readiness
 from tickplant.redis_agreement import agree_on_partitions
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
 from tickplant.redis_errors import is_transient, is_wrong_type
+from tickplant.sharing import fair_shares
 from tickplant.streams import START
 from workers.blocked_partitions import BlockedPartitions
 
@@ -39,31 +40,6 @@ class PartitionWork(Protocol):
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, and commit."""
-
-
-def preferred_owner(partition: int, owners: Sequence[str]) -> str:
-    """Return the owner of a partition by rendezvous hashing.
-
-    An owner that joins or leaves moves only its own partitions. Source: Thaler and Ravishankar, "A
-    Name-Based Mapping Scheme for Rendezvous" (1996).
-    """
-    return max(owners, key=lambda owner: (crc32(f"{owner}/{partition}".encode()), owner))
-
-
-def fair_share(owner: str, owners: Sequence[str], partitions: int) -> set[int]:
-    """Return the partitions that an owner should hold: by rendezvous hashing, and none more than its share.
-
-    Args:
-        owner: one of the owners.
-        owners: all live owners, in any order.
-        partitions: how many there are.
-    """
-    most = -(-partitions // len(owners))
-    held: dict[str, set[int]] = {name: set() for name in owners}
-    for partition in range(partitions):
-        open_ = [name for name in owners if len(held[name]) < most]
-        held[preferred_owner(partition, open_)].add(partition)
-    return held[owner]
 
 
 def name_owner() -> str:
@@ -84,6 +60,7 @@ class Runtime:
         pool: Pool,
         redis: RedisClient,
         make: Callable[[Lease], PartitionWork],
+        readiness: Readiness | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -96,6 +73,7 @@ class Runtime:
             redis: an open client, which the caller closes; while it is unavailable, no lease is taken or
                 renewed.
             make: builds the work on one partition.
+            readiness: is told whether the servers are available.
         """
         self._role = role
         self._owner = owner
@@ -105,6 +83,10 @@ class Runtime:
         self._redis = redis
         self._blocked = BlockedPartitions(role, redis)
         self._make = make
+        self._readiness = readiness or Readiness()
+        self._readiness.note(role, "it is starting")
+        self._alive: list[str] = []
+        self._share: frozenset[int] = frozenset()
         self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
         metrics.WORKER_LEASES.labels(role).set_function(self._count_working)
@@ -121,12 +103,15 @@ class Runtime:
                 try:
                     await self._heartbeat()
                     outage.note_success()
+                    self._readiness.note(self._role, None)
                     self._backoff.reset()
                 except OUTAGE as error:
                     outage.note_failure(outage_reason(error))
+                    self._readiness.note(self._role, f"a server is unavailable: {outage_reason(error)}")
                     wait_s = self._backoff.next_s()
                 await _wait(stop, wait_s)
         finally:
+            self._readiness.note(self._role, "it is stopping")
             try:
                 await self._release(set(self._working))
                 async with asyncio.timeout(_SIGN_OFF_S if outage.active else None):
@@ -144,8 +129,10 @@ class Runtime:
             elif held.get(partition) != lease.epoch:
                 task.cancel()
                 await self._end_failed(partition, cancelled="another worker has the lease")
-        share = fair_share(self._owner, alive, self._partitions)
-        share -= await self._blocked.check(share)
+        if alive != self._alive:
+            self._alive = alive
+            self._share = frozenset(fair_shares(alive, range(self._partitions))[self._owner])
+        share = self._share - await self._blocked.check(self._share)
         await self._release(set(self._working) - share)
         for partition in set(held) - set(self._working) - share:  # of failed work; heartbeats would renew it
             await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))

@@ -12,6 +12,7 @@ import pytest
 import stored
 from conftest import PARTITIONS, on_last_variant
 from derived import clean_run, forget_everything, read_derived
+from forked import Command
 from processes import Processes, kill
 from working import START_US, parse_binance, stored_count, until, working
 
@@ -110,4 +111,29 @@ async def test_two_ingest_processes_store_every_trade_once(
         await first_trades_stored(database_url)
         await asyncio.sleep(1)
         await kill(first)
+        await expect_everything(database_url, recording, processes)
+
+
+@on_last_variant
+async def test_shards_share_the_symbols_out_and_another_number_of_them_misses_nothing(
+    redis_url: str, database_url: str, recording: Path, tmp_path: Path
+) -> None:
+    async with replay(redis_url, database_url, recording, tmp_path) as processes:
+
+        async def start_shards(total: int) -> list[Command]:
+            shards = []
+            for number in range(total):
+                processes.set(TICKPLANT_INGEST_SHARD=f"{number}/{total}")
+                shards.append(await processes.start("ingest"))
+            return shards
+
+        shards = await start_shards(2)
+        await first_trades_stored(database_url)
+        assert processes.logs().count("receives 1 of 2 symbols") == 2
+        for total in (3, 1):
+            for shard in shards:
+                shard.terminate()
+                assert await asyncio.wait_for(shard.wait(), 30) == 0
+            shards = await start_shards(total)
+            await asyncio.sleep(0.5)
         await expect_everything(database_url, recording, processes)

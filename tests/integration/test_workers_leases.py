@@ -18,12 +18,13 @@ from tickplant import wire
 from tickplant.errors import LeaseLostError
 from tickplant.market import Gap
 from tickplant.redis_client import open_redis
+from tickplant.sharing import fair_shares
 from tickplant.streams import gaps_key, trades_stream
 from tickplant.wire import LiveUpdate
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
 from workers.roles.partition import PartitionRoles
-from workers.runtime import Runtime, fair_share
+from workers.runtime import Runtime
 
 UNFENCED = """
 create or replace function advance(
@@ -209,14 +210,14 @@ async def test_two_workers_share_partitions_and_one_that_stops_releases_them_at_
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_partitions_are_shared_evenly_and_each_has_one_owner(count: int) -> None:
     names = [f"worker{i}" for i in range(count)]
-    shares = [fair_share(name, names, 16) for name in names]
+    shares = fair_shares(names, range(16)).values()
     assert sorted(partition for share in shares for partition in share) == list(range(16))
     assert max(map(len, shares)) <= -(-16 // count)
 
 
 def test_a_worker_that_leaves_moves_few_partitions_of_the_others() -> None:
-    before = {p: name for name in "abcd" for p in fair_share(name, list("abcd"), 64)}
-    after = {p: name for name in "abc" for p in fair_share(name, list("abc"), 64)}
+    before = {p: name for name in "abcd" for p in fair_shares("abcd", range(64))[name]}
+    after = {p: name for name in "abc" for p in fair_shares("abc", range(64))[name]}
     moved = [p for p in before if before[p] != "d" and before[p] != after[p]]
     assert len(moved) <= 16
 
@@ -252,7 +253,7 @@ async def test_a_partition_whose_work_failed_can_be_taken_by_others(
         return await owners() == ["a"] * PARTITIONS
 
     async def each_has_its_share() -> bool:
-        shares = {owner: fair_share(owner, ["a", "b"], PARTITIONS) for owner in ("a", "b")}
+        shares = fair_shares("ab", range(PARTITIONS))
         return await owners() == ["a" if number in shares["a"] else "b" for number in range(PARTITIONS)]
 
     stop = asyncio.Event()

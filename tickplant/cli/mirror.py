@@ -55,6 +55,7 @@ def run(args: Namespace) -> int:
     """
     from tickplant.cli.kafka import kafka_properties, require_kafka
     from tickplant.local.addresses import running_database, running_redis
+    from tickplant.probes import Readiness
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
 
@@ -79,6 +80,8 @@ def run(args: Namespace) -> int:
         budget_bytes=settings.kafka_budget_mb * 1_000_000,
     )
 
+    readiness = Readiness()
+
     async def work(stop: asyncio.Event) -> None:
         await service.run(
             redis_url=redis_url,
@@ -86,7 +89,8 @@ def run(args: Namespace) -> int:
             partitions=settings.partitions,
             lease_s=settings.lease_s,
             kafka=kafka,
+            readiness=readiness,
             stop=stop,
         )
 
-    return run_service("mirror", work, settings, metrics=True)
+    return run_service("mirror", work, settings, readiness=readiness)

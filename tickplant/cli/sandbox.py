@@ -14,6 +14,7 @@ from tickplant.network_errors import system_reason
 if TYPE_CHECKING:
     from sandbox.server import SandboxOptions
     from sandbox.source import TradeSource
+    from tickplant.probes import Readiness
 
 HELP: Final = "run a local venue that plays captures or generated trades"
 
@@ -101,17 +102,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Serve the venue until SIGTERM or SIGINT."""
     from tickplant.cli.sandbox_sources import open_sources
+    from tickplant.probes import Readiness
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
 
     _check(args)
     sandbox_faults.check(args)
-    options = _options(args)
+    options, readiness = _options(args), Readiness()
 
     async def main(stop: asyncio.Event) -> None:
-        await _serve(open_sources(args), args, options, stop)
+        await _serve(open_sources(args), args, options, readiness, stop)
 
-    return run_service("sandbox", main, read_settings(), metrics=True)
+    return run_service("sandbox", main, read_settings(), readiness=readiness)
 
 
 def _options(args: Namespace) -> "SandboxOptions":
@@ -127,7 +129,11 @@ def _options(args: Namespace) -> "SandboxOptions":
 
 
 async def _serve(
-    sources: "list[TradeSource]", args: Namespace, options: "SandboxOptions", stop: asyncio.Event
+    sources: "list[TradeSource]",
+    args: Namespace,
+    options: "SandboxOptions",
+    readiness: "Readiness",
+    stop: asyncio.Event,
 ) -> None:
     import msgspec
 
@@ -143,6 +149,7 @@ async def _serve(
                 "venues": running.addresses,
             }
             print(msgspec.json.encode(ready).decode(), flush=True)
+            readiness.note("sandbox", None)
             await _until(stop, running.playing)
     except OSError as error:
         if error.filename is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from db.leases import Lease
 from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.background import background
+from tickplant.probes import Readiness
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
 from workers.mirror.kafka import KafkaProducer
@@ -44,6 +45,7 @@ async def run(
     partitions: int,
     lease_s: float,
     kafka: KafkaSettings,
+    readiness: Readiness | None = None,
     stop: asyncio.Event,
 ) -> None:
     """Mirror to Kafka until `stop` is set.
@@ -54,6 +56,7 @@ async def run(
         partitions: how many streams of a kind there are.
         lease_s: how long a lease lasts unless renewed.
         kafka: how to mirror.
+        readiness: is told when the service can do its work.
         stop: ends it.
 
     Raises:
@@ -76,6 +79,7 @@ async def run(
                         pool=pool,
                         redis=redis,
                         make=make,
+                        readiness=readiness,
                     )
                     group.create_task(runtime.run(stop))
     except* REFUSED as errors:
