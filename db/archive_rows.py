@@ -8,6 +8,7 @@ from typing import Any, Final
 import asyncpg
 from msgspec import Struct
 
+from db.copy_in import copy_blocks
 from tickplant.market import SymbolId
 
 _DAY: Final = timedelta(days=1)
@@ -128,9 +129,7 @@ async def temporary_trades(
     """
     await connection.execute(f"create temporary table pg_temp.archived_text {_TEXT_COLUMNS}")
     try:
-        await connection.copy_to_table(
-            "archived_text", schema_name="pg_temp", source=blocks, format="csv", null=""
-        )
+        await copy_blocks(connection, "archived_text", blocks, schema="pg_temp")
         # A temporary table's name comes first in every search path.
         await connection.execute(
             f"create temporary table {name} as select venue, symbol, trade_id,"  # noqa: S608 - our own names

@@ -1,13 +1,13 @@
 """The worker's transaction: trades, ledger, candles, the roles' rows, and the offset behind the fence."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Final, Literal, NamedTuple, Protocol
 
 import asyncpg
 
 from db.candle_rows import close_candles, merge_candles
 from db.contradictions import find_contradictions
+from db.copy_in import copy_rows
 from db.gaps import write_gaps
 from db.leases import Lease, advance_in_transaction
 from db.ledger import LedgerRow, write_ledger
@@ -103,11 +103,8 @@ async def commit(
     """
     async with detecting_unstorable_rows(), transaction(pool) as connection:
         if batch.trade_rows:
-            await connection.copy_to_table(
-                "trades",
-                source=BytesIO(batch.trade_rows),
-                columns=TRADE_COLUMNS,
-                format=batch.row_format,
+            await copy_rows(
+                connection, "trades", batch.trade_rows, columns=TRADE_COLUMNS, format_=batch.row_format
             )
         await write_ledger(connection, batch.ledger, lease.partition)
         watermarks_us = {(row.venue, row.symbol): row.watermark_us for row in batch.ledger}
