@@ -1,0 +1,145 @@
+"""`tickplant archive` in an object store: moto's S3 server."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import boto3
+import pytest
+from conftest import on_one_variant
+from correct import SYMBOL, random_trades, store, store_candles
+from forked import run_apart
+from moto.server import ThreadedMotoServer
+
+from tickplant.intervals import DAY_US, floor
+from tickplant.times import to_datetime
+
+Run = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the server's own libraries
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_REGION": "eu-central-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+TRADES = random_trades(seed=2)
+LAST_US = floor(TRADES[-1].event_time_us, DAY_US)
+SYMBOL_FOLDER = "binance/BTCUSDT"
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of an S3 server."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(endpoint: str) -> Any:
+    """An empty bucket."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=CREDENTIALS["AWS_REGION"],
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    place = {"LocationConstraint": CREDENTIALS["AWS_REGION"]}
+    client.create_bucket(Bucket="market", CreateBucketConfiguration=place)
+    yield client
+    for name in names(client):
+        client.delete_object(Bucket="market", Key=name)
+    client.delete_bucket(Bucket="market")
+
+
+def names(client: Any) -> list[str]:
+    return sorted(entry["Key"] for entry in client.list_objects_v2(Bucket="market").get("Contents", []))
+
+
+@pytest.fixture
+async def connection(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A database all of whose days are due."""
+    connection = await asyncpg.connect(database_url)
+    await store(connection, TRADES)
+    await connection.execute("update plant set source = 'live'")
+    await connection.execute("update ledger set watermark = $1", to_datetime(LAST_US) + timedelta(days=2))
+    await store_candles(connection, TRADES, LAST_US + 2 * DAY_US)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def run(database_url: str, endpoint: str, bucket: Any, tmp_path: Path) -> Run:
+    """Run `tickplant archive` with an archive in the bucket."""
+
+    async def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        variables = {
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_ARCHIVE_URL": "s3://market/plants/one",
+            "TICKPLANT_ARCHIVE_AFTER_DAYS": "1",
+            "AWS_ENDPOINT_URL": endpoint,
+            **CREDENTIALS,
+            **environment,
+        }
+        return await asyncio.to_thread(
+            run_apart, "archive", "--no-venue", *arguments, environment=variables, folder=tmp_path
+        )
+
+    return run
+
+
+@on_one_variant
+async def test_days_become_objects_that_are_checked_and_revised(
+    connection: asyncpg.Connection, run: Run, bucket: Any
+) -> None:
+    done = await run()
+    assert (done.returncode, done.stderr) == (0, ""), done
+    days = json.loads((await run("list", "BTCUSDT", "--json")).stdout)
+    assert sum(day["trades"] for day in days) == len(TRADES)
+    prefix = f"plants/one/{SYMBOL_FOLDER}"
+    expected = {f"{prefix}/index.json", "plants/one/archive.json"}
+    for day in days:
+        expected |= {f"{prefix}/{what}/{day['day']}.r1.parquet" for what in ("trades", "candles")}
+        expected.add(f"{prefix}/manifests/{day['day']}.r1.json")
+    assert set(names(bucket)) == expected
+    checked = await run("verify", "--database")
+    assert (checked.returncode, checked.stderr) == (0, ""), checked
+
+    await connection.execute(
+        "update archived_days set state = '' where day = $1", to_datetime(LAST_US).date()
+    )
+    assert f"{SYMBOL} {to_datetime(LAST_US):%Y-%m-%d} r2" in (await run()).stdout
+    assert (
+        f"plants/one/superseded/{SYMBOL_FOLDER}/trades/{to_datetime(LAST_US):%Y-%m-%d}.r1.parquet"
+        in names(bucket)
+    )
+    assert (await run("verify", "--database")).returncode == 0
+
+    name = f"{prefix}/trades/{days[0]['day']}.r1.parquet"
+    content = bytearray(bucket.get_object(Bucket="market", Key=name)["Body"].read())
+    content[len(content) // 2] ^= 1
+    bucket.put_object(Bucket="market", Key=name, Body=bytes(content))
+    found = await run("verify")
+    assert found.returncode == 1
+    assert "was changed" in found.stdout
+
+
+@on_one_variant
+async def test_what_the_store_refuses_is_said(connection: asyncpg.Connection, run: Run) -> None:
+    found = await run("--to", "s3://nowhere/archive")
+    assert found.returncode == 1
+    assert "archive s3://nowhere/archive" in found.stderr
+    assert "Traceback" not in found.stderr
+    unreachable = await run(AWS_ENDPOINT_URL="http://127.0.0.1:1")
+    assert unreachable.returncode == 1
+    assert "Traceback" not in unreachable.stderr
