@@ -12,6 +12,7 @@ from maintenance.archive.manifest import (
     ROOT_FILE,
     SUPERSEDED,
     ArchiveRoot,
+    DataFile,
     Index,
     IndexEntry,
     Manifest,
@@ -81,8 +82,7 @@ class Archive(NamedTuple):
             FatalError: the file is missing or damaged.
         """
         name = f"{symbol_folder(manifest.symbol_id)}/{manifest.trades.name}"
-        if await asyncio.to_thread(self.store.hash, name) != manifest.trades.sha256:
-            raise FatalError(f"{self.where(name)} is damaged: it has not the hash that its manifest has")
+        await asyncio.to_thread(self.require_unchanged, manifest.symbol_id, manifest.trades)
         try:
             with self.store.open(name) as file:
                 blocks = csv_blocks(file)
@@ -90,6 +90,18 @@ class Archive(NamedTuple):
                     yield block
         except (OSError, pa.ArrowException) as error:
             raise FatalError(f"{self.where(name)} can't be read: {error}") from error
+
+    def require_unchanged(self, symbol: SymbolId, file: DataFile) -> None:
+        """Compare a file with its hash in the manifest.
+
+        Raises:
+            FatalError: it is missing, or was changed.
+        """
+        name = f"{symbol_folder(symbol)}/{file.name}"
+        if self.store.size(name) is None:
+            raise FatalError(f"{self.where(name)} is missing")
+        if self.store.hash(name) != file.sha256:
+            raise FatalError(f"{self.where(name)} was changed: it has not the hash that its manifest has")
 
     def where(self, name: str) -> str:
         """Return what messages call a file."""
