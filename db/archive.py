@@ -82,6 +82,20 @@ async def read_first_day(connection: asyncpg.Connection, symbols: Sequence[Symbo
     return min((first for first in firsts if first is not None), default=None)
 
 
+async def read_stored_since(connection: asyncpg.Connection, symbol: SymbolId) -> datetime | None:
+    """Return the start of the first day of which the database has all trades that it ever had.
+
+    None if it has no trades of the symbol.
+    """
+    since: datetime | None = await connection.fetchval(
+        "select greatest((select before from expired where venue = $1 and symbol = $2), ("
+        " select date_trunc('day', event_time, 'UTC') from trades where venue = $1 and symbol = $2"
+        " order by event_time limit 1))",
+        *symbol,
+    )
+    return since
+
+
 async def read_due_days(connection: asyncpg.Connection, symbol: SymbolId, before: datetime) -> list[date]:
     """Return the days whose trades are stored and not in the archive, or have changed since, ascending."""
     rows = await connection.fetch(_CANDIDATES, *symbol, before)

@@ -140,7 +140,8 @@ async def temporary_trades(
         await _drop(connection, "archived_text")
     try:
         await connection.execute(
-            f"create index on pg_temp.{name} (symbol, event_time, venue, trade_id); analyze pg_temp.{name}"
+            f"create index on pg_temp.{name} (symbol, event_time, venue, trade_id); analyze pg_temp.{name};"
+            " discard plans"  # a statement that was prepared before would still read the stored trades
         )
         yield
     finally:

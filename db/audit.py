@@ -71,9 +71,11 @@ class DayAudit(Struct, frozen=True):
     """The result of the audit of a symbol's day."""
 
     trades: int
-    differences: int
-    """Values of candles that differ from those recomputed."""
-    duplicates: int
+    candles: int
+    """Rows of candles compared."""
+    differences: list[Difference]
+    """Without weeks, which have the trades of other days, too."""
+    duplicates: list[int]
     """Ids that more than one trade has."""
 
     @property
@@ -136,8 +138,12 @@ async def audit_day(connection: asyncpg.Connection, symbol: SymbolId, start: dat
     """
     ids = await _one_row(connection, queries.IDS, *symbol, start, start + DAY, [])
     rows = await connection.fetch(queries.DIFFERENCES, *symbol, start, start + DAY, None)
-    differing = [row for row in rows if row["interval"] != "1w"]  # a week has more trades than its first day
-    return DayAudit(ids["trades"], len(differing), ids["trades"] - ids["distinct_ids"])
+    candles = await connection.fetchval(queries.CANDLES_OF_DAY, *symbol, start, start + DAY)
+    differing = [Difference(*row) for row in rows if row["interval"] != "1w"]
+    duplicates = []
+    if ids["trades"] > ids["distinct_ids"]:
+        duplicates = await connection.fetch(queries.DUPLICATES, *symbol, start, start + DAY)
+    return DayAudit(ids["trades"], candles, differing, [row["trade_id"] for row in duplicates])
 
 
 async def read_minutes(

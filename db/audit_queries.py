@@ -135,6 +135,11 @@ IDS: Final = """
     select trades, distinct_ids, $5::int8multirange * ids as again, $5::int8multirange + ids as seen from day
 """
 
+CANDLES_OF_DAY: Final = """
+    select count(*) from candles
+    where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4 and "interval" <> '1w'
+"""
+
 MINUTES: Final = """
     select open_time, open, high, low, close, volume, trade_count, complete,
         taker_buy_volume, taker_buy_quote_volume

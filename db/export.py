@@ -114,6 +114,8 @@ async def export_rows(
     selection: ExportSelection,
     output_format: ExportFormat,
     write: Callable[[bytes], Coroutine[Any, Any, None]],
+    *,
+    header: bool = True,
 ) -> int:
     """Write the rows of a selection, oldest first, one line each.
 
@@ -123,6 +125,7 @@ async def export_rows(
         output_format: `csv` with a header line, or `jsonl` with decimals as strings. If trades are not
             of a live stream, a last column, `source`, names their source.
         write: takes whole lines; back-pressure applies, as the server is read no faster than it returns.
+        header: whether CSV starts with the names of the columns.
 
     Returns:
         The number of rows.
@@ -136,7 +139,7 @@ async def export_rows(
     if output_format == "csv":
         query = query.format(closed="closed::text", complete="complete::text", source=column, candles=candles)
         status = await connection.copy_from_query(
-            query, *_arguments(selection), output=write, format="csv", header=True
+            query, *_arguments(selection), output=write, format="csv", header=header
         )
     else:
         query = query.format(closed="closed", complete="complete", source=column, candles=candles)

@@ -1,6 +1,6 @@
 """Backtests: which stored trades they read, and feeding these to `workers.backtest.Backtest`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -13,11 +13,12 @@ from db.export import ExportSelection, estimate_rows
 from db.pool import DatabaseConnection
 from db.symbols import read_coverage
 from db.trades import stream_trades
+from maintenance.archive.past import Past
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
 from tickplant.errors import UsageError
 from tickplant.intervals import BASE, HOUR_US, INTERVALS, SECOND_US, floor
-from tickplant.market import SymbolId
+from tickplant.market import SymbolId, Trade
 from tickplant.times import to_datetime, to_us
 from workers.backtest import Backtest, BacktestResult
 from workers.strategies import Strategy
@@ -71,6 +72,7 @@ async def run_backtest(
     symbol: SymbolId,
     strategies: Sequence[type[Strategy]],
     times: BacktestRange,
+    past: Past,
     *,
     specs: AverageSpecs,
     rules: Rules,
@@ -86,6 +88,7 @@ async def run_backtest(
         symbol: that has trades.
         strategies: to be run.
         times: of the trades.
+        past: the days whose trades are read from the archive.
         specs: the averages of the settings.
         rules: of the bot.
         gap_wait_ms: how long later trades wait for a missing one.
@@ -115,8 +118,8 @@ async def run_backtest(
     start_us, end_us = times.warm_up_us, times.end_us
     start, end = to_datetime(start_us), to_datetime(end_us)
     rows = ExportSelection(symbol=symbol, interval=None, start=start, end=end)
-    done, total = 0, await estimate_rows(connection, rows)
-    trades = stream_trades(connection, symbol, start_us=start_us, end_us=end_us, numbered=numbered)
+    done, total = 0, past.trades + await estimate_rows(connection, rows)
+    trades = _stream_parts(connection, symbol, past, start_us, end_us, numbered=numbered)
     async with aclosing(trades) as batches:
         async for batch in batches:
             on_outcome(backtest.feed(batch))
@@ -126,6 +129,24 @@ async def run_backtest(
                 return backtest
     on_outcome(backtest.end(min(end_us - 1, coverage.watermark_us)))
     return backtest
+
+
+async def _stream_parts(
+    connection: DatabaseConnection,
+    symbol: SymbolId,
+    past: Past,
+    start_us: int,
+    end_us: int,
+    *,
+    numbered: bool,
+) -> AsyncGenerator[list[Trade], None]:
+    """Yield the trades of a time range in batches, those of archived days first."""
+    async with aclosing(past.parts(connection, start_us, end_us)) as parts:
+        async for first_us, last_us in parts:
+            trades = stream_trades(connection, symbol, start_us=first_us, end_us=last_us, numbered=numbered)
+            async with aclosing(trades) as batches:
+                async for batch in batches:
+                    yield batch
 
 
 def _intervals(strategies: Sequence[type[Strategy]]) -> list[str]:

@@ -114,13 +114,23 @@ def open_archive(url: str) -> Archive:
     Raises:
         FatalError: there is none, it can't be read, or a newer version wrote it.
     """
-    store = Store(url)
-    root = read_root(store)
-    if root is None:
+    archive = find_archive(url)
+    if archive is None:
         raise FatalError(
             f"there is no archive at {url}: it has no {ROOT_FILE}; `tickplant archive` makes one"
         )
-    return Archive(store, root)
+    return archive
+
+
+def find_archive(url: str) -> Archive | None:
+    """Open an archive; None if there is none at the address.
+
+    Raises:
+        FatalError: it can't be read, or a newer version wrote it.
+    """
+    store = Store(url)
+    root = read_root(store)
+    return None if root is None else Archive(store, root)
 
 
 def read_root(store: Store) -> ArchiveRoot | None:

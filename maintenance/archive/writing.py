@@ -264,4 +264,6 @@ _REVISION: Final = re.compile(r"/(\d{4}-\d\d-\d\d)\.r(\d+)\.[a-z]+$")
 
 
 def _audit_of_day(audit: DayAudit) -> AuditOfDay:
-    return AuditOfDay(passed=audit.passed, differences=audit.differences, duplicates=audit.duplicates)
+    return AuditOfDay(
+        passed=audit.passed, differences=len(audit.differences), duplicates=len(audit.duplicates)
+    )

@@ -29,7 +29,7 @@ is extra, column by column; find duplicate trades; and check the ledger of trade
 It reads one snapshot of the database, so workers may run meanwhile.
 
 Candles whose trades were removed by age (TICKPLANT_KEEP_TRADES_DAYS) are counted as not checkable, not as
-wrong.
+wrong; with --archived they are compared with the archive's trades, except candles of a week.
 
 With --klines, compare the candles of one minute of one symbol with a venue's own, digit by digit. The file is
 CSV (plain, gzip or zip): open_time_ms,open,high,low,close,volume[,count], or Binance's own twelve columns.
@@ -44,6 +44,7 @@ settings: TICKPLANT_DATABASE_URL (or the embedded server, started if need be)
 examples:
   tickplant audit
   tickplant audit --symbol binance:BTCUSDT --json
+  tickplant audit --archived
   tickplant audit --symbol binance:BTCUSDT --klines BTCUSDT-1m-2026-11-01.zip
 """
 
@@ -55,6 +56,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--klines", type=Path, metavar="FILE", help="compare with the venue's own candles in this file"
+    )
+    parser.add_argument(
+        "--archived",
+        action="store_true",
+        help="also audit the days whose trades only the archive (TICKPLANT_ARCHIVE_URL) has any more, by"
+        " reading all of their files",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON document")
 
@@ -68,13 +75,16 @@ def run(args: Namespace) -> int:
         comparison = interrupts.run(_compare(settings, args.symbol, args.klines))
         print_json(_comparison_document(comparison)) if args.json else print_comparison(comparison)
         return 1 if comparison.mismatches else 0
-    audits = interrupts.run(_audit(settings, args.symbol))
+    if args.archived and settings.archive_url is None:
+        raise UsageError("--archived needs TICKPLANT_ARCHIVE_URL")
+    archive = settings.archive_url if args.archived else None
+    audits = interrupts.run(_audit(settings, args.symbol, archive))
     print_json([_audit_document(audit) for audit in audits]) if args.json else _print_audits(audits)
     return 0 if all(audit.passed for audit in audits) else 1
 
 
-async def _audit(settings: Settings, text: str | None) -> list["SymbolAudit"]:
-    from maintenance.audit import audit
+async def _audit(settings: Settings, text: str | None, archive: str | None) -> list["SymbolAudit"]:
+    from maintenance.audit import audit, audit_archived
 
     tasks: dict[SymbolId, TaskID] = {}
     with progress_bars() as bars:
@@ -85,9 +95,12 @@ async def _audit(settings: Settings, text: str | None) -> list["SymbolAudit"]:
             bars.update(tasks[symbol], completed=done, total=total)
 
         async with open_database(settings, application="tickplant audit") as connection:
-            return await audit(
+            audits = await audit(
                 connection, lambda stored: [find_symbol(text, stored)] if text else stored, on_progress
             )
+            if archive is not None:
+                await audit_archived(connection, archive, audits, on_progress)
+            return audits
 
 
 async def _compare(settings: Settings, text: str, path: Path) -> "Comparison":

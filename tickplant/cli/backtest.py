@@ -77,6 +77,7 @@ def run(args: Namespace) -> int:
 
 async def _backtest(settings: Settings, args: Namespace) -> int:
     from db.symbols import read_stored_symbols
+    from maintenance.archive.past import read_past
     from maintenance.backtest import choose_range, run_backtest
     from tickplant.cli.backtest_report import BacktestReport
     from tickplant.cli.strategies import load_named
@@ -92,7 +93,8 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     report = BacktestReport(json=args.json)
     async with open_database(settings, application="tickplant backtest") as connection:
         symbol = find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)])
-        await warn_of_removed_trades(connection, symbol, to_datetime(times.warm_up_us))
+        past = await read_past(connection, settings.archive_url, symbol, times.warm_up_us, times.end_us)
+        await warn_of_removed_trades(connection, symbol, to_datetime(times.warm_up_us), past)
         interrupted = _on_interrupt()
         with progress_bars() as bars:
             task = bars.add_task("trades", total=None)
@@ -101,6 +103,7 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
                 symbol,
                 strategies,
                 times,
+                past,
                 specs=settings.average_specs,
                 rules=settings.bot_rules,
                 gap_wait_ms=round(settings.gap_wait_s * 1000),

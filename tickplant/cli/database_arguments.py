@@ -16,6 +16,7 @@ from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
     from db.pool import DatabaseConnection
+    from maintenance.archive.past import Past
 
 TIME_FORMS: Final = "a date, an RFC 3339 time, or seconds, milliseconds, micro- or nanoseconds since 1970"
 """What `parse_time` parses, for help texts."""
@@ -39,17 +40,29 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
         yield connection
 
 
-async def warn_of_removed_trades(connection: "DatabaseConnection", symbol: SymbolId, start: datetime) -> None:
-    """Print to standard error that some of the requested trades have been removed by age, if any were."""
+async def warn_of_removed_trades(
+    connection: "DatabaseConnection", symbol: SymbolId, start: datetime, past: "Past"
+) -> None:
+    """Print to standard error that some of the requested trades have been removed by age, if any were.
+
+    Args:
+        connection: to the database.
+        symbol: of the trades.
+        start: of what was requested.
+        past: the days that are read from the archive.
+    """
     from db.retention import read_horizon
 
     horizon = await read_horizon(connection, symbol)
-    if horizon is not None and start < horizon:
-        print(
-            f"trades of {symbol} before {horizon:%Y-%m-%dT%H:%M:%SZ} have been removed by age"
-            " (TICKPLANT_KEEP_TRADES_DAYS)",
-            file=sys.stderr,
-        )
+    if horizon is None or start >= horizon:
+        return
+    text = (
+        f"trades of {symbol} before {horizon:%Y-%m-%dT%H:%M:%SZ} have been removed by age"
+        " (TICKPLANT_KEEP_TRADES_DAYS)"
+    )
+    if past.days:
+        text += f"; those of {len(past.days):,} days from {past.days[0].day} on are read from the archive"
+    print(text, file=sys.stderr)
 
 
 def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:

@@ -4,10 +4,12 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
+
+from msgspec.structs import replace
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import (
@@ -22,6 +24,7 @@ from tickplant.errors import FatalError, UsageError
 from tickplant.intervals import BASE, INTERVALS, MERGED
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
+from tickplant.times import to_datetime, to_us
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -99,6 +102,7 @@ def _unwritable(args: Namespace, error: OSError) -> Exception:
 async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
     from db.export import ExportSelection, estimate_rows, export_rows
     from db.symbols import read_stored_symbols
+    from maintenance.archive.past import NO_PAST, read_past
 
     async with open_database(settings, application="tickplant export") as connection:
         selection = ExportSelection(
@@ -107,9 +111,13 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
             start=args.start or datetime.min.replace(tzinfo=UTC),
             end=args.end or datetime.max.replace(tzinfo=UTC),
         )
+        past = NO_PAST
         if selection.interval is None:
-            await warn_of_removed_trades(connection, selection.symbol, selection.start)
-        task = progress.add_task(args.what, total=await estimate_rows(connection, selection))
+            span = to_us(selection.start), to_us(selection.end)
+            past = await read_past(connection, settings.archive_url, selection.symbol, *span)
+            await warn_of_removed_trades(connection, selection.symbol, selection.start, past)
+        total = past.trades + await estimate_rows(connection, selection)
+        task = progress.add_task(args.what, total=total)
 
         async def write(lines: bytes) -> None:
             try:
@@ -118,7 +126,13 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
                 raise _unwritable(args, error) from error
             progress.advance(task, lines.count(b"\n"))
 
-        rows = await export_rows(connection, selection, args.format, write)
+        rows, begun = 0, False
+        span = to_us(selection.start), to_us(selection.end)
+        async with aclosing(past.parts(connection, *span)) as parts:
+            async for part in parts:
+                chosen = replace(selection, start=to_datetime(part[0]), end=to_datetime(part[1]))
+                rows += await export_rows(connection, chosen, args.format, write, header=not begun)
+                begun = True
         progress.update(task, total=rows, completed=rows)
 
 
