@@ -17,7 +17,7 @@ from db.audit import (
 )
 from db.pool import DatabaseConnection
 from db.symbols import read_stored_symbols
-from maintenance.archive.past import read_past
+from maintenance.archive.span import read_archived_span
 from tickplant.klines import Comparison, Kline, compare
 from tickplant.market import SymbolId
 from tickplant.trade_rules import LATEST_US
@@ -60,7 +60,7 @@ async def audit_archived(
         FatalError: the archive can't be read, or is damaged.
     """
     for result in audits:
-        past = await read_past(connection, url, result.symbol, 0, LATEST_US)
+        past = await read_archived_span(connection, url, result.symbol, 0, LATEST_US)
         for number, manifest in enumerate(past.days, start=1):
             async with past.in_place(connection, manifest), snapshot_on(connection):
                 found = await audit_day(connection, result.symbol, day_start(manifest.day))

@@ -13,7 +13,7 @@ from db.export import ExportSelection, estimate_rows
 from db.pool import DatabaseConnection
 from db.symbols import read_coverage
 from db.trades import stream_trades
-from maintenance.archive.past import Past
+from maintenance.archive.span import ArchivedSpan
 from tickplant.averages import AverageSpecs
 from tickplant.bot import Rules
 from tickplant.errors import UsageError
@@ -72,7 +72,7 @@ async def run_backtest(
     symbol: SymbolId,
     strategies: Sequence[type[Strategy]],
     times: BacktestRange,
-    past: Past,
+    past: ArchivedSpan,
     *,
     specs: AverageSpecs,
     rules: Rules,
@@ -134,7 +134,7 @@ async def run_backtest(
 async def _stream_parts(
     connection: DatabaseConnection,
     symbol: SymbolId,
-    past: Past,
+    past: ArchivedSpan,
     start_us: int,
     end_us: int,
     *,

@@ -77,7 +77,7 @@ def run(args: Namespace) -> int:
 
 async def _backtest(settings: Settings, args: Namespace) -> int:
     from db.symbols import read_stored_symbols
-    from maintenance.archive.past import read_past
+    from maintenance.archive.span import read_archived_span
     from maintenance.backtest import choose_range, run_backtest
     from tickplant.cli.backtest_report import BacktestReport
     from tickplant.cli.strategies import load_named
@@ -93,7 +93,9 @@ async def _backtest(settings: Settings, args: Namespace) -> int:
     report = BacktestReport(json=args.json)
     async with open_database(settings, application="tickplant backtest") as connection:
         symbol = find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)])
-        past = await read_past(connection, settings.archive_url, symbol, times.warm_up_us, times.end_us)
+        past = await read_archived_span(
+            connection, settings.archive_url, symbol, times.warm_up_us, times.end_us
+        )
         await warn_of_removed_trades(connection, symbol, to_datetime(times.warm_up_us), past)
         interrupted = _on_interrupt()
         with progress_bars() as bars:

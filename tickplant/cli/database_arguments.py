@@ -16,7 +16,7 @@ from tickplant.times import to_datetime
 
 if TYPE_CHECKING:
     from db.pool import DatabaseConnection
-    from maintenance.archive.past import Past
+    from maintenance.archive.span import ArchivedSpan
 
 TIME_FORMS: Final = "a date, an RFC 3339 time, or seconds, milliseconds, micro- or nanoseconds since 1970"
 """What `parse_time` parses, for help texts."""
@@ -41,7 +41,7 @@ async def open_database(settings: Settings, *, application: str) -> AsyncIterato
 
 
 async def warn_of_removed_trades(
-    connection: "DatabaseConnection", symbol: SymbolId, start: datetime, past: "Past"
+    connection: "DatabaseConnection", symbol: SymbolId, start: datetime, past: "ArchivedSpan"
 ) -> None:
     """Print to standard error that some of the requested trades have been removed by age, if any were.
 

@@ -102,7 +102,7 @@ def _unwritable(args: Namespace, error: OSError) -> Exception:
 async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
     from db.export import ExportSelection, estimate_rows, export_rows
     from db.symbols import read_stored_symbols
-    from maintenance.archive.past import NO_PAST, read_past
+    from maintenance.archive.span import NO_SPAN, read_archived_span
 
     async with open_database(settings, application="tickplant export") as connection:
         selection = ExportSelection(
@@ -111,10 +111,10 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
             start=args.start or datetime.min.replace(tzinfo=UTC),
             end=args.end or datetime.max.replace(tzinfo=UTC),
         )
-        past = NO_PAST
+        past = NO_SPAN
         if selection.interval is None:
             span = to_us(selection.start), to_us(selection.end)
-            past = await read_past(connection, settings.archive_url, selection.symbol, *span)
+            past = await read_archived_span(connection, settings.archive_url, selection.symbol, *span)
             await warn_of_removed_trades(connection, selection.symbol, selection.start, past)
         total = past.trades + await estimate_rows(connection, selection)
         task = progress.add_task(args.what, total=total)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # pyarrow is an extra
     from maintenance.archive.reading import Archive
 
 
-class Past(NamedTuple):
+class ArchivedSpan(NamedTuple):
     """Days that are read from the archive; trades after them are in the database."""
 
     archive: "Archive | None"
@@ -66,12 +66,12 @@ class Past(NamedTuple):
             yield start_us, end_us
 
 
-NO_PAST = Past(None, ())
+NO_SPAN = ArchivedSpan(None, ())
 
 
-async def read_past(
+async def read_archived_span(
     connection: DatabaseConnection, url: str | None, symbol: SymbolId, start_us: int, end_us: int
-) -> Past:
+) -> ArchivedSpan:
     """Return the days of a span whose trades the database doesn't have any more, and the archive has.
 
     Args:
@@ -86,14 +86,14 @@ async def read_past(
     """
     since = await read_stored_since(connection, symbol)
     if url is None or (since is not None and start_us >= to_us(since)):
-        return NO_PAST
+        return NO_SPAN
     require_pyarrow()
     from maintenance.archive.reading import find_archive, open_archive
 
     archive = await asyncio.to_thread(find_archive, url)
     if archive is None:
         if await read_archive(connection) is None:
-            return NO_PAST  # nothing was archived yet
+            return NO_SPAN  # nothing was archived yet
         archive = await asyncio.to_thread(open_archive, url)  # says that it is not there
     index = await asyncio.to_thread(archive.read_index, symbol)
     before_us = min(end_us, to_us(since)) if since is not None else end_us
@@ -104,4 +104,4 @@ async def read_past(
         for day, entry in index.days.items()
         if (first is None or day >= str(first)) and day <= str(last)
     ]
-    return Past(archive, days)
+    return ArchivedSpan(archive, days)
