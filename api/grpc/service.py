@@ -11,6 +11,7 @@ from api.live.gate import WebsocketLimits
 from api.live.stream_gate import StreamGate
 from api.service import AccessSettings, open_services
 from tickplant.market import SymbolId
+from tickplant.probes import Readiness
 from tickplant.webhooks import WebhookSettings
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ async def run(
     alerts_per_user: int,
     webhooks: WebhookSettings,
     notify_tags: Collection[str],
+    readiness: Readiness | None = None,
     stop: asyncio.Event,
 ) -> None:
     """Serve gRPC until `stop` is set; then streams end with UNAVAILABLE, and calls are completed.
@@ -66,6 +68,8 @@ async def run(
             services, gate, host=host, port=port, proxies=proxies, tls=tls, most_streams=max_clients
         ) as bound:
             _log.info("serving gRPC on %s:%d%s", host, bound, " with TLS" if tls else "")
+            if readiness is not None:
+                readiness.note("grpc", None)
             await stop.wait()
 
 

@@ -68,9 +68,11 @@ def run(args: Namespace) -> int:
     from api.http.tls import TlsFiles
     from api.service import AccessSettings
     from tickplant.local.addresses import running_database, running_redis
+    from tickplant.probes import Readiness
     from tickplant.service import run_service
 
     redis_url, database_url = running_redis(settings), running_database(settings)
+    readiness = Readiness()
 
     async def serve(stop: asyncio.Event) -> None:
         await service.run(
@@ -94,7 +96,8 @@ def run(args: Namespace) -> int:
             alerts_per_user=settings.alerts_per_user,
             webhooks=settings.webhooks,
             notify_tags=settings.notifications.tags,
+            readiness=readiness,
             stop=stop,
         )
 
-    return run_service("grpc", serve, settings, metrics=True)
+    return run_service("grpc", serve, settings, readiness=readiness)
