@@ -1,6 +1,6 @@
 """Verification: compares stored candles with the venue's own, and repairs the minutes that differ."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -15,6 +15,9 @@ from tickplant.errors import FatalError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Comparison, compare
 from tickplant.times import format_second, to_us
+
+OnProgress = Callable[[int, int], None]
+"""Takes the minutes compared, and those to compare."""
 
 TimeRange = tuple[int, int]
 """Start and exclusive end, in microseconds since the epoch."""
@@ -51,6 +54,7 @@ async def verify(
     repair: bool,
     specs: AverageSpecs | None,
     observer: VerifyObserver,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> bool:
     """Compare closed minutes with the venue's candles, and repair those that differ or whose trades are lost.
 
@@ -61,6 +65,7 @@ async def verify(
         repair: whether to repair what differs.
         specs: which averages are computed; None for none.
         observer: receives the results.
+        on_progress: takes the minutes compared, and those to compare.
 
     Returns:
         Whether everything agrees in the end.
@@ -69,8 +74,8 @@ async def verify(
         FatalError: no minute has closed in that time, the venue refuses to give candles or trades, or no
             worker stores the trades.
     """
-    minutes = await _closed_minutes(target, start, end)
-    comparison, lost = await _compare(target, [minutes])
+    minutes = await closed_minutes(target, start, end)
+    comparison, lost = await compare_minutes(target, [minutes], on_progress)
     observer.compared(comparison, (minutes[1] - minutes[0]) // MINUTE_US)
     if lost:
         observer.lost(len(lost))
@@ -81,7 +86,7 @@ async def verify(
     await target.require_worker()
     for start_us, end_us in repairable:
         await _repair(target, start_us, end_us, specs, observer)
-    comparison, lost = await _compare(target, repairable)
+    comparison, lost = await compare_minutes(target, repairable)
     observer.compared_again(comparison)
     return not wrong_ranges(comparison, lost) and len(repairable) == len(wrong)
 
@@ -98,7 +103,7 @@ def wrong_ranges(comparison: Comparison, lost: Iterable[int]) -> list[TimeRange]
     return ranges
 
 
-async def _closed_minutes(
+async def closed_minutes(
     target: SymbolMaintenance, start: datetime | None, end: datetime | None
 ) -> TimeRange:
     """Return the range from the first minute to compare to the end of the last.
@@ -117,10 +122,19 @@ async def _closed_minutes(
     return minutes
 
 
-async def _compare(target: SymbolMaintenance, ranges: Iterable[TimeRange]) -> tuple[Comparison, list[int]]:
-    """Compare minutes with the venue's, request by request, and return those with lost trades, too."""
+async def compare_minutes(
+    target: SymbolMaintenance,
+    ranges: Sequence[TimeRange],
+    on_progress: OnProgress = lambda done, total: None,
+) -> tuple[Comparison, list[int]]:
+    """Compare minutes with the venue's, request by request, and return those with lost trades, too.
+
+    Raises:
+        FatalError: the venue refuses to give candles.
+    """
     comparison = Comparison()
     lost: list[int] = []
+    total, done = sum(end_us - start_us for start_us, end_us in ranges) // MINUTE_US, 0
     for start_us, end_us in ranges:
         async for klines in target.read_klines(start_us, end_us):
             times = [kline.open_time_us for kline in klines]
@@ -130,6 +144,9 @@ async def _compare(target: SymbolMaintenance, ranges: Iterable[TimeRange]) -> tu
                     lost += await read_lost_minutes(
                         connection, target.symbol, min(times), max(times) + MINUTE_US
                     )
+                    on_progress(done + (max(times) + MINUTE_US - start_us) // MINUTE_US, total)
+        done += (end_us - start_us) // MINUTE_US
+        on_progress(done, total)
     return comparison, lost
 
 

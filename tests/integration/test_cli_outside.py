@@ -56,7 +56,13 @@ REDIS_COMMANDS = (
     "up",
 )
 REDIS_ROLES = ("ingest", "worker", "api", "mirror")
-OTHERS = ("sandbox --count 10", "symbols binance", "db url", "db psql -c select")
+OTHERS = (
+    "record --output a.gz --for 1s",
+    "sandbox --count 10",
+    "symbols binance",
+    "db url",
+    "db psql -c select",
+)
 """Commands that no server's absence makes fail, or whose errors are another program's."""
 
 
@@ -228,6 +234,11 @@ def test_an_unreachable_venue_is_reported(databases: dict[str, str], tmp_path: P
     check(run("symbols binance", tmp_path, databases["fitting"], "redis://127.0.0.1:1"), 1, message)
 
 
+def test_a_recording_of_an_unreachable_venue_ends_with_an_error(tmp_path: Path) -> None:
+    ended = run("record binance:BTCUSDT --output a.gz --for 1s", tmp_path, "", "")
+    check(ended, 1, r"binance/0: disconnected, retrying: (.|\n)*nothing was received, so no file was written")
+
+
 @pytest.mark.parametrize("words", ["sandbox --count 10 --port {port}", "api", "worker", "up"])
 def test_a_port_in_use_is_reported(
     words: str, databases: dict[str, str], redises: dict[str, str], tmp_path: Path
@@ -249,6 +260,7 @@ def test_unreadable_settings_are_reported(command: str, tmp_path: Path) -> None:
         "export": "export trades --symbol BTCUSDT",
         "db": "db status",
         "keys": "keys list",
+        "record": "record --output a.gz",
         "symbols": "symbols binance",
     }.get(command, command)
     file = tmp_path / ".env"
