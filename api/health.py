@@ -12,6 +12,7 @@ from api.http.problems import OUTAGE
 from api.live.hub import Hub
 from api.queries.connections import Connections
 from api.queries.history import TIMEOUT_S
+from api.replica import Replica
 from api.views.connections import ConnectionView, connection_view
 from api.views.fields import Source
 from db.leases import LeaseRow, read_leases
@@ -32,6 +33,20 @@ class DependencyHealth(Struct, frozen=True, omit_defaults=True):
     status: Literal["up", "down"]
     latency_ms: float | None = None
     error: str | None = None
+
+
+class ReplicaHealth(DependencyHealth, frozen=True, omit_defaults=True):
+    """The server that history is read from, if it is not the primary."""
+
+    lag_s: Annotated[
+        float | None,
+        Meta(
+            description="How far it is behind the primary; absent where it is unknown, or it is no standby."
+        ),
+    ] = None
+    lag_bytes: Annotated[
+        int | None, Meta(description="How much of the primary's write-ahead log it has not applied yet.")
+    ] = None
 
 
 class PartitionHealth(Struct, frozen=True):
@@ -73,18 +88,21 @@ class HealthReport(Struct, frozen=True):
         Meta(description="What this installation handles trades with: compiled code, or pure Python."),
     ]
     source: Source = None
+    replica: Annotated[
+        ReplicaHealth | None, Meta(description="Null without `TICKPLANT_DATABASE_READ_URL`.")
+    ] = None
 
 
 class Health:
     """Checks what the API depends on."""
 
     def __init__(
-        self, *, redis: RedisClient, pool: Pool, reads: Pool, hub: Hub, connections: Connections
+        self, *, redis: RedisClient, pool: Pool, replica: Replica, hub: Hub, connections: Connections
     ) -> None:
-        """Check these servers, whose clients the caller closes; `reads` may be the same as `pool`."""
+        """Check these servers, whose clients the caller closes."""
         self._redis = redis
         self._pool = pool
-        self._reads = reads
+        self._replica = replica
         self._hub = hub
         self._connections = connections
 
@@ -98,14 +116,15 @@ class Health:
             nonlocal source
             source = await read_database_source(self._pool)
             leases.extend(row for row in await read_leases(self._pool) if row.role == CANDLES_ROLE)
-            if self._reads is not self._pool:
-                await self._reads.execute("select")
 
         async def check_redis() -> None:
             connections.extend(map(connection_view, await self._connections.read()))
 
-        redis, database = await asyncio.gather(_timed(check_redis()), _timed(check_database()))
-        ready = redis.status == database.status == "up" and self._hub.live
+        redis, database, replica = await asyncio.gather(
+            _timed(check_redis()), _timed(check_database()), self._check_replica()
+        )
+        servers = (redis, database) if replica is None else (redis, database, replica)
+        ready = all(server.status == "up" for server in servers) and self._hub.live
         down = any(connection.state in ("down", "refused") for connection in connections)
         partitions = await self._partitions(leases, redis_up=redis.status == "up")
         degraded = down or any(partition.problem for partition in partitions)
@@ -119,7 +138,22 @@ class Health:
             connections,
             kernel.NAME,
             source,
+            replica,
         )
+
+    async def _check_replica(self) -> ReplicaHealth | None:
+        if not self._replica.separate:
+            return None
+        lag_s: float | None = None
+        lag_bytes: int | None = None
+
+        async def measure() -> None:
+            nonlocal lag_s, lag_bytes
+            state = await self._replica.measure()
+            lag_s, lag_bytes = state.lag_s, state.lag_bytes
+
+        found = await _timed(measure())
+        return ReplicaHealth(found.status, found.latency_ms, found.error, lag_s, lag_bytes)
 
     async def _partitions(self, leases: list[LeaseRow], *, redis_up: bool) -> list[PartitionHealth]:
         by_number = {lease.partition: lease for lease in leases}

@@ -35,11 +35,13 @@ from api.queries.connections import Connections
 from api.queries.history import StoredHistory
 from api.queries.prices import Prices
 from api.queries.symbols import SymbolDirectory
+from api.replica import Replica
 from api.requests.webhooks import open_webhook_admission
 from api.routes.alerts import AlertLimits
 from api.user_changes import UserChangeSender
 from db.alerts.definitions import read_pending_alerts
 from db.bot.switch import read_pending_switch
+from db.hosts import Wanted
 from db.pool import Pool, open_pool
 from tickplant.background import background
 from tickplant.errors import FatalError
@@ -185,6 +187,7 @@ async def open_services(
                 RequestLimiter(redis, access.rate),
                 without_key=scopes_without_key(access.host, access.public),
             )
+            replica = Replica(pool, reads)
             user_changes = UserChangeSender(
                 redis, pool, [read_pending_switch, read_pending_alerts], partitions=partitions
             )
@@ -193,6 +196,7 @@ async def open_services(
                 _running(hub.run(), stop),
                 _running(user_changes.run(), stop),
                 _running(keys.run(), stop),
+                _running(replica.run(), stop),
             ):
                 websocket_gate = WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits)
                 yield Services(
@@ -214,7 +218,7 @@ async def open_services(
                         max_channels=limits.channels,
                         retry_ms=limits.retry_ms,
                     ),
-                    health=Health(redis=redis, pool=pool, reads=reads, hub=hub, connections=connections),
+                    health=Health(redis=redis, pool=pool, replica=replica, hub=hub, connections=connections),
                     access=allowed,
                 )
     finally:
@@ -227,12 +231,21 @@ async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
     if url is None:
         yield pool
         return
-    async with _open_pool(url, "tickplant api history") as reads:
+    async with _open_pool(url, "tickplant api history", wanted="any") as reads:
         yield reads
 
 
-def _open_pool(url: str, application: str) -> AbstractAsyncContextManager[Pool]:
-    return open_pool(url, size=_CONNECTIONS, application=application, eager=False, takes_session_locks=False)
+def _open_pool(
+    url: str, application: str, *, wanted: Wanted = "primary"
+) -> AbstractAsyncContextManager[Pool]:
+    return open_pool(
+        url,
+        size=_CONNECTIONS,
+        application=application,
+        eager=False,
+        takes_session_locks=False,
+        wanted=wanted,
+    )
 
 
 @asynccontextmanager

@@ -287,6 +287,14 @@ API_RATE_REFUSALS = Counter(
 API_RATE_FALLBACKS = Counter(
     "tickplant_api_rate_fallbacks", "Requests counted by this process alone, while Redis was unavailable"
 )
+API_REPLICA_LAG_S = Gauge(
+    "tickplant_api_replica_lag_seconds",
+    "How far the database that history is read from is behind the primary",
+)
+API_REPLICA_LAG_BYTES = Gauge(
+    "tickplant_api_replica_lag_bytes",
+    "How much of the primary's write-ahead log that database has not applied yet",
+)
 API_REQUEST_S = Histogram(
     "tickplant_api_request_seconds",
     "Duration of a REST request",

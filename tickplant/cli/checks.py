@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from db.inspection import Inspection, inspect
+from db.replication import inspect_replica
 from tickplant.cli.finding import Finding, judge_clock
 from tickplant.cli.ignored_folder import refuse_ignored_folder
 from tickplant.cli.redis_check import check_redis, received_source
@@ -26,6 +27,7 @@ from tickplant.settings_reader import read_settings
 
 _SKEW_S: Final = 1.0
 """A clock that is off by more is worth knowing of. Nothing breaks: leases go by the database's clock."""
+_REPLICA_LAG_S: Final = 60.0
 _FREE_BYTES: Final = 128 << 20
 _SCARCE_BYTES: Final = 2 << 30
 
@@ -85,10 +87,32 @@ async def _check_database(settings: Settings) -> list[Finding]:
     except FatalError as error:
         return [Finding("fail", "database", "no server", str(error))]
     try:
-        return list(_judge_database(await inspect(url), settings))
+        findings = list(_judge_database(await inspect(url), settings))
     except FatalError as error:
         remedy = "start the server, and check TICKPLANT_DATABASE_URL: host, port, user, password, database"
         return [Finding("fail", "database", str(error), remedy)]
+    if settings.database_read_url is not None:
+        findings.append(await _check_replica(url, settings.database_read_url))
+    return findings
+
+
+async def _check_replica(url: str, replica_url: str) -> Finding:
+    try:
+        state = await inspect_replica(url, replica_url)
+    except FatalError as error:
+        text = str(error).replace("TICKPLANT_DATABASE_URL", "TICKPLANT_DATABASE_READ_URL")
+        return Finding("fail", "replica", text, "start it, or leave TICKPLANT_DATABASE_READ_URL empty")
+    if not state.standby:
+        text = "the server of TICKPLANT_DATABASE_READ_URL follows no other: its lag is unknown"
+        return Finding("warn", "replica", text, "name a standby, or leave it empty to read from the primary")
+    if state.lag_bytes is None or state.lag_s is None:
+        return Finding("ok", "replica", "it answers; how far it is behind is unknown")
+    behind = f"{state.lag_s:.1f} s, {state.lag_bytes:,} bytes of the write-ahead log"
+    if state.lag_s > _REPLICA_LAG_S:
+        remedy = "see pg_stat_replication on the primary; newer data comes from the live streams meanwhile"
+        return Finding("warn", "replica", f"it is {behind} behind the primary", remedy)
+    text = f"it is {behind} behind the primary" if state.lag_bytes else "it has all that the primary has"
+    return Finding("ok", "replica", text)
 
 
 def _judge_database(found: Inspection, settings: Settings) -> Iterator[Finding]:
