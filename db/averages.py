@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from db.bulk import columns_of, execute_rows
+from db.bulk import execute_rows
 from db.corrections import CandleKey as CandleKey
 from db.corrections import RecomputedAverages, recompute_averages
+from db.stale_averages import delete_averages, delete_statistics
 from tickplant.averages import AverageSpecs
 from tickplant.derived import Average, Statistics
 from tickplant.intervals import BASE, INTERVALS
@@ -102,12 +103,16 @@ async def correct_averages(
 
 async def _replace(connection: asyncpg.Connection, recomputed: RecomputedAverages) -> None:
     averages, statistics = recomputed.averages, recomputed.statistics
-    deleted = [(*_key(candle), None) for candle in recomputed.deleted]
-    deleted += [(*_key(candle), name) for (candle, name), value in averages.items() if value is None]
-    await _delete(connection, _DELETE_AVERAGES, deleted, 3)
+    await delete_averages(
+        connection,
+        [
+            *((candle, None) for candle in recomputed.deleted),
+            *((candle, name) for (candle, name), value in averages.items() if value is None),
+        ],
+    )
     minutes = [candle for candle in recomputed.deleted if candle.interval == BASE]
     minutes += [candle for candle, moments in statistics.items() if moments is None]
-    await _delete(connection, _DELETE_STATISTICS, [_minute(candle) for candle in minutes], 2)
+    await delete_statistics(connection, minutes)
     await _write(
         connection,
         [Average(*candle, name, value) for (candle, name), value in averages.items() if value is not None],
@@ -128,15 +133,6 @@ async def _write(
         for row in statistics
     ]
     await execute_rows(connection, _WRITE_STATISTICS, rows)
-
-
-async def _delete(
-    connection: asyncpg.Connection, query: str, rows: Sequence[tuple[Any, ...]], open_time: int
-) -> None:
-    """Run a statement that also takes the bounds of the open times, which are in the column of that index."""
-    if rows:
-        times = [row[open_time] for row in rows]
-        await connection.execute(query, *columns_of(rows), min(times), max(times))
 
 
 def _key(row: Average | CandleKey) -> tuple[Any, ...]:
@@ -185,21 +181,4 @@ select * from unnest(
 on conflict (venue, symbol, open_time) do update set
     points = excluded.points, return = excluded.return, mean = excluded.mean, stddev = excluded.stddev,
     zscore = excluded.zscore, q1 = excluded.q1, q3 = excluded.q3
-"""
-
-# The bounds limit which part of the columnstore TimescaleDB unpacks.
-_DELETE_AVERAGES: Final = """
-delete from averages a
-using unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[])
-    as v (venue, symbol, "interval", open_time, name)
-where a.venue = v.venue and a.symbol = v.symbol and a."interval" = v."interval"
-    and a.open_time = v.open_time and (v.name is null or a.name = v.name)
-    and a.open_time >= $6 and a.open_time <= $7
-"""
-
-_DELETE_STATISTICS: Final = """
-delete from statistics s
-using unnest($1::text[], $2::text[], $3::timestamptz[]) as v (venue, symbol, open_time)
-where s.venue = v.venue and s.symbol = v.symbol and s.open_time = v.open_time
-    and s.open_time >= $4 and s.open_time <= $5
 """

@@ -56,6 +56,29 @@ class Ledger:
         self.last = last
         return True
 
+    def fill(self, first: int, last: int) -> bool:
+        """Add consecutive ids below the last one, if all of them are missing or below the first, or none.
+
+        Args:
+            first: the first of them.
+            last: the last.
+
+        Returns:
+            Whether they were added; if not, nothing has changed, and each id has to be added alone.
+        """
+        void = self.void.first_from(first)
+        if not self.numbered or (void is not None and void[0] <= last):
+            return False
+        if last < self.first <= self.last:
+            self._miss(last + 1, self.first - 1)
+            self.first = first
+            return True
+        gap = self.missing.first_from(first)
+        if gap is None or gap[0] > first or gap[1] < last:
+            return False
+        self.missing.discard(first, last)
+        return True
+
     def add(self, trade_id: int) -> bool:
         """Add one id, in any order.
 

@@ -117,8 +117,11 @@ class PartitionState:
         self._absorber.entry_ms = entry_order(entry_id)[0]
         payload = fields.get(wire.TRADES) or fields.get(wire.UNNUMBERED) or fields.get(wire.HISTORICAL)
         if payload is not None:
+            urgent = self._uncommitted.needs_close
             new = self._absorb_payload(payload, numbered=wire.UNNUMBERED not in fields)
-            if wire.HISTORICAL not in fields:
+            if wire.HISTORICAL in fields:
+                self._uncommitted.needs_close = urgent  # the past is never urgent
+            else:
                 self._publish(entry_id, new, published)
         elif wire.CLOCK in fields:
             self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))

@@ -94,6 +94,26 @@ class SymbolState:
             and self.ledger.append(low, high)
         )
 
+    def fill(self, trades: TradeColumns, limit_us: int) -> bool:
+        """Add the ids of past trades to the ledger, if they are consecutive, new and plausible.
+
+        Returns:
+            Whether they were added; if not, nothing has changed, and each trade has to be assessed.
+        """
+        missing = self.ledger.missing.count
+        low, high = trades.lowest_id, trades.highest_id
+        if (
+            high > self.ledger.last
+            or trades.latest_time_us > min(limit_us, self.last_us)
+            or not trades.consecutive
+            or trades.has_zero
+            or not self.ledger.fill(low, high)
+        ):
+            return False
+        if self.ledger.missing.count != missing:
+            self._note_gaps_changed(min(trades.event_times_us))
+        return True
+
     def fold(self, trades: TradeColumns, runs: Sequence[Candle]) -> None:
         """Fold new trades into the candles.
 
@@ -232,6 +252,9 @@ class SymbolState:
     def _note_last(self, trades: TradeColumns, runs: Sequence[Candle]) -> None:
         """Find the newest trade by id whose price is not an outlier."""
         newest = trades.trade(-1)
+        known_ids = [earlier.trade_id for earlier in (self.last, self._outlier) if earlier is not None]
+        if known_ids and trades.highest_id < max(known_ids):
+            return
         if self.last is not None and self._outlier is None and newest.trade_id == self.ledger.last:
             price = Decimal(self.last.price)
             if near(min([price, *[run.low for run in runs]]), max([price, *[run.high for run in runs]])):

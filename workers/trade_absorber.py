@@ -57,7 +57,7 @@ class TradeAbsorber:
             max(entry.time_ms * 1000, trades.ingest_times_us[-1], state.watermark_us) + SUSPECT_AHEAD_US
         )
         renumbered = state.admission.renumber(trades)
-        if state.admission.clear and state.append(renumbered, limit_us):
+        if state.admission.clear and (state.append(renumbered, limit_us) or state.fill(renumbered, limit_us)):
             self._store(state, renumbered)
             entry.new.append(renumbered)
         else:

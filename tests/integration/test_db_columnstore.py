@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import offline
@@ -12,11 +13,14 @@ from msgspec.structs import replace
 from working import START_US, payload, publishing, stored_count, trade, until, working
 
 from db.audit import audit_symbol, snapshot_on
+from db.corrections import CandleKey
 from db.migrate import migrate
 from db.policies import COLUMNSTORES, RETAINED
 from db.pool import open_pool
 from db.repair import delete_minutes
+from db.stale_averages import FIND_AVERAGES, delete_averages
 from tickplant.intervals import MINUTE_US, floor
+from tickplant.times import to_us
 
 pytestmark = pytest.mark.parametrize("database_url", ["timescaledb"], indirect=True)
 
@@ -135,3 +139,43 @@ async def test_a_policy_of_another_age_is_replaced(database_url: str, connection
         " where hypertable_name = 'trades'"
     )
     assert [row["age"] for row in rows] == ["2 days"]
+
+
+async def test_averages_that_no_longer_exist_are_deleted_without_unpacking_or_reading_others(
+    connection: asyncpg.Connection,
+) -> None:
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    await connection.execute(
+        "insert into averages select 'binance', symbol, '1h', $1::timestamptz + number * interval '1 hour',"
+        " name, number from generate_series(0, 40 * 24 - 1) number, unnest('{sma_7,sma_25}'::text[]) name,"
+        " unnest('{AAAUSDT,BBBUSDT}'::text[]) symbol",
+        start,
+    )
+    await connection.execute("select compress_chunk(c) from show_chunks('averages') c")
+
+    def candle(hours: int) -> CandleKey:
+        return CandleKey("binance", "AAAUSDT", "1h", to_us(start) + hours * 3_600_000_000)
+
+    await delete_averages(connection, [(candle(hour), "sma_99") for hour in range(99)])
+    assert await unpacked(connection, "averages") == {}
+    last = 40 * 24 - 1
+    await delete_averages(connection, [(candle(last), "sma_7"), (candle(last - 1), None)])
+    found = await unpacked(connection, "averages")
+    assert found.keys() == {"AAAUSDT"}
+    rows = await connection.fetch(
+        "select open_time, name from averages where symbol = 'AAAUSDT' order by open_time desc, name limit 3"
+    )
+    at = [start + timedelta(hours=last - before) for before in (0, 2, 2)]
+    assert list(map(tuple, rows)) == list(zip(at, ("sma_25", "sma_25", "sma_7"), strict=True))
+    chunks = await connection.fetchval("select count(*) from show_chunks('averages')")
+    plan = await connection.fetch(
+        f"explain (costs off) {FIND_AVERAGES}",
+        "1h",
+        ["binance"],
+        ["AAAUSDT"],
+        start,
+        start + timedelta(hours=99),
+    )
+    assert chunks > 1
+    scans = [row[0] for row in plan if "(ColumnarScan)" in row[0]]
+    assert len(scans) == 1, "\n".join(row[0] for row in plan)

@@ -62,3 +62,38 @@ def test_generated_ids_only_rise_and_leave_no_gaps() -> None:
     ledger = Ledger.empty(numbered=False)
     assert [ledger.add(trade_id) for trade_id in (10, 20, 20, 15, 30)] == [True, True, False, False, True]
     assert not ledger.missing
+
+
+@given(ids, st.sets(st.integers(1, 60), max_size=5), st.integers(1, 60), st.integers(1, 20))
+def test_filling_with_a_range_equals_adding_its_ids_one_by_one(
+    before: list[int], void: set[int], start: int, count: int
+) -> None:
+    quick, slow = Ledger.empty(), Ledger.empty()
+    for ledger in (quick, slow):
+        for trade_id in before:
+            ledger.add(trade_id)
+        for trade_id in void:
+            ledger.mark_void_beyond(trade_id)
+            ledger.mark_void(trade_id, trade_id)
+    known = set(range(quick.first, quick.last + 1))
+    batch = list(range(start, start + count))
+    if quick.fill(batch[0], batch[-1]):
+        assert [slow.add(trade_id) for trade_id in batch] == [True] * count
+    else:
+        new = [trade_id for trade_id in batch if slow.add(trade_id)]
+        below = bool(known) and batch[-1] < min(known)
+        assert not below or set(batch) & void, "what is below is filled at once"
+        assert (
+            new != batch
+            or not known
+            or batch[-1] >= max(known)
+            or set(batch) & void
+            or (batch[0] < min(known))
+        )
+        return
+    assert (quick.first, quick.last, quick.missing, quick.void) == (
+        slow.first,
+        slow.last,
+        slow.missing,
+        slow.void,
+    )

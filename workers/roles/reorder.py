@@ -120,6 +120,16 @@ class ReorderBuffer:
             return True
         return False
 
+    def is_past(self, trades: TradeColumns, ledger: Ledger) -> bool:
+        """Return whether new trades are all before the cursor, while none are held: none is released."""
+        return (
+            ledger.numbered
+            and self.cursor is not None
+            and not self._ids
+            and trades.highest_id <= self.cursor
+            and not ledger.missing.reaches(self.cursor + 1)
+        )
+
     def push(self, trades: Sequence[Trade], ledger: Ledger, entry_ms: int) -> Sequence[Trade]:
         """Add new trades.
 

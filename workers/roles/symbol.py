@@ -138,15 +138,22 @@ class SymbolRoles:
         if self._reorder.pass_through(trades, ledger):
             self._process_columns(trades, runs)
             return
-        cursor, new = self._reorder.cursor, trades.trades()
-        released = self._reorder.push(new, ledger, now_ms)
-        if cursor is not None:
-            for run in fold_runs(trade for trade in new if trade.trade_id <= cursor):
-                self._advance(run.last_event_time_us)
-                self._merge(run)
-        self._process(released)
+        if self._reorder.is_past(trades, ledger):
+            self._merge_past(runs)
+        else:
+            cursor, new = self._reorder.cursor, trades.trades()
+            released = self._reorder.push(new, ledger, now_ms)
+            if cursor is not None:
+                self._merge_past(fold_runs(trade for trade in new if trade.trade_id <= cursor))
+            self._process(released)
         self._report_gaps()
         self._catch_up()
+
+    def _merge_past(self, runs: Iterable[Candle]) -> None:
+        """Merge trades that are too late to be released in order."""
+        for run in runs:
+            self._advance(run.last_event_time_us)
+            self._merge(run)
 
     def advance_clock(self, time_us: int, ledger: Ledger, now_ms: int) -> None:
         """Advance to the venue's time, before which all trades have arrived but missing ones."""
