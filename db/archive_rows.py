@@ -43,7 +43,7 @@ class IdFacts(Struct, frozen=True, kw_only=True):
     first_trade_id: int | None
     last_trade_id: int | None
     missing: list[tuple[int, int]]
-    """Inclusive ranges between first and last, ascending; so is `void`."""
+    """Inclusive ranges from the first id to the one before the next stored one; so is `void`."""
     void: list[tuple[int, int]]
 
 
@@ -188,12 +188,17 @@ async def read_ids(connection: asyncpg.Connection, symbol: SymbolId, day: date, 
     """
     query = f"""
         select s.trades, s.low, s.high,
-            coalesce(l.missing * int8multirange(int8range(s.low, s.high, '[]')), '{{}}') as missing,
-            coalesce(l.void * int8multirange(int8range(s.low, s.high, '[]')), '{{}}') as void
+            coalesce(l.missing * i.ids, '{{}}') as missing, coalesce(l.void * i.ids, '{{}}') as void
         from (
             select count(*) as trades, min(trade_id) as low, max(trade_id) as high from {rows}
             where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
         ) s left join ledger l on l.venue = $1 and l.symbol = $2 and l.numbered
+        cross join lateral (
+            select lower(int8multirange(int8range(s.high, l.last_trade_id, '(]')) - missing - void) as next
+        ) n
+        cross join lateral (
+            select int8multirange(int8range(s.low, coalesce(n.next - 1, s.high), '[]')) as ids
+        ) i
     """  # noqa: S608 - constants only
     row = await connection.fetchrow(query, *symbol, day_start(day), day_start(day) + _DAY)
     assert row is not None  # an aggregate

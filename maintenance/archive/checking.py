@@ -198,7 +198,10 @@ def _check_span(folder: str, manifests: Sequence[Manifest]) -> Iterator[ArchiveP
         if before.last_trade_id is None or after.first_trade_id is None:
             continue
         low, high = before.last_trade_id + 1, after.first_trade_id - 1
-        if low <= high:
+        known = sum(
+            last - max(first, low) + 1 for first, last in (*before.missing, *before.void) if last >= low
+        )
+        if known < high - low + 1:
             first, last = before.day + timedelta(days=1), after.day - timedelta(days=1)
             days = str(first) if first == last else f"{first} to {last}"
             yield ArchiveProblem(folder, f"has no file of {days}, and none of the trades {low} to {high}")

@@ -90,9 +90,9 @@ class Manifest(_Document, frozen=True, kw_only=True):
     last_trade_id: int | None
     """The greatest id."""
     missing: list[tuple[int, int]]
-    """Ids between these that are not stored: inclusive ranges, ascending."""
+    """Ids not stored, from the first up to the next stored one after the last; inclusive, ascending."""
     void: list[tuple[int, int]]
-    """Ids between these that the venue never used, likewise."""
+    """Ids that the venue never used, likewise."""
     removed: int
     """Trades that the day's candle counts, but that had been removed by age before the day was archived."""
     complete: bool | None

@@ -3,8 +3,6 @@
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ import pytest
 import stored
 from conftest import PARTITIONS, on_last_variant
 from derived import forget_everything
-from past_venue import PastVenue, days_of_trades
+from past_plant import plant, snapshot
+from past_venue import days_of_trades
 from processes import Processes
 from working import publishing, stored_count, until, working
 
-from sandbox.server import serve
 from tickplant.market import Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import trades_stream
@@ -26,28 +24,6 @@ SYMBOL = "binance:AAAUSDT"
 DAYS = ("--from", "2024-12-30", "--to", "2025-01-01")
 TRADES = days_of_trades(date(2024, 12, 30), 3, 1_500)
 """Three days, of which the last has microseconds in the archive."""
-
-_TABLES = {
-    "trades": "select symbol, trade_id, price::text, size::text, side, event_time from trades",
-    "ledger": "select symbol, first_trade_id, last_trade_id, missing::text, void::text, watermark"
-    " from ledger",
-    "candles": "select * from candles",
-    "gaps": "select first_id, last_id, state from gaps where state <> 'healed'",
-    "averages": "select * from averages",
-    "statistics": "select * from statistics",
-}
-
-
-async def snapshot(url: str, *, revisions: bool = True) -> dict[str, list[Any]]:
-    """Return the rows of all tables; without revisions, those of candles are left out."""
-    found: dict[str, list[Any]] = {}
-    for name, query in _TABLES.items():
-        rows = [dict(row) for row in await stored.fetch_rows(url, query)]
-        for row in rows:
-            if not revisions:
-                row.pop("revision", None)
-        found[name] = sorted((tuple(row.items()) for row in rows), key=repr)
-    return found
 
 
 async def play_live(redis_url: str, database_url: str, trades: list[Trade]) -> None:
@@ -74,27 +50,6 @@ async def expected_of(redis_url: str, database_url: str, trades: list[Trade]) ->
 def without_revisions(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
     cut = [tuple(item for item in row if item[0] != "revision") for row in rows["candles"]]
     return rows | {"candles": sorted(cut, key=repr)}
-
-
-@asynccontextmanager
-async def plant(
-    redis_url: str, database_url: str, folder: Path, trades: list[Trade], **environment: str
-) -> AsyncIterator[Processes]:
-    """Empty servers with workers, and a venue with the archive and the history of trades."""
-    await forget_everything(redis_url, database_url)
-    source: Any = PastVenue(trades)
-    async with serve([source]) as running, working(redis_url, database_url):
-        url = running.addresses["binance"].rest_url
-        variables = {
-            "TICKPLANT_REDIS_URL": redis_url,
-            "TICKPLANT_DATABASE_URL": database_url,
-            "TICKPLANT_PARTITIONS": str(PARTITIONS),
-            "TICKPLANT_BINANCE_REST_URL": url,
-            "TICKPLANT_BINANCE_ARCHIVE_URL": url,
-            "XDG_CACHE_HOME": str(folder / "cache"),
-        }
-        async with Processes(variables | environment, folder) as processes:
-            yield processes
 
 
 async def test_import_live_play_and_backfill_end_in_the_same(

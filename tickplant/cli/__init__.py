@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "sandbox": "run a local venue that plays captures or generated trades",
     "migrate": "bring the database to this version's schema",
     "backfill": "fetch a symbol's history from its venue",
-    "import": "store past trades from Binance's public archive, or from files",
+    "import": "store past trades from Binance's public archive, from files, or from an archive",
     "verify": "compare candles with the venue's own, and repair what differs",
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",

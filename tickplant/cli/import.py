@@ -15,7 +15,7 @@ from tickplant.settings_reader import read_settings
 if TYPE_CHECKING:
     from ingest.venues.binance_files import Period
 
-HELP: Final = "store past trades from Binance's public archive, or from files"
+HELP: Final = "store past trades from Binance's public archive, from files, or from an archive"
 
 DESCRIPTION: Final = """\
 Store the past trades of symbols from Binance's public archive, beside a running plant: Redis, the database
@@ -29,6 +29,10 @@ between the newest file and what is stored, are gaps, which ingest fetches from 
 Ctrl-C stops it at any time, and nothing is lost by a crash: the same command continues. A file that is
 damaged or isn't what its name says is refused before anything of it is stored.
 
+With --archive, days that `tickplant archive` has written come back, with the ids that the venue never used:
+trades, ledger and candles are those that were archived, digit by digit. Venues without trade ids are
+refused.
+
 Candles are made of all trades; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
 
 The exit code is 0 if everything is stored, and 1 if a file is missing, or differs from what is stored.
@@ -41,6 +45,7 @@ settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a runni
 examples:
   tickplant import binance:BTCUSDT --from 2026-01 --to 2026-10
   tickplant import binance:BTCUSDT binance:ETHUSDT --from 2026-11-01
+  tickplant import --archive s3://market/archive
   tickplant import --files BTCUSDT-trades-2024-01-05.zip ETHUSDT-trades-2024-01.csv
 """
 
@@ -72,6 +77,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="in place of the archive: zips or CSV files of trades, under their names in Binance's archive",
     )
     parser.add_argument(
+        "--archive",
+        metavar="URL",
+        help="in place of the venue's: the archive of `tickplant archive`; all its symbols and days unless"
+        " some are given",
+    )
+    parser.add_argument(
         "--cache",
         type=Path,
         metavar="DIR",
@@ -83,8 +94,12 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.files and (args.symbols or args.start or args.end):
         raise UsageError("--files names everything to import: neither symbols nor --from and --to go with it")
-    if not args.files and not (args.symbols and args.start):
-        raise UsageError("expected symbols and --from, or --files; see `tickplant import --help`")
+    if args.archive and args.files:
+        raise UsageError("--archive and --files don't go together")
+    if not args.files and not args.archive and not (args.symbols and args.start):
+        raise UsageError(
+            "expected symbols and --from, or --files, or --archive; see `tickplant import --help`"
+        )
     settings = read_settings()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -96,8 +111,11 @@ def run(args: Namespace) -> int:
 
 
 async def _import(settings: Settings, args: Namespace) -> int:
-    from tickplant.cli.import_sources import import_archive, import_named_files
+    from tickplant.cli.import_sources import import_archive, import_named_files, import_own_archive
 
+    if args.archive:
+        start, end = args.start and args.start.start, args.end and args.end.end
+        return await import_own_archive(settings, args.archive, args.symbols, start, end)
     if args.files:
         return await import_named_files(settings, args.files)
     today = datetime.now(UTC).date()

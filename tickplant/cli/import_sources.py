@@ -1,4 +1,4 @@
-"""Where `tickplant import` reads from: Binance's archive, and files; each is composed and run."""
+"""Where `tickplant import` reads from: Binance's archive, files, or our own archive."""
 
 import hashlib
 import os
@@ -18,10 +18,13 @@ from ingest.venues.binance_rest import NAME as BINANCE
 from maintenance.import_run import KnownFile, WantedFile, import_files
 from maintenance.imports import AHEAD_TRADES
 from maintenance.symbol import SymbolMaintenance, open_symbol
+from tickplant.arrow import require_pyarrow
+from tickplant.cli.database_arguments import find_symbol
 from tickplant.cli.import_progress import import_progress
 from tickplant.errors import FatalError, UsageError
 from tickplant.local.data_folder import folder_in_use
 from tickplant.market import SymbolId
+from tickplant.provenance import SOURCE_HEADER
 from tickplant.proxies import Proxies
 from tickplant.settings import Settings
 from tickplant.times import to_datetime
@@ -98,7 +101,7 @@ async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
             settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
         ) as target:
             await target.publisher.claim_source({})
-            agrees &= await _run(settings, target, files)
+            agrees &= await _import_symbol(settings, target, files)
     return 0 if agrees else 1
 
 
@@ -137,11 +140,11 @@ async def import_archive(
             files = [FileOfArchive(archive, file, _plant_of(settings)) for file in listing.files]
             if files:
                 _require_space(folder, [it for it in listing.files if not archive.path_of(it.name).exists()])
-                complete &= await _run(settings, target, files)
+                complete &= await _import_symbol(settings, target, files)
     return 0 if complete else 1
 
 
-async def _run(settings: Settings, target: SymbolMaintenance, files: Sequence[WantedFile]) -> bool:
+async def _import_symbol(settings: Settings, target: SymbolMaintenance, files: Sequence[WantedFile]) -> bool:
     """Import the files of one symbol; return whether they agree with what was stored."""
     limit = await target.read_limit()
     if limit is not None and any(to_datetime(file.start_us) < limit for file in files):
@@ -162,6 +165,40 @@ async def _run(settings: Settings, target: SymbolMaintenance, files: Sequence[Wa
         f" {progress.differing:,} differing"
     )
     return agrees
+
+
+async def import_own_archive(
+    settings: Settings, url: str, texts: Sequence[str], start: date | None, end: date | None
+) -> int:
+    """Take days of the archive of `tickplant archive` back, symbol by symbol; return the exit code.
+
+    Args:
+        settings: addresses.
+        url: of the archive.
+        texts: the symbols; all of the archive if there are none.
+        start: first day; None for all.
+        end: exclusive; None for all.
+    """
+    require_pyarrow()
+    from maintenance.archive.reading import open_archive
+    from maintenance.archive.returning import finish_return, returning_days
+
+    archive = open_archive(url)
+    archived = archive.symbols()
+    symbols = [find_symbol(text, archived) for text in texts] or archived
+    agrees = True
+    for symbol in symbols:
+        days = returning_days(archive, symbol, start, end)
+        if not days:
+            print(f"{symbol}: the archive has no days in that time", flush=True)
+            continue
+        async with open_symbol(
+            settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
+        ) as target:
+            await target.publisher.claim_source({SOURCE_HEADER: archive.root.source})
+            agrees &= await _import_symbol(settings, target, days)
+            await finish_return(target, days)
+    return 0 if agrees else 1
 
 
 def _require_space(folder: Path, files: Sequence[ArchivedFile]) -> None:
