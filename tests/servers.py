@@ -121,7 +121,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def pgbouncer(database_url: str, folder: Path, *, mode: str, pool_size: int = 20) -> Iterator[str]:
+def pgbouncer(
+    database_url: str, folder: Path, *, mode: str, pool_size: int = 20, lines: str = ""
+) -> Iterator[str]:
     """Run PgBouncer before a database, and yield its address there."""
     assert PGBOUNCER is not None
     parts = urlsplit(database_url)
@@ -133,7 +135,7 @@ def pgbouncer(database_url: str, folder: Path, *, mode: str, pool_size: int = 20
         f"[databases]\n{name} = host={parts.hostname} port={parts.port} dbname={name}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = scram-sha-256\nauth_file = {folder}/users\npool_mode = {mode}\n"
-        f"default_pool_size = {pool_size}\nmax_client_conn = 200\n"
+        f"default_pool_size = {pool_size}\nmax_client_conn = 200\n{lines}"
     )
     account = server_account(folder)  # it does not run as root either
     for path in (folder, *folder.iterdir()):
@@ -152,6 +154,15 @@ def pgbouncer(database_url: str, folder: Path, *, mode: str, pool_size: int = 20
     finally:
         process.kill()
         process.wait()
+
+
+def pgbouncer_version() -> tuple[int, ...]:
+    """Return the version of PgBouncer, such as (1, 18, 0)."""
+    assert PGBOUNCER is not None
+    output = subprocess.run([PGBOUNCER, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"PgBouncer (\d+)\.(\d+)\.(\d+)", output)
+    assert found is not None, output
+    return tuple(map(int, found.groups()))
 
 
 def _wait_for_port(port: int, process: "subprocess.Popen[bytes]") -> None:

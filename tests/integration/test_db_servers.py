@@ -11,7 +11,15 @@ import asyncpg
 import pytest
 from api_plant import running_plant
 from conftest import PARTITIONS
-from servers import PGBOUNCER, POSTGRES, PostgresOf, free_port, pgbouncer, url_as
+from servers import (
+    PGBOUNCER,
+    POSTGRES,
+    PostgresOf,
+    free_port,
+    pgbouncer,
+    pgbouncer_version,
+    url_as,
+)
 from stored import fetch_value
 from working import START_US, publishing, stored_count, trade, until, working
 
@@ -299,6 +307,37 @@ async def test_a_pooler_that_keeps_no_sessions_is_refused(
             untouched = "select where current_setting('search_path') like '%$user%'"
             assert await other.execute(untouched) == "SELECT 1"
             await other.close()
+
+
+async def test_a_pooler_that_only_keeps_prepared_statements_is_refused(
+    address: str, server_folder: Path
+) -> None:
+    """PgBouncer's max_prepared_statements keeps neither settings nor advisory locks."""
+    need_pgbouncer()
+    if pgbouncer_version() < (1, 21):
+        pytest.skip("this PgBouncer is older than 1.21, which has max_prepared_statements")
+    async with owned_database(address) as url:
+        lines = "max_prepared_statements = 100\n"
+        with (
+            pgbouncer(url, server_folder, mode="transaction", lines=lines) as pooled_url,
+            pytest.raises(FatalError, match=r"PgBouncer.*pool_mode=session"),
+        ):
+            await connect(pooled_url, application="test")
+
+
+async def test_poolers_may_be_hosts_of_an_address(address: str, server_folder: Path) -> None:
+    need_pgbouncer()
+    async with owned_database(address) as url:
+        for mode in ("transaction", "session"):
+            with pgbouncer(url, server_folder, mode=mode) as pooled_url:
+                nowhere = pooled_url.replace("@", f"@127.0.0.1:{free_port()},")
+                if mode == "transaction":
+                    with pytest.raises(FatalError, match=r"PgBouncer.*pool_mode=session"):
+                        await connect(nowhere, application="test")
+                else:
+                    connection = await connect(nowhere, application="test")
+                    assert await connection.fetchval("select 1") == 1
+                    await connection.close()
 
 
 @pytest.mark.parametrize(("address", "extension"), variants(), indirect=["address"])
