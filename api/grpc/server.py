@@ -21,6 +21,7 @@ from api.live.stream_gate import StreamGate
 from tickplant.api.v1 import alerts_pb2, market_data_pb2
 from tickplant.background import background
 from tickplant.errors import FatalError
+from tickplant.probes import Readiness
 
 _STOP_S: Final = 5.0
 """How long clients may take to read the end of their calls when the server stops."""
@@ -58,6 +59,7 @@ async def serving(
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
     most_streams: int,
+    readiness: Readiness | None = None,
 ) -> AsyncIterator[int]:
     """Serve in the background; yields the port, and stops gracefully at the end.
 
@@ -69,6 +71,7 @@ async def serving(
         proxies: addresses and networks whose X-Forwarded-For counts.
         tls: the certificate and its key; None: no TLS.
         most_streams: how many calls one connection may have at a time.
+        readiness: is told whether calls can be answered; None: nobody is, besides clients that ask.
 
     Raises:
         FatalError: the port is in use.
@@ -100,17 +103,18 @@ async def serving(
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    await _set_health(healths, serving_now=services.hub.live)
+    state = _State(healths, readiness or Readiness())
+    await state.set(serving_now=services.hub.live)
     bound = _bind(server, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls, secure)
     await server.start()
     try:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(background(_watch_health(healths, services)))
+            await stack.enter_async_context(background(state.watch(services)))
             if secure is not None:
                 await stack.enter_async_context(background(secure.run()))
             yield bound
     finally:
-        await healths.enter_graceful_shutdown()
+        await state.stop()
         gate.stop()
         await server.stop(_STOP_S)
 
@@ -148,14 +152,28 @@ def _configuration(files: TlsFiles) -> Any:
     return grpc.ssl_server_certificate_configuration([(key, certificate)])
 
 
-async def _watch_health(healths: Any, services: Services) -> None:
-    """Report whether Redis, the database and live updates are there, until cancelled."""
-    while True:
-        report = await services.health.report()
-        await _set_health(healths, serving_now=report.status != "unready")
-        await asyncio.sleep(HEALTH_S)
+class _State:
+    """Whether calls can be answered, as clients and probes ask for it."""
 
+    def __init__(self, healths: Any, readiness: Readiness) -> None:
+        self._healths = healths
+        self._readiness = readiness
 
-async def _set_health(healths: Any, *, serving_now: bool) -> None:
-    for name in ("", *SERVICES):
-        await healths.set(name, _health.SERVING if serving_now else _health.NOT_SERVING)
+    async def watch(self, services: Services) -> None:
+        """Report whether Redis, the database and live updates are there, until cancelled."""
+        while True:
+            report = await services.health.report()
+            await self.set(serving_now=report.status != "unready")
+            await asyncio.sleep(HEALTH_S)
+
+    async def set(self, *, serving_now: bool) -> None:
+        """Report whether calls can be answered."""
+        for name in ("", *SERVICES):
+            await self._healths.set(name, _health.SERVING if serving_now else _health.NOT_SERVING)
+        problem = None if serving_now else "Redis, the database or live updates are unavailable"
+        self._readiness.note("gRPC", problem)
+
+    async def stop(self) -> None:
+        """Report that no calls are answered from now on."""
+        await self._healths.enter_graceful_shutdown()
+        self._readiness.note("gRPC", "it is stopping")

@@ -37,7 +37,7 @@ async def run(
     alerts_per_user: int,
     webhooks: WebhookSettings,
     notify_tags: Collection[str],
-    readiness: Readiness | None = None,
+    readiness: Readiness,
     stop: asyncio.Event,
 ) -> None:
     """Serve gRPC until `stop` is set; then streams end with UNAVAILABLE, and calls are completed.
@@ -65,11 +65,16 @@ async def run(
     ) as services:
         gate = stream_gate(services, limits)
         async with serving(
-            services, gate, host=host, port=port, proxies=proxies, tls=tls, most_streams=max_clients
+            services,
+            gate,
+            host=host,
+            port=port,
+            proxies=proxies,
+            tls=tls,
+            most_streams=max_clients,
+            readiness=readiness,
         ) as bound:
             _log.info("serving gRPC on %s:%d%s", host, bound, " with TLS" if tls else "")
-            if readiness is not None:
-                readiness.note("grpc", None)
             await stop.wait()
 
 

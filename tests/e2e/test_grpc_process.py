@@ -55,8 +55,11 @@ async def test_it_serves_until_sigterm_ends_its_streams(processes: Processes) ->
             writer.close()
         malformed = channel.unary_unary("/tickplant.api.v1.MarketData/GetTrades")(b"\xff")
         assert (await refusal_of(malformed)).code == grpc.StatusCode.INVALID_ARGUMENT
-        code, said = await processes.run("grpc", "--check")
-        assert (code, said) == (0, f"127.0.0.1:{port} serves\n")
+
+        async def healthy() -> bool:
+            return await processes.run("grpc", "--check") == (0, f"127.0.0.1:{port} serves\n")
+
+        await until(healthy, "health says that it serves")
         process.send_signal(signal.SIGTERM)
         began_s = time.monotonic()
         ended = await refusal_of(stream)

@@ -134,6 +134,7 @@ def run(
         "TICKPLANT_BINANCE_WS_URL": f"ws://{nowhere}",
         "TICKPLANT_BINANCE_REST_URL": f"http://{nowhere}",
         "TICKPLANT_API_PORT": "0",
+        "TICKPLANT_GRPC_PORT": "0",
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
         "TICKPLANT_KAFKA_BOOTSTRAP": nowhere if words.startswith("mirror") else "",
         **others,
