@@ -18,7 +18,7 @@ from client_programs import ENVIRONMENT
 ROOT: Final = Path(__file__).parents[1]
 _SOURCE: Final = Path(__file__).parent / "clients" / "go"
 _GO: Final = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
-_PROTO: Final = "tickplant/api/v1/market_data.proto"
+_PROTO: Final = "schema/tickplant/api/v1/market_data.proto"
 _BUILD_S: Final = 900
 
 
@@ -41,12 +41,14 @@ def _build(go: str) -> Path:
     except subprocess.CalledProcessError as error:
         pytest.skip(f"the modules of the Go clients can't be downloaded: {error.stderr.strip()[-300:]}")
     _run([go, "build", "-o", f"{programs}/", "tool"], source)
-    mapping = f"M{_PROTO}=tickplant.example/follow/api,module=tickplant.example/follow"
+    mapping = (
+        f"M{_PROTO.removeprefix('schema/')}=tickplant.example/follow/api,module=tickplant.example/follow"
+    )
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'schema'}"]
     for name in ("go", "go-grpc"):
         command += [f"--plugin=protoc-gen-{name}={programs / f'protoc-gen-{name}'}"]
         command += [f"--{name}_out={source}", f"--{name}_opt={mapping}"]
-    _run([*command, _PROTO], source)
+    _run([*command, str(ROOT / _PROTO)], source)
     _run([go, "build", "-o", f"{programs}/", "."], source)
     return programs
 
