@@ -61,7 +61,10 @@ class PartitionHealth(Struct, frozen=True):
     ]
     problem: Annotated[
         str | None,
-        Meta(description="Why the partition can't be processed: another program has taken one of its keys."),
+        Meta(
+            description="Why the partition can't be processed: another program has taken one of its keys, or"
+            " its server of Redis is away."
+        ),
     ] = None
 
 
@@ -118,7 +121,11 @@ class Health:
             leases.extend(row for row in await read_leases(self._pool) if row.role == CANDLES_ROLE)
 
         async def check_redis() -> None:
-            connections.extend(map(connection_view, await self._connections.read()))
+            try:
+                connections.extend(map(connection_view, await self._connections.read()))
+            except OUTAGE:
+                if not (self._redis.sharded and self._hub.live):  # else it is one server of several
+                    raise
 
         redis, database, replica = await asyncio.gather(
             _timed(check_redis()), _timed(check_database()), self._check_replica()
@@ -157,24 +164,33 @@ class Health:
 
     async def _partitions(self, leases: list[LeaseRow], *, redis_up: bool) -> list[PartitionHealth]:
         by_number = {lease.partition: lease for lease in leases}
-        partitions = []
-        problems = await self._problems() if redis_up else {}
-        for number in range(self._hub.partitions):
-            lease = by_number.get(number)
-            committed = lease.entry_id if lease else START
-            lag = await self._lag_entries(number, committed) if redis_up else None
-            partitions.append(
-                PartitionHealth(number, bool(lease and lease.alive), committed, lag, problems.get(number))
+        numbers = range(self._hub.partitions)
+        committed = [by_number[number].entry_id if number in by_number else START for number in numbers]
+        alive = {lease.partition for lease in leases if lease.alive}
+        problems: dict[int, str] = {}
+        lags: list[int | None] = [None] * len(numbers)
+        if redis_up:
+            problems, lags = await asyncio.gather(
+                self._problems(),
+                asyncio.gather(*map(self._lag_entries, numbers, committed)),
             )
-        return partitions
+        return [
+            PartitionHealth(number, number in alive, entry_id, lag, problems.get(number))
+            for number, entry_id, lag in zip(numbers, committed, lags, strict=True)
+        ]
 
     async def _problems(self) -> dict[int, str]:
         """Return why partitions can't be processed."""
+        away = {
+            number: "its server of Redis can't be reached: its trades wait there and in ingest"
+            for number in range(self._hub.partitions)
+            if self._redis.sharded and not self._hub.is_live(number)
+        }
         try:
             taken = await find_taken_keys(self._redis, CANDLES_ROLE, range(self._hub.partitions))
         except OUTAGE:
-            return {}
-        return {
+            return away
+        return away | {
             partition: f"{', '.join(keys)} in Redis holds what another program has written: {REMEDY}"
             for partition, keys in taken.items()
         }

@@ -1,6 +1,7 @@
 """Writes entries to the partition streams: what all connections have at the same moment, in one exchange.
 
-Where a stream's key holds something else, its entries are kept until they can be written; others don't wait.
+Where a stream's key holds something else, or its server is away while others are not, its entries are kept
+until they can be written; others don't wait.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from ingest.refused_entries import RefusedEntries
 from ingest.stream_entry import StreamEntry
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
-from tickplant.redis_errors import is_wrong_type
+from tickplant.redis_errors import is_transient, is_wrong_type
 from tickplant.streams import trades_stream
 
 _INTERVAL_S: Final = 0.004
@@ -118,12 +119,16 @@ class EntryWriter:
                 ("XADD", trades_stream(partition), "*", field, payload)
                 for (partition, field, payload), _ in left
             ]
-            answers = await self._redis.try_exchange(*commands) if commands else []
+            answers = await self._redis.try_write(*commands) if commands else []
             failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
-            wrong = {left[index][0].partition for index in failed if is_wrong_type(answers[index])}
-            if wrong:
-                self._refused.add([entry for entry, _ in left if entry.partition in wrong])
-                failed = [index for index in failed if left[index][0].partition not in wrong]
+            kept = {
+                left[index][0].partition: answers[index]
+                for index in failed
+                if is_wrong_type(answers[index]) or (self._redis.sharded and is_transient(answers[index]))
+            }
+            if kept:
+                self._refused.add([entry for entry, _ in left if entry.partition in kept], kept)
+                failed = [index for index in failed if left[index][0].partition not in kept]
             if failed:
                 # Later entries of the same stream are written again, too: a symbol's trades stay in order.
                 partitions = {left[index][0].partition for index in failed}

@@ -1,9 +1,9 @@
-"""Entries for streams that Redis refuses to write, as another program has taken their keys."""
+"""Entries for streams that can't be written: another program has taken the key, or the server is away."""
 
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -12,7 +12,7 @@ from ingest.stream_entry import StreamEntry
 from tickplant.backoff import Backoff
 from tickplant.outage import OutageLog
 from tickplant.redis_client import RedisClient
-from tickplant.redis_errors import OUTAGE
+from tickplant.redis_errors import OUTAGE, is_wrong_type
 from tickplant.streams import trades_stream
 
 _log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _AT_ONCE: Final = 64
 
 
 class RefusedEntries:
-    """Keeps the entries of refused streams in order, and writes them once the streams accept entries again.
+    """Keeps the entries of some streams in order, and writes them once the streams accept entries again.
 
     Like those that wait during an outage, they are lost with the process; what is missing is found as a gap.
     """
@@ -48,13 +48,18 @@ class RefusedEntries:
             self._written.clear()
             await self._written.wait()
 
-    def add(self, entries: Sequence[StreamEntry]) -> None:
-        """Keep entries that Redis refuses, in order."""
-        for partition in sorted({entry.partition for entry in entries} - self._kept.keys()):
+    def add(self, entries: Sequence[StreamEntry], reasons: Mapping[int, Exception] | None = None) -> None:
+        """Keep entries that can't be written, in order; log the reasons, by partition, if they are new."""
+        for partition, reason in sorted((reasons or {}).items()):
+            if partition in self._kept:
+                continue
+            if is_wrong_type(reason):
+                what = "Redis refuses trades, as the key holds what another program has written: delete it"
+            else:
+                what = f"its server is away: {reason}"
             _log.error(
-                "%s: Redis refuses trades: the key holds what another program has written; rename or delete"
-                " it: up to %d MB are kept until then, and all other streams are written",
-                *(trades_stream(partition), _MOST_BYTES >> 20),
+                "%s: %s: up to %d MB are kept until then, and all other streams are written",
+                *(trades_stream(partition), what, _MOST_BYTES >> 20),
                 extra={"partition": partition},
             )
         for entry in entries:
@@ -65,7 +70,7 @@ class RefusedEntries:
 
     async def _run(self) -> None:
         """Try again until nothing is kept."""
-        backoff = Backoff(first_s=0.1, cap_s=5.0)
+        backoff = Backoff(first_s=0.1, cap_s=2.0)
         outage = OutageLog(_log, "Redis is unavailable, retrying", "Redis is available again")
         try:
             while self._kept:
@@ -86,7 +91,7 @@ class RefusedEntries:
         kept, stream = self._kept[partition], trades_stream(partition)
         while kept:
             commands = [("XADD", stream, "*", field, payload) for _, field, payload in list(kept)[:_AT_ONCE]]
-            for answer in await self._redis.try_exchange(*commands):
+            for answer in await self._redis.try_write(*commands):
                 if isinstance(answer, Exception):
                     return
                 self._bytes -= len(kept.popleft().payload)

@@ -50,6 +50,7 @@ class VenueAddress(NamedTuple):
 async def run(
     *,
     redis_url: str,
+    wait_replicas: int = 0,
     symbols: Sequence[SymbolId],
     addresses: Mapping[str, VenueAddress],
     partitions: int,
@@ -64,6 +65,7 @@ async def run(
 
     Args:
         redis_url: of the streams.
+        wait_replicas: how many replicas of Redis must have trades before they count as published.
         symbols: to receive.
         addresses: by venue; a venue that is not in it has its default addresses.
         partitions: number of partition streams.
@@ -79,7 +81,7 @@ async def run(
     """
     proxies = proxies or Proxies({})
     venues = select_venues(symbols, addresses, shard)
-    redis = open_redis(redis_url)
+    redis = open_redis(redis_url, wait_replicas=wait_replicas)
     publisher = Publisher(redis, partitions=partitions, budget_trades=stream_budget_trades)
     buffer = FrameBuffer(buffer_mb << 20, lambda: publisher.unanswered_s)
     try:

@@ -53,7 +53,7 @@ async def change_everything(plant: Plant) -> None:
     await plant.publish(live)
     await plant.publish(update(replace(trade(1), venue=NEW.venue, symbol=NEW.symbol)), NEW)
     await plant.caught_up(NEW)
-    plant.services.hub.publish_status(live=True)
+    plant.services.hub.publish_status([], live=True)
 
 
 async def receive_every_change(socket: Socket) -> list[dict[str, Any]]:

@@ -98,12 +98,12 @@ class RedisOf(RedisServer):
                 return False
 
 
-def cluster(path: Path, binary: RedisBinary) -> RedisOf:
-    """Return a Redis server in cluster mode."""
+def cluster(path: Path, binary: RedisBinary, *lines: str) -> RedisOf:
+    """Return a Redis server in cluster mode, perhaps with more lines in its configuration."""
     # Its second port is 10,000 above the first, where another program may be, unless it can be chosen.
     can_choose = binary.version >= "Redis 7"  # as Valkey can
-    lines = [f"cluster-port {free_port()}"] if can_choose else []
-    return RedisOf(path, binary, "cluster-enabled yes", *lines)
+    port = [f"cluster-port {free_port()}"] if can_choose else []
+    return RedisOf(path, binary, "cluster-enabled yes", *port, *lines)
 
 
 def url_as(database_url: str, user: str, password: str, database: str | None = None) -> str:

@@ -1,12 +1,11 @@
 """Addresses of Redis, as TICKPLANT_REDIS_URL has them. Pure."""
 
-from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 Kind = Literal["server", "cluster", "sentinel"]
 
-SCHEMES: Final[Sequence[str]] = (
+SCHEMES: Final[tuple[str, ...]] = (
     "redis://",
     "rediss://",
     "valkey://",
@@ -66,10 +65,8 @@ def parse_redis_address(text: str) -> RedisAddress:
     base = _BASES[base]
     if base == "unix":
         return RedisAddress(kind, False, "", (), 0, "", "", f"unix://{rest}")
-    authority, slash, after = rest.partition("/") if "/" in rest else (rest.partition("?")[0], "", "")
-    if not slash and "?" in rest:
-        after = "?" + rest.partition("?")[2]
-    path, mark, query = after.partition("?")
+    rest, mark, query = rest.partition("?")
+    authority, _, path = rest.partition("/")
     login, at, hosts = authority.rpartition("@")
     parsed = tuple(_parse_host(host, kind) for host in hosts.split(","))
     if kind == "server" and len(parsed) > 1:

@@ -21,7 +21,7 @@ from tickplant.redis_exchange import Command, Exchanges
 OLDEST_REDIS: Final = (6, 2)
 
 _HINTS: Final = {
-    "cluster": "give the address of a Redis server with cluster-enabled no",
+    "cluster": "it is a node of Redis Cluster: write redis+cluster:// instead of redis://",
     "sentinel": "it is a sentinel: write redis+sentinel://HOST:PORT,HOST:PORT/NAME",
     "standalone": "it is no node of Redis Cluster: write redis:// instead of redis+cluster://",
 }

@@ -64,6 +64,7 @@ class RedisCluster(RedisClient):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command, as redis-py's methods do."""
         (answer,) = await self.exchange((*args[0].split(), *args[1:]))
+        options.pop("keys", None)  # for redis-py's cache
         callback = self.response_callbacks.get(args[0])
         return callback(answer, **options) if callback else answer
 

@@ -15,10 +15,10 @@ from tickplant.hosts import HOST_PATTERN, parse_pattern
 from tickplant.intervals import INTERVALS
 from tickplant.literals import allowed_values
 from tickplant.market import SymbolId
+from tickplant.redis_address import parse_redis_address
 from tickplant.validation_messages import sentence_of
 from tickplant.webhooks import ALLOWED, parse_allowed
 
-REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://", "valkey://")
 ARCHIVE_SCHEMES: Final = ("file", "s3", "gs")
 DATABASE_SCHEMES: Final = ("postgresql://", "postgres://")
 
@@ -149,6 +149,12 @@ def address(*schemes: str) -> Parser:
 
 
 _SCHEMES_WITH_HOST: Final = ("http", "https", "ws", "wss")
+
+
+def parse_redis_url(text: str) -> str:
+    """Return an address of Redis, if it is one."""
+    parse_redis_address(text)
+    return text.rstrip("/")
 
 
 SYMBOLS: Final = each(SymbolId.parse, expected="venue:SYMBOL, such as binance:BTCUSDT")

@@ -33,7 +33,6 @@ from tickplant.setting_parsers import (
     HOST_PATTERNS,
     ORIGINS,
     PROXIES,
-    REDIS_SCHEMES,
     SYMBOLS,
     WEBHOOK_RULES,
     Parser,
@@ -44,6 +43,7 @@ from tickplant.setting_parsers import (
     parse_basis_points,
     parse_intervals,
     parse_path,
+    parse_redis_url,
     split_items,
 )
 from tickplant.sharing import Shard
@@ -67,7 +67,7 @@ Lengths = Annotated[tuple[AverageLength, ...], list_of_integers(AverageLength, l
 Roles = Annotated[tuple[RoleName, ...], list_of(get_args(RoleName))]
 Names = Annotated[tuple[str, ...], Parser(split_items)]
 FilePath = Annotated[Path | None, Parser(parse_path)]
-RedisAddress = Annotated[str | None, address(*REDIS_SCHEMES)]
+RedisAddress = Annotated[str | None, Parser(parse_redis_url)]
 DatabaseAddress = Annotated[str | None, address(*DATABASE_SCHEMES)]
 WebsocketAddress = Annotated[str, address("ws://", "wss://")]
 HttpAddress = Annotated[str, address("http://", "https://")]
@@ -89,6 +89,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     redis_url: RedisAddress = None
     """None: an embedded server."""
+    redis_wait_replicas: Annotated[int, Meta(ge=0, le=100)] = 0
+    """How many replicas of Redis must have trades before they count as received."""
     database_url: DatabaseAddress = None
     """None: an embedded server."""
     database_read_url: DatabaseAddress = None

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.streams import (
     CANDLES_ROLE,
     MIRROR_RESULTS,
@@ -29,9 +30,13 @@ async def find_taken_keys(redis: RedisClient, role: str, partitions: Iterable[in
         RedisError: one of `tickplant.redis_errors.OUTAGE`.
     """
     keys = [(partition, *row) for partition in partitions for row in _keys(role, partition).items()]
-    types = await redis.exchange(*[("TYPE", key) for _, key, _ in keys]) if keys else []
+    types = await redis.try_exchange(*[("TYPE", key) for _, key, _ in keys]) if keys else []
     taken: dict[int, list[str]] = {}
     for (partition, key, expected), found in zip(keys, types, strict=True):
+        if isinstance(found, OUTAGE):  # one server of several is away
+            continue
+        if isinstance(found, Exception):
+            raise found
         if found not in (expected, b"none"):
             taken.setdefault(partition, []).append(key)
     return taken

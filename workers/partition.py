@@ -18,6 +18,7 @@ from tickplant.clock import now_us
 from tickplant.errors import LaterEpochError, PoisonError, UnstorableError
 from tickplant.redis_agreement import read_redis_source
 from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.streams import entry_order
 from tickplant.wire import LiveUpdate
 from workers.commit_schedule import CommitPolicy, CommitSchedule
@@ -245,7 +246,12 @@ class Partition:
         Raises:
             MixedSourcesError: the database holds trades from another source.
         """
-        source = await read_redis_source(self._redis)
+        try:
+            source = await read_redis_source(self._redis)
+        except OUTAGE:
+            if not self._redis.sharded:
+                raise
+            source = None  # another server has it, which is away
         if source is not None:
             await claim_database_source(self._pool, source)
         return source is not None

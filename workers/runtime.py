@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -89,6 +90,9 @@ class Runtime:
         self._share: frozenset[int] = frozenset()
         self._working: dict[int, tuple[Lease, asyncio.Event, asyncio.Task[None]]] = {}
         self._backoff = Backoff(first_s=0.1, cap_s=5.0)
+        self._agreed = False
+        self._away: dict[int, tuple[float, Backoff]] = {}
+        """Partitions whose servers are away, with when to try again."""
         metrics.WORKER_LEASES.labels(role).set_function(self._count_working)
         for what in ("taken", "lost", "given back"):
             metrics.WORKER_LEASE_CHANGES.labels(role, what)
@@ -121,7 +125,9 @@ class Runtime:
 
     async def _heartbeat(self) -> None:
         """Renew leases, end work without one, and take or release partitions for a fair share."""
-        await agree_on_partitions(self._redis, self._partitions)
+        if not (self._redis.sharded and self._agreed):  # the servers of partitions are away one by one
+            await agree_on_partitions(self._redis, self._partitions)
+            self._agreed = True
         alive, held = await heartbeat(self._pool, self._role, self._owner, self._lease_s)
         for partition, (lease, _, task) in list(self._working.items()):
             if task.done():
@@ -129,10 +135,14 @@ class Runtime:
             elif held.get(partition) != lease.epoch:
                 task.cancel()
                 await self._end_failed(partition, cancelled="another worker has the lease")
+            else:
+                self._away.pop(partition, None)
         if alive != self._alive:
             self._alive = alive
             self._share = frozenset(fair_shares(alive, range(self._partitions))[self._owner])
-        share = self._share - await self._blocked.check(self._share)
+        now_s = time.monotonic()
+        away = {number for number, (until_s, _) in self._away.items() if now_s < until_s}
+        share = self._share - away - await self._blocked.check(self._share)
         await self._release(set(self._working) - share)
         for partition in set(held) - set(self._working) - share:  # of failed work; heartbeats would renew it
             await release_lease(self._pool, Lease(self._role, partition, self._owner, held[partition], START))
@@ -184,6 +194,8 @@ class Runtime:
         except OUTAGE as error:
             reason, extra = outage_reason(error), {"partition": partition}
             _log.warning("partition %d: a server is unavailable: %s", partition, reason, extra=extra)
+            if self._redis.sharded:
+                self._wait_for_server(partition)
         except RedisError as error:
             if is_wrong_type(error):
                 await self._blocked.add(partition, error)
@@ -192,6 +204,11 @@ class Runtime:
                 _log.warning("partition %d: Redis refuses: %s", partition, error, extra=extra)
             else:
                 raise
+
+    def _wait_for_server(self, partition: int) -> None:
+        """Take a partition whose server is away only after a while; others go on."""
+        _, backoff = self._away.get(partition, (0.0, Backoff(first_s=0.2, cap_s=5.0)))
+        self._away[partition] = (time.monotonic() + backoff.next_s(), backoff)
 
     def _log_lost(self, partition: int, reason: str) -> None:
         _log.warning("partition %d lost: %s", partition, reason, extra={"partition": partition})

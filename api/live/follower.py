@@ -1,9 +1,9 @@
-"""Follows the live streams of all partitions, across outages of Redis."""
+"""Follows the live streams of partitions on one server, across outages of it."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 from redis.exceptions import RedisError
@@ -44,15 +44,15 @@ class UpdateListener(Protocol):
     def reset(self, partition: LivePartition) -> None:
         """Discard the state of a partition in which updates were lost."""
 
-    def publish_status(self, *, live: bool) -> None:
-        """Notify clients whether updates arrive."""
+    def publish_status(self, partitions: Collection[LivePartition], *, live: bool) -> None:
+        """Notify clients whether updates of partitions arrive."""
 
     def publish_partition_status(self, partition: LivePartition, *, live: bool) -> None:
         """Notify clients whether updates of a partition arrive."""
 
 
 class Follower:
-    """Reads every update of every partition in order, and passes changes to a listener."""
+    """Reads every update of some partitions in order, and passes changes to a listener."""
 
     def __init__(
         self, streams: LiveStreamReader, partitions: Sequence[LivePartition], listener: UpdateListener
@@ -65,7 +65,7 @@ class Follower:
             listener: handles what changed.
         """
         self._streams = streams
-        self._partitions = partitions
+        self._partitions = {partition.number: partition for partition in partitions}
         self._listener = listener
         self._staged: Staged = {}
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
@@ -77,7 +77,9 @@ class Follower:
         self._blocked: frozenset[int] = frozenset()
         """Partitions that get no updates, because one of their keys holds another type."""
         self._checked_s = 0.0
-        self._outage = OutageLog(_log, "Redis is unavailable, retrying")
+        names = [live_stream(number) for number in self._partitions]
+        self._what = names[0] if len(names) == 1 else "the live streams"
+        self._outage = OutageLog(_log, f"{self._what}: Redis is unavailable, retrying")
         self.live = False
         """Whether updates arrive."""
 
@@ -102,7 +104,7 @@ class Follower:
     async def _connect(self) -> None:
         """Start to follow, or resume where the streams still hold the last position."""
         await self._check_keys()
-        for partition in self._partitions:
+        for partition in self._partitions.values():
             if partition.number in self._unreadable:
                 continue
             if not self._started or not await self._streams.holds(partition.number, partition.position):
@@ -116,7 +118,7 @@ class Follower:
 
     async def _check_keys(self) -> None:
         """Find the partitions that get no updates, and notify clients of a change of them."""
-        former, self._blocked = self._blocked, frozenset(await self._streams.blocked())
+        former, self._blocked = self._blocked, frozenset(await self._streams.blocked(self._partitions))
         for number in sorted(self._blocked ^ former):
             live = number not in self._blocked
             self._listener.publish_partition_status(self._partitions[number], live=live)
@@ -125,7 +127,10 @@ class Follower:
 
     async def _find_unreadable(self) -> None:
         """Find the partitions whose streams can't be read; restart those whose streams can be read again."""
-        former, self._unreadable = self._unreadable, frozenset(await self._streams.unreadable())
+        former, self._unreadable = (
+            self._unreadable,
+            frozenset(await self._streams.unreadable(self._partitions)),
+        )
         for number in sorted(self._unreadable - former):
             _log.error(
                 "partition %d is not live: its key %s holds another type than a stream; delete the key",
@@ -141,7 +146,7 @@ class Follower:
         pause_s = _CHECK_BLOCKED_S if self._blocked else _CHECK_S
         if time.monotonic() - self._checked_s >= pause_s:
             await self._check_keys()
-        readable = [row for row in self._partitions if row.number not in self._unreadable]
+        readable = [row for row in self._partitions.values() if row.number not in self._unreadable]
         try:
             return await self._streams.tail(
                 {partition.number: partition.position for partition in readable},
@@ -192,10 +197,10 @@ class Follower:
         if not self.live:
             self.live = True
             self._outage.note_success()
-            _log.info("following the live streams")
-            self._listener.publish_status(live=True)
+            _log.info("following %s", self._what)
+            self._listener.publish_status(self._partitions.values(), live=True)
 
     def _report_stalled(self, error: Exception) -> None:
         if self._outage.note_failure(error):
             self.live = False
-            self._listener.publish_status(live=False)
+            self._listener.publish_status(self._partitions.values(), live=False)

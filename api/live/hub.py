@@ -68,7 +68,9 @@ class Hub:
         sources = ChannelSources(self._streams, history, prices, connections)
         self._catch_up = CatchUp(sources, self.wildcards)
         self._partitions = [LivePartition(number, self.wildcards) for number in range(partitions)]
-        self._follower = Follower(self._streams, self._partitions, self)
+        # Where they are on several servers, each is followed by itself: one that is away stalls no other.
+        groups = [[each] for each in self._partitions] if redis.sharded else [self._partitions]
+        self._followers = [Follower(self._streams, group, self) for group in groups]
         self.clients = ConnectedClients(queue_bytes=queue_bytes)
         self._pollers = {
             kind: ChannelPoller(definition, sources, self.clients.flush)
@@ -85,8 +87,12 @@ class Hub:
 
     @property
     def live(self) -> bool:
-        """Whether updates arrive."""
-        return self._follower.live
+        """Whether updates arrive, of some partitions at least."""
+        return any(follower.live for follower in self._followers)
+
+    def is_live(self, partition: int) -> bool:
+        """Return whether updates of a partition arrive."""
+        return self._followers[partition if len(self._followers) > 1 else 0].live
 
     @property
     def partitions(self) -> int:
@@ -97,7 +103,8 @@ class Hub:
         """Follow the live streams until cancelled, across outages of Redis."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._follower.run())
+                for follower in self._followers:
+                    tasks.create_task(follower.run())
                 for poller in (*self._pollers.values(), self._merged_candles):
                     tasks.create_task(poller.run())
         finally:
@@ -305,7 +312,7 @@ class Hub:
     def cursor_after(self, symbol: SymbolId, entry: Order) -> Cursor | None:
         """Return the cursor after a symbol's history up to an input entry; None if it is unknown."""
         partition = self._partitions[self._history.partition_of(symbol)]
-        return partition.cursor_after(entry) if self.live else None
+        return partition.cursor_after(entry) if self.is_live(partition.number) else None
 
     async def publish(self, staged: Staged) -> None:
         """Encode each change once and send it to all subscribers; empties `staged`."""
@@ -338,9 +345,18 @@ class Hub:
                 self._resubscribing.add(task)
                 task.add_done_callback(self._resubscribing.discard)
 
-    def publish_status(self, *, live: bool) -> None:
-        """Notify all clients whether updates arrive."""
-        self.clients.broadcast("status", text_frame(StreamStatus("live" if live else "stalled")))
+    def publish_status(self, partitions: Collection[LivePartition], *, live: bool) -> None:
+        """Notify clients whether updates of partitions on one server arrive.
+
+        All clients are notified if it is the only server, the last one to stall, or the first one to be live.
+        """
+        others = [row for row in self._partitions if not self.is_live(row.number)] if live else []
+        live_followers = sum(follower.live for follower in self._followers)
+        if len(self._followers) == 1 or live_followers == live:
+            self.clients.broadcast("status", text_frame(StreamStatus("live" if live else "stalled")))
+            partitions, live = others, False
+        for partition in partitions:
+            self.publish_partition_status(partition, live=live)
 
     def publish_partition_status(self, partition: LivePartition, *, live: bool) -> None:
         """Notify the subscribers of a partition whether updates of its channels arrive."""

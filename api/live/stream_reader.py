@@ -114,14 +114,15 @@ class LiveStreamReader:
             )
         return [(self._partitions[stream], _payloads(entries)) for stream, entries in parse_streams(reply)]
 
-    async def blocked(self) -> Collection[int]:
-        """Return the partitions of which another program has taken a key that their updates need."""
-        return await find_taken_keys(self._redis, CANDLES_ROLE, range(len(self._streams)))
+    async def blocked(self, partitions: Collection[int]) -> Collection[int]:
+        """Return those partitions of which another program has taken a key that their updates need."""
+        return await find_taken_keys(self._redis, CANDLES_ROLE, partitions)
 
-    async def unreadable(self) -> list[int]:
-        """Return the partitions whose keys hold another type than a stream."""
-        types = await self._redis.exchange(*[("TYPE", stream) for stream in self._streams])
-        return [number for number, kind in enumerate(types) if kind not in (b"stream", b"none")]
+    async def unreadable(self, partitions: Collection[int]) -> list[int]:
+        """Return those partitions whose keys hold another type than a stream."""
+        types = await self._redis.exchange(*[("TYPE", self._streams[number]) for number in partitions])
+        found = zip(partitions, types, strict=True)
+        return [number for number, kind in found if kind not in (b"stream", b"none")]
 
     async def last_update(self, partition: int) -> Order:
         """Return the id of the last update; `STREAM_START` where there is none."""

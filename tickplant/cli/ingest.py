@@ -59,6 +59,7 @@ def run(args: Namespace) -> int:
             return
         await service.run(
             redis_url=redis_url,
+            wait_replicas=settings.redis_wait_replicas,
             symbols=settings.symbols,
             addresses=venue_addresses(settings),
             partitions=settings.partitions,

@@ -20,7 +20,8 @@ from tickplant.local.supervisor import ManagedProcess
 from tickplant.market import SymbolId
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
-from tickplant.setting_parsers import DATABASE_SCHEMES, REDIS_SCHEMES
+from tickplant.redis_address import SCHEMES as REDIS_SCHEMES
+from tickplant.setting_parsers import DATABASE_SCHEMES
 from tickplant.settings import Settings, variable
 
 _SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
