@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -64,6 +64,13 @@ class ClusterNode:
 
     async def ask(self, *words: Any) -> Any:
         return await self.client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+class Shard(NamedTuple):
+    """Some servers of a cluster that have the same slots."""
+
+    nodes: Sequence[ClusterNode]
+    slots: set[int]
 
 
 class Cluster:
@@ -130,6 +137,16 @@ class Cluster:
         for node in (target, source, *[each for each in masters if each not in (source, target)]):
             await node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
         await until(self.is_whole, "the cluster is whole again", timeout_s=60)
+
+    async def kill_shard(self, slot: int) -> "Shard":
+        """Kill the master of a slot, and its replica."""
+        (master,) = [node for node in await self.masters() if slot in await self._slots(node)]
+        slots = await self._slots(master)
+        role = await master.ask("ROLE")
+        replicas = [node for node in self.nodes if str(node.port).encode() in [row[1] for row in role[2]]]
+        for node in (*replicas, master):
+            await node.kill()
+        return Shard([master, *replicas], slots)
 
     async def close(self) -> None:
         for node in self.nodes:

@@ -3,16 +3,19 @@
 import asyncio
 import os
 import random
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import offline
 import pytest
 import stored
 from conftest import PARTITIONS, on_one_variant
 from processes import Processes, sandbox_status
 from redis_cluster import Cluster, running_cluster
-from working import until
+from servers import free_port
+from working import START_US, publishing, trade, until
 
 from tickplant.redis_slots import slot_of
 from tickplant.streams import partition_of, trades_stream
@@ -83,3 +86,65 @@ async def harass(cluster: Cluster, failovers: int) -> None:
         await asyncio.sleep(rng.uniform(0, 0.5))
         await cluster.fail_over(rng)
         await cluster.move_slot(rng.choice(SLOTS), rng)
+
+
+@on_one_variant
+async def test_a_shard_that_is_away_stalls_its_partitions_only(
+    server_folder: Path, database_url: str, tmp_path: Path
+) -> None:
+    names = {partition_of("binance", name, PARTITIONS): name for name in map("S{}USDT".format, range(50))}
+    port = free_port()
+    async with running_cluster(server_folder / "cluster with a shard away") as cluster:
+        environment = {
+            "TICKPLANT_REDIS_URL": cluster.url,
+            "TICKPLANT_DATABASE_URL": database_url,
+            "TICKPLANT_PARTITIONS": str(PARTITIONS),
+            "TICKPLANT_API_PORT": str(port),
+            "TICKPLANT_LEASE_S": "1",
+            "TICKPLANT_COMMIT_INTERVAL_MS": "50",
+        }
+        async with Processes(environment, tmp_path) as processes, publishing(cluster.url) as publisher:
+            try:
+                for service in ("worker", "api"):
+                    await processes.start(service)
+                await publisher.publish([trade(1, at_us=START_US, symbol=name) for name in names.values()])
+                await until(lambda: are_stored(database_url, names, 1), "a trade of each partition is stored")
+                await until(lambda: has_problems(port, set()), "no partition has a problem")
+                away = await cluster.kill_shard(slot_of(trades_stream(0)))
+                stalled = {
+                    number for number in range(PARTITIONS) if slot_of(trades_stream(number)) in away.slots
+                }
+                others = {number: name for number, name in names.items() if number not in stalled}
+                assert others
+                await until(lambda: has_problems(port, stalled), "the health names the partitions")
+                for number in range(2, 12):
+                    await publisher.publish(
+                        [trade(number, at_us=START_US + number, symbol=name) for name in names.values()]
+                    )
+                await until(lambda: are_stored(database_url, others, 11), "other partitions go on")
+                assert await are_stored(database_url, {0: names[0]}, 1)
+                for node in away.nodes:
+                    await node.start()
+                await until(lambda: are_stored(database_url, names, 11), "all trades are stored")
+                await until(lambda: has_problems(port, set()), "no partition has a problem any longer")
+            except AssertionError as error:
+                error.add_note(processes.logs())
+                raise
+
+
+async def are_stored(database_url: str, names: Mapping[int, str], count: int) -> bool:
+    """Return whether each symbol has so many trades."""
+    query = "select count(*) from trades where symbol = any($1)"
+    return bool(await stored.fetch_value(database_url, query, list(names.values())) == count * len(names))
+
+
+async def has_problems(port: int, partitions: set[int]) -> bool:
+    """Return whether just these partitions have one, while the API is of use."""
+    async with httpx.AsyncClient() as http:
+        try:
+            answer = await http.get(f"http://127.0.0.1:{port}/health", timeout=30)
+        except httpx.TransportError:
+            return False
+    report = answer.json()
+    found = {row["partition"] for row in report["partitions"] if row["problem"]}
+    return found == partitions and report["status"] == ("degraded" if partitions else "ready")
