@@ -7,7 +7,7 @@ client is not used.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from redis.exceptions import (
@@ -18,13 +18,13 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tickplant.redis_address import RedisAddress
 from tickplant.redis_client import RedisClient, open_server
 from tickplant.redis_errors import OUTAGE
 from tickplant.redis_exchange import Command
+from tickplant.redis_shards import Server, ShardedRedis, ShardUnavailableError
 from tickplant.redis_slots import SLOTS, keys_of, slot_of
 from tickplant.redis_topology import Node, SlotRange, parse_redirection, parse_shards, parse_slots
 
@@ -32,14 +32,8 @@ _ASK_S: Final = 2.0
 """How long a node may take to say which node has which slot."""
 
 
-class ShardUnavailableError(RedisConnectionError):
-    """The node that has a key's slot is away, or the slot is moving."""
-
-
-class RedisCluster(RedisClient):
+class RedisCluster(ShardedRedis):
     """A client of all nodes of a cluster."""
-
-    sharded = True
 
     def __init__(self, address: RedisAddress, *, wait_replicas: int = 0, **options: Any) -> None:
         """Take the addresses of some nodes, and redis-py's options."""
@@ -53,25 +47,6 @@ class RedisCluster(RedisClient):
         """Who has answered the last lookup."""
         self._looking_up: asyncio.Task[None] | None = None
 
-    async def try_exchange(self, *commands: Command) -> list[Any]:
-        """Send commands to the nodes of their keys, side by side; see `RedisClient.try_exchange`."""
-        return await self._send(commands, write=False)
-
-    async def try_write(self, *commands: Command) -> list[Any]:
-        """Send commands likewise; see `RedisClient.try_write`."""
-        return await self._send(commands, write=True)
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command, as redis-py's methods do."""
-        (answer,) = await self.exchange((*args[0].split(), *args[1:]))
-        options.pop("keys", None)  # for redis-py's cache
-        callback = self.response_callbacks.get(args[0])
-        return callback(answer, **options) if callback else answer
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Any:
-        """Refuse: an exchange does the same, and goes to several nodes."""
-        raise NotImplementedError("use exchange")
-
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
         if self._looking_up is not None:
@@ -80,54 +55,14 @@ class RedisCluster(RedisClient):
             await client.aclose()
         await super().aclose(close_connection_pool)
 
-    async def _send(self, commands: Sequence[Command], *, write: bool) -> list[Any]:
-        nodes = list(self._route(commands))
-        if None in nodes:
-            await self._look_up()
-            nodes = list(self._route(commands))
-        by_node: dict[Node | None, list[int]] = {}
-        for index, node in enumerate(nodes):
-            by_node.setdefault(node, []).append(index)
-        if len(by_node) == 1:
-            (node,) = by_node
-            return await self._send_to(node, commands, write=write)
-        parts = await asyncio.gather(
-            *[
-                self._send_to(node, [commands[index] for index in indexes], write=write)
-                for node, indexes in by_node.items()
-            ],
-            return_exceptions=True,
-        )
-        answers: list[Any] = [None] * len(commands)
-        for indexes, part in zip(by_node.values(), parts, strict=True):
-            if isinstance(part, BaseException) and not isinstance(part, OUTAGE):
-                raise part
-            for index, answer in zip(
-                indexes, [part] * len(indexes) if isinstance(part, BaseException) else part, strict=True
-            ):
-                answers[index] = answer
-        failures = [part for part in parts if isinstance(part, BaseException)]
-        if len(failures) == len(parts):
-            raise failures[0]
-        return answers
+    def _server_of(self, key: str | bytes) -> Node | None:
+        return self._masters[slot_of(key)]
 
-    def _route(self, commands: Sequence[Command]) -> Iterator[Node | None]:
-        """Yield the node of each command; one without keys goes where the others of its exchange go."""
-        slots = [slot_of(keys[0]) if (keys := keys_of(command)) else None for command in commands]
-        first = next((slot for slot in slots if slot is not None), None)
-        if first is None:
-            other = next((node for node in self._masters if node is not None), None)
-        else:
-            other = self._masters[first]
-        for slot in slots:
-            yield other if slot is None else self._masters[slot]
+    def _any_server(self) -> Node | None:
+        return next((node for node in self._masters if node is not None), None)
 
-    async def _send_to(self, node: Node | None, commands: Sequence[Command], *, write: bool) -> list[Any]:
-        """Send commands to one node; a refusal that means another one is an outage.
-
-        Raises:
-            ShardUnavailableError: the node can't be reached, or nobody has the slot.
-        """
+    async def _send_to(self, server: Server | None, commands: Sequence[Command], *, write: bool) -> list[Any]:
+        node = server if isinstance(server, Node) else None
         client = None if node is None else self._nodes.get(node)
         if node is None or client is None:
             self._forget(commands)
@@ -159,7 +94,7 @@ class RedisCluster(RedisClient):
             for key in keys_of(command):
                 self._masters[slot_of(key)] = None
 
-    async def _look_up(self) -> None:
+    async def _look_up(self, commands: Sequence[Command]) -> None:
         """Ask which node has which slot; concurrent callers share one lookup."""
         if self._looking_up is None or self._looking_up.done():
             self._looking_up = asyncio.create_task(self._ask_nodes())

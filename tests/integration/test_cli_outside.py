@@ -31,7 +31,7 @@ REDIS_OUTSIDE = {
     r"|redis     can't be reached: .*\n +start the server, and check TICKPLANT_REDIS_URL",
     "no password": "it asks for a user or a password; give them in TICKPLANT_REDIS_URL",
     "forbidden": "invalid username-password pair .*check the user and the password in TICKPLANT_REDIS_URL",
-    "cluster": "runs in cluster mode.*give the address of a Redis server with cluster-enabled no",
+    "cluster": "runs in cluster mode.*write redis.cluster:// instead",
 }
 DATABASE_COMMANDS = (
     "migrate",

@@ -22,7 +22,7 @@ from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.local.binaries import RedisBinary
 from tickplant.redis_agreement import agree_on_partitions, claim_redis_source
 from tickplant.redis_client import OLDEST_REDIS, open_redis
-from tickplant.redis_cluster import ShardUnavailableError
+from tickplant.redis_shards import ShardUnavailableError
 from tickplant.redis_slots import SLOTS
 from tickplant.streams import partition_of, trades_stream
 

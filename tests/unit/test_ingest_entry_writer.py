@@ -18,6 +18,8 @@ NEVER_S = 3600.0
 class FakeRedis:
     """Answers exchanges as a test says, and records them."""
 
+    sharded = False
+
     def __init__(self, *answers: dict[bytes, Exception]) -> None:
         self.exchanges: list[list[bytes]] = []
         self.acknowledged: list[bytes] = []
@@ -25,7 +27,7 @@ class FakeRedis:
         self.open.set()
         self._refusals = list(answers)
 
-    async def try_exchange(self, *commands: Any) -> list[Any]:
+    async def try_write(self, *commands: Any) -> list[Any]:
         payloads = [command[-1] for command in commands]
         self.exchanges.append(payloads)
         await self.open.wait()
