@@ -1,6 +1,7 @@
 """Opens Redis: a server, or the master that sentinels name."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -104,6 +105,8 @@ class RedisClient(Redis):
     sharded = False
     """Whether keys are on several servers, of which some may be away."""
 
+    sentinels: Sequence[Redis] = ()
+    """Clients of those that name the master."""
     wait_replicas = 0
     """How many replicas must have what `try_write` writes."""
 
@@ -156,6 +159,8 @@ class RedisClient(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
         self._exchanges.close()
+        for sentinel in self.sentinels:
+            await sentinel.aclose()
         await super().aclose(close_connection_pool)
 
 
@@ -236,6 +241,7 @@ def _open_by_sentinels(address: RedisAddress, options: dict[str, Any], wait_repl
     client = RedisClient(connection_pool=pool)
     client.wait_replicas = wait_replicas
     client.auto_close_connection_pool = True
+    client.sentinels = sentinel.sentinels
     return client
 
 

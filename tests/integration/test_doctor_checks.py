@@ -168,7 +168,7 @@ def test_every_command_of_the_scripts_is_tried() -> None:
     assert called <= {probe[0] for probe in PROBES}
 
 
-async def test_a_redis_cluster_fails_also_for_a_user_who_may_not_ask(tmp_path: Path) -> None:
+async def test_a_node_of_a_cluster_fails_as_a_server_also_for_a_user_who_may_not_ask(tmp_path: Path) -> None:
     port = free_port()
     options = ("--port", port, "--dir", tmp_path, "--cluster-enabled", "yes", "--bind", "127.0.0.1")
     server = await asyncio.create_subprocess_exec(find_redis(SOURCE).path, *map(str, options))
@@ -181,7 +181,7 @@ async def test_a_redis_cluster_fails_also_for_a_user_who_may_not_ask(tmp_path: P
         for user in ("", "limited:secret@"):
             (found,) = lines(await check_redis(Settings(redis_url=f"redis://{user}127.0.0.1:{port}")))
             assert found.startswith("fail redis: ")
-            assert "cluster-enabled" in found
+            assert "write redis+cluster:// instead of redis://" in found
     finally:
         await client.aclose()
         server.terminate()
