@@ -36,8 +36,8 @@ RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/l
 COPY --from=build /opt/tickplant /opt/tickplant
 COPY docker/prepare.py /opt/tickplant/prepare.py
 # Mount points of volumes; a new volume gets their owner.
-RUN mkdir -p /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox \
-    && chown 10001:10001 /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox
+RUN mkdir -p /archive /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox \
+    && chown 10001:10001 /archive /run/plant /run/owner /run/writer /run/reader /var/lib/sandbox
 ENV PATH=/opt/tickplant/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TICKPLANT_LOG_FORMAT=json
 USER 10001:10001
 WORKDIR /

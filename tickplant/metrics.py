@@ -238,6 +238,13 @@ WORKER_LAG_S = Gauge(
     ["role", "partition"],
 )
 
+# archive
+ARCHIVE_DAYS = Counter("tickplant_archive_days", "Days of symbols that were written to the archive")
+ARCHIVE_FAILED_RUNS = Counter("tickplant_archive_failed_runs", "Runs that failed, as in an outage")
+ARCHIVE_LAST_RUN_S = Gauge(
+    "tickplant_archive_last_run_seconds", "When the last run succeeded, since 1970; 0 before the first"
+)
+
 # mirror
 MIRROR_RECORDS = Counter("tickplant_mirror_records", "Records that Kafka has confirmed", ["topic"])
 MIRROR_REFUSED = Counter(

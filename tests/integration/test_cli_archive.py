@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import timedelta
 from hashlib import sha256
@@ -343,3 +345,41 @@ async def test_candles_that_contradict_their_trades_are_archived_and_reported(
     assert done.returncode == 1
     assert "1 values of candles differ" in done.stdout
     assert manifest_of(tmp_path / "archive")["audit"] == {"passed": False, "differences": 1, "duplicates": 0}
+
+
+@on_one_variant
+async def test_it_runs_until_it_is_stopped_and_outlasts_an_outage(
+    database_url: str, connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    archive = tmp_path / "disk" / "archive"
+    variables = {
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_ARCHIVE_URL": str(archive),
+        "TICKPLANT_ARCHIVE_AFTER_DAYS": "1",
+        "TICKPLANT_LOG_LEVEL": "info",
+    }
+    command = (sys.executable, "-m", "tickplant", "archive", "--no-venue", "--every", "1m")
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, **variables}, stderr=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while b"will be tried again" not in (line := await process.stderr.readline()):
+            assert line
+    assert b"is its disk mounted?" in line
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+
+    archive.parent.mkdir()
+    process = await asyncio.create_subprocess_exec(
+        *command, env={**os.environ, **variables}, stderr=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while b"3 days archived" not in (line := await process.stderr.readline()):
+            assert line
+    process.terminate()
+    await process.communicate()
+    assert process.returncode == 0
+    assert len([name for name in files_in(archive) if name.endswith(".parquet")]) == 2 * len(DAYS)

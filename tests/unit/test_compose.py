@@ -26,10 +26,11 @@ BY_PROFILE = {
     "demo": {"sandbox"},
     "grpc": {"grpc"},
     "kafka": {"kafka", "kafka-ui", "mirror"},
+    "archive": {"archive"},
     "exporters": {"redis-exporter", "postgres-exporter", "node-exporter"},
 }
 ONCE = {"prepare", "migrate"}
-OURS = {"prepare", "migrate", "sandbox", "ingest", "worker", "api", "grpc", "mirror"}
+OURS = {"prepare", "migrate", "sandbox", "ingest", "worker", "api", "grpc", "mirror", "archive"}
 SECRET = re.compile(r"password|passwd|secret|token|api_key", re.IGNORECASE)
 
 each_service = pytest.mark.parametrize("name", SERVICES)

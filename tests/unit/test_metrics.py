@@ -59,7 +59,7 @@ def test_every_metric_is_used() -> None:
 
 def test_names_contain_the_service_and_are_unique() -> None:
     names = [family_of(metric).name for _, metric in catalogue()]
-    services = "kernel|redis|ingest|worker|api|grpc|mirror"
+    services = "kernel|redis|ingest|worker|api|grpc|archive|mirror"
     assert all(re.fullmatch(rf"tickplant_({services})_[a-z0-9_]+", name) for name in names)
     assert len(set(names)) == len(names)
 

@@ -1,7 +1,5 @@
 """`tickplant archive`: keeps each day as Parquet files in a folder or an object store, and checks them."""
 
-import asyncio
-import logging
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
@@ -27,7 +25,7 @@ manifest in JSON: ids, missing and void ones, completeness, the SHA-256 of each 
 of the day, and of the comparison with the venue's own candles, where these can be had. Files are never
 changed. A trade that comes later makes a new revision of its day; the files of the former one are moved below
 superseded/. A run that is ended in any way leaves nothing that looks whole; the next one continues. With
---every it runs until it is stopped.
+--every it runs until it is stopped; `tickplant up` does that if TICKPLANT_ARCHIVE_URL is set.
 
 With TICKPLANT_ARCHIVE_URL set, trades and candles are removed by age only once their day is in the archive;
 `tickplant migrate`, or a start of `tickplant up`, applies a changed setting.
@@ -53,7 +51,6 @@ examples:
 """
 
 _ACTIONS: Final = ("list", "verify")
-_log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -107,8 +104,12 @@ def run(args: Namespace) -> int:
 
         return run_verify(settings, url, symbols, database=args.database, as_json=args.json)
     if args.every is not None:
-        return _run_service(settings, url, symbols, args)
-    return interrupts.run(_archive(settings, url, symbols, args, print))
+        from tickplant.cli.archive_service import run_periodically
+
+        return run_periodically(
+            lambda say: archive_due(settings, url, symbols, args, say), settings, every_s=args.every
+        )
+    return interrupts.run(archive_due(settings, url, symbols, args, print))
 
 
 def archive_url(settings: Settings, given: str | None) -> str:
@@ -129,7 +130,7 @@ def archive_url(settings: Settings, given: str | None) -> str:
     return settings.archive_url
 
 
-async def _archive(
+async def archive_due(
     settings: Settings, url: str, texts: Sequence[str], args: Namespace, say: Callable[[str], None]
 ) -> int:
     """Archive what is due once; return the exit code."""
@@ -190,7 +191,10 @@ class _Observer:
     """Reports each archived day: `maintenance.archive.writing.ArchiveObserver`."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
+        from tickplant import metrics  # here, since it takes time
+
         self._say = say
+        self._count = metrics.ARCHIVE_DAYS.inc
         self._left = 0
         self.archived_days = self.adopted_days = self.failed = 0
 
@@ -202,6 +206,7 @@ class _Observer:
     def archived(self, manifest: "Manifest") -> None:
         self._left -= 1
         self.archived_days += 1
+        self._count()
         self._say(
             f"{manifest.symbol_id} {manifest.day} r{manifest.revision}: {manifest.trades.rows:,} trades,"
             f" {sum(file.bytes for file in manifest.files):,} bytes{_quality(manifest)};"
@@ -239,27 +244,6 @@ def _quality(manifest: "Manifest") -> str:
     if manifest.comparison is not None and manifest.comparison.differing:
         parts.append(f"{manifest.comparison.differing:,} minutes differ from the venue's")
     return "".join(f", {part}" for part in parts)
-
-
-def _run_service(settings: Settings, url: str, symbols: Sequence[str], args: Namespace) -> int:
-    """Archive again and again, until a signal stops it."""
-    from tickplant.cli.external_errors import explain
-    from tickplant.service import run_service, run_unless_stopped
-
-    async def work(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            try:
-                await run_unless_stopped(_archive(settings, url, symbols, args, _log.info), stop)
-            except UsageError:
-                raise
-            except Exception as error:
-                explained = explain(error)
-                if explained is None:
-                    raise
-                _log.warning("archiving failed, will be tried again: %s", explained)
-            await run_unless_stopped(asyncio.sleep(args.every), stop)
-
-    return run_service("archive", work, settings)
 
 
 def _duration_s(text: str) -> float:

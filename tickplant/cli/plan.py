@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tickplant.arrow import require_pyarrow
 from tickplant.cli.grpc_check import require_grpc
 from tickplant.cli.kafka import require_kafka
 from tickplant.cli.sources import expected_source
@@ -24,7 +25,8 @@ from tickplant.redis_address import SCHEMES as REDIS_SCHEMES
 from tickplant.setting_parsers import DATABASE_SCHEMES
 from tickplant.settings import Settings, variable
 
-_SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap")
+_SERVERS: Final = ("redis_url", "database_url", "database_read_url", "kafka_bootstrap", "archive_url")
+_ARCHIVE: Final = ("--every", "1h")
 _INTO: Final = {"redis_url": REDIS_SCHEMES, "database_url": DATABASE_SCHEMES}
 _DEFAULTS: Final = Settings()
 
@@ -65,6 +67,8 @@ class UpPlan(Struct, frozen=True, kw_only=True):
         }
         yield [self._process("api", variables | {"TICKPLANT_API_PORT": str(self.settings.api_port)})]
         count = self.settings.workers
+        if self.settings.archive_url is not None:
+            yield [self._process("archive", self._with_metrics(variables, count + 3), arguments=_ARCHIVE)]
         if self.grpc:
             yield [self._process("grpc", self._with_metrics(variables, count + 2))]
         if (
@@ -77,8 +81,10 @@ class UpPlan(Struct, frozen=True, kw_only=True):
         ]
         yield [self._process("ingest", self._with_metrics(variables, 0))]
 
-    def _process(self, name: str, variables: Mapping[str, str], number: int = 0) -> ManagedProcess:
-        return ManagedProcess(f"{name} {number}" if number else name, (name,), variables)
+    def _process(
+        self, name: str, variables: Mapping[str, str], number: int = 0, *, arguments: Sequence[str] = ()
+    ) -> ManagedProcess:
+        return ManagedProcess(f"{name} {number}" if number else name, (name, *arguments), variables)
 
     def _with_metrics(self, variables: Mapping[str, str], number: int) -> dict[str, str]:
         """Add the port of metrics: from the set one upwards, or any free one."""
@@ -113,6 +119,8 @@ async def _make_plan(args: Namespace, settings: Settings, terminal: Terminal) ->
         settings = _choose_replay_servers(args, settings, terminal)
     if settings.kafka_bootstrap is not None:
         require_kafka(settings)
+    if settings.archive_url is not None:
+        require_pyarrow()
     port = _choose_api_port(settings)
     terminal.report(f"starting; the page will be at {_shown_url(replace(settings, api_port=port))}/")
     if port != settings.api_port and settings.api_port:
@@ -166,7 +174,8 @@ def _choose_replay_servers(args: Namespace, settings: Settings, terminal: Termin
         UsageError: `--into` names none.
     """
     if args.into is not None:
-        settings = replace(settings, database_read_url=None, **_parse_servers(args.into))
+        servers = _parse_servers(args.into)
+        settings = replace(settings, database_read_url=None, archive_url=None, **servers)
         if settings.redis_url is None and settings.database_url is None:
             raise UsageError(
                 "--into names no server: give it addresses such as redis://HOST:6379/1 and"
@@ -232,7 +241,7 @@ async def _plan_demo(settings: Settings, terminal: Terminal) -> UpPlan:
                 " unset it for the demo, or repair the connection to the venue"
             )
     plan = UpPlan(
-        settings=settings,
+        settings=replace(settings, archive_url=None),
         data=folder / "synthetic",
         sandbox=_sandbox(
             ["--symbols", *map(str, settings.symbols), "--state", str(folder / "synthetic" / "markets")],
