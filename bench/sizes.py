@@ -13,6 +13,8 @@ class Sizes(Struct, frozen=True, kw_only=True):
     in_memory_symbols: tuple[int, ...] = (1, 100)
     trades: int = 300_000
     """Of each throughput stage."""
+    import_trades: int = 1_000_000
+    """Of a file."""
     worker_counts: tuple[int, ...] = (1, 2)
     """The first is what the others are compared with."""
     worker_trades: int = 100_000
@@ -45,6 +47,7 @@ QUICK: Final = Sizes(
     in_memory_trades=3_000,
     in_memory_symbols=(100,),
     trades=3_000,
+    import_trades=3_000,
     worker_counts=(1,),
     worker_trades=3_000,
     alerts=500,

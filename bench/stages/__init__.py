@@ -7,6 +7,7 @@ from bench.stage import Stage
 from bench.stages.commit import measure_commit
 from bench.stages.fanout import measure_fanout
 from bench.stages.fold import measure_fold
+from bench.stages.imports import measure_import
 from bench.stages.latency import measure_latency
 from bench.stages.page import measure_page
 from bench.stages.peers import measure_peers
@@ -25,6 +26,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "peers": Stage("the same by a Go aggregator and by cryptofeed", measure_peers, needs_plant=False),
     "publish": Stage("frames from a websocket into Redis, and encoding alone", measure_publish),
     "commit": Stage("a full stream to committed rows, beside COPY of the same rows", measure_commit),
+    "import": Stage("a file of past trades to committed rows, beside COPY of the same rows", measure_import),
     "workers": Stage("the same by one worker process and by two", measure_worker_counts),
     "symbols": Stage("the worker's CPU a trade at 10, 100, 1,000 and 5,000 symbols", measure_symbols),
     "roles": Stage("the worker's CPU with all roles, and with 100,000 alerts", measure_roles),

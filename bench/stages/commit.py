@@ -23,10 +23,10 @@ async def measure_commit(bench: Bench) -> list[Result]:
     """Measure one worker process beside COPY."""
     plant = bench.plant
     run = await run_workers(bench, bench.sizes.trades)
-    text = await _copy_out(plant)
-    copies = [await _copy_in(plant, text, "text", connections) for connections in _CONNECTIONS]
+    text = await copy_out(plant)
+    copies = [await copy_in(plant, text, "text", connections) for connections in _CONNECTIONS]
     binary = await _to_binary(plant, text)
-    copies += [await _copy_in(plant, binary, "binary", connections) for connections in _CONNECTIONS]
+    copies += [await copy_in(plant, binary, "binary", connections) for connections in _CONNECTIONS]
     fastest = max(copies, key=lambda copy: copy.value)
     return [
         Result(
@@ -41,7 +41,7 @@ async def measure_commit(bench: Bench) -> list[Result]:
     ]
 
 
-async def _copy_out(plant: BenchPlant) -> list[bytes]:
+async def copy_out(plant: BenchPlant) -> list[bytes]:
     """Return the stored rows as COPY text, cut where a worker would commit."""
     blocks: list[bytes] = []
 
@@ -73,9 +73,7 @@ async def _to_binary(plant: BenchPlant, blocks: list[bytes]) -> list[bytes]:
     return converted
 
 
-async def _copy_in(
-    plant: BenchPlant, blocks: list[bytes], row_format: _Format, connections: int
-) -> Reference:
+async def copy_in(plant: BenchPlant, blocks: list[bytes], row_format: _Format, connections: int) -> Reference:
     """Measure COPY of rows into the empty table, a transaction a block."""
     await plant.empty()
     pending = iter(blocks)
