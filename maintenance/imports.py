@@ -15,7 +15,7 @@ from tickplant.kernel import TradeColumns
 from tickplant.market import Trade
 from workers.rejections import is_same_trade
 
-AHEAD_TRADES: Final = 60_000
+AHEAD_TRADES: Final = 120_000
 """Trades written ahead of the workers: more would delay live trades of the same partition."""
 
 _PASSES: Final = 3

@@ -21,7 +21,6 @@ _AT_ONCE: Final = 8
 """Requests for the sizes of files, side by side."""
 _ATTEMPTS: Final = 6
 """Attempts in a row without progress."""
-_BLOCK_BYTES: Final = 256 * 1024
 _SHA256_CHARS: Final = 64
 _TEMPORARY: Final = (408, 425, 429)
 
@@ -169,7 +168,7 @@ class BinanceArchive:
             append = answer.status_code == httpx.codes.PARTIAL_CONTENT
             size = there if append else 0
             with part.open("ab" if append else "wb") as target:
-                async for data in answer.aiter_raw(_BLOCK_BYTES):
+                async for data in answer.aiter_raw():
                     target.write(data)
                     size += len(data)
                     on_bytes(size)

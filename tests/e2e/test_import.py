@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import offline
 import pytest
 import stored
 from conftest import PARTITIONS, on_last_variant
@@ -162,3 +163,69 @@ async def test_a_killed_import_ends_in_the_same(
         await kill_and_resume(processes, redis_url, kills, seed=kills)
     assert await snapshot(database_url, revisions=False) == without_revisions(expected)
     assert await stored.read_gaps(database_url) == []
+
+
+@on_last_variant
+async def test_captures_are_imported_and_equal_what_they_hold(
+    redis_url: str, database_url: str, tmp_path: Path, recording: Path
+) -> None:
+    days = ("20240808", "20240809")
+    captures = [str(recording / f"{coin}usdt_{day}.gz") for coin in ("btc", "eth") for day in days]
+    recorded = offline.binance_trades(offline.binance_frames(recording, "BTCUSDT", "ETHUSDT"))
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        code, output = await processes.run("import", "--files", *captures)
+        assert code == 0, output + processes.logs()
+        assert await stored_count(database_url) == len(recorded)
+        code, output = await processes.run("import", "--files", *captures)
+        assert (code, "0 trades stored" in output) == (0, True), output
+    assert await stored.read_candles(database_url) == offline.candles(recorded)
+
+
+@on_last_variant
+async def test_what_cannot_be_imported_is_refused_with_the_reason_and_nothing_is_stored(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "AAAUSDT-trades-2024-12-30.csv"
+    damaged.write_text("1,10.0,1.0,10.0,1735516800000,True,True\n2,10.0,1.0\n")
+    named = tmp_path / "AAAUSDT-aggTrades-2024-12-30.csv"
+    named.write_text("1,10.0,1.0,1,2,1735516800000,True,True\n")
+    finnhub = tmp_path / "ibm.jsonl"
+    finnhub.write_text('{"data":[{"p":7.1,"s":"IBM","t":1575526691134,"v":0.011,"c":[]}],"type":"trade"}\n')
+    day = ("--from", "2024-12-30", "--to", "2024-12-30")
+    cases = [
+        (("--files", str(damaged)), 1, f"{damaged}: line 2: 3 columns"),
+        (("--files", str(named)), 1, "aggregate trades"),
+        (("--files", str(finnhub)), 1, "trades of finnhub have no ids"),
+        (("--files", str(tmp_path / "none.zip")), 1, "none.zip: No such file"),
+        (("kraken:BTC/USD", *day), 2, "Kraken's files of trades have no trade ids"),
+        (("coinbase:BTC-USD", *day), 2, "publishes no files"),
+        ((SYMBOL,), 2, "expected symbols and --from"),
+        ((SYMBOL, "--from", "2024-13"), 2, "neither a month such as 2026-01 nor a day"),
+        ((SYMBOL, "--from", "2999-01"), 2, "there is no whole day"),
+        (("binance:NOSUCH", *day), 1, "the archive has no file of 2024-12-30"),
+    ]
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        for words, expected, message in cases:
+            code, output = await processes.run("import", *words)
+            assert code == expected, (words, output + processes.logs())
+            assert message in output + processes.logs(), words
+            assert "Traceback" not in processes.logs()
+        assert await stored_count(database_url) == 0
+
+
+@on_last_variant
+async def test_without_a_plant_it_says_what_to_start(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "AAAUSDT-trades-2024-12-30.csv"
+    file.write_text("1,10.0,1.0,10.0,1735516800000,True,True\n")
+    async with Processes({"TICKPLANT_DATA": str(tmp_path / "data")}, tmp_path) as processes:
+        code, _ = await processes.run("import", "--files", str(file))
+        assert code == 1
+        assert "no servers are running" in processes.logs()
+    await forget_everything(redis_url, database_url)
+    variables = {"TICKPLANT_REDIS_URL": redis_url, "TICKPLANT_DATABASE_URL": database_url}
+    async with Processes(variables | {"TICKPLANT_PARTITIONS": str(PARTITIONS)}, tmp_path) as processes:
+        code, _ = await processes.run("import", "--files", str(file))
+        assert code == 1
+        assert "start `tickplant worker`, or `tickplant up`" in processes.logs()

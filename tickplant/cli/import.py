@@ -47,6 +47,7 @@ examples:
   tickplant import binance:BTCUSDT binance:ETHUSDT --from 2026-11-01
   tickplant import --archive s3://market/archive
   tickplant import --files BTCUSDT-trades-2024-01-05.zip ETHUSDT-trades-2024-01.csv
+  tickplant import --files capture.ndjson.gz
 """
 
 
@@ -74,7 +75,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="in place of the archive: zips or CSV files of trades, under their names in Binance's archive",
+        help="in place of the archive: its zips, CSV files of the same names, or captures of frames",
     )
     parser.add_argument(
         "--archive",

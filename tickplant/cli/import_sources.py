@@ -1,5 +1,6 @@
 """Where `tickplant import` reads from: Binance's archive, files, or our own archive."""
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ from ingest.imports.binance_csv import BinanceCsv
 from ingest.imports.source import TradeFile
 from ingest.venues.binance_files import split_periods
 from ingest.venues.binance_rest import NAME as BINANCE
+from maintenance.captured_trades import CapturedTrades, read_captures
 from maintenance.import_run import KnownFile, WantedFile, import_files
 from maintenance.imports import AHEAD_TRADES
 from maintenance.symbol import SymbolMaintenance, open_symbol
@@ -60,6 +62,26 @@ class FileOnDisk:
         """Do nothing: the ledger is enough."""
 
 
+class Captures:
+    """The trades of a symbol in captures: a `WantedFile`."""
+
+    known = None
+
+    def __init__(self, captured: CapturedTrades, size: int) -> None:
+        self.symbol: Final = captured.symbol
+        self.label: Final = captured.name
+        self.start_us: Final = captured.start_us
+        self.size: Final = size
+        self._captured = captured
+
+    async def open(self) -> TradeFile:
+        """Return the trades."""
+        return self._captured
+
+    def remember(self, known: KnownFile) -> None:
+        """Do nothing: the ledger is enough."""
+
+
 class FileOfArchive:
     """A file of the archive: a `WantedFile`."""
 
@@ -91,9 +113,8 @@ class FileOfArchive:
 
 async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
     """Import files, symbol by symbol; return the exit code."""
-    by_symbol: dict[SymbolId, list[FileOnDisk]] = {}
-    for path in dict.fromkeys(path.absolute() for path in paths):
-        file = FileOnDisk(path)
+    by_symbol: dict[SymbolId, list[WantedFile]] = {}
+    for file in await asyncio.to_thread(_open_named, list(dict.fromkeys(path.absolute() for path in paths))):
         by_symbol.setdefault(file.symbol, []).append(file)
     agrees = True
     for symbol, files in by_symbol.items():
@@ -103,6 +124,17 @@ async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
             await target.publisher.claim_source({})
             agrees &= await _import_symbol(settings, target, files)
     return 0 if agrees else 1
+
+
+def _open_named(paths: Sequence[Path]) -> list[FileOnDisk | Captures]:
+    """Return the files of some paths: those of Binance's archive, and captures."""
+    archived = [path for path in paths if path.suffix in (".csv", ".zip")]
+    captures = [path for path in paths if path not in archived]
+    found: list[FileOnDisk | Captures] = [FileOnDisk(path) for path in archived]
+    if captures:
+        size = sum(path.stat().st_size for path in captures if path.is_file())
+        found += [Captures(captured, size) for captured in read_captures(captures)]
+    return found
 
 
 async def import_archive(
