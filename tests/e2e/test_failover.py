@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import offline
+import pytest
 import stored
 from conftest import VARIANTS, OwnPostgres, OwnRedis
 from processes import Processes
@@ -44,13 +45,21 @@ async def replay(
         yield processes
 
 
+async def is_left(url: str) -> bool:
+    """Return whether no lease is renewed any more."""
+    query = "select count(*) from lease where owner is not null and expires_at > clock_timestamp()"
+    return bool(await stored.fetch_value(url, query) == 0)
+
+
 async def count_trades(url: str) -> int:
     return int(await stored.fetch_value(url, "select count(*) from trades"))
 
 
+@pytest.mark.parametrize("dies", [True, False])
 async def test_a_promoted_replica_that_lacks_commits_ends_with_the_recording(
-    own_redis: OwnRedis, own_postgres: OwnPostgres, recording: Path, tmp_path: Path
+    own_redis: OwnRedis, own_postgres: OwnPostgres, recording: Path, tmp_path: Path, *, dies: bool
 ) -> None:
+    """If the primary does not die, workers use it until one has found the promoted replica."""
     recorded = offline.binance_trades(offline.binance_frames(recording, *SYMBOLS))
     last_ids = [max(trade["t"] for trade in recorded if trade["s"] == symbol) for symbol in SYMBOLS]
     primary = await own_postgres()
@@ -72,10 +81,16 @@ async def test_a_promoted_replica_that_lacks_commits_ends_with_the_recording(
         kept = await count_trades(replica.url)
         await until(lambda: has(primary.url, kept + len(recorded) // 10), "the replica lacks trades")
         lost = await count_trades(primary.url) - kept
-        await primary.kill()
+        if dies:
+            await primary.kill()
         await replica.promote()
+        if not dies:
+            await processes.start("worker")
         await until(lambda: has(replica.url, kept + 1), "workers have found the promoted replica", 30)
-        await primary.start()  # a former primary, which takes connections
+        if dies:
+            await primary.start()  # a former primary, which takes connections
+        else:
+            await until(lambda: is_left(primary.url), "nobody owns partitions on the former primary")
         position = "select array_agg(entry_id order by partition) from lease"
         stale = await stored.fetch_value(primary.url, position)
 
