@@ -50,7 +50,7 @@ async def test_a_host_that_fails_is_replaced_within_a_lease(
                 return [sum(map(host.owns, owners)) for host in (one, other)] == [by_one, by_other]
 
             async def has_trades() -> bool:
-                return await stored.fetch_value(postgres.url, "select count(*) from trades") > 1000
+                return bool(await stored.fetch_value(postgres.url, "select count(*) > 1000 from trades"))
 
             async def all_committed() -> bool:
                 query = "select count(*) from ledger where last_trade_id = any($1) and missing = '{}'"
