@@ -9,6 +9,7 @@ import asyncpg
 from msgspec import Struct
 
 from db.copy_in import copy_blocks
+from db.widths import ColumnWidth, read_widths
 from tickplant.market import SymbolId
 
 _DAY: Final = timedelta(days=1)
@@ -45,15 +46,6 @@ class IdFacts(Struct, frozen=True, kw_only=True):
     missing: list[tuple[int, int]]
     """Inclusive ranges from the first id to the one before the next stored one; so is `void`."""
     void: list[tuple[int, int]]
-
-
-class ColumnWidth(Struct, frozen=True):
-    """The greatest number of digits in a column."""
-
-    whole: int
-    """Before the point."""
-    places: int
-    """After it."""
 
 
 def day_start(day: date) -> datetime:
@@ -233,13 +225,7 @@ async def copy_day(
     """
     query = (_TRADES if what == "trades" else _CANDLES).format(rows=rows)
     arguments = *symbol, day_start(day), day_start(day) + _DAY
-    measures = ", ".join(
-        f"coalesce(max(scale({name})), 0), coalesce(max(length(trunc({name})::text)), 1)" for name in decimals
-    )
-    measured = await connection.fetchrow(f"select {measures} from ({query}) as r", *arguments)  # noqa: S608
-    assert measured is not None  # an aggregate
-    places, whole = list(measured)[::2], list(measured)[1::2]
-    widths = {name: ColumnWidth(whole[number], places[number]) for number, name in enumerate(decimals)}
+    widths = await read_widths(connection, query, arguments, decimals)
     # Read along the index in this order instead of sorting everything before the first line.
     await connection.execute("set local enable_sort = off")
     status = await connection.copy_from_query(query, *arguments, output=write(widths), format="csv", null="")

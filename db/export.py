@@ -1,10 +1,10 @@
-"""Exports rows as text, in constant memory.
+"""Exports rows as text, from which Parquet and Arrow files are made, too; in constant memory.
 
 The server formats each line itself (COPY): numbers exactly as they are stored, in plain notation, and times
 in RFC 3339, UTC.
 """
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -15,11 +15,14 @@ from msgspec import Struct
 from db.pool import OUTAGE, connect, database_error
 from db.provenance import read_database_source
 from db.schema import check_schema
+from db.widths import ColumnWidth, read_widths
 from tickplant.errors import FatalError
 from tickplant.intervals import CANDLE_INTERVALS
 from tickplant.market import SymbolId
 
 ExportFormat = Literal["csv", "jsonl"]
+Write = Callable[[bytes], Coroutine[Any, Any, None]]
+"""Takes whole lines; back-pressure applies, as the server is read no faster than it returns."""
 
 _MICROSECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 _SECONDS: Final = 'YYYY-MM-DD"T"HH24:MI:SS"Z"'
@@ -60,6 +63,15 @@ class ExportSelection(Struct, frozen=True, kw_only=True):
     """Inclusive."""
     end: datetime
     """Exclusive."""
+
+
+class RowShape(Struct, frozen=True, kw_only=True):
+    """What the columns of exported rows depend on."""
+
+    widths: dict[str, ColumnWidth]
+    """Of the decimals, by column."""
+    has_source: bool
+    """Whether the last column names the source of the trades."""
 
 
 @asynccontextmanager
@@ -109,11 +121,45 @@ async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelecti
     return 0 if first is None else max(1, last - first + 1)
 
 
+async def read_span(
+    connection: asyncpg.Connection, selection: ExportSelection
+) -> tuple[datetime, datetime] | None:
+    """Return the times of the first and the last row of a selection; None where it has no rows."""
+    column = "event_time" if selection.interval is None else "open_time"
+    table = "trades" if selection.interval is None else _candles(selection.interval)
+    where = "where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4"
+    first, last = [
+        await connection.fetchval(
+            f"select {column} from {table} {where if selection.interval is None else ''}"  # noqa: S608
+            f" order by {column} {order} limit 1",
+            *_arguments(selection),
+        )
+        for order in ("asc", "desc")
+    ]
+    return None if first is None else (first, last)
+
+
+async def read_shape(
+    connection: asyncpg.Connection, selection: ExportSelection, decimals: Sequence[str]
+) -> RowShape:
+    """Return what the columns of the rows of a selection depend on.
+
+    Args:
+        connection: from `open_reader`.
+        selection: the rows.
+        decimals: the columns whose widths are needed.
+    """
+    source = await _source_column(connection)
+    query = _lines(selection, source)
+    widths = await read_widths(connection, query, _arguments(selection), decimals)
+    return RowShape(widths=widths, has_source=bool(source))
+
+
 async def export_rows(
     connection: asyncpg.Connection,
     selection: ExportSelection,
     output_format: ExportFormat,
-    write: Callable[[bytes], Coroutine[Any, Any, None]],
+    write: Write,
     *,
     header: bool = True,
 ) -> int:
@@ -124,35 +170,54 @@ async def export_rows(
         selection: the rows.
         output_format: `csv` with a header line, or `jsonl` with decimals as strings. If trades are not
             of a live stream, a last column, `source`, names their source.
-        write: takes whole lines; back-pressure applies, as the server is read no faster than it returns.
+        write: takes the lines.
         header: whether CSV starts with the names of the columns.
 
     Returns:
         The number of rows.
     """
+    source = await _source_column(connection)
+    if output_format == "csv":
+        return await _copy(connection, _lines(selection, source), selection, write, header=header)
+    query = _query(selection, source, closed="closed", complete="complete")
+    # JSON has no raw control characters: with two of them as quote and delimiter, COPY escapes nothing.
+    return await _copy(
+        connection,
+        f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
+        selection,
+        write,
+        quote="\x01",
+        delimiter="\x02",
+    )
+
+
+async def _copy(
+    connection: asyncpg.Connection, query: str, selection: ExportSelection, write: Write, **options: Any
+) -> int:
     # Read along the index in this order instead of sorting everything before the first line.
     await connection.execute("set enable_sort = off")
-    query = _TRADES if selection.interval is None else _CANDLES
-    candles = "" if selection.interval is None else _candles(selection.interval)
-    source = await read_database_source(connection)
-    column = "" if source in (None, "live") else f", '{source}'::text as source"
-    if output_format == "csv":
-        query = query.format(closed="closed::text", complete="complete::text", source=column, candles=candles)
-        status = await connection.copy_from_query(
-            query, *_arguments(selection), output=write, format="csv", header=header
-        )
-    else:
-        query = query.format(closed="closed", complete="complete", source=column, candles=candles)
-        # JSON has no raw control characters: with two of them as quote and delimiter, COPY escapes nothing.
-        status = await connection.copy_from_query(
-            f"select row_to_json(line) from ({query}) as line",  # noqa: S608 - constants only
-            *_arguments(selection),
-            output=write,
-            format="csv",
-            quote="\x01",
-            delimiter="\x02",
-        )
+    status = await connection.copy_from_query(
+        query, *_arguments(selection), output=write, format="csv", **options
+    )
     return int(status.split()[-1])
+
+
+async def _source_column(connection: asyncpg.Connection) -> str:
+    """Return the SQL of the last column, which is for trades that are not of a live stream."""
+    source = await read_database_source(connection)
+    return "" if source in (None, "live") else f", '{source}'::text as source"
+
+
+def _lines(selection: ExportSelection, source: str) -> str:
+    return _query(selection, source, closed="closed::text", complete="complete::text")
+
+
+def _query(selection: ExportSelection, source: str, *, closed: str, complete: str) -> str:
+    if selection.interval is None:
+        return _TRADES.format(source=source)
+    return _CANDLES.format(
+        closed=closed, complete=complete, source=source, candles=_candles(selection.interval)
+    )
 
 
 def _candles(interval: str) -> str:

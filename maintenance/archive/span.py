@@ -32,6 +32,15 @@ class ArchivedSpan(NamedTuple):
         """How many there are in these days."""
         return sum(manifest.trades.rows for manifest in self.days)
 
+    def within(self, start_us: int, end_us: int) -> "ArchivedSpan":
+        """Return those of the days that have a part between two times."""
+        days = [
+            manifest
+            for manifest in self.days
+            if start_us < to_us(day_start(manifest.day)) + DAY_US and to_us(day_start(manifest.day)) < end_us
+        ]
+        return ArchivedSpan(self.archive, days)
+
     @asynccontextmanager
     async def in_place(self, connection: DatabaseConnection, manifest: Manifest) -> AsyncIterator[None]:
         """Let all statements of a session read a day's archived trades in place of the stored ones.

@@ -18,9 +18,10 @@ from db.archive import (
     record_day,
     write_archive,
 )
-from db.archive_rows import ColumnWidth, copy_day, day_rows, day_start, read_day_facts, read_ids
+from db.archive_rows import copy_day, day_rows, day_start, read_day_facts, read_ids
 from db.audit import DayAudit, audit_day
 from db.pool import DatabaseConnection
+from db.widths import ColumnWidth
 from maintenance.archive.manifest import (
     FILES,
     ROOT_FILE,

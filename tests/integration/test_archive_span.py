@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pyarrow.parquet as pq
 import pytest
 from conftest import PARTITIONS
 from correct import SYMBOL, random_trades, store, store_candles
@@ -86,6 +87,8 @@ async def test_commands_give_what_they_gave_before_the_trades_were_removed(
     )
     assert before["everything"].stdout.count("\n") == len(TRADES) + 1
     assert len(before["backtest"].stdout.splitlines()) > 5
+    by_day = ("export", "trades", "--symbol", str(SYMBOL), "--format", "parquet", "--by", "day", "--output")
+    assert (await run(*by_day, "before")).returncode == 0
     audited = json.loads((await run("audit", "--json")).stdout)[0]
     assert (await run("archive", "--no-venue")).returncode == 0
     left = await remove_old(database_url, connection)
@@ -95,6 +98,13 @@ async def test_commands_give_what_they_gave_before_the_trades_were_removed(
         assert found.returncode == 0, found
         assert found.stdout == before[name].stdout, name
         assert "are read from the archive" in found.stderr
+    assert (await run(*by_day, "after")).returncode == 0
+    names = sorted(path.name for path in (tmp_path / "before").iterdir())
+    assert len(names) == len(DAYS)
+    assert names == sorted(path.name for path in (tmp_path / "after").iterdir())
+    for name in names:
+        tables = [pq.read_table(tmp_path / folder / name) for folder in ("before", "after")]
+        assert tables[0].equals(tables[1]), name
     again = json.loads((await run("audit", "--archived", "--json")).stdout)[0]
     assert again["trades"] == audited["trades"] == len(TRADES)
     assert again["candles"] + again["not_checkable"] == audited["candles"]

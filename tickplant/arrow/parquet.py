@@ -1,11 +1,12 @@
-"""Parquet files from CSV as PostgreSQL writes it, and back, in bounded memory and without rounding."""
+"""Parquet and Arrow files from CSV as PostgreSQL writes it, and back, in bounded memory, without rounding."""
 
 import io
 from collections.abc import Iterator
-from typing import IO, Final
+from typing import IO, Final, Protocol
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 _BLOCK_BYTES: Final = 8 << 20
@@ -13,15 +14,22 @@ _BLOCK_BYTES: Final = 8 << 20
 _BATCH_ROWS: Final = 65_536
 
 
-class ParquetWriter:
-    """Writes a Parquet file from lines of CSV without a header, one row group at a time.
+class TableWriter(Protocol):
+    """Writes tables into a file, as pyarrow does."""
 
-    Columns are compressed by zstd, with statistics; times are in microseconds, UTC.
-    """
+    def write_table(self, table: pa.Table, /) -> None:
+        """Write the rows of a table together."""
 
-    def __init__(self, file: "IO[bytes] | pa.NativeFile", schema: pa.Schema) -> None:
+    def close(self) -> None:
+        """Write the end of the file, but leave it open."""
+
+
+class LineWriter:
+    """Writes tables from lines of CSV without a header, some hundred thousand rows at a time."""
+
+    def __init__(self, writer: TableWriter, schema: pa.Schema) -> None:
         self._schema = schema
-        self._writer = pq.ParquetWriter(file, schema, compression="zstd")
+        self._writer = writer
         self._pending = bytearray()
         self.rows = 0
 
@@ -34,7 +42,7 @@ class ParquetWriter:
             del self._pending[:end]
 
     def close(self) -> None:
-        """Write the rest and the file's footer."""
+        """Write the rest and the end of the file."""
         if self._pending:
             self._write_rows(bytes(self._pending))
             self._pending.clear()
@@ -43,7 +51,25 @@ class ParquetWriter:
     def _write_rows(self, lines: bytes) -> None:
         table = parse_csv(lines, self._schema)
         self.rows += table.num_rows
-        self._writer.write_table(table, row_group_size=table.num_rows)
+        self._writer.write_table(table)
+
+
+class ParquetWriter(LineWriter):
+    """Writes a Parquet file, one row group at a time.
+
+    Columns are compressed by zstd, with statistics; times are in microseconds, UTC.
+    """
+
+    def __init__(self, file: "IO[bytes] | pa.NativeFile", schema: pa.Schema) -> None:
+        super().__init__(pq.ParquetWriter(file, schema, compression="zstd"), schema)
+
+
+class ArrowFileWriter(LineWriter):
+    """Writes an Arrow file (the IPC file format, also called Feather), compressed by zstd."""
+
+    def __init__(self, file: pa.NativeFile, schema: pa.Schema) -> None:
+        options = pa.ipc.IpcWriteOptions(compression="zstd")
+        super().__init__(pa.ipc.new_file(file, schema, options=options), schema)
 
 
 def parse_csv(lines: bytes, schema: pa.Schema) -> pa.Table:
@@ -60,8 +86,8 @@ def parse_csv(lines: bytes, schema: pa.Schema) -> pa.Table:
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=types,
             null_values=[""],
-            true_values=["t"],
-            false_values=["f"],
+            true_values=["t", "true"],
+            false_values=["f", "false"],
             strings_can_be_null=True,
         ),
     )

@@ -6,7 +6,8 @@ from typing import Final
 import pyarrow as pa
 
 _TIME: Final = pa.timestamp("us", tz="UTC")
-_WORD: Final = pa.dictionary(pa.int32(), pa.string())
+WORD: Final = pa.dictionary(pa.int32(), pa.string())
+"""Of columns with few values."""
 
 PRECISIONS: Final = (18, 38, 76)
 """Digits of decimals: the most that 64, 128 and 256 bits hold."""
@@ -20,21 +21,21 @@ CANDLE_DECIMALS: Final = (
 )
 
 _TRADES: Final[dict[str, pa.DataType]] = {
-    "venue": _WORD,
-    "symbol": _WORD,
+    "venue": WORD,
+    "symbol": WORD,
     "trade_id": pa.int64(),
     "price": pa.null(),
     "size": pa.null(),
-    "side": _WORD,
+    "side": WORD,
     "event_time": _TIME,
     "ingest_time": _TIME,
     "price_scale": pa.int8(),
     "size_scale": pa.int8(),
 }
 _CANDLES: Final[dict[str, pa.DataType]] = {
-    "venue": _WORD,
-    "symbol": _WORD,
-    "interval": _WORD,
+    "venue": WORD,
+    "symbol": WORD,
+    "interval": WORD,
     "open_time": _TIME,
     **dict.fromkeys(CANDLE_DECIMALS[:6], pa.null()),
     "trade_count": pa.int64(),
@@ -78,3 +79,31 @@ def schema_of(what: str, widths: Mapping[str, tuple[int, int]]) -> pa.Schema:
     return pa.schema(
         [(name, decimal_type(*widths[name]) if name in widths else kind) for name, kind in columns.items()]
     )
+
+
+def export_schema(
+    what: str,
+    widths: Mapping[str, tuple[int, int]],
+    *,
+    word: pa.DataType = WORD,
+    floats: bool = False,
+    has_source: bool = False,
+) -> pa.Schema:
+    """Return the schema of exported rows: as that of a file, without columns that only restoring needs.
+
+    Args:
+        what: `trades` or `candles`.
+        widths: as of `schema_of`.
+        word: the type of columns with few values.
+        floats: whether decimals are rounded to floating-point numbers of 64 bits.
+        has_source: whether a last column names the source of the trades.
+    """
+    fields = [field for field in schema_of(what, widths) if field.name not in ("price_scale", "size_scale")]
+    types = [
+        (
+            field.name,
+            pa.float64() if floats and field.name in widths else word if field.type == WORD else field.type,
+        )
+        for field in fields
+    ]
+    return pa.schema([*types, *([("source", word)] if has_source else [])])

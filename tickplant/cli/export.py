@@ -1,17 +1,13 @@
-"""`tickplant export`: writes stored trades or candles as CSV or JSON lines."""
+"""`tickplant export`: writes stored trades or candles as CSV, JSON lines, Parquet or Arrow."""
 
-import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
+from tickplant.arrow import require_pyarrow
 from tickplant.cli.database_arguments import (
     TIME_FORMS,
     find_symbol,
@@ -19,24 +15,38 @@ from tickplant.cli.database_arguments import (
     parse_time,
     warn_of_removed_trades,
 )
+from tickplant.cli.export_files import (
+    COLUMNAR,
+    FORMATS,
+    PERIODS,
+    RowSource,
+    file_name,
+    make_folder,
+    open_output,
+    periods,
+    write_rows,
+)
 from tickplant.cli.progress import progress_bars
-from tickplant.errors import FatalError, UsageError
+from tickplant.errors import UsageError
 from tickplant.intervals import BASE, INTERVALS, MERGED
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
-from tickplant.times import to_datetime, to_us
+from tickplant.times import to_us
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-HELP: Final = "write trades or candles as CSV or JSON lines"
+HELP: Final = "write trades or candles as CSV, JSON lines, Parquet or Arrow"
 
 DESCRIPTION: Final = """\
-Write stored trades or candles, oldest first, to a file or to the standard output.
+Write stored trades or candles, oldest first, to a file, to a folder with a file for each day or month (UTC),
+or to the standard output.
 
-Decimals are written exactly as they are stored, in plain notation (as strings in JSON), times in RFC
-3339, UTC. The header of a CSV file names the columns. Memory use does not grow with the number of rows.
-Replayed and synthetic data have a last column, source, that says which; data of live streams have none.
+Decimals are written exactly as they are stored: in CSV and JSON lines in plain notation (in JSON as strings),
+in Parquet and Arrow as decimals as wide as the rows need. Times are UTC: in text RFC 3339, otherwise
+timestamps in microseconds. The header of a CSV file names the columns. Memory use does not grow with the
+number of rows. Replayed and synthetic data have a last column, source, that says which; data of live streams
+have none. Parquet and Arrow need pyarrow: pip install -e '.[arrow]'
 """
 
 EXAMPLES: Final = """\
@@ -45,6 +55,7 @@ settings: TICKPLANT_DATABASE_URL (or the embedded server, started if need be)
 examples:
   tickplant export candles --symbol binance:BTCUSDT --interval 1h --from 2026-11-01 --output btc-1h.csv
   tickplant export trades --symbol BTCUSDT --from 2026-11-01 --to 2026-11-02 --format jsonl | gzip > day.gz
+  tickplant export trades --symbol BTCUSDT --format parquet --by day --output btc-trades
 """
 
 
@@ -67,12 +78,21 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--from", dest="start", type=parse_time, metavar="TIME", help=f"first moment, inclusive: {TIME_FORMS}"
     )
     parser.add_argument("--to", dest="end", type=parse_time, metavar="TIME", help="last moment, exclusive")
-    parser.add_argument("--format", choices=("csv", "jsonl"), default="csv", help="csv unless given")
+    parser.add_argument("--format", choices=FORMATS, default="csv", help="csv unless given")
+    parser.add_argument(
+        "--floats",
+        action="store_true",
+        help="in Parquet and Arrow, round decimals to floating-point numbers, for programs that need them",
+    )
+    parser.add_argument(
+        "--by", choices=PERIODS, help="write a file for each day or month with rows into the folder --output"
+    )
     parser.add_argument(
         "--output",
         type=Path,
-        metavar="FILE",
-        help="gets its name when it is complete; the standard output unless given",
+        metavar="PATH",
+        help="a file, or with --by a folder; a file gets its name when it is complete, and replaces one that"
+        " is there; the standard output unless given",
     )
 
 
@@ -82,25 +102,23 @@ def run(args: Namespace) -> int:
         raise UsageError("--interval is for candles only: trades have none")
     if args.start and args.end and args.end <= args.start:
         raise UsageError("--to is not after --from")
+    if args.by and not args.output:
+        raise UsageError("--by writes several files: name their folder by --output")
+    columnar = args.format in COLUMNAR
+    if args.floats and not columnar:
+        raise UsageError("--floats is for Parquet and Arrow: text has all digits")
+    if columnar:
+        require_pyarrow()
+        if not args.output and sys.stdout.isatty():
+            raise UsageError(f"{args.format} is no text: name a file by --output, or redirect the output")
     settings = read_settings()
-    with _open_output(args.output) as output, progress_bars(hidden=_on_terminal(args)) as progress:
-        interrupts.run(_export(settings, args, output, progress))
-        try:
-            output.flush()
-        except OSError as error:
-            raise _unwritable(args, error) from error
+    with progress_bars(hidden=_on_terminal(args)) as progress:
+        interrupts.run(_export(settings, args, progress))
     return 0
 
 
-def _unwritable(args: Namespace, error: OSError) -> Exception:
-    """Return the error for output that can't be written; a closed pipe is not an error of ours."""
-    if isinstance(error, BrokenPipeError):
-        return error
-    return FatalError(f"can't write {args.output or 'the standard output'}: {error.strerror}")
-
-
-async def _export(settings: Settings, args: Namespace, output: BinaryIO, progress: "Progress") -> None:
-    from db.export import ExportSelection, estimate_rows, export_rows
+async def _export(settings: Settings, args: Namespace, progress: "Progress") -> None:
+    from db.export import ExportSelection, estimate_rows
     from db.symbols import read_stored_symbols
     from maintenance.archive.span import NO_SPAN, read_archived_span
 
@@ -119,45 +137,24 @@ async def _export(settings: Settings, args: Namespace, output: BinaryIO, progres
         total = past.trades + await estimate_rows(connection, selection)
         task = progress.add_task(args.what, total=total)
 
-        async def write(lines: bytes) -> None:
-            try:
-                output.write(lines)
-            except OSError as error:
-                raise _unwritable(args, error) from error
-            progress.advance(task, lines.count(b"\n"))
+        def count(rows: int) -> None:
+            progress.advance(task, rows)
 
-        rows, begun = 0, False
-        span = to_us(selection.start), to_us(selection.end)
-        async with aclosing(past.parts(connection, *span)) as parts:
-            async for part in parts:
-                chosen = replace(selection, start=to_datetime(part[0]), end=to_datetime(part[1]))
-                rows += await export_rows(connection, chosen, args.format, write, header=not begun)
-                begun = True
+        rows = 0
+        source = RowSource(connection, past)
+        if args.by is None:
+            with open_output(args.output) as output:
+                rows = await write_rows(source, selection, args.format, output, count, floats=args.floats)
+        else:
+            make_folder(args.output)
+            for part in periods(selection, await source.span(selection), args.by):
+                with open_output(args.output / file_name(part, args.by, args.format)) as output:
+                    written = await write_rows(source, part, args.format, output, count, floats=args.floats)
+                    output.kept = written > 0
+                rows += written
         progress.update(task, total=rows, completed=rows)
-
-
-@contextmanager
-def _open_output(path: Path | None) -> Iterator[BinaryIO]:
-    """Open the standard output, or a file that gets its name only when it is complete.
-
-    Raises:
-        FatalError: the file can't be written.
-    """
-    if path is None:
-        yield sys.stdout.buffer
-        return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            with part.open("xb", buffering=1 << 20) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise FatalError(f"can't write {path}: {error.strerror or error}") from error
+    if not rows:
+        print(f"there are no {args.what} of {selection.symbol} in this time", file=sys.stderr)
 
 
 def _on_terminal(args: Namespace) -> bool:
