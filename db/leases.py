@@ -55,7 +55,7 @@ async def heartbeat(
         )
         held = await connection.fetch(
             "update lease set expires_at = clock_timestamp() + make_interval(secs => $3)"
-            " where role = $1 and owner = $2 and server is not distinct from database_server()"
+            " where role = $1 and owner = $2 and server is not distinct from (select database_server())"
             " returning partition, epoch",
             role,
             owner,

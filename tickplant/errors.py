@@ -74,7 +74,8 @@ class FormerPrimaryError(LeaseLostError):
         self.timeline = timeline
         super().__init__(
             "the database server is a former primary: the plant has gone on with a promoted replica, on"
-            f" timeline {timeline}; stop that server, or make it a replica (pg_rewind, or a new copy)"
+            f" timeline {timeline}; stop that server, or make it a replica (pg_rewind, or a new copy); if it"
+            " was restored from a backup on purpose, empty Redis"
         )
 
 
