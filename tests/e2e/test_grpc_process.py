@@ -11,12 +11,14 @@ from typing import Any
 import grpc
 import pytest
 from api_plant import PARTITIONS
+from certificates import make_certificate
 from conftest import on_one_variant
 from grpc_plant import new_channel, next_of, refusal_of
 from processes import Processes
 from servers import free_port
 from working import until
 
+from api.http.tls import TlsFiles
 from tickplant.api.v1.market_data_pb2 import GetTradesRequest, StreamTradesRequest
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
 
@@ -111,3 +113,29 @@ async def test_it_starts_without_servers_and_serves_when_they_are_there(
 
         await until(reported, "health reports the outage")
     assert "Traceback" not in processes.logs()
+
+
+async def test_doctor_and_check_look_at_it_over_tls_too(processes: Processes, tmp_path: Path) -> None:
+    files = TlsFiles(tmp_path / "plant.crt", tmp_path / "plant.key")
+    make_certificate(files, "plant")
+    assert "ok    grpc      not running at 127.0.0.1:" in (await processes.run("doctor"))[1]
+    process = await processes.start("grpc")
+
+    async def found(line: str) -> bool:
+        return f"grpc      127.0.0.1:{port_of(processes)} {line}\n" in (await processes.run("doctor"))[1]
+
+    await until(lambda: found("serves"), "doctor finds the server", timeout_s=60)
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+    processes.set(TICKPLANT_API_TLS_CERT=str(files.certificate), TICKPLANT_API_TLS_KEY=str(files.key))
+    process = await processes.start("grpc")
+
+    async def answers() -> bool:
+        return (await processes.run("grpc", "--check")) == (0, f"127.0.0.1:{port_of(processes)} serves TLS\n")
+
+    await until(answers, "it serves TLS", timeout_s=60)
+    async with new_channel(port_of(processes), files) as channel:
+        market: Any = MarketDataStub(channel)
+        await market.GetTrades(GetTradesRequest(symbol="BTCUSDT"))
+    process.send_signal(signal.SIGINT)
+    assert await process.wait() == 0

@@ -6,21 +6,26 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
+from typing import Any
 from urllib.request import ProxyHandler, build_opener
 
+import grpc
 import pytest
 import stored
 from processes import obey_interrupts
 
 from sandbox.generator import generate
 from sandbox.venues import VENUES
-from tickplant.local.folder import Folder
+from tickplant.api.v1.market_data_pb2 import StreamTradesRequest
+from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
+from tickplant.local.folder import Folder, free_port
 from tickplant.redis_client import open_redis
 from tickplant.streams import SOURCE
 
@@ -386,3 +391,28 @@ def test_a_taken_data_folder_is_refused(start_up: Start, capture: Path) -> None:
     assert second.wait() == 1
     in_use = r"up data/redis is in use by process \d+: stop that process"
     assert re.search(in_use, second.output), second.output
+
+
+def test_grpc_is_served_if_it_is_asked_for(start_up: Start, capture: Path) -> None:
+    port = free_port()
+    up = start_up("--replay", str(capture), "--speed", "60", "--grpc", TICKPLANT_GRPC_PORT=str(port))
+    up.read_until(rf"^tickplant \| gRPC will be at 127.0.0.1:{port}$")
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        market: Any = MarketDataStub(channel)
+        for response in market.StreamTrades(
+            StreamTradesRequest(symbols=["binance:BTCUSDT"]), wait_for_ready=True, timeout=90
+        ):
+            if response.trades:
+                break
+    assert response.trades[0].price == "61000.10"
+    up.send(SIGINT)
+    assert up.wait() == 0, up.output
+    assert re.search(r"^grpc .*grpc has stopped$", up.output, re.MULTILINE), up.output
+
+
+def test_grpc_at_a_port_that_is_taken_is_refused_at_once(start_up: Start, capture: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        up = start_up("--replay", str(capture), "--grpc", TICKPLANT_GRPC_PORT=str(port))
+        assert up.wait() == 1, up.output
+    assert "choose another TICKPLANT_GRPC_PORT" in up.output

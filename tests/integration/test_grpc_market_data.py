@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -284,9 +286,27 @@ async def test_extreme_times_are_no_errors(served: GrpcPlant) -> None:
     assert len((await served.market.GetTrades(request)).trades) == 1
 
 
+async def test_the_documented_client_runs(served: GrpcPlant, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "grpc.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    main, _, start = code.rpartition("\n\n")
+    assert start == 'asyncio.run(follow("127.0.0.1:50051"))\n'
+    printed: asyncio.Queue[tuple[Any, ...]] = asyncio.Queue()
+    names: dict[str, Any] = {"print": lambda *words: printed.put_nowait(words)}
+    exec(main, names)
+    await served.plant.store(*[trade(number, at_us=T0 + number * 20_000_000) for number in range(7)])
+    following = asyncio.create_task(names["follow"](served.address))
+    async with asyncio.timeout(20):
+        assert (await printed.get())[0] == T0 + MINUTE_US
+        made = candle(2, count=3, closed=True)
+        await served.plant.publish(update(candles=[made], entry="9-0"))
+        assert await printed.get() == (made.open_time_us, str(made.close), True)
+    following.cancel()
+    await asyncio.wait([following])
+
+
 async def test_a_merged_interval_is_sent_too(served: GrpcPlant) -> None:
     await served.plant.store(*[trade(number, at_us=T0 + number * 20_000_000) for number in range(20)])
     stream = served.market.StreamCandles(StreamCandlesRequest(symbols=["BTCUSDT"], intervals=["3m"]))
     found: list[Candle] = await items_of(stream, "candles", 2)
     assert {each.interval for each in found} == {"3m"}
-    await asyncio.sleep(0)
