@@ -42,7 +42,7 @@ from api.routes.events import get_sse
 from api.routes.firings import get_firings, get_firings_of_alert
 from api.routes.gaps import get_gaps
 from api.routes.health import get_health, get_live, get_metrics, get_ready
-from api.routes.html import DOCUMENTATION_HEADERS, DocumentationPage, get_page
+from api.routes.html import DOCUMENTATION_HEADERS, DocumentationPage, get_page, refuse_unknown_documentation
 from api.routes.notifications import get_notifications
 from api.routes.overview import get_completeness, get_overview
 from api.routes.page_files import get_page_file
@@ -193,6 +193,7 @@ def _openapi() -> OpenAPIConfig:
             DOCUMENTATION,
             route_handlers=[],
             response_headers=DOCUMENTATION_HEADERS,
+            after_request=refuse_unknown_documentation,
             include_in_schema=False,
             opt=OPEN,
         ),

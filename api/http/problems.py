@@ -25,8 +25,10 @@ OUTAGE: Final = (*REDIS_OUTAGE, *DATABASE_OUTAGE)
 RETRY_AFTER_S: Final = 2
 """The Retry-After of an outage."""
 
+NO_SUCH_PATH: Final = "no such path: /docs describes the paths that exist"
+
 _ADVICE: Final = {
-    404: "no such path: /docs describes the paths that exist",
+    404: NO_SUCH_PATH,
     405: "method not allowed: the header Allow lists the methods of this path, and /docs describes them",
     413: "the body is longer than 64 KiB",
 }

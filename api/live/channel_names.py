@@ -69,5 +69,10 @@ def _unknown(text: str) -> ProtocolError:
     ]
     every = [definition.kind for definition in CHANNELS if definition.all_symbols]
     single = [definition.kind for definition in CHANNELS if not definition.of_symbol]
-    names = f"{', '.join(symbols + every)} and {', '.join(single)}"
+    wildcards = [
+        f"{definition.kind}:*" + (":INTERVAL" if definition.has_interval else "")
+        for definition in CHANNELS
+        if definition.kind in STREAMED
+    ]
+    names = f"{', '.join(symbols + every)} and {', '.join(single)}; wildcards are {', '.join(wildcards)}"
     return ProtocolError("unknown_channel", f"{text[:80]!r} is not one of {names}", channel=text)

@@ -104,5 +104,5 @@ class SymbolDirectory:
         self._names = NearNames(by_name)
 
     def _near(self, text: str) -> list[str]:
-        names = self._names.find(text, most=5, cutoff=0.5)
+        names = self._names.find(text, most=5)
         return list(dict.fromkeys(str(symbol) for name in names for symbol in self._by_name[name]))[:5]

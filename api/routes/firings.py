@@ -1,5 +1,7 @@
 """Firings of alerts."""
 
+from typing import Final
+
 from litestar import get
 from msgspec import Struct
 
@@ -7,7 +9,8 @@ from api.access.caller import ApiCaller
 from api.access.middleware import NEEDS_ALERTS
 from api.http.csv_rows import answer
 from api.http.paging import FiringListToken, cut_list
-from api.queries.history import StoredHistory
+from api.http.problems import Problem
+from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import (
     AlertId,
@@ -23,14 +26,20 @@ from api.routes.responses import (
     BAD_PARAMETER,
     CONFLICT,
     UNAVAILABLE,
-    UNKNOWN_PAGE,
     UNKNOWN_SYMBOL,
     Next,
     Service,
+    documented_problem,
 )
 from api.views.alerts import FiringView, firing_view
 from db.alerts.firings import FiringKey, read_firings
+from db.alerts.lists import has_alert
+from db.pool import Pool, snapshot
 from tickplant.market import SymbolId
+
+UNKNOWN_ALERT: Final = {
+    404: documented_problem("There never was such an alert. Or `after` is not a `next` of this list."),
+}
 
 
 class FiringsPage(Struct, frozen=True):
@@ -67,13 +76,20 @@ async def get_firings(
     summary="Firings of an alert",
     tags=["derived"],
     opt=NEEDS_ALERTS,
-    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_PAGE | UNAVAILABLE,
+    responses=BAD_PARAMETER | CONFLICT | UNKNOWN_ALERT | UNAVAILABLE,
 )
 async def get_firings_of_alert(
-    alert_id: AlertId, history: Service[StoredHistory], caller: Sender, history_page: HistoryPage
+    alert_id: AlertId,
+    history: Service[StoredHistory],
+    pool: Service[Pool],
+    caller: Sender,
+    history_page: HistoryPage,
 ) -> FiringsPage:
     """List the firings of an alert, newest first, even if it has been deleted."""
     alert_id = storable_id(alert_id)
+    async with snapshot(pool, timeout_s=TIMEOUT_S) as connection:
+        if not await has_alert(connection, alert_id, owner=caller.owner):
+            raise Problem(404, "unknown_alert", "there is no such alert")
     return await _firings(history, f"firings/{alert_id}", history_page, caller, alert_id=alert_id)
 
 

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from litestar import MediaType, Request, Response, get
 from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from api.access.middleware import OPEN
+from api.http.problems import NO_SUCH_PATH, Problem
 from api.routes.page_files import page_version
 
 _EVERYWHERE: Final = (
@@ -46,6 +48,17 @@ class DocumentationPage(OpenAPIRenderPlugin):
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """Return the page, which fetches the document itself."""
         return read_html("docs.html")
+
+
+def refuse_unknown_documentation(response: Response[Any]) -> Response[Any]:
+    """Return a response below the documentation's path; refuse unknown paths as everywhere else.
+
+    Raises:
+        Problem: there is no such path.
+    """
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise Problem(404, "not_found", NO_SUCH_PATH)
+    return response
 
 
 def read_html(name: str) -> bytes:

@@ -45,6 +45,20 @@ async def read_alert(
     return _row_of(row) if row else None
 
 
+async def has_alert(connection: asyncpg.Connection, alert_id: str, *, owner: str | None = None) -> bool:
+    """Return whether there is an alert of an API key, or of any, that may have been deleted.
+
+    One that was deleted long ago is known by its firings.
+    """
+    known: bool = await connection.fetchval(
+        "select exists (select from alerts where alert_id = $1 and ($2::text is null or key_id = $2))"
+        " or ($2::text is null and exists (select from firings where alert_id = $1))",
+        alert_id,
+        owner,
+    )
+    return known
+
+
 async def read_alerts(
     connection: asyncpg.Connection,
     *,

@@ -194,6 +194,7 @@ async def test_errors_have_a_code_and_a_message(plant: Plant, path: str, code: i
         ("GET", "api/v3/ticker/bookTicker", 404),
         ("GET", "nowhere/api/v3/exchangeInfo", 404),
         ("GET", "nowhere/api/v3/ping", 404),
+        ("GET", "%00/api/v3/ping", 404),
         ("GET", "nowhere/api/v3/klines?symbol=BTCUSDT&interval=1m", 404),
         ("POST", "api/v3/ping", 405),
         ("DELETE", "kraken/api/v3/time", 405),

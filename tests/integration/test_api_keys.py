@@ -197,10 +197,16 @@ async def test_an_alert_belongs_to_the_key_that_made_it(plant: Plant) -> None:
         headers = bearer(keys[name])
         assert len((await http.get("/api/v1/alerts", headers=headers)).json()["alerts"]) == seen, name
         assert (await http.get(path, headers=headers)).status_code == (200 if seen else 404), name
+        assert (await http.get(f"{path}/firings", headers=headers)).status_code == (200 if seen else 404), (
+            name
+        )
         changed = await http.patch(path, json={"note": name}, headers=headers)
         assert changed.status_code == (200 if seen else 404), name
     assert (await http.delete(path, headers=bearer(keys["bob"]))).status_code == 404
     assert (await http.delete(path, headers=bearer(keys["ann"]))).status_code == 204
+    for name, status in (("ann", 200), ("bob", 404), ("root", 200)):
+        answer = await http.get(f"{path}/firings", headers=bearer(keys[name]))
+        assert answer.status_code == status, name
 
 
 async def test_a_repeated_request_creates_one_alert(plant: Plant) -> None:

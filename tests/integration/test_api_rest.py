@@ -96,7 +96,17 @@ async def test_an_unknown_symbol_with_near_ones(plant: Plant) -> None:
         answer = await plant.get(f"/api/v1/{path}/BTCUSD", 404)
         assert problem(answer) == (404, "unknown_symbol")
         assert answer["near"][0] == "binance:BTCUSDT"
-    assert (await plant.get("/api/v1/price/qqqqq", 404))["near"] == []
+    await plant.store(trade(9, symbol=SymbolId("other", "PEPE")))
+    for name in ("qqqqq", "NOPE"):
+        assert (await plant.get(f"/api/v1/price/{name}", 404))["near"] == []
+
+
+async def test_unknown_paths_are_problems(plant: Plant) -> None:
+    for path in ("/docs/x", "/x", "/docs/openapi.xml"):
+        answer = await plant.http.get(path)
+        assert answer.headers["content-type"] == "application/problem+json", path
+        assert problem(answer.json()) == (404, "not_found")
+        assert "/docs describes the paths" in answer.json()["detail"]
 
 
 async def test_a_symbol_that_two_venues_have(redis_url: str, database_url: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from signal import SIGKILL
 
 import pytest
+from conftest import PARTITIONS, on_one_variant
 
 from tickplant.errors import FatalError
 from tickplant.local import RedisServer
@@ -96,6 +97,39 @@ async def test_wrong_settings_of_a_role_end_everything(lines: Lines) -> None:
             ManagedProcess("sandbox", SANDBOX.arguments, {"TICKPLANT_WORKERS": "none"})
         ):
             await supervisor.failed()
+
+
+STUCK = """
+import threading, time
+from workers.strategies import Strategy
+
+threading.Thread(target=time.sleep, args=(600,)).start()
+
+class Stuck(Strategy):
+    name = "stuck"
+    trades = True
+
+    def trade(self, trade):
+        pass
+"""
+
+
+@on_one_variant
+async def test_a_process_does_not_wait_for_threads_of_a_users_strategy(
+    lines: Lines, redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "stuck.py").write_text(STUCK)
+    environment = {
+        "TICKPLANT_REDIS_URL": redis_url,
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(PARTITIONS),
+        "TICKPLANT_STRATEGIES": "cross,stuck:Stuck",
+        "PYTHONPATH": str(tmp_path),
+    }
+    async with Supervisor(lines.say).processes(ManagedProcess("worker", ("worker",), environment)):
+        await lines.wait_for("worker: .*partition")
+    assert any("worker has stopped" in line for line in lines.all)
+    assert not any("killed" in line for line in lines.all), lines.all
 
 
 async def test_a_server_that_cannot_be_restarted_is_tried_until_it_can(lines: Lines, tmp_path: Path) -> None:

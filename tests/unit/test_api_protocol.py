@@ -93,6 +93,13 @@ def test_other_channels_are_refused(name: str, code: str) -> None:
     assert caught.value.code == code
 
 
+def test_the_error_for_an_unknown_channel_names_every_form() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        parse_channel("books:BTCUSDT")
+    for form in ("price:SYMBOL", "candles:SYMBOL:INTERVAL", "wildcards are", "price:*", "candles:*:INTERVAL"):
+        assert form in str(caught.value)
+
+
 @given(st.one_of(st.text(max_size=300), st.sampled_from(["x" * 65_533, "x" * 65_534, "x" * 70_000])))
 def test_frames_are_what_websockets_expect(text: str) -> None:
     reader = StreamReader()

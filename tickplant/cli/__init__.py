@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from shutil import get_terminal_size
 from textwrap import TextWrapper, wrap
-from typing import Final
+from typing import Final, NoReturn
 
 from tickplant.errors import MixedSourcesError, SettingsError, UsageError
 
@@ -44,6 +44,9 @@ COMMANDS: Final[dict[str, str]] = {
 
 _SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "grpc", "record", "sandbox", "migrate")
 """Commands whose lines are logs; those of the others are for the person who runs them."""
+
+_PROCESSES: Final = frozenset(_SERVICES) - {"up", "migrate"}
+"""Services of one process, which ends as soon as the service has stopped."""
 
 _DATA_HELP: Final = (
     "the folder of the embedded servers' data, as TICKPLANT_DATA; without it, commands other than up look at"
@@ -77,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
         try:
-            return _run(words)
+            code = _run(words)
         finally:
             sys.stdout.flush()  # here, where it is caught, not at exit
     except OSError as error:  # of writing the output: all others have been reported
@@ -86,6 +89,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         sys.stderr.write(f"tickplant: can't write to the standard output: {error.strerror}\n")
         return 1
+    if arguments is None and words[0] in _PROCESSES:
+        _end_process(code)
+    return code
+
+
+def _end_process(code: int) -> NoReturn:
+    """End the process without waiting for its threads.
+
+    Python would wait for one that resolves a host name, which can take a name server's timeouts, and for any
+    that a user's strategy has started.
+    """
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(words: list[str]) -> int:
