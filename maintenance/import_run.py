@@ -1,18 +1,21 @@
 """A run of an import: the files of one symbol one after the other, each looked at, checked and stored."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from ingest.history.ranges import IdRange
 from ingest.imports.source import FileError, TradeFile
-from maintenance.imports import FileImport, count_unstored, import_file, order_files, scan_file
+from maintenance.imports import FileImport, FileScan, count_unstored, import_file, order_files, scan_file
 from maintenance.symbol import SymbolMaintenance
 from tickplant.errors import FatalError
 
 _TRADE_BYTES: Final = 260
 """What a trade takes of the database's disk until it is in the columnstore, with index and WAL."""
+_MOST_BETWEEN: Final = 50_000_000
+"""Ids between a file and what is stored: REST takes hours for them."""
 _FREE_BYTES: Final = 512 << 20
 """What has to stay free."""
 
@@ -44,8 +47,11 @@ class WantedFile(Protocol):
     def known(self) -> KnownFile | None:
         """What an earlier run has stored of it into this plant, if that is known."""
 
-    async def open(self) -> TradeFile:
+    async def open(self, on_bytes: Callable[[int], None]) -> TradeFile:
         """Return the file, whole and readable.
+
+        Args:
+            on_bytes: receives how many bytes have been downloaded, if they have to be.
 
         Raises:
             FileError: it is damaged, or isn't what it should be.
@@ -58,6 +64,12 @@ class WantedFile(Protocol):
 
 class ImportObserver(Protocol):
     """Is told how an import progresses."""
+
+    def downloading(self, file: WantedFile, done: int) -> None:
+        """Note the bytes of a file that are there."""
+
+    def checking(self, file: WantedFile, done: int) -> None:
+        """Note the trades of a file that have been read and checked."""
 
     def progress(self, file: WantedFile, done: int, total: int) -> None:
         """Note the trades of a file that are done, and how many there are."""
@@ -96,7 +108,7 @@ async def import_files(
         if known is not None and await count_unstored(target, known.ids) <= known.missing:
             observer.finished(wanted, None)
             continue
-        file = await wanted.open()
+        file = await wanted.open(partial(observer.downloading, wanted))
         try:
             result = await _import(target, wanted, file, observer, database_folder)
         finally:
@@ -115,13 +127,33 @@ async def _import(
 ) -> FileImport:
     if file.symbol != target.symbol:
         raise FileError(f"{file.name} has trades of {file.symbol}, not of {target.symbol}")
-    scan = await scan_file(file)
+    scan = await scan_file(file, partial(observer.checking, wanted))
+    await _require_near(target, file, scan)
     if database_folder is not None:
         _require_space(database_folder, file, await count_unstored(target, scan.ids))
-    result = await import_file(target, file, scan, lambda done, total: observer.progress(wanted, done, total))
+    result = await import_file(target, file, scan, partial(observer.progress, wanted))
     if not result.differences and result.compared + result.stored > 0:
         wanted.remember(KnownFile(scan.ids, result.missing))
     return result
+
+
+async def _require_near(target: SymbolMaintenance, file: TradeFile, scan: FileScan) -> None:
+    """Look how many ids lie between a file and what is stored.
+
+    Raises:
+        FatalError: so many that ingest would fetch them for hours, as a gap.
+    """
+    ledger = await target.read_ledger()
+    if ledger is None:
+        return
+    first, last = scan.ids
+    between = max(first - ledger.last_trade_id, ledger.first_trade_id - last) - 1
+    if between > _MOST_BETWEEN:
+        days = "later" if last < ledger.first_trade_id else "earlier"
+        raise FatalError(
+            f"{file.name}: {between:,} ids lie between its trades and the stored ones. They would be a gap,"
+            f" which takes ingest hours to fetch: import {days} days first, those next to what is stored"
+        )
 
 
 def _require_space(folder: Path, file: TradeFile, trades: int) -> None:

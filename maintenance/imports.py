@@ -15,7 +15,7 @@ from tickplant.kernel import TradeColumns
 from tickplant.market import Trade
 from workers.rejections import is_same_trade
 
-AHEAD_TRADES: Final = 120_000
+AHEAD_TRADES: Final = 150_000
 """Trades written ahead of the workers: more would delay live trades of the same partition."""
 
 _PASSES: Final = 3
@@ -94,8 +94,12 @@ def order_files(files: Sequence[DatedT], stored_until_us: int | None) -> list[Da
     return [*others[:1], *above, *others[1:]]
 
 
-async def scan_file(file: TradeFile) -> FileScan:
+async def scan_file(file: TradeFile, on_trades: Callable[[int], None]) -> FileScan:
     """Read a file from its start to its end, and check it.
+
+    Args:
+        file: to be read.
+        on_trades: receives how many trades have been read.
 
     Raises:
         FileError: it is damaged, or isn't what it should be.
@@ -104,6 +108,7 @@ async def scan_file(file: TradeFile) -> FileScan:
     found: list[Block] = []
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         found.append(block)
+        on_trades(sum(it.trades for it in found))
     return FileScan(found)
 
 

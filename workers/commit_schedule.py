@@ -26,6 +26,10 @@ _LONGER_CANDLES_INTERVAL_S: Final = 0.25
 """Open candles longer than a minute are published at most this often."""
 
 
+_PAST_FACTOR: Final = 3
+"""How much larger, and later, batches of past trades alone are: each commit corrects averages around them."""
+
+
 class CommitSchedule:
     """The times of one partition's last commit and publication, and what is due since then."""
 
@@ -66,13 +70,15 @@ class CommitSchedule:
             now_s: the present.
             committing: whether a commit is under way.
         """
+        factor = _PAST_FACTOR if state.past_only else 1
+        trades = factor * self._policy.trades
         if committing:
             # One commit at a time; while it is under way the next batch grows, to twice its size at most.
-            return state.pending_trades >= 2 * self._policy.trades
-        if state.urgent or state.pending_trades >= self._policy.trades:
+            return state.pending_trades >= max(trades, 2 * self._policy.trades)
+        if state.urgent or state.pending_trades >= trades:
             return True
         if state.pending_trades or state.duplicates:
-            return now_s - self._first_pending_s >= self._policy.interval_s
+            return now_s - self._first_pending_s >= factor * self._policy.interval_s
         return now_s - self._commit_s >= self._policy.idle_s
 
     def block_ms(self, state: PartitionState, now_s: float, *, committing: bool) -> int:

@@ -98,6 +98,11 @@ class PartitionState:
         return bool(self._unpublished.longer_candles)
 
     @property
+    def past_only(self) -> bool:
+        """Whether all trades since the last batch was taken are past ones, from files or a backfill."""
+        return self._uncommitted.past_only
+
+    @property
     def urgent(self) -> bool:
         """Whether a commit is urgent: candles may have closed, or there are results to publish."""
         return self._uncommitted.needs_close or self._roles.urgent
@@ -122,6 +127,7 @@ class PartitionState:
             if wire.HISTORICAL in fields:
                 self._uncommitted.needs_close = urgent  # the past is never urgent
             else:
+                self._uncommitted.past_only = False
                 self._publish(entry_id, new, published)
         elif wire.CLOCK in fields:
             self._absorb_clock(wire.decode_clock(fields[wire.CLOCK]))
@@ -155,6 +161,7 @@ class PartitionState:
             if len(run.parts) == 1 or not self._absorber.absorb_run(state, run):
                 for entry, trades in run.parts:
                     self._absorber.absorb_part(state, entry, trades)
+        self._uncommitted.past_only &= not batch.entries
         for entry in batch.entries:
             self._publish(entry.entry_id, entry.new_payload, published)
             self._absorber.entry_ms = entry.time_ms

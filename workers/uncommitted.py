@@ -22,6 +22,7 @@ class Uncommitted:
         entry_id: the last entry absorbed; None if none has been.
         touched: the symbols with something to commit.
         needs_close: whether a candle of one of them may have closed.
+        past_only: whether all trades were past ones, from files or a backfill.
         trade_rows: by symbol, rows of new trades in `ROW_FORMAT`.
         verdicts: in order.
         series: restarts of trade ids.
@@ -34,6 +35,7 @@ class Uncommitted:
         self.entry_id: str | None = None
         self.touched: dict[SymbolState, None] = {}
         self.needs_close = False
+        self.past_only = True
         self.trade_rows: defaultdict[SymbolState, list[bytes]] = defaultdict(list)
         self.verdicts: list[Verdict] = []
         self.series: list[NewSeries] = []
@@ -54,6 +56,7 @@ class Uncommitted:
         """
         assert self.entry_id is not None
         touched, self.touched, self.needs_close = self.touched, {}, False
+        self.past_only = True
         traded = [state.last for state in touched if state in self.trade_rows and state.last is not None]
         derived = roles.take(traded)
         # Symbol by symbol, so that neighbours in the batch are neighbours in the index.

@@ -1,7 +1,7 @@
 """Takes days of an archive back into a plant, by the way of an import."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
@@ -30,7 +30,7 @@ class ReturningDay:
         self.size: Final = manifest.trades.bytes
         self._archive = archive
 
-    async def open(self) -> TradeFile:
+    async def open(self, on_bytes: Callable[[int], None]) -> TradeFile:
         """Return the day's file, once its hash was compared with the manifest's."""
         return await asyncio.to_thread(ArchivedDayFile, self._archive, self.manifest)
 

@@ -31,3 +31,23 @@ def test_longer_candles_are_published_less_often_and_a_read_does_not_outlast_the
     assert len(update.candles) == 6
     assert not state.longer_candles_changed
     assert state.take_live(candles=True, longer_candles=True) is None
+
+
+def test_batches_of_past_trades_alone_are_larger_and_later_and_a_live_trade_ends_that() -> None:
+    policy = CommitPolicy(interval_s=1.0, trades=10)
+    schedule, state = CommitSchedule(policy, 0.0), make_state()
+    schedule.note_first_pending(0.0)
+    past = [trade(100 + number, at_us=START_US + number) for number in range(12)]
+    state.absorb("1-0", {wire.HISTORICAL: wire.encode_trades(past)}, published="0-0")
+    assert not schedule.commit_due(state, 0.5, committing=False)
+    assert not schedule.commit_due(state, 2.9, committing=False)
+    assert schedule.commit_due(state, 3.0, committing=False)
+    older = [trade(number, at_us=START_US + number) for number in range(70, 100)]
+    state.absorb("1-1", {wire.HISTORICAL: wire.encode_trades(older)}, published="0-0")
+    assert schedule.commit_due(state, 0.5, committing=False)
+    state.take_batch()
+    state.absorb("1-2", {wire.HISTORICAL: wire.encode_trades([trade(69, at_us=START_US)])}, published="0-0")
+    assert not schedule.commit_due(state, 2.0, committing=False)
+    live = {wire.TRADES: wire.encode_trades([trade(112, at_us=START_US + 12)])}
+    assert state.absorb_trades([("1-3", live)], published="0-0") == 1
+    assert schedule.commit_due(state, 2.0, committing=False)

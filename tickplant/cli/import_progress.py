@@ -41,20 +41,30 @@ class ImportProgress:
         self._started_s = self._shown_s = self._file_s = time.monotonic()
         self._skipped_bytes = 0
 
+    def downloading(self, file: "WantedFile", done: int) -> None:
+        """Note the bytes of a file that are there."""
+        self._show(file, f"{done / 1e6:,.0f} of {file.size / 1e6:,.0f} MB downloaded", 0.0)
+
+    def checking(self, file: "WantedFile", done: int) -> None:
+        """Note the trades of a file that have been read and checked."""
+        self._file_s = time.monotonic()  # the rate is that of storing
+        self._show(file, f"{done:,} trades checked", 0.0)
+
     def progress(self, file: "WantedFile", done: int, total: int) -> None:
         """Note the trades of a file that are done."""
+        rate = done / max(0.001, time.monotonic() - self._file_s)
+        self._show(file, f"{done:,} of {total:,} trades, {rate:,.0f} a second", done / max(1, total))
+
+    def _show(self, file: "WantedFile", text: str, share: float) -> None:
+        """Show what is being done, and how much of a file is done."""
         now_s = time.monotonic()
-        share = done / max(1, total)
-        place = f"file {self._finished + 1} of {self._files}"
-        rate = f"{done / max(0.001, now_s - self._file_s):,.0f} a second"
+        line = f"{self._symbol} {file.label}, file {self._finished + 1} of {self._files}: {text}"
         if self._bars is not None and self._task is not None:
-            completed = self._finished_bytes + share * file.size
-            text = f"{self._symbol} {file.label}, {place}, {rate}"
-            self._bars.update(self._task, completed=int(completed), description=text)
+            completed = int(self._finished_bytes + share * file.size)
+            self._bars.update(self._task, completed=completed, description=line)
         elif now_s - self._shown_s >= _LINE_S:
             self._shown_s = now_s
-            text = f"{self._symbol} {file.label}: {done:,} of {total:,} trades, {rate}; {place}"
-            print(f"{text}{self._left(share * file.size, now_s)}", file=sys.stderr, flush=True)
+            print(f"{line}{self._left(share * file.size, now_s)}", file=sys.stderr, flush=True)
 
     def finished(self, file: "WantedFile", result: "FileImport | None") -> None:
         """Print what has become of a file."""

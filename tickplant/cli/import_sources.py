@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -54,7 +54,7 @@ class FileOnDisk:
         self.size: Final = path.stat().st_size
         self._path = path
 
-    async def open(self) -> TradeFile:
+    async def open(self, on_bytes: Callable[[int], None]) -> TradeFile:
         """Return the file."""
         return BinanceCsv(self._path)
 
@@ -74,7 +74,7 @@ class Captures:
         self.size: Final = size
         self._captured = captured
 
-    async def open(self) -> TradeFile:
+    async def open(self, on_bytes: Callable[[int], None]) -> TradeFile:
         """Return the trades."""
         return self._captured
 
@@ -102,9 +102,9 @@ class FileOfArchive:
             return None
         return KnownFile((first, last), missing)
 
-    async def open(self) -> TradeFile:
+    async def open(self, on_bytes: Callable[[int], None]) -> TradeFile:
         """Return the file, downloaded and verified."""
-        return BinanceCsv(await self._archive.download(self._file))
+        return BinanceCsv(await self._archive.download(self._file, on_bytes))
 
     def remember(self, known: KnownFile) -> None:
         """Note what has been stored."""
