@@ -124,6 +124,9 @@ async def test_each_day_becomes_a_file_of_trades_one_of_candles_and_a_manifest(
             content = files[f"{FOLDER}/{manifest[what]['name']}"]
             assert manifest[what]["sha256"] == sha256(content).hexdigest()
             assert manifest[what]["bytes"] == len(content)
+    for what, count in (("trades", len(TRADES)), ("candles", None)):
+        together = pq.read_table(archive / FOLDER / what)  # which needs one schema of all days
+        assert together.num_rows == count or what == "candles"
     again = await run()
     assert (again.returncode, again.stderr) == (0, "")
     assert again.stdout.startswith("every day before ")

@@ -50,18 +50,19 @@ _CANDLES: Final[dict[str, pa.DataType]] = {
 }
 
 
-def decimal_type(whole: int, places: int) -> pa.DataType:
+def decimal_type(whole: int, places: int, *, least: int = SCALES[0]) -> pa.DataType:
     """Return the type of a column of decimals.
 
     Args:
         whole: the most digits before the point.
         places: the most digits after it.
+        least: the least scale.
 
     Returns:
         A decimal of one of few widths if one is wide enough, or else one just wide enough; text where no
         decimal is: beyond 76 digits.
     """
-    for scale in (*(scale for scale in SCALES if scale >= places), places):
+    for scale in (*(scale for scale in SCALES if scale >= max(places, least)), places):
         for precision in PRECISIONS:
             if whole + scale <= precision:
                 return pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
@@ -77,7 +78,10 @@ def schema_of(what: str, widths: Mapping[str, tuple[int, int]]) -> pa.Schema:
     """
     columns = _TRADES if what == "trades" else _CANDLES
     return pa.schema(
-        [(name, decimal_type(*widths[name]) if name in widths else kind) for name, kind in columns.items()]
+        [
+            (name, decimal_type(*widths[name], least=_least_scale(name)) if name in widths else kind)
+            for name, kind in columns.items()
+        ]
     )
 
 
@@ -107,3 +111,8 @@ def export_schema(
         for field in fields
     ]
     return pa.schema([*types, *([("source", word)] if has_source else [])])
+
+
+def _least_scale(column: str) -> int:
+    """Return the least scale of a column: sums of products have twice the places of their factors."""
+    return SCALES[1] if column.endswith("volume") else SCALES[0]
