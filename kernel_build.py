@@ -110,9 +110,9 @@ else:
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:
             """Build, before the wheel is put together; an editable install has it built beside its source."""
+            _run("schema_build.py", [sys.executable, str(ROOT / "schema_build.py")])
             if version == "editable":
                 return
-            _run("schema_build.py", [sys.executable, str(ROOT / "schema_build.py")])
             build_data["artifacts"].append("/tickplant/api/")
             used = ensure()
             self.app.display_info(f"kernel: {used}")

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -239,6 +240,26 @@ async def test_the_end_of_the_server_ends_streams_with_their_cursor(
             again = market.StreamTrades(StreamTradesRequest(cursor=cursor), wait_for_ready=True)
             assert (await next_of(again)).cursor
     assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_client_that_does_not_read_delays_the_end_by_seconds_only(
+    redis_url: str, database_url: str
+) -> None:
+    async with running_plant(redis_url, database_url) as plant, AsyncExitStack() as stack:
+        await live(plant)
+        async with serving_grpc(plant) as served:
+            channel = await stack.enter_async_context(new_channel(served.port))
+            market: Any = MarketDataStub(channel)
+            slow = market.StreamTrades(StreamTradesRequest(symbols=["BTCUSDT"], skip_snapshot=True))
+            await next_of(slow)
+            for number in range(100):
+                made = [trade(number * 500 + index) for index in range(500)]
+                await plant.publish(update(*made, entry=f"{number + 1}-0"), BTC)
+            await plant.caught_up()
+            began_s = time.monotonic()
+        assert time.monotonic() - began_s < 30
+        ended = await refusal_of(slow)
+        assert ended.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
 
 async def test_a_port_in_use_is_an_error_that_names_the_setting(served: GrpcPlant) -> None:
