@@ -134,7 +134,9 @@ class Runtime:
                 await self._end_failed(partition)
             elif held.get(partition) != lease.epoch:
                 task.cancel()
-                await self._end_failed(partition, cancelled="another worker has the lease")
+                await self._end_failed(
+                    partition, cancelled="another worker has the lease, or the database is another server now"
+                )
             else:
                 self._away.pop(partition, None)
         if alive != self._alive:
