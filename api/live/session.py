@@ -2,17 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from api.access.caller import ApiCaller
 from api.http.problems import OUTAGE
-from api.live.channel_names import ChannelName, parse_channel
-from api.live.channels import KINDS, STREAMED
-from api.live.client import Client, MessageSink
-from api.live.cursor import Cursor, join_cursors, parse_cursors
+from api.live.client import Client
+from api.live.cursor import Cursor, join_cursors
 from api.live.frames import text_frame
 from api.live.hub import Hub
 from api.live.protocol import (
@@ -28,39 +26,8 @@ from api.live.protocol import (
     request_id,
 )
 from api.live.sinks import parse_every, sink_of
-from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
-from tickplant.intervals import MERGED
-from tickplant.market import SymbolId
-
-T = TypeVar("T")
-
-ALERTS: Final = "alerts"
-MAX_NAMES: Final = 1024
-"""The most channels that one request may name."""
-_AT_ONCE: Final = 32
-"""Channels of one request that are handled before yielding to the event loop."""
-
-
-class Wanted:
-    """What a request subscribes to."""
-
-    def __init__(self, sink: MessageSink, snapshot: bool) -> None:
-        self.sink = sink
-        self.snapshot = snapshot
-        self.channels: dict[Channel, Cursor | None] = {}
-        """With the cursors to resume at."""
-        self.patterns: dict[Pattern, dict[int, Cursor]] = {}
-        """Wildcards, likewise, by partition."""
-        self.started: list[Cursor] = []
-        """After which all changes of new channels are sent."""
-        self.resumable: set[Cursor] = set()
-
-    def cursor(self, channel: Channel, hub: Hub) -> Cursor | None:
-        """Return where a channel is resumed; None if it can't be."""
-        cursor = self.channels[channel]
-        if cursor in self.resumable and channel.kind in STREAMED and channel.interval not in MERGED:
-            return cursor if cursor.partition == hub.partition_of(channel) else None
-        return None
+from api.live.wanted import NameResolver, Wanted, channels_of, names_of, yielding
+from api.queries.symbols import SymbolDirectory
 
 
 class ClientSession:
@@ -89,11 +56,14 @@ class ClientSession:
         self.caller = caller
         self._authorize = authorize
         self._hub = hub
-        self._directory = directory
         self._client = client
-        self._max_channels = max_channels
-        self._near_searched = False
-        """Whether similar symbols were searched for in this request; the search is expensive."""
+        self._names = NameResolver(
+            hub=hub,
+            directory=directory,
+            client=client,
+            max_channels=max_channels,
+            on_error=lambda request, error: self._send_error(request.id, error),
+        )
         self._operations: Final[dict[str, Callable[[Request], Awaitable[None]]]] = {
             "subscribe": self.subscribe,
             "unsubscribe": self._unsubscribe,
@@ -107,7 +77,7 @@ class ClientSession:
         Returns:
             The number of channels that it names.
         """
-        self._near_searched = False
+        self._names.begin()
         named = 0
         try:
             request = parse_request(text)
@@ -144,7 +114,7 @@ class ClientSession:
         """
         every_s = None if request.every is None else parse_every(request.every)
         wanted = Wanted(sink_of(self._client, every_s), request.snapshot)
-        await self._resolve(request, wanted)
+        await self._names.add_all(request, wanted, self.caller)
         if wanted.patterns:
             self._acknowledge_wildcards(request, wanted)
         ready = await self._prepare(request.id, wanted)
@@ -155,7 +125,7 @@ class ClientSession:
             self._acknowledge(request.id, "subscribe", ready, cursor)
         await self._start_all(request.id, wanted, ready)
 
-    async def _start_all(self, id_: Id, wanted: "Wanted", ready: list[Channel]) -> None:
+    async def _start_all(self, id_: Id, wanted: Wanted, ready: list[Channel]) -> None:
         by_cursor: defaultdict[Cursor, list[Channel]] = defaultdict(list)
         patterns: defaultdict[Cursor, list[Pattern]] = defaultdict(list)
         for pattern, since in wanted.patterns.items():
@@ -165,7 +135,7 @@ class ClientSession:
                     by_cursor[cursor] = []
                 else:
                     self._hub.report_loss(self._client, [pattern], cursor.partition)
-        async for channel in _yielding(ready):
+        async for channel in yielding(ready):
             resumed = wanted.cursor(channel, self._hub)
             if resumed is not None:
                 by_cursor[resumed].append(channel)
@@ -180,46 +150,7 @@ class ClientSession:
             start = self._hub.resume(self._client, channels, patterns[cursor], cursor)
             await self._start(id_, channels, start, patterns[cursor])
 
-    async def _resolve(self, request: Request, wanted: "Wanted") -> None:
-        """Add the channels that can be subscribed to; the client gets an error for each other one."""
-        room = self._max_channels - len(self._client.channels.keys() - self._of_wildcards())
-        async for name in _yielding(_names(request)):
-            try:
-                parsed = self._parse(name)
-                symbols = await self._symbols(name, parsed)
-                if parsed.pattern is not None:
-                    self._add_wildcard(request, name, parsed.pattern, symbols, wanted)
-                    continue
-                for channel in _channels(parsed, symbols):
-                    cursor = _cursor(request, name, channel, self._hub)
-                    if channel not in wanted.channels and channel not in self._client.channels:
-                        self._check_room(name, room)
-                        room -= 1
-                    wanted.channels[channel] = cursor
-            except ProtocolError as error:
-                self._send_error(request.id, error)
-
-    def _add_wildcard(
-        self, request: Request, name: str, pattern: Pattern, symbols: list[SymbolId], wanted: "Wanted"
-    ) -> None:
-        since = _since(request, name, str(pattern))
-        wanted_before = wanted.channels
-        channels = self._hub.enter_wildcard(self._client, pattern, symbols, wanted.sink, since)
-        wanted.patterns[pattern] = since
-        for channel in channels:
-            wanted_before[channel] = _cursor(request, name, channel, self._hub)
-        if not wanted.started:
-            wanted.started = self._hub.cursors()
-
-    def _of_wildcards(self) -> set[Channel]:
-        patterns = self._client.patterns
-        return {
-            channel
-            for channel in (self._client.channels if patterns else ())
-            if any(pattern in patterns for pattern in channel.patterns)
-        }
-
-    def _acknowledge_wildcards(self, request: Request, wanted: "Wanted") -> None:
+    def _acknowledge_wildcards(self, request: Request, wanted: Wanted) -> None:
         """Acknowledge at once: channels may join, and send changes, from now on."""
         given: dict[int, Cursor] = {}
         for since in wanted.patterns.values():
@@ -233,13 +164,7 @@ class ClientSession:
         names = [*map(str, wanted.patterns), *named]
         self._client.send(text_frame(Ack(request.id, "subscribe", names, join_cursors(cursors))))
 
-    def _check_room(self, name: str, room: int) -> None:
-        if room <= 0:
-            raise ProtocolError(
-                "too_many_channels", f"a client may have {self._max_channels} channels", channel=name
-            )
-
-    async def _prepare(self, id_: Id, wanted: "Wanted") -> list[Channel]:
+    async def _prepare(self, id_: Id, wanted: Wanted) -> list[Channel]:
         """Prepare channels and find out which can be resumed; return those that are ready."""
         cursors = {cursor for cursor in wanted.channels.values() if cursor is not None}
         cursors |= {cursor for since in wanted.patterns.values() for cursor in since.values()}
@@ -292,13 +217,13 @@ class ClientSession:
 
     async def _unsubscribe(self, request: Request) -> None:
         done: list[str] = []
-        async for name in _yielding(_names(request)):
+        async for name in yielding(names_of(request)):
             try:
-                parsed = self._parse(name)
+                parsed = self._names.parse(name, self.caller)
                 if parsed.pattern is not None:
                     done.append(self._unsubscribe_wildcard(name, parsed.pattern))
                     continue
-                found = _channels(parsed, await self._symbols(name, parsed))
+                found = channels_of(parsed, await self._names.symbols(name, parsed))
                 channels = self._subscribed(name, found)
                 self._hub.unsubscribe(self._client, channels)
                 done += map(str, channels)
@@ -321,35 +246,6 @@ class ClientSession:
     async def _ping(self, request: Request) -> None:
         self._client.send(text_frame(Pong(request.id)))
 
-    def _parse(self, name: str) -> ChannelName:
-        parsed = parse_channel(name)
-        if parsed.kind == ALERTS and self.caller.owner is not None:
-            raise ProtocolError(
-                "unauthorized",
-                "firings of all alerts need an API key with the scope admin; those of your own alerts are at"
-                " /api/v1/alerts/firings",
-                channel=name,
-            )
-        return parsed
-
-    async def _symbols(self, name: str, parsed: ChannelName) -> list[SymbolId]:
-        """Return the symbol of a name, or all symbols; none for a channel that is of no symbol."""
-        if not KINDS[parsed.kind].of_symbol:
-            return []
-        try:
-            if parsed.symbol and parsed.pattern is None:
-                return [await self._directory.resolve(parsed.symbol, near=not self._near_searched)]
-            return await self._directory.all()
-        except UnknownSymbolError as error:
-            self._near_searched = True
-            raise ProtocolError("unknown_symbol", str(error), channel=name, near=error.near) from error
-        except AmbiguousSymbolError as error:
-            raise ProtocolError(
-                "ambiguous_symbol", str(error), channel=name, near=error.candidates
-            ) from error
-        except OUTAGE as error:
-            raise ProtocolError("unavailable", "the database is unavailable", channel=name) from error
-
     def _acknowledge(
         self, id_: Id, op: Op, channels: Iterable[Channel | str], cursor: str | UnsetType = UNSET
     ) -> None:
@@ -359,54 +255,6 @@ class ClientSession:
 
     def _send_error(self, id_: Id, error: ProtocolError) -> None:
         self._client.send(text_frame(error.message(id_)))
-
-
-def _names(request: Request) -> list[str]:
-    """Return the channels that a request names, each once.
-
-    Raises:
-        ProtocolError: there are none, or too many.
-    """
-    names = list(dict.fromkeys(request.channels))
-    if not names:
-        raise ProtocolError("invalid_request", "channels: name at least one")
-    if len(names) > MAX_NAMES:
-        raise ProtocolError("too_many_channels", f"a request may name at most {MAX_NAMES} channels")
-    return names
-
-
-async def _yielding(items: Iterable[T]) -> AsyncIterator[T]:
-    """Yield items, and let the event loop run periodically."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % _AT_ONCE == 0:
-            await asyncio.sleep(0)
-
-
-def _channels(name: ChannelName, symbols: list[SymbolId]) -> list[Channel]:
-    """Return the channels of a name."""
-    if not KINDS[name.kind].of_symbol:
-        return [Channel(name.kind)]
-    return [Channel(name.kind, *symbol, name.interval) for symbol in symbols]
-
-
-def _since(request: Request, name: str, full_name: str) -> dict[int, Cursor]:
-    """Return the cursors at which a channel or wildcard resumes, by partition."""
-    since = request.since
-    text = since.get(full_name) or since.get(name) if isinstance(since, dict) else since
-    try:
-        return parse_cursors(text) if text else {}
-    except ValueError as error:
-        raise ProtocolError("bad_cursor", str(error), channel=name) from error
-
-
-def _cursor(request: Request, name: str, channel: Channel, hub: Hub) -> Cursor | None:
-    """Return the cursor at which a channel resumes; one of another partition can't be."""
-    cursors = _since(request, name, str(channel))
-    if not cursors:
-        return None
-    partition = hub.partition_of(channel) if channel.symbol else 0
-    return cursors.get(partition) or next(iter(cursors.values()))
 
 
 def _unavailable(channel: Channel | Pattern) -> ProtocolError:

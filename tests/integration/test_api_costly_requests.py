@@ -11,7 +11,7 @@ import pytest
 from api_plant import BTC, Plant, live, running_plant
 from conftest import on_one_variant
 
-from api.live.session import MAX_NAMES
+from api.live.wanted import MAX_NAMES
 from tickplant.market import SymbolId
 
 pytestmark = on_one_variant
