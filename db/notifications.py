@@ -7,9 +7,9 @@ import asyncpg
 from msgspec import Struct
 
 from db.bulk import execute_rows
+from db.deliveries import Delivery, list_query, read_deliveries
 from db.outbox import OutboxRow, OutboxTable, take_rows
 from tickplant.notifications import Notification
-from tickplant.times import to_datetime, to_us
 
 NOTIFICATIONS: Final = OutboxTable(
     "notifications", {"notification_id": "int8"}, receiver="target", gathers=True
@@ -46,13 +46,7 @@ class NotificationRow(NamedTuple):
     target: str
     text: str
     alert_id: str | None
-    state: str
-    attempts: int
-    reason: str | None
-    created_us: int
-    due_us: int
-    closed_us: int | None
-    """When it was delivered or given up; None while it is pending."""
+    delivery: Delivery
 
 
 class NotificationKey(NamedTuple):
@@ -101,41 +95,20 @@ async def read_notifications(
     limit: int,
     owner: str | None = None,
 ) -> list[NotificationRow]:
-    """Return notifications, newest first.
-
-    Args:
-        connection: any.
-        state: only those in this state; None for all.
-        before: the last one of the previous page; None for the first page.
-        limit: the most to return.
-        owner: only those of the alerts of one API key; None for all.
-    """
-    key = (to_datetime(before.created_us), before.notification_id) if before else (None, None)
-    rows = await connection.fetch(_READ, state, *key, limit, owner)
+    """Return notifications, newest first; see `read_deliveries`."""
+    rows = await read_deliveries(
+        connection,
+        _READ,
+        key_length=len(NOTIFICATIONS.key),
+        state=state,
+        before=before,
+        limit=limit,
+        owner=owner,
+    )
     return [
-        NotificationRow(
-            row["notification_id"],
-            row["target"],
-            row["text"],
-            row["alert_id"],
-            row["state"],
-            row["attempts"],
-            row["reason"],
-            to_us(row["created_at"]),
-            to_us(row["due_at"]),
-            to_us(row["settled_at"]) if row["settled_at"] else None,
-        )
-        for row in rows
+        NotificationRow(row["notification_id"], row["target"], row["text"], row["alert_id"], delivery)
+        for row, delivery in rows
     ]
 
 
-_READ: Final = """
-select n.notification_id, n.target, n.text, n.alert_id, n.state, n.attempts, n.reason, n.created_at, n.due_at,
-    n.settled_at
-from notifications n
-where ($1::text is null or n.state = $1)
-    and ($2::timestamptz is null or (n.created_at, n.notification_id) < ($2, $3))
-    and ($5::text is null
-        or exists (select from alerts a where a.alert_id = n.alert_id and a.key_id = $5))
-order by n.created_at desc, n.notification_id desc limit $4
-"""
+_READ: Final = list_query(NOTIFICATIONS, "w.notification_id, w.target, w.text, w.alert_id")

@@ -1,6 +1,6 @@
 """Deliveries of notifications."""
 
-from typing import Annotated, cast
+from typing import Annotated
 
 from litestar import get
 from msgspec import Meta, Struct
@@ -8,13 +8,20 @@ from msgspec import Meta, Struct
 from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import NotificationListToken, cut_list
 from api.queries.history import TIMEOUT_S
-from api.routes.deliveries import Attempts, DeliveryState, DueTime, Reason, SettledTime, StateFilter
+from api.routes.deliveries import (
+    Attempts,
+    DeliveryState,
+    DueTime,
+    Reason,
+    SettledTime,
+    StateFilter,
+    delivery_values,
+)
 from api.routes.parameters import Page, Sender
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.fields import Time
 from db.notifications import NotificationKey, NotificationRow, read_notifications
 from db.pool import Pool, snapshot
-from tickplant.times import format_time
 
 
 class NotificationView(Struct, frozen=True):
@@ -69,7 +76,7 @@ async def get_notifications(
     shown, next_ = cut_list(
         rows,
         page.limit,
-        lambda row: NotificationListToken(list_key, (row.created_us, row.notification_id)),
+        lambda row: NotificationListToken(list_key, (row.delivery.created_us, row.notification_id)),
     )
     return NotificationsPage([_view(row) for row in shown], next_)
 
@@ -80,10 +87,5 @@ def _view(row: NotificationRow) -> NotificationView:
         row.target,
         row.text,
         row.alert_id,
-        cast(DeliveryState, row.state),
-        row.attempts,
-        row.reason,
-        format_time(row.created_us),
-        format_time(row.due_us) if row.state == "waiting" else None,
-        None if row.closed_us is None else format_time(row.closed_us),
+        *delivery_values(row.delivery),
     )

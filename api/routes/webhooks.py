@@ -1,21 +1,26 @@
 """Deliveries to webhooks."""
 
-from typing import cast
-
 from litestar import get
 from msgspec import Struct
 
 from api.access.middleware import NEEDS_ALERTS
 from api.http.paging import FiringListToken, cut_list
 from api.queries.history import TIMEOUT_S
-from api.routes.deliveries import Attempts, DeliveryState, DueTime, Reason, SettledTime, StateFilter
+from api.routes.deliveries import (
+    Attempts,
+    DeliveryState,
+    DueTime,
+    Reason,
+    SettledTime,
+    StateFilter,
+    delivery_values,
+)
 from api.routes.parameters import Page, Sender, UserFilter
 from api.routes.responses import BAD_PARAMETER, UNAVAILABLE, UNKNOWN_PAGE, Next, Service
 from api.views.alerts import FiringView, firing_view
 from api.views.fields import Time
 from db.pool import Pool, snapshot
 from db.webhooks import WebhookKey, WebhookRow, read_webhooks
-from tickplant.times import format_time
 
 
 class WebhookView(Struct, frozen=True):
@@ -70,17 +75,12 @@ async def get_webhooks(
 
 
 def _key(row: WebhookRow) -> WebhookKey:
-    return WebhookKey(row.created_us, row.firing.alert_id, row.firing.number)
+    return WebhookKey(row.delivery.created_us, row.firing.alert_id, row.firing.number)
 
 
 def _view(row: WebhookRow) -> WebhookView:
     return WebhookView(
         firing_view(row.firing),
         row.url,
-        cast(DeliveryState, row.state),
-        row.attempts,
-        row.reason,
-        format_time(row.created_us),
-        format_time(row.due_us) if row.state == "waiting" else None,
-        None if row.closed_us is None else format_time(row.closed_us),
+        *delivery_values(row.delivery),
     )
