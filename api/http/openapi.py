@@ -5,11 +5,11 @@ from typing import Any, Final
 
 from litestar import Litestar
 from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.routes import HTTPRoute
 
 from api.access.middleware import scope_of
-from api.http.csv_rows import CSV
+from api.http.table_formats import TABLE_FORMATS
 from api.requests.alerts import DECIMALS
 
 _CLOSED = ("AlertRequest", "AlertPatch", "SwitchRequest", "Readiness")
@@ -28,7 +28,7 @@ def complete(app: Litestar) -> None:
     """Add to the document what the framework doesn't know."""
     _tighten(app.openapi_schema)
     _add_refusals(app)
-    _add_csv(app.openapi_schema)
+    _add_tables(app.openapi_schema)
 
 
 def _tighten(document: OpenAPI) -> None:
@@ -73,8 +73,8 @@ def _add_refusals(app: Litestar) -> None:
                         operation.responses[status].description = description
 
 
-def _add_csv(document: OpenAPI) -> None:
-    """Add to the routes that have the parameter `format` the answers that CSV adds."""
+def _add_tables(document: OpenAPI) -> None:
+    """Add to the routes that have the parameter `format` the answers that table formats add."""
     for item in (document.paths or {}).values():
         operation = item.get
         names = [getattr(parameter, "name", "") for parameter in (operation and operation.parameters) or ()]
@@ -83,8 +83,11 @@ def _add_csv(document: OpenAPI) -> None:
         responses = operation.responses or {}
         found = responses["200"]
         if isinstance(found, OpenAPIResponse) and found.content is not None:
-            found.content[CSV] = OpenAPIMediaType(Schema(type=OpenAPIType.STRING))
-        responses["304"] = OpenAPIResponse("The client has these rows as CSV already.")
+            for table in TABLE_FORMATS.values():
+                found.content[table.media_type] = OpenAPIMediaType(
+                    Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY if table.measured else None)
+                )
+        responses["304"] = OpenAPIResponse("The client has this table already.")
 
 
 def _problem_of(document: OpenAPI) -> OpenAPIResponse:

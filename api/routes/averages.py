@@ -8,9 +8,9 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Meta, Struct
 
-from api.http.csv_rows import answer
 from api.http.paging import encode_remaining
 from api.http.problems import Problem, bad_parameter, conflict
+from api.http.whole_lists import answer
 from api.queries.averages import read_averages
 from api.queries.candles import OpenTimeRange
 from api.queries.history import StoredHistory
@@ -110,7 +110,7 @@ async def get_moving_average(
     of the trades of that period. It ends at `until`, the venue's time up to which trades have been
     received, rather than now: if a feed is down, that is when it went down.
 
-    With any of `interval`, `kind`, `length`, `start`, `end` and `after`, and as CSV: a value for each
+    With any of `interval`, `kind`, `length`, `start`, `end` and `after`, and as a table: a value for each
     closed candle by open time, oldest first on every page; pages are those of `ohlcv`. Intervals without
     trades have no candle and do not count. The first candles of a symbol, fewer than `length`, have no
     value. An exponential average is that of pandas' `ewm(span=length, adjust=False)`. It is computed for
@@ -118,7 +118,7 @@ async def get_moving_average(
     """
     symbol_id = await resolve(directory, symbol)
     bounds = range_page.start, range_page.end, range_page.after
-    if (interval, kind, length, *bounds, range_page.csv) == (None,) * 7:
+    if (interval, kind, length, *bounds, range_page.whole) == (None,) * 7:
         return await _means(history, symbol_id, "5m" if period is None else period)
     if period is not None:
         raise conflict("period", "applies to trades: omit it, or omit the parameters of candles")

@@ -8,8 +8,8 @@ from litestar.params import BodyKwarg, QueryParameter
 from msgspec import Meta, Struct
 
 from api.access.middleware import NEEDS_ADMIN
-from api.http.csv_rows import answer
 from api.http.paging import MAX_PAGE_LENGTH, cut_range
+from api.http.whole_lists import answer
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import (

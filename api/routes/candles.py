@@ -7,9 +7,9 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.csv_rows import answer
 from api.http.paging import encode_remaining
 from api.http.problems import bad_parameter, conflict
+from api.http.whole_lists import answer
 from api.live.hub import Hub
 from api.queries.candles import Fill, OpenTimeRange, read_committed_page
 from api.queries.history import StoredHistory

@@ -7,9 +7,9 @@ from msgspec import Struct
 
 from api.access.caller import ApiCaller
 from api.access.middleware import NEEDS_ALERTS
-from api.http.csv_rows import answer
 from api.http.paging import FiringListToken, cut_list
 from api.http.problems import Problem
+from api.http.whole_lists import answer
 from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import (

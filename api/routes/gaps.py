@@ -7,8 +7,8 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.csv_rows import answer
 from api.http.paging import GapListToken, cut_list
+from api.http.whole_lists import answer
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import HistoryPage, PageRequest, SymbolFilter, resolve_filter

@@ -8,9 +8,10 @@ from litestar.params import PathParameter, QueryParameter, SkipValidation
 from litestar.types import Scope
 
 from api.access.caller import ApiCaller, caller_of
-from api.http.csv_rows import FORMATS, Pages, csv_request
 from api.http.paging import DEFAULT_PAGE_LENGTH, MAX_PAGE_LENGTH, ListToken, TimeRangeToken, decode_token
 from api.http.problems import Problem, bad_parameter, conflict
+from api.http.table_formats import TABLE_FORMATS
+from api.http.whole_lists import Pages, whole_request
 from api.queries.history import MAX_US, MIN_US
 from api.queries.symbols import AmbiguousSymbolError, SymbolDirectory, UnknownSymbolError
 from api.requests.alerts import MAX_USER_LENGTH, TEXT
@@ -54,11 +55,12 @@ FormatText = Annotated[
     str | None,
     QueryParameter(
         name="format",
-        description="`csv`: the whole list in one response, oldest first if it has `start`, with the fields"
-        " of the rows as columns; `json`: a page. Without it the header Accept decides; JSON if that has no"
-        " preference.",
+        description="`json`: a page. `csv`, `jsonl` (JSON lines), `arrow` (a stream) and `parquet`: the whole"
+        " list in one response, oldest first if it has `start`, with the fields of the rows as columns."
+        " Arrow and Parquet have exact decimals and timestamps in UTC. Without this parameter the header"
+        " Accept decides; JSON if that has no preference.",
         examples=[Example(value="csv")],
-        schema_extra={"enum": [*FORMATS, None]},
+        schema_extra={"enum": ["json", *TABLE_FORMATS, None]},
     ),
 ]
 SymbolFilter = Annotated[
@@ -101,7 +103,7 @@ class RangePageRequest(Pages, frozen=True, kw_only=True):
     @property
     def newest(self) -> bool:
         """Whether pages go back from the newest rows."""
-        return self.start is None and self.csv is None
+        return self.start is None and self.whole is None
 
     def time_range(self, list_key: str) -> TimeRangeToken:
         """Return the rows that remain, by time and id.
@@ -144,15 +146,15 @@ def range_page_request(
     format_: FormatText = None,
 ) -> RangePageRequest:
     """Return the parameters of a page of a list in order of time."""
-    csv = csv_request(scope, format_)
-    return RangePageRequest(start=start, end=end, limit=limit, after=after, csv=csv)
+    whole = whole_request(scope, format_)
+    return RangePageRequest(start=start, end=end, limit=limit, after=after, whole=whole)
 
 
 def history_page_request(
     scope: Scope, limit: Limit = DEFAULT_PAGE_LENGTH, after: After = None, format_: FormatText = None
 ) -> PageRequest:
-    """Return the parameters of a page of a list that is also available as CSV."""
-    return PageRequest(limit, after, csv_request(scope, format_))
+    """Return the parameters of a page of a list that is also available as a table."""
+    return PageRequest(limit, after, whole_request(scope, format_))
 
 
 def _caller(scope: Scope) -> ApiCaller:

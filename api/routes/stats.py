@@ -7,9 +7,9 @@ from litestar.openapi.spec import Example
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from api.http.csv_rows import answer
 from api.http.paging import MAX_PAGE_LENGTH, cut_range
 from api.http.problems import Problem
+from api.http.whole_lists import answer
 from api.queries.history import StoredHistory
 from api.queries.symbols import SymbolDirectory
 from api.routes.parameters import RangePage, RangePageRequest, SymbolText, resolve

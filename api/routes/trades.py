@@ -3,8 +3,8 @@
 from litestar import get
 from msgspec import Struct
 
-from api.http.csv_rows import answer
 from api.http.paging import encode_beyond
+from api.http.whole_lists import answer
 from api.live.hub import Hub
 from api.queries.history import StoredHistory, committed_order
 from api.queries.symbols import SymbolDirectory

@@ -12,7 +12,7 @@ import pytest
 from api_plant import BTC, T0, Plant, running_plant, trade
 from conftest import on_one_variant
 
-from api.http import csv_rows
+from api.http import whole_lists
 from tickplant.intervals import MINUTE_US
 from tickplant.market import Gap
 from tickplant.times import format_time
@@ -183,7 +183,7 @@ async def test_a_slow_reader_holds_no_database_connection(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More clients that don't read than the pool has connections: others are still served."""
-    monkeypatch.setattr(csv_rows, "_PAGE_LENGTH", 5)
+    monkeypatch.setattr(whole_lists, "_PAGE_LENGTH", 5)
     clients = [await raw(plant) for _ in range(20)]
     for reader, _ in clients:
         await reader.readuntil(b"\r\n\r\n")

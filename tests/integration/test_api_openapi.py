@@ -9,6 +9,7 @@ from api_plant import Plant, running_plant
 from conftest import on_one_variant
 
 from api.app import create_app
+from api.http.table_formats import TABLE_FORMATS
 
 pytestmark = on_one_variant
 
@@ -74,7 +75,7 @@ async def test_errors_are_problem_documents(plant: Plant) -> None:
                 kinds = [] if status in ("204", "304") else [kind]
                 names = [parameter["name"] for parameter in operation.get("parameters", ())]
                 if status == "200" and "format" in names:
-                    kinds.append("text/csv")
+                    kinds += [table.media_type for table in TABLE_FORMATS.values()]
                 assert list(response.get("content", {})) == kinds, (path, status)
         if "{symbol}" in path and path.startswith("/api/"):
             assert "404" in operation["responses"], path

@@ -5,7 +5,8 @@ from typing import Final
 
 import pyarrow as pa
 
-_TIME: Final = pa.timestamp("us", tz="UTC")
+TIME: Final = pa.timestamp("us", tz="UTC")
+"""Of all times."""
 WORD: Final = pa.dictionary(pa.int32(), pa.string())
 """Of columns with few values."""
 
@@ -27,8 +28,8 @@ _TRADES: Final[dict[str, pa.DataType]] = {
     "price": pa.null(),
     "size": pa.null(),
     "side": WORD,
-    "event_time": _TIME,
-    "ingest_time": _TIME,
+    "event_time": TIME,
+    "ingest_time": TIME,
     "price_scale": pa.int8(),
     "size_scale": pa.int8(),
 }
@@ -36,12 +37,12 @@ _CANDLES: Final[dict[str, pa.DataType]] = {
     "venue": WORD,
     "symbol": WORD,
     "interval": WORD,
-    "open_time": _TIME,
+    "open_time": TIME,
     **dict.fromkeys(CANDLE_DECIMALS[:6], pa.null()),
     "trade_count": pa.int64(),
-    "first_event_time": _TIME,
+    "first_event_time": TIME,
     "first_trade_id": pa.int64(),
-    "last_event_time": _TIME,
+    "last_event_time": TIME,
     "last_trade_id": pa.int64(),
     "revision": pa.int64(),
     "closed": pa.bool_(),
