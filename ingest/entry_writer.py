@@ -7,13 +7,14 @@ until they can be written; others don't wait.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ingest.refused_entries import RefusedEntries
 from ingest.stream_entry import StreamEntry
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
-from tickplant.redis_errors import is_transient, is_wrong_type
+from tickplant.redis_errors import OUTAGE, is_transient, is_wrong_type
+from tickplant.redis_exchange import Command
 from tickplant.streams import trades_stream
 
 _INTERVAL_S: Final = 0.004
@@ -107,6 +108,15 @@ class EntryWriter:
                 if not write.done.done():
                     write.done.set_result(None)
 
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands; an outage of one server of several is an answer."""
+        try:
+            return await self._redis.try_write(*commands)
+        except OUTAGE as error:
+            if not self._redis.sharded:
+                raise
+            return [error] * len(commands)
+
     async def _write(self, left: list[tuple[StreamEntry, _Write]]) -> None:
         """XADD every entry; retry the failed ones, in order, until all are written."""
 
@@ -119,7 +129,7 @@ class EntryWriter:
                 ("XADD", trades_stream(partition), "*", field, payload)
                 for (partition, field, payload), _ in left
             ]
-            answers = await self._redis.try_write(*commands) if commands else []
+            answers = await self._send(commands) if commands else []
             failed = [index for index, answer in enumerate(answers) if isinstance(answer, Exception)]
             kept = {
                 left[index][0].partition: answers[index]

@@ -94,7 +94,12 @@ class StreamBudget:
                 ("HGET", owner_key(MIRROR_TRADES, partition), HELD_ENTRIES),
             )
         ]
-        answers = await self._redis.try_exchange(*commands)
+        try:
+            answers = await self._redis.try_exchange(*commands)
+        except OUTAGE as error:
+            if not self._redis.sharded:
+                raise
+            answers = [error] * len(commands)
         for index, answer in enumerate(answers):
             if isinstance(answer, Exception):
                 # What is kept for a server that is away has a bound of its own.

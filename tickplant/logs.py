@@ -53,9 +53,14 @@ class Secrets:
         return self._known.sub(_HIDDEN, _PASSWORD.sub(rf"\1:{_HIDDEN}@", text))
 
 
+_NEXT_ADDRESS: Final = re.compile(r",(?=[a-z+]+://)")
+"""Between the addresses of several servers of Redis."""
+
+
 def passwords_in(addresses: Iterable[str | None]) -> list[str]:
     """Return the passwords in the addresses."""
-    return [password for address in addresses if address and (password := _password(address))]
+    several = [part for address in addresses if address for part in _NEXT_ADDRESS.split(address)]
+    return [password for address in several if (password := _password(address))]
 
 
 def set_up_logs(level: str, log_format: LogFormat = "text", secrets: Iterable[str] = ()) -> None:

@@ -1,5 +1,6 @@
 """Addresses of Redis, as TICKPLANT_REDIS_URL has them. Pure."""
 
+import re
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -26,6 +27,10 @@ _EXAMPLES: Final[dict[Kind, str]] = {
 _BASES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 
 
+_NEXT: Final = re.compile(r",(?=[a-z+]+://)", re.IGNORECASE)
+"""Between the addresses of several servers."""
+
+
 class RedisAddress(NamedTuple):
     """Where Redis is."""
 
@@ -50,6 +55,20 @@ class RedisAddress(NamedTuple):
         return f"{scheme}://{self.login}{shown}:{port}/{self.database}{self.query}"
 
 
+def parse_redis_addresses(text: str) -> tuple[RedisAddress, ...]:
+    """Parse one address, or those of several servers, with commas between them.
+
+    Raises:
+        ValueError: one is wrong, or of no server; see `parse_redis_address`.
+    """
+    addresses = tuple(map(parse_redis_address, _NEXT.split(text)))
+    if len(addresses) > 1 and any(address.kind != "server" for address in addresses):
+        raise ValueError(
+            "of several addresses, each must be of one server: redis://HOST:PORT,redis://HOST:PORT"
+        )
+    return addresses
+
+
 def parse_redis_address(text: str) -> RedisAddress:
     """Parse an address.
 
@@ -71,8 +90,9 @@ def parse_redis_address(text: str) -> RedisAddress:
     parsed = tuple(_parse_host(host, kind) for host in hosts.split(","))
     if kind == "server" and len(parsed) > 1:
         raise ValueError(
-            "redis:// takes one host; several are redis+cluster://HOST:PORT,HOST:PORT for Redis Cluster, or"
-            " redis+sentinel://HOST:PORT,HOST:PORT/NAME for Sentinel"
+            "redis:// takes one host; several are redis+cluster://HOST:PORT,HOST:PORT for Redis Cluster,"
+            " redis+sentinel://HOST:PORT,HOST:PORT/NAME for Sentinel,"
+            " redis://HOST:PORT,redis://HOST:PORT for several servers"
         )
     service, database = _parse_path(path, kind)
     login += at

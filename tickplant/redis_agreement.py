@@ -11,7 +11,7 @@ from tickplant.provenance import SOURCE_DESCRIPTIONS, require_same
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import is_wrong_type
 from tickplant.redis_values import RedisValues
-from tickplant.streams import PARTITIONS, SOURCE
+from tickplant.streams import PARTITIONS, SERVERS, SOURCE
 
 _T = TypeVar("_T")
 
@@ -34,6 +34,8 @@ async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
     Raises:
         FatalError: another number is in use.
     """
+    if not redis.sharded:
+        await _refuse_several_servers(redis)
     former = _values.read(FORMER_COUNT, "", await read_former_count(redis), parse_partitions)
     agreed = await _agree(redis, PARTITIONS, str(former or partitions), parse_partitions)
     if agreed is not None and agreed != partitions:
@@ -43,6 +45,21 @@ async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
         )
     if not redis.sharded:  # former versions had one server
         await move_former_keys(redis, partitions)
+
+
+async def _refuse_several_servers(redis: RedisClient) -> None:
+    """Raise FatalError where the server has some partitions only."""
+    (answer,) = await redis.try_exchange(("HGETALL", SERVERS))
+    if isinstance(answer, Exception):  # another program's key
+        return
+    places = dict(zip(answer[::2], answer[1::2], strict=True))
+    is_first = places.pop(b"new", None) is not None
+    names = sorted({place.decode() for place in places.values()})
+    if len(names) > 1 or (names and not is_first):
+        raise FatalError(
+            "partitions are on several servers of Redis: name all in TICKPLANT_REDIS_URL, first"
+            f" {places[b'first'].decode()}, also {', '.join(names)}"
+        )
 
 
 def parse_partitions(payload: bytes) -> int:

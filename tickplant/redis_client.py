@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tickplant.errors import FatalError
-from tickplant.redis_address import RedisAddress, parse_redis_address
+from tickplant.redis_address import RedisAddress, parse_redis_addresses
 from tickplant.redis_errors import FORBIDDEN, redis_error
 from tickplant.redis_exchange import Command, Exchanges
 
@@ -179,7 +179,7 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
         FatalError: the address is invalid.
     """
     try:
-        address = parse_redis_address(url)
+        addresses = parse_redis_addresses(url)
     except ValueError as error:
         raise FatalError(f"TICKPLANT_REDIS_URL: {error}") from error
     options = {
@@ -189,6 +189,11 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
         "retry": Retry(NoBackoff(), 0),
         "max_connections": 10_000,
     }
+    address = addresses[0]
+    if len(addresses) > 1:
+        from tickplant.redis_servers import RedisServers
+
+        return RedisServers(addresses, wait_replicas=wait_replicas, **options)
     if address.kind == "cluster":
         from tickplant.redis_cluster import RedisCluster
 

@@ -15,7 +15,7 @@ from tickplant.hosts import HOST_PATTERN, parse_pattern
 from tickplant.intervals import INTERVALS
 from tickplant.literals import allowed_values
 from tickplant.market import SymbolId
-from tickplant.redis_address import parse_redis_address
+from tickplant.redis_address import parse_redis_addresses
 from tickplant.validation_messages import sentence_of
 from tickplant.webhooks import ALLOWED, parse_allowed
 
@@ -153,7 +153,7 @@ _SCHEMES_WITH_HOST: Final = ("http", "https", "ws", "wss")
 
 def parse_redis_url(text: str) -> str:
     """Return an address of Redis, if it is one."""
-    parse_redis_address(text)
+    parse_redis_addresses(text)
     return text.rstrip("/")
 
 

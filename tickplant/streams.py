@@ -20,6 +20,9 @@ OWN_IDS: Final = "own_ids"
 PARTITIONS: Final = "partition_count"
 """Number of partitions, set by the first process that connected."""
 
+SERVERS: Final = "servers"
+"""Hash of partition to the server that has it, where several servers are named; on the first of them."""
+
 SOURCE: Final = "source"
 """Source of the trades in the streams (`provenance.DataSource`), set by the first ingest process."""
 

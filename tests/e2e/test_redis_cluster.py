@@ -5,13 +5,15 @@ import os
 import random
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import offline
 import pytest
 import stored
-from conftest import PARTITIONS, on_one_variant
+from conftest import PARTITIONS, OwnRedis, on_one_variant
 from processes import Processes, sandbox_status
 from redis_cluster import Cluster, running_cluster
 from servers import free_port
@@ -70,6 +72,11 @@ async def test_failovers_and_moved_slots_change_nothing_of_what_is_stored(
             except AssertionError as error:
                 error.add_note(processes.logs())
                 raise
+    await check_stored(database_url, recorded)
+
+
+async def check_stored(database_url: str, recorded: list[dict[str, Any]]) -> None:
+    """Compare what is stored with the recording."""
     assert await stored.read_trades(database_url) == sorted(
         (t["s"], t["t"], Decimal(t["p"]), Decimal(t["q"]), "sell" if t["m"] else "buy", t["T"] * 1000)
         for t in recorded
@@ -86,6 +93,61 @@ async def harass(cluster: Cluster, failovers: int) -> None:
         await asyncio.sleep(rng.uniform(0, 0.5))
         await cluster.fail_over(rng)
         await cluster.move_slot(rng.choice(SLOTS), rng)
+
+
+@on_one_variant
+async def test_one_of_three_servers_is_away_for_a_while(
+    own_redis: OwnRedis, database_url: str, recording: Path, tmp_path: Path
+) -> None:
+    recorded = offline.binance_trades(list(offline.binance_frames(recording, *SYMBOLS)))
+    servers = [await own_redis() for _ in range(3)]
+    partitions = 7
+    assert [partition_of("binance", symbol, partitions) for symbol in SYMBOLS] == [1, 2]  # as the servers
+    await stored.fetch_rows(database_url, "update plant set partitions = $1", partitions)
+    environment = {
+        "TICKPLANT_REDIS_URL": ",".join(server.url for server in servers),
+        "TICKPLANT_DATABASE_URL": database_url,
+        "TICKPLANT_PARTITIONS": str(partitions),
+        "TICKPLANT_LEASE_S": "1",
+        "TICKPLANT_COMMIT_INTERVAL_MS": "50",
+    }
+    async with Processes(environment, tmp_path) as processes:
+        await processes.start_sandbox("--capture", str(recording), "--speed", "25", "--hold")
+        for service in ("worker", "worker", "ingest"):
+            await processes.start(service)
+        try:
+            await until(lambda: has_more(database_url, "BTCUSDT", 0), "its trades are stored")
+            await servers[1].kill()
+            stalled, before = [await stored_of(database_url, symbol) for symbol in SYMBOLS]
+            await until(lambda: has_more(database_url, "ETHUSDT", before + 1_000), "the other symbol goes on")
+            assert not await has_more(database_url, "BTCUSDT", stalled + 1_000)
+            await servers[1].start()
+            await until(lambda: has_more(database_url, "BTCUSDT", stalled + 500), "it goes on")
+            for target in (2, 0, 1):
+                code, said = await processes.run(
+                    "partitions", "move", "1", f"127.0.0.1:{servers[target].port}"
+                )
+                assert (code, said.startswith("partition 1 is on")) == (0, True), said
+                stalled = await stored_of(database_url, "BTCUSDT")
+                await until(lambda: has_more(database_url, "BTCUSDT", stalled + 500), "it goes on there")  # noqa: B023
+            for symbol in SYMBOLS:
+                count = sum(trade["s"] == symbol for trade in recorded)
+                all_stored = partial(has_more, database_url, symbol, count - 1)
+                await until(all_stored, "all are stored", timeout_s=90)
+        except AssertionError as error:
+            error.add_note(processes.logs())
+            raise
+    await check_stored(database_url, recorded)
+
+
+async def stored_of(database_url: str, symbol: str) -> int:
+    return int(
+        await stored.fetch_value(database_url, "select count(*) from trades where symbol = $1", symbol)
+    )
+
+
+async def has_more(database_url: str, symbol: str, count: int) -> bool:
+    return await stored_of(database_url, symbol) > count
 
 
 @on_one_variant

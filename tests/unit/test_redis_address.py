@@ -2,7 +2,7 @@
 
 import pytest
 
-from tickplant.redis_address import parse_redis_address
+from tickplant.redis_address import parse_redis_address, parse_redis_addresses
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,18 @@ def test_what_is_wrong_is_said_without_the_password(text: str, message: str) -> 
     with pytest.raises(ValueError, match=message) as raised:
         parse_redis_address(text)
     assert not any(word in str(raised.value) for word in ("secret", "cret", "word@"))
+
+
+def test_several_servers() -> None:
+    addresses = parse_redis_addresses("redis://:a,b@a/1,rediss://b,unix:///run/c")
+    assert [address.url for address in addresses] == [
+        "redis://:a,b@a:6379/1",
+        "rediss://b:6379/0",
+        "unix:///run/c",
+    ]
+
+
+@pytest.mark.parametrize("text", ["redis://a,redis+cluster://b", "redis://a,http://b", "redis://a,redis://"])
+def test_several_addresses_of_which_one_is_wrong(text: str) -> None:
+    with pytest.raises(ValueError, match=r"one server|begins with|a host is missing"):
+        parse_redis_addresses(text)

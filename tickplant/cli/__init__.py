@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, str]] = {
     "archive": "keep each day as Parquet files in a folder or an object store, and check them",
     "export": "write stored trades or candles as CSV or JSON lines",
     "db": "show the status of the database, print its address, or run psql on it",
+    "partitions": "show which server of Redis has which partition, or move one to another",
     "keys": "make, list and revoke the keys of the API",
     "symbols": "list a venue's symbols",
     "doctor": "check settings and servers, and show how to fix what is wrong",

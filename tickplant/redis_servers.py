@@ -1,0 +1,182 @@
+"""Several servers of Redis, each with some partitions; what is no partition's is on the first one.
+
+The first server says which partition is where, in the hash `servers`; nothing else decides it, so that the
+order of the other addresses, and new ones among them, move no partition. See ADR 55.
+"""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from tickplant.errors import FatalError
+from tickplant.redis_address import RedisAddress
+from tickplant.redis_client import RedisClient, open_server
+from tickplant.redis_errors import OUTAGE, is_wrong_type
+from tickplant.redis_exchange import Command, Script
+from tickplant.redis_shards import Server, ShardedRedis, ShardUnavailableError
+from tickplant.redis_slots import keys_of
+from tickplant.streams import PARTITIONS, SERVERS, trades_stream
+
+MOVING: Final = " > "
+"""Between the servers that a partition is moving from and to."""
+MOVED: Final = b"moved"
+"""In place of the stream of a partition that has moved: who still writes there is refused."""
+
+_PARTITION: Final = re.compile(rb"\{(\d{1,9})\}$")
+
+# KEYS: servers, number of partitions. ARGV: names of the servers, then partitions. Whoever had one server
+# before has all partitions there. Returns each partition's server.
+_PLACE: Final = Script("""
+local names = tonumber(ARGV[1])
+if redis.call('EXISTS', KEYS[1]) == 0 then
+    local new = redis.call('EXISTS', KEYS[2]) == 1 and 'first' or 'spread'
+    redis.call('HSET', KEYS[1], 'first', ARGV[2], 'new', new)
+end
+local spread = redis.call('HGET', KEYS[1], 'new') == 'spread'
+local found = {redis.call('HGET', KEYS[1], 'first')}
+if found[1] ~= ARGV[2] then return found end
+for i = names + 2, #ARGV do
+    local place = redis.call('HGET', KEYS[1], ARGV[i])
+    if not place then
+        place = spread and ARGV[2 + tonumber(ARGV[i]) % names] or ARGV[2]
+        redis.call('HSET', KEYS[1], ARGV[i], place)
+    end
+    found[#found + 1] = place
+end
+return found
+""")
+
+
+class RedisServers(ShardedRedis):
+    """A client of several servers."""
+
+    def __init__(self, addresses: Sequence[RedisAddress], *, wait_replicas: int = 0, **options: Any) -> None:
+        """Take the addresses, the first one first, and redis-py's options."""
+        super().__init__(**options)
+        self._clients = {
+            name_of(address): open_server(address.url, "standalone", options, wait_replicas)
+            for address in addresses
+        }
+        if len(self._clients) < len(addresses):
+            raise FatalError("TICKPLANT_REDIS_URL: an address is there twice")
+        self.first = next(iter(self._clients))
+        """The name of the server that has what is no partition's."""
+        self._places: dict[int, str] = {}
+        self._agreed = False
+
+    def client_of(self, name: str) -> RedisClient:
+        """Return the client of one server.
+
+        Raises:
+            FatalError: TICKPLANT_REDIS_URL doesn't name it.
+        """
+        if name not in self._clients:
+            raise FatalError(
+                f"a partition is on {name}, which TICKPLANT_REDIS_URL does not name: name the same servers"
+                " everywhere, the first one first"
+            )
+        return self._clients[name]
+
+    async def places(self, partitions: int) -> dict[int, str]:
+        """Return the server of each partition; of one that is moving, both, with `MOVING` between.
+
+        Raises:
+            ShardUnavailableError: the first server is away.
+        """
+        numbers = range(partitions)
+        names = list(self._clients)
+        command = (_PLACE, 2, SERVERS, PARTITIONS, len(names), *names, *numbers)
+        try:
+            ((first, *found),) = await self._clients[self.first].exchange(command)
+        except OUTAGE as error:
+            raise ShardUnavailableError(f"{self.first}: {error}") from error
+        if first.decode() != self.first:
+            raise FatalError(
+                f"TICKPLANT_REDIS_URL: the first address must be that of {first.decode()},"
+                f" not of {self.first}"
+            )
+        if not self._agreed:
+            await self._note_first()
+            self._agreed = True
+        return dict(zip(numbers, map(bytes.decode, found), strict=True))
+
+    async def _note_first(self) -> None:
+        """Note on all other servers which is the first: nobody is to take one of them for it."""
+        for name, client in self._clients.items():
+            if name != self.first:
+                with suppress(*OUTAGE):
+                    await client.try_exchange(("HSETNX", SERVERS, "first", self.first))
+
+    def forget(self, partition: int) -> None:
+        """Look up where a partition is before the next exchange."""
+        self._places.pop(partition, None)
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        for client in self._clients.values():
+            await client.aclose()
+        await super().aclose(close_connection_pool)
+
+    def _server_of(self, key: str | bytes) -> Server | None:
+        partition = _partition_of(key)
+        if partition is None:
+            return self._any_server()
+        return self._places.get(partition)
+
+    def _any_server(self) -> Server | None:
+        return self.first if self._agreed else None
+
+    async def _look_up(self, commands: Sequence[Command]) -> None:
+        keys = [key for command in commands for key in keys_of(command)[:1]]
+        numbers = {number for key in keys if (number := _partition_of(key)) is not None}
+        for number, place in (await self.places(max(numbers, default=-1) + 1)).items():
+            if MOVING not in place:
+                self.client_of(place)  # raises for one that is not named
+                self._places[number] = place
+
+    async def _send_to(self, server: Server | None, commands: Sequence[Command], *, write: bool) -> list[Any]:
+        if server is None:
+            raise ShardUnavailableError(
+                "a partition is moving to another server: wait, or run `tickplant partitions list`"
+            )
+        client = self.client_of(str(server))
+        try:
+            answers = await (client.try_write if write else client.try_exchange)(*commands)
+        except RedisTimeoutError as error:
+            raise RedisTimeoutError(f"{server}: {error}") from error
+        except OUTAGE as error:
+            raise ShardUnavailableError(f"{server}: {error}") from error
+        for index, answer in enumerate(answers):
+            if isinstance(answer, ResponseError):
+                number = _partition_of(next(iter(keys_of(commands[index])), ""))
+                if number is not None and await _has_moved(client, number, answer):
+                    self.forget(number)
+                    answers[index] = ShardUnavailableError(f"partition {number} is no longer on {server}")
+        return answers
+
+
+def name_of(address: RedisAddress) -> str:
+    """Return what a server is called in the hash `servers`, and to users: no login is in it."""
+    if not address.hosts:
+        return address.url
+    ((host, port),) = address.hosts
+    database = f"/{address.database}" if address.database else ""
+    return f"{f'[{host}]' if ':' in host else host}:{port}{database}"
+
+
+def _partition_of(key: str | bytes) -> int | None:
+    """Return the partition of a key; None for one that is no partition's."""
+    match = _PARTITION.search(key.encode() if isinstance(key, str) else key)
+    return int(match[1]) if match else None
+
+
+async def _has_moved(client: RedisClient, partition: int, refusal: ResponseError) -> bool:
+    """Return whether a refusal is one by the server that a partition has left."""
+    if not (is_wrong_type(refusal) or str(refusal).startswith(("NOGROUP", "UNBLOCKED", "FENCED"))):
+        return False
+    (mark,) = await client.try_exchange(("GET", trades_stream(partition)))
+    return isinstance(mark, bytes) and mark == MOVED
