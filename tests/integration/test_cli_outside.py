@@ -60,6 +60,7 @@ OTHERS = (
     "record --output a.gz --for 1s",
     "sandbox --count 10",
     "symbols binance",
+    "partitions list",
     "db url",
     "db psql -c select",
 )
@@ -261,6 +262,7 @@ def test_unreadable_settings_are_reported(command: str, tmp_path: Path) -> None:
         "export": "export trades --symbol BTCUSDT",
         "db": "db status",
         "keys": "keys list",
+        "partitions": "partitions list",
         "record": "record --output a.gz",
         "symbols": "symbols binance",
     }.get(command, command)
