@@ -113,21 +113,26 @@ class Store:
             info.path.removeprefix(self._root).lstrip("/") for info in found if info.type == fs.FileType.File
         )
 
-    def prepare(self) -> None:
-        """Make sure that a folder exists for a new archive, or can be created in one that does.
+    def require_place(self) -> None:
+        """Check that a new archive can be made here.
 
         Raises:
             FatalError: the folder above doesn't exist: a disk may not be mounted.
         """
-        if not self._renames:
-            return
         root = Path(self._root)
-        with self._explained():
-            if not root.is_dir() and not root.parent.is_dir():
-                raise FatalError(
-                    f"archive {self.url}: there is no folder {root.parent}; is its disk mounted?"
-                )
-            self._fs.create_dir(self._root)
+        if self._renames and not root.is_dir() and not root.parent.is_dir():
+            raise FatalError(f"archive {self.url}: there is no folder {root.parent}; is its disk mounted?")
+
+    def prepare(self) -> None:
+        """Make the folder of a new archive.
+
+        Raises:
+            FatalError: it can't be made.
+        """
+        self.require_place()
+        if self._renames:
+            with self._explained():
+                self._fs.create_dir(self._root)
 
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root

@@ -12,6 +12,7 @@ import pytest
 import redis.asyncio
 from conftest import REPOSITORY, SOURCE, OwnRedis
 
+from tickplant.cli.archive_check import check_archive
 from tickplant.cli.finding import Finding
 from tickplant.cli.redis_check import PROBES, check_redis, received_source
 from tickplant.cli.venue_check import check_venues, prepare_venues
@@ -193,3 +194,22 @@ async def _answers(client: Any) -> bool:
         return bool(await client.ping())
     except redis.exceptions.ConnectionError:
         return False
+
+
+def test_an_archive_is_read_or_its_place_checked_and_nothing_is_made(tmp_path: Path) -> None:
+    def checked(**settings: Any) -> list[str]:
+        return lines(check_archive(Settings(**settings)))
+
+    assert checked() == []
+    there = str(tmp_path / "archive")
+    assert checked(archive_url=there)[0].startswith(f"ok archive: there is none at {there} yet")
+    assert checked(archive_url=str(tmp_path / "not" / "there"))[0].endswith("is its disk mounted?")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "archive.json").write_text("{}")
+    assert "is damaged" in checked(archive_url=there)[0]
+    (tmp_path / "archive" / "archive.json").write_text('{"archive_id": "a", "format": 1, "source": "live"}')
+    assert checked(archive_url=there) == [f"ok archive: {there} answers, with live trades"]
+    assert checked(archive_url=there, keep_trades_days=2)[0].startswith(
+        "warn archive: days are archived after"
+    )

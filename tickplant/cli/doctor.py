@@ -33,6 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
+    from tickplant.cli.archive_check import check_archive
     from tickplant.cli.checks import check_settings, check_surroundings
     from tickplant.cli.grpc_check import check_grpc
     from tickplant.cli.kafka_check import check_kafka
@@ -40,7 +41,7 @@ def run(args: Namespace) -> int:
     settings, findings = check_settings(args)
     if settings is not None:
         findings += interrupts.run(check_surroundings(settings))
-        findings += check_kafka(settings) + check_grpc(settings)
+        findings += check_kafka(settings) + check_grpc(settings) + check_archive(settings)
     for finding in findings:
         _print(finding)
     errors = sum(finding.level == "fail" for finding in findings)
