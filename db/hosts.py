@@ -103,6 +103,13 @@ def wanted_of(url: str, default: Wanted) -> Wanted:
     raise ValueError(f"target_session_attrs is {text!r}, not one of {', '.join(get_args(Wanted))}")
 
 
+def for_other_clients(url: str) -> str:
+    """Return an address with which clients of libpq look for the primary, too, if it has several hosts."""
+    if len(hosts_of(url)) < 2 or "target_session_attrs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}target_session_attrs=read-write"
+
+
 def note_timeline(system: int, timeline: int) -> None:
     """Note that a primary has worked on a timeline: those on older ones are refused from now on."""
     _newest[system] = max(_newest.get(system, 0), timeline)

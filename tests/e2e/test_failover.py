@@ -86,7 +86,7 @@ async def test_a_promoted_replica_that_lacks_commits_ends_with_the_recording(
         await replica.promote()
         if not dies:
             await processes.start("worker")
-        await until(lambda: has(replica.url, kept + 1), "workers have found the promoted replica", 30)
+        await until(lambda: has(replica.url, kept + 1), "workers have found the promoted replica")
         if dies:
             await primary.start()  # a former primary, which takes connections
         else:

@@ -67,7 +67,7 @@ async def test_a_host_that_fails_is_replaced_within_a_lease(
             await failure(one)
             await until(lambda: owned(0, 4), "the other host has all partitions")
             print(f"taken over after {clock() - failed_s:.2f} s with leases of {LEASE_S:g} s")
-            assert clock() - failed_s < 2 * LEASE_S
+            assert clock() - failed_s < 3 * LEASE_S  # one of them on an idle machine
             one.reconnect()
             try:
                 await until(all_committed, "all trades committed")

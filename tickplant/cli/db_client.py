@@ -8,6 +8,7 @@ from pathlib import Path
 from signal import SIGINT
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from db.hosts import for_other_clients
 from tickplant.errors import FatalError
 from tickplant.local.addresses import open_database_server, print_data_folder, running_database
 from tickplant.local.binaries import find_postgres
@@ -21,7 +22,7 @@ def database_address(settings: Settings) -> str:
         FatalError: no server runs there.
     """
     print_data_folder(settings)
-    return "postgresql://" + running_database(settings).partition("://")[2]
+    return for_other_clients("postgresql://" + running_database(settings).partition("://")[2])
 
 
 async def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
@@ -40,7 +41,7 @@ async def run_psql(settings: Settings, arguments: Sequence[str]) -> int:
     program = _find_psql(settings)
     print_data_folder(settings)
     async with open_database_server(settings) as url:
-        parts = urlsplit(url)
+        parts = urlsplit(for_other_clients(url))
         address = urlunsplit(parts._replace(netloc=_without_password(parts.netloc)))
         password = {"PGPASSWORD": unquote(parts.password)} if parts.password else {}
         # Ctrl-C is psql's: it ends a query, not the session.
