@@ -59,7 +59,7 @@ class CaptureFile:
         except OSError as error:
             self._write_at(self._end, self._tail)  # over bytes of the file: needs no space
             os.ftruncate(self._file, self.size)
-            raise OSError(error.errno, error.strerror, str(self._unfinished)) from None
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self._end, self._tail = self._end + len(data), tail
         self.lines += len(lines)
 

@@ -187,5 +187,5 @@ async def _first_set(*events: asyncio.Event) -> None:
 
 def _describe(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk is full: {error.filename} has all frames up to then; the recording has ended"
+        return f"the disk is full: {error.filename} has the frames until then; the recording has ended"
     return f"{error.filename}: {error.strerror}; the recording has ended"

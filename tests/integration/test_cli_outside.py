@@ -43,6 +43,8 @@ DATABASE_COMMANDS = (
     "mirror --forget",
     "backfill binance:BTCUSDT --from 2024-01-01",
     "verify binance:BTCUSDT",
+    "import binance:BTCUSDT --from 2024-01",
+    "archive --to archive",
     "doctor",
     "up",
 )

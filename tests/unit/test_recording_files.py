@@ -179,6 +179,6 @@ def test_a_write_that_fails_halfway_leaves_the_lines_from_before(tmp_path: Path,
     )
     count = int(done.stdout.split()[0])
     assert count > 400
-    assert done.stdout == f"{count} {count} File too large {path}.part\n"
+    assert done.stdout == f"{count} {count} File too large {path}\n"
     expected = b"".join(b"%d %d\n" % (n, n**9 % 999983) for n in range(count))
     assert unpacked(name, path.read_bytes()) == expected
