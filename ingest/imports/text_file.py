@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, Final, NamedTuple, Protocol
 from ingest.imports.source import FileError
 
 _BLOCK_BYTES: Final = 8 * 1024 * 1024
-_READ_BYTES: Final = 256 * 1024
+_READ_BYTES: Final = 32 * 1024
+"""Each kept state holds what is left of one read."""
 _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
 _LOCAL_HEADER: Final = 30
