@@ -105,7 +105,7 @@ class Runtime:
             while not stop.is_set():
                 wait_s = self._lease_s / _HEARTBEATS_PER_LEASE
                 try:
-                    await self._heartbeat()
+                    await self.renew()
                     outage.note_success()
                     self._readiness.note(self._role, None)
                     self._backoff.reset()
@@ -117,13 +117,17 @@ class Runtime:
         finally:
             self._readiness.note(self._role, "it is stopping")
             try:
-                await self._release(set(self._working))
-                async with asyncio.timeout(_SIGN_OFF_S if outage.active else None):
-                    await remove_worker(self._pool, self._role, self._owner)
+                await self.leave(_SIGN_OFF_S if outage.active else None)
             except OUTAGE as error:
                 _log.warning("could not release all leases: %s", outage_reason(error))
 
-    async def _heartbeat(self) -> None:
+    async def leave(self, timeout_s: float | None = None) -> None:
+        """Commit, release all leases, and sign off, the latter within `timeout_s` seconds."""
+        await self._release(set(self._working))
+        async with asyncio.timeout(timeout_s):
+            await remove_worker(self._pool, self._role, self._owner)
+
+    async def renew(self) -> None:
         """Renew leases, end work without one, and take or release partitions for a fair share."""
         if not (self._redis.sharded and self._agreed):  # the servers of partitions are away one by one
             await agree_on_partitions(self._redis, self._partitions)
