@@ -1,5 +1,6 @@
 """Archive, wipe, import: the database is back, digit by digit."""
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from working import publishing, stored_count, until
 
 from tickplant.intervals import DAY_US, floor
 from tickplant.market import Trade
+from tickplant.provenance import SOURCE_HEADER
 from tickplant.wire import Verdict
 
 SYMBOL = "AAAUSDT"
@@ -29,7 +31,7 @@ END_US = floor(ODD[-1].event_time_us, DAY_US) + DAY_US
 async def play(redis_url: str, database_url: str, trades: list[Trade]) -> None:
     """Store trades, a verdict, and the venue's time two days later."""
     async with publishing(redis_url) as publisher:
-        await publisher.claim_source({})
+        await publisher.claim_source({SOURCE_HEADER: "synthetic"})
         for start in range(0, len(trades), 300):
             await publisher.publish(trades[start : start + 300])
         await publisher.publish_verdict(Verdict("binance", SYMBOL, *VOID, "void"))
@@ -65,8 +67,13 @@ async def test_an_archive_gives_the_database_back(redis_url: str, database_url: 
             return await stored_count(database_url) == len(ODD) + 1
 
         await until(has_come, "the other symbol's trade stored")
-        code, output = await processes.run("archive", "--no-venue")
+        code, output = await processes.run("archive")
         assert (code, "3 days archived" in output) == (0, True), output
+        manifests = [json.loads(path.read_text()) for path in (tmp_path / "archive").rglob("manifests/*")]
+        compared = [manifest["comparison"] for manifest in manifests]
+        assert all(compared), manifests
+        assert sum(found["matched"] for found in compared) > 4_000
+        assert sum(found["incomplete"] for found in compared) > 0
     async with plant(redis_url, database_url, tmp_path, ODD, **archive) as processes:
         code, output = await processes.run("import", "--archive", archive["TICKPLANT_ARCHIVE_URL"])
         assert code == 0, output + processes.logs()
