@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
-from statistics import quantiles
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -278,12 +278,10 @@ def report(conditions: Conditions, outcome: Outcome) -> str:
 
 
 def _spread(what: str, seconds: Sequence[float]) -> str:
-    if len(seconds) < 2:
-        return f"{what}: {len(seconds)} partitions"
-    cuts = quantiles(seconds, n=100)
+    if not seconds:
+        return f"{what}: no partition"
     return (
-        f"{what}: {len(seconds):,} partitions, median {cuts[49]:.2f} s, p99 {cuts[98]:.2f} s,"
-        f" longest {max(seconds):.2f} s"
+        f"{what}: {len(seconds):,} partitions, median {median(seconds):.2f} s, longest {max(seconds):.2f} s"
     )
 
 
