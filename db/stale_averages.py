@@ -30,7 +30,7 @@ async def delete_averages(
         for venue, symbol, open_time, name in await connection.fetch(
             FIND_AVERAGES, interval, list(set(venues)), list(set(symbols)), min(times), max(times)
         ):
-            if not wanted.isdisjoint([(venue, symbol, open_time, it) for it in (name, None)]):
+            if not wanted.isdisjoint([(venue, symbol, open_time, entry) for entry in (name, None)]):
                 found[venue, symbol].append((open_time, name))
         for key, rows in found.items():
             bounds = min(rows)[0], max(rows)[0]
@@ -39,7 +39,7 @@ async def delete_averages(
 
 async def delete_statistics(connection: asyncpg.Connection, minutes: Iterable[CandleKey]) -> None:
     """Delete the statistics of minutes."""
-    wanted = {(it.venue, it.symbol, to_datetime(it.open_time_us)) for it in minutes}
+    wanted = {(entry.venue, entry.symbol, to_datetime(entry.open_time_us)) for entry in minutes}
     if not wanted:
         return
     venues, symbols, times = columns_of(wanted)

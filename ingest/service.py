@@ -29,7 +29,7 @@ from ingest.venues.base import VenueAdapter, VenueLimits
 from ingest.venues.base_rest import HistoryAdapter, ListingAdapter
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.proxies import Proxies
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.service import run_unless_stopped
@@ -57,7 +57,7 @@ async def run(
     stream_budget_trades: int,
     proxies: Proxies | None = None,
     shard: Shard | None = None,
-    readiness: Readiness | None = None,
+    readiness: ServiceReadiness | None = None,
     stop: asyncio.Event,
     buffer_mb: int = 256,
 ) -> None:

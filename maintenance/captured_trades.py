@@ -71,10 +71,10 @@ class CapturedTrades:
 
     def _insert(self, trade: Trade) -> None:
         place = max(0, bisect_right(self._firsts, trade.trade_id) - 1)
-        trades = {it.trade_id: it for it in decode_columns(self._chunks[place])[0].trades()}
+        trades = {entry.trade_id: entry for entry in decode_columns(self._chunks[place])[0].trades()}
         if trade.trade_id not in trades:
             trades[trade.trade_id] = trade
-            self._chunks[place] = encode_columns([from_trades([trades[it] for it in sorted(trades)])])
+            self._chunks[place] = encode_columns([from_trades([trades[entry] for entry in sorted(trades)])])
             self._firsts[place] = min(trades)
 
 

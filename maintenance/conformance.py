@@ -14,7 +14,7 @@ from db.conformance import StoredMinute, read_stored_minutes, read_stored_span
 from db.pool import DatabaseConnection, snapshot
 from db.provenance import read_database_source
 from db.trades import TradeBound, read_trades
-from maintenance.conformance_report import CAUSES, Cause, Column, Difference, Minutes, SymbolReport
+from maintenance.conformance_report import CAUSES, Cause, Column, MinuteDifference, Minutes, SymbolReport
 from maintenance.symbol import SymbolMaintenance
 from maintenance.verify import closed_minutes, compare_minutes
 from tickplant.intervals import MINUTE_US, floor
@@ -56,7 +56,7 @@ async def report_symbol(
     first_us, end_us = minutes = await closed_minutes(target, start, end)
     comparison, lost = await compare_minutes(target, [minutes], on_progress)
     wrong = {mismatch.open_time_us for mismatch in comparison.mismatches} | {*comparison.uncovered, *lost}
-    differences: list[Difference] = []
+    differences: list[MinuteDifference] = []
     for begin in range(0, len(wrong), _MINUTES_AT_ONCE):
         times_us = sorted(wrong)[begin : begin + _MINUTES_AT_ONCE]
         differences += await _explain(target, comparison, frozenset(lost), times_us)
@@ -90,7 +90,7 @@ async def report_symbol(
 
 async def _explain(
     target: SymbolMaintenance, comparison: Comparison, lost: frozenset[int], times_us: Sequence[int]
-) -> list[Difference]:
+) -> list[MinuteDifference]:
     """Return the differences of some minutes with their causes."""
     symbol = target.symbol
     horizon = await target.read_horizon()
@@ -115,7 +115,7 @@ async def _explain(
                 cause = _cause(minute, mismatches, complete=complete)
             columns = [Column(each.column, each.venue, each.ours) for each in mismatches]
             found.append(
-                Difference(
+                MinuteDifference(
                     open_time=format_second(time_us),
                     kind="differs" if time_us in ours else "not stored",
                     cause=cause,

@@ -48,7 +48,7 @@ class Column(Struct, frozen=True):
     ours: str
 
 
-class Difference(Struct, frozen=True):
+class MinuteDifference(Struct, frozen=True):
     """A minute that differs from the venue's."""
 
     open_time: str
@@ -100,7 +100,7 @@ class SymbolReport(Struct, frozen=True):
     """Trade ids for which the venue has no trades."""
     causes: dict[Cause, int]
     """How many minutes each cause explains."""
-    differences: list[Difference]
+    differences: list[MinuteDifference]
 
     @property
     def agrees(self) -> bool:

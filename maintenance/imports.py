@@ -27,7 +27,7 @@ _STALLED_S: Final = 20.0
 _READ_S: Final = 120.0
 
 
-class Difference(NamedTuple):
+class TradeDifference(NamedTuple):
     """A stored trade that differs from that of a file."""
 
     stored: Trade
@@ -43,7 +43,7 @@ class FileImport(NamedTuple):
     """New ones."""
     compared: int
     """Those that were stored before, and are still."""
-    differences: Sequence[Difference]
+    differences: Sequence[TradeDifference]
     missing: int
     """Ids between the first and the last that neither the file nor the database has."""
 
@@ -108,7 +108,7 @@ async def scan_file(file: TradeFile, on_trades: Callable[[int], None]) -> FileSc
     found: list[Block] = []
     while (block := await asyncio.to_thread(next, blocks, None)) is not None:
         found.append(block)
-        on_trades(sum(it.trades for it in found))
+        on_trades(sum(item.trades for item in found))
     return FileScan(found)
 
 
@@ -133,7 +133,7 @@ async def import_file(
         FatalError: no worker stores the trades.
     """
     unstored = before = await _read_unstored(target, scan.ids)
-    compared, differences, done = 0, list[Difference](), 0
+    compared, differences, done = 0, list[TradeDifference](), 0
     for block in scan.blocks:
         known = subtract_ranges((block.first_id, block.last_id), _within(unstored, block))
         if known:
@@ -176,7 +176,7 @@ async def _publish(
         (scan.blocks, (above, scan.ids[1]), True),
         (scan.blocks[::-1], (scan.ids[0], above - 1), False),
     ):
-        wanted = [part for part in (intersect_ranges(it, ids) for it in unstored) if part is not None]
+        wanted = [part for part in (intersect_ranges(item, ids) for item in unstored) if part is not None]
         for block in blocks:
             if within := _within(wanted, block):
                 trades = await asyncio.to_thread(file.read, block)
@@ -217,11 +217,11 @@ async def _read_unstored(target: SymbolMaintenance, ids: IdRange) -> list[IdRang
 
 async def _compare(
     target: SymbolMaintenance, trades: TradeColumns, block: Block, ids: Sequence[IdRange]
-) -> tuple[int, list[Difference]]:
+) -> tuple[int, list[TradeDifference]]:
     """Compare trades with the stored ones of the same ids; those removed by age are left out."""
     in_file = {trade.trade_id: trade for part in _select(trades, ids) for trade in part.trades()}
     after, before = TradeBound(block.first_us - 1_001, 2**62), TradeBound(block.last_us + 1_002)
-    compared, differences = 0, list[Difference]()
+    compared, differences = 0, list[TradeDifference]()
     while True:
         async with snapshot(target.pool, timeout_s=_READ_S) as connection:
             rows = await read_trades(
@@ -232,7 +232,7 @@ async def _compare(
             if trade is not None:
                 compared += 1
                 if not is_same_trade(stored, trade) or stored.side not in (None, trade.side):
-                    differences.append(Difference(stored, trade))
+                    differences.append(TradeDifference(stored, trade))
         if len(rows) < _COMPARED_AT_ONCE:
             return compared, differences
         after = TradeBound(rows[-1].event_time_us, rows[-1].trade_id)

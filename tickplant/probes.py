@@ -25,7 +25,7 @@ LIVE_S: Final = 4.0
 _STARTING: Final = "it is starting"
 
 
-class Readiness:
+class ServiceReadiness:
     """What keeps each part of a service from its work."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Readiness:
         return "; ".join(f"{part}: {problem}" for part, problem in problems if problem) or None
 
 
-def serve_probes(host: str, port: int, readiness: Readiness, *, live_s: float = LIVE_S) -> WSGIServer:
+def serve_probes(host: str, port: int, readiness: ServiceReadiness, *, live_s: float = LIVE_S) -> WSGIServer:
     """Serve metrics and probes in threads; call it in the event loop that `/health/live` is about.
 
     Args:
@@ -58,14 +58,14 @@ def serve_probes(host: str, port: int, readiness: Readiness, *, live_s: float = 
         OSError: nothing can listen there.
     """
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    server_class = type("Server", (_Server,), {"address_family": family})
+    server_class = type("Server", (_ProbeServer,), {"address_family": family})
     app = _make_app(asyncio.get_running_loop(), readiness, live_s)
     server: WSGIServer = make_server(str(address[0]), port, app, server_class, _Handler)
     threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
     return server
 
 
-class _Server(ThreadingMixIn, WSGIServer):
+class _ProbeServer(ThreadingMixIn, WSGIServer):
     """Answers each request in a thread of its own."""
 
     daemon_threads = True
@@ -78,7 +78,9 @@ class _Handler(WSGIRequestHandler):
         """Do nothing."""
 
 
-def _make_app(loop: asyncio.AbstractEventLoop, readiness: Readiness, live_s: float) -> "WSGIApplication":
+def _make_app(
+    loop: asyncio.AbstractEventLoop, readiness: ServiceReadiness, live_s: float
+) -> "WSGIApplication":
     metrics: WSGIApplication = make_wsgi_app()
 
     def app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:

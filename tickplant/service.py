@@ -15,7 +15,7 @@ from tickplant.interrupts import restored_sigint
 from tickplant.logs import set_up_logs
 from tickplant.network_errors import system_reason
 from tickplant.open_files import prepare_open_files
-from tickplant.probes import Readiness, serve_probes
+from tickplant.probes import ServiceReadiness, serve_probes
 from tickplant.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -23,7 +23,9 @@ logger = logging.getLogger(__name__)
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def run_service(name: str, main: Main, settings: Settings, *, readiness: Readiness | None = None) -> int:
+def run_service(
+    name: str, main: Main, settings: Settings, *, readiness: ServiceReadiness | None = None
+) -> int:
     """Run a service until a signal stops it; blocks.
 
     SIGTERM and SIGINT set the event that `main` is given; a second one ends the process at once.
@@ -65,7 +67,7 @@ def forbid_floats() -> None:
     decimal.setcontext(decimal.DefaultContext.copy())
 
 
-async def _run(name: str, main: Main, settings: Settings, readiness: Readiness | None) -> None:
+async def _run(name: str, main: Main, settings: Settings, readiness: ServiceReadiness | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signal in (SIGTERM, SIGINT):
@@ -89,7 +91,7 @@ def _note_kernel() -> None:
     metrics.KERNEL_INFO.labels(kernel.NAME).set(1)
 
 
-def _serve_probes(settings: Settings, readiness: Readiness) -> None:
+def _serve_probes(settings: Settings, readiness: ServiceReadiness) -> None:
     try:
         serve_probes(settings.metrics_host, settings.metrics_port, readiness)
     except OSError as error:

@@ -19,7 +19,7 @@ from tickplant.backoff import Backoff
 from tickplant.errors import FormerPrimaryError, LeaseLostError
 from tickplant.logs import add_fields
 from tickplant.outage import OutageLog
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.redis_agreement import agree_on_partitions
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import OUTAGE as REDIS_OUTAGE
@@ -61,7 +61,7 @@ class Runtime:
         pool: Pool,
         redis: RedisClient,
         make: Callable[[Lease], PartitionWork],
-        readiness: Readiness | None = None,
+        readiness: ServiceReadiness | None = None,
     ) -> None:
         """Take what is needed.
 
@@ -84,7 +84,7 @@ class Runtime:
         self._redis = redis
         self._blocked = BlockedPartitions(role, redis)
         self._make = make
-        self._readiness = readiness or Readiness()
+        self._readiness = readiness or ServiceReadiness()
         self._readiness.note(role, "it is starting")
         self._alive: list[str] = []
         self._share: frozenset[int] = frozenset()

@@ -11,7 +11,7 @@ from db.leases import Lease
 from db.pool import REFUSED, database_error, open_pool
 from tickplant.background import background
 from tickplant.notifications import NotificationSettings
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.redis_client import open_redis
 from tickplant.streams import CANDLES_ROLE
 from tickplant.webhooks import WebhookSettings
@@ -47,7 +47,7 @@ async def run(
     roles: RoleSettings,
     webhooks: WebhookSettings,
     notifications: NotificationSettings,
-    readiness: Readiness | None = None,
+    readiness: ServiceReadiness | None = None,
     stop: asyncio.Event,
 ) -> None:
     """Process stream entries, and deliver webhooks and notifications, until `stop` is set."""

@@ -21,7 +21,7 @@ from api.live.stream_gate import StreamGate
 from tickplant.api.v1 import alerts_pb2, market_data_pb2
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 
 _STOP_S: Final = 5.0
 """How long clients may take to read the end of their calls when the server stops."""
@@ -59,7 +59,7 @@ async def serving(
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
     most_streams: int,
-    readiness: Readiness | None = None,
+    readiness: ServiceReadiness | None = None,
 ) -> AsyncIterator[int]:
     """Serve in the background; yields the port, and stops gracefully at the end.
 
@@ -103,7 +103,7 @@ async def serving(
     health_pb2_grpc.add_HealthServicer_to_server(healths, server)
     names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
-    state = _State(healths, readiness or Readiness())
+    state = _State(healths, readiness or ServiceReadiness())
     await state.set(serving_now=services.hub.live)
     bound = _bind(server, f"[{host}]:{port}" if ":" in host else f"{host}:{port}", tls, secure)
     await server.start()
@@ -155,7 +155,7 @@ def _configuration(files: TlsFiles) -> Any:
 class _State:
     """Whether calls can be answered, as clients and probes ask for it."""
 
-    def __init__(self, healths: Any, readiness: Readiness) -> None:
+    def __init__(self, healths: Any, readiness: ServiceReadiness) -> None:
         self._healths = healths
         self._readiness = readiness
 

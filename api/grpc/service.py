@@ -11,7 +11,7 @@ from api.live.gate import WebsocketLimits
 from api.live.stream_gate import StreamGate
 from api.service import AccessSettings, open_services
 from tickplant.market import SymbolId
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.webhooks import WebhookSettings
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ async def run(
     alerts_per_user: int,
     webhooks: WebhookSettings,
     notify_tags: Collection[str],
-    readiness: Readiness,
+    readiness: ServiceReadiness,
     stop: asyncio.Event,
 ) -> None:
     """Serve gRPC until `stop` is set; then streams end with UNAVAILABLE, and calls are completed.

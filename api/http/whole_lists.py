@@ -65,7 +65,7 @@ def whole_request(scope: Scope, format_: str | None) -> WholeRequest | None:
     request: Request[Any, Any, Any] = Request(scope)
     if format_ is None:
         accepted = Accept(request.headers.get("accept", JSON))
-        offered = {it.media_type: name for name, it in TABLE_FORMATS.items() if it.available()}
+        offered = {entry.media_type: name for name, entry in TABLE_FORMATS.items() if entry.available()}
         chosen = offered.get(accepted.best_match([JSON, *offered], JSON) or JSON)
     else:
         chosen = None if format_ == "json" else format_

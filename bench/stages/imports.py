@@ -69,8 +69,9 @@ def _write_zip(folder: Path, trades: Sequence[Trade]) -> Path:
     first = time.strftime("%Y-%m-%d", time.gmtime(trades[0].event_time_us / 1e6))
     name = f"{trades[0].symbol}-trades-{first}"
     rows = [
-        f"{it.trade_id},{it.price},{it.size},1.00000000,{it.event_time_us},{it.side == 'sell'},True\n"
-        for it in trades
+        f"{trade.trade_id},{trade.price},{trade.size},1.00000000,{trade.event_time_us},"
+        f"{trade.side == 'sell'},True\n"
+        for trade in trades
     ]
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(f"{name}.csv", "".join(rows))

@@ -80,7 +80,8 @@ class BinanceArchive:
         more, absent_days = await self._find(symbol, days)
         absent_days += [period for period in absent if days_of(period) == [period]]
         return Listing(
-            sorted(found + more, key=lambda file: file.start_us), sorted(absent_days, key=lambda it: it.start)
+            sorted(found + more, key=lambda file: file.start_us),
+            sorted(absent_days, key=lambda entry: entry.start),
         )
 
     async def download(self, file: ArchivedFile, on_bytes: Callable[[int], None] = lambda _: None) -> Path:

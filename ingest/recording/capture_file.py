@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from ingest.recording.encoders import Encoder
+from ingest.recording.encoders import FrameEncoder
 
 UNFINISHED: Final = ".part"
 """Ends the name of a file that is being written, or whose writer was killed."""
@@ -13,7 +13,7 @@ UNFINISHED: Final = ".part"
 class CaptureFile:
     """A capture, complete after every write; it has the name of an unfinished file until it is finished."""
 
-    def __init__(self, path: Path, encoder: Encoder) -> None:
+    def __init__(self, path: Path, encoder: FrameEncoder) -> None:
         """Create the file.
 
         Args:

@@ -18,7 +18,7 @@ _LAST_ZSTD_BLOCK: Final = b"\x01\x00\x00"
 """An empty raw block that is marked as the last (RFC 8878, section 3.1.1.2)."""
 
 
-class Encoder(Protocol):
+class FrameEncoder(Protocol):
     """Compresses a file block by block."""
 
     def encode(self, data: bytes) -> bytes:
@@ -75,5 +75,5 @@ class Zstd:
         return _LAST_ZSTD_BLOCK
 
 
-ENCODERS: Final[dict[str, type[Encoder]]] = {"gzip": Gzip, "zstd": Zstd, "none": Plain}
+ENCODERS: Final[dict[str, type[FrameEncoder]]] = {"gzip": Gzip, "zstd": Zstd, "none": Plain}
 """By the names of compressions."""

@@ -14,7 +14,7 @@ from tickplant.wire import ConnectionStatus
 _log = logging.getLogger(__name__)
 
 
-class Statistics(FeedOutput):
+class ReceivedCounts(FeedOutput):
     """Counts what is received."""
 
     def __init__(self) -> None:

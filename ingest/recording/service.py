@@ -12,7 +12,7 @@ from ingest.buffer import FrameBuffer
 from ingest.connection import SocketRead
 from ingest.feed_context import FeedContext
 from ingest.rate_limits import connect_rate
-from ingest.recording.output import LocalLimit, NoLock, Statistics
+from ingest.recording.output import LocalLimit, NoLock, ReceivedCounts
 from ingest.recording.writer import CapturePath, CaptureWriter, Rotation
 from ingest.service import ConfiguredVenue, VenueAddress, make_feeds, select_venues
 from ingest.supervision import keep_running
@@ -53,7 +53,7 @@ class Recording:
     ) -> None:
         self._venues = select_venues(symbols, addresses)
         self._proxies = proxies or Proxies({})
-        self._statistics = Statistics()
+        self._statistics = ReceivedCounts()
         self._files: list[Path] = []
         self._failure: OSError | None = None
         self._failed = asyncio.Event()

@@ -34,7 +34,7 @@ _MICROSECONDS_FROM_US: Final = 1_735_689_600_000_000
 """2025: files of earlier days have milliseconds."""
 
 
-class BinanceArchive:
+class SandboxArchive:
     """The archive.
 
     Args:

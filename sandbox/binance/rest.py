@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from sandbox.binance.archive import PREFIX, BinanceArchive
+from sandbox.binance.archive import PREFIX, SandboxArchive
 from sandbox.binance.endpoints import ENDPOINTS
 from sandbox.binance.query import Query, RefusalError, read_values
 from sandbox.limits import Budget, SandboxLimits
@@ -31,7 +31,7 @@ class BinanceRest:
 
     def __init__(self, market: SandboxMarket, limits: SandboxLimits, clock_us: Callable[[], int]) -> None:
         self._market = market
-        self._archive = BinanceArchive(market)
+        self._archive = SandboxArchive(market)
         self._budget = Budget(limits, clock_us)
 
     def get(self, path: str, headers: Mapping[str, str], now_us: int) -> Answer | None:

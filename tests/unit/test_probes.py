@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tickplant.probes import LIVE, READY, Readiness, serve_probes
+from tickplant.probes import LIVE, READY, ServiceReadiness, serve_probes
 
 
 @pytest.fixture
-def readiness() -> Readiness:
-    return Readiness()
+def readiness() -> ServiceReadiness:
+    return ServiceReadiness()
 
 
 @pytest.fixture
-async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
+async def http(readiness: ServiceReadiness) -> AsyncIterator[httpx.AsyncClient]:
     server = serve_probes("127.0.0.1", 0, readiness, live_s=0.2)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.server_port}") as client:
         yield client
@@ -25,7 +25,7 @@ async def http(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_service_is_ready_when_all_its_parts_are(
-    http: httpx.AsyncClient, readiness: Readiness
+    http: httpx.AsyncClient, readiness: ServiceReadiness
 ) -> None:
     answers = []
     for part, problem in (
@@ -69,11 +69,11 @@ async def test_metrics_are_served_beside_probes(http: httpx.AsyncClient) -> None
 
 async def test_a_port_in_use_is_an_error(http: httpx.AsyncClient) -> None:
     with pytest.raises(OSError, match="in use"):
-        serve_probes("127.0.0.1", http.base_url.port or 0, Readiness())
+        serve_probes("127.0.0.1", http.base_url.port or 0, ServiceReadiness())
 
 
 async def test_it_listens_on_ipv6_too() -> None:
-    server = serve_probes("::1", 0, Readiness())
+    server = serve_probes("::1", 0, ServiceReadiness())
     async with httpx.AsyncClient() as client:
         assert (await client.get(f"http://[::1]:{server.server_port}{LIVE}")).status_code == 200
     await asyncio.to_thread(server.shutdown)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from past_venue import PastVenue, days_of_trades
 
-from sandbox.binance.archive import BinanceArchive
+from sandbox.binance.archive import SandboxArchive
 from sandbox.venue import Answer
 from tickplant.times import to_us
 
@@ -16,7 +16,7 @@ BASE = "/data/spot"
 
 
 def get(path: str, now: datetime = datetime(2025, 1, 2, tzinfo=UTC), **headers: str) -> Answer:
-    return BinanceArchive(PastVenue(TRADES)).get(BASE + path, headers, to_us(now))
+    return SandboxArchive(PastVenue(TRADES)).get(BASE + path, headers, to_us(now))
 
 
 def day(text: str) -> str:

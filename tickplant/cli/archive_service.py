@@ -9,7 +9,7 @@ from typing import Any
 from tickplant import metrics
 from tickplant.cli.external_errors import explain
 from tickplant.errors import UsageError
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.service import run_service, run_unless_stopped
 from tickplant.settings import Settings
 
@@ -28,7 +28,7 @@ def run_periodically(
         settings: log level, and where to serve metrics and probes.
         every_s: the wait between two runs. After one that failed, as in an outage, it is the same.
     """
-    readiness = Readiness()
+    readiness = ServiceReadiness()
 
     async def run_once() -> None:
         try:

@@ -68,11 +68,11 @@ def run(args: Namespace) -> int:
     from api.http.tls import TlsFiles
     from api.service import AccessSettings
     from tickplant.local.addresses import running_database, running_redis
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
     from tickplant.service import run_service
 
     redis_url, database_url = running_redis(settings), running_database(settings)
-    readiness = Readiness()
+    readiness = ServiceReadiness()
 
     async def serve(stop: asyncio.Event) -> None:
         await service.run(

@@ -171,7 +171,9 @@ async def import_archive(
                 complete = False
             files = [FileOfArchive(archive, file, _plant_of(settings)) for file in listing.files]
             if files:
-                _require_space(folder, [it for it in listing.files if not archive.path_of(it.name).exists()])
+                _require_space(
+                    folder, [entry for entry in listing.files if not archive.path_of(entry.name).exists()]
+                )
                 complete &= await _import_symbol(settings, target, files)
     return 0 if complete else 1
 

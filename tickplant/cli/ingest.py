@@ -42,7 +42,7 @@ def run(args: Namespace) -> int:
     from tickplant.cli.sources import expected_source, require_source_in_redis
     from tickplant.cli.venues import venue_addresses
     from tickplant.local.addresses import running_redis
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
     from tickplant.proxies import Proxies
     from tickplant.redis_errors import retry_until_available
     from tickplant.service import run_service, run_unless_stopped
@@ -50,7 +50,7 @@ def run(args: Namespace) -> int:
 
     settings = read_settings()
     redis_url, proxies = running_redis(settings), Proxies()
-    readiness = Readiness()
+    readiness = ServiceReadiness()
 
     async def ingest(stop: asyncio.Event) -> None:
         source = expected_source(settings)

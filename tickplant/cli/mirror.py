@@ -55,7 +55,7 @@ def run(args: Namespace) -> int:
     """
     from tickplant.cli.kafka import kafka_properties, require_kafka
     from tickplant.local.addresses import running_database, running_redis
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
 
@@ -80,7 +80,7 @@ def run(args: Namespace) -> int:
         budget_bytes=settings.kafka_budget_mb * 1_000_000,
     )
 
-    readiness = Readiness()
+    readiness = ServiceReadiness()
 
     async def work(stop: asyncio.Event) -> None:
         await service.run(

@@ -14,7 +14,7 @@ from tickplant.network_errors import system_reason
 if TYPE_CHECKING:
     from sandbox.server import SandboxOptions
     from sandbox.source import TradeSource
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
 
 HELP: Final = "run a local venue that plays captures or generated trades"
 
@@ -102,13 +102,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Serve the venue until SIGTERM or SIGINT."""
     from tickplant.cli.sandbox_sources import open_sources
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
 
     _check(args)
     sandbox_faults.check(args)
-    options, readiness = _options(args), Readiness()
+    options, readiness = _options(args), ServiceReadiness()
 
     async def main(stop: asyncio.Event) -> None:
         await _serve(open_sources(args), args, options, readiness, stop)
@@ -132,7 +132,7 @@ async def _serve(
     sources: "list[TradeSource]",
     args: Namespace,
     options: "SandboxOptions",
-    readiness: "Readiness",
+    readiness: "ServiceReadiness",
     stop: asyncio.Event,
 ) -> None:
     import msgspec

@@ -33,7 +33,7 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from tickplant.cli.roles import role_settings
     from tickplant.local.addresses import running_database, running_redis
-    from tickplant.probes import Readiness
+    from tickplant.probes import ServiceReadiness
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
     from workers import service
@@ -41,7 +41,7 @@ def run(args: Namespace) -> int:
     settings = read_settings()
     roles = role_settings(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
-    readiness = Readiness()
+    readiness = ServiceReadiness()
 
     async def work(stop: asyncio.Event) -> None:
         await service.run(

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from db.leases import Lease
 from db.pool import REFUSED, Pool, database_error, open_pool
 from tickplant.background import background
-from tickplant.probes import Readiness
+from tickplant.probes import ServiceReadiness
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.streams import MIRROR_RESULTS, MIRROR_ROLES, MIRROR_TRADES
 from workers.mirror.kafka import KafkaProducer
@@ -45,7 +45,7 @@ async def run(
     partitions: int,
     lease_s: float,
     kafka: KafkaSettings,
-    readiness: Readiness | None = None,
+    readiness: ServiceReadiness | None = None,
     stop: asyncio.Event,
 ) -> None:
     """Mirror to Kafka until `stop` is set.
