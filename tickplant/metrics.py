@@ -239,7 +239,7 @@ WORKER_LAG_S = Gauge(
 )
 
 # archive
-ARCHIVE_DAYS = Counter("tickplant_archive_days", "Days of symbols that were written to the archive")
+ARCHIVE_WRITES = Counter("tickplant_archive_writes", "Days of symbols that were written to the archive")
 ARCHIVE_FAILED_RUNS = Counter("tickplant_archive_failed_runs", "Runs that failed, as in an outage")
 ARCHIVE_LAST_RUN_S = Gauge(
     "tickplant_archive_last_run_seconds", "When the last run succeeded, since 1970; 0 before the first"

@@ -194,7 +194,7 @@ class _Observer:
         from tickplant import metrics  # here, since it takes time
 
         self._say = say
-        self._count = metrics.ARCHIVE_DAYS.inc
+        self._count = metrics.ARCHIVE_WRITES.inc
         self._left = 0
         self.archived_days = self.adopted_days = self.failed = 0
 
