@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, str]] = {
     "audit": "recompute candles from the stored trades, or compare them with a venue's own",
     "backtest": "run strategies over stored trades: their signals, fills and profit",
     "archive": "keep each day as Parquet files in a folder or an object store, and check them",
-    "export": "write stored trades or candles as CSV or JSON lines",
+    "export": "write stored trades or candles as CSV, JSON lines, Parquet or Arrow",
     "db": "show the status of the database, print its address, or run psql on it",
     "partitions": "show which server of Redis has which partition, or move one to another",
     "keys": "make, list and revoke the keys of the API",

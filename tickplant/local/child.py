@@ -149,19 +149,23 @@ async def run_to_end(
     Raises:
         FatalError: it failed; the message contains the end of its output.
     """
-    process = await asyncio.create_subprocess_exec(
-        *guarded_command(argv, death_signal=SIGTERM, account=account),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        pass_fds=[lock],
-        cwd="/",
-        start_new_session=True,  # Ctrl-C in the terminal is this process's to handle
+    creating = asyncio.create_task(
+        asyncio.create_subprocess_exec(
+            *guarded_command(argv, death_signal=SIGTERM, account=account),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            pass_fds=[lock],
+            cwd="/",
+            start_new_session=True,  # Ctrl-C in the terminal is this process's to handle
+        )
     )
     try:
+        process = await asyncio.shield(creating)  # otherwise a process that has begun already would be lost
         output, _ = await process.communicate(text.encode())
     except BaseException:
+        process = await creating
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)
         await process.wait()
