@@ -210,7 +210,7 @@ class _Observer:
         self._say(
             f"{manifest.symbol_id} {manifest.day} r{manifest.revision}: {manifest.trades.rows:,} trades,"
             f" {sum(file.bytes for file in manifest.files):,} bytes{_quality(manifest)};"
-            f" {self._left:,} days left"
+            f" {self._left:,} to go"
         )
         if manifest.audit is not None and not manifest.audit.passed:
             self.failed += 1
@@ -223,7 +223,7 @@ class _Observer:
     def adopted(self, symbol: SymbolId, day: date) -> None:
         self._left -= 1
         self.adopted_days += 1
-        self._say(f"{symbol} {day}: in the archive already; {self._left:,} days left")
+        self._say(f"{symbol} {day}: in the archive already; {self._left:,} to go")
 
     def summary(self) -> str:
         """Return what was done; empty if nothing was."""
