@@ -26,11 +26,17 @@ A connection closed with unread input is reset, and the client may lose the resp
 _INVALID: Final = "Invalid HTTP request received."
 _TOO_LONG: Final = "The request's head is too long."
 
-TRANSPORT: Final = "tickplant.transport"
+_TRANSPORT: Final = "tickplant.transport"
 """The ASGI scope extension that holds the transport of a connection."""
 
 Part = Literal["head", "body"]
 """A part of a request."""
+
+
+def transport_of(scope: Any) -> asyncio.Transport:
+    """Return the transport of the connection of a request."""
+    transport: asyncio.Transport = scope["extensions"][_TRANSPORT]
+    return transport
 
 
 class StrictProtocol(HttpToolsProtocol):
@@ -67,7 +73,7 @@ class StrictProtocol(HttpToolsProtocol):
         """Note that a request has begun."""
         super().on_message_begin()
         scope: Any = self.scope
-        scope["extensions"] = {TRANSPORT: self.transport}
+        scope["extensions"] = {_TRANSPORT: self.transport}
         self.begun, self._bytes = True, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -6,6 +6,7 @@ and Parquet have decimals as wide as the rows need, and times as timestamps in m
 
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from io import StringIO
 from types import UnionType
@@ -75,7 +76,13 @@ class TableFormat(Struct, frozen=True):
 
     def available(self) -> bool:
         """Return whether what it needs is installed."""
-        return not self.measured or find_spec("pyarrow") is not None
+        return not self.measured or _has_pyarrow()
+
+
+@cache
+def _has_pyarrow() -> bool:
+    """Return whether pyarrow is installed. Looking for it searches folders, and each request asks."""
+    return find_spec("pyarrow") is not None
 
 
 class _CsvEncoder:
@@ -169,7 +176,8 @@ def measure(rows: Sequence[Struct], kind: type[Struct], widths: dict[str, Width]
             widths[name] = whole, places
 
 
-def column_kinds(kind: type[Struct]) -> dict[str, "ColumnKind"]:
+@cache
+def column_kinds(kind: type[Struct]) -> Mapping[str, "ColumnKind"]:
     """Return the kind of each column of rows."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.encode_name: _column_kind(hints[field.name]) for field in msgspec.structs.fields(kind)}

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from api.http.methods import is_head
 from api.http.problems import OUTAGE, bad_parameter, conflict, problem_of
-from api.http.strict_protocol import TRANSPORT
+from api.http.strict_protocol import transport_of
 from api.http.table_formats import TABLE_FORMATS, TableFormat, TooWideError, Width, measure
 
 _log = logging.getLogger(__name__)
@@ -80,9 +80,8 @@ def whole_request(scope: Scope, format_: str | None) -> WholeRequest | None:
                 name, f"applies to JSON: {chosen} has the whole list, from start to end where it has times"
             )
     address = f"{request.url.path}?{request.url.query}"
-    transport: asyncio.Transport = scope["extensions"][TRANSPORT]  # type: ignore[index,assignment]
     known = request.headers.get("if-none-match", "")
-    return WholeRequest(table, address, known, is_head(scope), transport.abort)
+    return WholeRequest(table, address, known, is_head(scope), transport_of(scope).abort)
 
 
 async def answer(

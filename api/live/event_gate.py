@@ -13,7 +13,7 @@ from api.access.middleware import Access
 from api.http.compression import EVENT_STREAM
 from api.http.methods import is_head
 from api.http.problems import Problem
-from api.http.strict_protocol import TRANSPORT
+from api.http.strict_protocol import transport_of
 from api.http.timed_protocol import READ_S
 from api.live.cursor import Cursor
 from api.live.direct_write import SEND_BUFFER_BYTES
@@ -114,7 +114,7 @@ class EventGate(StreamGate):
         return super().cursors(request)
 
     def _stream(self, ids: EventIds, scope: Any) -> EventStream:
-        transport = scope["extensions"][TRANSPORT]
+        transport = transport_of(scope)
         if not transport.is_closing():  # else the client has left already, and the stream ends at once
             _bound_delays(transport.get_extra_info("socket"))
         after_ms = random.randint(*self._retry_ms)  # noqa: S311 - spreads load, guards no secret

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from api_plant import BTC, T0, Plant, running_plant, trade
 from conftest import on_one_variant
+from pages import all_rows
 
 from api.http import whole_lists
 from tickplant.intervals import MINUTE_US
@@ -46,17 +47,6 @@ async def rows_of(plant: Plant, path: str, /, **parameters: Any) -> list[dict[st
     return list(csv.DictReader(StringIO(response.text)))
 
 
-async def json_rows(plant: Plant, path: str, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    """Return all rows of a list, page by page, oldest first."""
-    found: list[dict[str, Any]] = []
-    page = await plant.get(path, limit=1000, start="2000-01-01", **parameters)
-    while True:
-        found += page[name]
-        if page["next"] is None:
-            return found
-        page = await plant.get(path, limit=1000, after=page["next"], **parameters)
-
-
 def as_text(row: dict[str, Any]) -> dict[str, str]:
     words = {None: "", True: "true", False: "false"}
     return {
@@ -78,7 +68,7 @@ def as_text(row: dict[str, Any]) -> dict[str, str]:
 async def test_csv_has_all_rows_of_json(
     plant: Plant, path: str, name: str, parameters: dict[str, Any]
 ) -> None:
-    expected = await json_rows(plant, path, name, **parameters)
+    expected = await all_rows(plant, path, name, **parameters)
     found = await rows_of(plant, path, **parameters)
     assert len(found) == len(expected) > 100
     assert all(row == as_text(wanted) for row, wanted in zip(found, expected, strict=True))

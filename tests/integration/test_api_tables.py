@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from api_plant import BTC, T0, Plant, running_plant, trade
 from conftest import on_one_variant
+from pages import all_rows
 
 from api.http import whole_lists
 from api.http.table_formats import TABLE_FORMATS, TableFormat
@@ -40,16 +41,6 @@ async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
         yield running
 
 
-async def json_rows(plant: Plant, path: str, name: str, **parameters: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    page = await plant.get(path, limit=1000, start="2000-01-01", **parameters)
-    while True:
-        found += page[name]
-        if page["next"] is None:
-            return found
-        page = await plant.get(path, limit=1000, after=page["next"], **parameters)
-
-
 def read(format_: str, content: bytes) -> pa.Table:
     if format_ == "parquet":
         return pq.read_table(io.BytesIO(content))
@@ -70,7 +61,7 @@ def read(format_: str, content: bytes) -> pa.Table:
 async def test_tables_have_all_rows_of_json(
     plant: Plant, format_: str, path: str, name: str, parameters: dict[str, Any]
 ) -> None:
-    expected = await json_rows(plant, path, name, **parameters)
+    expected = await all_rows(plant, path, name, **parameters)
     response = await plant.http.get(path, params={"format": format_, **parameters})
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == TABLE_FORMATS[format_].media_type

@@ -165,13 +165,13 @@ async def write_rows(
     from db.export import export_rows
 
     rows, begun = 0, False
+
+    async def write(lines: bytes) -> None:
+        output.write(lines)
+        count(lines.count(b"\n"))
+
     async with aclosing(source.parts(selection)) as parts:
         async for part in parts:
-
-            async def write(lines: bytes) -> None:
-                output.write(lines)
-                count(lines.count(b"\n"))
-
             text: ExportFormat = "jsonl" if format_ == "jsonl" else "csv"
             rows += await export_rows(source.connection, part, text, write, header=not begun)
             begun = True
