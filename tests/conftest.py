@@ -10,6 +10,7 @@ import asyncio
 import gzip
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
@@ -35,6 +36,11 @@ from tickplant.local.server import Server
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)
+
+# A shell lets what it starts in the background ignore Ctrl-C, and tests send Ctrl-C to what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# Threads of a gRPC client would go on in a forked child, and write to its output.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 PARTITIONS: Final = 4
 SOURCE: Final = cast(Source, os.environ.get("TICKPLANT_EMBEDDED_SERVERS") or "auto")

@@ -14,11 +14,6 @@ from forked import Command
 from working import until
 
 
-def obey_interrupts() -> None:
-    """Undo what a shell does to those it starts in the background, and they to theirs: ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Processes:
     """The processes of one test; all are killed at its end."""
 

@@ -14,7 +14,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from processes import obey_interrupts
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -146,7 +145,6 @@ def pgbouncer(
             user=account.uid if account else None,
             stdout=log,
             stderr=log,
-            preexec_fn=obey_interrupts,
         )
     try:
         _wait_for_port(port, process)

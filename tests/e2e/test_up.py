@@ -19,7 +19,6 @@ from urllib.request import ProxyHandler, build_opener
 import grpc
 import pytest
 import stored
-from processes import obey_interrupts
 
 from sandbox.generator import generate
 from sandbox.venues import VENUES
@@ -53,7 +52,6 @@ class Up:
             stderr=subprocess.STDOUT,
             env={"PATH": "/usr/bin:/bin", "TICKPLANT_API_PORT": "0", **PROXIES, **SERVERS, **environment},
             cwd="/",
-            preexec_fn=obey_interrupts,
         )
 
     def read_until(self, pattern: str, seconds: float = 40) -> re.Match[str]:
