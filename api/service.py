@@ -4,22 +4,16 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from typing import Final
 
 import uvicorn
 from litestar import Litestar
 from litestar.routes import HTTPRoute
-from msgspec import Struct
 
-from api.access.caller import Public, scopes_without_key
-from api.access.key_ring import POLL_S, KeyRing
-from api.access.middleware import Access
-from api.access.rate_limits import RequestLimit, RequestLimiter
 from api.app import Services, create_app
 from api.binance.errors import with_binance_errors
-from api.health import Health
 from api.http.compression import compressed
 from api.http.host_check import host_checked
 from api.http.methods import with_head
@@ -28,224 +22,61 @@ from api.http.response_headers import HEADERS, with_headers
 from api.http.timed_protocol import TimedProtocol
 from api.http.tls import ServerTls, TlsFiles
 from api.live.direct_write import DirectWriteProtocol
-from api.live.event_gate import EventGate
-from api.live.gate import MESSAGE_BYTES, WebsocketGate, WebsocketLimits
-from api.live.hub import Hub
-from api.queries.connections import Connections
-from api.queries.history import StoredHistory
-from api.queries.prices import Prices
-from api.queries.symbols import SymbolDirectory
-from api.replica import Replica
-from api.requests.webhooks import open_webhook_admission
-from api.routes.alerts import AlertLimits
-from api.user_changes import UserChangeSender
-from db.alerts.definitions import read_pending_alerts
-from db.bot.switch import read_pending_switch
-from db.hosts import Wanted
-from db.pool import Pool, open_pool
+from api.live.gate import MESSAGE_BYTES, WebsocketLimits
+from api.open_services import ServerSettings, ServiceSettings, open_services
 from tickplant.background import background
 from tickplant.errors import FatalError
-from tickplant.hosts import Hosts, is_loopback
-from tickplant.market import SymbolId
+from tickplant.hosts import Hosts
 from tickplant.network_errors import system_reason
-from tickplant.redis_client import open_redis
-from tickplant.webhooks import WebhookSettings
 
 _log = logging.getLogger(__name__)
 
-_CONNECTIONS: Final = 8
-_REDIS_TIMEOUT_S: Final = 8.0
 _STOP_S: Final = 5
 PING_S: Final = 20.0
 """How often websockets get a ping, and how long they may take to answer it."""
 
 
-class AccessSettings(Struct, frozen=True, kw_only=True):
-    """Who may use the API."""
-
-    host: str = "127.0.0.1"
-    """The address that it listens on."""
-    host_setting: str = "TICKPLANT_API_HOST"
-    """Where that is set."""
-    public: Public | None = None
-    """What callers without a key may do; None: everything on loopback, nothing elsewhere."""
-    rate: RequestLimit = RequestLimit()
-    """How many requests a key or an address may send."""
-    poll_s: float = POLL_S
-    """How often keys are read."""
-
-    @property
-    def required_at(self) -> str | None:
-        """The setting and address that must not be served without an API key; None if it may be."""
-        open_to_all = is_loopback(self.host) or self.public == "read"
-        return None if open_to_all else f"{self.host_setting}: {self.host}"
-
-
 async def run(
+    settings: ServiceSettings,
+    server: ServerSettings,
     *,
-    redis_url: str,
-    database_url: str,
-    database_read_url: str | None,
-    host: str,
-    port: int,
-    partitions: int,
-    symbols: Sequence[SymbolId],
     origins: Sequence[str],
     hosts: Sequence[str],
-    access: AccessSettings,
-    proxies: Sequence[str],
-    tls: TlsFiles | None,
-    max_clients: int,
-    max_clients_per_address: int,
-    alerts_per_user: int,
-    webhooks: WebhookSettings,
-    notify_tags: Collection[str],
     stop: asyncio.Event,
 ) -> None:
     """Serve the API until `stop` is set; then websockets are closed with code 1012.
 
     Redis and the database may be unavailable at any time, also at the start.
 
+    Args:
+        settings: of the services.
+        server: of the server.
+        origins: those whose pages may read responses, besides the API's own; `*` for any.
+        hosts: allowed hosts, besides the one that it listens on.
+        stop: ends it.
+
     Raises:
         FatalError: the port is in use.
         SettingsError: other machines can reach the API, and there is no API key; or the files of TLS can't be
             used.
     """
-    limits = WebsocketLimits(origins=tuple(origins), clients=max_clients, per_address=max_clients_per_address)
-    with bind(host, port) as listener:
+    limits = WebsocketLimits(
+        origins=tuple(origins), clients=server.max_clients, per_address=server.max_clients_per_address
+    )
+    with bind(server.host, server.port) as listener:
         async with (
-            open_services(
-                redis_url=redis_url,
-                database_url=database_url,
-                database_read_url=database_read_url,
-                partitions=partitions,
-                symbols=symbols,
-                limits=limits,
-                alerts_per_user=alerts_per_user,
-                webhooks=webhooks,
-                notify_tags=notify_tags,
-                access=access,
-                stop=stop,
-            ) as services,
+            open_services(settings, limits, stop) as services,
             serving(
                 services,
                 listener,
                 origins=origins,
-                hosts=Hosts([*hosts, host.lower()]),
-                proxies=proxies,
-                tls=tls,
+                hosts=Hosts([*hosts, server.host.lower()]),
+                proxies=server.proxies,
+                tls=server.tls,
             ) as address,
         ):
             _log.info("serving on %s", address)
             await stop.wait()
-
-
-@asynccontextmanager
-async def open_services(
-    *,
-    redis_url: str,
-    database_url: str,
-    database_read_url: str | None = None,
-    partitions: int,
-    symbols: Sequence[SymbolId],
-    limits: WebsocketLimits,
-    alerts_per_user: int,
-    webhooks: WebhookSettings,
-    notify_tags: Collection[str] = (),
-    access: AccessSettings = AccessSettings(),  # noqa: B008 - it can't change
-    stop: asyncio.Event,
-) -> AsyncIterator[Services]:
-    """Open the services of the routes, and follow the live streams; `stop` is set if that fails.
-
-    History over REST is read at `database_read_url`. Its responses name the entry up to which they go, from
-    the same snapshot, so that a replica may lag. Websockets join live updates to what the primary has
-    committed.
-    """
-    redis = open_redis(redis_url, timeout_s=_REDIS_TIMEOUT_S)
-    try:
-        async with (
-            _open_pool(database_url, "tickplant api") as pool,
-            _open_reads(database_read_url, pool) as reads,
-        ):
-            primary = StoredHistory(pool, partitions)
-            prices = Prices(redis, primary)
-            connections = Connections(redis)
-            hub = Hub(
-                redis=redis,
-                partitions=partitions,
-                history=primary,
-                prices=prices,
-                connections=connections,
-                queue_bytes=limits.queue_bytes,
-                client_channels=limits.all_channels,
-            )
-            directory = SymbolDirectory(symbols, primary, clock_s=asyncio.get_running_loop().time)
-            keys = KeyRing(pool, required_at=access.required_at, poll_s=access.poll_s)
-            await keys.load()
-            allowed = Access(
-                keys,
-                RequestLimiter(redis, access.rate),
-                without_key=scopes_without_key(access.host, access.public),
-            )
-            replica = Replica(pool, reads)
-            user_changes = UserChangeSender(
-                redis, pool, [read_pending_switch, read_pending_alerts], partitions=partitions
-            )
-            async with (
-                open_webhook_admission(webhooks) as webhook_admission,
-                _running(hub.run(), stop),
-                _running(user_changes.run(), stop),
-                _running(keys.run(), stop),
-                _running(replica.run(), stop),
-            ):
-                websocket_gate = WebsocketGate(hub=hub, directory=directory, access=allowed, limits=limits)
-                yield Services(
-                    directory=directory,
-                    history=StoredHistory(reads, partitions),
-                    prices=prices,
-                    connections=connections,
-                    pool=pool,
-                    user_changes=user_changes,
-                    alert_limits=AlertLimits(alerts_per_user, notify_tags),
-                    webhook_admission=webhook_admission,
-                    hub=hub,
-                    websocket_gate=websocket_gate,
-                    event_gate=EventGate(
-                        hub=hub,
-                        directory=directory,
-                        access=allowed,
-                        admitted=websocket_gate.admitted,
-                        max_channels=limits.channels,
-                        retry_ms=limits.retry_ms,
-                    ),
-                    health=Health(redis=redis, pool=pool, replica=replica, hub=hub, connections=connections),
-                    access=allowed,
-                )
-    finally:
-        await redis.aclose()
-
-
-@asynccontextmanager
-async def _open_reads(url: str | None, pool: Pool) -> AsyncIterator[Pool]:
-    """Open a pool for reads of history; the one of the primary if no URL is given."""
-    if url is None:
-        yield pool
-        return
-    async with _open_pool(url, "tickplant api history", wanted="any") as reads:
-        yield reads
-
-
-def _open_pool(
-    url: str, application: str, *, wanted: Wanted = "primary"
-) -> AbstractAsyncContextManager[Pool]:
-    return open_pool(
-        url,
-        size=_CONNECTIONS,
-        application=application,
-        eager=False,
-        takes_session_locks=False,
-        wanted=wanted,
-    )
 
 
 @asynccontextmanager
@@ -328,17 +159,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Install no signal handlers."""
         yield
-
-
-@asynccontextmanager
-async def _running(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> AsyncIterator[None]:
-    """Run a background task; if it fails, `stop` is set, and the error is raised at the end."""
-    try:
-        async with background(work, on_end=lambda _: stop.set()) as task:
-            yield
-    finally:
-        if not task.cancelled():
-            task.result()
 
 
 def bind(host: str, port: int) -> socket.socket:

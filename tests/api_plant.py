@@ -20,7 +20,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from api.app import Services, create_app
 from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
-from api.service import PING_S, AccessSettings, bind, open_services, serving
+from api.open_services import AccessSettings, ServiceSettings, open_services
+from api.service import PING_S, bind, serving
 from db.commit import DerivedRows
 from tickplant import wire
 from tickplant.clock import now_us
@@ -303,17 +304,19 @@ async def running_plant(
     listener = bind("127.0.0.1", port)
     async with (
         open_services(
-            redis_url=redis_url,
-            database_url=database_url,
-            database_read_url=database_read_url,
-            partitions=PARTITIONS,
-            symbols=symbols,
-            limits=limits or WebsocketLimits(origins=tuple(origins)),
-            alerts_per_user=alerts_per_user,
-            webhooks=webhooks,
-            notify_tags=notify_tags,
-            access=access,
-            stop=asyncio.Event(),
+            ServiceSettings(
+                redis_url=redis_url,
+                database_url=database_url,
+                database_read_url=database_read_url,
+                partitions=PARTITIONS,
+                symbols=symbols,
+                alerts_per_user=alerts_per_user,
+                webhooks=webhooks,
+                notify_tags=notify_tags,
+                access=access,
+            ),
+            limits or WebsocketLimits(origins=tuple(origins)),
+            asyncio.Event(),
         ) as services,
         application(services, origins) as app,
         serving(

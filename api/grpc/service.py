@@ -2,17 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
 
 from api.app import Services
 from api.grpc.server import serving
-from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
 from api.live.stream_gate import StreamGate
-from api.service import AccessSettings, open_services
-from tickplant.market import SymbolId
+from api.open_services import ServerSettings, ServiceSettings, open_services
 from tickplant.probes import ServiceReadiness
-from tickplant.webhooks import WebhookSettings
 
 _log = logging.getLogger(__name__)
 
@@ -21,24 +17,7 @@ _QUEUE_BYTES = 1024 * 1024
 
 
 async def run(
-    *,
-    redis_url: str,
-    database_url: str,
-    database_read_url: str | None,
-    host: str,
-    port: int,
-    partitions: int,
-    symbols: Sequence[SymbolId],
-    access: AccessSettings,
-    proxies: Sequence[str],
-    tls: TlsFiles | None,
-    max_clients: int,
-    max_clients_per_address: int,
-    alerts_per_user: int,
-    webhooks: WebhookSettings,
-    notify_tags: Collection[str],
-    readiness: ServiceReadiness,
-    stop: asyncio.Event,
+    settings: ServiceSettings, server: ServerSettings, *, readiness: ServiceReadiness, stop: asyncio.Event
 ) -> None:
     """Serve gRPC until `stop` is set; then streams end with UNAVAILABLE, and calls are completed.
 
@@ -49,32 +28,20 @@ async def run(
         SettingsError: other machines can reach the API, and there is no API key; or the files of TLS can't be
             used.
     """
-    limits = grpc_limits(max_clients, max_clients_per_address)
-    async with open_services(
-        redis_url=redis_url,
-        database_url=database_url,
-        database_read_url=database_read_url,
-        partitions=partitions,
-        symbols=symbols,
-        limits=limits,
-        alerts_per_user=alerts_per_user,
-        webhooks=webhooks,
-        notify_tags=notify_tags,
-        access=access,
-        stop=stop,
-    ) as services:
+    limits = grpc_limits(server.max_clients, server.max_clients_per_address)
+    async with open_services(settings, limits, stop) as services:
         gate = stream_gate(services, limits)
         async with serving(
             services,
             gate,
-            host=host,
-            port=port,
-            proxies=proxies,
-            tls=tls,
-            most_streams=max_clients,
+            host=server.host,
+            port=server.port,
+            proxies=server.proxies,
+            tls=server.tls,
+            most_streams=server.max_clients,
             readiness=readiness,
         ) as bound:
-            _log.info("serving gRPC on %s:%d%s", host, bound, " with TLS" if tls else "")
+            _log.info("serving gRPC on %s:%d%s", server.host, bound, " with TLS" if server.tls else "")
             await stop.wait()
 
 

@@ -16,7 +16,7 @@ from conftest import on_one_variant
 from keyed import new_key
 from working import publishing, stored_count, until, working
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from db.candles import read_candles
 from db.pool import connect
 from tickplant.intervals import CANDLE_INTERVALS

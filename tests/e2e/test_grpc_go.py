@@ -14,7 +14,7 @@ from go_client import ROOT, go_programs
 from grpc_plant import GrpcPlant, running_grpc, serving_grpc
 from keyed import new_key
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant.api.v1.market_data_pb2 import GetTradesRequest
 from tickplant.intervals import MINUTE_US
 

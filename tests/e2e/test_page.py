@@ -14,8 +14,8 @@ from keyed import new_key
 from msgspec.structs import replace
 
 from api.chart_library import ChartLibraryError
+from api.open_services import AccessSettings
 from api.routes import page_files
-from api.service import AccessSettings
 from tickplant.clock import now_us
 from tickplant.intervals import MINUTE_US
 from tickplant.market import SymbolId

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from api.access.middleware import scope_of
 from api.app import create_app
 from api.live.gate import WebsocketLimits
-from api.service import AccessSettings, open_services
+from api.open_services import AccessSettings, ServiceSettings, open_services
 from tickplant.api_keys import NewKey, Scope, make_key
 from tickplant.errors import SettingsError
 from tickplant.webhooks import WebhookSettings
@@ -168,16 +168,18 @@ async def test_other_addresses_are_not_served_without_any_key(
 ) -> None:
     with pytest.raises(SettingsError, match="tickplant keys create"):
         async with open_services(
-            redis_url=redis_url,
-            database_url=database_url,
-            partitions=4,
-            symbols=[BTC],
-            limits=WebsocketLimits(),
-            alerts_per_user=1,
-            webhooks=WebhookSettings(None),
-            notify_tags=(),
-            access=AccessSettings(host=host),
-            stop=asyncio.Event(),
+            ServiceSettings(
+                redis_url=redis_url,
+                database_url=database_url,
+                partitions=4,
+                symbols=[BTC],
+                alerts_per_user=1,
+                webhooks=WebhookSettings(None),
+                notify_tags=(),
+                access=AccessSettings(host=host),
+            ),
+            WebsocketLimits(),
+            asyncio.Event(),
         ):
             pass
 

@@ -13,7 +13,7 @@ from live_messages import change_everything, receive_every_change, subscribe_to_
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 
 pytestmark = on_one_variant
 

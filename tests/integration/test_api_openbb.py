@@ -10,7 +10,7 @@ from conftest import on_one_variant
 from keyed import new_key
 from msgspec import Struct
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant.intervals import CANDLE_INTERVALS, MINUTE_US
 from tickplant.market import Gap
 

@@ -11,7 +11,7 @@ from keyed import bearer, new_key
 from websockets.exceptions import InvalidStatus
 
 from api.access.rate_limits import RequestLimit
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant import metrics
 
 pytestmark = on_one_variant

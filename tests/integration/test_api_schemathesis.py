@@ -10,7 +10,7 @@ from api_plant import Plant, live, running_plant, trade
 from conftest import on_one_variant
 from keyed import new_key
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant.api_keys import Scope
 
 pytestmark = on_one_variant

@@ -23,7 +23,7 @@ from working import until
 from api.access.rate_limits import RequestLimit
 from api.live.event_stream import EventStream
 from api.live.gate import WebsocketLimits
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant.market import SymbolId
 
 pytestmark = on_one_variant

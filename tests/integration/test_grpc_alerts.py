@@ -10,7 +10,7 @@ from conftest import on_one_variant
 from grpc_plant import GrpcPlant, refusal_of, serving_grpc, with_key
 from keyed import bearer, new_key
 
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from db.alerts.states import AlertRows
 from db.pool import transaction
 from tickplant.api.v1.alerts_pb2 import (

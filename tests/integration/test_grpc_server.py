@@ -37,7 +37,7 @@ from api.grpc.server import SERVICES
 from api.grpc.service import grpc_limits
 from api.http.tls import TlsFiles
 from api.live.gate import WebsocketLimits
-from api.service import AccessSettings
+from api.open_services import AccessSettings
 from tickplant import metrics
 from tickplant.api.v1.market_data_pb2 import (
     GetCandlesRequest,

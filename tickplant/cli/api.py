@@ -38,39 +38,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     from api import service
-    from api.access.rate_limits import RequestLimit
-    from api.http.tls import TlsFiles
-    from tickplant.local.addresses import running_database, running_redis
+    from tickplant.cli.api_settings import server_settings, service_settings
     from tickplant.service import run_service
     from tickplant.settings_reader import read_settings
 
     settings = read_settings()
-    redis_url, database_url = running_redis(settings), running_database(settings)
+    services = service_settings(settings, host=settings.api_host, host_setting="TICKPLANT_API_HOST")
+    server = server_settings(settings, host=settings.api_host, port=settings.api_port)
 
     async def serve(stop: asyncio.Event) -> None:
-        await service.run(
-            redis_url=redis_url,
-            database_url=database_url,
-            database_read_url=settings.database_read_url,
-            host=settings.api_host,
-            port=settings.api_port,
-            partitions=settings.partitions,
-            symbols=settings.symbols,
-            origins=settings.api_origins,
-            hosts=settings.api_hosts,
-            access=service.AccessSettings(
-                host=settings.api_host,
-                public=settings.public,
-                rate=RequestLimit(settings.api_rate_requests, settings.api_rate_window_s),
-            ),
-            proxies=settings.api_proxies,
-            tls=TlsFiles(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None,
-            max_clients=settings.api_max_clients,
-            max_clients_per_address=settings.api_max_clients_per_address,
-            alerts_per_user=settings.alerts_per_user,
-            webhooks=settings.webhooks,
-            notify_tags=settings.notifications.tags,
-            stop=stop,
-        )
+        await service.run(services, server, origins=settings.api_origins, hosts=settings.api_hosts, stop=stop)
 
     return run_service("api", serve, settings)

@@ -63,41 +63,16 @@ def run(args: Namespace) -> int:
         print(found.text)
         return 0 if found.level == "ok" else 1
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the library's core would log past our log
-    from api.access.rate_limits import RequestLimit
     from api.grpc import service
-    from api.http.tls import TlsFiles
-    from api.service import AccessSettings
-    from tickplant.local.addresses import running_database, running_redis
+    from tickplant.cli.api_settings import server_settings, service_settings
     from tickplant.probes import ServiceReadiness
     from tickplant.service import run_service
 
-    redis_url, database_url = running_redis(settings), running_database(settings)
+    services = service_settings(settings, host=settings.grpc_host, host_setting="TICKPLANT_GRPC_HOST")
+    server = server_settings(settings, host=settings.grpc_host, port=settings.grpc_port)
     readiness = ServiceReadiness()
 
     async def serve(stop: asyncio.Event) -> None:
-        await service.run(
-            redis_url=redis_url,
-            database_url=database_url,
-            database_read_url=settings.database_read_url,
-            host=settings.grpc_host,
-            port=settings.grpc_port,
-            partitions=settings.partitions,
-            symbols=settings.symbols,
-            access=AccessSettings(
-                host=settings.grpc_host,
-                host_setting="TICKPLANT_GRPC_HOST",
-                public=settings.public,
-                rate=RequestLimit(settings.api_rate_requests, settings.api_rate_window_s),
-            ),
-            proxies=settings.api_proxies,
-            tls=TlsFiles(settings.api_tls_cert, settings.api_tls_key) if settings.api_tls_cert else None,
-            max_clients=settings.api_max_clients,
-            max_clients_per_address=settings.api_max_clients_per_address,
-            alerts_per_user=settings.alerts_per_user,
-            webhooks=settings.webhooks,
-            notify_tags=settings.notifications.tags,
-            readiness=readiness,
-            stop=stop,
-        )
+        await service.run(services, server, readiness=readiness, stop=stop)
 
     return run_service("grpc", serve, settings, readiness=readiness)
