@@ -124,14 +124,14 @@ def data(server_folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def capture(server_folder: Path) -> Path:
-    """A capture of ten minutes with two trades a second."""
+    """A capture of ten minutes with two trades a second, of a symbol that recordings do not have."""
     path = server_folder / "capture.jsonl"
     begin_ms = 1_723_161_300_000
     with path.open("w") as file:
         for number in range(1_200):
             time_ms = begin_ms + number * 500
-            trade = f'"e":"trade","E":{time_ms},"s":"BTCUSDT","t":{number + 1},"p":"61000.10","q":"0.5"'
-            frame = f'{{"stream":"btcusdt@trade","data":{{{trade},"T":{time_ms},"m":true,"M":true}}}}'
+            trade = f'"e":"trade","E":{time_ms},"s":"LTCUSDT","t":{number + 1},"p":"61000.10","q":"0.5"'
+            frame = f'{{"stream":"ltcusdt@trade","data":{{{trade},"T":{time_ms},"m":true,"M":true}}}}'
             file.write(f"{time_ms}000000 {frame}\n")
     return path
 
@@ -249,7 +249,7 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: S
     up.read_until(r"^ingest +\| .*connected")
     assert up.output.startswith("tickplant | starting; the page will be at http://127.0.0.1:")
     address = up.read_until(r"^tickplant \| ready: (\S+)/ is the page")[1]
-    with build_opener(ProxyHandler({})).open(f"{address}/api/v1/price/BTCUSDT", timeout=5) as answer:
+    with build_opener(ProxyHandler({})).open(f"{address}/api/v1/price/LTCUSDT", timeout=5) as answer:
         assert answer.status == 200
     for name in ("worker", "ingest", "api"):
         os.kill(up.role(name), SIGKILL)
@@ -328,7 +328,7 @@ def test_verify_runs_against_the_sandbox_whose_address_is_reported(start_up: Sta
     name, url = up.read_until(r"(TICKPLANT_BINANCE_REST_URL)=(http://127\.0\.0\.1:\d+/binance)$").groups()
     up.read_until(r"replayed and committed")
     ended = subprocess.run(
-        [sys.executable, "-P", "-m", "tickplant", "verify", "binance:BTCUSDT", "--data", str(up.data)],
+        [sys.executable, "-P", "-m", "tickplant", "verify", "binance:LTCUSDT", "--data", str(up.data)],
         capture_output=True,
         text=True,
         env={"PATH": "/usr/bin:/bin", **SERVERS, name: url},
@@ -378,7 +378,7 @@ def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
 def test_with_logs_in_json_the_summary_of_a_replay_is_lines_of_json(replayed: Up) -> None:
     lines = [json.loads(line) for line in replayed.output.splitlines()]
     (row,) = (line for line in lines if "captured" in line)
-    assert (row["symbol"], row["captured"], row["stored"]) == ("binance:BTCUSDT", 1_200, 1_200)
+    assert (row["symbol"], row["captured"], row["stored"]) == ("binance:LTCUSDT", 1_200, 1_200)
     assert any("1,200 trades replayed and committed" in line["message"] for line in lines)
 
 
@@ -398,7 +398,7 @@ def test_grpc_is_served_if_it_is_asked_for(start_up: Start, capture: Path) -> No
     with grpc.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
         market: Any = MarketDataStub(channel)
         for response in market.StreamTrades(
-            StreamTradesRequest(symbols=["binance:BTCUSDT"]), wait_for_ready=True, timeout=90
+            StreamTradesRequest(symbols=["binance:LTCUSDT"]), wait_for_ready=True, timeout=90
         ):
             if response.trades:
                 break
