@@ -145,6 +145,8 @@ async def test_the_keys_of_each_command_are_in_one_slot(
     for command in commands:
         if command[0].upper() == "EXISTS":  # of former names, on one server only
             continue
+        if command[0].upper() == "EVAL":  # with the script's text, after EVALSHA with the same keys
+            continue
         slots = {slot_of(key) for key in keys_of([command[0].upper(), *command[1:]])}
         assert len(slots) <= 1, command
 
