@@ -4,6 +4,7 @@ The first server says which partition is where, in the hash `servers`; nothing e
 order of the other addresses, and new ones among them, move no partition. See ADR 55.
 """
 
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tickplant.errors import FatalError
+from tickplant.former_keys import FORMER_COUNT
 from tickplant.redis_address import RedisAddress
 from tickplant.redis_client import RedisClient, open_server
 from tickplant.redis_errors import OUTAGE, is_wrong_type
@@ -20,22 +22,35 @@ from tickplant.redis_exchange import Command, Script
 from tickplant.redis_shards import Server, ShardedRedis, ShardUnavailableError
 from tickplant.redis_slots import keys_of
 from tickplant.streams import PARTITIONS, SERVERS, trades_stream
+from tickplant.taken_keys import REMEDY
+
+_log = logging.getLogger(__name__)
 
 MOVING: Final = " > "
 """Between the servers that a partition is moving from and to."""
 MOVED: Final = b"moved"
-"""In place of the stream of a partition that has moved: who still writes there is refused."""
+"""In place of each key of a partition that has moved: who still reads or writes there is refused."""
+_MARK_TYPE: Final = b"string"
+"""What TYPE says of it."""
 
+_STREAMS: Final = trades_stream(0).replace("0", "*")
 _PARTITION: Final = re.compile(rb"\{(\d{1,9})\}$")
 
-# KEYS: servers, number of partitions. ARGV: names of the servers, then partitions. Whoever had one server
-# before has all partitions there. Returns each partition's server.
+# KEYS: servers, the number of partitions, that of a former version. ARGV: the first server, whether it has
+# lost its data, then partitions that others have, each with its server. Whoever had one server before has all
+# partitions there; those of a first one that has lost its data were there, too.
+_BEGIN: Final = Script("""
+if redis.call('EXISTS', KEYS[1]) == 1 then return end
+local new = ARGV[2] == '0' and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0
+redis.call('HSET', KEYS[1], 'first', ARGV[1], 'new', new and 'spread' or 'first')
+for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+""")
+
+# KEYS: servers. ARGV: how many servers, their names, then partitions. Returns the first server, then each
+# partition's; nothing where this is not written yet.
 _PLACE: Final = Script("""
+if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 local names = tonumber(ARGV[1])
-if redis.call('EXISTS', KEYS[1]) == 0 then
-    local new = redis.call('EXISTS', KEYS[2]) == 1 and 'first' or 'spread'
-    redis.call('HSET', KEYS[1], 'first', ARGV[2], 'new', new)
-end
 local spread = redis.call('HGET', KEYS[1], 'new') == 'spread'
 local found = {redis.call('HGET', KEYS[1], 'first')}
 if found[1] ~= ARGV[2] then return found end
@@ -63,7 +78,9 @@ class RedisServers(ShardedRedis):
         }
         if len(self._clients) < len(addresses):
             raise FatalError("TICKPLANT_REDIS_URL: an address is there twice")
-        self.first = next(iter(self._clients))
+        self.names = tuple(self._clients)
+        """What servers are called, in the order of the addresses."""
+        self.first = self.names[0]
         """The name of the server that has what is no partition's."""
         self._places: dict[int, str] = {}
         self._agreed = False
@@ -88,21 +105,66 @@ class RedisServers(ShardedRedis):
             ShardUnavailableError: the first server is away.
         """
         numbers = range(partitions)
-        names = list(self._clients)
-        command = (_PLACE, 2, SERVERS, PARTITIONS, len(names), *names, *numbers)
-        try:
-            ((first, *found),) = await self._clients[self.first].exchange(command)
-        except OUTAGE as error:
-            raise ShardUnavailableError(f"{self.first}: {error}") from error
-        if first.decode() != self.first:
-            raise FatalError(
-                f"TICKPLANT_REDIS_URL: the first address must be that of {first.decode()},"
-                f" not of {self.first}"
-            )
+        command = (_PLACE, 1, SERVERS, len(self.names), *self.names, *numbers)
+        first, *found = await self._ask_first(command) or [""]
+        if not first:
+            await self._begin()
+            first, *found = await self._ask_first(command)
+        self._check_first(first)
         if not self._agreed:
             await self._note_first()
             self._agreed = True
-        return dict(zip(numbers, map(bytes.decode, found), strict=True))
+        return dict(zip(numbers, found, strict=True))
+
+    async def _ask_first(self, command: Command) -> list[str]:
+        try:
+            (answer,) = await self._clients[self.first].exchange(command)
+        except OUTAGE as error:
+            raise ShardUnavailableError(f"{self.first}: {error}") from error
+        except ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            raise FatalError(
+                f"the key {SERVERS} on {self.first} holds what another program has written: {REMEDY}"
+            ) from error
+        return [word.decode(errors="replace") for word in answer or ()]
+
+    async def _begin(self) -> None:
+        """Write where partitions are for the first time; those that a server has stay there.
+
+        Raises:
+            ShardUnavailableError: a server is away, which may have some.
+        """
+        held: list[Any] = []
+        lost = False
+        for name, client in self._clients.items():
+            if name == self.first:
+                continue
+            try:
+                (noted,) = await client.try_exchange(("HGET", SERVERS, "first"))
+                if isinstance(noted, bytes):
+                    self._check_first(noted.decode(errors="replace"))
+                    lost = True
+                async for key in client.scan_iter(_STREAMS, count=1_000, _type="stream"):
+                    if (number := _partition_of(key)) is not None:
+                        held += number, name
+            except OUTAGE as error:
+                raise ShardUnavailableError(
+                    f"{name}: {error}; where partitions are is written when all servers are there"
+                ) from error
+        if lost:
+            _log.warning(
+                "Redis: %s has lost where partitions are: those that other servers have stay there",
+                self.first,
+            )
+        keys = (SERVERS, PARTITIONS, FORMER_COUNT)
+        await self._ask_first((_BEGIN, len(keys), *keys, self.first, int(lost or bool(held)), *held))
+
+    def _check_first(self, first: str) -> None:
+        if first != self.first:
+            raise FatalError(
+                f"TICKPLANT_REDIS_URL: the first address must be that of {first}, not of {self.first}"
+            )
 
     async def _note_first(self) -> None:
         """Note on all other servers which is the first: nobody is to take one of them for it."""
@@ -151,7 +213,7 @@ class RedisServers(ShardedRedis):
         except OUTAGE as error:
             raise ShardUnavailableError(f"{server}: {error}") from error
         for index, answer in enumerate(answers):
-            if isinstance(answer, ResponseError):
+            if isinstance(answer, ResponseError) or answer == _MARK_TYPE:
                 number = _partition_of(next(iter(keys_of(commands[index])), ""))
                 if number is not None and await _has_moved(client, number, answer):
                     self.forget(number)
@@ -174,9 +236,11 @@ def _partition_of(key: str | bytes) -> int | None:
     return int(match[1]) if match else None
 
 
-async def _has_moved(client: RedisClient, partition: int, refusal: ResponseError) -> bool:
-    """Return whether a refusal is one by the server that a partition has left."""
-    if not (is_wrong_type(refusal) or str(refusal).startswith(("NOGROUP", "UNBLOCKED", "FENCED"))):
+async def _has_moved(client: RedisClient, partition: int, answer: Any) -> bool:
+    """Return whether an answer is one by the server that a partition has left."""
+    if isinstance(answer, Exception) and not (
+        is_wrong_type(answer) or str(answer).startswith(("NOGROUP", "UNBLOCKED", "FENCED"))
+    ):
         return False
     (mark,) = await client.try_exchange(("GET", trades_stream(partition)))
     return isinstance(mark, bytes) and mark == MOVED
