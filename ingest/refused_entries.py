@@ -56,7 +56,7 @@ class RefusedEntries:
             if is_wrong_type(reason):
                 what = "Redis refuses trades, as the key holds what another program has written: delete it"
             else:
-                what = f"its server is away: {reason}"
+                what = f"it can't be written now: {reason}"
             _log.error(
                 "%s: %s: up to %d MB are kept until then, and all other streams are written",
                 *(trades_stream(partition), what, _MOST_BYTES >> 20),

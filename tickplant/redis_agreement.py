@@ -37,6 +37,11 @@ async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
     if not redis.sharded:
         await _refuse_several_servers(redis)
     former = _values.read(FORMER_COUNT, "", await read_former_count(redis), parse_partitions)
+    if former is not None and redis.sharded:
+        raise FatalError(
+            "what is in Redis was written by a former version, which had one server: start this version once"
+            " with its address alone, which moves it"
+        )
     agreed = await _agree(redis, PARTITIONS, str(former or partitions), parse_partitions)
     if agreed is not None and agreed != partitions:
         raise FatalError(
@@ -54,11 +59,13 @@ async def _refuse_several_servers(redis: RedisClient) -> None:
         return
     places = dict(zip(answer[::2], answer[1::2], strict=True))
     is_first = places.pop(b"new", None) is not None
-    names = sorted({place.decode() for place in places.values()})
+    names = sorted({place.decode(errors="replace") for place in places.values()})
+    if b"first" not in places:  # likewise
+        return
     if len(names) > 1 or (names and not is_first):
         raise FatalError(
             "partitions are on several servers of Redis: name all in TICKPLANT_REDIS_URL, first"
-            f" {places[b'first'].decode()}, also {', '.join(names)}"
+            f" {places[b'first'].decode(errors='replace')}, also {', '.join(names)}"
         )
 
 

@@ -92,6 +92,7 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
     from tickplant.redis_client import open_redis
     from tickplant.redis_errors import redis_error
     from tickplant.redis_servers import RedisServers
+    from tickplant.streams import SERVERS
 
     redis = open_redis(running_redis(settings))
     try:
@@ -99,6 +100,11 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
             raise FatalError(
                 "TICKPLANT_REDIS_URL names one server, or Redis Cluster, which places keys by itself: of"
                 " several servers, redis://A,redis://B, each has some partitions"
+            )
+        if not await redis.client_of(redis.first).exists(SERVERS):
+            raise FatalError(
+                f"{redis.first} does not say where partitions are: the first process that starts, such as"
+                " `tickplant ingest`, places them; is it the first address of all processes?"
             )
         yield redis
     except (RedisError, OSError) as error:
