@@ -114,7 +114,7 @@ async def move_partition(redis: RedisServers, partition: int, target: str, *, pa
         )
     move = _Move(redis, partition, source, former_target or target)
     try:
-        await move.begin(place)
+        await move.begin(place, back=target == source)
         await (move.go_back() if target == source else move.finish())
     except OUTAGE as error:
         raise FatalError(
@@ -144,15 +144,16 @@ class _Move:
         self._claim = f"{_ASIDE}{{{partition}}}"
         self._keys = _keys(partition)
 
-    async def begin(self, place: str) -> None:
+    async def begin(self, place: str, *, back: bool) -> None:
         """Take the partition from any other move; nobody looks at its servers from now on.
 
         Args:
             place: where it was a moment ago.
+            back: whether it goes back, which takes the origin alone.
         """
         claim = ("SET", self._claim, self._mover)
         await self._origin.exchange(claim)
-        with suppress(*OUTAGE):  # to go back takes the origin alone
+        with suppress(*(OUTAGE if back else ())):
             held, _ = await self._goal.exchange(("GET", self._claim), claim)
             if held == self._mover.encode():
                 await self._origin.exchange(("DEL", self._claim))
@@ -216,7 +217,7 @@ class _Move:
 
     async def _replace(self, place: str, new: str, *, ends: bool) -> None:
         """Change where the partition is, unless another move has done so."""
-        first = self._redis.client_of(self._redis.first)
+        first = self._redis.shared
         arguments = (self._mover, self._partition, place, new, int(ends))
         (replaced,) = await first.exchange((_REPLACE, 2, f"mover:{{{self._partition}}}", SERVERS, *arguments))
         self._redis.forget(self._partition)

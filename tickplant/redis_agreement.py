@@ -62,10 +62,11 @@ async def _refuse_several_servers(redis: RedisClient) -> None:
     names = sorted({place.decode(errors="replace") for place in places.values()})
     if b"first" not in places:  # likewise
         return
+    first = places[b"first"].decode(errors="replace")
     if len(names) > 1 or (names and not is_first):
         raise FatalError(
             "partitions are on several servers of Redis: name all in TICKPLANT_REDIS_URL, first"
-            f" {places[b'first'].decode(errors='replace')}, also {', '.join(names)}"
+            f" {first}, also {', '.join(name for name in names if name != first)}"
         )
 
 

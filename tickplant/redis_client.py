@@ -156,6 +156,15 @@ class RedisClient(Redis):
             )
         return answers
 
+    @property
+    def shared(self) -> "RedisClient":
+        """A client for keys that are no partition's."""
+        return self
+
+    async def servers(self) -> dict[str, "RedisClient"]:
+        """Return a client of each server by name; of one server itself, without a name."""
+        return {"": self}
+
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
         """Close all connections."""
         self._exchanges.close()

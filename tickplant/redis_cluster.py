@@ -55,6 +55,15 @@ class RedisCluster(ShardedRedis):
             await client.aclose()
         await super().aclose(close_connection_pool)
 
+    async def servers(self) -> dict[str, RedisClient]:
+        """Return a client of each master.
+
+        Raises:
+            ShardUnavailableError: no node answers.
+        """
+        await self._look_up(())
+        return {str(node): self._nodes[node] for node in dict.fromkeys(self._masters) if node in self._nodes}
+
     def _server_of(self, key: str | bytes) -> Node | None:
         return self._masters[slot_of(key)]
 

@@ -85,6 +85,15 @@ class RedisServers(ShardedRedis):
         self._places: dict[int, str] = {}
         self._agreed = False
 
+    @property
+    def shared(self) -> RedisClient:
+        """A client of the first server."""
+        return self._clients[self.first]
+
+    async def servers(self) -> dict[str, RedisClient]:
+        """Return a client of each server by name."""
+        return dict(self._clients)
+
     def client_of(self, name: str) -> RedisClient:
         """Return the client of one server.
 
@@ -118,7 +127,7 @@ class RedisServers(ShardedRedis):
 
     async def _ask_first(self, command: Command) -> list[str]:
         try:
-            (answer,) = await self._clients[self.first].exchange(command)
+            (answer,) = await self.shared.exchange(command)
         except OUTAGE as error:
             raise ShardUnavailableError(f"{self.first}: {error}") from error
         except ResponseError as error:

@@ -16,7 +16,7 @@ from tickplant.former_keys import FORMER_COUNT
 from tickplant.moved_partitions import move_partition
 from tickplant.redis_agreement import agree_on_partitions
 from tickplant.redis_client import RedisClient, open_redis
-from tickplant.redis_servers import RedisServers
+from tickplant.redis_servers import MOVING, RedisServers
 from tickplant.redis_shards import ShardUnavailableError
 from tickplant.streams import SERVERS, live_stream, owner_key, prices_key, trades_stream
 
@@ -295,6 +295,21 @@ async def test_a_server_under_two_names_is_no_target(urls: list[str]) -> None:
             await move_partition(client, 1, name_of(other_name), partitions=PARTITIONS)
         assert await contents(client) == before
     assert await remains(urls) == []
+
+
+async def test_a_partition_is_not_moved_to_a_server_that_is_away_and_comes_back_from_one(
+    urls: list[str],
+) -> None:
+    async with opened(*urls) as client:
+        before = await fill(client)
+    async with opened(*urls, "redis://127.0.0.1:1") as client:
+        with pytest.raises(FatalError, match="a server of Redis is unavailable"):
+            await move_partition(client, 1, "127.0.0.1:1", partitions=PARTITIONS)
+        assert await contents(client) == before
+        async with open_redis(urls[0]) as first:
+            await first.hset(SERVERS, "1", f"{name_of(urls[1])}{MOVING}127.0.0.1:1")
+        await move_partition(client, 1, name_of(urls[1]), partitions=PARTITIONS)
+        assert await contents(client) == before
 
 
 async def test_a_server_that_is_not_named_gets_no_partition(urls: list[str]) -> None:

@@ -89,6 +89,7 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
     from redis.exceptions import RedisError
 
     from tickplant.local.addresses import running_redis
+    from tickplant.redis_agreement import agree_on_partitions
     from tickplant.redis_client import open_redis
     from tickplant.redis_errors import redis_error
     from tickplant.redis_servers import RedisServers
@@ -101,11 +102,12 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
                 "TICKPLANT_REDIS_URL names one server, or Redis Cluster, which places keys by itself: of"
                 " several servers, redis://A,redis://B, each has some partitions"
             )
-        if not await redis.client_of(redis.first).exists(SERVERS):
+        if not await redis.shared.exists(SERVERS):
             raise FatalError(
                 f"{redis.first} does not say where partitions are: the first process that starts, such as"
                 " `tickplant ingest`, places them; is it the first address of all processes?"
             )
+        await agree_on_partitions(redis, settings.partitions)
         yield redis
     except (RedisError, OSError) as error:
         raise redis_error(error) from error

@@ -1,9 +1,11 @@
 """`tickplant doctor`: checks that services can use Redis, without changing anything."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any, Final, Literal
 
+from msgspec import structs
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tickplant.cli.finding import Finding, judge_clock
@@ -13,6 +15,7 @@ from tickplant.local import RedisServer
 from tickplant.local.data_folder import folder_in_use
 from tickplant.redis_agreement import parse_partitions, read_redis_source
 from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_errors import OUTAGE
 from tickplant.settings import Settings
 from tickplant.streams import PARTITIONS, gaps_key, owner_key, prices_key, trades_stream
 from tickplant.taken_keys import REMEDY
@@ -76,12 +79,14 @@ async def check_redis(settings: Settings) -> list[Finding]:
     except FatalError as error:
         return [Finding("fail", "redis", str(error))]
     try:
-        return [finding async for finding in _inspect(client, settings)]
+        servers = await client.servers()
+        shared = await _check_shared(client, settings)
+        found = await asyncio.gather(*[_check_server(name, server) for name, server in servers.items()])
+        return [finding for part in found for finding in part] + shared
     except FatalError as error:
         return [Finding("fail", "redis", str(error))]
     except (RedisError, OSError) as error:
-        remedy = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
-        return [Finding("fail", "redis", f"can't be reached: {error}", remedy)]
+        return [_unreachable(error)]
     finally:
         await client.aclose()
 
@@ -96,7 +101,7 @@ async def received_source(settings: Settings) -> str | None:
     except FatalError:
         return None
     try:
-        return await read_redis_source(client)
+        return await read_redis_source(client.shared)
     except (FatalError, RedisError, OSError):
         return None  # `check_redis` reports it
     finally:
@@ -119,16 +124,41 @@ def _address(settings: Settings) -> str | None:
     return server.url if server.folder.is_locked() else None
 
 
-async def _inspect(client: RedisClient, settings: Settings) -> AsyncIterator[Finding]:
+async def _check_shared(client: RedisClient, settings: Settings) -> list[Finding]:
+    try:
+        finding = await _check_partitions(client.shared, settings)
+    except OUTAGE:  # its server is reported
+        return []
+    return [finding] if finding else []
+
+
+async def _check_server(name: str, server: RedisClient) -> list[Finding]:
+    """Inspect one server; of several, findings have its name."""
+    found: list[Finding] = []
+    try:
+        async for finding in _inspect(server):
+            found.append(finding)  # noqa: PERF401 - they count up to an error
+    except FatalError as error:
+        found.append(Finding("fail", "redis", str(error)))
+    except (RedisError, OSError) as error:
+        found.append(_unreachable(error))
+    if not name:
+        return found
+    return [structs.replace(finding, text=f"{name}: {finding.text}") for finding in found]
+
+
+def _unreachable(error: Exception) -> Finding:
+    remedy = "start the server, and check TICKPLANT_REDIS_URL: host, port, password, firewall"
+    return Finding("fail", "redis", f"can't be reached: {error}", remedy)
+
+
+async def _inspect(client: RedisClient) -> AsyncIterator[Finding]:
     before_s = time.time()
     seconds, microseconds = await client.time()
     theirs_s = seconds + microseconds / 1e6
     skew_s = least_skew_s(theirs_s, theirs_s, before_s, time.time())
     yield Finding("ok", "redis", f"{await _product(client)} answers")
     yield await _check_rights(client)
-    partitions = await _check_partitions(client, settings)
-    if partitions is not None:
-        yield partitions
     config = {name: await _read_config(client, name) for name in ("appendonly", "appendfsync")}
     yield _judge_durability(config)
     policy, limit = await _read_config(client, "maxmemory-policy"), await _read_config(client, "maxmemory")
