@@ -195,6 +195,8 @@ async def open_symbol(
             partition = partition_of(*symbol, settings.partitions)
             yield SymbolMaintenance(symbol, partition, venue, history, search, publisher, redis, pool)
     except OUTAGE as error:
+        if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
+            raise  # a file's
         raise database_error(error) from error
     finally:
         await redis.aclose()

@@ -1,8 +1,10 @@
 """Binance's public archive over HTTP: which files there are, and their download, resumed and verified."""
 
 import asyncio
+import fcntl
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import urlsplit
@@ -93,30 +95,30 @@ class BinanceArchive:
 
         Raises:
             FileError: it does not have the checksum that the archive gives.
-            FatalError: the archive can't be reached, or refuses.
+            FatalError: the archive can't be reached, or refuses; or another process is downloading the file;
+                or the folder can't be used.
         """
         path = self.path_of(file.name)
         expected = await self._read_checksum(file.name)
-        if path.exists():
-            if await asyncio.to_thread(_sha256, path) == expected:
-                on_bytes(file.size)
+        with usable(self.folder), _alone(path.with_suffix(".part")) as part:
+            if path.exists():
+                if await asyncio.to_thread(_sha256, path) == expected:
+                    on_bytes(file.size)
+                    return path
+                path.unlink()  # the archive has replaced it since
+            resumed = _size(part) > 0
+            await self._retry(lambda: self._fetch(file, part, on_bytes), lambda: _size(part))
+            found = await asyncio.to_thread(_sha256, part)
+            if found == expected:
+                part.replace(path)
                 return path
-            path.unlink()  # the archive has replaced it since
-        part = path.with_suffix(".part")
-        resumed = part.exists()
-        part.parent.mkdir(parents=True, exist_ok=True)
-        await self._retry(lambda: self._fetch(file, part, on_bytes), lambda: _size(part))
-        found = await asyncio.to_thread(_sha256, part)
-        if found != expected:
             part.unlink()
-            if resumed:  # the part was of another version of the file, or damaged
-                return await self.download(file, on_bytes)
-            raise FileError(
-                f"{self._base_url}{file.name.path} is damaged: its SHA-256 is {found}, but its CHECKSUM"
-                f" file says {expected}. Nothing of it was stored; try again later"
-            )
-        part.replace(path)
-        return path
+        if resumed:  # the part was of another version of the file, or damaged
+            return await self.download(file, on_bytes)
+        raise FileError(
+            f"{self._base_url}{file.name.path} is damaged: its SHA-256 is {found}, but its CHECKSUM"
+            f" file says {expected}. Nothing of it was stored; try again later"
+        )
 
     async def _find(self, symbol: str, periods: Sequence[Period]) -> tuple[list[ArchivedFile], list[Period]]:
         names = [FileName(symbol, period) for period in periods]
@@ -208,6 +210,44 @@ def _check_status(answer: httpx.Response) -> None:
     if status >= 500 or status in _TEMPORARY:
         raise httpx.HTTPError(f"status {status}")
     raise FatalError(f"{answer.url}: the archive answers with status {status}")
+
+
+@contextmanager
+def usable(folder: Path) -> Iterator[None]:
+    """Make the folder of a cache, unless it is there, for as long as files in it are used.
+
+    Raises:
+        FatalError: in place of an OSError.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise FatalError(
+            f"can't use the folder {folder}: {error.strerror or error}; choose another one with --cache"
+        ) from error
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[Path]:
+    """Keep other processes from writing a part, too; it is deleted if it is still empty in the end.
+
+    Raises:
+        FatalError: another process is downloading it.
+    """
+    with part.open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FatalError(
+                f"another import is downloading {part.stem} into {part.parent}: wait for its end, or choose"
+                " another folder with --cache"
+            ) from None
+        try:
+            yield part
+        finally:
+            if not _size(part):
+                part.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

@@ -1,5 +1,6 @@
 """Downloads from Binance's archive over real HTTP: resumed, verified, and refused with the reason."""
 
+import fcntl
 import hashlib
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -165,3 +166,25 @@ async def test_a_refusal_and_an_outage_are_reported(
     server.statuses = [500] * 3
     with pytest.raises(FatalError, match="TICKPLANT_BINANCE_ARCHIVE_URL"):
         await archive.find("BTCUSDT", [NAME.period])
+
+
+async def test_a_file_is_downloaded_by_one_process_at_a_time(
+    server: ArchiveServer, archive: BinanceArchive
+) -> None:
+    server.put(NAME, CONTENT)
+    part = archive.path_of(NAME).with_suffix(".part")
+    part.parent.mkdir()
+    with part.open("ab") as other:  # locks belong to an open file, as if another process had opened it
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(FatalError, match="another import is downloading BTCUSDT-trades-2024-01-05"):
+            await archive.download(ArchivedFile(NAME, len(CONTENT)))
+        assert part.read_bytes() == b""
+    assert (await archive.download(ArchivedFile(NAME, len(CONTENT)))).read_bytes() == CONTENT
+    assert [*archive.folder.iterdir()] == [archive.path_of(NAME)]
+
+
+async def test_a_folder_that_cannot_be_used_is_named(server: ArchiveServer, archive: BinanceArchive) -> None:
+    server.put(NAME, CONTENT)
+    archive.folder.write_bytes(b"a file")
+    with pytest.raises(FatalError, match=f"can't use the folder {archive.folder}: File exists; .*--cache"):
+        await archive.download(ArchivedFile(NAME, len(CONTENT)))

@@ -1,5 +1,7 @@
 """What maintenance of a symbol refuses before it changes anything."""
 
+from errno import ENOENT, ENOSPC
+
 import asyncpg
 import pytest
 from conftest import on_one_variant
@@ -25,3 +27,17 @@ async def test_a_venue_is_not_asked_for_trades_of_a_sandbox(
     settings = replace(settings, binance_rest_url="http://127.0.0.1:1")
     async with open_symbol(settings, "binance:BTCUSDT", application="test") as symbol:
         assert await symbol.read_ledger() is None
+
+
+@on_one_variant
+async def test_an_error_of_a_file_is_not_taken_for_one_of_the_database(
+    redis_url: str, database_url: str
+) -> None:
+    settings = Settings(redis_url=redis_url, database_url=database_url)
+    for error in (FileNotFoundError(ENOENT, "No such file or directory", "x.zip"), OSError(ENOSPC, "full")):
+        with pytest.raises(OSError, match=str(error.strerror)):
+            async with open_symbol(settings, "binance:BTCUSDT", application="test"):
+                raise error
+    with pytest.raises(FatalError, match="the database can't be reached"):
+        async with open_symbol(settings, "binance:BTCUSDT", application="test"):
+            raise ConnectionResetError

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ingest.history.client import open_history_client
-from ingest.imports.binance_archive import ArchivedFile, BinanceArchive
+from ingest.imports.binance_archive import ArchivedFile, BinanceArchive, usable
 from ingest.imports.binance_csv import BinanceCsv
 from ingest.imports.source import TradeFile
 from ingest.venues.binance_files import split_periods
@@ -108,7 +108,8 @@ class FileOfArchive:
 
     def remember(self, known: KnownFile) -> None:
         """Note what has been stored."""
-        self._note.write_text(f"{known.ids[0]} {known.ids[1]} {known.missing}\n", encoding="ascii")
+        with usable(self._note.parent):
+            self._note.write_text(f"{known.ids[0]} {known.ids[1]} {known.missing}\n", encoding="ascii")
 
 
 async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
@@ -241,8 +242,8 @@ def _require_space(folder: Path, files: Sequence[ArchivedFile]) -> None:
     Raises:
         FatalError: they don't.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
+    with usable(folder):
+        needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
     if needed > free:
         raise FatalError(
             f"the files take {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free in {folder}:"
