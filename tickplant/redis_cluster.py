@@ -113,6 +113,9 @@ class RedisCluster(ShardedRedis):
     async def _ask_nodes(self) -> None:
         """Ask node after node until one answers: first who answered last, last those that are configured.
 
+        One that is cut off from the others, or starts, doesn't know who has which slot now; it says that the
+        cluster is down. It is believed only if all say so.
+
         Raises:
             ShardUnavailableError: none does.
             FatalError: a server is no node of a cluster, or refuses the login.
@@ -120,36 +123,44 @@ class RedisCluster(ShardedRedis):
         known = [self._informant] if self._informant else []
         asked = [*known, *self._nodes, *[Node(*host) for host in self._address.hosts]]
         reasons: list[str] = []
+        doubtful: tuple[Node, list[SlotRange]] | None = None
         for node in dict.fromkeys(asked):
             try:
                 async with asyncio.timeout(_ASK_S):
-                    ranges = list(await self._ask(node))
+                    ranges, is_up = await self._ask(node)
             except (*OUTAGE, ResponseError) as error:
                 if isinstance(error, NoPermissionError):
                     raise
                 reasons.append(f"{node}: {error or type(error).__name__}")
                 continue
-            if ranges:
-                self._informant = node
-                await self._use(ranges)
+            if ranges and is_up:
+                await self._use(node, ranges)
                 return
+            if ranges:
+                doubtful = doubtful or (node, ranges)
+                continue
             reasons.append(
                 f"{node}: no node has slots; redis-cli --cluster create HOST:PORT... makes a cluster"
             )
-        raise ShardUnavailableError(f"no node of the cluster answers; {'; '.join(reasons)}")
+        if doubtful is None:
+            raise ShardUnavailableError(f"no node of the cluster answers; {'; '.join(reasons)}")
+        await self._use(*doubtful)
 
-    async def _ask(self, node: Node) -> Iterable[SlotRange]:
+    async def _ask(self, node: Node) -> tuple[list[SlotRange], bool]:
+        """Return what a node says of the slots, and whether it finds the cluster up."""
         client = self._client(node)
-        (answer,) = await client.try_exchange(("CLUSTER", "SHARDS"))
+        answer, info = await client.try_exchange(("CLUSTER", "SHARDS"), ("CLUSTER", "INFO"))
+        is_up = not isinstance(info, bytes) or b"cluster_state:fail" not in info
         if not isinstance(answer, ResponseError):
-            return parse_shards(answer, node, tls=self._address.tls)
+            return list(parse_shards(answer, node, tls=self._address.tls)), is_up
         if isinstance(answer, NoPermissionError):
             raise answer
         (answer,) = await client.exchange(("CLUSTER", "SLOTS"))  # before Redis 7
-        return parse_slots(answer, node)
+        return list(parse_slots(answer, node)), is_up
 
-    async def _use(self, ranges: Sequence[SlotRange]) -> None:
+    async def _use(self, informant: Node, ranges: Sequence[SlotRange]) -> None:
         """Send by these ranges from now on; close the connections to nodes that have none."""
+        self._informant = informant
         masters: list[Node | None] = [None] * SLOTS
         for first, last, master in ranges:
             masters[first : last + 1] = [master] * (last + 1 - first)

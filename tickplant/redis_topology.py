@@ -38,7 +38,9 @@ def parse_shards(answer: Any, asked: Node, *, tls: bool) -> Iterator[SlotRange]:
         masters = [node for node in nodes if node[b"role"] == b"master"]
         up = [node for node in masters if node.get(b"health", b"online") != b"fail"]
         for node in up[:1]:
-            host = _host(node.get(b"endpoint") or node.get(b"ip"), asked)
+            # Empty: at the host that was asked. A question mark: a name is to be used that is not set.
+            endpoint = node.get(b"endpoint")
+            host = _host(node.get(b"ip") if endpoint == b"?" else endpoint, asked)
             port = node.get(b"tls-port" if tls else b"port") or node.get(b"port")
             if port is None:
                 continue
