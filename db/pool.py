@@ -24,12 +24,13 @@ OUTAGE: Final = (
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.InvalidTransactionStateError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
     OSError,
     TimeoutError,
 )
-"""Transient errors: the server or the connection is unavailable, full, busy or read-only."""
+"""Transient errors: the server or the connection is unavailable, full, busy, read-only or a standby."""
 
 _POOLED: Final = (asyncpg.DuplicatePreparedStatementError, asyncpg.InvalidSQLStatementNameError)
 _NOT_MIGRATED: Final = (

@@ -14,20 +14,20 @@ class ReplicaState(Struct, frozen=True, kw_only=True):
     standby: bool
     """Whether it follows another server; otherwise nothing can be said of its lag."""
     lag_bytes: int | None
-    """How much of the primary's write-ahead log it has not applied yet."""
+    """How much of the primary's write-ahead log it has not applied yet; None if unknown."""
     lag_s: float | None
-    """The age of the last transaction that it has applied; 0 if it has applied all."""
+    """The age of the last transaction that it has applied; 0 if it has applied all, None if unknown."""
 
 
 async def read_replica_state(
     primary: Pool | DatabaseConnection, replica: Pool | DatabaseConnection
 ) -> ReplicaState:
-    """Measure the lag of a replica.
+    """Measure the lag of a replica; unknown while the primary's address leads to a standby.
 
     Raises:
         PostgresError: or another of `OUTAGE`.
     """
-    position = await primary.fetchval("select pg_current_wal_lsn()::text")
+    position = await primary.fetchval(_POSITION)
     row = await replica.fetchrow(_STATE, position)
     assert row is not None  # it has no condition
     if not row["standby"]:
@@ -64,6 +64,7 @@ async def inspect_replica(primary_url: str, replica_url: str) -> ReplicaState:
         raise database_error(error) from error
 
 
+_POSITION: Final = "select case when not pg_is_in_recovery() then pg_current_wal_lsn()::text end"
 _STATE: Final = """
     select pg_is_in_recovery() as standby,
         pg_wal_lsn_diff($1::text::pg_lsn, pg_last_wal_replay_lsn())::bigint as lag_bytes,

@@ -83,3 +83,19 @@ async def test_a_replica_that_lags_is_measured_and_what_it_lacks_is_live(
             return bool((await plant.http.get("/health/ready")).is_success)
 
         await until(ready, "the replica is used again")
+
+
+async def test_while_the_primarys_address_leads_to_a_standby_the_api_serves_and_the_lag_is_unknown(
+    redis_url: str, own_postgres: OwnPostgres
+) -> None:
+    primary = await own_postgres()
+    await migrate(primary.url, partitions=PARTITIONS, extension="off")
+    async with (
+        replica_of(primary) as replica,
+        running_plant(redis_url, replica.url, database_read_url=replica.url) as plant,
+    ):
+        await live(plant)
+        found = (await plant.get("/health/ready"))["replica"]
+        assert found["status"] == "up"
+        assert not {"lag_s", "lag_bytes"} & found.keys()
+        await plant.get("/api/v1/trades/binance:BTCUSDT")

@@ -16,7 +16,7 @@ from db import hosts
 from db.commit import CommitBatch, commit
 from db.leases import Lease, heartbeat, take_lease
 from db.migrate import migrate
-from db.pool import connect, open_pool
+from db.pool import OUTAGE, connect, open_pool
 from tickplant import wire
 from tickplant.errors import FormerPrimaryError, LaterEpochError, LeaseLostError
 from tickplant.local import PostgresServer
@@ -119,6 +119,23 @@ async def test_a_promoted_replica_takes_the_place_of_its_primary(pair: Pair, own
                 await PartitionStreams(redis, former._replace(epoch=epoch)).take()
         await PartitionStreams(redis, again).publish(wire.LiveUpdate(), "2-0")  # it is still the owner
     await redis.aclose()
+
+
+async def test_a_standby_in_the_primarys_place_is_an_outage_for_its_owners(pair: Pair) -> None:
+    async with open_pool(pair.primary.url, size=1, application="test") as pool:
+        lease = await take_lease(pool, "candles", 0, "me", 60)
+    assert lease is not None
+    await pair.replica.follows()
+    nothing = CommitBatch("1-0", b"", "binary", [], [], [], [], [], 0, 0)
+    async with open_pool(pair.replica.url, size=1, application="test") as pool:
+        for each in (batch("1-0"), nothing):
+            with pytest.raises(OUTAGE):
+                await commit(pool, lease, "0-0", each)
+        with pytest.raises(OUTAGE):
+            await heartbeat(pool, "candles", "me", 60)
+        await pair.replica.promote()
+        with pytest.raises(LeaseLostError):
+            await commit(pool, lease, "0-0", nothing)
 
 
 async def test_an_owner_on_another_server_needs_a_later_epoch(redis_url: str) -> None:
