@@ -20,6 +20,7 @@ from redis.exceptions import (
 )
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tickplant.errors import FatalError
 from tickplant.redis_address import RedisAddress
 from tickplant.redis_client import RedisClient, open_server
 from tickplant.redis_errors import OUTAGE
@@ -81,7 +82,7 @@ class RedisCluster(ShardedRedis):
         except RedisTimeoutError as error:
             self._forget(commands)
             raise RedisTimeoutError(f"{node}: {error}") from error
-        except OUTAGE as error:
+        except (*OUTAGE, FatalError) as error:  # a node that refuses the login, which another one accepts
             self._forget(commands)
             raise ShardUnavailableError(f"{node}: {error}") from error
         for index, answer in enumerate(answers):
@@ -118,19 +119,21 @@ class RedisCluster(ShardedRedis):
 
         Raises:
             ShardUnavailableError: none does.
-            FatalError: a server is no node of a cluster, or refuses the login.
+            FatalError: each server is no node of a cluster, or refuses the login.
+            NoPermissionError: each refuses to say it.
         """
         known = [self._informant] if self._informant else []
         asked = [*known, *self._nodes, *[Node(*host) for host in self._address.hosts]]
         reasons: list[str] = []
+        refusals: list[Exception] = []
         doubtful: tuple[Node, list[SlotRange]] | None = None
         for node in dict.fromkeys(asked):
             try:
                 async with asyncio.timeout(_ASK_S):
                     ranges, is_up = await self._ask(node)
-            except (*OUTAGE, ResponseError) as error:
-                if isinstance(error, NoPermissionError):
-                    raise
+            except (*OUTAGE, ResponseError, FatalError) as error:
+                if isinstance(error, NoPermissionError | FatalError):
+                    refusals.append(error)
                 reasons.append(f"{node}: {error or type(error).__name__}")
                 continue
             if ranges and is_up:
@@ -143,6 +146,8 @@ class RedisCluster(ShardedRedis):
                 f"{node}: no node has slots; redis-cli --cluster create HOST:PORT... makes a cluster"
             )
         if doubtful is None:
+            if len(refusals) == len(reasons):
+                raise refusals[0]
             raise ShardUnavailableError(f"no node of the cluster answers; {'; '.join(reasons)}")
         await self._use(*doubtful)
 

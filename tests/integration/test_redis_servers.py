@@ -13,6 +13,7 @@ import pytest
 from conftest import PARTITIONS
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis_cluster import running_cluster
 from servers import REDIS, RedisOf, cluster, free_port, make_certificate, running
 from stored import fetch_value
 from working import START_US, publishing, trade, until, working
@@ -155,6 +156,25 @@ async def give_slots(url: str) -> None:
             return b"cluster_state:ok" in info
 
         await until(ready, "the cluster is ready")
+
+
+async def test_a_node_that_refuses_the_login_stalls_its_slots_only(server_folder: Path) -> None:
+    keys = [trades_stream(number) for number in range(12)]
+    async with running_cluster(server_folder / "cluster with passwords") as nodes:
+        refusing, *_ = await nodes.masters()
+        await refusing.ask("CONFIG", "SET", "requirepass", "secret")
+        async with open_redis(nodes.url) as client:
+            answers = await client.try_exchange(*[("XLEN", key) for key in keys])
+            refusals = [answer for answer in answers if answer != 0]
+            assert 0 < len(refusals) < len(keys)
+            for refusal in refusals:
+                assert isinstance(refusal, ShardUnavailableError)
+                assert str(refusal).startswith(f"127.0.0.1:{refusing.port}: Redis refuses the login")
+        for node in nodes.nodes:
+            await node.ask("CONFIG", "SET", "requirepass", "secret")
+        async with open_redis(nodes.url) as client:
+            with pytest.raises(FatalError, match="Redis refuses the login"):
+                await client.exchange(("XLEN", keys[0]))
 
 
 async def test_a_server_that_is_no_node_of_a_cluster_is_refused(redis_url: str) -> None:
