@@ -34,6 +34,7 @@ from api.routes.alerts import (
     post_alert,
     remove_alert,
 )
+from api.routes.all_candles import get_all_candles
 from api.routes.averages import get_moving_average
 from api.routes.bot import get_bot, get_bot_equity, switch_bot
 from api.routes.candles import get_ohlcv
@@ -69,6 +70,7 @@ API_ROUTES: Final = [
     get_price,
     get_trades,
     get_ohlcv,
+    get_all_candles,
     get_gaps,
     get_moving_average,
     get_24h_change,

@@ -41,13 +41,15 @@ _STORED: Final = (
     " and open_time >= $3 and open_time < $4) as candles"
 )
 _MERGED: Final = "merged_candles($1, $2, $5, $3, $4) as candles"
+_ALL: Final = "all_candles($1, $2, $5, $3, $4) as candles"
 
 _CANDLES: Final = f"""
     select venue, symbol, "interval", to_char(open_time, '{_SECONDS}') as open_time,
         open::text, high::text, low::text, close::text, volume::text, quote_volume::text, trade_count,
         to_char(first_event_time, '{_MICROSECONDS}') as first_event_time, first_trade_id,
         to_char(last_event_time, '{_MICROSECONDS}') as last_event_time, last_trade_id,
-        revision, {{closed}}, {{complete}}, taker_buy_volume::text, taker_buy_quote_volume::text{{source}}
+        revision, {{closed}}, {{complete}}, taker_buy_volume::text,
+        taker_buy_quote_volume::text{{origin}}{{source}}
     from {{candles}}
     order by candles.open_time
 """  # noqa: S608 - constants only
@@ -59,6 +61,8 @@ class ExportSelection(Struct, frozen=True, kw_only=True):
     symbol: SymbolId
     interval: str | None
     """The candles' interval; None for trades."""
+    venue_too: bool = False
+    """Whether the venue's own candles are among them, with a column `origin` that says which are."""
     start: datetime
     """Inclusive."""
     end: datetime
@@ -106,7 +110,7 @@ async def estimate_rows(connection: asyncpg.Connection, selection: ExportSelecti
     """Estimate how many rows a selection has, quickly: candles are counted, trades estimated by their ids."""
     if selection.interval is not None:
         count: int = await connection.fetchval(
-            f"select count(*) from {_candles(selection.interval)}",  # noqa: S608 - constants only
+            f"select count(*) from {_candles(selection, selection.interval)}",  # noqa: S608 - constants only
             *_arguments(selection),
         )
         return count
@@ -126,7 +130,7 @@ async def read_span(
 ) -> tuple[datetime, datetime] | None:
     """Return the times of the first and the last row of a selection; None where it has no rows."""
     column = "event_time" if selection.interval is None else "open_time"
-    table = "trades" if selection.interval is None else _candles(selection.interval)
+    table = "trades" if selection.interval is None else _candles(selection, selection.interval)
     where = "where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4"
     first, last = [
         await connection.fetchval(
@@ -216,12 +220,18 @@ def _query(selection: ExportSelection, source: str, *, closed: str, complete: st
     if selection.interval is None:
         return _TRADES.format(source=source)
     return _CANDLES.format(
-        closed=closed, complete=complete, source=source, candles=_candles(selection.interval)
+        closed=closed,
+        complete=complete,
+        origin=", origin" if selection.venue_too else "",
+        source=source,
+        candles=_candles(selection, selection.interval),
     )
 
 
-def _candles(interval: str) -> str:
+def _candles(selection: ExportSelection, interval: str) -> str:
     """Return the SQL of the candles of a selection."""
+    if selection.venue_too:
+        return _ALL
     return _MERGED if CANDLE_INTERVALS[interval].merged_from else _STORED
 
 

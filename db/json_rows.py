@@ -59,6 +59,11 @@ def optional_text(column: str) -> JsonField:
     return JsonField(f"""coalesce('"' || {column} || '"', 'null')""")
 
 
+def optional_number(column: str) -> JsonField:
+    """Return the field of an integer, or null."""
+    return JsonField(f"coalesce({column}::text, 'null')")
+
+
 def boolean(column: str) -> JsonField:
     """Return the field of a boolean, or null."""
     return JsonField(f"coalesce(({column})::text, 'null')")

@@ -46,6 +46,7 @@ COLUMNSTORES: Final = (
         ("open_time",),
         timedelta(days=30),
     ),
+    Columnstore("venue_candles", ("venue", "symbol", "interval"), ("open_time",), timedelta(days=30)),
     Columnstore("averages", ("venue", "symbol", "interval", "name"), ("open_time",), timedelta(days=30)),
     Columnstore("statistics", ("venue", "symbol"), ("open_time",), timedelta(days=30)),
     Columnstore("signals", ("venue", "symbol", "strategy"), ("event_time", "number"), timedelta(days=30)),
@@ -55,6 +56,7 @@ COLUMNSTORES: Final = (
 RETAINED: Final = {
     "trades": "event_time",
     "closed_candles": "open_time",
+    "venue_candles": "open_time",
     "averages": "open_time",
     "statistics": "open_time",
     "signals": "event_time",

@@ -15,10 +15,10 @@ async def remove_expired(pool: asyncpg.Pool) -> None:
     await pool.execute("call remove_expired()", timeout=_TIMEOUT_S)
 
 
-async def read_retention_limit(connection: asyncpg.Connection) -> datetime | None:
-    """Return the event time before which trades are removed by age; None where they are stored forever."""
+async def read_retention_limit(connection: asyncpg.Connection, relation: str = "trades") -> datetime | None:
+    """Return the time before which rows of a table are removed by age; None where they are stored forever."""
     limit: datetime | None = await connection.fetchval(
-        "select retention_horizon(keep_days) from retention where relation = 'trades'"
+        "select retention_horizon(keep_days) from retention where relation = $1", relation
     )
     return limit
 

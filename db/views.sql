@@ -123,6 +123,40 @@ begin atomic
 end;
 comment on function merged_candles is 'Candles of an interval that is not stored (3m, 30m, 2h, 6h, 8h, 12h, 3d counted from 1970-01-01, 1M), merged exactly from stored ones: those of a symbol whose open time is in a range.';
 
+-- Both are read by their range and joined once: looking for each candle's other would open every chunk anew.
+create or replace function all_candles(
+    of_venue text, of_symbol text, of_interval text,
+    first_open timestamptz default '-infinity', before timestamptz default 'infinity'
+) returns table (
+    venue text, symbol text, "interval" text, open_time timestamptz, open numeric, high numeric, low numeric,
+    close numeric, volume numeric, quote_volume numeric, trade_count bigint, first_event_time timestamptz,
+    first_trade_id bigint, last_event_time timestamptz, last_trade_id bigint, revision bigint, closed boolean,
+    complete boolean, taker_buy_volume numeric, taker_buy_quote_volume numeric, origin text
+) language sql stable
+begin atomic
+    select c.*
+    from (
+        select * from candles
+        where venue = of_venue and symbol = of_symbol and "interval" = of_interval
+            and open_time >= first_open and open_time < before
+    ) o full join (
+        select * from venue_candles
+        where venue = of_venue and symbol = of_symbol and "interval" = of_interval
+            and open_time >= first_open and open_time < before
+    ) v on v.open_time = o.open_time
+    cross join lateral (
+        select o.venue, o.symbol, o."interval", o.open_time, o.open, o.high, o.low, o.close, o.volume, o.quote_volume,
+            o.trade_count, o.first_event_time, o.first_trade_id, o.last_event_time, o.last_trade_id, o.revision,
+            o.closed, o.complete, o.taker_buy_volume, o.taker_buy_quote_volume, 'trades'
+        where o.trade_count >= coalesce(v.trade_count, 0)
+        union all
+        select v.venue, v.symbol, v."interval", v.open_time, v.open, v.high, v.low, v.close, v.volume, v.quote_volume,
+            v.trade_count, null, null, null, null, 0, true, null, v.taker_buy_volume, v.taker_buy_quote_volume, 'venue'
+        where v.trade_count > coalesce(o.trade_count, 0)
+    ) c;
+end;
+comment on function all_candles is 'Candles of one of the stored intervals: those of trades, and the venue''s own (origin: venue) where there are none, or where they lack trades that the venue has counted.';
+
 -- A join, not a lookup for each candle: the key of averages has the name before the time.
 create or replace view candles_with_averages as
 select c.venue, c.symbol, c."interval", c.open_time, c.open, c.high, c.low, c.close, c.volume, c.trade_count,

@@ -6,14 +6,17 @@ and offers them as zipped CSV of 12 columns without a header:
     1723161300000,61828.00000000,61860.80000000,61780.00000000,61782.25000000,15.07702000,1723161359999,...,2143,
         7.10000000,438822.20000000,0
 
-The ninth is the number of trades; the tenth and eleventh are what takers bought, in base and quote currency.
+The eighth is the volume in quote currency, the ninth the number of trades; the tenth and eleventh are what
+takers bought, in base and quote currency.
 """
 
 import csv
 import gzip
 import io
+import lzma
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -22,20 +25,27 @@ from typing import Final, TextIO
 from msgspec import Struct
 
 from tickplant.errors import FatalError, PoisonError
-from tickplant.intervals import MINUTE_US
+from tickplant.intervals import BASE, CANDLE_INTERVALS, Interval
 from tickplant.market import check_decimal
 
+_QUOTE_COLUMN: Final = 7
 _COUNT_COLUMN: Final = 8
 _TAKER_BUY_COLUMNS: Final = slice(9, 11)
 _MIN_MICROSECONDS: Final = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds they would lie after the year 5000."""
+
+_DAMAGED: Final = (
+    *(OSError, EOFError, UnicodeDecodeError, csv.Error),
+    # What zipfile raises for damage, for methods that it does not know, and for encrypted members.
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
+)
 
 _TAKER_BUY: Final = ("taker_buy_volume", "taker_buy_quote_volume")
 COLUMNS: Final = ("open", "high", "low", "close", "volume", "trade_count", *_TAKER_BUY)
 
 
 class Kline(Struct, frozen=True):
-    """A candle of one minute, the venue's or ours."""
+    """A candle, the venue's or ours."""
 
     open_time_us: int
     open: Decimal
@@ -50,6 +60,8 @@ class Kline(Struct, frozen=True):
     taker_buy_volume: Decimal | None = None
     """None, as the next, where the venue doesn't give it; in ours, where a trade's side is not known."""
     taker_buy_quote_volume: Decimal | None = None
+    quote_volume: Decimal | None = None
+    """None where it is not compared: venues round it."""
 
 
 class Mismatch(Struct, frozen=True):
@@ -88,16 +100,17 @@ def read_klines(path: Path) -> Iterator[Kline]:
     Raises:
         FatalError: the file can't be read, or a line is not a candle of a minute.
     """
+    minute = CANDLE_INTERVALS[BASE]
     try:
         with _open_text(path) as file:
             for number, fields in enumerate(csv.reader(file), start=1):
                 if not fields or (number == 1 and not fields[0].strip().isdecimal()):
                     continue
                 try:
-                    yield _parse(fields)
+                    yield parse_kline(fields, minute)
                 except (ValueError, PoisonError) as error:
                     raise FatalError(f"{path}, line {number}: {error}") from error
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise FatalError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
@@ -138,7 +151,17 @@ def _digits(value: Decimal | int) -> str:
     return str(value) if isinstance(value, int) else f"{value:f}"
 
 
-def _parse(fields: list[str]) -> Kline:
+def parse_kline(fields: Sequence[str], interval: Interval) -> Kline:
+    """Return the candle of a line.
+
+    Args:
+        fields: of the line; see `read_klines`.
+        interval: whose candle it has to be.
+
+    Raises:
+        ValueError: it is not a candle of that interval.
+        PoisonError: one of its decimals is none.
+    """
     values = [field.strip() for field in fields]
     if len(values) not in (6, 7, 12):
         raise ValueError(
@@ -147,8 +170,8 @@ def _parse(fields: list[str]) -> Kline:
         )
     time = int(values[0])
     open_time_us = time if time >= _MIN_MICROSECONDS else time * 1000
-    if open_time_us % MINUTE_US:
-        raise ValueError(f"{time} is not the start of a minute")
+    if open_time_us != interval.floor(open_time_us):
+        raise ValueError(f"{time} is not the start of a candle of {interval.name}")
     open_, high, low, close, volume = [
         Decimal(check_decimal(value, column)) for value, column in zip(values[1:6], COLUMNS, strict=False)
     ]
@@ -167,6 +190,9 @@ def _parse(fields: list[str]) -> Kline:
         int(count) if count else None,
         taker_buy_volume=bought,
         taker_buy_quote_volume=bought_quote,
+        quote_volume=(
+            Decimal(check_decimal(values[_QUOTE_COLUMN], "quote volume")) if len(values) == 12 else None
+        ),
     )
 
 

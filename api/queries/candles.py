@@ -9,11 +9,13 @@ import msgspec
 from api.http.paging import cut
 from api.live.cursor import Order
 from api.queries.history import MAX_US, MIN_US, StoredHistory, committed_order
-from api.views.candles import CandleView, candle_view, empty_view
+from api.views.candles import AnyCandleView, CandleView, candle_view, empty_view
 from api.views.fields import decimal_json, encoded
 from db.candles import MAX_SECOND_TRADES, SECOND, read_candles, read_candles_as_json, read_seconds
+from db.json_rows import JsonPage
 from db.pool import DatabaseConnection
 from db.symbols import SymbolCoverage, read_coverage
+from db.venue_candles import read_all_candles_as_json
 from tickplant.intervals import CANDLE_INTERVALS, INTERVALS, Interval
 from tickplant.market import Candle, SymbolId
 from tickplant.times import to_us
@@ -109,7 +111,7 @@ class CandlePageReader:
         self, window: OpenTimeRange, limit: int, *, newest: bool, partition: int | None = None
     ) -> tuple[CandlePage, str | None]:
         """Return a page of any interval but a second, and the partition's entry that it includes last."""
-        rows, edge, committed = await read_candles_as_json(
+        found = await read_candles_as_json(
             self._connection,
             self._symbol,
             self._interval,
@@ -119,11 +121,8 @@ class CandlePageReader:
             newest=newest,
             partition=partition,
         )
-        remaining = None
-        if edge is not None:
-            edge_us = to_us(edge[0])
-            remaining = window.remaining(edge_us, edge_us, self._bounds, newest=newest)
-        return CandlePage(encoded(rows), remaining), committed
+        remaining = _remaining_after(found, window, self._bounds, newest=newest)
+        return CandlePage(encoded(found.rows), remaining), found.committed
 
     async def _read_filled(self, window: OpenTimeRange, limit: int, *, newest: bool) -> CandlePage:
         coverage = await read_coverage(self._connection, self._symbol)
@@ -240,6 +239,42 @@ async def read_committed_page(
     async with history.committed_snapshot(symbol) as (connection, order):
         reader = CandlePageReader(connection, symbol, interval)
         return await reader.read(window, limit, newest=newest, fill=fill), order
+
+
+async def read_page_of_all(
+    history: StoredHistory,
+    symbol: SymbolId,
+    interval: str,
+    window: OpenTimeRange,
+    limit: int,
+    *,
+    newest: bool,
+) -> tuple[list[AnyCandleView], OpenTimeRange | None]:
+    """Return a page of candles of trades and of the venue, of a stored interval, and the range after it.
+
+    Raises:
+        TimeoutError: as `StoredHistory.snapshot`.
+    """
+    async with history.snapshot() as connection:
+        found = await read_all_candles_as_json(
+            connection,
+            symbol,
+            interval,
+            start_us=window.start_us,
+            end_us=window.end_us,
+            limit=limit,
+            newest=newest,
+        )
+    return encoded(found.rows), _remaining_after(found, window, CANDLE_INTERVALS[interval], newest=newest)
+
+
+def _remaining_after(
+    found: JsonPage, window: OpenTimeRange, interval: Interval, *, newest: bool
+) -> OpenTimeRange | None:
+    if found.edge is None:
+        return None
+    edge_us = to_us(found.edge[0])
+    return window.remaining(edge_us, edge_us, interval, newest=newest)
 
 
 def _nothing_between(

@@ -6,6 +6,7 @@ from typing import Final
 
 from api.queries.history import StoredHistory
 from db.symbols import read_stored_symbols
+from db.venue_candles import read_symbols_of_venue_candles
 from tickplant.errors import TickplantError
 from tickplant.market import SymbolId
 from tickplant.near_matches import NearNames
@@ -32,7 +33,7 @@ class AmbiguousSymbolError(TickplantError):
 
 
 class SymbolDirectory:
-    """The symbols of the settings, and those that the database has trades of."""
+    """The symbols of the settings, and those that the database has trades or candles of."""
 
     def __init__(
         self, configured: Iterable[SymbolId], history: StoredHistory, *, clock_s: Callable[[], float]
@@ -84,6 +85,7 @@ class SymbolDirectory:
         if self._clock_s() - self._refreshed_s >= _REFRESH_S:
             async with self._history.snapshot() as connection:
                 self._add([row.id for row in await read_stored_symbols(connection)])
+                self._add(await read_symbols_of_venue_candles(connection))
             self._refreshed_s = self._clock_s()
 
     def _find(self, text: str) -> list[SymbolId]:

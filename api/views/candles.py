@@ -1,6 +1,6 @@
 """JSON views of candles, the same over REST and websockets. Pure."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -52,6 +52,15 @@ class CandleView(Struct, frozen=True):
         ),
     ]
     revision: Annotated[int, Meta(description="How many of its trades arrived after it had closed.")]
+
+
+class AnyCandleView(CandleView, frozen=True):
+    """A candle of trades or of the venue; the venue's own has null for ids of trades and for `complete`."""
+
+    origin: Annotated[
+        Literal["trades", "venue"],
+        Meta(description="What it is made of: our trades; or `venue`, as the venue published it."),
+    ]
 
 
 def candle_view(candle: Candle) -> CandleView:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ingest.imports.source import FileError
-from ingest.venues.binance_files import FileName, Period, days_of
+from ingest.venues.binance_files import ONLY_MONTHS, TRADES, FileName, Period, days_of
 from tickplant.backoff import Backoff
 from tickplant.errors import FatalError
 from tickplant.network_errors import network_reason
@@ -45,7 +45,7 @@ class Listing(NamedTuple):
 
     files: list[ArchivedFile]
     absent: list[Period]
-    """Days that the archive has no file of."""
+    """Days that the archive has no file of; months, of a kind that has none of days."""
 
 
 class BinanceArchive:
@@ -67,20 +67,24 @@ class BinanceArchive:
         """Return where a file is once it has been downloaded."""
         return self.folder / f"{name}.zip"
 
-    async def find(self, symbol: str, periods: Sequence[Period]) -> Listing:
+    async def find(self, symbol: str, periods: Sequence[Period], kind: str = TRADES) -> Listing:
         """Look for files; a month that the archive does not have yet is replaced by its days.
 
         Args:
             symbol: as Binance writes it.
             periods: days and months, ascending.
+            kind: `TRADES`, or an interval of candles.
 
         Raises:
             FatalError: the archive can't be reached, or refuses.
         """
-        found, absent = await self._find(symbol, periods)
-        days = [day for period in absent for day in days_of(period) if days_of(period) != [period]]
-        more, absent_days = await self._find(symbol, days)
-        absent_days += [period for period in absent if days_of(period) == [period]]
+        if kind in ONLY_MONTHS:
+            periods = [period for period in periods if not period.is_day]
+        found, absent = await self._find(symbol, periods, kind)
+        months = [] if kind in ONLY_MONTHS else [period for period in absent if not period.is_day]
+        days = [day for month in months for day in days_of(month)]
+        more, absent_days = await self._find(symbol, days, kind)
+        absent_days += [period for period in absent if period not in months]
         return Listing(
             sorted(found + more, key=lambda file: file.start_us),
             sorted(absent_days, key=lambda entry: entry.start),
@@ -120,8 +124,10 @@ class BinanceArchive:
             f" file says {expected}. Nothing of it was stored; try again later"
         )
 
-    async def _find(self, symbol: str, periods: Sequence[Period]) -> tuple[list[ArchivedFile], list[Period]]:
-        names = [FileName(symbol, period) for period in periods]
+    async def _find(
+        self, symbol: str, periods: Sequence[Period], kind: str
+    ) -> tuple[list[ArchivedFile], list[Period]]:
+        names = [FileName(symbol, period, kind) for period in periods]
         sizes = await asyncio.gather(*(self._read_size(name) for name in names))
         found = [
             ArchivedFile(name, size) for name, size in zip(names, sizes, strict=True) if size is not None

@@ -31,7 +31,7 @@ class BinanceCsv:
         self._blocks: list[TextBlock] = []
         self._ingest_us = now_us()
         try:
-            self._file = _name_of(path, self._text.stem)
+            self._file = name_of(path, self._text.stem)
         except FileError:
             self._text.close()
             raise
@@ -101,7 +101,7 @@ class BinanceCsv:
         except (PoisonError, UnicodeDecodeError) as error:
             number = block.first_line + lines.count(b"\n", 0, start)
             reason = error if isinstance(error, PoisonError) else "not UTF-8"
-            raise FileError(f"{self._text.path}: line {number}: {reason}: {_shown(line)}") from error
+            raise FileError(f"{self._text.path}: line {number}: {reason}: {shown(line)}") from error
 
     def _check(self, block: TextBlock, trades: TradeColumns, last_id: int) -> None:
         """Check the order of ids, and the day.
@@ -124,11 +124,16 @@ class BinanceCsv:
         if block.first_line == 1:
             row += self._skip_header(lines) > 0
         line = lines.split(b"\n", row + 1)[row]
-        return FileError(f"{self._text.path}: line {block.first_line + row}: {reason}: {_shown(line)}")
+        return FileError(f"{self._text.path}: line {block.first_line + row}: {reason}: {shown(line)}")
 
 
-def _name_of(path: Path, inner: str) -> FileName:
+def name_of(path: Path, inner: str, *, candles: bool = False) -> FileName:
     """Return what a file contains, by its own name and by that of the file in its zip.
+
+    Args:
+        path: of the file.
+        inner: the name of the file in its zip, without its extension; where it is not a zip, its own.
+        candles: whether it should have candles; else trades.
 
     Raises:
         FileError: neither says it, or they differ.
@@ -137,7 +142,7 @@ def _name_of(path: Path, inner: str) -> FileName:
     fault: PoisonError | None = None
     for stem in (path.name.removesuffix(path.suffix), inner):
         try:
-            named.append(FileName.parse(stem))
+            named.append(FileName.parse(stem, candles=candles))
         except PoisonError as error:
             fault = error
     if not named:
@@ -147,5 +152,6 @@ def _name_of(path: Path, inner: str) -> FileName:
     return named[0]
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
+    """Return the start of a line, for a message."""
     return repr(line[:120].decode(errors="replace"))

@@ -13,6 +13,11 @@ quote currency, time, whether the buyer was the maker, and whether the price was
 milliseconds before 2025 and microseconds since:
 
     3381706463,42283.58000000,0.00300000,126.85074000,1704067200000,True,True
+
+Its files of candles are by interval, with the rows that `tickplant/klines.py` describes; those of a week
+have only months:
+
+    /data/spot/monthly/klines/BTCUSDT/1m/BTCUSDT-1m-2024-01.zip
 """
 
 import re
@@ -21,12 +26,17 @@ from typing import Final, NamedTuple
 
 from ingest.venues.binance_rest import LAST_MILLISECOND, NAME
 from tickplant.errors import PoisonError
+from tickplant.intervals import INTERVALS
 from tickplant.kernel import RowParser, TradeColumns, from_trades, row_parser
 from tickplant.market import Trade, check_decimal
 from tickplant.times import to_us
 from tickplant.trade_rules import check_trade
 
 ARCHIVE_URL: Final = "https://data.binance.vision"
+TRADES: Final = "trades"
+"""The kind of files of trades, as it is in their names and addresses."""
+ONLY_MONTHS: Final = ("1w",)
+"""Kinds that have no files of days."""
 
 _NAME: Final = re.compile(r"([A-Z0-9_]+)-([A-Za-z0-9]+)-(\d{4}-\d{2}(?:-\d{2})?)")
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
@@ -37,7 +47,7 @@ _OTHER_COLUMNS: Final = {
     " missing, or stored already",
     6: "these look like trades of futures; only spot trades can be imported",
     8: "these look like aggregate trades, each of which stands for several: import the files of trades",
-    12: "these look like candles; only trades can be imported",
+    12: "these look like candles, which are imported by --candles",
 }
 """By the number of columns, what a row is."""
 
@@ -63,8 +73,12 @@ class Period(NamedTuple):
         return cls(start, (start + timedelta(days=31)).replace(day=1))
 
     def __str__(self) -> str:
-        monthly = self.end - self.start > timedelta(days=1)
-        return f"{self.start:%Y-%m}" if monthly else f"{self.start}"
+        return f"{self.start}" if self.is_day else f"{self.start:%Y-%m}"
+
+    @property
+    def is_day(self) -> bool:
+        """Whether it is a day."""
+        return self.end - self.start == timedelta(days=1)
 
     @property
     def start_us(self) -> int:
@@ -82,10 +96,12 @@ class FileName(NamedTuple):
 
     symbol: str
     period: Period
+    kind: str = TRADES
+    """`TRADES`, or the interval of its candles."""
 
     @classmethod
-    def parse(cls, stem: str) -> "FileName":
-        """Return the name of a file of trades.
+    def parse(cls, stem: str, *, candles: bool = False) -> "FileName":
+        """Return the name of a file of trades, or of candles.
 
         Raises:
             PoisonError: it is not the name of one.
@@ -99,21 +115,27 @@ class FileName(NamedTuple):
         symbol, kind, period = found.groups()
         if kind == "aggTrades":
             raise PoisonError(_OTHER_COLUMNS[8])
-        if kind != "trades":
-            raise PoisonError(f"its name says {kind!r}; only trades can be imported")
+        if kind != TRADES and kind not in INTERVALS:
+            kinds = f"candles of {', '.join(INTERVALS)}" if candles else "trades"
+            raise PoisonError(f"its name says {kind!r}; only {kinds} can be imported")
+        if candles and kind == TRADES:
+            raise PoisonError("it has trades, which are imported without --candles")
+        if kind != TRADES and not candles:
+            raise PoisonError(_OTHER_COLUMNS[12])
         try:
-            return cls(symbol, Period.parse(period))
+            return cls(symbol, Period.parse(period), kind)
         except ValueError as error:
             raise PoisonError(f"its name has no possible date: {period}") from error
 
     def __str__(self) -> str:
-        return f"{self.symbol}-trades-{self.period}"
+        return f"{self.symbol}-{self.kind}-{self.period}"
 
     @property
     def path(self) -> str:
         """Where its zip is in the archive."""
-        length = "daily" if self.period.end - self.period.start == timedelta(days=1) else "monthly"
-        return f"/data/spot/{length}/trades/{self.symbol}/{self}.zip"
+        length = "daily" if self.period.is_day else "monthly"
+        folder = f"{TRADES}/{self.symbol}" if self.kind == TRADES else f"klines/{self.symbol}/{self.kind}"
+        return f"/data/spot/{length}/{folder}/{self}.zip"
 
 
 def split_periods(start: date, end: date, today: date) -> list[Period]:

@@ -4,19 +4,20 @@ Layout and rows are described in `ingest/venues/binance_files.py`; https://githu
 
     GET /data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-01-05.zip            a zip, or a part by Range
     GET /data/spot/daily/trades/BTCUSDT/BTCUSDT-trades-2024-01-05.zip.CHECKSUM   its SHA-256 and name
+    GET /data/spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01.zip              candles, likewise
 """
 
 import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 from sandbox.binance.frames import VENUE
-from sandbox.binance.klines import eight_places
+from sandbox.binance.klines import INTERVALS, build_klines, eight_places
 from sandbox.history import SandboxHistory
 from sandbox.venue import Answer, SandboxMarket
 from tickplant.market import EXACT, SymbolId, Trade
@@ -25,11 +26,15 @@ from tickplant.times import to_us
 PREFIX: Final = "/data/spot/"
 
 _PATH: Final = re.compile(
-    r"/data/spot/(daily|monthly)/trades/([A-Z0-9]+)/\2-trades-(\d{4}-\d\d(?:-\d\d)?)\.zip"
+    r"/data/spot/(?P<length>daily|monthly)/(?:trades/(?P<of_trades>[A-Z0-9]+)"
+    r"|klines/(?P<of_candles>[A-Z0-9]+)/(?P<interval>\w+))"
+    r"/(?P<name>[A-Z0-9]+-\w+-(?P<period>\d{4}-\d\d(?:-\d\d)?))\.zip"
 )
 _RANGE: Final = re.compile(r"bytes=(\d+)-(\d*)")
 _CHECKSUM: Final = ".CHECKSUM"
 _MOST_ZIPS: Final = 8
+_MOST_CANDLES: Final = 31 * 24 * 60 * 60
+_ONLY_MONTHS: Final = ("3d", "1w")
 _MICROSECONDS_FROM_US: Final = 1_735_689_600_000_000
 """2025: files of earlier days have milliseconds."""
 
@@ -67,38 +72,51 @@ class SandboxArchive:
         found = _PATH.fullmatch(path)
         if found is None:
             return None
-        symbol = SymbolId(VENUE, found[2])
-        if symbol not in self._market.symbols:
+        name, interval = found["of_trades"] or found["of_candles"], found["interval"]
+        monthly, symbol = found["length"] == "monthly", SymbolId(VENUE, name)
+        expected = f"{name}-{interval or 'trades'}-{found['period']}"
+        if symbol not in self._market.symbols or found["name"] != expected:
+            return None
+        if interval is not None and (interval not in INTERVALS or (interval in _ONLY_MONTHS and not monthly)):
             return None
         try:
-            start = datetime.strptime(f"{found[3]}-01"[:10], "%Y-%m-%d").replace(tzinfo=UTC)
+            start = datetime.strptime(f"{found['period']}-01"[:10], "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             return None
         end = start + timedelta(days=1)
-        if found[1] == "monthly":
+        if monthly:
             end = (start + timedelta(days=31)).replace(day=1)
-        if to_us(end) > now_us or (len(found[3]) == len("2024-01")) != (found[1] == "monthly"):
+        if to_us(end) > now_us or (len(found["period"]) == len("2024-01")) != monthly:
             return None
         if path not in self._zips:
-            history = self._market.history(symbol)
-            content = _zip_of(history, start, end, f"{found[2]}-trades-{found[3]}.csv")
-            if content is None:
+            history, times_us = self._market.history(symbol), (to_us(start), to_us(end))
+            rows = (
+                [_row(trade) for trade in history.between(*times_us)]
+                if interval is None
+                else _candle_rows(history, INTERVALS[interval], *times_us)
+            )
+            if not rows:
                 return None
             while len(self._zips) >= _MOST_ZIPS:
                 del self._zips[next(iter(self._zips))]
-            self._zips[path] = content
+            self._zips[path] = _zip_of(f"{found['name']}.csv", rows)
         return self._zips[path]
 
 
-def _zip_of(history: SandboxHistory, start: datetime, end: datetime, name: str) -> bytes | None:
-    """Return the zip of a day or a month; None where it has no trades."""
-    rows = [_row(trade) for trade in history.between(to_us(start), to_us(end))]
-    if not rows:
-        return None
+def _zip_of(name: str, rows: Sequence[str]) -> bytes:
+    """Return a zip of one file."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr(zipfile.ZipInfo(name), "".join(rows), zipfile.ZIP_DEFLATED)
     return content.getvalue()
+
+
+def _candle_rows(history: SandboxHistory, length_us: int, start_us: int, end_us: int) -> list[str]:
+    micro = start_us >= _MICROSECONDS_FROM_US
+    candles = build_klines(
+        history, length_us, end_us - 1, start_us=start_us, end_us=end_us - 1, limit=_MOST_CANDLES, micro=micro
+    )
+    return [",".join(map(str, candle)) + "\n" for candle in candles]
 
 
 def _row(trade: Trade) -> str:

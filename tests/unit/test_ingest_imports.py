@@ -152,7 +152,7 @@ def test_other_zips_and_names_are_refused_with_the_reason(tmp_path: Path) -> Non
         (zipped(tmp_path, row(1), method=zipfile.ZIP_LZMA), "LZMA"),
         (zipped(tmp_path, row(1), inner="ETHUSDT-trades-2024-01-01"), "contains ETHUSDT-trades-2024-01-01"),
         (zipped(tmp_path, row(1), name="BTCUSDT-aggTrades-2024-01-01"), "aggregate trades"),
-        (zipped(tmp_path, row(1), name="BTCUSDT-1m-2024-01-01"), "only trades"),
+        (zipped(tmp_path, row(1), name="BTCUSDT-1m-2024-01-01"), "by --candles"),
         (plain(tmp_path, row(1), name="trades"), "does not say of which symbol"),
         (plain(tmp_path, row(1), name="BTCUSDT-trades-2024-13"), "no possible date"),
     ]

@@ -56,6 +56,9 @@ def test_what_there_is_not_is_not_found() -> None:
         "/daily/trades/AAAUSDT/BBBUSDT-trades-2024-12-30.zip",
         "/daily/trades/BBBUSDT/BBBUSDT-trades-2024-12-30.zip",
         "/daily/klines/AAAUSDT/AAAUSDT-1m-2024-12-30.zip",
+        "/daily/klines/AAAUSDT/1w/AAAUSDT-1w-2024-12-30.zip",
+        "/daily/klines/AAAUSDT/1h/AAAUSDT-1m-2024-12-30.zip",
+        "/daily/klines/AAAUSDT/7h/AAAUSDT-7h-2024-12-30.zip",
     ):
         assert get(path).status == 404, path
         assert get(f"{path}.CHECKSUM").status == 404, path

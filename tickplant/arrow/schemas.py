@@ -92,6 +92,7 @@ def export_schema(
     *,
     word: pa.DataType = WORD,
     floats: bool = False,
+    has_origin: bool = False,
     has_source: bool = False,
 ) -> pa.Schema:
     """Return the schema of exported rows: as that of a file, without columns that only restoring needs.
@@ -101,6 +102,7 @@ def export_schema(
         widths: as of `schema_of`.
         word: the type of columns with few values.
         floats: whether decimals are rounded to floating-point numbers of 64 bits.
+        has_origin: whether a column says of each candle whether it is the venue's own.
         has_source: whether a last column names the source of the trades.
     """
     fields = [field for field in schema_of(what, widths) if field.name not in ("price_scale", "size_scale")]
@@ -111,7 +113,8 @@ def export_schema(
         )
         for field in fields
     ]
-    return pa.schema([*types, *([("source", word)] if has_source else [])])
+    named = [name for name, present in (("origin", has_origin), ("source", has_source)) if present]
+    return pa.schema([*types, *((name, word) for name in named)])
 
 
 def _least_scale(column: str) -> int:

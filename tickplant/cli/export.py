@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 HELP: Final = "write trades or candles as CSV, JSON lines, Parquet or Arrow"
 
+_ALL: Final = "all-candles"
+
 DESCRIPTION: Final = """\
 Write stored trades or candles, oldest first, to a file, to a folder with a file for each day or month (UTC),
 or to the standard output.
@@ -45,8 +47,9 @@ or to the standard output.
 Decimals are written exactly as they are stored: in CSV and JSON lines in plain notation (in JSON as strings),
 in Parquet and Arrow as decimals as wide as the rows need. Times are UTC: in text RFC 3339, otherwise
 timestamps in microseconds. The header of a CSV file names the columns. Memory use does not grow with the
-number of rows. Replayed and synthetic data have a last column, source, that says which; data of live streams
-have none. Parquet and Arrow need pyarrow: pip install -e '.[arrow]'
+number of rows. all-candles have a column, origin, that says which are the venue's own. Replayed and
+synthetic data have a last column, source, that says which; data of live streams have none. Parquet and
+Arrow need pyarrow: pip install -e '.[arrow]'
 """
 
 EXAMPLES: Final = """\
@@ -56,12 +59,18 @@ examples:
   tickplant export candles --symbol binance:BTCUSDT --interval 1h --from 2026-11-01 --output btc-1h.csv
   tickplant export trades --symbol BTCUSDT --from 2026-11-01 --to 2026-11-02 --format jsonl | gzip > day.gz
   tickplant export trades --symbol BTCUSDT --format parquet --by day --output btc-trades
+  tickplant export all-candles --symbol BTCUSDT --interval 1d --format parquet --output btc.parquet
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("what", metavar="{trades,candles}", choices=("trades", "candles"), help="which rows")
+    parser.add_argument(
+        "what",
+        metavar="{trades,candles,all-candles}",
+        choices=("trades", "candles", _ALL),
+        help="which rows; all-candles: also the venue's own, where trades are missing",
+    )
     parser.add_argument(
         "--symbol",
         required=True,
@@ -100,6 +109,8 @@ def run(args: Namespace) -> int:
     """Run the command and return its exit code."""
     if args.what == "trades" and args.interval:
         raise UsageError("--interval is for candles only: trades have none")
+    if args.what == _ALL and args.interval in MERGED:
+        raise UsageError(f"the venue's candles are stored for {', '.join(INTERVALS)} only")
     if args.start and args.end and args.end <= args.start:
         raise UsageError("--to is not after --from")
     if args.by and not args.output:
@@ -120,12 +131,17 @@ def run(args: Namespace) -> int:
 async def _export(settings: Settings, args: Namespace, progress: "Progress") -> None:
     from db.export import ExportSelection, estimate_rows
     from db.symbols import read_stored_symbols
+    from db.venue_candles import read_symbols_of_venue_candles
     from maintenance.archive.span import NO_SPAN, read_archived_span
 
     async with open_database(settings, application="tickplant export") as connection:
+        symbols = {row.id for row in await read_stored_symbols(connection)}
+        if args.what == _ALL:
+            symbols |= {*await read_symbols_of_venue_candles(connection)}
         selection = ExportSelection(
-            symbol=find_symbol(args.symbol, [row.id for row in await read_stored_symbols(connection)]),
+            symbol=find_symbol(args.symbol, sorted(symbols)),
             interval=None if args.what == "trades" else args.interval or BASE,
+            venue_too=args.what == _ALL,
             start=args.start or datetime.min.replace(tzinfo=UTC),
             end=args.end or datetime.max.replace(tzinfo=UTC),
         )

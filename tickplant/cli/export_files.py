@@ -208,7 +208,9 @@ async def _write_columns(
     # The file format of Arrow allows one dictionary a column, but each block of rows would have its own.
     word, kind = (WORD, ParquetWriter) if format_ == "parquet" else (pa.string(), ArrowFileWriter)
     digits = {column: (width.whole, width.places) for column, width in widths.items()}
-    schema = export_schema(what, digits, word=word, floats=floats, has_source=has_source)
+    schema = export_schema(
+        what, digits, word=word, floats=floats, has_origin=selection.venue_too, has_source=has_source
+    )
     writer = kind(pa.PythonFile(output, mode="w"), schema)
 
     async def write(lines: bytes) -> None:
@@ -245,6 +247,7 @@ def periods(
 def file_name(selection: "ExportSelection", period: str, format_: str) -> str:
     """Return the name of the file of a period, such as binance-BTCUSDT-candles-1h-2026-11.parquet."""
     symbol = "-".join(quote(part, safe="") for part in selection.symbol)
-    what = "trades" if selection.interval is None else f"candles-{selection.interval}"
+    candles = f"{'all-' if selection.venue_too else ''}candles-{selection.interval}"
+    what = "trades" if selection.interval is None else candles
     time = selection.start.strftime("%Y-%m-%d" if period == "day" else "%Y-%m")
     return f"{symbol}-{what}-{time}.{format_}"

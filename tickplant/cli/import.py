@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.errors import UsageError
+from tickplant.intervals import INTERVALS
 from tickplant.settings import Settings
 from tickplant.settings_reader import read_settings
 
 if TYPE_CHECKING:
     from ingest.venues.binance_files import Period
 
-HELP: Final = "store past trades from Binance's public archive, from files, or from an archive"
+HELP: Final = "store past trades or candles from Binance's public archive, or trades from an archive"
 
 DESCRIPTION: Final = """\
 Store the past trades of symbols from Binance's public archive, beside a running plant: Redis, the database
@@ -35,7 +36,12 @@ refused.
 
 Candles are made of all trades; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
 
-The exit code is 0 if everything is stored, and 1 if a file is missing, or differs from what is stored.
+With --candles, the venue's own candles are stored where its trades are not wanted: apart from those of
+trades, in the table venue_candles. The function all_candles() and the API's /all-candles have both, and say
+of each which it is; those of trades take the place of the venue's as soon as the trades are there.
+
+The exit code is 0 if everything is stored, and 1 if a file is missing, differs from what is stored, or has
+lines that can't be stored.
 """
 
 EXAMPLES: Final = """\
@@ -45,6 +51,7 @@ settings: TICKPLANT_REDIS_URL, TICKPLANT_DATABASE_URL (or the servers of a runni
 examples:
   tickplant import binance:BTCUSDT --from 2026-01 --to 2026-10
   tickplant import binance:BTCUSDT binance:ETHUSDT --from 2026-11-01
+  tickplant import --candles binance:BTCUSDT --from 2020-01 --to 2025-12
   tickplant import --archive s3://market/archive
   tickplant import --files BTCUSDT-trades-2024-01-05.zip ETHUSDT-trades-2024-01.csv
   tickplant import --files capture.ndjson.gz
@@ -78,6 +85,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="in place of the archive: its zips, CSV files of the same names, or captures of frames",
     )
     parser.add_argument(
+        "--candles", action="store_true", help="the venue's own candles in place of its trades"
+    )
+    parser.add_argument(
+        "--intervals",
+        type=_intervals,
+        metavar="LIST",
+        help=f"with --candles from the archive: which, such as 1h,1d; {', '.join(INTERVALS)} unless given",
+    )
+    parser.add_argument(
         "--archive",
         metavar="URL",
         help="in place of the venue's: the archive of `tickplant archive`; all its symbols and days unless"
@@ -97,6 +113,10 @@ def run(args: Namespace) -> int:
         raise UsageError("--files names everything to import: neither symbols nor --from and --to go with it")
     if args.archive and args.files:
         raise UsageError("--archive and --files don't go together")
+    if args.archive and args.candles:
+        raise UsageError("--archive has candles that are made of its trades: leave out --candles")
+    if args.intervals and (args.files or not args.candles):
+        raise UsageError("--intervals goes with --candles from the archive")
     if not args.files and not args.archive and not (args.symbols and args.start):
         raise UsageError(
             "expected symbols and --from, or --files, or --archive; see `tickplant import --help`"
@@ -112,25 +132,32 @@ def run(args: Namespace) -> int:
 
 
 async def _import(settings: Settings, args: Namespace) -> int:
+    from tickplant.cli.import_candles import import_candle_files, import_candles
     from tickplant.cli.import_sources import import_archive, import_named_files, import_own_archive
 
     if args.archive:
         start, end = args.start and args.start.start, args.end and args.end.end
         return await import_own_archive(settings, args.archive, args.symbols, start, end)
     if args.files:
-        return await import_named_files(settings, args.files)
+        return await (import_candle_files if args.candles else import_named_files)(settings, args.files)
     today = datetime.now(UTC).date()
     end = args.end.end if args.end else today
     if args.start.start >= min(end, today):
         last = min(end, today) - timedelta(days=1)
         raise UsageError(f"there is no whole day from {args.start} to {last}, in UTC")
-    return await import_archive(
-        settings,
-        list(dict.fromkeys(args.symbols)),
-        args.start.start,
-        min(end, today),
-        cache=args.cache,
-    )
+    symbols, days = list(dict.fromkeys(args.symbols)), (args.start.start, min(end, today))
+    if args.candles:
+        intervals = args.intervals or list(INTERVALS)
+        return await import_candles(settings, symbols, intervals, *days, cache=args.cache)
+    return await import_archive(settings, symbols, *days, cache=args.cache)
+
+
+def _intervals(text: str) -> list[str]:
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    for name in names:
+        if name not in INTERVALS:
+            raise ArgumentTypeError(f"{name!r} is not one of {', '.join(INTERVALS)}")
+    return names
 
 
 def _period(text: str) -> "Period":

@@ -2,8 +2,6 @@
 
 import asyncio
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,8 +20,9 @@ from maintenance.imports import AHEAD_TRADES
 from maintenance.symbol import SymbolMaintenance, open_symbol
 from tickplant.arrow import require_pyarrow
 from tickplant.cli.database_arguments import find_symbol
+from tickplant.cli.downloads import default_cache, report_absent, require_space
 from tickplant.cli.import_progress import import_progress
-from tickplant.errors import FatalError, UsageError
+from tickplant.errors import UsageError
 from tickplant.local.data_folder import folder_in_use
 from tickplant.market import SymbolId
 from tickplant.provenance import SOURCE_HEADER
@@ -31,7 +30,6 @@ from tickplant.proxies import Proxies
 from tickplant.settings import Settings
 from tickplant.times import to_datetime
 
-_SHOWN_DAYS: Final = 5
 _APPLICATION: Final = "tickplant import"
 _NO_FILES: Final = {
     "kraken": "Kraken's files of trades have no trade ids, so that nothing would show which trades are"
@@ -155,7 +153,7 @@ async def import_archive(
         if venue != BINANCE:
             reason = _NO_FILES.get(venue, f"{venue} publishes no files of its trades")
             raise UsageError(f"{symbol} can't be imported: {reason}; see `tickplant backfill`")
-    folder = (cache or _default_cache()).absolute()
+    folder = (cache or default_cache()).absolute()
     periods = split_periods(start, end, datetime.now(UTC).date())
     complete = True
     for symbol in symbols:
@@ -165,14 +163,10 @@ async def import_archive(
         ):
             archive = BinanceArchive(settings.binance_archive_url, client, folder)
             listing = await archive.find(target.symbol.symbol, periods)
-            if listing.absent:
-                more = [] if len(listing.absent) <= _SHOWN_DAYS else ["…"]
-                days = ", ".join([*map(str, listing.absent[:_SHOWN_DAYS]), *more])
-                print(f"{target.symbol}: the archive has no file of {days}", flush=True)
-                complete = False
+            complete &= report_absent(str(target.symbol), listing)
             files = [FileOfArchive(archive, file, _plant_of(settings)) for file in listing.files]
             if files:
-                _require_space(
+                require_space(
                     folder, [entry for entry in listing.files if not archive.path_of(entry.name).exists()]
                 )
                 complete &= await _import_symbol(settings, target, files)
@@ -236,33 +230,8 @@ async def import_own_archive(
     return 0 if agrees else 1
 
 
-def _require_space(folder: Path, files: Sequence[ArchivedFile]) -> None:
-    """Look whether the downloads fit on the disk of the cache.
-
-    Raises:
-        FatalError: they don't.
-    """
-    with usable(folder):
-        needed, free = sum(file.size for file in files), shutil.disk_usage(folder).free
-    if needed > free:
-        raise FatalError(
-            f"the files take {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB are free in {folder}:"
-            " choose another folder with --cache, or fewer days"
-        )
-
-
 def _plant_of(settings: Settings) -> str:
     """Return a name for the database, without its user and password."""
     address = urlsplit(settings.database_url or str(folder_in_use(settings)))
     place = f"{address.netloc.rpartition('@')[2]}{address.path}?{address.query}"
     return hashlib.sha256(place.encode()).hexdigest()[:8]
-
-
-def _default_cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or ""
-    try:
-        return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "tickplant"
-    except RuntimeError as error:  # no HOME, and a user unknown to the system
-        raise UsageError(
-            "this user has no home folder for downloads: choose a folder with --cache"
-        ) from error
