@@ -28,7 +28,8 @@ def test_help_fits_the_terminal(
         ("up --bogus", "tickplant up: error: unrecognized arguments: --bogus"),
         (
             "export",
-            "tickplant export: error: the following arguments are required: {trades,candles}, --symbol",
+            "tickplant export: error: the following arguments are required: {trades,candles,all-candles},"
+            " --symbol",
         ),
     ],
 )

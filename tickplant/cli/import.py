@@ -37,8 +37,8 @@ refused.
 Candles are made of all trades; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
 
 With --candles, the venue's own candles are stored where its trades are not wanted: apart from those of
-trades, in the table venue_candles. The function all_candles() and the API's /all-candles have both, and say
-of each which it is; those of trades take the place of the venue's as soon as the trades are there.
+trades, in the table venue_candles. The function all_candles() and the API's /all-candles/SYMBOL have both,
+and say of each which it is; those of trades take the place of the venue's as soon as the trades are there.
 
 The exit code is 0 if everything is stored, and 1 if a file is missing, differs from what is stored, or has
 lines that can't be stored.
