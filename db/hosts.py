@@ -48,7 +48,9 @@ class ServerState(NamedTuple):
     """The timeline of a primary; 0 of a standby, or where it is unknown."""
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
+    """A connection to one of several hosts."""
+
     host: Host
     connection: asyncpg.Connection
     state: ServerState
@@ -115,7 +117,7 @@ def note_timeline(system: int, timeline: int) -> None:
     _newest[system] = max(_newest.get(system, 0), timeline)
 
 
-async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> asyncpg.Connection:
+async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> Found:
     """Connect to the one of several hosts that is wanted.
 
     Args:
@@ -129,7 +131,7 @@ async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> asyn
     """
     tasks = {asyncio.create_task(_look(host, open_)): host for host in hosts}
     waiting = set(tasks)
-    found: list[_Found] = []
+    found: list[Found] = []
     failed: dict[Host, BaseException] = {}
     deadline: float | None = None
     clock = asyncio.get_running_loop().time
@@ -153,20 +155,61 @@ async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> asyn
         if chosen.state.timeline:
             note_timeline(chosen.state.system, chosen.state.timeline)
         found.remove(chosen)
-        return chosen.connection
+        return chosen
     finally:
         for task in waiting:
             task.cancel()
         late = await asyncio.gather(*waiting, return_exceptions=True)
-        found += [each for each in late if isinstance(each, _Found)]
+        found += [each for each in late if isinstance(each, Found)]
         for each in found:
             each.connection.terminate()
 
 
-async def _look(host: Host, open_: Open) -> _Found:
+async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Open) -> Host | None:
+    """Return a host that is better than the one in use, and will be taken by the next connection.
+
+    A primary that has been replaced may still run and answer: nothing else tells of the promotion.
+
+    Args:
+        hosts: all of them.
+        wanted: which.
+        used: the connection that was taken last.
+        open_: connects to one host, within a time limit of its own.
+    """
+    if not _may_get_better(used.state, wanted):
+        return None
+    others = [host for host in hosts if host != used.host]
+    states = await asyncio.gather(*(_state_of(host, open_) for host in others), return_exceptions=True)
+    for host, state in zip(others, states, strict=True):
+        if isinstance(state, ServerState) and _is_better(state, used.state, wanted):
+            if state.timeline:
+                note_timeline(state.system, state.timeline)
+            return host
+    return None
+
+
+def _may_get_better(used: ServerState, wanted: Wanted) -> bool:
+    if wanted in ("primary", "read-write"):
+        return used.timeline > 0
+    return wanted == "prefer-standby" and not used.standby
+
+
+def _is_better(state: ServerState, used: ServerState, wanted: Wanted) -> bool:
+    if wanted == "prefer-standby":
+        return state.standby
+    return state.system == used.system and state.timeline > used.timeline
+
+
+async def _state_of(host: Host, open_: Open) -> ServerState:
+    found = await _look(host, open_)
+    found.connection.terminate()
+    return found.state
+
+
+async def _look(host: Host, open_: Open) -> Found:
     connection = await open_(host)
     try:
-        return _Found(host, connection, await _read_state(connection))
+        return Found(host, connection, await _read_state(connection))
     except BaseException:
         connection.terminate()
         raise
@@ -187,7 +230,7 @@ async def _read_state(connection: asyncpg.Connection) -> ServerState:
         return ServerState(bool(await connection.fetchval("select pg_is_in_recovery()")), 0, 0)
 
 
-def _will_do(found: _Found, wanted: Wanted) -> bool:
+def _will_do(found: Found, wanted: Wanted) -> bool:
     if _is_former(found.state):
         return False
     match wanted:
@@ -203,7 +246,7 @@ def _is_former(state: ServerState) -> bool:
     return 0 < state.timeline < _newest.get(state.system, 0)
 
 
-def _is_best(found: _Found, wanted: Wanted) -> bool:
+def _is_best(found: Found, wanted: Wanted) -> bool:
     """Return whether no other host can be better."""
     if not _will_do(found, wanted):
         return False
@@ -212,14 +255,14 @@ def _is_best(found: _Found, wanted: Wanted) -> bool:
     return wanted != "prefer-standby" or found.state.standby
 
 
-def _choose(found: list[_Found], wanted: Wanted) -> _Found | None:
+def _choose(found: list[Found], wanted: Wanted) -> Found | None:
     fitting = [each for each in found if _will_do(each, wanted)]
     if wanted == "prefer-standby":
         return max(fitting, key=lambda each: each.state.standby, default=None)
     return max(fitting, key=lambda each: each.state.timeline, default=None)
 
 
-def _none_will_do(found: list[_Found], failed: dict[Host, BaseException], wanted: Wanted) -> Exception:
+def _none_will_do(found: list[Found], failed: dict[Host, BaseException], wanted: Wanted) -> Exception:
     outage = (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
     if not found and all(not isinstance(error, outage) for error in failed.values()):
         for error in failed.values():

@@ -1,18 +1,33 @@
 """Connections to the database, transactions, and the classification of its errors."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
 
 import asyncpg
 
-from db.hosts import UNREACHABLE, Host, Wanted, connect_to_one, hosts_of, note_timeline, wanted_of
+from db.hosts import (
+    UNREACHABLE,
+    Found,
+    Host,
+    Open,
+    Wanted,
+    connect_to_one,
+    find_better,
+    hosts_of,
+    note_timeline,
+    wanted_of,
+)
 from db.schema import check_schema
 from db.session import pooler_error, prepare_session
+from tickplant.background import background
 from tickplant.errors import FatalError, LeaseLostError
 from tickplant.network_errors import system_reason
+
+_log = logging.getLogger(__name__)
 
 DatabaseConnection = asyncpg.Connection
 Pool = asyncpg.Pool
@@ -54,6 +69,8 @@ LEASE_LOST: Final = "TP001"
 
 CONNECT_S: Final = 10.0
 """The longest wait for a connection."""
+LOOK_S: Final = 5.0
+"""How often a pool looks whether another of its hosts is better than the one in use."""
 
 
 async def connect(
@@ -115,6 +132,11 @@ async def open_pool(
     """
     unchecked = migrated
     server_settings = {"application_name": application}
+    used: Found | None = None
+
+    def note(found: Found) -> None:
+        nonlocal used
+        used = found
 
     async def prepare(connection: Any) -> None:
         nonlocal unchecked
@@ -134,7 +156,7 @@ async def open_pool(
         max_size=size,
         command_timeout=60,
         server_settings=server_settings,
-        connect=partial(_connect, wanted=wanted),
+        connect=partial(_connect, wanted=wanted, on_found=note),
         init=prepare,
         reset=_release_locks if takes_session_locks else _keep,
     )
@@ -142,7 +164,8 @@ async def open_pool(
         if eager:
             async with pool.acquire():
                 pass
-        yield pool
+        async with background(_follow_hosts(pool, url, wanted, server_settings, lambda: used)):
+            yield pool
     finally:
         try:
             await pool.close()
@@ -151,20 +174,52 @@ async def open_pool(
             raise
 
 
+async def _follow_hosts(
+    pool: asyncpg.Pool,
+    url: str,
+    wanted: Wanted,
+    server_settings: dict[str, str],
+    last_found: Callable[[], Found | None],
+) -> None:
+    """Move a pool to a better one of several hosts, until cancelled."""
+    open_ = _opening(url, CONNECT_S, server_settings=server_settings)
+    while True:
+        await asyncio.sleep(LOOK_S)
+        used = last_found()
+        if used is None:
+            continue
+        asked = wanted_of(url, wanted)
+        better = await find_better(hosts_of(url), asked, used, open_)
+        if better is not None:
+            what = "a replica" if asked == "prefer-standby" else "a primary on a newer timeline"
+            _log.warning("%s is %s: connections move there from %s", better, what, used.host)
+            await pool.expire_connections()
+
+
+def _opening(url: str, timeout_s: float, **options: Any) -> Open:
+    async def open_(host: Host) -> DatabaseConnection:
+        return await _connect_to_host(
+            url, timeout_s, host=host.host, port=host.port, target_session_attrs="any", **options
+        )
+
+    return open_
+
+
 async def _connect(
-    url: str, *, wanted: Wanted, timeout: float = CONNECT_S, **options: Any
+    url: str,
+    *,
+    wanted: Wanted,
+    timeout: float = CONNECT_S,
+    on_found: Callable[[Found], object] = lambda _: None,
+    **options: Any,
 ) -> DatabaseConnection:
     try:
         hosts = hosts_of(url)
         asked = wanted_of(url, wanted)
-
-        async def open_(host: Host) -> DatabaseConnection:
-            return await _connect_to_host(
-                url, timeout, host=host.host, port=host.port, target_session_attrs="any", **options
-            )
-
         if len(hosts) > 1 or (hosts and "target_session_attrs=" in url):
-            return await connect_to_one(hosts, asked, open_)
+            found = await connect_to_one(hosts, asked, _opening(url, timeout, **options))
+            on_found(found)
+            return found.connection
         return await _connect_to_host(url, timeout, **options)
     except ValueError as error:  # also asyncpg's own, for options in the address
         raise FatalError(f"{UNREACHABLE}{error}; check TICKPLANT_DATABASE_URL") from error

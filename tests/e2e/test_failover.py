@@ -59,7 +59,7 @@ async def count_trades(url: str) -> int:
 async def test_a_promoted_replica_that_lacks_commits_ends_with_the_recording(
     own_redis: OwnRedis, own_postgres: OwnPostgres, recording: Path, tmp_path: Path, *, dies: bool
 ) -> None:
-    """If the primary does not die, workers use it until one has found the promoted replica."""
+    """If the primary does not die, only the timeline of the promoted replica tells of the promotion."""
     recorded = offline.binance_trades(offline.binance_frames(recording, *SYMBOLS))
     last_ids = [max(trade["t"] for trade in recorded if trade["s"] == symbol) for symbol in SYMBOLS]
     primary = await own_postgres()
@@ -84,8 +84,6 @@ async def test_a_promoted_replica_that_lacks_commits_ends_with_the_recording(
         if dies:
             await primary.kill()
         await replica.promote()
-        if not dies:
-            await processes.start("worker")
         await until(lambda: has(replica.url, kept + 1), "workers have found the promoted replica")
         if dies:
             await primary.start()  # a former primary, which takes connections

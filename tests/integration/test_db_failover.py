@@ -10,7 +10,7 @@ import pytest
 from conftest import PARTITIONS, OwnPostgres, OwnRedis
 from replicas import Replica, address_of, disconnect, replica_of
 from stored import fetch_value
-from working import START_US, trade
+from working import START_US, trade, until
 
 from db import hosts
 from db.commit import CommitBatch, commit
@@ -24,6 +24,8 @@ from tickplant.redis_client import open_redis
 from workers.partition_state import PartitionState
 from workers.partition_streams import PartitionStreams
 from workers.roles.partition import PartitionRoles
+
+PORT = "select inet_server_port()"
 
 
 class Pair(NamedTuple):
@@ -136,6 +138,41 @@ async def test_a_standby_in_the_primarys_place_is_an_outage_for_its_owners(pair:
         await pair.replica.promote()
         with pytest.raises(LeaseLostError):
             await commit(pool, lease, "0-0", nothing)
+
+
+async def test_a_pool_moves_to_a_promoted_replica_though_its_primary_runs_on(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.LOOK_S", 0.05)
+    async with open_pool(address_of(pair), size=2, application="test") as pool:
+        assert await pool.fetchval(PORT) == pair.primary.port
+        await pair.replica.promote()
+
+        async def moved() -> bool:
+            return bool(await pool.fetchval(PORT) == pair.replica.port)
+
+        await until(moved, "the pool uses the promoted replica")
+        assert await fetch_value(pair.primary.url, "select not pg_is_in_recovery()")
+
+
+async def test_a_pool_that_prefers_a_replica_returns_to_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.LOOK_S", 0.05)
+    url = address_of(pair, target_session_attrs="prefer-standby")
+    async with open_pool(url, size=2, application="test", wanted="any") as pool:
+
+        async def uses(server: PostgresServer) -> bool:
+            try:
+                return bool(await pool.fetchval(PORT) == server.port)
+            except OUTAGE:
+                return False
+
+        assert await uses(pair.replica)
+        await pair.replica.stop()
+        await until(lambda: uses(pair.primary), "the pool uses the primary meanwhile")
+        await pair.replica.start()
+        await until(lambda: uses(pair.replica), "the pool uses the replica again")
 
 
 async def test_an_owner_on_another_server_needs_a_later_epoch(redis_url: str) -> None:
