@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 from redis.exceptions import RedisError
@@ -96,6 +96,19 @@ class HealthReport(Struct, frozen=True):
     ] = None
 
 
+class _Servers(NamedTuple):
+    """What the servers have answered."""
+
+    ready: bool
+    """Whether all have, and live updates are there."""
+    redis: DependencyHealth
+    database: DependencyHealth
+    replica: ReplicaHealth | None
+    leases: list[LeaseRow]
+    connections: list[ConnectionView]
+    source: DataSource | None
+
+
 class Health:
     """Checks what the API depends on."""
 
@@ -109,8 +122,30 @@ class Health:
         self._hub = hub
         self._connections = connections
 
+    async def can_serve(self) -> bool:
+        """Return whether a report's status is not `unready`, without what a report costs."""
+        return (await self._check_servers()).ready
+
     async def report(self) -> HealthReport:
         """Check every server, each for at most a few seconds; outages are reported, not raised."""
+        servers = await self._check_servers()
+        down = any(connection.state in ("down", "refused") for connection in servers.connections)
+        partitions = await self._partitions(servers.leases, redis_up=servers.redis.status == "up")
+        degraded = down or any(partition.problem for partition in partitions)
+        return HealthReport(
+            "unready" if not servers.ready else "degraded" if degraded else "ready",
+            servers.redis,
+            servers.database,
+            "live" if self._hub.live else "stalled",
+            len(self._hub.clients),
+            partitions,
+            servers.connections,
+            kernel.NAME,
+            servers.source,
+            servers.replica,
+        )
+
+    async def _check_servers(self) -> _Servers:
         leases: list[LeaseRow] = []
         connections: list[ConnectionView] = []
         source: DataSource | None = None
@@ -130,23 +165,8 @@ class Health:
         redis, database, replica = await asyncio.gather(
             _timed(check_redis()), _timed(check_database()), self._check_replica()
         )
-        servers = (redis, database) if replica is None else (redis, database, replica)
-        ready = all(server.status == "up" for server in servers) and self._hub.live
-        down = any(connection.state in ("down", "refused") for connection in connections)
-        partitions = await self._partitions(leases, redis_up=redis.status == "up")
-        degraded = down or any(partition.problem for partition in partitions)
-        return HealthReport(
-            "unready" if not ready else "degraded" if degraded else "ready",
-            redis,
-            database,
-            "live" if self._hub.live else "stalled",
-            len(self._hub.clients),
-            partitions,
-            connections,
-            kernel.NAME,
-            source,
-            replica,
-        )
+        up = all(server is None or server.status == "up" for server in (redis, database, replica))
+        return _Servers(up and self._hub.live, redis, database, replica, leases, connections, source)
 
     async def _check_replica(self) -> ReplicaHealth | None:
         if not self._replica.separate:

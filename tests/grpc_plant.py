@@ -18,6 +18,7 @@ from api.live.gate import WebsocketLimits
 from tickplant.api.v1.alerts_pb2_grpc import AlertsStub
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
 from tickplant.api_keys import NewKey
+from tickplant.probes import ServiceReadiness
 
 
 class GrpcPlant:
@@ -40,12 +41,20 @@ async def serving_grpc(
     proxies: Sequence[str] = (),
     tls: TlsFiles | None = None,
     port: int = 0,
+    readiness: ServiceReadiness | None = None,
 ) -> AsyncIterator[GrpcPlant]:
     limits = limits or grpc_limits(10_000, 200)
     gate = stream_gate(plant.services, limits)
     async with (
         serving(
-            plant.services, gate, host="127.0.0.1", port=port, proxies=proxies, tls=tls, most_streams=10_000
+            plant.services,
+            gate,
+            host="127.0.0.1",
+            port=port,
+            proxies=proxies,
+            tls=tls,
+            most_streams=10_000,
+            readiness=readiness,
         ) as bound,
         new_channel(bound, tls) as channel,
     ):

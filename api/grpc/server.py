@@ -23,6 +23,8 @@ from tickplant.background import background
 from tickplant.errors import FatalError
 from tickplant.probes import ServiceReadiness
 
+_log = logging.getLogger(__name__)
+
 _STOP_S: Final = 5.0
 """How long clients may take to read the end of their calls when the server stops."""
 _PING_S: Final = 20
@@ -161,9 +163,16 @@ class _State:
 
     async def watch(self, services: Services) -> None:
         """Report whether Redis, the database and live updates are there, until cancelled."""
+        failed = False
         while True:
-            report = await services.health.report()
-            await self.set(serving_now=report.status != "unready")
+            try:
+                await self.set(serving_now=await services.health.can_serve())
+                failed = False
+            except Exception:  # noqa: BLE001 - the boundary of a task
+                if not failed:
+                    _log.exception("whether calls can be answered is unknown")
+                failed = True
+                await self.set(serving_now=False)
             await asyncio.sleep(HEALTH_S)
 
     async def set(self, *, serving_now: bool) -> None:

@@ -30,6 +30,7 @@ from grpc_plant import (
 )
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from keyed import new_key, revoke
+from stored import fetch_value
 from working import until
 
 from api.access.rate_limits import RequestLimit
@@ -48,6 +49,7 @@ from tickplant.api.v1.market_data_pb2 import (
 )
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
 from tickplant.errors import FatalError
+from tickplant.probes import ServiceReadiness
 
 pytestmark = on_one_variant
 
@@ -292,6 +294,51 @@ async def test_health_follows_the_servers(
         refusal = await refusal_of(served.market.GetPrice(GetPriceRequest(symbol="BTCUSDT")))
         assert refusal.code == grpc.StatusCode.UNAVAILABLE
         assert refusal.retry.retry_delay.seconds > 0
+
+
+async def test_while_the_check_of_health_fails_it_says_that_nothing_is_served(
+    redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("api.grpc.server.HEALTH_S", 0.05)
+    readiness = ServiceReadiness()
+    async with (
+        running_plant(redis_url, database_url) as plant,
+        serving_grpc(plant, readiness=readiness) as served,
+    ):
+        await live(plant)
+        health: Any = health_pb2_grpc.HealthStub(served.channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+
+        async def says(status: int, *, ready: bool) -> None:
+            async def agrees() -> bool:
+                return (readiness.problem is None) == ready
+
+            while (await next_of(watch)).status != status:
+                pass
+            await until(agrees, "the probe says the same")
+
+        await says(health_pb2.HealthCheckResponse.SERVING, ready=True)
+        await fetch_value(database_url, "alter table lease rename to hidden")
+        await says(health_pb2.HealthCheckResponse.NOT_SERVING, ready=False)
+        await fetch_value(database_url, "alter table hidden rename to lease")
+        await says(health_pb2.HealthCheckResponse.SERVING, ready=True)
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+async def test_health_costs_redis_one_command(
+    own_redis: OwnRedis, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.grpc.server.HEALTH_S", 0.02)
+    redis = await own_redis()
+    async with running_grpc(redis.url, database_url) as served:
+        used: dict[str, Any] = {}
+
+        async def many() -> bool:
+            used.update(await served.plant.redis.info("commandstats"))
+            return bool(used.get("cmdstat_hgetall", {}).get("calls", 0) > 50)
+
+        await until(many, "health has been looked at many times")
+    assert not {"cmdstat_eval", "cmdstat_evalsha"} & used.keys()
 
 
 async def test_reflection_describes_the_services(served: GrpcPlant) -> None:
