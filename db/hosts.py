@@ -165,8 +165,8 @@ async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> Foun
             each.connection.terminate()
 
 
-async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Open) -> Host | None:
-    """Return a host that is better than the one in use, and will be taken by the next connection.
+async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Open) -> str | None:
+    """Look for a host that is better than the one in use; the next connection takes it.
 
     A primary that has been replaced may still run and answer: nothing else tells of the promotion.
 
@@ -175,29 +175,29 @@ async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Ope
         wanted: which.
         used: the connection that was taken last.
         open_: connects to one host, within a time limit of its own.
+
+    Returns:
+        Which it is, and what; None if there is none.
     """
     if not _may_get_better(used.state, wanted):
         return None
     others = [host for host in hosts if host != used.host]
     states = await asyncio.gather(*(_state_of(host, open_) for host in others), return_exceptions=True)
     for host, state in zip(others, states, strict=True):
-        if isinstance(state, ServerState) and _is_better(state, used.state, wanted):
-            if state.timeline:
-                note_timeline(state.system, state.timeline)
-            return host
+        if not isinstance(state, ServerState):
+            continue
+        if state.standby and wanted == "prefer-standby":
+            return f"{host} is a standby"
+        if state.system == used.state.system and state.timeline > used.state.timeline > 0:
+            note_timeline(state.system, state.timeline)
+            return f"{host} is a primary on timeline {state.timeline}, after {used.state.timeline}"
     return None
 
 
 def _may_get_better(used: ServerState, wanted: Wanted) -> bool:
-    if wanted in ("primary", "read-write"):
-        return used.timeline > 0
-    return wanted == "prefer-standby" and not used.standby
-
-
-def _is_better(state: ServerState, used: ServerState, wanted: Wanted) -> bool:
-    if wanted == "prefer-standby":
-        return state.standby
-    return state.system == used.system and state.timeline > used.timeline
+    if used.standby or wanted in ("standby", "read-only"):
+        return False
+    return used.timeline > 0 or wanted == "prefer-standby"
 
 
 async def _state_of(host: Host, open_: Open) -> ServerState:

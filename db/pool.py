@@ -188,11 +188,9 @@ async def _follow_hosts(
         used = last_found()
         if used is None:
             continue
-        asked = wanted_of(url, wanted)
-        better = await find_better(hosts_of(url), asked, used, open_)
+        better = await find_better(hosts_of(url), wanted_of(url, wanted), used, open_)
         if better is not None:
-            what = "a replica" if asked == "prefer-standby" else "a primary on a newer timeline"
-            _log.warning("%s is %s: connections move there from %s", better, what, used.host)
+            _log.warning("%s: connections move there from %s", better, used.host)
             await pool.expire_connections()
 
 
