@@ -94,7 +94,7 @@ async def import_files(
         database_folder: on the disk of the database, if that is this machine's; else its space isn't checked.
 
     Returns:
-        Whether everything that was stored before equals the files.
+        Whether everything of the files is stored, and what was stored before equals them.
 
     Raises:
         FileError: a file is damaged, or isn't what it should be; the files before it are stored.
@@ -114,7 +114,7 @@ async def import_files(
         finally:
             file.close()
         observer.finished(wanted, result)
-        agrees &= not result.differences
+        agrees &= not (result.differences or result.refused)
     return agrees
 
 
@@ -132,7 +132,7 @@ async def _import(
     if database_folder is not None:
         _require_space(database_folder, file, await count_unstored(target, scan.ids))
     result = await import_file(target, file, scan, partial(observer.progress, wanted))
-    if not result.differences and result.compared + result.stored > 0:
+    if not (result.differences or result.refused) and result.compared + result.stored > 0:
         wanted.remember(KnownFile(scan.ids, result.missing))
     return result
 

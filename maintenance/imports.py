@@ -46,6 +46,8 @@ class FileImport(NamedTuple):
     differences: Sequence[TradeDifference]
     missing: int
     """Ids between the first and the last that neither the file nor the database has."""
+    refused: int
+    """Trades that workers don't store: they are dead letters, or held until others confirm them."""
 
 
 class FileScan(NamedTuple):
@@ -143,9 +145,8 @@ async def import_file(
             differences += found
             done += sum(len(part) for part in _select(trades, known))
             on_progress(done, scan.trades)
+    refused = 0
     for _ in range(_PASSES):
-        if not any(_within(unstored, block) for block in scan.blocks):
-            break
         counted = done
         ledger = await target.read_ledger()
         async for published in _publish(
@@ -153,15 +154,30 @@ async def import_file(
         ):
             counted += published
             on_progress(min(counted, scan.trades), scan.trades)
+        if counted == done:
+            break
         await target.wait_for_commit()
         unstored = await _read_unstored(target, scan.ids)
+    else:
+        refused = await _count_trades(file, scan, unstored)
     return FileImport(
         scan.trades,
         count_ids(before) - count_ids(unstored),
         compared,
         differences,
-        count_ids(unstored),
+        count_ids(unstored) - refused,
+        refused,
     )
+
+
+async def _count_trades(file: TradeFile, scan: FileScan, ids: Sequence[IdRange]) -> int:
+    """Return how many trades of a file have some ids."""
+    count = 0
+    for block in scan.blocks:
+        if within := _within(ids, block):
+            trades = await asyncio.to_thread(file.read, block)
+            count += sum(len(part) for part in _select(trades, within))
+    return count
 
 
 async def _publish(

@@ -116,6 +116,22 @@ async def test_ids_that_the_archive_lacks_are_gaps(redis_url: str, database_url:
     assert rows[0][0] == "{}"
 
 
+@on_last_variant
+async def test_trades_that_workers_refuse_are_counted_every_time(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    rows = [f"{trade_id},1.5,2,3,{1_704_412_800_000 + trade_id},True,True" for trade_id in range(1, 10)]
+    rows[3:5] = ["5,0.00000000,2,3,1704412800005,True,True"]  # and no 4
+    file = tmp_path / "AAAUSDT-trades-2024-01-05.csv"
+    file.write_text("".join(f"{row}\n" for row in rows))
+    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+        for stored_now in (7, 0):
+            code, output = await processes.run("import", "--files", str(file))
+            assert code == 1, output + processes.logs()
+            assert f"{stored_now} trades stored, 1 ids missing, 0 differing, 1 refused" in output
+        assert await stored_count(database_url) == 7
+
+
 async def _written(redis: Any) -> int:
     """Return how many entries have been written to all streams."""
     written = 0

@@ -41,7 +41,7 @@ trades, in the table venue_candles. The function all_candles() and the API's /al
 and say of each which it is; those of trades take the place of the venue's as soon as the trades are there.
 
 The exit code is 0 if everything is stored, and 1 if a file is missing, differs from what is stored, or has
-lines that can't be stored.
+lines or trades that can't be stored, such as those at a price of 0.
 """
 
 EXAMPLES: Final = """\

@@ -35,7 +35,7 @@ class ImportProgress:
         self._sizes = max(1, sizes)
         self._files = files
         self._finished = self._finished_bytes = 0
-        self.stored = self.missing = self.differing = 0
+        self.stored = self.missing = self.refused = self.differing = 0
         self._bars = bars
         self._task: TaskID | None = None if bars is None else bars.add_task(symbol, total=self._sizes)
         self._started_s = self._shown_s = self._file_s = time.monotonic()
@@ -77,6 +77,7 @@ class ImportProgress:
         else:
             self.stored += result.stored
             self.missing += result.missing
+            self.refused += result.refused
             self.differing += len(result.differences)
             print(f"{self._symbol} {file.label}: {_describe(result, now_s - self._file_s)}", flush=True)
         if self._bars is not None and self._task is not None:
@@ -110,6 +111,8 @@ def _describe(result: "FileImport", seconds: float) -> str:
         text += f", {result.compared:,} compared with those stored already"
     if result.missing:
         text += f", {result.missing:,} ids missing between them"
+    if result.refused:
+        text += f", {result.refused:,} refused: the log of the worker says why"
     if result.differences:
         text += f"; {len(result.differences):,} differ from what is stored:"
         for stored, trade in result.differences[:_SHOWN]:

@@ -189,9 +189,10 @@ async def _import_symbol(settings: Settings, target: SymbolMaintenance, files: S
             progress,
             database_folder=folder_in_use(settings) if settings.database_url is None else None,
         )
+    refused = f", {progress.refused:,} refused" if progress.refused else ""
     print(
         f"{target.symbol}: {progress.stored:,} trades stored, {progress.missing:,} ids missing,"
-        f" {progress.differing:,} differing"
+        f" {progress.differing:,} differing{refused}"
     )
     return agrees
 
