@@ -182,27 +182,35 @@ class Exchanges:
         ]
         answers = await self._exchange(b"".join(packed), len(packed))
         for index, answer in enumerate(answers):
-            if isinstance(answer, NoScriptError):
+            if isinstance(answer, NoScriptError) and isinstance(commands[index][0], Script):
                 script, *rest = commands[index]
                 (answers[index],) = await self._exchange(_pack(("EVAL", script.source, *rest)), 1)
         return answers
 
     def close(self) -> None:
         """Close all connections; exchanges under way fail."""
-        for connection in (*self._idle, *self._used):
+        for connection in self._used:
             connection.close()
-        self._idle.clear()
+        self._close_idle()
 
     async def _exchange(self, packed: bytes, expected: int) -> list[Any]:
         connection = self._take_idle() or await self._connect()
         self._used.add(connection)
         try:
             answers = await connection.exchange(packed, expected)
+        except RedisTimeoutError:
+            self._close_idle()  # they lead to where nobody answers, too
+            raise
         finally:
             self._used.remove(connection)
         self._idle.append(connection)
         self._close_unused(connection)
         return answers
+
+    def _close_idle(self) -> None:
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
 
     def _close_unused(self, last: _Connection) -> None:
         """Close the connections that have been idle for long; the last one used is taken first."""

@@ -13,6 +13,7 @@ from redis.exceptions import (
     BusyLoadingError,
     InvalidResponse,
     NoPermissionError,
+    NoScriptError,
     RedisError,
     ResponseError,
 )
@@ -133,6 +134,27 @@ async def test_large_exchanges(redis_url: str) -> None:
             *[("SET", f"k{number}", payload) for number in range(8)], ("GET", "k7")
         )
         assert answers == [b"OK"] * 8 + [payload]
+
+
+async def test_a_digest_that_the_server_does_not_know_is_refused(redis_url: str) -> None:
+    async with open_redis(redis_url) as redis:
+        answers = await redis.try_exchange(("EVALSHA", "none", 0), ("ECHO", "next"))
+        assert isinstance(answers[0], NoScriptError)
+        assert answers[1] == b"next"
+
+
+async def test_other_connections_to_a_server_that_hangs_are_not_used_again() -> None:
+    async def hang(words: list[bytes], writer: asyncio.StreamWriter) -> None:
+        if words[1] == b"hang":
+            await asyncio.sleep(60)
+        writer.write(b"$%d\r\n%s\r\n" % (len(words[1]), words[1]))
+
+    async with answering(hang) as url, open_redis(url, timeout_s=0.1) as redis:
+        await asyncio.gather(*[redis.exchange(("ECHO", "first")) for _ in range(3)])
+        assert len(redis._exchanges._idle) == 3
+        with pytest.raises(RedisTimeoutError):
+            await redis.exchange(("ECHO", "hang"))
+        assert redis._exchanges._idle == []
 
 
 async def test_a_server_that_hangs_times_out_and_its_late_answer_is_not_read() -> None:
