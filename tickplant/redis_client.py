@@ -28,6 +28,8 @@ _HINTS: Final = {
 }
 _WAIT_MS: Final = 2_000
 """How long a write waits for replicas."""
+_CONNECT_S: Final = 2.0
+"""How long connecting may take where there are other servers to talk to."""
 
 
 class _Sending(AbstractConnection):
@@ -199,14 +201,15 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
         "max_connections": 10_000,
     }
     address = addresses[0]
+    one_of_several = options | {"socket_connect_timeout": min(timeout_s, _CONNECT_S)}
     if len(addresses) > 1:
         from tickplant.redis_servers import RedisServers
 
-        return RedisServers(addresses, wait_replicas=wait_replicas, **options)
+        return RedisServers(addresses, wait_replicas=wait_replicas, **one_of_several)
     if address.kind == "cluster":
         from tickplant.redis_cluster import RedisCluster
 
-        return RedisCluster(address, wait_replicas=wait_replicas, **options)
+        return RedisCluster(address, wait_replicas=wait_replicas, **one_of_several)
     if address.kind == "sentinel":
         return _open_by_sentinels(address, options, wait_replicas)
     return open_server(address.url, "standalone", options, wait_replicas)
@@ -243,7 +246,9 @@ def _open_by_sentinels(address: RedisAddress, options: dict[str, Any], wait_repl
     for name in ("host", "port"):
         kwargs.pop(name, None)
     tls = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
-    limits = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "protocol")}
+    timeout_s = min(options["socket_timeout"], _CONNECT_S)  # of each: the next one is asked then
+    limits = {name: options[name] for name in ("protocol", "retry")}
+    limits |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout_s)
     ssl = {"ssl": True} if address.tls else {}
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
         list(address.hosts), sentinel_kwargs={**limits, **ssl, **tls, **login}

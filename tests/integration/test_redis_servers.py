@@ -219,6 +219,22 @@ async def test_sentinels_name_another_master(server_folder: Path, database_url: 
         await master.stop()
 
 
+async def test_a_sentinel_that_is_away_is_asked_once() -> None:
+    asked = 0
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_redis(f"redis+sentinel://127.0.0.1:{port}/plant") as client:
+            with pytest.raises(RedisConnectionError, match="No master found"):
+                await client.try_exchange(("PING",))
+    assert asked == 1
+
+
 def replica_of(master: RedisOf, path: Path, *lines: str) -> RedisOf:
     """Return a server that follows a running one, with the same password."""
     password = master.folder.password()
