@@ -18,7 +18,6 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tickplant.errors import FatalError
 from tickplant.redis_address import RedisAddress
@@ -78,19 +77,21 @@ class RedisCluster(ShardedRedis):
             self._forget(commands)
             raise ShardUnavailableError("no node of the cluster has the slot")
         try:
-            answers = await (client.try_write if write else client.try_exchange)(*commands)
-        except RedisTimeoutError as error:
+            answers = await self._ask(node, client, commands, write=write)
+        except OUTAGE:
             self._forget(commands)
-            raise RedisTimeoutError(f"{node}: {error}") from error
-        except (*OUTAGE, FatalError) as error:  # a node that refuses the login, which another one accepts
+            raise
+        except FatalError as error:  # a node that refuses the login, which another one accepts
             self._forget(commands)
             raise ShardUnavailableError(f"{node}: {error}") from error
         for index, answer in enumerate(answers):
             if isinstance(answer, MovedError):
                 slot, master = parse_redirection(str(answer), node)
-                self._masters[slot] = self._informant = master
-                self._client(master)
-                answers[index] = ShardUnavailableError(f"slot {slot} has moved from {node} to {master}")
+                self._masters[slot] = master
+                if master is not None:
+                    self._informant = master
+                    self._client(master)
+                answers[index] = ShardUnavailableError(f"{node}: slot {slot} has moved to {master or '?'}")
             elif isinstance(answer, ClusterDownError):
                 self._forget(commands)
                 answers[index] = ShardUnavailableError(f"{node}: the cluster is down: {answer}")
@@ -130,11 +131,12 @@ class RedisCluster(ShardedRedis):
         for node in dict.fromkeys(asked):
             try:
                 async with asyncio.timeout(_ASK_S):
-                    ranges, is_up = await self._ask(node)
+                    ranges, is_up = await self._read_slots(node)
             except (*OUTAGE, ResponseError, FatalError) as error:
                 if isinstance(error, NoPermissionError | FatalError):
                     refusals.append(error)
-                reasons.append(f"{node}: {error or type(error).__name__}")
+                named = isinstance(error, ShardUnavailableError)
+                reasons.append(str(error) if named else f"{node}: {error or type(error).__name__}")
                 continue
             if ranges and is_up:
                 await self._use(node, ranges)
@@ -151,10 +153,10 @@ class RedisCluster(ShardedRedis):
             raise ShardUnavailableError(f"no node of the cluster answers; {'; '.join(reasons)}")
         await self._use(*doubtful)
 
-    async def _ask(self, node: Node) -> tuple[list[SlotRange], bool]:
+    async def _read_slots(self, node: Node) -> tuple[list[SlotRange], bool]:
         """Return what a node says of the slots, and whether it finds the cluster up."""
         client = self._client(node)
-        answer, info = await client.try_exchange(("CLUSTER", "SHARDS"), ("CLUSTER", "INFO"))
+        answer, info = await self._ask(node, client, [("CLUSTER", "SHARDS"), ("CLUSTER", "INFO")])
         is_up = not isinstance(info, bytes) or b"cluster_state:fail" not in info
         if not isinstance(answer, ResponseError):
             return list(parse_shards(answer, node, tls=self._address.tls)), is_up
@@ -173,6 +175,8 @@ class RedisCluster(ShardedRedis):
         self._masters = masters
         used = {row.master for row in ranges}
         for node in self._nodes.keys() - used:
+            if node in self._hanging:
+                self._hanging[node].cancel()
             await self._nodes.pop(node).aclose()
 
     def _client(self, node: Node) -> RedisClient:

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from tickplant.errors import FatalError
 from tickplant.former_keys import FORMER_COUNT
@@ -126,16 +125,13 @@ class RedisServers(ShardedRedis):
         return dict(zip(numbers, found, strict=True))
 
     async def _ask_first(self, command: Command) -> list[str]:
-        try:
-            (answer,) = await self.shared.exchange(command)
-        except OUTAGE as error:
-            raise ShardUnavailableError(f"{self.first}: {error}") from error
-        except ResponseError as error:
-            if not is_wrong_type(error):
-                raise
+        (answer,) = await self._ask(self.first, self.shared, [command])
+        if isinstance(answer, Exception):
+            if not is_wrong_type(answer):
+                raise answer
             raise FatalError(
                 f"the key {SERVERS} on {self.first} holds what another program has written: {REMEDY}"
-            ) from error
+            ) from answer
         return [word.decode(errors="replace") for word in answer or ()]
 
     async def _begin(self) -> None:
@@ -180,7 +176,7 @@ class RedisServers(ShardedRedis):
         for name, client in self._clients.items():
             if name != self.first:
                 with suppress(*OUTAGE):
-                    await client.try_exchange(("HSETNX", SERVERS, "first", self.first))
+                    await self._ask(name, client, [("HSETNX", SERVERS, "first", self.first)])
 
     def forget(self, partition: int) -> None:
         """Look up where a partition is before the next exchange."""
@@ -215,12 +211,7 @@ class RedisServers(ShardedRedis):
                 "a partition is moving to another server: wait, or run `tickplant partitions list`"
             )
         client = self.client_of(str(server))
-        try:
-            answers = await (client.try_write if write else client.try_exchange)(*commands)
-        except RedisTimeoutError as error:
-            raise RedisTimeoutError(f"{server}: {error}") from error
-        except OUTAGE as error:
-            raise ShardUnavailableError(f"{server}: {error}") from error
+        answers = await self._ask(server, client, commands, write=write)
         for index, answer in enumerate(answers):
             if isinstance(answer, ResponseError) or answer == _MARK_TYPE:
                 number = _partition_of(next(iter(keys_of(commands[index])), ""))

@@ -1,16 +1,27 @@
-"""Redis on several servers: sends each command of an exchange to the server of its key, side by side."""
+"""Redis on several servers: sends each command of an exchange to the server of its key, side by side.
+
+A server that refuses costs no time, one that hangs costs a whole time limit. So nobody asks one that has not
+answered in time, until it has answered a probe: meanwhile whatever is for it fails at once.
+"""
 
 import asyncio
+import logging
 from abc import abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from tickplant.backoff import Backoff
+from tickplant.errors import FatalError
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import OUTAGE
 from tickplant.redis_exchange import Command
 from tickplant.redis_slots import keys_of
+
+_log = logging.getLogger(__name__)
 
 Server = Hashable
 
@@ -23,6 +34,12 @@ class ShardedRedis(RedisClient):
     """A client of several servers, each of which has some keys."""
 
     sharded = True
+
+    def __init__(self, **options: Any) -> None:
+        """Take redis-py's options."""
+        super().__init__(**options)
+        self._hanging: dict[Server, asyncio.Task[None]] = {}
+        """Servers that have not answered in time, each with its probe."""
 
     @abstractmethod
     def _server_of(self, key: str | bytes) -> Server | None:
@@ -45,8 +62,15 @@ class ShardedRedis(RedisClient):
         """Send commands to one server; what means that a key is elsewhere is an outage.
 
         Raises:
-            ShardUnavailableError: the server can't be reached, or it is unknown.
+            RedisTimeoutError: the server did not answer in time.
+            ShardUnavailableError: it can't be reached, is known to hang, or is unknown.
         """
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close all connections."""
+        for probe in self._hanging.values():
+            probe.cancel()
+        await super().aclose(close_connection_pool)
 
     async def try_exchange(self, *commands: Command) -> list[Any]:
         """Send commands to the servers of their keys; see `RedisClient.try_exchange`."""
@@ -93,6 +117,43 @@ class ShardedRedis(RedisClient):
             for position, index in enumerate(indexes):
                 answers[index] = part if isinstance(part, BaseException) else part[position]
         return answers
+
+    async def _ask(
+        self, server: Server, client: RedisClient, commands: Sequence[Command], *, write: bool = False
+    ) -> list[Any]:
+        """Send commands by the client of a server, unless it hangs.
+
+        Raises:
+            RedisTimeoutError: it did not answer in time.
+            ShardUnavailableError: it can't be reached, or is known to hang.
+        """
+        if server in self._hanging:
+            raise ShardUnavailableError(f"{server}: it hangs")
+        try:
+            return await (client.try_write if write else client.try_exchange)(*commands)
+        except RedisTimeoutError as error:
+            if server not in self._hanging:
+                self._hanging[server] = asyncio.create_task(self._probe(server, client))
+            raise RedisTimeoutError(f"{server}: {error}") from error
+        except OUTAGE as error:
+            raise ShardUnavailableError(f"{server}: {error}") from error
+
+    async def _probe(self, server: Server, client: RedisClient) -> None:
+        """Wait until a server that hangs answers, whatever it says."""
+        _log.warning("Redis: %s hangs: nothing else is sent to it until it answers", server)
+        backoff = Backoff(first_s=0.05, cap_s=1.0)
+        try:
+            while True:
+                try:
+                    await client.try_exchange(("PING",))
+                    break
+                except OUTAGE:
+                    await asyncio.sleep(backoff.next_s())
+                except (RedisError, FatalError):  # a refusal is an answer
+                    break
+            _log.info("Redis: %s answers again", server)
+        finally:
+            del self._hanging[server]
 
     def _route(self, commands: Sequence[Command]) -> Iterator[Server | None]:
         """Yield the server of each command; one without keys goes where the others of its exchange go."""
