@@ -55,14 +55,16 @@ def parse_slots(answer: Any, asked: Node) -> Iterator[SlotRange]:
         yield SlotRange(int(first), int(last), Node(_host(master[0], asked), int(master[1])))
 
 
-def parse_redirection(text: str, asked: Node) -> tuple[int, Node]:
-    """Return the slot and the node of a refusal MOVED or ASK: `3999 127.0.0.1:6381`.
+def parse_redirection(text: str, asked: Node) -> tuple[int, Node | None]:
+    """Return the slot and the node of a refusal MOVED or ASK: `3999 127.0.0.1:6381`; no node for `?:6381`.
 
     Raises:
         ValueError: it is none.
     """
     slot, _, address = text.partition(" ")
     host, _, port = address.rpartition(":")
+    if host == "?":
+        return int(slot), None
     return int(slot), Node(_host(host.strip("[]").encode(), asked), int(port))
 
 

@@ -7,7 +7,7 @@ import pytest
 from tickplant.redis_address import parse_redis_address
 from tickplant.redis_cluster import RedisCluster
 from tickplant.redis_slots import SLOTS
-from tickplant.redis_topology import Node, SlotRange, parse_shards
+from tickplant.redis_topology import Node, SlotRange, parse_redirection, parse_shards
 
 ASKED = Node("10.0.0.1", 7000)
 NAMED = ("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3)
@@ -34,6 +34,19 @@ def shard(**node: Any) -> list[Any]:
 def test_a_node_is_where_its_endpoint_says(endpoint: bytes | None, host: str) -> None:
     (found,) = parse_shards([shard(endpoint=endpoint)], ASKED, tls=False)
     assert found == SlotRange(0, 5, Node(host, 7001))
+
+
+@pytest.mark.parametrize(
+    ("address", "node"),
+    [
+        ("10.0.0.9:7001", Node("10.0.0.9", 7001)),
+        ("[::1]:7001", Node("::1", 7001)),
+        (":7001", Node(ASKED.host, 7001)),
+        ("?:7001", None),
+    ],
+)
+def test_a_redirection_names_a_node_or_none(address: str, node: Node | None) -> None:
+    assert parse_redirection(f"3999 {address}", ASKED) == (3999, node)
 
 
 def shards(master: Node) -> list[Any]:
