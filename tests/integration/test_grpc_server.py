@@ -48,8 +48,10 @@ from tickplant.api.v1.market_data_pb2 import (
     StreamTradesRequest,
 )
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
+from tickplant.cli.grpc_check import ask_health
 from tickplant.errors import FatalError
 from tickplant.probes import ServiceReadiness
+from tickplant.settings import Settings
 
 pytestmark = on_one_variant
 
@@ -455,3 +457,32 @@ async def test_tls_serves_the_certificate_that_replaces_the_former_one(
             stub = MarketDataStub(plain_channel)
             refused = await refusal_of(stub.GetTrades(GetTradesRequest(symbol="BTCUSDT"), timeout=10))
             assert refused.code == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_check_over_tls_asks_for_health_whatever_the_certificate(
+    own_redis: OwnRedis, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.grpc.server.HEALTH_S", 0.05)
+    files = TlsFiles(tmp_path / "plant.crt", tmp_path / "plant.key")
+    authority = TlsFiles(tmp_path / "authority.crt", tmp_path / "authority.key")
+    make_certificate(authority, "authority")
+    redis = await own_redis()
+
+    async def check(port: int) -> str:
+        settings = Settings(grpc_port=port, api_tls_cert=files.certificate)
+        return (await asyncio.to_thread(ask_health, settings)).level
+
+    async with running_plant(redis.url, database_url) as plant:
+        await live(plant)
+        for names in ("DNS:*.example.com", "IP:2001:db8::1"):
+            make_certificate(files, "plant", names=names, authority=authority)
+            async with serving_grpc(plant, tls=files) as served:
+                assert await check(served.port) == "ok"
+        async with serving_grpc(plant, tls=files) as served:
+            await redis.stop()
+
+            async def warned() -> bool:
+                return await check(served.port) == "warn"
+
+            await until(warned, "the check says that it can't serve")
+        assert await check(served.port) == "fail"

@@ -4,7 +4,9 @@ import os
 import socket
 import ssl
 from importlib.util import find_spec
-from typing import Final
+from ipaddress import ip_address
+from itertools import chain
+from typing import Any, Final
 
 from tickplant.cli.finding import Finding
 from tickplant.errors import SettingsError
@@ -52,13 +54,23 @@ def ask_health(settings: Settings) -> Finding:
     """Ask the server at the address of the settings whether it can serve; blocks for some seconds at most."""
     host, port = _ANY.get(settings.grpc_host, settings.grpc_host), settings.grpc_port
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if settings.api_tls_cert is not None:
-        return _ask_tls(host, port, address)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the library's core would write to the terminal
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    if settings.api_tls_cert is None:
+        protocol, channel = "", grpc.insecure_channel(address, options=options)
+    else:
+        try:
+            certificate, name = _presented(host, port)
+        except OSError as error:
+            text = f"{address} does not serve gRPC over TLS: {system_reason(error) or error}"
+            return Finding("fail", "grpc", text, _REMEDY)
+        options.append(("grpc.ssl_target_name_override", name))
+        credentials = grpc.ssl_channel_credentials(certificate.encode())
+        protocol, channel = " TLS", grpc.secure_channel(address, credentials, options=options)
+    with channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             status = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_S).status
@@ -66,27 +78,33 @@ def ask_health(settings: Settings) -> Finding:
             code = error.code().name if isinstance(error, grpc.Call) else str(error)
             return Finding("fail", "grpc", f"{address} does not serve gRPC: {code}", _REMEDY)
     if status == health_pb2.HealthCheckResponse.SERVING:
-        return Finding("ok", "grpc", f"{address} serves")
+        return Finding("ok", "grpc", f"{address} serves{protocol}")
     text = f"{address} answers, but can't serve: Redis or the database is unavailable to it"
     return Finding("warn", "grpc", text, "see what it logs")
 
 
-def _ask_tls(host: str, port: int, address: str) -> Finding:
-    """Make sure that gRPC over TLS is spoken: whose certificate it is does not matter here."""
+def _presented(host: str, port: int) -> tuple[str, str]:
+    """Return the certificate of a server, in PEM format, and a name in it: whose it is does not matter here.
+
+    Raises:
+        OSError: TLS is not spoken, or the certificate has expired or names no host.
+    """
+    certificate = ssl.get_server_certificate((host, port), timeout=_TIMEOUT_S)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_alpn_protocols(["h2"])
-    try:
-        with (
-            socket.create_connection((host, port), timeout=_TIMEOUT_S) as plain,
-            context.wrap_socket(plain) as secure,
-        ):
-            if secure.selected_alpn_protocol() == "h2":
-                return Finding("ok", "grpc", f"{address} serves TLS")
-        text = "no HTTP/2"
-    except OSError as error:
-        text = system_reason(error) or str(error)
-    return Finding("fail", "grpc", f"{address} does not serve gRPC over TLS: {text}", _REMEDY)
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=certificate)
+    with (
+        socket.create_connection((host, port), timeout=_TIMEOUT_S) as plain,
+        context.wrap_socket(plain) as secure,
+    ):
+        described: Any = secure.getpeercert()
+    for kind, name in (*described.get("subjectAltName", ()), *chain(*described["subject"])):
+        if kind in ("DNS", "commonName"):
+            return certificate, name
+        if kind == "IP Address":
+            return certificate, str(ip_address(name))
+    raise OSError("its certificate names no host")
 
 
 def _found(name: str) -> bool:
