@@ -125,6 +125,9 @@ else:
 
 
 if __name__ == "__main__":
-    quiet = sys.argv[1:] == ["--changed"] and is_current()
-    if not quiet:
+    current = is_current()
+    if not current:
+        sys.stdout.write("kernel: compiling\n")
+        sys.stdout.flush()
+    if not current or sys.argv[1:] != ["--changed"]:
         sys.stdout.write(f"kernel: {ensure()}\n")

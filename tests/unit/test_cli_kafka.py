@@ -49,5 +49,5 @@ def test_a_mirror_without_brokers_names_the_missing_setting() -> None:
 
 def test_a_missing_client_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tickplant.cli.kafka.find_spec", lambda name: None)
-    with pytest.raises(SettingsError, match=r"pip install -e '\.\[kafka\]'"):
+    with pytest.raises(SettingsError, match=r"\.venv/bin/pip install -e '\.\[kafka\]'"):
         require_kafka(Settings(kafka_bootstrap="127.0.0.1:9092"))

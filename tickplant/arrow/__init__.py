@@ -14,5 +14,5 @@ def require_pyarrow() -> None:
     if find_spec("pyarrow") is None:
         raise FatalError(
             "Parquet and Arrow need pyarrow, which is not installed; run in tickplant's folder:"
-            " pip install -e '.[arrow]'"
+            " .venv/bin/pip install -e '.[arrow]'"
         )

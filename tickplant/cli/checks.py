@@ -143,7 +143,7 @@ def _judge_extension(found: Inspection, settings: Settings) -> Finding:
         text, remedy = "TimescaleDB is not used; plain tables are", "it is decided when a database is created"
         return Finding("warn" if wanted else "ok", "database", text, remedy if wanted else "")
     if found.timescaledb_offered:
-        return Finding("ok", "database", "TimescaleDB is there to be used")
+        return Finding("ok", "database", "TimescaleDB is installed")
     text = "TimescaleDB is not installed, or not in shared_preload_libraries; plain tables work, too"
     remedy = "install it and add it there, or set TICKPLANT_TIMESCALEDB to auto"
     return Finding("fail" if wanted else "ok", "database", text, remedy if wanted else "")

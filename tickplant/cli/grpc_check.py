@@ -27,13 +27,17 @@ def require_grpc() -> None:
         SettingsError: something is missing.
     """
     if not all(_found(name) for name in _PACKAGES):
-        problem = "gRPC's packages are not installed; run in tickplant's folder: pip install -e '.[grpc]'"
-        raise SettingsError([problem])
+        raise SettingsError(
+            [
+                "gRPC's packages are not installed; run in tickplant's folder:"
+                " .venv/bin/pip install -e '.[grpc]'"
+            ]
+        )
     if not _found("tickplant.api.v1"):
         raise SettingsError(
             [
                 "the code of the gRPC services has not been generated; run in tickplant's folder:"
-                " pip install grpcio-tools && python schema_build.py"
+                " .venv/bin/pip install grpcio-tools && .venv/bin/python schema_build.py"
             ]
         )
 

@@ -19,7 +19,7 @@ def require_kafka(settings: Settings) -> None:
     if find_spec("confluent_kafka") is None:
         problem = (
             "TICKPLANT_KAFKA_BOOTSTRAP: its client is not installed; run in tickplant's folder:"
-            " pip install -e '.[kafka]'"
+            " .venv/bin/pip install -e '.[kafka]'"
         )
         raise SettingsError([problem])
 

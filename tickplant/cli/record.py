@@ -15,7 +15,7 @@ DESCRIPTION: Final = """\
 Record what the venues' websockets send for some symbols: one frame a line, preceded by its receive time in
 nanoseconds. `tickplant up --replay` and `tickplant sandbox --capture` play the files.
 
-It needs no servers, and runs beside a plant or without one. Frames are written at least once a second. A file
+It needs no servers, and runs beside a plant or without one. Frames are written twice a second. A file
 is named FILE.part until it is finished; if the recording is killed, that file has everything up to the last
 write and can be played as it is. No file is overwritten. Connections that are lost are made again; trades
 that were missed meanwhile are not in the capture, and their replay shows them as missing.
