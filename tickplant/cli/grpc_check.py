@@ -62,7 +62,7 @@ def ask_health(settings: Settings) -> Finding:
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-    options = [("grpc.enable_http_proxy", 0)]
+    options: list[tuple[str, Any]] = [("grpc.enable_http_proxy", 0)]
     if settings.api_tls_cert is None:
         protocol, channel = "", grpc.insecure_channel(address, options=options)
     else:
