@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from tickplant import metrics
 from tickplant.redis_client import RedisClient
+from tickplant.redis_errors import OUTAGE
 from tickplant.taken_keys import REMEDY, find_taken_keys
 
 _log = logging.getLogger(__name__)
@@ -33,8 +34,9 @@ class BlockedPartitions:
         """Block a partition of which Redis refuses a key."""
         self._until_s[partition] = time.monotonic() + _PAUSE_S
         self._gauge.set(len(self._until_s))
-        keys = (await find_taken_keys(self._redis, self._role, [partition])).get(partition, [])
-        self._note_keys(partition, keys, str(error))
+        taken = await self._find_taken([partition])
+        if taken is not None:
+            self._note_keys(partition, taken.get(partition, []), str(error))
 
     async def check(self, share: Collection[int]) -> set[int]:
         """Return those of this worker's partitions that are still blocked; forget all others."""
@@ -43,7 +45,9 @@ class BlockedPartitions:
         if not self._until_s:
             return set()
         now_s = time.monotonic()
-        taken = await find_taken_keys(self._redis, self._role, self._until_s)
+        taken = await self._find_taken(self._until_s)
+        if taken is None:
+            return set(self._until_s)
         for partition, until_s in list(self._until_s.items()):
             if partition in taken:
                 self._note_keys(partition, taken[partition], "")
@@ -51,6 +55,15 @@ class BlockedPartitions:
                 _log.info("partition %d: its keys are free again", partition, extra={"partition": partition})
                 self._forget(partition)
         return set(self._until_s)
+
+    async def _find_taken(self, partitions: Collection[int]) -> dict[int, list[str]] | None:
+        """Return the keys that are taken; None if the servers of these partitions, of several, are away."""
+        try:
+            return await find_taken_keys(self._redis, self._role, partitions)
+        except OUTAGE:
+            if not self._redis.sharded:
+                raise
+            return None
 
     def _note_keys(self, partition: int, keys: list[str], error: str) -> None:
         if self._keys.get(partition) == keys:
