@@ -95,19 +95,23 @@ return appended
 """)
 
 
-async def move_former_keys(redis: RedisClient, partitions: int) -> None:
-    """Move what is under names of former versions; where nothing is, this costs one exchange.
+def former_keys(partitions: int) -> list[str]:
+    """Return all names of former versions."""
+    return [former for number in range(partitions) for former, _ in _moves(number)] + [*_HASHES]
+
+
+async def move_former_keys(redis: RedisClient, partitions: int, *, count: Any, held: Any) -> None:
+    """Move what is under names of former versions, if anything is.
 
     Args:
         redis: one server.
         partitions: how many the former version had, too.
+        count: the answer to GET of `FORMER_COUNT`.
+        held: the answer to EXISTS of `former_keys`.
 
     Raises:
         RedisError: what is not moved yet is by the next call.
     """
-    moves = {number: dict(_moves(number)) for number in range(partitions)}
-    former = [name for names in moves.values() for name in names]
-    count, held = await redis.try_exchange(("GET", FORMER_COUNT), ("EXISTS", *former, *_HASHES))
     if isinstance(held, Exception):
         raise held
     if count != str(REFUSED_COUNT).encode() and not is_wrong_type(count):
@@ -116,8 +120,8 @@ async def move_former_keys(redis: RedisClient, partitions: int) -> None:
         return
     symbols = await _symbols(redis, partitions)
     appended = 0
-    for number, names in moves.items():
-        pairs = [key for pair in names.items() for key in pair]
+    for number in range(partitions):
+        pairs = [key for pair in _moves(number) for key in pair]
         shared = [key for former_name, key_of in _HASHES.items() for key in (former_name, key_of(number))]
         (entries,) = await redis.exchange(
             (_MOVE, len(pairs) + len(shared), *pairs, *shared, len(pairs), *symbols.get(number, ()))
@@ -149,15 +153,17 @@ async def _symbols(redis: RedisClient, partitions: int) -> dict[int, set[bytes]]
     return found
 
 
-async def read_former_count(redis: RedisClient) -> bytes | None:
+def parse_former_count(answer: Any) -> bytes | None:
     """Return the number of partitions of a former version whose keys are not moved; None if there is none.
 
+    Args:
+        answer: to GET of `FORMER_COUNT`.
+
     Raises:
-        RedisError: one of `tickplant.redis_errors.OUTAGE`.
+        RedisError: the answer, unless it is that the key is another program's.
     """
-    (count,) = await redis.try_exchange(("GET", FORMER_COUNT))
-    if isinstance(count, Exception):
-        if not is_wrong_type(count):
-            raise count
+    if isinstance(answer, Exception):
+        if not is_wrong_type(answer):
+            raise answer
         return None
-    return None if count == str(REFUSED_COUNT).encode() else count
+    return None if answer == str(REFUSED_COUNT).encode() else answer

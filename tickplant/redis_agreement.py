@@ -6,10 +6,11 @@ from typing import Any, Final, TypeVar
 from redis.exceptions import ResponseError
 
 from tickplant.errors import FatalError
-from tickplant.former_keys import FORMER_COUNT, move_former_keys, read_former_count
+from tickplant.former_keys import FORMER_COUNT, former_keys, move_former_keys, parse_former_count
 from tickplant.provenance import SOURCE_DESCRIPTIONS, require_same
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import is_wrong_type
+from tickplant.redis_exchange import Command
 from tickplant.redis_values import RedisValues
 from tickplant.streams import PARTITIONS, SERVERS, SOURCE
 
@@ -34,27 +35,31 @@ async def agree_on_partitions(redis: RedisClient, partitions: int) -> None:
     Raises:
         FatalError: another number is in use.
     """
-    if not redis.sharded:
-        await _refuse_several_servers(redis)
-    former = _values.read(FORMER_COUNT, "", await read_former_count(redis), parse_partitions)
+    commands: list[Command] = [("GET", PARTITIONS), ("GET", FORMER_COUNT)]
+    if not redis.sharded:  # former versions had one server
+        commands += [("HGETALL", SERVERS), ("EXISTS", *former_keys(partitions))]
+    held, count, *others = await redis.try_exchange(*commands)
+    if others:
+        _refuse_several_servers(others[0])
+    former = _values.read(FORMER_COUNT, "", parse_former_count(count), parse_partitions)
     if former is not None and redis.sharded:
         raise FatalError(
             "what is in Redis was written by a former version, which had one server: start this version once"
             " with its address alone, which moves it"
         )
-    agreed = await _agree(redis, PARTITIONS, str(former or partitions), parse_partitions)
-    if agreed is not None and agreed != partitions:
-        raise FatalError(
-            f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {agreed}:"
-            " set the same number everywhere"
-        )
-    if not redis.sharded:  # former versions had one server
-        await move_former_keys(redis, partitions)
+    if held != str(partitions).encode():
+        agreed = await _agree(redis, PARTITIONS, str(former or partitions), parse_partitions)
+        if agreed is not None and agreed != partitions:
+            raise FatalError(
+                f"TICKPLANT_PARTITIONS is {partitions}, but what is in Redis was written with {agreed}:"
+                " set the same number everywhere"
+            )
+    if others:
+        await move_former_keys(redis, partitions, count=count, held=others[1])
 
 
-async def _refuse_several_servers(redis: RedisClient) -> None:
-    """Raise FatalError where the server has some partitions only."""
-    (answer,) = await redis.try_exchange(("HGETALL", SERVERS))
+def _refuse_several_servers(answer: Any) -> None:
+    """Raise FatalError where the server has some partitions only, by its answer to HGETALL."""
     if isinstance(answer, Exception):  # another program's key
         return
     places = dict(zip(answer[::2], answer[1::2], strict=True))

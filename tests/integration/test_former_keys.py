@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from tickplant.errors import FatalError
 from tickplant.former_keys import FORMER_COUNT, REFUSED_COUNT
 from tickplant.redis_agreement import agree_on_partitions, parse_partitions
 from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_exchange import Command
 from tickplant.redis_slots import keys_of, slot_of
 from tickplant.streams import PARTITIONS as PARTITIONS_KEY
 from tickplant.streams import gaps_key, partition_of, prices_key, trades_stream, unified_key
@@ -100,6 +101,22 @@ async def test_processes_of_the_former_version_end(redis: RedisClient) -> None:
     await agree_on_partitions(redis, PARTITIONS)
     held: Any = await redis.get(FORMER_COUNT)
     assert parse_partitions(held) == REFUSED_COUNT
+
+
+async def test_each_agreement_after_the_first_is_one_exchange(
+    redis: RedisClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats of workers repeat it."""
+    await agree_on_partitions(redis, PARTITIONS)
+    exchange, sent = redis._exchanges.exchange, []
+
+    async def counted(commands: Sequence[Command]) -> list[Any]:
+        sent.append(commands)
+        return await exchange(commands)
+
+    monkeypatch.setattr(redis._exchanges, "exchange", counted)
+    await agree_on_partitions(redis, PARTITIONS)
+    assert len(sent) == 1
 
 
 async def test_the_former_number_of_partitions_counts(redis: Any) -> None:
