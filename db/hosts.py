@@ -127,7 +127,7 @@ async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> Foun
 
     Raises:
         PostgresConnectionError: none of them will do; the message says why of each.
-        PostgresError: one host refuses the connection for a reason that waiting does not change.
+        PostgresError: all of them refuse the connection, for reasons that waiting does not change.
     """
     tasks = {asyncio.create_task(_look(host, open_)): host for host in hosts}
     waiting = set(tasks)

@@ -40,7 +40,7 @@ class Shard(NamedTuple):
 
 
 def fair_shares(owners: Sequence[str], items: Iterable[T]) -> Mapping[str, set[T]]:
-    """Share items out by rendezvous hashing, no owner getting more than its share.
+    """Share items out by rendezvous hashing; the sizes of shares differ by one at most.
 
     An owner that joins or leaves moves its own items and few others. Source: Thaler and Ravishankar, "A
     Name-Based Mapping Scheme for Rendezvous" (1996).
@@ -53,7 +53,7 @@ def fair_shares(owners: Sequence[str], items: Iterable[T]) -> Mapping[str, set[T
         The items of each owner.
     """
     items = list(items)
-    most = -(-len(items) // len(owners))
+    least, larger = divmod(len(items), len(owners))  # so many items each, and one more for so many owners
     shares: dict[str, set[T]] = {owner: set() for owner in owners}
     open_ = [(owner, crc32(owner.encode())) for owner in owners]
     for item in items:
@@ -61,6 +61,8 @@ def fair_shares(owners: Sequence[str], items: Iterable[T]) -> Mapping[str, set[T
         preferred = max(open_, key=lambda owner: (crc32(suffix, owner[1]), owner[0]))
         share = shares[preferred[0]]
         share.add(item)
-        if len(share) == most:
-            open_.remove(preferred)
+        if len(share) >= least:
+            larger -= len(share) > least
+            most = least + (larger > 0)
+            open_ = [owner for owner in open_ if len(shares[owner[0]]) < most]
     return shares

@@ -71,8 +71,8 @@ class Runtime:
             partitions: how many there are.
             lease_s: how long a lease lasts unless renewed.
             pool: connections to the database.
-            redis: an open client, which the caller closes; while it is unavailable, no lease is taken or
-                renewed.
+            redis: an open client, which the caller closes; while a single server is unavailable, no lease
+                is taken or renewed; while one of several is, that concerns its partitions only.
             make: builds the work on one partition.
             readiness: is told whether the servers are available.
         """

@@ -207,14 +207,6 @@ async def test_two_workers_share_partitions_and_one_that_stops_releases_them_at_
         await until(done, "all trades stored")
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_partitions_are_shared_evenly_and_each_has_one_owner(count: int) -> None:
-    names = [f"worker{i}" for i in range(count)]
-    shares = fair_shares(names, range(16)).values()
-    assert sorted(partition for share in shares for partition in share) == list(range(16))
-    assert max(map(len, shares)) <= -(-16 // count)
-
-
 def test_a_worker_that_leaves_moves_few_partitions_of_the_others() -> None:
     before = {p: name for name in "abcd" for p in fair_shares("abcd", range(64))[name]}
     after = {p: name for name in "abc" for p in fair_shares("abc", range(64))[name]}
