@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from redis.asyncio import Redis, Sentinel
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
@@ -250,7 +250,9 @@ def _open_by_sentinels(address: RedisAddress, options: dict[str, Any], wait_repl
     limits = {name: options[name] for name in ("protocol", "retry")}
     limits |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout_s)
     ssl = {"ssl": True} if address.tls else {}
-    sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
+    from tickplant.redis_sentinels import Sentinels
+
+    sentinel: Any = Sentinels(  # type: ignore[no-untyped-call]
         list(address.hosts), sentinel_kwargs={**limits, **ssl, **tls, **login}
     )
     pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]

@@ -182,6 +182,11 @@ async def test_a_server_that_is_no_node_of_a_cluster_is_refused(redis_url: str) 
     await refused(at, "runs in standalone mode: it is no node of Redis Cluster")
 
 
+async def test_a_server_that_is_no_sentinel_is_refused(redis_url: str) -> None:
+    at = redis_url.replace("redis://", "redis+sentinel://").removesuffix("/0")
+    await refused(f"{at}/plant", "is no sentinel: name sentinels")
+
+
 @on_one_database
 async def test_sentinels_name_another_master(server_folder: Path, database_url: str) -> None:
     binary, user = REDIS[FITTING[0]], f"user plant on >{ODD} {RIGHTS}"
@@ -203,6 +208,12 @@ async def test_sentinels_name_another_master(server_folder: Path, database_url: 
     url = f"redis+sentinel://plant:{IN_ADDRESS}@127.0.0.1:{port}/plant?sentinel_password=watch"
     async with Redis(port=port, password="watch") as client:
         await until(lambda: pings(client), "the sentinel answers")
+    await refused(url.replace("=watch", "=other"), f"the sentinel 127.0.0.1:{port} refuses the login: ")
+    async with open_redis(url.replace("/plant?", "/plants?")) as client:
+        with pytest.raises(
+            RedisConnectionError, match=r"no sentinel names a master plants; .* it knows plant"
+        ):
+            await client.exchange(("PING",))
     try:
         await refused(f"redis://:watch@127.0.0.1:{port}", r"runs in sentinel mode.*write redis\+sentinel://")
         async with publishing(url) as publisher, working(url, database_url):

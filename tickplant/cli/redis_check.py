@@ -15,7 +15,7 @@ from tickplant.local import RedisServer
 from tickplant.local.data_folder import folder_in_use
 from tickplant.redis_agreement import parse_partitions, read_redis_source
 from tickplant.redis_client import RedisClient, open_redis
-from tickplant.redis_errors import OUTAGE
+from tickplant.redis_errors import OUTAGE, is_wrong_type
 from tickplant.settings import Settings
 from tickplant.streams import PARTITIONS, gaps_key, owner_key, prices_key, trades_stream
 from tickplant.taken_keys import REMEDY
@@ -176,6 +176,8 @@ async def _check_partitions(client: RedisClient, settings: Settings) -> Finding 
         held: Any = await client.get(PARTITIONS)
         agreed = None if held is None else parse_partitions(held)
     except (ResponseError, ValueError) as error:
+        if isinstance(error, ResponseError) and not is_wrong_type(error):
+            return None  # the check of its server reports it
         text = f"the key {PARTITIONS} holds what another program has written: {error}"
         return Finding("warn", "redis", text, REMEDY)
     if agreed in (None, settings.partitions):
