@@ -165,7 +165,15 @@ async def connect_to_one(hosts: list[Host], wanted: Wanted, open_: Open) -> Foun
             each.connection.terminate()
 
 
-async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Open) -> str | None:
+class Better(NamedTuple):
+    """A host that is better than the one in use."""
+
+    host: Host
+    replaces: bool
+    """Whether it is the primary in place of the one in use; that is only a copy of the past then."""
+
+
+async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Open) -> Better | None:
     """Look for a host that is better than the one in use; the next connection takes it.
 
     A primary that has been replaced may still run and answer: nothing else tells of the promotion.
@@ -175,9 +183,6 @@ async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Ope
         wanted: which.
         used: the connection that was taken last.
         open_: connects to one host, within a time limit of its own.
-
-    Returns:
-        Which it is, and what; None if there is none.
     """
     if not _may_get_better(used.state, wanted):
         return None
@@ -187,10 +192,10 @@ async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Ope
         if not isinstance(state, ServerState):
             continue
         if state.standby and wanted == "prefer-standby":
-            return f"{host} is a standby"
+            return Better(host, replaces=False)
         if state.system == used.state.system and state.timeline > used.state.timeline > 0:
             note_timeline(state.system, state.timeline)
-            return f"{host} is a primary on timeline {state.timeline}, after {used.state.timeline}"
+            return Better(host, replaces=True)
     return None
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
+from weakref import WeakSet
 
 import asyncpg
 
@@ -132,11 +133,7 @@ async def open_pool(
     """
     unchecked = migrated
     server_settings = {"application_name": application}
-    used: Found | None = None
-
-    def note(found: Found) -> None:
-        nonlocal used
-        used = found
+    hosts = _PoolHosts(url, wanted, server_settings)
 
     async def prepare(connection: Any) -> None:
         nonlocal unchecked
@@ -156,7 +153,7 @@ async def open_pool(
         max_size=size,
         command_timeout=60,
         server_settings=server_settings,
-        connect=partial(_connect, wanted=wanted, on_found=note),
+        connect=partial(_connect, wanted=wanted, on_found=hosts.note),
         init=prepare,
         reset=_release_locks if takes_session_locks else _keep,
     )
@@ -164,7 +161,7 @@ async def open_pool(
         if eager:
             async with pool.acquire():
                 pass
-        async with background(_follow_hosts(pool, url, wanted, server_settings, lambda: used)):
+        async with background(hosts.follow(pool)):
             yield pool
     finally:
         try:
@@ -174,23 +171,37 @@ async def open_pool(
             raise
 
 
-async def _follow_hosts(
-    pool: asyncpg.Pool,
-    url: str,
-    wanted: Wanted,
-    server_settings: dict[str, str],
-    last_found: Callable[[], Found | None],
-) -> None:
-    """Move a pool to a better one of several hosts, until cancelled."""
-    open_ = _opening(url, CONNECT_S, server_settings=server_settings)
-    while True:
-        await asyncio.sleep(LOOK_S)
-        used = last_found()
-        if used is None:
-            continue
-        better = await find_better(hosts_of(url), wanted_of(url, wanted), used, open_)
-        if better is not None:
-            _log.warning("%s: connections move there from %s", better, used.host)
+class _PoolHosts:
+    """Which of the hosts of its address a pool uses."""
+
+    def __init__(self, url: str, wanted: Wanted, server_settings: dict[str, str]) -> None:
+        self._url = url
+        self._wanted: Wanted = wanted
+        self._open = _opening(url, CONNECT_S, server_settings=server_settings)
+        self._used: Found | None = None
+        self._connections: WeakSet[DatabaseConnection] = WeakSet()
+
+    def note(self, found: Found) -> None:
+        """Note a new connection of the pool."""
+        self._used = found
+        self._connections.add(found.connection)
+
+    async def follow(self, pool: asyncpg.Pool) -> None:
+        """Move the pool to better hosts, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            used = self._used
+            if used is None:
+                continue
+            wanted = wanted_of(self._url, self._wanted)
+            better = await find_better(hosts_of(self._url), wanted, used, self._open)
+            if better is None:
+                continue
+            what = "the primary, on a newer timeline" if better.replaces else "a standby"
+            _log.warning("%s is %s: connections move there from %s", better.host, what, used.host)
+            if better.replaces:  # what the former one still answers counts no more, and it may never do
+                for connection in list(self._connections):
+                    connection.terminate()
             await pool.expire_connections()
 
 

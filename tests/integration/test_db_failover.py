@@ -1,5 +1,8 @@
 """Several hosts in an address: a primary and its replica; what is refused after the replica's promotion."""
 
+import asyncio
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
@@ -156,6 +159,23 @@ async def test_a_pool_moves_to_a_promoted_replica_though_its_primary_runs_on(
 
         await until(moved, "the pool uses the promoted replica")
         assert await fetch_value(pair.primary.url, "select not pg_is_in_recovery()")
+
+
+async def test_a_statement_on_a_primary_that_froze_ends_when_its_replica_is_promoted(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.pool.LOOK_S", 0.05)
+    async with open_pool(address_of(pair), size=1, application="test") as pool:
+        backend = await pool.fetchval("select pg_backend_pid()")
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            waiting = asyncio.create_task(pool.fetchval(PORT, timeout=3600))
+            await pair.replica.promote()
+            with pytest.raises(OUTAGE):
+                await waiting
+        finally:
+            os.kill(backend, signal.SIGCONT)
+        assert await pool.fetchval(PORT) == pair.replica.port
 
 
 async def test_a_pool_that_prefers_a_replica_returns_to_it(
