@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from maintenance.archive.manifest import (
+    INDEX,
     ROOT_FILE,
     SUPERSEDED,
     IndexEntry,
@@ -19,7 +20,7 @@ from maintenance.archive.manifest import (
     sha256,
     symbol_folder,
 )
-from maintenance.archive.reading import INDEX, Archive
+from maintenance.archive.reading import Archive
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 

@@ -14,6 +14,7 @@ from tickplant.market import SymbolId
 FORMAT: Final = 1
 """Of archives. A newer one is refused."""
 ROOT_FILE: Final = "archive.json"
+INDEX: Final = "index.json"
 SUPERSEDED: Final = "superseded"
 FILES: Final = ("trades", "candles")
 
@@ -138,6 +139,16 @@ class Index(_Document, frozen=True, kw_only=True):
     symbol: str
     days: dict[str, IndexEntry]
     """By day, ascending."""
+
+    @property
+    def symbol_id(self) -> SymbolId:
+        """Whose index it is."""
+        return SymbolId(self.venue, self.symbol)
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{symbol_folder(self.symbol_id)}/{INDEX}"
 
 
 def symbol_folder(symbol: SymbolId) -> str:

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import pyarrow as pa
 
 from maintenance.archive.manifest import (
+    INDEX,
     ROOT_FILE,
     SUPERSEDED,
     ArchiveRoot,
@@ -25,8 +26,6 @@ from maintenance.archive.store import Store
 from tickplant.arrow.parquet import csv_blocks
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
-
-INDEX: Final = "index.json"
 
 
 class Archive(NamedTuple):

@@ -1,6 +1,7 @@
 """Where an archive is: a folder or an object store, through pyarrow's file systems.
 
-Files in a folder are written under a temporary name and renamed; objects appear when they are complete.
+Files are written under a temporary name and renamed, in object stores by a copy: pyarrow completes an upload
+also after an error, and what had the name before must neither be replaced by a part nor be gone.
 """
 
 import hashlib
@@ -37,7 +38,7 @@ class Store:
         self.url = url
         with self._explained():
             self._fs, self._root = _open(url)
-        self._renames = isinstance(self._fs, fs.LocalFileSystem)
+        self._local = isinstance(self._fs, fs.LocalFileSystem)
 
     def read(self, name: str) -> bytes | None:
         """Return the content of a file; None if there is none."""
@@ -76,7 +77,7 @@ class Store:
     def writing(self, name: str) -> Iterator["HashedFile"]:
         """Write a file that gets its name at the end, unless an error ends it."""
         path = self._path(name)
-        written = path + PART if self._renames else path
+        written = path + PART
         with self._explained(name):
             self._make_folder(path)
             stream = self._fs.open_output_stream(written)
@@ -85,9 +86,10 @@ class Store:
             yield file
             with self._explained(name):
                 stream.close()
-                if self._renames:
+                if self._local:
                     _sync(written)
-                    self._fs.move(written, path)
+                self._fs.move(written, path)
+                if self._local:
                     _sync(path.rpartition("/")[0])
         except BaseException:
             self._discard(stream, written)
@@ -120,7 +122,7 @@ class Store:
             FatalError: the folder above doesn't exist: a disk may not be mounted.
         """
         root = Path(self._root)
-        if self._renames and not root.is_dir() and not root.parent.is_dir():
+        if self._local and not root.is_dir() and not root.parent.is_dir():
             raise FatalError(f"archive {self.url}: there is no folder {root.parent}; is its disk mounted?")
 
     def prepare(self) -> None:
@@ -130,7 +132,7 @@ class Store:
             FatalError: it can't be made.
         """
         self.require_place()
-        if self._renames:
+        if self._local:
             with self._explained():
                 self._fs.create_dir(self._root)
 
@@ -138,13 +140,14 @@ class Store:
         return f"{self._root}/{name}" if name else self._root
 
     def _make_folder(self, path: str) -> None:
-        if self._renames:  # object stores have none
+        if self._local:  # object stores have none
             self._fs.create_dir(path.rpartition("/")[0], recursive=True)
 
     def _discard(self, stream: pa.NativeFile, path: str) -> None:
         """Remove what was written of a file; what can't be removed is deleted by a later run."""
         with suppress(OSError, pa.ArrowException):
             stream.close()
+        with suppress(OSError, pa.ArrowException):
             self._fs.delete_file(path)
 
     @contextmanager

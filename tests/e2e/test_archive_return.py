@@ -83,7 +83,7 @@ async def test_an_archive_gives_the_database_back(redis_url: str, database_url: 
         assert again == 0, output
         assert await whole(database_url) == expected
 
-        # The new database goes on with the same archive: nothing is written again.
+        # The new database goes on with the same archive once that is asked for: nothing is written again.
         async with publishing(redis_url) as publisher:
             await publisher.publish_clock("binance", [SYMBOL], END_US + DAY_US)
 
@@ -95,6 +95,8 @@ async def test_an_archive_gives_the_database_back(redis_url: str, database_url: 
 
         await until(is_later, "the venue's time is a day later")
         code, output = await processes.run("archive", "--no-venue")
+        assert (code, "another database has begun" in output + processes.logs()) == (1, True), output
+        code, output = await processes.run("archive", "--no-venue", "--new")
         assert (code, "0 days archived, 3 were there already" in output) == (0, True), output
 
     path = next((tmp_path / "archive").rglob("trades/*.parquet"))

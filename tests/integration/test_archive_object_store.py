@@ -16,6 +16,8 @@ from correct import SYMBOL, random_trades, store, store_candles
 from forked import run_apart
 from moto.server import ThreadedMotoServer
 
+from maintenance.archive.store import Store
+from tickplant.errors import FatalError
 from tickplant.intervals import DAY_US, floor
 from tickplant.times import to_datetime
 
@@ -57,12 +59,17 @@ def bucket(endpoint: str) -> Any:
     place = {"LocationConstraint": CREDENTIALS["AWS_REGION"]}
     client.create_bucket(Bucket="market", CreateBucketConfiguration=place)
     yield client
-    for name in names(client):
+    for name in keys(client):
         client.delete_object(Bucket="market", Key=name)
     client.delete_bucket(Bucket="market")
 
 
 def names(client: Any) -> list[str]:
+    """The objects; not those that pyarrow makes in place of folders."""
+    return [key for key in keys(client) if not key.endswith("/")]
+
+
+def keys(client: Any) -> list[str]:
     return sorted(entry["Key"] for entry in client.list_objects_v2(Bucket="market").get("Contents", []))
 
 
@@ -132,6 +139,37 @@ async def test_days_become_objects_that_are_checked_and_revised(
     found = await run("verify")
     assert found.returncode == 1
     assert "was changed" in found.stdout
+
+
+def deny(client: Any, actions: list[str]) -> None:
+    """Let the bucket refuse some actions."""
+    statement = {"Effect": "Deny", "Principal": "*", "Action": actions, "Resource": "arn:aws:s3:::market/*"}
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    client.put_bucket_policy(Bucket="market", Policy=json.dumps(policy))
+
+
+@pytest.mark.parametrize("size", [100, 20 << 20], ids=["one request", "several parts"])
+async def test_a_file_that_can_not_be_written_again_stays(
+    bucket: Any, endpoint: str, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint}.items():
+        monkeypatch.setenv(name, value)
+    opened = Store("s3://market/plants/two")
+    await asyncio.to_thread(opened.write, "index.json", b"the days so far")
+    deny(bucket, ["s3:PutObject"])
+    with pytest.raises(FatalError, match=r"index\.json"):
+        await asyncio.to_thread(opened.write, "index.json", b"x" * size)
+    bucket.delete_bucket_policy(Bucket="market")
+
+    def interrupted() -> None:
+        with opened.writing("index.json") as file:
+            file.write(b"x" * size)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await asyncio.to_thread(interrupted)
+    assert opened.read("index.json") == b"the days so far"
+    assert names(bucket) == ["plants/two/index.json"]
 
 
 @on_one_variant

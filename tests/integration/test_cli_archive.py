@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import timedelta
+from datetime import date, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from msgspec.structs import replace
 
 from db.migrate import migrate
 from db.policies import Retention
+from maintenance.archive.manifest import IndexEntry
+from maintenance.archive.reading import open_archive
+from maintenance.archive.revisions import add_to_index
+from tickplant.errors import FatalError
 from tickplant.intervals import DAY_US, floor
 from tickplant.market import Trade
 from tickplant.times import to_datetime, to_us
@@ -334,6 +338,70 @@ async def test_another_archive_is_not_taken_for_the_databases_own(
     mixed = await run()
     assert mixed.returncode == 1
     assert "has live trades, and the database synthetic ones" in mixed.stderr
+
+
+@on_one_variant
+async def test_what_the_database_has_recorded_must_be_there(
+    connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    archive = tmp_path / "archive"
+    path = archive / FOLDER / "index.json"
+    whole = path.read_bytes()
+    await add(connection, late_trade(), TRADES)
+    files = files_in(archive)
+    lacking, older, other = (json.loads(whole) for _ in range(3))
+    del lacking["days"][FIRST]
+    older["days"][FIRST]["revision"] = 0
+    other["days"][FIRST]["manifest_sha256"] = "0" * 64
+    for index, text in (
+        (None, f"lacks {FIRST}"),
+        (lacking, f"lacks {FIRST}"),
+        (older, f"has an older revision of {FIRST}"),
+        (other, f"has another manifest of {FIRST}"),
+    ):
+        path.unlink()
+        if index is not None:
+            path.write_text(json.dumps(index))
+        found = await run()
+        assert found.returncode == 1, found
+        assert text in found.stderr
+        path.write_bytes(whole)
+        assert files_in(archive) == files
+    assert f"{SYMBOL} {FIRST} r2" in (await run()).stdout
+
+    # An interrupted run got one revision further than the database has recorded.
+    recorded = [tuple(row) for row in await connection.fetch("select * from archived_days")]
+    ids = {trade.trade_id for trade in (*TRADES, late_trade())}
+    later = replace(late_trade(), trade_id=next(n for n in range(min(ids), max(ids)) if n not in ids))
+    await add(connection, later, [*TRADES, late_trade()])
+    assert f"{SYMBOL} {FIRST} r3" in (await run()).stdout
+    await connection.execute("delete from archived_days")
+    await connection.copy_records_to_table("archived_days", records=recorded)
+    assert "in the archive already" in (await run()).stdout
+    assert (await run("verify", "--database")).returncode == 0
+
+
+@on_one_variant
+async def test_two_databases_do_not_write_to_one_archive(
+    connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    await connection.execute("delete from archive; delete from archived_days")  # as another database
+    found = await run()
+    assert found.returncode == 1
+    assert "another database has begun the archive at" in found.stderr
+    replaced = await run("--new")
+    assert replaced.stdout.endswith(f"0 days archived, {len(DAYS)} were there already\n")
+    assert (await run()).returncode == 0
+
+    archive = open_archive(str(tmp_path / "archive"))
+    index = archive.read_index(SYMBOL)
+    entry = IndexEntry(revision=1, manifest_sha256="0" * 64)
+    changed = add_to_index(archive, index, date(2024, 1, 1), entry)
+    with pytest.raises(FatalError, match="something else writes"):
+        add_to_index(archive, index, date(2024, 1, 2), entry)
+    assert archive.read_index(SYMBOL) == changed
 
 
 @on_one_variant

@@ -75,7 +75,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--new",
         action="store_true",
-        help="begin another archive than the one that the database's days are in",
+        help="begin another archive than the one that the database's days are in, or go on with that of"
+        " another database, which this one replaces",
     )
     parser.add_argument("--no-venue", action="store_true", help="do not compare with the venue's own candles")
     parser.add_argument(
@@ -138,7 +139,8 @@ async def archive_due(
     from db.provenance import read_database_source
     from db.symbols import read_stored_symbols
     from maintenance.archive.comparing import VenueComparer
-    from maintenance.archive.writing import Archiver, prepare_archive
+    from maintenance.archive.opening import prepare_archive
+    from maintenance.archive.writing import Archiver
 
     async with (
         open_database(settings, application="tickplant archive") as connection,
