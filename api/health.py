@@ -156,15 +156,13 @@ class Health:
             leases.extend(row for row in await read_leases(self._pool) if row.role == CANDLES_ROLE)
 
         async def check_redis() -> None:
-            try:
-                connections.extend(map(connection_view, await self._connections.read()))
-            except OUTAGE:
-                if not (self._redis.sharded and self._hub.live):  # else it is one server of several
-                    raise
+            connections.extend(map(connection_view, await self._connections.read()))
 
         redis, database, replica = await asyncio.gather(
             _timed(check_redis()), _timed(check_database()), self._check_replica()
         )
+        if redis.status == "down" and self._redis.sharded and self._hub.live:  # it is one server of several
+            redis = DependencyHealth("up")
         up = all(server is None or server.status == "up" for server in (redis, database, replica))
         return _Servers(up and self._hub.live, redis, database, replica, leases, connections, source)
 

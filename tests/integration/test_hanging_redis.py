@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OwnRedis
+from api_plant import PARTITIONS, live, running_plant
+from conftest import OwnRedis, on_one_variant
 from redis.asyncio import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from servers import REDIS, cluster, running
@@ -80,6 +81,27 @@ async def test_who_looks_up_a_partition_does_not_wait_for_a_first_server_that_is
             client.forget(1)
             with pytest.raises(ShardUnavailableError, match="it hangs"):
                 await lengths(client, [trades_stream(1)])
+
+
+@on_one_variant
+@pytest.mark.parametrize("away", [0, 1])
+async def test_the_api_and_grpc_are_ready_while_one_of_several_servers_hangs(
+    own_redis: OwnRedis, database_url: str, monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    monkeypatch.setattr("api.health.TIMEOUT_S", TIMEOUT_S)
+    monkeypatch.setattr("api.live.follower._CHECK_S", TIMEOUT_S)  # how long a read waits for updates
+    monkeypatch.setattr("api.open_services._REDIS_TIMEOUT_S", 4 * TIMEOUT_S)
+    servers = [await own_redis() for _ in range(2)]
+    urls = ",".join(server.url for server in servers)
+    async with open_redis(urls) as client:
+        await agree_on_partitions(client, PARTITIONS)
+    async with running_plant(urls, database_url) as plant:
+        await live(plant)
+        assert await plant.services.health.can_serve()
+        with hanging(servers[away]):
+            for _ in range(3):
+                assert await plant.services.health.can_serve()
+                assert (await plant.get("/health/ready"))["redis"]["status"] == "up"
 
 
 @pytest.mark.parametrize("away", [0, 1])
