@@ -21,6 +21,9 @@ from tickplant.errors import FatalError
 PART: Final = ".part"
 """The end of temporary names."""
 _READ_BYTES: Final = 1 << 20
+_GOOGLE: Final = ("gs", "gcs")
+_RETRY_S: Final = 30
+"""How long requests to Google Cloud Storage are repeated; its client's own limit is 15 minutes."""
 
 
 class Store:
@@ -198,6 +201,8 @@ def _open(url: str) -> tuple[fs.FileSystem, str]:
     if scheme == "s3" and "?" not in url and "@" not in url:
         path = url.removeprefix("s3://")
         return fs.S3FileSystem(**_s3_options(os.environ)), path.strip("/")
+    if scheme in _GOOGLE and "retry_limit_seconds=" not in url:
+        url += f"{'&' if '?' in url else '?'}retry_limit_seconds={_RETRY_S}"
     found, path = fs.FileSystem.from_uri(url)
     return found, path.rstrip("/")
 

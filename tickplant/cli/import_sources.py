@@ -213,12 +213,13 @@ async def import_own_archive(
     from maintenance.archive.reading import open_archive
     from maintenance.archive.returning import finish_return, returning_days
 
-    archive = open_archive(url)
-    archived = archive.symbols()
+    # In threads: while a store doesn't answer, Ctrl-C has to be heard.
+    archive = await asyncio.to_thread(open_archive, url)
+    archived = await asyncio.to_thread(archive.symbols)
     symbols = [find_symbol(text, archived) for text in texts] or archived
     agrees = True
     for symbol in symbols:
-        days = returning_days(archive, symbol, start, end)
+        days = await asyncio.to_thread(returning_days, archive, symbol, start, end)
         if not days:
             print(f"{symbol}: the archive has no days in that time", flush=True)
             continue
