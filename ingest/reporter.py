@@ -38,7 +38,9 @@ class ConnectionReporter:
         return tuple(self._problems.values())
 
     def set_state(self, state: str, reason: str = "") -> None:
-        """Set the state of the connection; it is published soon."""
+        """Set the state of the connection; it is published soon. Attempts in an outage don't change it."""
+        if (self._state, state) == ("down", "connecting"):
+            return
         if state != self._state:
             self._since_us = now_us()
         self._state, self._reason = state, reason

@@ -31,7 +31,7 @@ export function troubleText(live, connections, symbol, zone) {
   const { name } = splitSymbol(symbol);
   if (connection.state !== "live") {
     const since = `${clock(seconds(connection.since), zone)} ${zoneName(zone)}`;
-    const words = { connecting: "is being connected", down: "is down", refused: "refuses the symbols" }[connection.state];
+    const words = { connecting: "has been connecting", down: "has been down", refused: "has refused the symbols" }[connection.state];
     return `${connection.venue} ${words} since ${since}${connection.reason ? `: ${connection.reason}` : ""}`;
   }
   const problem = connection.problems.find((each) => each.symbol === symbol);

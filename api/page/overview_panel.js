@@ -80,6 +80,7 @@ export class OverviewPanel {
     }
     for (const symbol of this.nodes.keys()) if (!shown.some((row) => row.symbol === symbol)) this.nodes.delete(symbol);
     byId("overview-empty").hidden = rows.length > 0;
+    setText(byId("overview-empty"), this.rows.size ? "No symbol matches." : "No trades yet");
     this.#watch(shown.map(({ symbol }) => symbol));
   }
 

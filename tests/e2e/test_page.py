@@ -227,7 +227,7 @@ async def test_a_venue_that_is_down_is_told_with_the_reason(plant: Plant, tmp_pa
         await tab.open(plant.address)
         await tab.until(LIVE)
         await plant.report(status)
-        await tab.until(f"{text('#banner')}.includes('binance is down since')")
+        await tab.until(f"{text('#banner')}.includes('binance has been down since')")
         assert "no route to host" in await tab.run(text("#banner"))
         await tab.until("document.querySelector('#price').classList.contains('stale')")
         assert await tab.run("document.querySelector('#connection').className") == "down"

@@ -13,6 +13,7 @@ from working import until
 
 from ingest import service
 from tickplant import wire
+from tickplant.clock import now_us
 from tickplant.errors import FatalError
 from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
@@ -138,6 +139,26 @@ async def test_a_lost_or_oversized_connection_is_opened_again(redis_url: str, re
         (state,) = [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
         assert (state.state, state.symbols) == ("live", ("BTCUSDT",))
     assert await redis.hgetall(CONNECTIONS) == {}
+
+
+async def test_attempts_to_connect_keep_the_beginning_of_an_outage(redis_url: str, redis: Any) -> None:
+    attempts_us: list[int] = []
+
+    def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        attempts_us.append(now_us())
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, ingesting(redis_url, url):
+
+        async def tried() -> bool:
+            return len(attempts_us) > 2
+
+        await until(tried, "three attempts")
+        (state,) = [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
+    assert state.state == "down"
+    assert state.since_us <= attempts_us[1]
 
 
 async def test_what_was_received_is_written_when_asked_to_stop(redis_url: str, redis: Any) -> None:

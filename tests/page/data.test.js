@@ -98,7 +98,7 @@ test("what is wrong is told with its reason", () => {
   const told = (live, connections) => troubleText(live, connections, "binance:X", "utc");
   assert.equal(told(LIVE, []), null);
   assert.equal(told(LIVE, [connection("down"), connection("live")]), null);
-  assert.equal(told(LIVE, [connection("down")]), "binance is down since 00:00:00 UTC: no route to host");
+  assert.equal(told(LIVE, [connection("down")]), "binance has been down since 00:00:00 UTC: no route to host");
   assert.equal(told(LIVE, [connection("live", { problems: [{ symbol: "binance:X", state: "halted", reason: "BREAK" }] })]), "binance: X is halted: BREAK");
   const lost = { ...LIVE, state: "reconnecting", reason: "the API restarts", retryAt: 3500 };
   assert.match(told(lost, []), /^Reconnecting: the API restarts\./);
