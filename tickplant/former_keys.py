@@ -46,7 +46,8 @@ _HASHES: Final[dict[str, Callable[[int], str]]] = {
 
 # KEYS: former streams and hashes of the partition, each with its new name, then hashes of all partitions,
 # each with the partition's own. ARGV: how many keys are of the first kind, then symbols of the partition.
-# Keys that hold another type are another program's, and stay. Returns how many entries were appended.
+# Keys that hold another type are another program's, and stay; entries of so many fields that Lua's stack
+# can't hold them are, too, and go. Returns how many entries were appended.
 _MOVE: Final = Script("""
 local appended = 0
 local function type_of(key) return redis.call('TYPE', key).ok end
@@ -64,7 +65,9 @@ local function append(from, to)
     while true do
         local entries = redis.call('XRANGE', from, after, '+', 'COUNT', 100)
         if #entries == 0 then break end
-        for _, entry in ipairs(entries) do redis.call('XADD', to, '*', unpack(entry[2])) end
+        for _, entry in ipairs(entries) do
+            if #entry[2] < 1000 then redis.call('XADD', to, '*', unpack(entry[2])) end
+        end
         appended = appended + #entries
         after = '(' .. entries[#entries][1]
     end

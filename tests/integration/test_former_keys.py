@@ -138,6 +138,18 @@ async def test_keys_of_other_programs_are_left_alone(redis: Any, caplog: pytest.
     assert await redis.keys("trades:{*}") == []
 
 
+async def test_an_entry_of_another_program_does_not_end_the_move(redis: Any) -> None:
+    await redis.xadd(trades_stream(0), {"t": "new"})
+    await redis.xadd("trades:0", {"t": "first"})
+    await redis.xadd("trades:0", {f"f{number}": "x" for number in range(5_000)})
+    await redis.xadd("trades:0", {"t": "last"})
+    for _ in range(2):
+        await agree_on_partitions(redis, PARTITIONS)
+        entries = await redis.xrange(trades_stream(0))
+        assert [fields for _, fields in entries] == [{b"t": b"new"}, {b"t": b"first"}, {b"t": b"last"}]
+        assert await redis.exists("trades:0") == 0
+
+
 @on_one_variant
 async def test_the_keys_of_each_command_are_in_one_slot(
     redis_url: str, database_url: str, redis: Any
