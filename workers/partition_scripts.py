@@ -15,9 +15,11 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return redis.error_reply
 # with less than was committed, new entries still get greater ids. Where the entries of published trades are
 # lost, or a position is no entry of the stream, these will be published again; where trades were committed
 # but not published, as far as Redis knows, they won't be: in both cases a break in the live stream notifies
-# its readers. Returns the positions, and the names of those that are no entry ids.
+# its readers. Returns the positions, and the names of those that are no entry ids, or no epoch.
 TAKE: Final = Script("""
-local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch')) or 0
+local noted = redis.call('HGET', KEYS[1], 'epoch') or '0'
+local odd_epoch = #noted > 12 or not string.match(noted, '^%d+$')
+local epoch = odd_epoch and 0 or tonumber(noted)
 local known = redis.call('HGET', KEYS[1], 'server') or ''
 local known_system, known_timeline = string.match(known, '^(%d+)/(%d+)$')
 local system, timeline = string.match(ARGV[5], '^(%d+)/(%d+)$')
@@ -25,7 +27,7 @@ if system and known_system == system and tonumber(known_timeline) > tonumber(tim
     return redis.error_reply('FORMER primary: later timeline ' .. known_timeline)
 end
 if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and known ~= '' and known ~= ARGV[5]) then
-    return redis.error_reply('FENCED by epoch ' .. epoch)
+    return redis.error_reply('FENCED by epoch ' .. noted)
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then
     for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[2])) do
@@ -60,6 +62,7 @@ local function position(name)
 end
 local published, told, committed = position('published'), position('told'), position('committed')
 local lost = odd[1] == 'published'
+if odd_epoch then odd[#odd + 1] = 'epoch' end
 if published and before(ARGV[3], published) and #redis.call('XRANGE', KEYS[2], published, published) == 0 then
     lost = true
     if before(last, published) then published = false end

@@ -104,7 +104,9 @@ class PartitionStreams:
         arguments = [self._lease.epoch, self._group, entry_id, prefix, self._lease.server or ""]
         published, told, committed, *odd = await self._run(TAKE, keys, arguments)
         for name in odd:
-            self._values.note_invalid(self._owner, name.decode(), "no entry id")
+            self._values.note_invalid(
+                self._owner, name.decode(), "no epoch" if name == b"epoch" else "no entry id"
+            )
         # A script that the server lacks would run after the other commands, so after the wait for entries.
         # It goes to the server of the key beside it.
         await self._redis.exchange(("EXISTS", self._owner), ("SCRIPT", "LOAD", PUBLISH.source))

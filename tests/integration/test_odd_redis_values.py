@@ -207,11 +207,12 @@ async def test_prices_and_signals_are_read_beside_odd_positions(
 
 
 @on_one_variant
+@pytest.mark.parametrize("epoch", ["first", "999999999999999", "1e300", "-1", ""])
 async def test_workers_store_trades_beside_odd_values(
-    redis: Any, redis_url: str, database_url: str, caplog: pytest.LogCaptureFixture
+    epoch: str, redis: Any, redis_url: str, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     for partition in range(PARTITIONS):
-        fields = {"published": "soon", "told": b"\xff", "epoch": "first"}
+        fields = {"published": "soon", "told": b"\xff", "epoch": epoch}
         await redis.hset(owner_key(CANDLES_ROLE, partition), mapping=fields)
         mirror = {"confirmed": "soon", "held_entries": "many"}
         await redis.hset(owner_key(MIRROR_TRADES, partition), mapping=mirror)
