@@ -15,18 +15,12 @@ from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import is_wrong_type
 from tickplant.redis_exchange import Script
 from tickplant.streams import (
-    CANDLES_ROLE,
-    MIRROR_ROLES,
     gaps_key,
-    live_stream,
-    owner_key,
+    owner_keys,
     partition_of_field,
+    partition_streams,
     prices_key,
-    results_stream,
-    signals_stream,
-    trades_stream,
     unified_key,
-    unified_stream,
 )
 
 _log = logging.getLogger(__name__)
@@ -36,7 +30,6 @@ FORMER_COUNT: Final = "partitions"
 REFUSED_COUNT: Final = 999_999_999
 """The number of partitions that makes them end."""
 
-_STREAMS: Final = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
 _HASHES: Final[dict[str, Callable[[int], str]]] = {
     "prices": prices_key,
     "gaps": gaps_key,
@@ -140,9 +133,7 @@ async def move_former_keys(redis: RedisClient, partitions: int, *, count: Any, h
 
 def _moves(partition: int) -> Iterable[tuple[str, str]]:
     """Yield the former and the new names of a partition's keys."""
-    names = [name(partition) for name in _STREAMS]
-    names += [owner_key(role, partition) for role in (CANDLES_ROLE, *MIRROR_ROLES)]
-    for name in names:
+    for name in partition_streams(partition) + owner_keys(partition):
         yield name.replace("{", "").replace("}", ""), name
 
 

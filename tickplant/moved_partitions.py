@@ -6,90 +6,17 @@ is still running then has lost its claim to the servers, and each of its steps i
 
 import secrets
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from tickplant import wire
 from tickplant.errors import FatalError
+from tickplant.move_scripts import ASIDE, LEAVE, PUT_BACK, REPLACE, RESTORE, SET_ASIDE, TAKEN
 from tickplant.redis_errors import OUTAGE
-from tickplant.redis_exchange import Command, Script
+from tickplant.redis_exchange import Command
 from tickplant.redis_servers import MOVED, MOVING, RedisServers
-from tickplant.streams import (
-    CANDLES_ROLE,
-    MIRROR_ROLES,
-    SERVERS,
-    gaps_key,
-    live_stream,
-    owner_key,
-    prices_key,
-    results_stream,
-    signals_stream,
-    trades_stream,
-    unified_key,
-    unified_stream,
-)
-
-_ASIDE: Final = "moving:"
-"""Before the names of keys that are on their way."""
-_TAKEN: Final = "TAKEN"
-
-# KEYS: the claim. ARGV: who has to have it.
-_CLAIMED: Final = f"""
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return redis.error_reply('{_TAKEN} over by another move') end
-"""
-
-# KEYS: the claim, servers. ARGV: mover, partition, its place, the new one, whether the claim ends.
-_REPLACE: Final = Script("""
-if redis.call('HGET', KEYS[2], ARGV[2]) ~= ARGV[3] then return 0 end
-if ARGV[5] == '1' then
-    if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-    redis.call('DEL', KEYS[1])
-else
-    redis.call('SET', KEYS[1], ARGV[1])
-end
-redis.call('HSET', KEYS[2], ARGV[2], ARGV[4])
-return 1
-""")
-
-# KEYS: the claim, the stream of trades, all other keys. ARGV: mover, the mark, the prefix. From here on,
-# whoever reads or writes the partition is refused.
-_SET_ASIDE: Final = (
-    _CLAIMED
-    + """
-if redis.call('TYPE', KEYS[2]).ok == 'string' and redis.call('GET', KEYS[2]) == ARGV[2] then return end
-for i = 2, #KEYS do
-    if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('RENAME', KEYS[i], ARGV[3] .. KEYS[i]) end
-    redis.call('SET', KEYS[i], ARGV[2])
-end
-"""
-)
-
-# KEYS: as above. ARGV: mover, the mark, the prefix.
-_PUT_BACK: Final = Script(
-    _CLAIMED
-    + """
-for i = 2, #KEYS do
-    local key = KEYS[i]
-    local marked = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key) == ARGV[2]
-    if marked then redis.call('DEL', key) end
-    if redis.call('EXISTS', ARGV[3] .. key) == 1 then redis.call('RENAME', ARGV[3] .. key, key) end
-end
-redis.call('DEL', KEYS[1])
-"""
-)
-
-# KEYS: the claim, a key, the key where one that leaves is set aside. ARGV: mover, what DUMP gave, or empty.
-_RESTORE: Final = Script(
-    _CLAIMED
-    + """
-redis.call('DEL', KEYS[2], KEYS[3])
-if ARGV[2] ~= '' then redis.call('RESTORE', KEYS[2], 0, ARGV[2]) end
-"""
-)
-
-# KEYS: the claim, what is set aside. ARGV: mover.
-_DROP: Final = Script(_CLAIMED + "redis.call('DEL', unpack(KEYS))")
+from tickplant.streams import SERVERS, live_stream, partition_hashes, partition_streams, trades_stream
 
 
 async def move_partition(redis: RedisServers, partition: int, target: str, *, partitions: int) -> str:
@@ -107,50 +34,88 @@ async def move_partition(redis: RedisServers, partition: int, target: str, *, pa
     place = (await redis.places(partitions))[partition]
     source, _, former_target = place.partition(MOVING)
     if target == source and not former_target:
+        await _end_former_moves(redis, partition, source)
         return source
     if former_target and target not in (source, former_target):
         raise FatalError(
             f"partition {partition} is moving to {former_target}: finish that first, or go back to {source}"
         )
-    move = _Move(redis, partition, source, former_target or target)
-    try:
-        await move.begin(place, back=target == source)
-        await (move.go_back() if target == source else move.finish())
-    except OUTAGE as error:
-        raise FatalError(
-            f"a server of Redis is unavailable: {error}; if `tickplant partitions list` shows {move.between},"
-            f" the partition waits: run the same command again, or go back: tickplant partitions move"
-            f" {partition} {source}"
-        ) from error
-    except ResponseError as error:
-        if not str(error).startswith(_TAKEN):
-            raise
-        raise move.taken() from error
+    await _Move(redis, partition, source, former_target or target).run(place, back=target == source)
     return source
+
+
+async def _end_former_moves(redis: RedisServers, partition: int, place: str) -> None:
+    """Delete what moves that were killed have left on servers that don't have the partition."""
+    for name in redis.names:
+        if name != place:
+            move = _Move(redis, partition, place, name)
+            if await move.has_left_something():
+                await move.run(place, back=True)
 
 
 class _Move:
     """One attempt to move a partition, forth or back; a later attempt ends it."""
 
     def __init__(self, redis: RedisServers, partition: int, source: str, target: str) -> None:
-        self.between = f"{source}{MOVING}{target}"
+        self._between = f"{source}{MOVING}{target}"
         self._redis = redis
         self._partition = partition
         self._source = source
         self._target = target
         self._origin = redis.client_of(source)
         self._goal = redis.client_of(target)
-        self._mover = secrets.token_hex(8)
-        self._claim = f"{_ASIDE}{{{partition}}}"
-        self._keys = _keys(partition)
+        self._mover = ""
+        self._claim = f"{ASIDE}{{{partition}}}"
+        self._shared_claim = f"mover:{{{partition}}}"
+        self._keys = partition_streams(partition) + partition_hashes(partition)
 
-    async def begin(self, place: str, *, back: bool) -> None:
-        """Take the partition from any other move; nobody looks at its servers from now on.
+    async def run(self, place: str, *, back: bool) -> None:
+        """Move the partition.
 
         Args:
             place: where it was a moment ago.
             back: whether it goes back, which takes the origin alone.
         """
+        try:
+            while not await self._attempt(place, back=back):
+                place = self._between
+        except OUTAGE as error:
+            raise FatalError(
+                f"a server of Redis is unavailable: {error}; run the same command again; while `tickplant"
+                f" partitions list` shows {self._between}, the partition waits, or goes back: tickplant"
+                f" partitions move {self._partition} {self._source}"
+            ) from error
+
+    async def _attempt(self, place: str, *, back: bool) -> bool:
+        """Move the partition; return False if a command came between that has stopped.
+
+        Raises:
+            FatalError: another command moves the partition now.
+        """
+        try:
+            await self._begin(place, back=back)
+            await (self._go_back() if back else self._finish())
+        except ResponseError as error:
+            if not str(error).startswith(TAKEN):
+                raise
+            (holder,) = await self._redis.shared.exchange(("GET", self._shared_claim))
+            if holder != self._mover.encode():
+                raise FatalError(
+                    f"another command moves partition {self._partition}: see `tickplant partitions list`, and"
+                    " run this one again if that does not end"
+                ) from error
+            return False
+        return True
+
+    async def has_left_something(self) -> bool:
+        """Return whether a move was not ended on the target; False if that is away."""
+        with suppress(*OUTAGE):
+            return bool((await self._goal.exchange(("EXISTS", self._claim)))[0])
+        return False
+
+    async def _begin(self, place: str, *, back: bool) -> None:
+        """Take the partition from any other move; nobody looks at its servers from now on."""
+        self._mover = secrets.token_hex(8)
         claim = ("SET", self._claim, self._mover)
         await self._origin.exchange(claim)
         with suppress(*(OUTAGE if back else ())):
@@ -158,48 +123,41 @@ class _Move:
             if held == self._mover.encode():
                 await self._origin.exchange(("DEL", self._claim))
                 raise FatalError(f"{self._source} and {self._target} are the same server")
-        await self._replace(place, self.between, ends=False)
+        await self._replace(place, self._between, ends=False)
 
-    async def finish(self) -> None:
+    async def _finish(self) -> None:
         """Go on to the target."""
-        # An update without changes wakes those who wait for one; they are refused when they ask for the next.
+        # An update without changes wakes those who wait for one; they are refused when they ask for the next,
+        # since nothing comes between these commands.
         update = (wire.UPDATE, wire.encode_update(wire.LiveUpdate()))
-        keys = [self._claim, *self._keys]
         _, answer = await self._origin.try_exchange(
             ("XADD", live_stream(self._partition), "NOMKSTREAM", "*", *update),
-            ("EVAL", _SET_ASIDE, len(keys), *keys, self._mover, MOVED, _ASIDE),
+            ("EVAL", SET_ASIDE, *self._arguments(self._keys)),
         )
         if isinstance(answer, Exception):
             raise answer
         try:
             await self._copy()
         except NoPermissionError as error:
-            await self.go_back()
+            await self._go_back()
             raise FatalError(f"a user of Redis lacks a right for moves (+dump +restore): {error}") from error
         except ResponseError as error:
-            if str(error).startswith(_TAKEN):
+            if str(error).startswith(TAKEN):
                 raise
-            await self.go_back()
+            await self._go_back()
             raise FatalError(
                 f"{self._target} refuses what {self._source} has: {error}; the partition stays there"
             ) from error
-        await self._replace(self.between, self._target, ends=True)
-        await self._origin.try_exchange(self._drop(self._claim, *[_ASIDE + key for key in self._keys]))
-        await self._goal.try_exchange(self._drop(self._claim))
+        await self._replace(self._between, self._target, ends=True)
+        await self._goal.try_exchange((LEAVE, *self._arguments([])))
+        await self._origin.try_exchange((LEAVE, *self._arguments(self._keys)))
 
-    async def go_back(self) -> None:
+    async def _go_back(self) -> None:
         """Put everything back where it was."""
-        keys = [self._claim, *self._keys]
-        await self._origin.exchange((_PUT_BACK, len(keys), *keys, self._mover, MOVED, _ASIDE))
-        await self._replace(self.between, self._source, ends=True)
+        await self._origin.exchange((PUT_BACK, *self._arguments(self._keys)))
+        await self._replace(self._between, self._source, ends=True)
         with suppress(*OUTAGE):
-            await self._goal.try_exchange(self._drop(self._claim))
-
-    def taken(self) -> FatalError:
-        return FatalError(
-            f"another command moves partition {self._partition}: see `tickplant partitions list`, and run"
-            " this one again if that does not end"
-        )
+            await self._goal.try_exchange((LEAVE, *self._arguments(self._keys)))
 
     async def _copy(self) -> None:
         """Copy what is set aside, key by key, under its own name.
@@ -208,28 +166,19 @@ class _Move:
         before.
         """
         for key in reversed(self._keys):
-            (dumped,) = await self._origin.exchange(("DUMP", _ASIDE + key))
-            names = (self._claim, key, _ASIDE + key)
-            await self._goal.exchange((_RESTORE, len(names), *names, self._mover, dumped or b""))
+            (dumped,) = await self._origin.exchange(("DUMP", ASIDE + key))
+            names = (self._claim, key, ASIDE + key)
+            await self._goal.exchange((RESTORE, len(names), *names, self._mover, dumped or b""))
 
-    def _drop(self, *keys: str) -> Command:
-        return (_DROP, len(keys), *keys, self._mover)
+    def _arguments(self, keys: list[str]) -> Command:
+        return (1 + len(keys), self._claim, *keys, self._mover, MOVED, ASIDE)
 
     async def _replace(self, place: str, new: str, *, ends: bool) -> None:
         """Change where the partition is, unless another move has done so."""
-        first = self._redis.shared
-        arguments = (self._mover, self._partition, place, new, int(ends))
-        (replaced,) = await first.exchange((_REPLACE, 2, f"mover:{{{self._partition}}}", SERVERS, *arguments))
         self._redis.forget(self._partition)
-        if not replaced:
-            raise self.taken()
-
-
-def _keys(partition: int) -> list[str]:
-    """Return all keys of a partition, the stream of trades first."""
-    streams = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
-    names = [name(partition) for name in (*streams, prices_key, gaps_key, unified_key)]
-    return [*names, *[owner_key(role, partition) for role in (CANDLES_ROLE, *MIRROR_ROLES)]]
+        arguments = (self._mover, self._partition, place, new, int(ends))
+        await self._redis.shared.exchange((REPLACE, 2, self._shared_claim, SERVERS, *arguments))
+        self._redis.forget(self._partition)
 
 
 async def read_lengths(redis: RedisServers, places: dict[int, str]) -> dict[int, Any]:

@@ -90,6 +90,22 @@ def owner_key(role: str, partition: int) -> str:
     return f"owner:{role}:{{{partition}}}"
 
 
+def partition_streams(partition: int) -> list[str]:
+    """Name all streams of a partition, that of trades first."""
+    streams = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
+    return [name(partition) for name in streams]
+
+
+def owner_keys(partition: int) -> list[str]:
+    """Name the owner hashes of all roles of a partition."""
+    return [owner_key(role, partition) for role in (CANDLES_ROLE, *MIRROR_ROLES)]
+
+
+def partition_hashes(partition: int) -> list[str]:
+    """Name all hashes of a partition; these and its streams are all of its keys."""
+    return [name(partition) for name in (prices_key, gaps_key, unified_key)] + owner_keys(partition)
+
+
 def group_name(role: str, epoch: int) -> str:
     """Name the consumer group of one ownership; a former owner's group no longer exists."""
     return f"{role}:e{epoch}"

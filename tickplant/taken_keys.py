@@ -6,21 +6,19 @@ from typing import Final
 from tickplant.redis_client import RedisClient
 from tickplant.redis_errors import OUTAGE
 from tickplant.streams import (
-    CANDLES_ROLE,
     MIRROR_RESULTS,
     MIRROR_TRADES,
-    gaps_key,
-    live_stream,
     owner_key,
-    prices_key,
+    partition_hashes,
+    partition_streams,
     results_stream,
-    signals_stream,
     trades_stream,
-    unified_key,
-    unified_stream,
 )
 
 REMEDY: Final = "rename or delete it"
+
+_MIRRORED: Final = {MIRROR_TRADES: trades_stream, MIRROR_RESULTS: results_stream}
+"""The stream that each role of the mirror reads."""
 
 
 async def find_taken_keys(redis: RedisClient, role: str, partitions: Iterable[int]) -> dict[int, list[str]]:
@@ -44,12 +42,7 @@ async def find_taken_keys(redis: RedisClient, role: str, partitions: Iterable[in
 
 def _keys(role: str, partition: int) -> dict[str, bytes]:
     """Return the keys that the owner of a partition uses, with their types."""
-    mirrors = (owner_key(MIRROR_TRADES, partition), owner_key(MIRROR_RESULTS, partition))
-    if role == MIRROR_TRADES:
-        return dict.fromkeys([trades_stream(partition)], b"stream") | {mirrors[0]: b"hash"}
-    if role == MIRROR_RESULTS:
-        return dict.fromkeys([results_stream(partition)], b"stream") | {mirrors[1]: b"hash"}
-    streams = (trades_stream, live_stream, results_stream, signals_stream, unified_stream)
-    states = (prices_key, gaps_key, unified_key)
-    hashes = (owner_key(CANDLES_ROLE, partition), *mirrors, *[name(partition) for name in states])
-    return dict.fromkeys([name(partition) for name in streams], b"stream") | dict.fromkeys(hashes, b"hash")
+    streams, hashes = partition_streams(partition), partition_hashes(partition)
+    if role in _MIRRORED:
+        streams, hashes = [_MIRRORED[role](partition)], [owner_key(role, partition)]
+    return dict.fromkeys(streams, b"stream") | dict.fromkeys(hashes, b"hash")
