@@ -16,13 +16,13 @@ from api.replica import Replica
 from api.views.connections import ConnectionView, connection_view
 from api.views.fields import Source
 from db.leases import LeaseRow, read_leases
-from db.pool import Pool
+from db.pool import Pool, is_database_error
 from db.provenance import read_database_source
 from tickplant import kernel
+from tickplant.errors import FatalError
 from tickplant.lag import read_lag
 from tickplant.provenance import DataSource
 from tickplant.redis_client import RedisClient
-from tickplant.redis_errors import is_wrong_type
 from tickplant.streams import CANDLES_ROLE, START
 from tickplant.taken_keys import REMEDY, find_taken_keys
 
@@ -206,7 +206,7 @@ class Health:
         }
         try:
             taken = await find_taken_keys(self._redis, CANDLES_ROLE, range(self._hub.partitions))
-        except OUTAGE:
+        except (*OUTAGE, RedisError):
             return away
         return away | {
             partition: f"{', '.join(keys)} in Redis holds what another program has written: {REMEDY}"
@@ -216,19 +216,20 @@ class Health:
     async def _lag_entries(self, partition: int, committed: str) -> int | None:
         try:
             return (await read_lag(self._redis, CANDLES_ROLE, partition, committed)).entries
-        except OUTAGE:
-            return None
-        except RedisError as error:
-            if not is_wrong_type(error):
-                raise
+        except (*OUTAGE, RedisError):
             return None
 
 
 async def _timed(check: Awaitable[Any]) -> DependencyHealth:
+    """Return what a check says of its server; one that refuses, such as the login, can't be used either."""
     started_s = time.perf_counter()
     try:
         async with asyncio.timeout(TIMEOUT_S):
             await check
-    except OUTAGE as error:
+    except (*OUTAGE, RedisError, FatalError) as error:
+        return DependencyHealth("down", error=type(error).__name__)
+    except Exception as error:
+        if not is_database_error(error):
+            raise
         return DependencyHealth("down", error=type(error).__name__)
     return DependencyHealth("up", latency_ms=round((time.perf_counter() - started_s) * 1000, 3))

@@ -60,6 +60,26 @@ async def test_redis_becomes_unavailable_and_recovers(own_redis: OwnRedis, datab
 
 
 @on_one_variant
+async def test_a_server_that_refuses_is_reported_as_down(own_redis: OwnRedis, database_url: str) -> None:
+    server = await own_redis()
+    async with running_plant(server.url, database_url) as plant:
+        await live(plant)
+        await answered(plant, "/health/ready", 200)
+        await plant.redis.execute_command("ACL", "SETUSER", "default", "-hgetall")
+        report = await plant.get("/health/ready", 503)
+        assert (report["redis"]["status"], report["redis"]["error"]) == ("down", "NoPermissionError")
+        assert (await plant.get("/health"))["database"]["status"] == "up"
+        await plant.redis.execute_command("ACL", "SETUSER", "default", "+hgetall")
+        await answered(plant, "/health/ready", 200)
+
+        await plant.services.pool.execute("alter table lease rename to away")
+        report = await plant.get("/health/ready", 503)
+        assert (report["database"]["status"], report["database"]["error"]) == ("down", "UndefinedTableError")
+        await plant.services.pool.execute("alter table away rename to lease")
+        await answered(plant, "/health/ready", 200)
+
+
+@on_one_variant
 async def test_updates_published_during_an_outage_are_sent_after_it(
     own_redis: OwnRedis, database_url: str
 ) -> None:
