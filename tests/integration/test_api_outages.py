@@ -65,11 +65,11 @@ async def test_a_server_that_refuses_is_reported_as_down(own_redis: OwnRedis, da
     async with running_plant(server.url, database_url) as plant:
         await live(plant)
         await answered(plant, "/health/ready", 200)
-        await plant.redis.execute_command("ACL", "SETUSER", "default", "-hgetall")
+        await plant.redis.try_exchange(("ACL", "SETUSER", "default", "-hgetall"))
         report = await plant.get("/health/ready", 503)
         assert (report["redis"]["status"], report["redis"]["error"]) == ("down", "NoPermissionError")
         assert (await plant.get("/health"))["database"]["status"] == "up"
-        await plant.redis.execute_command("ACL", "SETUSER", "default", "+hgetall")
+        await plant.redis.try_exchange(("ACL", "SETUSER", "default", "+hgetall"))
         await answered(plant, "/health/ready", 200)
 
         await plant.services.pool.execute("alter table lease rename to away")
