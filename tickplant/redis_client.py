@@ -1,13 +1,11 @@
-"""Opens Redis: a server, or the master that sentinels name."""
+"""Opens Redis by its address, and checks that tickplant can work on the server."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
-from urllib.parse import parse_qs
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
@@ -15,7 +13,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from tickplant.errors import FatalError
-from tickplant.redis_address import RedisAddress, parse_redis_addresses
+from tickplant.redis_address import parse_redis_addresses
 from tickplant.redis_errors import FORBIDDEN, redis_error
 from tickplant.redis_exchange import Command, Exchanges
 
@@ -28,7 +26,7 @@ _HINTS: Final = {
 }
 _WAIT_MS: Final = 2_000
 """How long a write waits for replicas."""
-_CONNECT_S: Final = 2.0
+CONNECT_S: Final = 2.0
 """How long connecting may take where there are other servers to talk to."""
 
 
@@ -201,7 +199,7 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
         "max_connections": 10_000,
     }
     address = addresses[0]
-    one_of_several = options | {"socket_connect_timeout": min(timeout_s, _CONNECT_S)}
+    one_of_several = options | {"socket_connect_timeout": min(timeout_s, CONNECT_S)}
     if len(addresses) > 1:
         from tickplant.redis_servers import RedisServers
 
@@ -211,7 +209,9 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
 
         return RedisCluster(address, wait_replicas=wait_replicas, **one_of_several)
     if address.kind == "sentinel":
-        return _open_by_sentinels(address, options, wait_replicas)
+        from tickplant.redis_sentinels import open_by_sentinels
+
+        return open_by_sentinels(address, options, wait_replicas)
     return open_server(address.url, "standalone", options, wait_replicas)
 
 
@@ -227,45 +227,10 @@ def open_server(url: str, mode: str, options: dict[str, Any], wait_replicas: int
         raise FatalError(f"TICKPLANT_REDIS_URL: {error}") from error
     assert isinstance(client, RedisClient)
     client.wait_replicas = wait_replicas
-    _send_by(client.connection_pool, mode)
+    send_by(client.connection_pool, mode)
     return client
 
 
-def _open_by_sentinels(address: RedisAddress, options: dict[str, Any], wait_replicas: int) -> RedisClient:
-    """Return a client of the master that the sentinels name whenever a connection is opened."""
-    login = {
-        name.removeprefix("sentinel_"): values[0]
-        for name, values in parse_qs(address.query[1:]).items()
-        if name in ("sentinel_username", "sentinel_password")
-    }
-    query = "&".join(part for part in address.query[1:].split("&") if not part.startswith("sentinel_"))
-    address = address._replace(query=f"?{query}" if query else "")
-    kwargs: Any = {}
-    pool_of_node = open_server(address.node_url("sentinel", 0), "standalone", options, 0).connection_pool
-    kwargs.update(pool_of_node.connection_kwargs)
-    for name in ("host", "port"):
-        kwargs.pop(name, None)
-    tls = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
-    timeout_s = min(options["socket_timeout"], _CONNECT_S)  # of each: the next one is asked then
-    limits = {name: options[name] for name in ("protocol", "retry")}
-    limits |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout_s)
-    ssl = {"ssl": True} if address.tls else {}
-    from tickplant.redis_sentinels import Sentinels
-
-    sentinel: Any = Sentinels(  # type: ignore[no-untyped-call]
-        list(address.hosts), sentinel_kwargs={**limits, **ssl, **tls, **login}
-    )
-    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        address.service, sentinel, max_connections=options["max_connections"], **ssl, **kwargs
-    )
-    _send_by(pool, "standalone")
-    client = RedisClient(connection_pool=pool)
-    client.wait_replicas = wait_replicas
-    client.auto_close_connection_pool = True
-    client.sentinels = sentinel.sentinels
-    return client
-
-
-def _send_by(pool: Any, mode: str) -> None:
+def send_by(pool: Any, mode: str) -> None:
     """Make a pool open connections of its kind that send as `_Sending` does."""
     pool.connection_class = type("Connection", (_Sending, pool.connection_class), {"mode": mode})

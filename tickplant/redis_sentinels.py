@@ -1,12 +1,15 @@
-"""Sentinels, asked for the master; what they don't answer is explained."""
+"""Redis Sentinel: opens the master that sentinels name; what they don't answer is explained."""
 
 from typing import Any
+from urllib.parse import parse_qs
 
 from redis.asyncio import Sentinel
-from redis.asyncio.sentinel import MasterNotFoundError
+from redis.asyncio.sentinel import MasterNotFoundError, SentinelConnectionPool
 from redis.exceptions import RedisError, ResponseError
 
 from tickplant.errors import FatalError
+from tickplant.redis_address import RedisAddress
+from tickplant.redis_client import CONNECT_S, RedisClient, open_server, send_by
 from tickplant.redis_errors import FORBIDDEN, OUTAGE, redis_error
 
 
@@ -49,6 +52,39 @@ class Sentinels(Sentinel):
         if len(refusals) == len(reasons):
             raise refusals[0]
         raise MasterNotFoundError(f"no sentinel names a master {service_name}; {'; '.join(reasons)}")
+
+
+def open_by_sentinels(address: RedisAddress, options: dict[str, Any], wait_replicas: int) -> RedisClient:
+    """Return a client of the master that the sentinels name whenever a connection is opened."""
+    login = {
+        name.removeprefix("sentinel_"): values[0]
+        for name, values in parse_qs(address.query[1:]).items()
+        if name in ("sentinel_username", "sentinel_password")
+    }
+    query = "&".join(part for part in address.query[1:].split("&") if not part.startswith("sentinel_"))
+    address = address._replace(query=f"?{query}" if query else "")
+    kwargs: Any = {}
+    pool_of_node = open_server(address.node_url("sentinel", 0), "standalone", options, 0).connection_pool
+    kwargs.update(pool_of_node.connection_kwargs)
+    for name in ("host", "port"):
+        kwargs.pop(name, None)
+    tls = {name: value for name, value in kwargs.items() if name.startswith("ssl_")}
+    timeout_s = min(options["socket_timeout"], CONNECT_S)  # of each: the next one is asked then
+    limits = {name: options[name] for name in ("protocol", "retry")}
+    limits |= dict.fromkeys(("socket_timeout", "socket_connect_timeout"), timeout_s)
+    ssl = {"ssl": True} if address.tls else {}
+    sentinel: Any = Sentinels(  # type: ignore[no-untyped-call]
+        list(address.hosts), sentinel_kwargs={**limits, **ssl, **tls, **login}
+    )
+    pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+        address.service, sentinel, max_connections=options["max_connections"], **ssl, **kwargs
+    )
+    send_by(pool, "standalone")
+    client = RedisClient(connection_pool=pool)
+    client.wait_replicas = wait_replicas
+    client.auto_close_connection_pool = True
+    client.sentinels = sentinel.sentinels
+    return client
 
 
 def _refused_login(name: str, error: Exception) -> FatalError:
