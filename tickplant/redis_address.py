@@ -27,7 +27,7 @@ _EXAMPLES: Final[dict[Kind, str]] = {
 _BASES: Final = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "unix": "unix"}
 
 
-_NEXT: Final = re.compile(r",(?=[a-z+]+://)", re.IGNORECASE)
+_NEXT: Final = re.compile(r"\s*,\s*(?=[a-z+]+://)", re.IGNORECASE)
 """Between the addresses of several servers."""
 
 
@@ -61,7 +61,7 @@ def parse_redis_addresses(text: str) -> tuple[RedisAddress, ...]:
     Raises:
         ValueError: one is wrong, or of no server; see `parse_redis_address`.
     """
-    addresses = tuple(map(parse_redis_address, _NEXT.split(text)))
+    addresses = tuple(map(parse_redis_address, _NEXT.split(text.strip())))
     if len(addresses) > 1 and any(address.kind != "server" for address in addresses):
         raise ValueError(
             "of several addresses, each must be of one server: redis://HOST:PORT,redis://HOST:PORT"
@@ -87,7 +87,7 @@ def parse_redis_address(text: str) -> RedisAddress:
     rest, mark, query = rest.partition("?")
     authority, _, path = rest.partition("/")
     login, at, hosts = authority.rpartition("@")
-    parsed = tuple(_parse_host(host, kind) for host in hosts.split(","))
+    parsed = tuple(_parse_host(host.strip(), kind) for host in hosts.split(","))
     if kind == "server" and len(parsed) > 1:
         raise ValueError(
             "redis:// takes one host; several are redis+cluster://HOST:PORT,HOST:PORT for Redis Cluster,"
@@ -107,7 +107,7 @@ def _parse_host(text: str, kind: Kind) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = None
-    if not host or parts.path or parts.username is not None or "#" in text:
+    if not host or parts.path or parts.username is not None or re.search(r"[#\s]", text):
         what = "a host is missing" if not text.strip() else "a host or a port is invalid"
         hint = "; in a user and a password, write %3A for :, %2F for /, %40 for @, %2C for ,"
         raise ValueError(f"{what}: expected {_EXAMPLES[kind]}{hint if text.strip() else ''}")

@@ -52,6 +52,7 @@ def test_sentinels() -> None:
         ("redis://:secret@", "a host is missing"),
         ("redis+cluster://", r"a host is missing: expected redis\+cluster://HOST"),
         ("redis+cluster://a,,b", "a host is missing"),
+        ("redis://a redis", "a host or a port is invalid"),
         ("redis://h:port", "a host or a port is invalid"),
         ("redis://h:99999", "a host or a port is invalid"),
         ("redis://:se/cret@h", "a host or a port is invalid.*write %3A for :, %2F for /"),
@@ -78,6 +79,13 @@ def test_several_servers() -> None:
         "rediss://b:6379/0",
         "unix:///run/c",
     ]
+
+
+def test_spaces_around_commas_do_not_matter() -> None:
+    addresses = parse_redis_addresses(" redis://a , redis://b\n")
+    assert [address.url for address in addresses] == ["redis://a:6379/0", "redis://b:6379/0"]
+    (address,) = parse_redis_addresses("redis+cluster://a:1, b:2")
+    assert address.hosts == (("a", 1), ("b", 2))
 
 
 @pytest.mark.parametrize("text", ["redis://a,redis+cluster://b", "redis://a,http://b", "redis://a,redis://"])
