@@ -61,8 +61,8 @@ def _parse_rfc3339(text: str, *, lenient: bool) -> int:
     match = _TIME.fullmatch(text)
     if match is None or not (lenient or (match[3] and match[5])):
         raise ValueError(
-            f"{text[:40]!r} is not a time: write 2026-01-31, or 2026-01-31T12:00:00Z with an offset or Z,"
-            " or seconds, milliseconds, microseconds or nanoseconds since 1970"
+            f"{text[:40]!r} is not a time: write 2026-01-31, or 2026-01-31T12:00:00Z"
+            " (an offset may replace Z), or seconds, milliseconds, microseconds or nanoseconds since 1970"
         )
     date, minute, second, fraction, offset = match.groups()
     zone = "+00:00" if offset in (None, "Z", "z") else offset.replace(" ", "+")
