@@ -148,8 +148,8 @@ class Partition:
             self._commit = None
             update = state.take_live(candles=False, longer_candles=False)
             if update is not None:
-                await self._streams.publish(update, self._absorbed)
-            self._resumed = later(self._resumed, self._absorbed)
+                await self._streams.publish(update, self._published_with_it())
+            self._resumed = self._published_with_it()
             return False
         return True
 
@@ -186,11 +186,11 @@ class Partition:
     async def _step(self, state: PartitionState) -> None:
         """Publish, read the next entries, absorb them, and start a commit if one is due."""
         block_ms = self._schedule.block_ms(state, self._clock(), committing=self._commit is not None)
-        update, absorbed = self._take_live(state), self._absorbed
+        update, published = self._take_live(state), self._published_with_it()
         if update is None:
-            self._published = absorbed
+            self._published = published
         entries = await self._streams.publish_and_read(
-            update, absorbed, count=_READ_ENTRIES, block_ms=block_ms
+            update, published, count=_READ_ENTRIES, block_ms=block_ms
         )
         self._metrics.note_read([entry_id for entry_id, _ in entries])
         if entries and not self._claimed:
@@ -280,9 +280,17 @@ class Partition:
         """
         update = self._take_live(state)
         if update is not None:
-            await self._streams.publish(update, self._absorbed)
+            await self._streams.publish(update, self._published_with_it())
         await self._commit_all(state)
         self._schedule.note_first_pending(self._clock())
+
+    def _published_with_it(self) -> str:
+        """Return the last entry whose trades are published once what has been absorbed is.
+
+        A former owner may have published more, which the next one must not publish a second time if this one
+        ends before it has caught up.
+        """
+        return later(self._absorbed, self._resumed)
 
     def _take_live(self, state: PartitionState) -> LiveUpdate | None:
         now_s = self._clock()
@@ -329,7 +337,7 @@ class Partition:
     async def _finish(self, state: PartitionState) -> None:
         update = state.take_live(candles=True, longer_candles=True)
         if update is not None:
-            await self._streams.publish(update, self._absorbed)
+            await self._streams.publish(update, self._published_with_it())
         await self._commit_all(state)
 
     async def _commit_all(self, state: PartitionState) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import offline
+import pytest
 import stored
 from conftest import PARTITIONS
 from msgspec.structs import replace
@@ -24,9 +25,19 @@ from working import (
 )
 
 from tickplant import wire
+from tickplant.errors import LeaseLostError
 from tickplant.kernel import decode_trades
 from tickplant.redis_client import open_redis
-from tickplant.streams import DEAD_LETTERS, gaps_key, partition_of, trades_stream
+from tickplant.streams import (
+    CANDLES_ROLE,
+    DEAD_LETTERS,
+    gaps_key,
+    live_stream,
+    owner_key,
+    partition_of,
+    trades_stream,
+)
+from workers.partition_streams import PartitionStreams
 
 GAPS = gaps_key(partition_of("binance", "AAAUSDT", PARTITIONS))
 
@@ -147,6 +158,45 @@ async def test_live_updates_arrive_once_in_order_and_closed_candles_equal_the_ro
         assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == row[:5]
     last_open = [c for update in updates for c in update.candles if not c.closed and c.interval == "1m"][-1]
     assert last_open.trade_count == rows["AAAUSDT", "1m", last_open.open_time_us // 1_000_000][6]
+
+
+async def test_trades_are_published_once_though_an_owner_ends_before_it_has_caught_up(
+    redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner before it had published more than it had committed."""
+    ended: list[str] = []
+    publish_and_read = PartitionStreams.publish_and_read
+
+    async def end_early(self: Any, update: Any, published: str, **options: Any) -> Any:
+        entries = await publish_and_read(self, update, published, **options)
+        if update is not None and not ended:
+            ended.append(published)
+            raise LeaseLostError("this owner ends")
+        return entries
+
+    monkeypatch.setattr(PartitionStreams, "publish_and_read", end_early)
+    monkeypatch.setattr("workers.partition._READ_ENTRIES", 1)
+    partition = partition_of("binance", "AAAUSDT", PARTITIONS)
+    redis: Any = open_redis(redis_url)
+    async with publishing(redis_url) as publisher:
+        for number in (1, 2, 3):
+            await publisher.publish([trade(number, at_us=START_US + number)])
+        ((last, _),) = await redis.xrevrange(trades_stream(partition), count=1)
+        await redis.hset(owner_key(CANDLES_ROLE, partition), "published", last)
+        await redis.xadd(live_stream(partition), {wire.UPDATE: wire.encode_update(wire.LiveUpdate())})
+        async with working(redis_url, database_url):
+            await publisher.publish([trade(4, at_us=START_US + 4)])
+
+            async def done() -> bool:
+                return await stored_count(database_url) == 4
+
+            await until(done, "all trades stored")
+    await redis.aclose()
+    assert ended
+    updates = await read_live(redis_url, "AAAUSDT")
+    assert [
+        t.trade_id for update in updates for entry in update.entries for t in decode_trades(entry.trades)
+    ] == [4]
 
 
 async def test_garbage_in_a_stream_becomes_dead_letters_and_the_rest_is_stored(
