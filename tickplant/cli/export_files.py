@@ -80,6 +80,8 @@ class Output(io.RawIOBase):
 def open_output(path: Path | None) -> Iterator[Output]:
     """Open the standard output, or a file that gets its name only when it is complete.
 
+    A device or a pipe, such as /dev/stdout, is written to as it is.
+
     Raises:
         FatalError: the file can't be written.
     """
@@ -88,8 +90,15 @@ def open_output(path: Path | None) -> Iterator[Output]:
         yield output
         output.flush()
         return
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with path.open("wb", buffering=1 << 20) as file:
+                output = Output(file, str(path))
+                yield output
+                output.flush()
+            return
+        target = Path(os.path.realpath(path))  # a link stays one
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             with part.open("xb", buffering=1 << 20) as file:
                 output = Output(file, str(path))
@@ -97,7 +106,7 @@ def open_output(path: Path | None) -> Iterator[Output]:
                 output.flush()
                 os.fsync(file.fileno())
             if output.kept:
-                part.replace(path)
+                part.replace(target)
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
