@@ -93,15 +93,15 @@ async def day_rows(
         return
     async with (
         temporary_trades(connection, "former_trades", former),
-        connection.transaction(isolation="repeatable_read", readonly=True),
+        connection.transaction(isolation="repeatable_read"),
     ):
-        yield _UNION
+        yield _UNION.format(former="former_trades")
 
 
 _UNION: Final = """(
     select * from trades where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
     union all
-    select * from former_trades f where not exists (
+    select * from {former} f where not exists (
         select from trades t where t.venue = $1 and t.symbol = $2
             and t.event_time >= $3 and t.event_time < $4 and t.trade_id = f.trade_id
     )
@@ -110,7 +110,10 @@ _UNION: Final = """(
 
 @asynccontextmanager
 async def temporary_trades(
-    connection: asyncpg.Connection, name: str, blocks: AsyncIterator[bytes]
+    connection: asyncpg.Connection,
+    name: str,
+    blocks: AsyncIterator[bytes],
+    stored: tuple[SymbolId, date] | None = None,
 ) -> AsyncIterator[None]:
     """Store trades in a temporary table of this session, which has the columns and the index of `trades`.
 
@@ -118,16 +121,17 @@ async def temporary_trades(
         connection: outside a transaction.
         name: of the table. The name `trades` hides the stored ones from all statements of the session.
         blocks: CSV without a header: the columns of `trades`, and the decimal places of price and size.
+        stored: a symbol's day whose stored trades are in the table, too, each in place of one with its id.
     """
+    rows, arguments = f"{_DECODED} as trades", tuple[Any, ...]()
+    if stored is not None:
+        symbol, day = stored
+        rows, arguments = _UNION.format(former=_DECODED), (*symbol, day_start(day), day_start(day) + _DAY)
     await connection.execute(f"create temporary table pg_temp.archived_text {_TEXT_COLUMNS}")
     try:
         await copy_blocks(connection, "archived_text", blocks, schema="pg_temp")
         # A temporary table's name comes first in every search path.
-        await connection.execute(
-            f"create temporary table {name} as select venue, symbol, trade_id,"  # noqa: S608 - our own names
-            " round(price, price_scale) as price, round(size, size_scale) as size, side, event_time,"
-            " ingest_time from pg_temp.archived_text"
-        )
+        await connection.execute(f"create temporary table {name} as select * from {rows}", *arguments)  # noqa: S608 - our own names
     finally:
         await _drop(connection, "archived_text")
     try:
@@ -138,6 +142,13 @@ async def temporary_trades(
         yield
     finally:
         await _drop(connection, name)
+
+
+_DECODED: Final = """(
+    select venue, symbol, trade_id, round(price, price_scale) as price, round(size, size_scale) as size, side,
+        event_time, ingest_time
+    from pg_temp.archived_text
+)"""
 
 
 async def _drop(connection: asyncpg.Connection, name: str) -> None:

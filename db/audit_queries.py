@@ -47,8 +47,9 @@ SPAN: Final = """
 
 # Arrays compare element by element: the least (time, id, price) contains the price of the first trade,
 # without a sort. 0001-01-01 was a Monday, so that one origin fits every interval.
-DIFFERENCES: Final = """
-    with minute as materialized (
+# The trades are a table or a query in parentheses.
+RECOMPUTED: Final = """
+    minute as materialized (
         select date_bin('1 minute', event_time, timestamptz '0001-01-01 00:00+00') as open_time,
             min(array[extract(epoch from event_time), trade_id, price]) as head,
             max(array[extract(epoch from event_time), trade_id, price]) as tail,
@@ -57,7 +58,7 @@ DIFFERENCES: Final = """
             bool_and(side is not null) as sided, coalesce(sum(size) filter (where side = 'buy'), 0) as bought,
             coalesce(sum(price * size) filter (where side = 'buy'), 0) as quote_bought,
             min(event_time) as first_event_time, max(event_time) as last_event_time
-        from trades
+        from {trades}
         where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4
         group by 1
     ), recomputed as (
@@ -79,7 +80,11 @@ DIFFERENCES: Final = """
             r.open_time + length <= l.watermark
                 and is_complete(l, r.first_trade_id, r.last_trade_id) as complete
         from recomputed r left join ledger l on l.venue = $1 and l.symbol = $2
-    ), stored as (
+    )
+"""
+
+DIFFERENCES: Final = f"""
+    with {RECOMPUTED.format(trades="trades")}, stored as (
         select * from candles
         where venue = $1 and symbol = $2 and open_time >= $3 and open_time < $4
     )
@@ -117,7 +122,7 @@ DIFFERENCES: Final = """
     where case when kind = 'differs' then differs else name = 'trade_count' end
         and ($5::timestamptz is null or open_time >= $5)
     order by array_position(array['1m', '5m', '15m', '1h', '4h', '1d', '1w'], "interval"), open_time
-"""
+"""  # noqa: S608 - constants only
 
 # Id minus rank is the same for all ids of a consecutive run.
 IDS: Final = """

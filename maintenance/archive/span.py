@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # pyarrow is an extra
 
 
 class ArchivedSpan(NamedTuple):
-    """Days that are read from the archive; trades after them are in the database."""
+    """Days that are read from the archive; trades of others, and late ones of these, are in the database."""
 
     archive: "Archive | None"
     """None: there is nothing to read from one."""
@@ -43,7 +43,7 @@ class ArchivedSpan(NamedTuple):
 
     @asynccontextmanager
     async def in_place(self, connection: DatabaseConnection, manifest: Manifest) -> AsyncIterator[None]:
-        """Let all statements of a session read a day's archived trades in place of the stored ones.
+        """Let all statements of a session read a day's archived trades together with the stored ones.
 
         Args:
             connection: outside a transaction.
@@ -53,13 +53,14 @@ class ArchivedSpan(NamedTuple):
             FatalError: the day's file is missing or damaged.
         """
         assert self.archive is not None  # there is a day
-        async with temporary_trades(connection, "trades", self.archive.read_trades(manifest)):
+        trades, day = self.archive.read_trades(manifest), (manifest.symbol_id, manifest.day)
+        async with temporary_trades(connection, "trades", trades, stored=day):
             yield
 
     async def parts(
         self, connection: DatabaseConnection, start_us: int, end_us: int
     ) -> AsyncGenerator[tuple[int, int], None]:
-        """Yield the parts of a span that can be read one after the other: each archived day, and the rest.
+        """Yield the parts of a span to read one after the other: each archived day, and what is between.
 
         Args:
             connection: outside a transaction; its statements on `trades` find those of the part.
@@ -68,6 +69,8 @@ class ArchivedSpan(NamedTuple):
         """
         for manifest in self.days:
             day_us = to_us(day_start(manifest.day))
+            if start_us < day_us:
+                yield start_us, day_us
             async with self.in_place(connection, manifest):
                 yield max(start_us, day_us), min(end_us, day_us + DAY_US)
             start_us = max(start_us, day_us + DAY_US)

@@ -13,6 +13,7 @@ from db.archive import (
     read_due_days,
     record_day,
 )
+from db.archive_candles import recompute_candles
 from db.archive_rows import copy_day, day_rows, day_start, read_day_facts, read_ids
 from db.audit import DayAudit, audit_day
 from db.pool import DatabaseConnection
@@ -85,9 +86,9 @@ class Archiver(NamedTuple):
             known = entry is not None and _is_of(entry, recorded.get(day))
             if entry is not None and not known and await self._adopt(symbol, day, entry):
                 continue
-            manifest, entry = await self._write_day(symbol, day, entry, known=known)
+            manifest, entry, complete = await self._write_day(symbol, day, entry, known=known)
             index = await asyncio.to_thread(add_to_index, self.archive, index, day, entry)
-            await self._record(manifest, entry)
+            await self._record(manifest, entry, complete)
             if manifest.revision > 1:
                 await asyncio.to_thread(supersede, self.archive, symbol, day, manifest.revision - 1)
             self.observer.archived(manifest)
@@ -98,18 +99,18 @@ class Archiver(NamedTuple):
         manifest = await asyncio.to_thread(self.archive.read_manifest, symbol, day, entry)
         if manifest.state != facts.state or (facts.complete and not manifest.complete):
             return False
-        await self._record(manifest, entry)
+        await self._record(manifest, entry, manifest.complete)
         self.observer.adopted(symbol, day)
         return True
 
-    async def _record(self, manifest: Manifest, entry: IndexEntry) -> None:
+    async def _record(self, manifest: Manifest, entry: IndexEntry, complete: bool | None) -> None:
         day = ArchivedDay(manifest.symbol_id, manifest.day, entry.revision, entry.manifest_sha256)
-        await record_day(self.connection, day, state=manifest.state, complete=manifest.complete)
+        await record_day(self.connection, day, state=manifest.state, complete=complete)
 
     async def _write_day(
         self, symbol: SymbolId, day: date, former: IndexEntry | None, *, known: bool
-    ) -> tuple[Manifest, IndexEntry]:
-        """Write the files and the manifest of a day.
+    ) -> tuple[Manifest, IndexEntry, bool | None]:
+        """Write the files and the manifest of a day; return also whether its stored candle is complete.
 
         Args:
             symbol: of the day.
@@ -121,14 +122,15 @@ class Archiver(NamedTuple):
         facts = await read_day_facts(self.connection, symbol, day)
         # What the database doesn't have of the former revision is taken from its file.
         merges = former is not None and (facts.expired or not known)
-        manifest = await self._write_revision(symbol, day, former, comparison, merges=merges)
-        if manifest is None:
-            manifest = await self._write_revision(symbol, day, former, comparison, merges=True)
-            assert manifest is not None
+        written = await self._write_revision(symbol, day, former, comparison, merges=merges)
+        if written is None:
+            written = await self._write_revision(symbol, day, former, comparison, merges=True)
+            assert written is not None
+        manifest, complete = written
         content = manifest.encode()
         name = f"{symbol_folder(symbol)}/{manifest_name(day, manifest.revision)}"
         await asyncio.to_thread(self.archive.store.write, name, content)
-        return manifest, IndexEntry(revision=manifest.revision, manifest_sha256=sha256(content))
+        return manifest, IndexEntry(revision=manifest.revision, manifest_sha256=sha256(content)), complete
 
     async def _write_revision(
         self,
@@ -138,27 +140,32 @@ class Archiver(NamedTuple):
         comparison: VenueComparison | str,
         *,
         merges: bool,
-    ) -> Manifest | None:
+    ) -> tuple[Manifest, bool | None] | None:
         """Write the files of a day; None if they would lack trades that were removed by age meanwhile."""
-        lasting = None
+        lasting = earlier = None
         if former is not None and merges:
-            manifest = await asyncio.to_thread(self.archive.read_manifest, symbol, day, former)
-            lasting = self.archive.read_trades(manifest)
+            earlier = await asyncio.to_thread(self.archive.read_manifest, symbol, day, former)
+            lasting = self.archive.read_trades(earlier)
         revision = former.revision + 1 if former else 1
         async with day_rows(self.connection, lasting) as source:
-            facts = await read_day_facts(self.connection, symbol, day)
+            facts = stored = await read_day_facts(self.connection, symbol, day)
             if facts.expired and former is not None and not merges:
                 return None
             ids = await read_ids(self.connection, symbol, day, source)
+            removed = max(0, facts.candle_trades - ids.trades)
+            if earlier is not None and facts.candle_trades < ids.trades:
+                # Candles were removed by age, and late trades have made new ones of themselves alone.
+                await recompute_candles(self.connection, symbol, day, source)
+                facts = await read_day_facts(self.connection, symbol, day)
+                removed = earlier.removed
             trades, candles = [
                 await self._write_rows(symbol, day, revision, what, table)
                 for what, table in zip(FILES, (source, "candles"), strict=True)
             ]
-            removed = max(0, facts.candle_trades - ids.trades)
             audit = None
             if lasting is None and not removed:
                 audit = await audit_day(self.connection, symbol, day_start(day))
-        return Manifest(
+        manifest = Manifest(
             archive_id=self.archive.root.archive_id,
             venue=symbol.venue,
             symbol=symbol.symbol,
@@ -177,12 +184,13 @@ class Archiver(NamedTuple):
             complete=facts.complete,
             minutes=facts.minutes,
             incomplete_minutes=facts.incomplete_minutes,
-            state=facts.state,
+            state=stored.state,
             audit=_audit_of_day(audit) if audit else None,
             comparison=None if isinstance(comparison, str) else comparison,
             comparison_note=comparison if isinstance(comparison, str) else None,
             archived_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
+        return manifest, stored.complete
 
     async def _write_rows(
         self, symbol: SymbolId, day: date, revision: int, what: str, table: str

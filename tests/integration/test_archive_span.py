@@ -12,8 +12,9 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 from conftest import PARTITIONS
-from correct import SYMBOL, random_trades, store, store_candles
+from correct import SYMBOL, random_trades, store, store_candles, trade_row
 from forked import run_apart
+from msgspec.structs import replace
 
 from db.migrate import migrate
 from db.policies import Retention
@@ -132,3 +133,32 @@ async def test_commands_give_what_they_gave_before_the_trades_were_removed(
     damaged = await run(*commands["everything"])
     assert damaged.returncode == 1
     assert "was changed" in damaged.stderr
+
+
+async def test_trades_that_are_stored_again_are_read_with_the_archived_ones(
+    database_url: str, connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    """Before, between and in archived days, as an import or a late trade leaves them."""
+    assert (await run("archive", "--no-venue")).returncode == 0
+    await remove_old(database_url, connection)
+    path = tmp_path / "archive/binance/BTCUSDT/index.json"
+    index = json.loads(path.read_text())
+    del index["days"][f"{to_datetime(DAYS[1]):%Y-%m-%d}"]
+    path.write_text(json.dumps(index))
+    again = [trade for trade in TRADES if floor(trade.event_time_us, DAY_US) == DAYS[1]]
+    ids = {trade.trade_id for trade in TRADES}
+    unused = iter(number for number in range(min(ids), max(ids)) if number not in ids)
+    late = replace(TRADES[9], trade_id=next(unused))
+    early = replace(TRADES[0], trade_id=min(ids) - 1, event_time_us=DAYS[0] - DAY_US // 2)
+    stored = [early, TRADES[5], late, *again]
+    await connection.copy_records_to_table("trades", records=map(trade_row, stored))
+    expected = sorted((trade.event_time_us, trade.trade_id) for trade in (early, late, *TRADES))
+    for format_ in ("jsonl", "parquet"):
+        name = f"found.{format_}"
+        found = await run("export", "trades", "--symbol", str(SYMBOL), "--format", format_, "--output", name)
+        assert found.returncode == 0, found
+        if format_ == "jsonl":
+            rows = [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]
+        else:
+            rows = pq.read_table(tmp_path / name).to_pylist()
+        assert [row["trade_id"] for row in rows] == [trade_id for _, trade_id in expected], format_

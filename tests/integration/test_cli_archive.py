@@ -15,7 +15,7 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 from conftest import PARTITIONS, on_one_variant
-from correct import SYMBOL, random_trades, store, store_candles, trade_row
+from correct import SYMBOL, candles_of, random_trades, store, store_candles, trade_row
 from forked import run_apart
 from msgspec.structs import replace
 
@@ -215,6 +215,45 @@ async def test_only_days_in_the_archive_are_removed_by_age(
     ] == [(trade.trade_id, trade.price, trade.side) for trade in expected]
     assert [to_us(row["ingest_time"]) for row in table] == [trade.ingest_time_us for trade in expected]
     assert await remove(connection, database_url) == []
+    assert (await run("verify", "--database")).returncode == 0
+
+
+async def test_candles_that_were_removed_are_made_of_the_trades_of_all_revisions(
+    database_url: str, connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    assert await remove(connection, database_url) == []
+    late = late_trade()
+    await connection.copy_records_to_table("trades", records=[trade_row(late)])
+    await store_candles(connection, [late], DAYS[-1] + 2 * DAY_US)  # as if all others had been removed, too
+    await connection.execute("update closed_candles set complete = true")  # as that of one trade may be
+    done = await run()
+    assert f"{SYMBOL} {FIRST} r2" in done.stdout, done
+    expected = {
+        (candle.interval, to_datetime(candle.open_time_us)): candle
+        for candle in candles_of([*TRADES, late], DAYS[-1] + 2 * DAY_US)
+        if floor(candle.open_time_us, DAY_US) == DAYS[0] and candle.interval != "1w"
+    }
+    folder = tmp_path / "archive" / FOLDER
+    found = pq.read_table(folder / f"candles/{FIRST}.r2.parquet").to_pylist()
+    assert {(row["interval"], row["open_time"]) for row in found} == expected.keys()
+    for row in found:
+        candle = expected[row["interval"], row["open_time"]]
+        for name in (
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "quote_volume",
+            "trade_count",
+            "last_trade_id",
+        ):
+            assert row[name] == getattr(candle, name), (row, candle)
+    manifest = manifest_of(tmp_path / "archive", revision=2)
+    assert manifest["minutes"] == sum(interval == "1m" for interval, _ in expected)
+    assert manifest["complete"] is False
+    assert (await run()).stdout.startswith("every day before ")
     assert (await run("verify", "--database")).returncode == 0
 
 
