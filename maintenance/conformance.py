@@ -18,7 +18,7 @@ from maintenance.conformance_report import CAUSES, Cause, Column, MinuteDifferen
 from maintenance.symbol import SymbolMaintenance
 from maintenance.verify import closed_minutes, compare_minutes
 from tickplant.intervals import MINUTE_US, floor
-from tickplant.klines import COLUMNS, Comparison, Mismatch
+from tickplant.klines import COLUMNS, Comparison, Kline, Mismatch
 from tickplant.market import EXACT, SymbolId, fold
 from tickplant.provenance import DataSource
 from tickplant.times import format_second, to_us
@@ -109,7 +109,7 @@ async def _explain(
                 cause: Cause = "trades removed by age"
             elif time_us in lost:
                 cause = "rows lost"
-            elif time_us in ours and not await _is_of_its_trades(connection, symbol, time_us):
+            elif time_us in ours and not await _is_of_its_trades(connection, symbol, ours[time_us]):
                 cause = "candle differs from its trades"
             else:
                 cause = _cause(minute, mismatches, complete=complete)
@@ -153,16 +153,15 @@ def is_rounded(venue: str, ours: str) -> bool:
     return theirs in rounded
 
 
-async def _is_of_its_trades(connection: DatabaseConnection, symbol: SymbolId, open_time_us: int) -> bool:
+async def _is_of_its_trades(connection: DatabaseConnection, symbol: SymbolId, stored: Kline) -> bool:
     """Return whether the stored candle of a minute is that of the stored trades."""
     trades = await read_trades(
         connection,
         symbol,
-        after=TradeBound(open_time_us),
-        before=TradeBound(open_time_us + MINUTE_US),
+        after=TradeBound(stored.open_time_us),
+        before=TradeBound(stored.open_time_us + MINUTE_US),
         limit=_MOST_TRADES,
     )
-    stored = (await read_minutes(connection, symbol, [open_time_us]))[open_time_us]
     computed = fold(trades)
     return len(computed) == 1 and all(
         getattr(computed[0], column) == getattr(stored, column)

@@ -3,9 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final, NamedTuple
+
+from redis.exceptions import RedisError
 
 from db.leases import read_leases
 from db.ledger import LedgerRow, read_ledger
@@ -19,9 +21,10 @@ from ingest.history.ranges import IdRange, subtract_ranges
 from ingest.history.search import HistorySearch
 from ingest.publisher import Publisher
 from ingest.venues import make_adapter
+from ingest.venues.base import VenueAdapter
 from ingest.venues.base_rest import HistoryAdapter, KlineAdapter
 from maintenance.last_entries import read_last_entry_ids
-from tickplant.errors import FatalError, UsageError
+from tickplant.errors import FatalError, SettingsError, UsageError
 from tickplant.intervals import MINUTE_US, floor
 from tickplant.klines import Kline
 from tickplant.local.addresses import print_data_folder, running_database, running_redis
@@ -30,6 +33,7 @@ from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
 from tickplant.redis_agreement import agree_on_partitions
 from tickplant.redis_client import RedisClient, open_redis
+from tickplant.redis_errors import redis_error
 from tickplant.settings import Settings, variable
 from tickplant.streams import CANDLES_ROLE, START, entry_order, gaps_key, partition_of
 from tickplant.wire import encode_gaps
@@ -173,7 +177,7 @@ async def open_symbol(
         UsageError: the symbol's venue is unknown or has no trade ids.
         FatalError: a server is unavailable.
     """
-    venue, symbol = _parse_symbol(settings, text)
+    venue, symbol = parse_symbol(settings, text)
     print_data_folder(settings)
     redis_url, database_url = running_redis(settings), running_database(settings)
     redis = open_redis(redis_url)
@@ -198,6 +202,8 @@ async def open_symbol(
         if isinstance(error, OSError) and not isinstance(error, (ConnectionError, TimeoutError)):
             raise  # a file's
         raise database_error(error) from error
+    except RedisError as error:
+        raise redis_error(error) from error
     finally:
         await redis.aclose()
 
@@ -209,12 +215,19 @@ def stored_ids(ledger: LedgerRow | None) -> list[IdRange]:
     return subtract_ranges((ledger.first_trade_id, ledger.last_trade_id), ledger.missing)
 
 
-def _parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, SymbolId]:
+def parse_symbol(settings: Settings, text: str) -> tuple[HistoryAdapter, SymbolId]:
+    """Return the venue and the id of a symbol whose history can be stored.
+
+    Raises:
+        UsageError: the venue is unknown or has no trade ids.
+    """
     try:
         name, symbol = SymbolId.parse(text)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
+    venue: VenueAdapter | None = None
+    with suppress(SettingsError):  # it needs a key, as none with a history does
+        venue = make_adapter(name, api_key=getattr(settings, f"{name}_api_key", None))
     if not isinstance(venue, HistoryAdapter):
         raise UsageError(f"{name} has neither trade ids nor a history of trades: nothing can be fetched")
     return venue, SymbolId(name, venue.normalize_symbol(symbol))

@@ -13,6 +13,7 @@ from maintenance.archive.manifest import (
     INDEX,
     ROOT_FILE,
     SUPERSEDED,
+    DataFile,
     IndexEntry,
     Manifest,
     decode,
@@ -67,7 +68,8 @@ class Checker:
             index = self._archive.read_index(symbol)
         except FatalError as error:
             yield ArchiveProblem(f"{folder}/{INDEX}", str(error))
-            self._known |= {name for name in self._names if folder in name}
+            of_symbol = f"{folder}/", f"{SUPERSEDED}/{folder}/"
+            self._known |= {name for name in self._names if name.startswith(of_symbol)}
             return
         if recorded is not None:
             yield from _compare_with_database(folder, index.days, recorded)
@@ -122,15 +124,23 @@ class Checker:
             name = f"{folder}/{file.name}"
             self.files += 1
             self.bytes += file.bytes
-            size = self._archive.store.size(name)
-            if size is None:
-                yield ArchiveProblem(name, "is missing")
-            elif size != file.bytes:
-                yield ArchiveProblem(name, f"has {size:,} bytes instead of {file.bytes:,}")
-            elif self._archive.store.hash(name) != file.sha256:
-                yield ArchiveProblem(name, "was changed: it has not the hash that its manifest has")
-            elif wrong := self._wrong_content(name, manifest, file.rows, trades=file is manifest.trades):
+            try:
+                wrong = self._wrong_file(name, manifest, file)
+            except FatalError as error:
+                wrong = f"can't be read: {error}"
+            if wrong is not None:
                 yield ArchiveProblem(name, wrong)
+
+    def _wrong_file(self, name: str, manifest: Manifest, file: DataFile) -> str | None:
+        """Return how a file contradicts its manifest."""
+        size = self._archive.store.size(name)
+        if size is None:
+            return "is missing"
+        if size != file.bytes:
+            return f"has {size:,} bytes instead of {file.bytes:,}"
+        if self._archive.store.hash(name) != file.sha256:
+            return "was changed: it has not the hash that its manifest has"
+        return self._wrong_content(name, manifest, file.rows, trades=file is manifest.trades)
 
     def _wrong_content(self, name: str, manifest: Manifest, rows: int, *, trades: bool) -> str | None:
         """Return how the content of a file contradicts its manifest."""
@@ -160,14 +170,18 @@ class Checker:
             revision = manifest.revision - 1
             name = f"{folder}/{manifest_name(str(manifest.day), revision)}"
             self._known |= _names_of(folder, str(manifest.day), revision)
-            content = self._archive.store.read(name)
-            if content is None:
-                yield ArchiveProblem(name, "is missing")
+            try:
+                content = self._archive.store.read(name)
+                if content is None:
+                    yield ArchiveProblem(name, "is missing")
+                    return
+                if sha256(content) != manifest.former_sha256:
+                    yield ArchiveProblem(name, "was changed: it has not the hash that the next revision has")
+                    return
+                manifest = decode(content, Manifest, self._archive.where(name))
+            except FatalError as error:
+                yield ArchiveProblem(name, f"can't be read: {error}")
                 return
-            if sha256(content) != manifest.former_sha256:
-                yield ArchiveProblem(name, "was changed: it has not the hash that the next revision has")
-                return
-            manifest = decode(content, Manifest, self._archive.where(name))
             yield from self._check_files(folder, manifest)
 
 

@@ -6,6 +6,8 @@ from datetime import date
 from types import TracebackType
 from typing import Final
 
+from redis.exceptions import RedisError
+
 from db.archive_rows import day_start
 from db.audit import read_minutes
 from db.pool import snapshot
@@ -15,6 +17,7 @@ from tickplant.errors import FatalError
 from tickplant.intervals import DAY_US
 from tickplant.klines import Comparison, compare
 from tickplant.market import SymbolId
+from tickplant.redis_errors import redis_error
 from tickplant.settings import Settings
 from tickplant.times import to_us
 
@@ -54,6 +57,8 @@ class VenueComparer:
             reason = f"{symbol.venue} did not answer within {_ANSWER_S:.0f} s"
             self._silent[symbol.venue] = reason
             return reason
+        except RedisError as error:
+            return str(redis_error(error))
         except FatalError as error:
             return str(error)
 

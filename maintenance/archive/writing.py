@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
 from typing import Any, Final, NamedTuple, Protocol
-
-import pyarrow as pa
 
 from db.archive import (
     ArchivedDay,
@@ -197,13 +196,13 @@ class Archiver(NamedTuple):
     ) -> DataFile:
         """Write the trades or candles of a day."""
         name = data_name(what, day, revision)
-        with self.archive.store.writing(f"{symbol_folder(symbol)}/{name}") as file:
+        with self.archive.store.writing(f"{symbol_folder(symbol)}/{name}") as file, ExitStack() as stack:
             writer: ParquetWriter | None = None
 
             def start(widths: dict[str, ColumnWidth]) -> Callable[[bytes], Coroutine[Any, Any, None]]:
                 nonlocal writer
                 columns = {column: (width.whole, width.places) for column, width in widths.items()}
-                writer = begun = ParquetWriter(pa.PythonFile(file, mode="w"), schema_of(what, columns))
+                writer = begun = stack.enter_context(ParquetWriter(file, schema_of(what, columns)))
 
                 async def write(lines: bytes) -> None:
                     await asyncio.to_thread(begun.write, lines)

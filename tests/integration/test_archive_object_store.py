@@ -141,9 +141,10 @@ async def test_days_become_objects_that_are_checked_and_revised(
     assert "was changed" in found.stdout
 
 
-def deny(client: Any, actions: list[str]) -> None:
-    """Let the bucket refuse some actions."""
-    statement = {"Effect": "Deny", "Principal": "*", "Action": actions, "Resource": "arn:aws:s3:::market/*"}
+def deny(client: Any, action: str, name: str = "*") -> None:
+    """Let the bucket refuse an action."""
+    objects = f"arn:aws:s3:::market/{name}"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": [action], "Resource": objects}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
     client.put_bucket_policy(Bucket="market", Policy=json.dumps(policy))
 
@@ -156,7 +157,7 @@ async def test_a_file_that_can_not_be_written_again_stays(
         monkeypatch.setenv(name, value)
     opened = Store("s3://market/plants/two")
     await asyncio.to_thread(opened.write, "index.json", b"the days so far")
-    deny(bucket, ["s3:PutObject"])
+    deny(bucket, "s3:PutObject")
     with pytest.raises(FatalError, match=r"index\.json"):
         await asyncio.to_thread(opened.write, "index.json", b"x" * size)
     bucket.delete_bucket_policy(Bucket="market")
@@ -170,6 +171,22 @@ async def test_a_file_that_can_not_be_written_again_stays(
         await asyncio.to_thread(interrupted)
     assert opened.read("index.json") == b"the days so far"
     assert names(bucket) == ["plants/two/index.json"]
+
+
+@on_one_variant
+async def test_a_file_that_can_not_be_read_hides_no_other_damage(
+    connection: asyncpg.Connection, run: Run, bucket: Any
+) -> None:
+    await run()
+    first, *_, last = [name for name in names(bucket) if "/trades/" in name]
+    deny(bucket, "s3:GetObject", first)
+    bucket.put_object(Bucket="market", Key=last, Body=b"x")
+    found = await run("verify")
+    bucket.delete_bucket_policy(Bucket="market")
+    assert found.returncode == 1
+    assert "Traceback" not in found.stderr
+    assert f"{first.removeprefix('plants/one/')}\tcan't be read: archive s3://market" in found.stdout
+    assert f"{last.removeprefix('plants/one/')}\thas 1 bytes" in found.stdout
 
 
 @on_one_variant

@@ -21,12 +21,14 @@ from msgspec.structs import replace
 
 from db.migrate import migrate
 from db.policies import Retention
+from maintenance.archive.comparing import VenueComparer
 from maintenance.archive.manifest import IndexEntry
 from maintenance.archive.reading import open_archive
 from maintenance.archive.revisions import add_to_index
 from tickplant.errors import FatalError
 from tickplant.intervals import DAY_US, floor
 from tickplant.market import Trade
+from tickplant.settings_reader import read_settings
 from tickplant.times import to_datetime, to_us
 
 Run = Callable[..., Coroutine[Any, Any, subprocess.CompletedProcess[str]]]
@@ -308,6 +310,56 @@ async def test_everything_that_is_changed_or_lost_is_found(
     assert f"has no file of {middle}" in found.stdout
     found = await run("verify", "--database")
     assert f"lacks {middle}, which the database has recorded" in found.stdout
+
+
+@on_one_variant
+async def test_a_damaged_index_hides_its_own_files_only(
+    connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    archive = tmp_path / "archive"
+    (archive / FOLDER / "index.json").write_bytes(b"{")
+    strays = [f"{FOLDER}2/trades/2024-08-04.r1.parquet", f"superseded/{FOLDER}2/x", f"x{FOLDER}/y"]
+    for name in strays:
+        (archive / name).parent.mkdir(parents=True)
+        (archive / name).write_bytes(b"")
+    found = await run("verify")
+    assert found.returncode == 1
+    for name in strays:
+        assert f"{name}\tbelongs to no manifest" in found.stdout
+    assert found.stdout.count("belongs to no manifest") == len(strays)
+
+
+async def test_without_redis_a_day_is_not_compared_and_it_is_said_why(database_url: str) -> None:
+    settings = replace(read_settings(), database_url=database_url, redis_url="redis://127.0.0.1:1")
+    async with VenueComparer(settings) as comparer:
+        reason = await comparer.compare(SYMBOL, to_datetime(DAYS[0]).date())
+    assert isinstance(reason, str)
+    assert "TICKPLANT_REDIS_URL" in reason
+
+
+@on_one_variant
+async def test_a_return_of_days_that_are_not_there_is_no_success(
+    database_url: str, connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    archive = tmp_path / "archive"
+    (archive / "finnhub/AAPL").mkdir(parents=True)
+    (archive / "finnhub/AAPL/index.json").write_bytes((archive / FOLDER / "index.json").read_bytes())
+
+    async def import_(*arguments: str) -> subprocess.CompletedProcess[str]:
+        variables = {"TICKPLANT_DATABASE_URL": database_url}
+        command = "import", "--archive", str(archive), *arguments
+        return await asyncio.to_thread(run_apart, *command, environment=variables, folder=tmp_path)
+
+    found = await import_("--from", "2030-01")
+    assert found.returncode == 1
+    assert "finnhub:AAPL is left out" in found.stdout
+    assert f"{SYMBOL}: the archive has no days in that time" in found.stdout
+    assert (await import_(str(SYMBOL), "--from", "2030-01")).returncode == 1
+    refused = await import_(str(SYMBOL), "finnhub:AAPL")
+    assert refused.returncode == 2
+    assert "neither trade ids nor a history" in refused.stderr
 
 
 @on_one_variant

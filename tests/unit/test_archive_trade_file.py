@@ -4,7 +4,6 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from correct import SYMBOL, random_trades
 from msgspec.structs import replace
@@ -45,7 +44,7 @@ def archived(folder: Path, trades: list[Trade]) -> tuple[Archive, Manifest]:
     }
     name = "trades/2024-08-04.r1.parquet"
     with archive.store.writing(f"{symbol_folder(SYMBOL)}/{name}") as file:
-        writer = parquet.ParquetWriter(pa.PythonFile(file, mode="w"), schema_of("trades", widths))
+        writer = parquet.ParquetWriter(file, schema_of("trades", widths))
         text = "".join(map(csv_of, trades)).encode()
         for start in range(0, len(text), 997):
             writer.write(text[start : start + 997])

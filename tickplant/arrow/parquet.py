@@ -1,8 +1,8 @@
 """Parquet and Arrow files from CSV as PostgreSQL writes it, and back, in bounded memory, without rounding."""
 
 import io
-from collections.abc import Iterator
-from typing import IO, Final, Protocol
+from collections.abc import Callable, Iterator
+from typing import IO, Any, Final, Protocol, Self
 
 import pyarrow as pa
 import pyarrow.csv
@@ -24,14 +24,57 @@ class TableWriter(Protocol):
         """Write the end of the file, but leave it open."""
 
 
-class LineWriter:
-    """Writes tables from lines of CSV without a header, some hundred thousand rows at a time."""
+class Writable(Protocol):
+    """A file being written."""
 
-    def __init__(self, writer: TableWriter, schema: pa.Schema) -> None:
+    def write(self, content: Any, /) -> object:
+        """Write bytes at the end."""
+
+
+class _Sink(io.RawIOBase):
+    """Passes on what is written until it is cut off: pyarrow writes a file's end also after an error."""
+
+    def __init__(self, file: Writable) -> None:
+        self._file: Writable | None = file
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any, /) -> int:
+        if self._file is not None:
+            self._file.write(content)
+        size = memoryview(content).nbytes
+        self._position += size
+        return size
+
+    def tell(self) -> int:
+        return self._position
+
+    def cut_off(self) -> None:
+        self._file = None
+
+
+class LineWriter:
+    """Writes tables from lines of CSV without a header, some hundred thousand rows at a time.
+
+    A context in which the file is written: unless it was closed by the end, its end is not written.
+    """
+
+    def __init__(
+        self, file: Writable, schema: pa.Schema, make: Callable[[pa.NativeFile], TableWriter]
+    ) -> None:
         self._schema = schema
-        self._writer = writer
+        self._sink = _Sink(file)
+        self._writer = make(pa.PythonFile(self._sink, mode="w"))
         self._pending = bytearray()
         self.rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sink.cut_off()
 
     def write(self, text: bytes) -> None:
         """Add lines, or parts of lines."""
@@ -60,16 +103,16 @@ class ParquetWriter(LineWriter):
     Columns are compressed by zstd, with statistics; times are in microseconds, UTC.
     """
 
-    def __init__(self, file: "IO[bytes] | pa.NativeFile", schema: pa.Schema) -> None:
-        super().__init__(pq.ParquetWriter(file, schema, compression="zstd"), schema)
+    def __init__(self, file: Writable, schema: pa.Schema) -> None:
+        super().__init__(file, schema, lambda sink: pq.ParquetWriter(sink, schema, compression="zstd"))
 
 
 class ArrowFileWriter(LineWriter):
     """Writes an Arrow file (the IPC file format, also called Feather), compressed by zstd."""
 
-    def __init__(self, file: pa.NativeFile, schema: pa.Schema) -> None:
+    def __init__(self, file: Writable, schema: pa.Schema) -> None:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
-        super().__init__(pa.ipc.new_file(file, schema, options=options), schema)
+        super().__init__(file, schema, lambda sink: pa.ipc.new_file(sink, schema, options=options))
 
 
 def parse_csv(lines: bytes, schema: pa.Schema) -> pa.Table:

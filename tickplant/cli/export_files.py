@@ -220,18 +220,18 @@ async def _write_columns(
     schema = export_schema(
         what, digits, word=word, floats=floats, has_origin=selection.venue_too, has_source=has_source
     )
-    writer = kind(pa.PythonFile(output, mode="w"), schema)
-
-    async def write(lines: bytes) -> None:
-        await asyncio.to_thread(writer.write, lines)
-        count(lines.count(b"\n"))
-
     rows = 0
     try:
-        async with aclosing(source.parts(selection)) as parts:
-            async for part in parts:
-                rows += await export_rows(source.connection, part, "csv", write, header=False)
-        await asyncio.to_thread(writer.close)
+        with kind(output, schema) as writer:
+
+            async def write(lines: bytes) -> None:
+                await asyncio.to_thread(writer.write, lines)
+                count(lines.count(b"\n"))
+
+            async with aclosing(source.parts(selection)) as parts:
+                async for part in parts:
+                    rows += await export_rows(source.connection, part, "csv", write, header=False)
+            await asyncio.to_thread(writer.close)
     except pa.ArrowInvalid as error:
         raise FatalError(f"rows with more digits were stored meanwhile; run it again ({error})") from error
     return rows

@@ -32,7 +32,7 @@ damaged or isn't what its name says is refused before anything of it is stored.
 
 With --archive, days that `tickplant archive` has written come back, with the ids that the venue never used:
 trades, ledger and candles are those that were archived, digit by digit. Venues without trade ids are
-refused.
+refused if they are named, and left out otherwise.
 
 Candles are made of all trades; trades older than TICKPLANT_KEEP_TRADES_DAYS are removed again afterwards.
 
@@ -40,8 +40,8 @@ With --candles, the venue's own candles are stored where its trades are not want
 trades, in the table venue_candles. The function all_candles() and the API's /all-candles/SYMBOL have both,
 and say of each which it is; those of trades take the place of the venue's as soon as the trades are there.
 
-The exit code is 0 if everything is stored, and 1 if a file is missing, differs from what is stored, or has
-lines or trades that can't be stored, such as those at a price of 0.
+The exit code is 0 if everything is stored, and 1 if a file or symbol is missing, differs from what is stored,
+or has lines or trades that can't be stored, such as those at a price of 0.
 """
 
 EXAMPLES: Final = """\

@@ -17,7 +17,7 @@ from ingest.venues.binance_rest import NAME as BINANCE
 from maintenance.captured_trades import CapturedTrades, read_captures
 from maintenance.import_run import KnownFile, WantedFile, import_files
 from maintenance.imports import AHEAD_TRADES
-from maintenance.symbol import SymbolMaintenance, open_symbol
+from maintenance.symbol import SymbolMaintenance, open_symbol, parse_symbol
 from tickplant.arrow import require_pyarrow
 from tickplant.cli.database_arguments import find_symbol
 from tickplant.cli.downloads import default_cache, report_absent, require_space
@@ -216,20 +216,30 @@ async def import_own_archive(
     # In threads: while a store doesn't answer, Ctrl-C has to be heard.
     archive = await asyncio.to_thread(open_archive, url)
     archived = await asyncio.to_thread(archive.symbols)
-    symbols = [find_symbol(text, archived) for text in texts] or archived
-    agrees = True
-    for symbol in symbols:
+    named = [find_symbol(text, archived) for text in texts]
+    agrees, found = True, False
+    for symbol in named:
+        parse_symbol(settings, str(symbol))
+    for symbol in named or archived:
+        try:
+            parse_symbol(settings, str(symbol))
+        except UsageError as error:
+            print(f"{symbol} is left out: {error}", flush=True)
+            agrees = False
+            continue
         days = await asyncio.to_thread(returning_days, archive, symbol, start, end)
         if not days:
             print(f"{symbol}: the archive has no days in that time", flush=True)
+            agrees &= not named
             continue
+        found = True
         async with open_symbol(
             settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
         ) as target:
             await target.publisher.claim_source({SOURCE_HEADER: archive.root.source})
             agrees &= await _import_symbol(settings, target, days)
             await finish_return(target, days)
-    return 0 if agrees else 1
+    return 0 if agrees and found else 1
 
 
 def _plant_of(settings: Settings) -> str:
