@@ -98,8 +98,9 @@ def run(database_url: str, endpoint: str, bucket: Any, tmp_path: Path) -> Run:
             **CREDENTIALS,
             **environment,
         }
+        venue = () if arguments[:1] in (("list",), ("verify",)) else ("--no-venue",)
         return await asyncio.to_thread(
-            run_apart, "archive", "--no-venue", *arguments, environment=variables, folder=tmp_path
+            run_apart, "archive", *arguments, *venue, environment=variables, folder=tmp_path
         )
 
     return run

@@ -62,8 +62,9 @@ def run(database_url: str, tmp_path: Path) -> Run:
             "TICKPLANT_ARCHIVE_AFTER_DAYS": "1",
             **environment,
         }
+        venue = () if arguments[:1] in (("list",), ("verify",)) else ("--no-venue",)
         return await asyncio.to_thread(
-            run_apart, "archive", "--no-venue", *arguments, environment=variables, folder=tmp_path
+            run_apart, "archive", *arguments, *venue, environment=variables, folder=tmp_path
         )
 
     return run
@@ -357,6 +358,7 @@ async def test_a_return_of_days_that_are_not_there_is_no_success(
     assert "finnhub:AAPL is left out" in found.stdout
     assert f"{SYMBOL}: the archive has no days in that time" in found.stdout
     assert (await import_(str(SYMBOL), "--from", "2030-01")).returncode == 1
+    assert (await import_("--cache", "x")).returncode == 2
     refused = await import_(str(SYMBOL), "finnhub:AAPL")
     assert refused.returncode == 2
     assert "neither trade ids nor a history" in refused.stderr
@@ -410,6 +412,15 @@ async def test_what_is_not_there_is_said_with_the_same_code(
     assert f"{due:%Y-%m-%dT%H:%M:%SZ}" in early.stdout
     assert (await run("list")).stdout.endswith("has no days yet\n")
     assert (await run("kraken:XBT/USD")).returncode == 1
+    for words in (
+        ("list", "--new"),
+        ("verify", "--every", "1h"),
+        ("list", "--no-venue"),
+        ("list", "--database"),
+    ):
+        assert (await run(*words)).returncode == 2, words
+    assert (await run("--json")).returncode == (await run("--database")).returncode == 2
+    assert "the archive has no trades yet" in (await run("list", "BTCUSDT")).stderr
 
 
 @on_one_variant

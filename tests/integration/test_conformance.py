@@ -210,7 +210,10 @@ async def test_a_plant_that_has_everything_agrees(redis_url: str, database_url: 
         assert "Causes" not in markdown
         assert output == f"{NAME}: 12 of 12 minutes match, 0 differ, 0 are not stored\n"
 
+        (tmp_path / "only.md").write_text("the former report")
+        (tmp_path / "former.md").hardlink_to(tmp_path / "only.md")
         code, _ = await processes.run("verify", NAME, "--report", str(tmp_path / "only.md"))
+        assert (tmp_path / "former.md").read_text() == "the former report"  # a report replaces one as a whole
         assert code == 0
         assert (tmp_path / "only.md").read_text() == markdown
         assert not (tmp_path / "only.json").exists()

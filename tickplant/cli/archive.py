@@ -93,6 +93,12 @@ def run(args: Namespace) -> int:
 
     action = args.words[0] if args.words and args.words[0] in _ACTIONS else None
     symbols = args.words[1:] if action else args.words
+    if action and (args.every or args.new or args.no_venue):
+        raise UsageError(f"--every, --new and --no-venue are for archiving, not for `archive {action}`")
+    if args.database and action != "verify":
+        raise UsageError("--database is for `archive verify`")
+    if args.json and not action:
+        raise UsageError("--json is for `archive list` and `archive verify`")
     settings = read_settings()
     url = archive_url(settings, args.to)
     require_pyarrow()

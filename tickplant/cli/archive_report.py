@@ -24,7 +24,7 @@ def print_list(url: str, texts: Sequence[str], *, as_json: bool) -> int:
     archive = open_archive(url)
     symbols = archive.symbols()
     if texts:
-        chosen = [find_symbol(text, symbols) for text in texts]
+        chosen = [find_symbol(text, symbols, "the archive") for text in texts]
         days = [_day_of(manifest) for symbol in chosen for manifest in _manifests(archive, symbol)]
         print_json(days) if as_json else print_table(
             "Days in the archive", tuple(days[0]) if days else (), [[*day.values()] for day in days]
@@ -84,7 +84,7 @@ def run_verify(settings: Settings, url: str, texts: Sequence[str], *, database: 
     recorded = interrupts.run(_read_recorded(settings, archive)) if database else None
     checker = Checker(archive)
     known = sorted({*checker.symbols(), *(recorded or ())})
-    symbols = [find_symbol(text, known) for text in texts] if texts else known
+    symbols = [find_symbol(text, known, "the archive") for text in texts] if texts else known
     findings: list[ArchiveProblem] = []
     for symbol in symbols:
         with progress_bar_or_lines(str(symbol)) as show:

@@ -65,8 +65,13 @@ async def warn_of_removed_trades(
     print(text, file=sys.stderr)
 
 
-def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
+def find_symbol(text: str, known: Sequence[SymbolId], place: str = "the database") -> SymbolId:
     """Find a symbol by `venue:SYMBOL`, or by `SYMBOL` alone where one venue has it.
+
+    Args:
+        text: the name.
+        known: all symbols of a place.
+        place: where they are, for messages.
 
     Raises:
         FatalError: there is none, or several; the message names near ones.
@@ -82,7 +87,7 @@ def find_symbol(text: str, known: Sequence[SymbolId]) -> SymbolId:
     near = dict.fromkeys(by_name[name] for name in get_close_matches(text.lower(), by_name, n=6))
     if near:
         raise FatalError(f"no trades of {text} are stored; did you mean {_listed(list(near))}?")
-    stored = f"there are trades of {_listed(known[:10])}" if known else "the database has no trades yet"
+    stored = f"there are trades of {_listed(known[:10])}" if known else f"{place} has no trades yet"
     raise FatalError(f"no trades of {text} are stored; {stored}{', ...' if len(known) > 10 else ''}")
 
 

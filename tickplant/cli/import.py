@@ -115,6 +115,8 @@ def run(args: Namespace) -> int:
         raise UsageError("--archive and --files don't go together")
     if args.archive and args.candles:
         raise UsageError("--archive has candles that are made of its trades: leave out --candles")
+    if args.cache and (args.archive or args.files):
+        raise UsageError("--cache is for downloads: it goes with neither --archive nor --files")
     if args.intervals and (args.files or not args.candles):
         raise UsageError("--intervals goes with --candles from the archive")
     if not args.files and not args.archive and not (args.symbols and args.start):

@@ -216,7 +216,7 @@ async def import_own_archive(
     # In threads: while a store doesn't answer, Ctrl-C has to be heard.
     archive = await asyncio.to_thread(open_archive, url)
     archived = await asyncio.to_thread(archive.symbols)
-    named = [find_symbol(text, archived) for text in texts]
+    named = [find_symbol(text, archived, "the archive") for text in texts]
     agrees, found = True, False
     for symbol in named:
         parse_symbol(settings, str(symbol))

@@ -1,6 +1,7 @@
 """`tickplant verify`: compares stored candles with the venue's own, and repairs them."""
 
 import logging
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -110,6 +111,7 @@ async def _report(settings: Settings, args: Namespace) -> int:
     from maintenance.conformance import read_source, report_symbol
     from maintenance.conformance_report import make_report
     from maintenance.symbol import open_symbol
+    from tickplant.cli.export_files import open_output
 
     files = _files(args.report)
     reports = []
@@ -120,7 +122,8 @@ async def _report(settings: Settings, args: Namespace) -> int:
                 source = await read_source(target)
     report = make_report(version("tickplant"), source, reports)
     for path, encode in files.items():
-        path.write_bytes(encode(report))
+        with open_output(path) as output:
+            output.write(encode(report))
         print(f"{path} is written", file=sys.stderr)
     for each in reports:
         minutes = each.minutes
@@ -154,6 +157,8 @@ def _files(path: Path) -> "dict[Path, Callable[[ConformanceReport], bytes]]":
     for file in files:
         if file.is_dir():
             raise UsageError(f"--report: {file} is a folder")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"--report: {path.parent} can't be written to")
     return files
 
 
