@@ -22,12 +22,13 @@ from msgspec.structs import replace
 from db.migrate import migrate
 from db.policies import Retention
 from maintenance.archive.comparing import VenueComparer
-from maintenance.archive.manifest import IndexEntry
+from maintenance.archive.manifest import IndexEntry, Manifest
 from maintenance.archive.reading import open_archive
 from maintenance.archive.revisions import add_to_index
+from maintenance.archive.writing import Archiver
 from tickplant.errors import FatalError
 from tickplant.intervals import DAY_US, floor
-from tickplant.market import Trade
+from tickplant.market import SymbolId, Trade
 from tickplant.settings_reader import read_settings
 from tickplant.times import to_datetime, to_us
 
@@ -258,6 +259,39 @@ async def test_candles_that_were_removed_are_made_of_the_trades_of_all_revisions
     assert manifest["complete"] is False
     assert (await run()).stdout.startswith("every day before ")
     assert (await run("verify", "--database")).returncode == 0
+
+
+async def test_trades_that_are_removed_while_their_day_is_written_again_stay_in_it(
+    database_url: str, connection: asyncpg.Connection, run: Run, tmp_path: Path
+) -> None:
+    await run()
+    await connection.execute(
+        "update closed_candles set complete = true where \"interval\" = '1d'"
+    )  # due again
+    written: list[Manifest] = []
+
+    class Meanwhile(Archiver):
+        async def _write_revision(self, *arguments: Any, merges: bool) -> Any:
+            if not merges:
+                assert await remove(connection, database_url) == []
+            return await super()._write_revision(*arguments, merges=merges)
+
+    class Observer:
+        def due(self, symbol: SymbolId, days: int) -> None: ...
+
+        def archived(self, manifest: Manifest) -> None:
+            written.append(manifest)
+
+        def adopted(self, symbol: SymbolId, day: date) -> None: ...
+
+    async def compare(symbol: SymbolId, day: date) -> str:
+        return "not here"
+
+    archiver = Meanwhile(connection, open_archive(str(tmp_path / "archive")), compare, Observer())
+    await archiver.archive_symbol(SYMBOL, to_datetime(DAYS[0] + DAY_US))
+    (manifest,) = written
+    assert (str(manifest.day), manifest.revision) == (FIRST, 2)
+    assert manifest.trades.rows == sum(floor(trade.event_time_us, DAY_US) == DAYS[0] for trade in TRADES)
 
 
 async def test_without_an_archive_old_trades_are_removed_as_before(
