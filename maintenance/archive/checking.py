@@ -21,7 +21,7 @@ from maintenance.archive.manifest import (
     sha256,
     symbol_folder,
 )
-from maintenance.archive.reading import Archive
+from maintenance.archive.reading import Archive, symbols_of
 from tickplant.errors import FatalError
 from tickplant.market import SymbolId
 
@@ -50,7 +50,7 @@ class Checker:
 
     def symbols(self) -> list[SymbolId]:
         """Return the symbols of the archive."""
-        return self._archive.symbols()
+        return symbols_of(self._names)
 
     def check_symbol(
         self, symbol: SymbolId, recorded: Recorded | None, on_day: Callable[[int, int], None]

@@ -1,7 +1,7 @@
 """Reads an archive: its symbols, their days, manifests, and trades."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -36,14 +36,7 @@ class Archive(NamedTuple):
 
     def symbols(self) -> list[SymbolId]:
         """Return the symbols that have an index, in order."""
-        folders = [
-            name.split("/")
-            for name in self.store.names()
-            if name.endswith("/" + INDEX) and name.count("/") == 2
-        ]
-        return sorted(
-            SymbolId(unquote(venue), unquote(symbol)) for venue, symbol, _ in folders if venue != SUPERSEDED
-        )
+        return symbols_of(self.store.names())
 
     def read_index(self, symbol: SymbolId) -> Index:
         """Return the index of a symbol, an empty one if there is none.
@@ -105,6 +98,18 @@ class Archive(NamedTuple):
     def where(self, name: str) -> str:
         """Return what messages call a file."""
         return f"archive {self.store.url}: {name}"
+
+
+def symbols_of(names: Sequence[str]) -> list[SymbolId]:
+    """Return the symbols that have an index, in order.
+
+    Args:
+        names: of all files of an archive.
+    """
+    folders = [name.split("/") for name in names if name.endswith("/" + INDEX) and name.count("/") == 2]
+    return sorted(
+        SymbolId(unquote(venue), unquote(symbol)) for venue, symbol, _ in folders if venue != SUPERSEDED
+    )
 
 
 def open_archive(url: str) -> Archive:

@@ -1,12 +1,13 @@
 """`tickplant archive`: keeps each day as Parquet files in a folder or an object store, and checks them."""
 
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from tickplant import interrupts
 from tickplant.cli.database_arguments import find_symbol, open_database
+from tickplant.cli.durations import parse_duration_s
 from tickplant.errors import FatalError, UsageError
 from tickplant.market import SymbolId
 from tickplant.settings import Settings
@@ -68,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--every",
-        type=_duration_s,
+        type=parse_duration_s,
         metavar="TIME",
         help="run until stopped, once in a time such as 1h or 30m",
     )
@@ -252,10 +253,3 @@ def _quality(manifest: "Manifest") -> str:
     if manifest.comparison is not None and manifest.comparison.differing:
         parts.append(f"{manifest.comparison.differing:,} minutes differ from the venue's")
     return "".join(f", {part}" for part in parts)
-
-
-def _duration_s(text: str) -> float:
-    units = {"m": 60, "h": 3600, "d": 86_400}
-    if text[:-1].isdecimal() and int(text[:-1]) and text[-1:] in units:
-        return int(text[:-1]) * units[text[-1]]
-    raise ArgumentTypeError(f"{text!r} is not a time such as 30m, 1h or 1d")

@@ -5,6 +5,7 @@ import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from typing import Final
 
+from tickplant.cli.durations import parse_duration_s
 from tickplant.errors import UsageError
 from tickplant.intervals import INTERVALS
 from tickplant.market import SymbolId
@@ -39,7 +40,6 @@ examples:
   tickplant up --replay captures/ --once
 """
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZES: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -73,7 +73,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--for",
         dest="seconds",
-        type=_seconds,
+        type=parse_duration_s,
         metavar="TIME",
         help="stop after this time, such as 90s, 10m or 2h",
     )
@@ -117,13 +117,6 @@ def _symbol(text: str) -> SymbolId:
         return SymbolId.parse(text)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-
-
-def _seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if match is None or not int(match[1]):
-        raise ArgumentTypeError(f"{text!r} is no time: a number and s, m, h or d, such as 90s, 10m or 2h")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _size(text: str) -> int:
