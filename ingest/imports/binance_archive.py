@@ -67,23 +67,30 @@ class BinanceArchive:
         """Return where a file is once it has been downloaded."""
         return self.folder / f"{name}.zip"
 
-    async def find(self, symbol: str, periods: Sequence[Period], kind: str = TRADES) -> Listing:
+    async def find(
+        self,
+        symbol: str,
+        periods: Sequence[Period],
+        kind: str = TRADES,
+        on_progress: Callable[[int, int], object] = lambda done, total: None,
+    ) -> Listing:
         """Look for files; a month that the archive does not have yet is replaced by its days.
 
         Args:
             symbol: as Binance writes it.
             periods: days and months, ascending.
             kind: `TRADES`, or an interval of candles.
+            on_progress: receives how many files have been looked for, and how many are to be.
 
         Raises:
             FatalError: the archive can't be reached, or refuses.
         """
         if kind in ONLY_MONTHS:
             periods = [period for period in periods if not period.is_day]
-        found, absent = await self._find(symbol, periods, kind)
+        found, absent = await self._find(symbol, periods, kind, on_progress)
         months = [] if kind in ONLY_MONTHS else [period for period in absent if not period.is_day]
         days = [day for month in months for day in days_of(month)]
-        more, absent_days = await self._find(symbol, days, kind)
+        more, absent_days = await self._find(symbol, days, kind, on_progress)
         absent_days += [period for period in absent if period not in months]
         return Listing(
             sorted(found + more, key=lambda file: file.start_us),
@@ -125,10 +132,19 @@ class BinanceArchive:
         )
 
     async def _find(
-        self, symbol: str, periods: Sequence[Period], kind: str
+        self, symbol: str, periods: Sequence[Period], kind: str, on_progress: Callable[[int, int], object]
     ) -> tuple[list[ArchivedFile], list[Period]]:
         names = [FileName(symbol, period, kind) for period in periods]
-        sizes = await asyncio.gather(*(self._read_size(name) for name in names))
+        done = 0
+
+        async def look(name: FileName) -> int | None:
+            nonlocal done
+            size = await self._read_size(name)
+            done += 1
+            on_progress(done, len(names))
+            return size
+
+        sizes = await asyncio.gather(*map(look, names))
         found = [
             ArchivedFile(name, size) for name, size in zip(names, sizes, strict=True) if size is not None
         ]

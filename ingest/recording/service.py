@@ -99,6 +99,8 @@ class Recording:
             raise FatalError(_describe(self._failure)) from self._failure
         if not self._files:
             raise FatalError("nothing was received, so no file was written; see the log lines above")
+        if silent := [name for name, writer in self._writers.items() if not writer.frames]:
+            raise FatalError(f"nothing was received from {', '.join(silent)}; see the log lines above")
 
     def summary(self, seconds: float) -> str:
         """Describe what has been received."""

@@ -23,6 +23,7 @@ from sandbox.player import TapePlayer
 from sandbox.server import serve
 from sandbox.venues import VENUES
 from tickplant.errors import FatalError
+from tickplant.local.folder import free_port
 from tickplant.market import SymbolId, Trade
 
 START_MS = 1_700_000_040_000
@@ -153,6 +154,35 @@ async def test_a_malformed_frame_is_recorded_counted_and_harms_nothing(
             await until(has_both, "both frames are recorded")
     assert b" not a frame\n" in output.read_bytes()
     assert "malformed frames: 1" in caplog.text
+
+
+async def test_a_venue_that_sends_nothing_is_named_in_the_end(tmp_path: Path) -> None:
+    async def script(connection: ServerConnection) -> None:
+        await connection.recv()
+        await connection.send(finnhub_frame(("AAPL", "12.5", START_MS, "3")))
+        await connection.wait_closed()
+
+    def with_frames() -> list[Path]:
+        return [path for path in tmp_path.iterdir() if path.stat().st_size]
+
+    async def is_recorded() -> bool:
+        return bool(with_frames())
+
+    symbols = [SymbolId("finnhub", "AAPL"), SymbolId("kraken", "BTC/USD")]
+    async with scripted_venue(script) as url:
+        addresses = {
+            "finnhub": VenueAddress(url, api_key="key"),
+            "kraken": VenueAddress(f"ws://127.0.0.1:{free_port()}"),
+        }
+
+        async def record() -> None:
+            async with recording(addresses, str(tmp_path / "a"), symbols):
+                await until(is_recorded, "a frame is recorded")
+
+        with pytest.raises(FatalError, match="nothing was received from kraken"):
+            await record()
+    (file,) = with_frames()
+    assert [trade.symbol for trade in played(file)] == ["AAPL"]
 
 
 async def test_a_recording_of_nothing_is_an_error(tmp_path: Path) -> None:

@@ -6,11 +6,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from ingest.imports.binance_archive import ArchivedFile, Listing, usable
+from ingest.imports.binance_archive import ArchivedFile, BinanceArchive, Listing, usable
+from ingest.venues.binance_files import TRADES, Period
+from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import FatalError, UsageError
+from tickplant.market import SymbolId
 
 _SHOWN: Final = 5
 """Absent files that are named."""
+
+
+async def find_files(
+    archive: BinanceArchive, symbol: SymbolId, periods: Sequence[Period], kind: str = TRADES
+) -> Listing:
+    """Look for files, and show the progress; arguments and errors as of `BinanceArchive.find`."""
+    what = "" if kind == TRADES else f" {kind}"
+    with progress_bar_or_lines(f"{symbol}{what}, files looked for") as show:
+        return await archive.find(symbol.symbol, periods, kind, show)
 
 
 def report_absent(what: str, listing: Listing) -> bool:

@@ -15,7 +15,7 @@ from ingest.imports.binance_candles import CandleFile, FileCandles
 from ingest.venues.binance_files import Period, split_periods
 from ingest.venues.binance_rest import NAME as BINANCE
 from maintenance.symbol import SymbolMaintenance, open_symbol
-from tickplant.cli.downloads import default_cache, report_absent, require_space
+from tickplant.cli.downloads import default_cache, find_files, report_absent, require_space
 from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import UsageError
 from tickplant.market import SymbolId
@@ -120,7 +120,7 @@ async def _import_interval(
 ) -> bool:
     """Store the candles of one interval; return whether there was a file of each period, without a fault."""
     what = f"{target.symbol} {interval}"
-    listing = await archive.find(target.symbol.symbol, periods, interval)
+    listing = await find_files(archive, target.symbol, periods, interval)
     complete = report_absent(what, listing)
     files = listing.files
     if not files:

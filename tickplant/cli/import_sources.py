@@ -20,7 +20,7 @@ from maintenance.imports import AHEAD_TRADES
 from maintenance.symbol import SymbolMaintenance, open_symbol, parse_symbol
 from tickplant.arrow import require_pyarrow
 from tickplant.cli.database_arguments import find_symbol
-from tickplant.cli.downloads import default_cache, report_absent, require_space
+from tickplant.cli.downloads import default_cache, find_files, report_absent, require_space
 from tickplant.cli.import_progress import import_progress
 from tickplant.errors import UsageError
 from tickplant.local.data_folder import folder_in_use
@@ -162,7 +162,7 @@ async def import_archive(
             open_history_client(target.publisher, [settings.binance_archive_url], Proxies()) as client,
         ):
             archive = BinanceArchive(settings.binance_archive_url, client, folder)
-            listing = await archive.find(target.symbol.symbol, periods)
+            listing = await find_files(archive, target.symbol, periods)
             complete &= report_absent(str(target.symbol), listing)
             files = [FileOfArchive(archive, file, _plant_of(settings)) for file in listing.files]
             if files:

@@ -99,8 +99,8 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
     try:
         if not isinstance(redis, RedisServers):
             raise FatalError(
-                "TICKPLANT_REDIS_URL names one server, or Redis Cluster, which places keys by itself: of"
-                " several servers, redis://A,redis://B, each has some partitions"
+                "TICKPLANT_REDIS_URL names one server, or a Redis Cluster, which places keys by itself: this"
+                " command is for several servers, redis://A,redis://B, each of which has some partitions"
             )
         if not await redis.shared.exists(SERVERS):
             raise FatalError(

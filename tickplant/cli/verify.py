@@ -131,6 +131,7 @@ async def _report(settings: Settings, args: Namespace) -> int:
         print(
             f"{each.symbol}: {minutes.matched:,} of {minutes.compared:,} minutes match, {minutes.differing:,}"
             f" differ, {minutes.not_stored:,} are not stored{f' ({causes})' if causes else ''}"
+            f"{f'; the venue gives none for {minutes.not_given:,}' if minutes.not_given else ''}"
         )
     return 0 if report.agrees else 1
 
