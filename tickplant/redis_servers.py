@@ -1,7 +1,7 @@
 """Several servers of Redis, each with some partitions; what is no partition's is on the first one.
 
-The first server says which partition is where, in the hash `servers`; nothing else decides it, so that the
-order of the other addresses, and new ones among them, move no partition. See ADR 55.
+The first server says which partition is where, in the hash `partition_servers`; nothing else decides it, so
+that the order of the other addresses, and new ones among them, move no partition. See ADR 55.
 """
 
 import logging
@@ -13,11 +13,12 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 from tickplant.errors import FatalError
-from tickplant.former_keys import FORMER_COUNT
+from tickplant.former_keys import FORMER_COUNT, parse_former_count
+from tickplant.place_scripts import BEGIN, JOIN, PLACE
 from tickplant.redis_address import RedisAddress
 from tickplant.redis_client import RedisClient, open_server
 from tickplant.redis_errors import OUTAGE, is_wrong_type
-from tickplant.redis_exchange import Command, Script
+from tickplant.redis_exchange import Command
 from tickplant.redis_shards import Server, ShardedRedis, ShardUnavailableError
 from tickplant.redis_slots import keys_of
 from tickplant.streams import PARTITIONS, SERVERS, trades_stream
@@ -34,35 +35,6 @@ _MARK_TYPE: Final = b"string"
 
 _STREAMS: Final = trades_stream(0).replace("0", "*")
 _PARTITION: Final = re.compile(rb"\{(\d{1,9})\}$")
-
-# KEYS: servers, the number of partitions, that of a former version. ARGV: the first server, whether it has
-# lost its data, then partitions that others have, each with its server. Whoever had one server before has all
-# partitions there; those of a first one that has lost its data were there, too.
-_BEGIN: Final = Script("""
-if redis.call('EXISTS', KEYS[1]) == 1 then return end
-local new = ARGV[2] == '0' and redis.call('EXISTS', KEYS[2], KEYS[3]) == 0
-redis.call('HSET', KEYS[1], 'first', ARGV[1], 'new', new and 'spread' or 'first')
-for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-""")
-
-# KEYS: servers. ARGV: how many servers, their names, then partitions. Returns the first server, then each
-# partition's; nothing where this is not written yet.
-_PLACE: Final = Script("""
-if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
-local names = tonumber(ARGV[1])
-local spread = redis.call('HGET', KEYS[1], 'new') == 'spread'
-local found = {redis.call('HGET', KEYS[1], 'first')}
-if found[1] ~= ARGV[2] then return found end
-for i = names + 2, #ARGV do
-    local place = redis.call('HGET', KEYS[1], ARGV[i])
-    if not place then
-        place = spread and ARGV[2 + tonumber(ARGV[i]) % names] or ARGV[2]
-        redis.call('HSET', KEYS[1], ARGV[i], place)
-    end
-    found[#found + 1] = place
-end
-return found
-""")
 
 
 class RedisServers(ShardedRedis):
@@ -83,6 +55,8 @@ class RedisServers(ShardedRedis):
         """The name of the server that has what is no partition's."""
         self._places: dict[int, str] = {}
         self._agreed = False
+        self._to_join = set(self.names[1:])
+        """Servers that may not know which is the first."""
 
     @property
     def shared(self) -> RedisClient:
@@ -113,15 +87,14 @@ class RedisServers(ShardedRedis):
             ShardUnavailableError: the first server is away.
         """
         numbers = range(partitions)
-        command = (_PLACE, 1, SERVERS, len(self.names), *self.names, *numbers)
+        command = (PLACE, 1, SERVERS, len(self.names), *self.names, *numbers)
         first, *found = await self._ask_first(command) or [""]
         if not first:
             await self._begin()
             first, *found = await self._ask_first(command)
         self._check_first(first)
-        if not self._agreed:
-            await self._note_first()
-            self._agreed = True
+        await self._join()
+        self._agreed = True
         return dict(zip(numbers, found, strict=True))
 
     async def _ask_first(self, command: Command) -> list[str]:
@@ -138,6 +111,7 @@ class RedisServers(ShardedRedis):
         """Write where partitions are for the first time; those that a server has stay there.
 
         Raises:
+            FatalError: another server has a plant, of which this is not the first server.
             ShardUnavailableError: a server is away, which may have some.
         """
         held: list[Any] = []
@@ -146,10 +120,14 @@ class RedisServers(ShardedRedis):
             if name == self.first:
                 continue
             try:
-                (noted,) = await client.try_exchange(("HGET", SERVERS, "first"))
+                noted, alone, former = await client.try_exchange(
+                    ("HGET", SERVERS, "first"), ("EXISTS", PARTITIONS), ("GET", FORMER_COUNT)
+                )
                 if isinstance(noted, bytes):
                     self._check_first(noted.decode(errors="replace"))
                     lost = True
+                elif alone == 1 or parse_former_count(former):
+                    raise _another_plant(name)
                 async for key in client.scan_iter(_STREAMS, count=1_000, _type="stream"):
                     if (number := _partition_of(key)) is not None:
                         held += number, name
@@ -163,7 +141,7 @@ class RedisServers(ShardedRedis):
                 self.first,
             )
         keys = (SERVERS, PARTITIONS, FORMER_COUNT)
-        await self._ask_first((_BEGIN, len(keys), *keys, self.first, int(lost or bool(held)), *held))
+        await self._ask_first((BEGIN, len(keys), *keys, self.first, int(lost or bool(held)), *held))
 
     def _check_first(self, first: str) -> None:
         if first != self.first:
@@ -171,12 +149,21 @@ class RedisServers(ShardedRedis):
                 f"TICKPLANT_REDIS_URL: the first address must be that of {first}, not of {self.first}"
             )
 
-    async def _note_first(self) -> None:
-        """Note on all other servers which is the first: nobody is to take one of them for it."""
-        for name, client in self._clients.items():
-            if name != self.first:
-                with suppress(*OUTAGE):
-                    await self._ask(name, client, [("HSETNX", SERVERS, "first", self.first)])
+    async def _join(self) -> None:
+        """Note on all other servers which is the first: nobody is to take one of them for it.
+
+        Raises:
+            FatalError: one of them is another plant's.
+        """
+        for name in sorted(self._to_join):
+            with suppress(*OUTAGE):
+                command = (JOIN, 2, SERVERS, PARTITIONS, self.first)
+                (first,) = await self._ask(name, self._clients[name], [command])
+                if first is None:
+                    raise _another_plant(name)
+                if isinstance(first, bytes):  # not where another program's key refuses it
+                    self._check_first(first.decode(errors="replace"))
+                self._to_join.discard(name)
 
     def forget(self, partition: int) -> None:
         """Look up where a partition is before the next exchange."""
@@ -222,12 +209,19 @@ class RedisServers(ShardedRedis):
 
 
 def name_of(address: RedisAddress) -> str:
-    """Return what a server is called in the hash `servers`, and to users: no login is in it."""
+    """Return what a server is called in the hash `partition_servers`, and to users: no login is in it."""
     if not address.hosts:
         return address.url
     ((host, port),) = address.hosts
     database = f"/{address.database}" if address.database else ""
     return f"{f'[{host}]' if ':' in host else host}:{port}{database}"
+
+
+def _another_plant(name: str) -> FatalError:
+    return FatalError(
+        f"TICKPLANT_REDIS_URL: {name} has a plant of its own: if it is this one, its address must be the"
+        f" first; if it is no longer used, delete what is there, with the key {PARTITIONS}"
+    )
 
 
 def _partition_of(key: str | bytes) -> int | None:

@@ -20,7 +20,7 @@ OWN_IDS: Final = "own_ids"
 PARTITIONS: Final = "partition_count"
 """Number of partitions, set by the first process that connected."""
 
-SERVERS: Final = "servers"
+SERVERS: Final = "partition_servers"
 """Hash of partition to the server that has it, where several servers are named; on the first of them."""
 
 SOURCE: Final = "source"

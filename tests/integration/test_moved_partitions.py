@@ -108,6 +108,67 @@ async def test_a_plant_that_had_one_server_stays_there(urls: list[str]) -> None:
         assert await contents(client) == before
 
 
+@pytest.mark.parametrize("former", [False, True])
+async def test_a_server_that_has_a_plant_comes_first(
+    urls: list[str], former: bool, own_redis: OwnRedis
+) -> None:
+    old, second = urls
+    new = (await own_redis()).url
+    async with open_redis(old) as client:
+        if former:
+            await client.set(FORMER_COUNT, PARTITIONS)
+            await client.xadd("trades:1", {"t": "x"}, id="1-0")
+        else:
+            before = await fill(client)
+    async with opened(new, second, old) as client:
+        for _ in range(2):
+            with pytest.raises(FatalError, match=f"{name_of(old)} has a plant of its own.*must be the first"):
+                await agree_on_partitions(client, PARTITIONS)
+    for url in (new, second):
+        async with open_redis(url) as client:
+            assert await client.dbsize() == 0
+    async with open_redis(old) as client:
+        await agree_on_partitions(client, PARTITIONS)
+        if former:
+            before = await fill(client)
+    async with opened(old, second, new) as client:
+        await agree_on_partitions(client, PARTITIONS)
+        assert await contents(client) == before
+
+
+async def test_a_server_of_another_plant_gets_no_partition(urls: list[str], own_redis: OwnRedis) -> None:
+    other = (await own_redis()).url
+    async with open_redis(other) as client:
+        before = await fill(client)
+    async with opened(*urls) as client:
+        await fill(client)
+    async with opened(*urls, other) as client:
+        with pytest.raises(
+            FatalError, match=f"{name_of(other)} has a plant of its own.*if it is no longer used"
+        ):
+            await move_partition(client, 1, name_of(other), partitions=PARTITIONS)
+    async with open_redis(other) as client:
+        await agree_on_partitions(client, PARTITIONS)
+        assert await contents(client) == before
+
+
+async def test_a_server_that_was_away_learns_which_is_the_first(urls: list[str], own_redis: OwnRedis) -> None:
+    async with opened(*urls) as client:
+        await fill(client)
+    late = await own_redis()
+    await late.kill()
+    async with opened(*urls, late.url) as client:
+        await contents(client)
+        await late.start()
+        client.forget(1)
+        await contents(client)
+    async with opened(late.url, *urls) as client:
+        with pytest.raises(FatalError, match=f"first address must be that of {name_of(urls[0])}"):
+            await contents(client)
+    async with open_redis(late.url) as client:
+        assert await client.hgetall(SERVERS) == {b"first": name_of(urls[0]).encode()}
+
+
 async def test_a_client_that_does_not_know_of_a_move_is_refused_once(urls: list[str]) -> None:
     async with opened(*urls) as client, opened(*urls) as other:
         before = await fill(client)
@@ -306,12 +367,15 @@ async def test_odd_values_of_where_partitions_are(urls: list[str]) -> None:
         await first.set(SERVERS, "x")
         await agree_on_partitions(first, PARTITIONS)
     async with opened(*urls) as client:
-        with pytest.raises(FatalError, match=r"the key servers on .* holds what another program has written"):
+        with pytest.raises(FatalError, match=r"the key partition_servers on .* holds what another program"):
             await contents(client)
-        async with open_redis(urls[0]) as first:
-            await first.delete(SERVERS)
-            await first.hset(SERVERS, "x", "y")
-            await agree_on_partitions(first, PARTITIONS)
+    async with open_redis(urls[0]) as first:
+        await first.delete(SERVERS)
+        await first.hset(SERVERS, "x", "y")
+        await agree_on_partitions(first, PARTITIONS)
+    async with opened(*urls) as client:
+        with pytest.raises(FatalError, match=r"holds what another program has written"):
+            await contents(client)
 
 
 async def test_a_server_under_two_names_is_no_target(urls: list[str]) -> None:
