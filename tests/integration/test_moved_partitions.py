@@ -19,12 +19,14 @@ from tickplant.redis_client import RedisClient, open_redis
 from tickplant.redis_servers import MOVED, MOVING, RedisServers
 from tickplant.redis_shards import ShardUnavailableError
 from tickplant.streams import (
+    MIRROR_RESULTS,
     SERVERS,
     live_stream,
     owner_key,
     partition_hashes,
     partition_streams,
     prices_key,
+    results_stream,
     trades_stream,
 )
 
@@ -312,7 +314,10 @@ async def test_whoever_only_reads_learns_of_a_move(urls: list[str]) -> None:
             await move_partition(client, 1, name_of(target), partitions=PARTITIONS)
             (((_, [(woken, [_, update])]),),) = await waiting
             assert wire.decode_update(update) == wire.LiveUpdate()
-            for command in ((*read, woken), ("TYPE", live_stream(1)), ("HGET", prices_key(1), "v:S")):
+            mirror = ("HSET", owner_key(MIRROR_RESULTS, 1), "confirmed", "1-0")
+            mirrored = ("XREAD", "STREAMS", results_stream(1), "0")
+            kind = ("TYPE", live_stream(1))
+            for command in ((*read, woken), kind, ("HGET", prices_key(1), "v:S"), mirror, mirrored):
                 other._places[1] = name_of(urls[0] if target is urls[1] else urls[1])  # as before
                 with pytest.raises(ShardUnavailableError, match="partition 1 is no longer on"):
                     await other.exchange(command)
