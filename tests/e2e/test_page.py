@@ -113,6 +113,7 @@ async def test_live_candles_are_drawn_and_late_corrections_come_in_place(
         await tab.run("document.querySelector('#chart').focus()")
         await tab.press("ArrowLeft", "ArrowLeft")
         await tab.until(f"{text('#legend')}.includes('complete, 2 late trades added')")
+        await tab.press("ArrowRight", "ArrowLeft")  # what a key leads to is spoken, as it is then
         await tab.until(f"{text('#spoken')}.includes('Trades 7')")  # for screen readers
         assert tab.errors == []
 
