@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, cast
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -179,12 +179,12 @@ class _PoolHosts:
         self._wanted: Wanted = wanted
         self._open = _opening(url, CONNECT_S, server_settings=server_settings)
         self._used: Found | None = None
-        self._connections: WeakSet[DatabaseConnection] = WeakSet()
+        self._connections: WeakKeyDictionary[DatabaseConnection, Host] = WeakKeyDictionary()
 
     def note(self, found: Found) -> None:
         """Note a new connection of the pool."""
         self._used = found
-        self._connections.add(found.connection)
+        self._connections[found.connection] = found.host
 
     async def follow(self, pool: asyncpg.Pool) -> None:
         """Move the pool to better hosts, until cancelled."""
@@ -195,13 +195,15 @@ class _PoolHosts:
                 continue
             wanted = wanted_of(self._url, self._wanted)
             better = await find_better(hosts_of(self._url), wanted, used, self._open)
-            if better is None:
+            if better is None or self._used is not used:  # a new connection may have found it meanwhile
                 continue
+            self._used = None  # until it connects again
             what = "the primary, on a newer timeline" if better.replaces else "a standby"
             _log.warning("%s is %s: connections move there from %s", better.host, what, used.host)
             if better.replaces:  # what the former one still answers counts no more, and it may never do
-                for connection in list(self._connections):
-                    connection.terminate()
+                for connection, host in list(self._connections.items()):
+                    if host == used.host:
+                        connection.terminate()
             await pool.expire_connections()
 
 

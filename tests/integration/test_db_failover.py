@@ -146,7 +146,7 @@ async def test_a_standby_in_the_primarys_place_is_an_outage_for_its_owners(pair:
 
 @pytest.mark.parametrize("wanted", ["primary", "any"])
 async def test_a_pool_moves_to_a_promoted_replica_though_its_primary_runs_on(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch, wanted: Wanted
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wanted: Wanted
 ) -> None:
     monkeypatch.setattr("db.pool.LOOK_S", 0.05)
     async with open_pool(address_of(pair), size=2, application="test", wanted=wanted) as pool:
@@ -161,6 +161,7 @@ async def test_a_pool_moves_to_a_promoted_replica_though_its_primary_runs_on(
                 return False
 
         await until(moved, "the pool uses the promoted replica")
+        assert caplog.text.count("connections move there") == 1
         assert await fetch_value(pair.primary.url, "select not pg_is_in_recovery()")
 
 
