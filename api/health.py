@@ -228,7 +228,7 @@ async def _timed(check: Awaitable[Any]) -> DependencyHealth:
             await check
     except (*OUTAGE, RedisError, FatalError) as error:
         return DependencyHealth("down", error=type(error).__name__)
-    except Exception as error:
+    except Exception as error:  # the driver's errors are known to `db` alone
         if not is_database_error(error):
             raise
         return DependencyHealth("down", error=type(error).__name__)

@@ -102,7 +102,7 @@ async def serve(
         try:
             async with (
                 background(_beat(venues.values(), options.beat_s)),
-                background(_play(venues.values())) as playing,
+                background(_play(venues.values()), on_end=None) as playing,
             ):
                 yield RunningSandbox(venues, _address(server), playing)
         finally:

@@ -53,7 +53,7 @@ def run_service(
 
 async def run_unless_stopped(work: Coroutine[Any, Any, Any], stop: asyncio.Event) -> bool:
     """Run a coroutine until it is done or `stop` is set; return whether it is done."""
-    async with background(work) as doing, background(stop.wait()) as stopping:
+    async with background(work, on_end=None) as doing, background(stop.wait()) as stopping:
         await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
     if doing.cancelled():
         return False

@@ -129,7 +129,7 @@ class Frame:
         """
         scope = _scope(context)
         await self._forwarded(scope, None, None)
-        caller = await self._access.admit(scope)  # type: ignore[arg-type]
+        caller = await self._access.admit(scope)  # type: ignore[arg-type] # it reads no more than `_scope` has
         require_scope(caller, needed)
         context.set_trailing_metadata(_metadata(added_headers(scope)))
         try:

@@ -133,7 +133,10 @@ class MarketData:
             if stream.refusal is not None:
                 raise self._gate.problem(stream.refusal, call.caller)
             await call.context.send_initial_metadata(())
-            async with background(_write(stream, call)) as writing, background(stream.ended()) as ending:
+            async with (
+                background(_write(stream, call), on_end=None) as writing,
+                background(stream.ended()) as ending,
+            ):
                 await asyncio.wait((writing, ending), return_when=asyncio.FIRST_COMPLETED)
             # A write to a client that doesn't read has been cut off: the status follows when it reads.
             if not writing.cancelled():

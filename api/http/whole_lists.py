@@ -166,7 +166,7 @@ async def _table(whole: WholeRequest, pages: _Pages, kind: type[Struct]) -> Asyn
 
 def _decoded(rows: Sequence[Any], kind: type[Struct]) -> Sequence[Struct]:
     if isinstance(rows, Raw):
-        decoded: Sequence[Struct] = msgspec.json.decode(rows, type=list[kind])  # type: ignore[valid-type]
+        decoded: Sequence[Struct] = msgspec.json.decode(rows, type=list[kind])  # type: ignore[valid-type] # made at run time
         return decoded
     return rows
 

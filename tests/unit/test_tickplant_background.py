@@ -46,3 +46,29 @@ async def test_a_result_is_kept() -> None:
     async with background(work()) as task:
         await asyncio.wait([task])
     assert task.result() == 7
+
+
+async def test_an_error_that_nobody_asks_for_is_logged_while_the_block_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        raise ValueError("broken")
+
+    async with background(work()) as task:
+        await asyncio.wait([task])
+        await asyncio.sleep(0)
+        assert "work" in caplog.text
+        assert "ValueError: broken" in caplog.text
+
+
+async def test_an_error_that_the_caller_asks_for_is_not_logged_as_well(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def work() -> None:
+        raise ValueError("broken")
+
+    async with background(work(), on_end=None) as task:
+        await asyncio.wait([task])
+    with pytest.raises(ValueError, match="broken"):
+        task.result()
+    assert not caplog.text
