@@ -28,6 +28,8 @@ _WAIT_MS: Final = 2_000
 """How long a write waits for replicas."""
 CONNECT_S: Final = 2.0
 """How long connecting may take where there are other servers to talk to."""
+SHARD_TIMEOUT_S: Final = 3.0
+"""How long an answer may take there: longer than writes wait for replicas, and reads for entries."""
 
 
 class _Sending(AbstractConnection):
@@ -173,7 +175,9 @@ class RedisClient(Redis):
         await super().aclose(close_connection_pool)
 
 
-def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> RedisClient:
+def open_redis(
+    url: str, *, timeout_s: float = 10.0, shard_timeout_s: float = SHARD_TIMEOUT_S, wait_replicas: int = 0
+) -> RedisClient:
     """Return a client that connects on its first command.
 
     Commands are not retried behind the caller's back: whether a lost write may be repeated is the caller's
@@ -182,6 +186,7 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
     Args:
         url: an address as in `tickplant.redis_address`.
         timeout_s: longest wait for an answer, and for a connection; blocking reads must be shorter.
+        shard_timeout_s: longest wait for an answer of one of several servers, if that is less.
         wait_replicas: how many replicas must have what `try_write` writes.
 
     Raises:
@@ -199,7 +204,10 @@ def open_redis(url: str, *, timeout_s: float = 10.0, wait_replicas: int = 0) -> 
         "max_connections": 10_000,
     }
     address = addresses[0]
-    one_of_several = options | {"socket_connect_timeout": min(timeout_s, CONNECT_S)}
+    one_of_several = options | {
+        "socket_timeout": min(timeout_s, shard_timeout_s),
+        "socket_connect_timeout": min(timeout_s, CONNECT_S),
+    }
     if len(addresses) > 1:
         from tickplant.redis_servers import RedisServers
 

@@ -28,9 +28,11 @@ from tickplant.wire import LiveUpdate
 _log = logging.getLogger(__name__)
 
 _CHECK_S: Final = 5.0
-"""How often keys are checked for another program's, and the longest wait for updates."""
+"""How often keys are checked for another program's."""
 _CHECK_BLOCKED_S: Final = 1.0
 """The same while there are some."""
+_READ_S: Final = 1.0
+"""The longest wait for updates."""
 _SEED_UPDATES: Final = 128
 """Updates read when following starts, to map stored entries to live updates."""
 
@@ -150,7 +152,7 @@ class Follower:
         try:
             return await self._streams.tail(
                 {partition.number: partition.position for partition in readable},
-                block_s=_CHECK_BLOCKED_S if self._blocked else _CHECK_S,
+                block_s=_READ_S,
             )
         except UnreadableStreamError:
             await self._check_keys()

@@ -89,7 +89,7 @@ async def test_the_api_and_grpc_are_ready_while_one_of_several_servers_hangs(
     own_redis: OwnRedis, database_url: str, monkeypatch: pytest.MonkeyPatch, away: int
 ) -> None:
     monkeypatch.setattr("api.health.TIMEOUT_S", TIMEOUT_S)
-    monkeypatch.setattr("api.live.follower._CHECK_S", TIMEOUT_S)  # how long a read waits for updates
+    monkeypatch.setattr("api.live.follower._READ_S", TIMEOUT_S)
     monkeypatch.setattr("api.open_services._REDIS_TIMEOUT_S", 4 * TIMEOUT_S)
     servers = [await own_redis() for _ in range(2)]
     urls = ",".join(server.url for server in servers)

@@ -36,6 +36,9 @@ examples:
   tickplant partitions move 3 redis-2.example:6379
 """
 
+_ANSWER_S: Final = 60.0
+"""How long a server may take to receive a partition and to restore it."""
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -95,7 +98,7 @@ async def _open(settings: Settings) -> AsyncIterator["RedisServers"]:
     from tickplant.redis_servers import RedisServers
     from tickplant.streams import SERVERS
 
-    redis = open_redis(running_redis(settings))
+    redis = open_redis(running_redis(settings), timeout_s=_ANSWER_S, shard_timeout_s=_ANSWER_S)
     try:
         if not isinstance(redis, RedisServers):
             raise FatalError(
