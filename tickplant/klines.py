@@ -14,6 +14,7 @@ import csv
 import gzip
 import io
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ from tickplant.market import check_decimal
 _QUOTE_COLUMN: Final = 7
 _COUNT_COLUMN: Final = 8
 _TAKER_BUY_COLUMNS: Final = slice(9, 11)
+_WHOLE: Final = re.compile(r"[0-9]{1,18}")
 _MIN_MICROSECONDS: Final = 100_000_000_000_000
 """Times from here on are microseconds: as milliseconds they would lie after the year 5000."""
 
@@ -104,7 +106,7 @@ def read_klines(path: Path) -> Iterator[Kline]:
     try:
         with _open_text(path) as file:
             for number, fields in enumerate(csv.reader(file), start=1):
-                if not fields or (number == 1 and not fields[0].strip().isdecimal()):
+                if not fields or (number == 1 and names_columns(fields[0])):
                     continue
                 try:
                     yield parse_kline(fields, minute)
@@ -151,6 +153,11 @@ def _digits(value: Decimal | int) -> str:
     return str(value) if isinstance(value, int) else f"{value:f}"
 
 
+def names_columns(first: str) -> bool:
+    """Return whether a file's first line has the names of columns, by its first field."""
+    return first.strip().lstrip('"')[:1].isalpha()
+
+
 def parse_kline(fields: Sequence[str], interval: Interval) -> Kline:
     """Return the candle of a line.
 
@@ -168,7 +175,7 @@ def parse_kline(fields: Sequence[str], interval: Interval) -> Kline:
             f"{len(values)} columns; expected open_time_ms,open,high,low,close,volume[,count]"
             " or Binance's twelve"
         )
-    time = int(values[0])
+    time = _whole(values[0], "open time")
     open_time_us = time if time >= _MIN_MICROSECONDS else time * 1000
     if open_time_us != interval.floor(open_time_us):
         raise ValueError(f"{time} is not the start of a candle of {interval.name}")
@@ -187,13 +194,19 @@ def parse_kline(fields: Sequence[str], interval: Interval) -> Kline:
         low,
         close,
         volume,
-        int(count) if count else None,
+        _whole(count, "number of trades") if count else None,
         taker_buy_volume=bought,
         taker_buy_quote_volume=bought_quote,
         quote_volume=(
             Decimal(check_decimal(values[_QUOTE_COLUMN], "quote volume")) if len(values) == 12 else None
         ),
     )
+
+
+def _whole(text: str, what: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"{what} is not a whole number: {text[:40]!r}")
+    return int(text)
 
 
 @contextmanager

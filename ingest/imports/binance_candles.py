@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ingest.imports.binance_csv import name_of, shown
+from ingest.imports.source import FileError
 from ingest.imports.text_file import TextFile
 from ingest.venues.binance_files import FileName
 from ingest.venues.binance_rest import NAME
 from tickplant.errors import PoisonError
 from tickplant.intervals import CANDLE_INTERVALS
-from tickplant.klines import Kline, parse_kline
+from tickplant.klines import Kline, names_columns, parse_kline
 from tickplant.market import SymbolId
 
 _COLUMNS: Final = 12
+_REPORTED: Final = 3
+"""Refused lines of which the reason is kept: a file may have millions."""
 
 
 class RefusedLine(NamedTuple):
@@ -30,6 +33,8 @@ class FileCandles(NamedTuple):
     candles: list[Kline]
     """Those with trades, ascending; of candles with the same open time the last."""
     refused: list[RefusedLine]
+    """The first of the refused lines."""
+    refused_count: int
 
 
 class CandleFile:
@@ -62,20 +67,29 @@ class CandleFile:
         A line that is not a possible candle does no harm to others: each stands for itself.
 
         Raises:
-            FileError: the file is damaged.
+            FileError: the file is damaged, or has no line of a candle.
         """
         candles: dict[int, Kline] = {}
         refused: list[RefusedLine] = []
+        lines = refused_count = 0
         for number, line in self._lines():
             try:
-                candle = self._parse(line)
-            except (ValueError, PoisonError, UnicodeDecodeError, OverflowError) as error:
-                if number > 1 or line[:1].isdigit():  # the first may have the names of the columns
-                    refused.append(RefusedLine(number, f"{error}: {shown(line)}"))
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                if number == 1 and names_columns(text):
+                    continue
+                lines += 1
+                candle = self._parse(text)
+            except (ValueError, PoisonError) as error:
+                refused_count += 1
+                if len(refused) < _REPORTED:
+                    reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+                    refused.append(RefusedLine(number, f"{reason}: {shown(line)}"))
                 continue
             if candle.trade_count:
                 candles[candle.open_time_us] = candle
-        return FileCandles([candles[time_us] for time_us in sorted(candles)], refused)
+        if not lines and not refused_count:
+            raise FileError(f"{self._text.path}: it has no candles")
+        return FileCandles([candles[time_us] for time_us in sorted(candles)], refused, refused_count)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         for block, lines in self._text.scan():
@@ -83,13 +97,13 @@ class CandleFile:
                 if line.strip():
                     yield number, line
 
-    def _parse(self, line: bytes) -> Kline:
+    def _parse(self, line: str) -> Kline:
         """Return the candle of a line.
 
         Raises:
             ValueError: it is not a possible candle of this file; or one of other errors of `parse_kline`.
         """
-        fields = line.decode().split(",")
+        fields = line.split(",")
         if len(fields) != _COLUMNS:
             raise ValueError(f"{len(fields)} columns in place of {_COLUMNS}")
         interval = CANDLE_INTERVALS[self.interval]
@@ -99,7 +113,10 @@ class CandleFile:
             raise ValueError(f"a candle of another time than {period}")
         if not candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high:
             raise ValueError("its open or close is not between its low and its high")
-        trades = candle.trade_count or 0
-        if trades < 0 or bool(trades) != bool(candle.volume):
+        if bool(candle.trade_count) != bool(candle.volume):
             raise ValueError("its volume and its number of trades contradict each other")
+        if candle.trade_count and not candle.low:
+            raise ValueError("a price of 0")
+        if candle.trade_count and (candle.taker_buy_volume or 0) > candle.volume:
+            raise ValueError("takers bought more than was traded")
         return candle

@@ -77,7 +77,7 @@ class TextFile:
                 break
             before = text[cut:]
             if len(before) > _BLOCK_BYTES:
-                raise FileError(f"{self.path}: line {line} is too long: this is not a file of trades")
+                raise FileError(f"{self.path}: line {line} is too long: this is not a CSV file")
             if not data:
                 break
         if self._crc is not None and crc != self._crc:
