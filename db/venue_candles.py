@@ -103,6 +103,21 @@ async def store_venue_candles(
     return stored
 
 
+async def count_venue_candles(
+    connection: asyncpg.Connection, symbol: SymbolId, interval: str, *, start_us: int, end_us: int
+) -> int:
+    """Return how many candles of a symbol's venue are stored, by open time: from inclusive, to exclusive."""
+    count: int = await connection.fetchval(
+        'select count(*) from venue_candles where venue = $1 and symbol = $2 and "interval" = $3'
+        " and open_time >= $4 and open_time < $5",
+        *symbol,
+        interval,
+        to_datetime(start_us),
+        to_datetime(end_us),
+    )
+    return count
+
+
 async def read_symbols_of_venue_candles(connection: asyncpg.Connection) -> list[SymbolId]:
     """Return the symbols that have candles of their venue, in order."""
     rows = await connection.fetch("select venue, symbol from venue_candle_symbols order by venue, symbol")

@@ -130,7 +130,8 @@ async def _import(
     scan = await scan_file(file, partial(observer.checking, wanted))
     await _require_near(target, file, scan)
     if database_folder is not None:
-        _require_space(database_folder, file, await count_unstored(target, scan.ids))
+        trades = await count_unstored(target, scan.ids)
+        require_database_space(database_folder, file.name, trades, "trades", _TRADE_BYTES)
     result = await import_file(target, file, scan, partial(observer.progress, wanted))
     if not (result.differences or result.refused) and result.compared + result.stored > 0:
         wanted.remember(KnownFile(scan.ids, result.missing))
@@ -156,15 +157,22 @@ async def _require_near(target: SymbolMaintenance, file: TradeFile, scan: FileSc
         )
 
 
-def _require_space(folder: Path, file: TradeFile, trades: int) -> None:
-    """Look whether trades fit on the disk.
+def require_database_space(folder: Path, name: str, rows: int, what: str, row_bytes: int) -> None:
+    """Look whether rows fit on the database's disk.
+
+    Args:
+        folder: on that disk.
+        name: of what is imported.
+        rows: how many are to be stored, at most.
+        what: the rows are.
+        row_bytes: what each takes.
 
     Raises:
         FatalError: they don't.
     """
-    needed, free = trades * _TRADE_BYTES + _FREE_BYTES, shutil.disk_usage(folder).free
+    needed, free = rows * row_bytes + _FREE_BYTES, shutil.disk_usage(folder).free
     if needed > free:
         raise FatalError(
-            f"{file.name}: {trades:,} trades take some {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB"
+            f"{name}: {rows:,} {what} take some {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB"
             f" are free in {folder}: free some space; the same command continues here"
         )

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from db.leases import read_leases
 from db.ledger import LedgerRow, read_ledger
 from db.pool import OUTAGE, Pool, database_error, open_pool, snapshot
-from db.provenance import read_database_source
+from db.provenance import claim_database_source, read_database_source
 from db.retention import read_horizon, read_retention_limit
 from db.symbols import read_committed_entry
 from db.trades import MIN_TRADE_ID, TradeBound, read_trades
@@ -31,7 +31,7 @@ from tickplant.local.addresses import print_data_folder, running_database, runni
 from tickplant.market import Gap, SymbolId, Trade
 from tickplant.provenance import DataSource
 from tickplant.proxies import Proxies
-from tickplant.redis_agreement import agree_on_partitions
+from tickplant.redis_agreement import agree_on_partitions, read_redis_source
 from tickplant.redis_client import RedisClient, open_redis
 from tickplant.redis_errors import redis_error
 from tickplant.settings import Settings, variable
@@ -118,6 +118,16 @@ class SymbolMaintenance(NamedTuple):
         """Return the event time before which trades are removed by age; None where they are kept forever."""
         async with snapshot(self.pool, timeout_s=_READ_S) as connection:
             return await read_retention_limit(connection)
+
+    async def claim_database_source(self) -> None:
+        """Record in the database the source that Redis has, before rows are stored that no worker stores.
+
+        Raises:
+            MixedSourcesError: the database holds trades of another source.
+        """
+        source = await read_redis_source(self.redis)
+        if source is not None:
+            await claim_database_source(self.pool, source)
 
     async def publish_gaps(self, gaps: Sequence[Gap]) -> None:
         """Write the symbol's gaps to where ingest reads them."""

@@ -40,6 +40,7 @@ ONLY_MONTHS: Final = ("1w",)
 
 _NAME: Final = re.compile(r"([A-Z0-9_]+)-([A-Za-z0-9]+)-(\d{4}-\d{2}(?:-\d{2})?)")
 _INTEGER: Final = re.compile(r"[0-9]{1,19}")
+_YEARS: Final = range(1970, 9999)
 _FLAGS: Final = {"True": True, "true": True, "False": False, "false": False}
 _COLUMNS: Final = 7
 _OTHER_COLUMNS: Final = {
@@ -66,11 +67,12 @@ class Period(NamedTuple):
         Raises:
             ValueError: it is neither.
         """
-        if len(text) == len("2024-01-05"):
-            day = date.fromisoformat(text)
-            return cls(day, day + timedelta(days=1))
-        start = date.fromisoformat(f"{text}-01")
-        return cls(start, (start + timedelta(days=31)).replace(day=1))
+        is_day = len(text) == len("2024-01-05")
+        start = date.fromisoformat(text if is_day else f"{text}-01")
+        if start.year not in _YEARS:
+            raise ValueError(f"no trades are of the year {start.year}")
+        end = start + timedelta(days=1) if is_day else (start + timedelta(days=31)).replace(day=1)
+        return cls(start, end)
 
     def __str__(self) -> str:
         return f"{self.start}" if self.is_day else f"{self.start:%Y-%m}"
@@ -108,9 +110,10 @@ class FileName(NamedTuple):
         """
         found = _NAME.fullmatch(stem)
         if found is None:
+            example = "BTCUSDT-1h-2024-01" if candles else "BTCUSDT-trades-2024-01-05"
             raise PoisonError(
-                "its name does not say of which symbol and day it is: expected one such as"
-                " BTCUSDT-trades-2024-01-05, as in Binance's archive"
+                f"its name does not say of which symbol and day it is: expected one such as {example},"
+                " as in Binance's archive"
             )
         symbol, kind, period = found.groups()
         if kind == "aggTrades":

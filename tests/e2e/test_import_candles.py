@@ -33,9 +33,11 @@ def venue_candles(interval: str) -> list[Candle]:
 
 
 async def test_they_fill_in_until_trades_come(redis_url: str, database_url: str, tmp_path: Path) -> None:
-    async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
+    archive_alone = {"TICKPLANT_BINANCE_REST_URL": ""}
+    async with plant(redis_url, database_url, tmp_path, TRADES, **archive_alone) as processes:
         code, output = await processes.run("import", "--candles", SYMBOL, *PERIODS)
         assert code == 0, output + processes.logs()
+        assert f"{SYMBOL} 1w: the archive has weeks only in files of whole months" in output
         for interval in INTERVALS:
             rows = await stored.fetch_rows(
                 database_url,
@@ -50,6 +52,7 @@ async def test_they_fill_in_until_trades_come(redis_url: str, database_url: str,
                 [getattr(candle, name) for name in columns] for candle in expected
             ], interval
         assert await stored.fetch_value(database_url, "select count(*) from candles") == 0
+        assert await stored.fetch_value(database_url, "select source from plant") == "synthetic"
 
         code, output = await processes.run("import", SYMBOL, *DAYS)
         assert code == 0, output + processes.logs()
@@ -92,6 +95,8 @@ async def test_files_are_named_and_lines_that_are_no_candles_are_reported(
             (("--candles", "--archive", str(tmp_path)), "leave out --candles"),
             ((SYMBOL, *DAYS, "--intervals", "1d"), "--intervals goes with --candles"),
             (("--candles", SYMBOL, *DAYS, "--intervals", "1d,3m"), "'3m' is not one of 1m, 5m"),
+            (("--candles", SYMBOL, *DAYS, "--intervals", "1d,1w"), "1w: the archive has weeks only in files"),
+            (("--candles", SYMBOL, "--from", "9999-12"), "neither a month such as 2026-01 nor a day"),
             (("--files", str(file)), "imported by --candles"),
             (("--candles", "--files", str(tmp_path / "AAAUSDT-trades-2024-12-30.zip")), "No such file"),
         ):

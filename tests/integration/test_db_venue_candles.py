@@ -13,7 +13,12 @@ from correct import SYMBOL, candles_of, random_trades, store
 
 from api.views.candles import candle_view
 from db.pool import connect
-from db.venue_candles import read_all_candles_as_json, read_symbols_of_venue_candles, store_venue_candles
+from db.venue_candles import (
+    count_venue_candles,
+    read_all_candles_as_json,
+    read_symbols_of_venue_candles,
+    store_venue_candles,
+)
 from tickplant.intervals import INTERVALS
 from tickplant.klines import Kline
 from tickplant.market import Candle
@@ -112,6 +117,11 @@ async def test_stored_ones_are_replaced_where_they_differ(connection: asyncpg.Co
     rows = await connection.fetch("select close, volume::text from venue_candles order by open_time")
     assert [tuple(row) for row in rows] == [(5, "3.50"), (6, "3.50")]
     assert await read_symbols_of_venue_candles(connection) == [SYMBOL]
+    ranges = ((0, 60_000_000, 1), (0, 60_000_001, 2), (1, 10**15, 1), (10**9, 10**15, 0))
+    for start_us, end_us, count in ranges:
+        found = await count_venue_candles(connection, SYMBOL, "1m", start_us=start_us, end_us=end_us)
+        assert found == count
+    assert await count_venue_candles(connection, SYMBOL, "5m", start_us=0, end_us=10**15) == 0
 
 
 async def test_they_are_in_no_candle_of_trades(connection: asyncpg.Connection) -> None:

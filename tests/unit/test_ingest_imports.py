@@ -209,3 +209,9 @@ def test_whole_months_are_one_file_and_other_days_one_each() -> None:
     assert FileName.parse(NAME).path == f"/data/spot/daily/trades/BTCUSDT/{NAME}.zip"
     with pytest.raises(PoisonError):
         FileName.parse("BTCUSDT-trades-24-02")
+
+
+@pytest.mark.parametrize("text", ["9999-12", "9999-12-31", "0001-01", "1969-12-31", "2024-13", "2024", ""])
+def test_a_period_of_an_impossible_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Period.parse(text)

@@ -33,10 +33,9 @@ def test_each_file_adjoins_what_is_stored_before_it(stored_until_us: int | None,
 
 
 def test_a_file_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -> None:
-    file: Any = SimpleNamespace(name="day.zip")
-    import_run._require_space(tmp_path, file, 0)
+    import_run.require_database_space(tmp_path, "day.zip", 0, "trades", 260)
     with pytest.raises(FatalError, match=r"day\.zip: 1,000,000,000,000 trades take some"):
-        import_run._require_space(tmp_path, file, 10**12)
+        import_run.require_database_space(tmp_path, "day.zip", 10**12, "trades", 260)
 
 
 async def test_a_file_far_from_what_is_stored_is_refused() -> None:

@@ -149,8 +149,7 @@ async def _import(settings: Settings, args: Namespace) -> int:
         raise UsageError(f"there is no whole day from {args.start} to {last}, in UTC")
     symbols, days = list(dict.fromkeys(args.symbols)), (args.start.start, min(end, today))
     if args.candles:
-        intervals = args.intervals or list(INTERVALS)
-        return await import_candles(settings, symbols, intervals, *days, cache=args.cache)
+        return await import_candles(settings, symbols, args.intervals, *days, cache=args.cache)
     return await import_archive(settings, symbols, *days, cache=args.cache)
 
 

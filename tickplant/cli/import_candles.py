@@ -8,16 +8,20 @@ from typing import Final
 
 from db.pool import snapshot, transaction
 from db.retention import read_retention_limit
-from db.venue_candles import store_venue_candles
+from db.venue_candles import count_venue_candles, store_venue_candles
 from ingest.history.client import open_history_client
 from ingest.imports.binance_archive import BinanceArchive
 from ingest.imports.binance_candles import CandleFile, FileCandles
-from ingest.venues.binance_files import Period, split_periods
+from ingest.venues.binance_files import ONLY_MONTHS, Period, split_periods
 from ingest.venues.binance_rest import NAME as BINANCE
+from maintenance.import_run import require_database_space
+from maintenance.imports import AHEAD_TRADES
 from maintenance.symbol import SymbolMaintenance, open_symbol
 from tickplant.cli.downloads import default_cache, find_files, report_absent, require_space
 from tickplant.cli.progress import progress_bar_or_lines
 from tickplant.errors import UsageError
+from tickplant.intervals import INTERVALS
+from tickplant.local.data_folder import folder_in_use
 from tickplant.market import SymbolId
 from tickplant.proxies import Proxies
 from tickplant.settings import Settings
@@ -26,9 +30,12 @@ from tickplant.times import format_time, to_datetime
 _APPLICATION: Final = "tickplant import"
 _SHOWN: Final = 3
 """Refused lines that are shown."""
+_CANDLE_BYTES: Final = 260
+"""What a candle takes of the database's disk until it is in the columnstore, with index and WAL."""
 _AT_ONCE: Final = 5_000
 """Candles stored by one statement."""
 _READ_S: Final = 30.0
+_ONLY_IN_MONTHS: Final = "the archive has weeks only in files of whole months that have ended"
 
 
 class CandleImport:
@@ -40,11 +47,12 @@ class CandleImport:
         self._candles = self._stored = 0
         self._span_us: tuple[int, int] | None = None
         self._refused: list[str] = []
+        self._refused_count = 0
 
     @property
     def agrees(self) -> bool:
         """Whether no line was refused."""
-        return not self._refused
+        return not self._refused_count
 
     async def store(self, path: Path) -> None:
         """Store the candles of a file.
@@ -54,6 +62,7 @@ class CandleImport:
             PostgresError: or one of `db.pool.OUTAGE`.
         """
         found = await asyncio.to_thread(_read, path)
+        await self._target.claim_database_source()
         for start in range(0, len(found.candles), _AT_ONCE):
             candles = found.candles[start : start + _AT_ONCE]
             async with transaction(self._target.pool) as connection:
@@ -61,7 +70,9 @@ class CandleImport:
                     connection, self._target.symbol, self._interval, candles
                 )
         self._candles += len(found.candles)
-        self._refused += [f"{path.name}: line {line.number}: {line.reason}" for line in found.refused]
+        room = _SHOWN - len(self._refused)
+        self._refused += [f"{path.name}: line {line.number}: {line.reason}" for line in found.refused[:room]]
+        self._refused_count += found.refused_count
         if found.candles:
             first_us, last_us = found.candles[0].open_time_us, found.candles[-1].open_time_us
             known = self._span_us or (first_us, last_us)
@@ -72,16 +83,16 @@ class CandleImport:
         text = f"{self._target.symbol} {self._interval}: {self._candles:,} candles, {self._stored:,} stored"
         if self._span_us:
             text += f", from {format_time(self._span_us[0])} to {format_time(self._span_us[1])}"
-        if self._refused:
-            text += f"; {len(self._refused):,} lines are no possible candles:"
-            text += "".join(f"\n  {refused}" for refused in self._refused[:_SHOWN])
+        if self._refused_count:
+            text += f"; {self._refused_count:,} lines are no possible candles:"
+            text += "".join(f"\n  {refused}" for refused in self._refused)
         print(text, flush=True)
 
 
 async def import_candles(
     settings: Settings,
     symbols: Sequence[str],
-    intervals: Sequence[str],
+    intervals: Sequence[str] | None,
     start: date,
     end: date,
     *,
@@ -92,7 +103,7 @@ async def import_candles(
     Args:
         settings: addresses.
         symbols: `venue:SYMBOL` each.
-        intervals: stored ones.
+        intervals: stored ones; None: all.
         start: first day.
         end: exclusive.
         cache: the folder of downloads; None: the default.
@@ -102,30 +113,40 @@ async def import_candles(
             raise UsageError(f"{symbol} can't be imported: only Binance has an archive of candles to import")
     folder = (cache or default_cache()).absolute()
     periods = split_periods(start, end, datetime.now(UTC).date())
-    complete = True
+    _require_months(intervals or (), periods)
+    complete, database = True, _database_folder(settings)
     for symbol in symbols:
         async with (
-            open_symbol(settings, symbol, application=_APPLICATION) as target,
+            open_symbol(settings, symbol, application=_APPLICATION, pace_trades=AHEAD_TRADES) as target,
             open_history_client(target.publisher, [settings.binance_archive_url], Proxies()) as client,
         ):
             archive = BinanceArchive(settings.binance_archive_url, client, folder)
             await _warn_of_removal(target, periods[0].start_us)
-            for interval in intervals:
-                complete &= await _import_interval(target, archive, interval, periods)
+            for interval in intervals or INTERVALS:
+                complete &= await _import_interval(target, archive, interval, periods, database)
     return 0 if complete else 1
 
 
 async def _import_interval(
-    target: SymbolMaintenance, archive: BinanceArchive, interval: str, periods: Sequence[Period]
+    target: SymbolMaintenance,
+    archive: BinanceArchive,
+    interval: str,
+    periods: Sequence[Period],
+    database: Path | None,
 ) -> bool:
     """Store the candles of one interval; return whether there was a file of each period, without a fault."""
     what = f"{target.symbol} {interval}"
+    if interval in ONLY_MONTHS and any(period.is_day for period in periods):
+        print(f"{what}: {_ONLY_IN_MONTHS}; the other days are left out", flush=True)
     listing = await find_files(archive, target.symbol, periods, interval)
     complete = report_absent(what, listing)
     files = listing.files
     if not files:
         return complete
     require_space(archive.folder, [file for file in files if not archive.path_of(file.name).exists()])
+    if database is not None:
+        candles = await _count_unstored(target, interval, [file.name.period for file in files])
+        require_database_space(database, what, candles, "candles", _CANDLE_BYTES)
     result = CandleImport(target, interval)
     with progress_bar_or_lines(f"{what}, files") as show:
         for number, file in enumerate(files):
@@ -145,7 +166,9 @@ async def import_candle_files(settings: Settings, paths: Sequence[Path]) -> int:
         by_kind.setdefault((file.symbol, file.interval), []).append(path)
     agrees = True
     for (symbol, interval), files in by_kind.items():
-        async with open_symbol(settings, str(symbol), application=_APPLICATION) as target:
+        async with open_symbol(
+            settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
+        ) as target:
             await target.publisher.claim_source({})
             result = CandleImport(target, interval)
             for path in files:
@@ -164,6 +187,33 @@ async def _warn_of_removal(target: SymbolMaintenance, start_us: int) -> None:
             " (TICKPLANT_KEEP_CANDLES_DAYS)",
             flush=True,
         )
+
+
+def _require_months(intervals: Sequence[str], periods: Sequence[Period]) -> None:
+    """Look whether there can be files of intervals that are named.
+
+    Raises:
+        UsageError: there can't.
+    """
+    for interval in intervals:
+        if interval in ONLY_MONTHS and all(period.is_day for period in periods):
+            raise UsageError(
+                f"{interval}: {_ONLY_IN_MONTHS}: name one by --from and --to, or leave out {interval}"
+            )
+
+
+def _database_folder(settings: Settings) -> Path | None:
+    return folder_in_use(settings) if settings.database_url is None else None
+
+
+async def _count_unstored(target: SymbolMaintenance, interval: str, periods: Sequence[Period]) -> int:
+    """Return the most candles of some periods, ascending, that are not stored."""
+    async with snapshot(target.pool, timeout_s=_READ_S) as connection:
+        stored = await count_venue_candles(
+            connection, target.symbol, interval, start_us=periods[0].start_us, end_us=periods[-1].end_us
+        )
+    most = sum((period.end_us - period.start_us) // INTERVALS[interval] for period in periods)
+    return max(0, most - stored)
 
 
 def _read(path: Path) -> FileCandles:
