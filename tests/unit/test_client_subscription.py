@@ -15,7 +15,7 @@ from api.views.candles import CandleView
 from api.views.trades import TradeView
 from tickplant.client import Candle, PlantError, TemporaryError, Trade
 from tickplant.client.frames import to_polars
-from tickplant.client.progress import RECENT, CandleProgress, TradeProgress
+from tickplant.client.progress import RECENT, RECENT_TRADES, CandleProgress, TradeProgress
 from tickplant.client.subscription import ChannelSubscription
 
 START = datetime(2024, 8, 8, 23, 54, tzinfo=UTC)
@@ -76,6 +76,16 @@ def test_trades_from_history_are_new_after_the_newest_one_only() -> None:
     assert progress.start == trade(3).event_time
     same_time = trade(4, second=3)
     assert progress.add([trade(2), trade(3), same_time], overlap=True) == [same_time]
+
+
+def test_a_live_trade_that_comes_again_is_not_new_and_one_that_is_late_is() -> None:
+    progress = TradeProgress()
+    trades = [trade(number) for number in range(2 * RECENT_TRADES)]
+    assert progress.add(trades, overlap=False) == trades
+    assert progress.add(trades[-5:-2], overlap=True) == []  # what is left after a loss
+    late = trade(2 * RECENT_TRADES, second=3)
+    again = [*trades[-RECENT_TRADES:], late, trade(2 * RECENT_TRADES + 1)]
+    assert progress.add(again, overlap=False) == again[-2:]
 
 
 def candle(minute: int, **fields: Any) -> Candle:

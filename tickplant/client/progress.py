@@ -10,6 +10,8 @@ Row = TypeVar("Row", Candle, Trade)
 
 RECENT: Final = 16
 """Candles whose states are kept."""
+RECENT_TRADES: Final = 5_000
+"""At least so many of the latest trades are recognised when they are repeated."""
 
 
 class Progress(Protocol, Generic[Row]):
@@ -24,7 +26,7 @@ class Progress(Protocol, Generic[Row]):
 
         Args:
             rows: in order.
-            overlap: whether some trades may have been yielded; live ones are always new.
+            overlap: whether they are stored ones, which may be older than the newest one.
         """
 
 
@@ -53,10 +55,16 @@ class CandleProgress:
 
 
 class TradeProgress:
-    """The newest trade; trades that arrive late don't change it."""
+    """The newest trade, which trades that arrive late don't change, and the latest ones.
+
+    Trades are sent live before they are stored. Those that Redis loses then are fetched from the venue, and
+    sent live again.
+    """
 
     def __init__(self) -> None:
         self._newest: tuple[datetime, int] | None = None
+        self._recent: set[tuple[datetime, int]] = set()
+        self._older: set[tuple[datetime, int]] = set()
 
     @property
     def start(self) -> datetime | None:
@@ -64,13 +72,17 @@ class TradeProgress:
         return self._newest[0] if self._newest else None
 
     def add(self, rows: Iterable[Trade], *, overlap: bool) -> list[Trade]:
-        """Add trades; return those after the newest one, or all live ones."""
+        """Add trades; return those after the newest one, and live ones that are not repeated."""
         new = []
         for trade in rows:
             position = (trade.event_time, trade.trade_id)
             is_later = self._newest is None or position > self._newest
-            if is_later or not overlap:
-                new.append(trade)
             if is_later:
                 self._newest = position
+            elif overlap or position in self._recent or position in self._older:
+                continue
+            new.append(trade)
+            self._recent.add(position)
+            if len(self._recent) == RECENT_TRADES:
+                self._recent, self._older = set(), self._recent
         return new

@@ -2,6 +2,8 @@ import type { Candle, Id, Trade } from "./messages.js";
 
 /** Candles whose states are kept. */
 const RECENT = 16;
+/** At least so many of the latest trades are recognised when they are repeated. */
+const RECENT_TRADES = 5_000;
 
 /** What a live iterator has yielded. */
 export interface Progress<Row> {
@@ -9,7 +11,7 @@ export interface Progress<Row> {
   readonly start: string | undefined;
   /**
    * Adds rows, and returns the new ones.
-   * @param overlap whether some trades may have been yielded; live ones are always new
+   * @param overlap whether they are stored ones, which may be older than the newest one
    */
   add(rows: readonly Row[], overlap: boolean): Row[];
 }
@@ -34,9 +36,15 @@ export class CandleProgress implements Progress<Candle> {
   }
 }
 
-/** The newest trade; trades that arrive late don't change it. */
+/**
+ * The newest trade, which trades that arrive late don't change, and the latest ones.
+ *
+ * Trades are sent live before they are stored. Those that Redis loses then are fetched from the venue, and sent live again.
+ */
 export class TradeProgress implements Progress<Trade> {
   #newest: Trade | undefined;
+  #recent = new Set<string>();
+  #older = new Set<string>();
 
   get start(): string | undefined {
     return this.#newest?.event_time;
@@ -44,9 +52,15 @@ export class TradeProgress implements Progress<Trade> {
 
   add(rows: readonly Trade[], overlap: boolean): Trade[] {
     return rows.filter((trade) => {
-      const isLater = this.#newest === undefined || isAfter(trade, this.#newest);
-      if (isLater) this.#newest = trade;
-      return isLater || !overlap;
+      const position = `${trade.event_time} ${trade.trade_id}`;
+      if (this.#newest === undefined || isAfter(trade, this.#newest)) this.#newest = trade;
+      else if (overlap || this.#recent.has(position) || this.#older.has(position)) return false;
+      this.#recent.add(position);
+      if (this.#recent.size === RECENT_TRADES) {
+        this.#older = this.#recent;
+        this.#recent = new Set();
+      }
+      return true;
     });
   }
 }

@@ -47,6 +47,13 @@ test("trades from history are new after the newest one only", () => {
   assert.deepEqual(progress.add([trade(2), trade(3), trade(4, 3)], true), [trade(4, 3)]);
 });
 
+test("a live trade that comes again is not new, and one that is late is", () => {
+  const progress = new TradeProgress();
+  const trade = (id, second = id) => ({ trade_id: id, event_time: `2024-08-08T23:54:0${second}.000000Z` });
+  progress.add([trade(1), trade(2), trade(4), trade(5)], false);
+  assert.deepEqual(progress.add([trade(4), trade(5), trade(3), trade(6)], false), [trade(3), trade(6)]);
+});
+
 test("a state of a candle is new once, and only some candles are kept", () => {
   const progress = new CandleProgress();
   const candle = (minute, closed) => ({ open_time: `2024-08-08T23:${String(minute).padStart(2, "0")}:00.000000Z`, closed });
