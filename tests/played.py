@@ -17,6 +17,7 @@ import yaml
 from api_plant import Socket
 from conftest import PARTITIONS, REPOSITORY
 from processes import Processes, kill, sandbox_status
+from servers import free_ports
 from websockets.asyncio.client import connect
 from working import until
 
@@ -38,7 +39,7 @@ class Plant:
         self._processes = processes
         self._database_url = database_url
         self._sandbox_url = ""
-        self.ports = {service: free_port() for service in ("api", "worker", "sandbox", "ingest")}
+        self.ports = dict(zip(("api", "worker", "sandbox", "ingest"), free_ports(4), strict=True))
         """Where each service has its metrics."""
 
     async def start(self, recording: Path, *, speed: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
-from servers import REDIS, free_port
+from servers import REDIS, free_ports
 from working import until
 
 from tickplant.local.binaries import RedisBinary
@@ -24,9 +24,10 @@ NODE_TIMEOUT_MS = 1_000
 class ClusterNode:
     """One server of a cluster."""
 
-    def __init__(self, folder: Path, binary: RedisBinary, lines: Sequence[str] = ()) -> None:
-        self.port = free_port()
-        self._bus_port = free_port()
+    def __init__(
+        self, folder: Path, binary: RedisBinary, ports: tuple[int, int], lines: Sequence[str] = ()
+    ) -> None:
+        self.port, self._bus_port = ports
         self._folder = folder
         self._binary = binary
         self._lines = lines
@@ -182,7 +183,13 @@ async def running_cluster(folder: Path, lines: Sequence[str] = ()) -> AsyncItera
     if binary is None or program is None:
         pytest.skip("a cluster needs Redis 7 or Valkey, and redis-cli")
     folder.mkdir()  # noqa: ASYNC240 - it is quick
-    cluster = Cluster([ClusterNode(folder / str(number), binary, lines) for number in range(6)])
+    ports = free_ports(12)
+    cluster = Cluster(
+        [
+            ClusterNode(folder / str(number), binary, both, lines)
+            for number, both in enumerate(zip(ports[:6], ports[6:], strict=True))
+        ]
+    )
     try:
         for node in cluster.nodes:
             await node.start()

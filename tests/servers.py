@@ -28,7 +28,7 @@ from tickplant.local.binaries import (
     _version_output,
 )
 from tickplant.local.child import ServerAccount
-from tickplant.local.folder import write_private
+from tickplant.local.folder import free_port, write_private
 
 
 def _named(variable: str) -> list[Path]:
@@ -105,18 +105,19 @@ def cluster(path: Path, binary: RedisBinary, *lines: str) -> RedisOf:
     return RedisOf(path, binary, "cluster-enabled yes", *port, *lines)
 
 
+def free_ports(count: int) -> list[int]:
+    """Return different ports that are free: two calls of `free_port` may return the same one."""
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return list(found)
+
+
 def url_as(database_url: str, user: str, password: str, database: str | None = None) -> str:
     """The address for another user, and perhaps another database or port of it."""
     parts = urlsplit(database_url)
     netloc = f"{user}:{quote(password)}@{parts.hostname}:{parts.port}"
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}" if database else parts.path))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

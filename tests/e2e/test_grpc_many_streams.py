@@ -15,12 +15,12 @@ from api_plant import BTC, PARTITIONS, candle, trade, update
 from conftest import on_one_variant
 from grpc_plant import new_channel, next_of
 from processes import Processes
-from servers import free_port
 from working import until
 
 from tickplant import wire
 from tickplant.api.v1.market_data_pb2 import StreamCandlesRequest, StreamTradesRequest
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
+from tickplant.local.folder import free_port
 from tickplant.redis_client import open_redis
 from tickplant.streams import live_stream, partition_of
 from tickplant.wire import LiveUpdate

@@ -15,12 +15,12 @@ from certificates import make_certificate
 from conftest import on_one_variant
 from grpc_plant import new_channel, next_of, refusal_of
 from processes import Processes
-from servers import free_port
 from working import until
 
 from api.http.tls import TlsFiles
 from tickplant.api.v1.market_data_pb2 import GetTradesRequest, StreamTradesRequest
 from tickplant.api.v1.market_data_pb2_grpc import MarketDataStub
+from tickplant.local.folder import free_port
 
 pytestmark = on_one_variant
 

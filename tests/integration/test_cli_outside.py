@@ -10,10 +10,11 @@ import asyncpg
 import forked
 import pytest
 from conftest import PARTITIONS
-from servers import REDIS, cluster, free_port, url_as
+from servers import REDIS, cluster, url_as
 
 from db.migrate import migrate
 from tickplant.cli import COMMANDS
+from tickplant.local.folder import free_port
 
 OUTSIDE = {
     "absent": "the database can't be reached: .*; start the server, or check TICKPLANT_DATABASE_URL",

@@ -15,7 +15,6 @@ from servers import (
     PGBOUNCER,
     POSTGRES,
     PostgresOf,
-    free_port,
     pgbouncer,
     pgbouncer_version,
     url_as,
@@ -33,6 +32,7 @@ from db.retention import remove_expired
 from db.status import read_database_status
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer
+from tickplant.local.folder import free_port
 
 KEEP = Retention(trades_days=1)
 _numbers = count(1)

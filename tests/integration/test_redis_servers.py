@@ -14,13 +14,14 @@ from conftest import PARTITIONS
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_cluster import running_cluster
-from servers import REDIS, RedisOf, cluster, free_port, make_certificate, running
+from servers import REDIS, RedisOf, cluster, make_certificate, running
 from stored import fetch_value
 from working import START_US, publishing, trade, until, working
 
 from ingest.publisher import Publisher
 from tickplant.errors import FatalError, MixedSourcesError
 from tickplant.local.binaries import RedisBinary
+from tickplant.local.folder import free_port
 from tickplant.redis_agreement import agree_on_partitions, claim_redis_source
 from tickplant.redis_client import OLDEST_REDIS, open_redis
 from tickplant.redis_shards import ShardUnavailableError
