@@ -43,16 +43,17 @@ async def test_a_killed_mirror_loses_nothing_and_keeps_the_order(
             publishing(redis_url) as publisher,
         ):
 
-            async def publish() -> None:
-                for start in range(0, len(trades), 60):
-                    await publisher.publish(trades[start : start + 60])
+            async def publish(part: int) -> None:
+                first, after = (len(trades) * number // (KILLS + 1) for number in (part, part + 1))
+                for start in range(first, after, 60):
+                    await publisher.publish(trades[start : min(start + 60, after)])
                     await asyncio.sleep(0.02)
 
             mirror = await processes.start("mirror")
             await until(lambda: has_started(redis_url, PARTITIONS), "the mirror has started")
-            publishing_all = asyncio.create_task(publish())
-            for _ in range(KILLS):
+            for part in range(KILLS):
                 before = await count()
+                publishing_part = asyncio.create_task(publish(part))
 
                 async def more(before: int = before) -> bool:
                     return await count() > before
@@ -60,7 +61,8 @@ async def test_a_killed_mirror_loses_nothing_and_keeps_the_order(
                 await until(more, f"the mirror works: {processes.logs()}")
                 await kill(mirror)
                 mirror = await processes.start("mirror")
-            await publishing_all
+                await publishing_part
+            await publish(KILLS)
 
             async def done() -> bool:
                 seen = {record.json["trade_id"] for record in await asyncio.to_thread(kafka.read, "trades")}
