@@ -70,6 +70,7 @@ async def test_killed_at_any_moment_it_ends_in_the_same(database_url: str, tmp_p
             command = await processes.start("archive", "--no-venue")
             await _until_written(archive, wanted + rng.randrange(3))
             await kill(command)
+            await until(lambda: _is_gone(connection), "the database has noticed its end")
         code, output = await processes.run("archive", "--no-venue")
         assert code == 0, output + processes.logs()
         assert data_in(archive) == expected
@@ -77,6 +78,14 @@ async def test_killed_at_any_moment_it_ends_in_the_same(database_url: str, tmp_p
         code, output = await processes.run("archive", "verify", "--database")
         assert (code, "everything is as it was written" in output) == (0, True), output
     await connection.close()
+
+
+async def _is_gone(connection: asyncpg.Connection) -> bool:
+    """Return whether no session is left of a killed process, whose lock would refuse the next one."""
+    return not await connection.fetchval(
+        "select count(*) from pg_stat_activity where application_name like 'tickplant archive%'"
+        " and datname = current_database()"
+    )
 
 
 async def _until_written(archive: Path, files: int) -> None:
