@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stored
@@ -22,6 +23,8 @@ from sandbox.history import SandboxHistory
 from sandbox.venues import VENUES
 from tickplant.intervals import INTERVALS
 from tickplant.market import Trade, fold
+from tickplant.redis_client import open_redis
+from tickplant.streams import entry_order, trades_stream
 
 SYMBOLS = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "kraken": "BTC/USD"}
 COUNT, RATE, SPEED = 4_500, 300.0, 2
@@ -70,6 +73,14 @@ async def replay(
         await kill(ingest)  # so that the last trades are asked for, which no later one would betray as lost
         await processes.start("ingest")
         yield processes, rest_url
+
+
+async def last_entries(redis_url: str) -> dict[int, str]:
+    """Return the last entry of each partition's trades, where there is one."""
+    redis: Any = open_redis(redis_url)
+    found = {number: await redis.xrevrange(trades_stream(number), count=1) for number in range(PARTITIONS)}
+    await redis.aclose()
+    return {number: entries[0][0].decode() for number, entries in found.items() if entries}
 
 
 async def first_ids(url: str) -> dict[str, int]:
@@ -155,11 +166,18 @@ async def test_without_history_the_ledger_names_exactly_what_is_missing(
         working(redis_url, database_url),
         replay(seed, redis_url, database_url, tmp_path, "--no-history", "404"),
     ):
+        entries = await last_entries(redis_url)
+
+        async def committed() -> bool:
+            rows = await stored.fetch_rows(database_url, "select partition, entry_id from lease")
+            ends = {row["partition"]: entry_order(row["entry_id"]) for row in rows}
+            return all(ends[number] >= entry_order(entry) for number, entry in entries.items())
 
         async def answered() -> bool:
             query = "select count(*) from gaps where state in ('open', 'backfilling')"
             return bool(await stored.fetch_value(database_url, query) == 0)
 
+        await until(committed, "all that was received is committed, and its gaps are known")
         await until(answered, "every gap has the venue's answer", timeout_s=90)
     lost = 0
     for venue, trades in truth.items():
