@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
 import grpc
@@ -102,6 +103,15 @@ def command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:
         return ""
+
+
+def has_price(address: str) -> bool:
+    """Return whether the API has a price of the capture's symbol; before the first trade it has none."""
+    try:
+        with build_opener(ProxyHandler({})).open(f"{address}/api/v1/price/LTCUSDT", timeout=30) as answer:
+            return bool(answer.status == 200)
+    except HTTPError:
+        return False
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -249,8 +259,7 @@ def test_all_of_it_runs_survives_the_death_of_any_and_stops_in_order(start_up: S
     up.read_until(r"^ingest +\| .*connected")
     assert up.output.startswith("tickplant | starting; the page will be at http://127.0.0.1:")
     address = up.read_until(r"^tickplant \| ready: (\S+)/ is the page")[1]
-    with build_opener(ProxyHandler({})).open(f"{address}/api/v1/price/LTCUSDT", timeout=5) as answer:
-        assert answer.status == 200
+    wait_until(lambda: has_price(address))
     for name in ("worker", "ingest", "api"):
         os.kill(up.role(name), SIGKILL)
         up.read_until(rf"^{name} +\| was terminated by SIGKILL; restarting it in")
@@ -370,7 +379,7 @@ def test_with_logs_in_json_every_line_is_an_object_that_names_its_process(
     lines = [json.loads(line) for line in up.output.splitlines()]
     processes = {"tickplant", "redis", "postgres", "sandbox", "api", "worker", "ingest"}
     assert {line["process"] for line in lines} == processes
-    (connected,) = (line for line in lines if "connected, subscribed symbols: 1" in line["message"])
+    connected = next(line for line in lines if "connected, subscribed symbols: 1" in line["message"])
     assert (connected["venue"], connected["level"]) == ("binance", "info")
     assert connected["connection"].startswith("binance/")
 
