@@ -89,7 +89,7 @@ async def test_ten_thousand_alerts_fire_once_each_time_though_a_worker_is_killed
         "TICKPLANT_REDIS_URL": redis_url,
         "TICKPLANT_DATABASE_URL": database_url,
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
-        "TICKPLANT_LEASE_S": "1",
+        "TICKPLANT_LEASE_S": "3",
         "TICKPLANT_COMMIT_INTERVAL_MS": "50",
         "TICKPLANT_ROLES": "alerts",
         "TICKPLANT_WEBHOOK_SECRET": SECRET,
