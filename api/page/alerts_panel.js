@@ -49,6 +49,7 @@ export class AlertsPanel {
       if (symbol !== this.symbol) return;
       this.alerts = page.alerts;
       this.tags = page.notify_tags;
+      this.#offerTags(); // the form may be open already
       if (this.alerts.some(({ state }) => state === "pending")) this.timer = setTimeout(() => this.refresh(), PENDING_MS);
     } catch (error) {
       // What a key may not do, it may not do later either.
@@ -110,11 +111,15 @@ export class AlertsPanel {
     }
     inputOf("alert-kind").disabled = alert !== null;
     byId("alert-error").textContent = "";
-    inputOf("alert-notify").placeholder = this.tags.join(", ");
-    byId("alert-notify-tags").replaceChildren(...this.tags.map((tag) => new Option(tag)));
-    byId("alert-notify-row").hidden = this.tags.length === 0 && form.notify === "";
+    this.#offerTags();
     this.#showFields();
     dialogOf("alert-dialog").showModal();
+  }
+
+  #offerTags() {
+    inputOf("alert-notify").placeholder = this.tags.join(", ");
+    byId("alert-notify-tags").replaceChildren(...this.tags.map((tag) => new Option(tag)));
+    byId("alert-notify-row").hidden = this.tags.length === 0 && inputOf("alert-notify").value === "";
   }
 
   #showFields() {
