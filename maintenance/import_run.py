@@ -40,6 +40,10 @@ class WantedFile(Protocol):
         """The time before which it has no trade, in microseconds since the epoch."""
 
     @property
+    def end_us(self) -> int:
+        """The time before which it has all trades, likewise."""
+
+    @property
     def size(self) -> int:
         """In bytes."""
 

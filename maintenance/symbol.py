@@ -144,6 +144,21 @@ class SymbolMaintenance(NamedTuple):
             await self.require_worker()
             await asyncio.sleep(_POLL_S)
 
+    async def close_until(self, end_us: int) -> None:
+        """Close the candles that end by a time, and wait until everything published is committed.
+
+        Args:
+            end_us: a time that the venue has passed, and before which all trades have been published, or are
+                known to be missing; workers ignore one in the future.
+
+        Raises:
+            FatalError: no worker owns the partition.
+        """
+        ledger = await self.read_ledger()
+        if ledger is not None and ledger.watermark_us < end_us:
+            await self.publisher.publish_clock(self.symbol.venue, [self.symbol.symbol], end_us)
+        await self.wait_for_commit()
+
     async def require_worker(self) -> None:
         """Wait a moment for a worker to own the symbol's partition.
 

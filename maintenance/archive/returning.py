@@ -27,6 +27,7 @@ class ReturningDay:
         self.manifest: Final = manifest
         self.label: Final = str(manifest.day)
         self.start_us: Final = to_us(day_start(manifest.day))
+        self.end_us: Final = self.start_us + DAY_US
         self.size: Final = manifest.trades.bytes
         self._archive = archive
 
@@ -73,6 +74,4 @@ async def finish_return(target: SymbolMaintenance, days: Sequence[ReturningDay])
     for day in days:
         for low, high in day.manifest.void:
             await target.publisher.publish_verdict(Verdict(*target.symbol, low, high, "void"))
-    end_us = max(day.start_us for day in days) + DAY_US
-    await target.publisher.publish_clock(target.symbol.venue, [target.symbol.symbol], end_us)
-    await target.wait_for_commit()
+    await target.close_until(max(day.end_us for day in days))

@@ -25,6 +25,7 @@ SYMBOL = "binance:AAAUSDT"
 DAYS = ("--from", "2024-12-30", "--to", "2025-01-01")
 TRADES = days_of_trades(date(2024, 12, 30), 3, 1_500)
 """Three days, of which the last has microseconds in the archive."""
+END_US = 1_735_776_000_000_000  # of these days
 
 
 async def play_live(redis_url: str, database_url: str, trades: list[Trade]) -> None:
@@ -41,11 +42,24 @@ async def play_live(redis_url: str, database_url: str, trades: list[Trade]) -> N
 
 
 async def expected_of(redis_url: str, database_url: str, trades: list[Trade]) -> dict[str, list[Any]]:
-    """Return what is stored of trades that come live and in order."""
+    """Return what is stored of trades that come live and in order, once the venue's last day has ended."""
     await forget_everything(redis_url, database_url)
     async with working(redis_url, database_url):
         await play_live(redis_url, database_url, trades)
+        await end_last_day(redis_url, database_url)
     return await snapshot(database_url)
+
+
+async def end_last_day(redis_url: str, database_url: str) -> None:
+    """Let the venue's time pass the last day, and wait until that is stored."""
+    query = "select (extract(epoch from max(watermark)) * 1000000)::bigint from ledger"
+    async with publishing(redis_url) as publisher:
+        await publisher.publish_clock("binance", ["AAAUSDT"], END_US)
+
+    async def has_ended() -> bool:
+        return bool(await stored.fetch_value(database_url, query) == END_US)
+
+    await until(has_ended, "the last day ended")
 
 
 def without_revisions(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -61,11 +75,15 @@ async def test_import_live_play_and_backfill_end_in_the_same(
         code, output = await processes.run("import", SYMBOL, *DAYS)
         assert code == 0, output + processes.logs()
         assert f"{len(TRADES):,} trades stored, 0 ids missing, 0 differing" in output
+        assert await stored.fetch_value(
+            database_url, "select bool_and(closed) from candles where interval <> '1w'"
+        )
     assert await snapshot(database_url) == expected
 
     async with plant(redis_url, database_url, tmp_path, TRADES) as processes:
         code, output = await processes.run("backfill", SYMBOL, "--from", "2024-12-30", "--to", "2025-01-02")
         assert code == 0, output + processes.logs()
+        await end_last_day(redis_url, database_url)
     assert await snapshot(database_url, revisions=False) == without_revisions(expected)
 
 

@@ -49,6 +49,7 @@ class FileOnDisk:
         self.symbol: Final = file.symbol
         self.label: Final = file.name
         self.start_us: Final = file.start_us
+        self.end_us: Final = file.end_us
         self.size: Final = path.stat().st_size
         self._path = path
 
@@ -69,6 +70,7 @@ class Captures:
         self.symbol: Final = captured.symbol
         self.label: Final = captured.name
         self.start_us: Final = captured.start_us
+        self.end_us: Final = captured.end_us
         self.size: Final = size
         self._captured = captured
 
@@ -89,6 +91,7 @@ class FileOfArchive:
         self._note = archive.path_of(file.name).with_suffix(f".{plant}.stored")
         self.label: Final = str(file.name.period)
         self.start_us: Final = file.start_us
+        self.end_us: Final = file.name.period.end_us
         self.size: Final = file.size
 
     @property
@@ -122,6 +125,7 @@ async def import_named_files(settings: Settings, paths: Sequence[Path]) -> int:
         ) as target:
             await target.publisher.claim_source({})
             agrees &= await _import_symbol(settings, target, files)
+            await target.close_until(max(file.end_us for file in files))
     return 0 if agrees else 1
 
 
@@ -170,6 +174,7 @@ async def import_archive(
                     folder, [entry for entry in listing.files if not archive.path_of(entry.name).exists()]
                 )
                 complete &= await _import_symbol(settings, target, files)
+                await target.close_until(max(file.end_us for file in files))
     return 0 if complete else 1
 
 
