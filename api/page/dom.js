@@ -39,6 +39,7 @@ export function svgLine(points, width, height, kind) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg"), line = document.createElementNS(space, "polyline");
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   svg.setAttribute("class", `line ${kind}`);
   line.setAttribute("points", points);

@@ -20,7 +20,7 @@ export class OverviewPanel {
     this.descending = true;
     this.selected = "";
     /** @type {Map<string, HTMLElement>} */ this.nodes = new Map();
-    const spacer = () => element("tr", { className: "spacer", "aria-hidden": "true" }, element("td", { colSpan: 5 }));
+    const spacer = () => element("tr", { className: "spacer", "aria-hidden": "true" }, element("td"));
     this.spacers = /** @type {const} */ ([spacer(), spacer()]);
     this.box = byId("overview-scroll");
     this.draw = eachFrame(() => this.#draw());
@@ -92,13 +92,14 @@ export class OverviewPanel {
     const [spark, price, volume, gaps] = /** @type {any} */ ([...node.querySelectorAll("td")]);
     node.setAttribute("aria-rowindex", String(position));
     node.classList.toggle("selected", row.symbol === this.selected);
-    const points = sparkline(row.closes, ...SPARK);
+    const points = sparkline(row.open === null ? row.closes : [row.open, ...row.closes], ...SPARK);
     if (spark.dataset.points !== points) {
       spark.dataset.points = points;
       spark.replaceChildren(svgLine(points, ...SPARK, kind));
     }
     const [last, percent] = /** @type {[HTMLElement, HTMLElement]} */ ([...price.children]);
     setText(last, grouped(row.last, this.precisionOf(row.symbol).digits));
+    last.title = last.textContent ?? "";
     setText(percent, row.percent === null ? "–" : percentText(+row.percent));
     percent.className = kind;
     percent.title = row.partial ? "Of less than 24 hours" : "";
@@ -134,7 +135,7 @@ const abbreviatedCount = (count) => (count < 10_000 ? count.toLocaleString("en-U
 function newRow(symbol) {
   const { venue, name } = splitSymbol(symbol);
   const row = element("tr", {},
-    element("th", { scope: "row" }, element("button", { className: "name", type: "button" }, element("b", { textContent: name }), element("small", { textContent: venue }))),
+    element("th", { scope: "row" }, element("button", { className: "name", type: "button", title: symbol }, element("b", { textContent: name }), element("small", { textContent: venue }))),
     element("td"), element("td", {}, element("b"), element("small")), element("td"), element("td"));
   row.dataset.symbol = symbol;
   return row;

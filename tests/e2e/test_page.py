@@ -74,6 +74,18 @@ window.setInterval = (action, ms) => later(action, ms === 30_000 ? 500 : ms);
 """What the page reads every 30 seconds it reads twice a second."""
 
 
+CUT_OFF = """[
+  ...[...document.querySelectorAll('#overview-body td :is(b, small)')].filter(
+    (node) => node.scrollWidth > node.clientWidth),
+  ...[...document.querySelectorAll('#overview-head button')].filter((node) => {
+    const cell = node.closest('th'), box = node.getBoundingClientRect();
+    const {left, right} = cell.getBoundingClientRect();
+    return box.left < left || box.right > right - parseFloat(getComputedStyle(cell).paddingRight) + 1;
+  }),
+].map((node) => node.textContent)"""
+"""Texts of the market table that are wider than their place."""
+
+
 def text(node: str) -> str:
     return f"document.querySelector('{node}').textContent"
 
@@ -109,6 +121,18 @@ async def test_the_page_draws_without_errors_and_nothing_moves(
         assert await tab.run("layoutShift") < 0.01
         assert await tab.run("document.documentElement.scrollWidth <= innerWidth")
         assert tab.errors == []
+
+
+@pytest.mark.parametrize("width", [1280, 1100, 390, 320])
+async def test_no_number_of_the_market_table_is_cut_off(plant: Plant, tmp_path: Path, width: int) -> None:
+    async with browser(tmp_path, width) as tab:
+        await tab.open(plant.address)
+        await tab.until(f"{LIVE} && {text('#overview-body')}.includes('61,841.95')")
+        for column in ("symbol", "percent", "quote_volume", "missing"):
+            header = f"document.querySelector('#overview-head [value={column}]')"
+            await tab.run(f"{header}.click()")
+            await tab.until(f"{header}.closest('th').ariaSort !== 'none'")
+            assert await tab.run(CUT_OFF) == []
 
 
 async def test_live_candles_are_drawn_and_late_corrections_come_in_place(
