@@ -42,3 +42,23 @@ def test_wrong_arguments_are_reported_with_the_usage_of_the_command(
     with pytest.raises(SystemExit):
         main(words.split())
     assert error in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["", "db", "keys", "partitions"])
+def test_help_is_shown_where_a_command_must_follow(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as help_shown:
+        main([*words.split(), "--help"])
+    assert help_shown.value.code == 0
+    text = capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 2
+    assert capsys.readouterr() == ("", text)
+
+
+def test_the_usage_of_archive_has_its_three_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["archive", "--bogus"])
+    usage = capsys.readouterr().err.partition("tickplant archive: error:")[0]
+    for form in ("", " list", " verify"):
+        assert f" tickplant archive{form} [SYMBOL ...] [--to URL] " in usage

@@ -11,6 +11,7 @@ import re
 import sys
 from argparse import Action, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from shutil import get_terminal_size
 from textwrap import TextWrapper, wrap
@@ -48,6 +49,9 @@ _SERVICES: Final = ("up", "ingest", "worker", "mirror", "api", "grpc", "record",
 
 _PROCESSES: Final = frozenset(_SERVICES) - {"up", "migrate"}
 """Services of one process, which ends as soon as the service has stopped."""
+
+_WITHOUT_COMMAND: Final[tuple[list[str], ...]] = ([], ["db"], ["keys"], ["partitions"])
+"""What is answered with help: a command must follow."""
 
 _DATA_HELP: Final = (
     "the folder of the embedded servers' data, as TICKPLANT_DATA; without it, commands other than up look at"
@@ -108,6 +112,10 @@ def _end_process(code: int) -> NoReturn:
 
 def _run(words: list[str]) -> int:
     parser = _parser(words)
+    if words in _WITHOUT_COMMAND:
+        with redirect_stdout(sys.stderr), suppress(SystemExit):
+            parser.parse_args([*words, "--help"])
+        parser.exit(2)
     args, rest = parser.parse_known_args(words)
     args.rest = rest
     if args.rest and not getattr(args, "takes_rest", False):

@@ -53,14 +53,19 @@ examples:
 
 _ACTIONS: Final = ("list", "verify")
 
+_USAGE: Final = """\
+%(prog)s [SYMBOL ...] [--to URL] [--every TIME] [--new]
+                         [--no-venue] [--data DIR]
+       %(prog)s list [SYMBOL ...] [--to URL] [--json] [--data DIR]
+       %(prog)s verify [SYMBOL ...] [--to URL] [--database] [--json]
+                         [--data DIR]"""
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the command's arguments."""
+    parser.usage = _USAGE
     parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="[list | verify] [SYMBOL ...]",
-        help="the symbols, such as binance:BTCUSDT; all unless given",
+        "words", nargs="*", metavar="SYMBOL", help="such as binance:BTCUSDT; all unless given"
     )
     parser.add_argument(
         "--to",
@@ -210,7 +215,7 @@ class _Observer:
     def due(self, symbol: SymbolId, days: int) -> None:
         self._left = days
         if days:
-            self._say(f"{symbol}: {days:,} days are due")
+            self._say(f"{symbol}: {days:,} {'day is' if days == 1 else 'days are'} due")
 
     def archived(self, manifest: "Manifest") -> None:
         self._left -= 1
@@ -238,7 +243,7 @@ class _Observer:
         """Return what was done; empty if nothing was."""
         if not self.archived_days + self.adopted_days:
             return ""
-        text = f"{self.archived_days:,} days archived"
+        text = f"{self.archived_days:,} day{'' if self.archived_days == 1 else 's'} archived"
         if self.adopted_days:
             text += f", {self.adopted_days:,} were there already"
         return text + (f"; the audit of {self.failed:,} found differences" if self.failed else "")
