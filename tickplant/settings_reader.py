@@ -136,7 +136,7 @@ def _contradictions(settings: Settings) -> Iterator[str]:
     if unknown_tags := [route.tag for route in settings.notify_signals if route.tag not in tags]:
         yield (
             f"{variable('notify_signals')}: no target in {variable('notify')} has the tag"
-            f" {', '.join(unknown_tags)}; its tags are {', '.join(tags) or 'none'}"
+            f" {', '.join(unknown_tags)}; " + (f"its tags are {', '.join(tags)}" if tags else "it is not set")
         )
     if "anomaly" in settings.strategies and settings.anomaly_points > settings.statistics_returns:
         yield (

@@ -167,8 +167,8 @@ def check_tags(chosen: Collection[str], tags: Collection[str]) -> None:
     if unknown := [tag for tag in chosen if tag not in tags]:
         raise conflict(
             "notify",
-            f"no target in TICKPLANT_NOTIFY has the tag {', '.join(unknown)}; tags are"
-            f" {', '.join(tags) or 'none'}",
+            f"no target in TICKPLANT_NOTIFY has the tag {', '.join(unknown)}; "
+            + (f"tags are {', '.join(tags)}" if tags else "it is not set"),
         )
 
 
