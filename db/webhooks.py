@@ -1,6 +1,7 @@
 """The outbox of webhooks: firings that go to addresses of users."""
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -62,6 +63,11 @@ async def take_webhooks(
     return [WebhookAttempt((row,), firing_of(record), record["url"]) for row, record in taken]
 
 
+async def webhooks_are_overdue(pool: asyncpg.Pool, *, by_s: float) -> bool:
+    """Return whether a webhook has been due for longer than `by_s`."""
+    return bool(await pool.fetchval(_OVERDUE, timedelta(seconds=by_s)))
+
+
 async def read_webhooks(
     connection: asyncpg.Connection,
     *,
@@ -88,6 +94,10 @@ async def read_webhooks(
 _WITH_FIRING: Final = """
 select f.*, t.url, t.host, t.attempts, t.age_s
 from taken t join firings f on f.alert_id = t.alert_id and f.number = t.number
+"""
+
+_OVERDUE: Final = """
+select exists (select from webhooks where state = 'waiting' and due_at < clock_timestamp() - $1::interval)
 """
 
 _READ: Final = list_query(

@@ -5,10 +5,11 @@ import logging
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
-from db.pool import Pool
-from db.webhooks import WEBHOOKS, WebhookAttempt, take_webhooks
+from db.pool import OUTAGE, REFUSED, Pool
+from db.webhooks import WEBHOOKS, WebhookAttempt, take_webhooks, webhooks_are_overdue
 from tickplant import metrics
 from tickplant.name_resolution import threaded_resolver
 from tickplant.webhooks import (
@@ -29,6 +30,8 @@ _MAX_ATTEMPTS: Final = 32
 """Concurrent attempts."""
 _MAX_ATTEMPTS_PER_HOST: Final = 4
 _LOST_AFTER_TIMEOUTS: Final = 2
+_OVERDUE_S: Final = 60.0
+"""When a webhook that is due has no worker that delivers it; also the time between two checks."""
 
 
 async def deliver(
@@ -43,7 +46,7 @@ async def deliver(
         resolve: resolves host names; None: the system's resolver.
     """
     if settings.secret is None:
-        _log.info("webhooks are not delivered: TICKPLANT_WEBHOOK_SECRET is not set")
+        await _warn_of_overdue(pool, stop)
         return
     threads = ThreadPoolExecutor(_MAX_ATTEMPTS, thread_name_prefix="webhook dns")
     sender = Sender(
@@ -63,6 +66,18 @@ async def deliver(
     finally:
         await sender.close()
         threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def _warn_of_overdue(pool: Pool, stop: asyncio.Event) -> None:
+    """Say once that webhooks wait for a worker with a secret; return then, or when `stop` is set."""
+    while True:
+        with suppress(*OUTAGE, *REFUSED):
+            if await webhooks_are_overdue(pool, by_s=_OVERDUE_S):
+                _log.warning("webhooks wait and are not delivered: TICKPLANT_WEBHOOK_SECRET is not set")
+                return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _OVERDUE_S)
+            return
 
 
 class _Webhooks:
