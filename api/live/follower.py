@@ -160,15 +160,23 @@ class Follower:
 
     async def _step(self) -> None:
         reply = await self._tail()
+        trimmed = [number for number, payloads in reply if await self._maybe_trimmed(number, payloads)]
+        for number in trimmed:
+            await self._restart(self._partitions[number])
+        # Nothing is awaited from here until the changes are handed over: a client that subscribed meanwhile
+        # would get those that its snapshot has.
         for number, payloads in reply:
-            partition = self._partitions[number]
-            maybe_trimmed = len(payloads) >= MAX_TAIL_UPDATES and partition.position != STREAM_START
-            if maybe_trimmed and not await self._streams.holds(number, partition.position):
-                await self._restart(partition)
-            else:
-                self._apply_all(partition, payloads)
+            if number not in trimmed:
+                self._apply_all(self._partitions[number], payloads)
             metrics.API_UPDATES.inc(len(payloads))
         await self._listener.publish(self._staged)
+
+    async def _maybe_trimmed(self, number: int, payloads: Sequence[Payload]) -> bool:
+        """Return whether updates between the last one and those read may have been trimmed."""
+        position = self._partitions[number].position
+        if len(payloads) < MAX_TAIL_UPDATES or position == STREAM_START:
+            return False
+        return not await self._streams.holds(number, position)
 
     def _apply_all(self, partition: LivePartition, payloads: list[Payload]) -> None:
         for order, payload, broken_at in payloads:

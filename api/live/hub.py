@@ -324,6 +324,8 @@ class Hub:
             for sink in topic.sinks.values():
                 sink.push(key, frame)
         staged.clear()
+        for partition in self._partitions:
+            partition.note_handed_over()
         await self.clients.flush_in_batches()
         if received_us:
             metrics.API_CLIENT_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)

@@ -42,6 +42,8 @@ class LivePartition:
         self._opener = opener
         self.position = STREAM_START
         """The last update that was applied."""
+        self._handed_over: Order | None = None
+        """The last update before those whose changes are staged, until they are handed over."""
         self.timeline = Timeline()
         self.generation = 0
         """Rises whenever updates may have been lost: loads that started before are discarded."""
@@ -82,6 +84,7 @@ class LivePartition:
             complete: whether the stream holds no others.
         """
         self.generation += 1
+        self._handed_over = None
         self.position = STREAM_START
         self.timeline = Timeline(STREAM_START)
         for order, update in updates:
@@ -103,8 +106,12 @@ class LivePartition:
         return self._opener is not None and isinstance(channel, Channel) and self._opener.admit(channel)
 
     def cursor(self) -> Cursor:
-        """Return the cursor after the last update."""
-        return Cursor(self.number, self.position)
+        """Return the cursor after the last update whose changes have been handed over to subscribers."""
+        return Cursor(self.number, self.position if self._handed_over is None else self._handed_over)
+
+    def note_handed_over(self) -> None:
+        """Note that all staged changes have been handed over."""
+        self._handed_over = None
 
     def cursor_after(self, entry: Order) -> Cursor | None:
         """Return the cursor after all trades up to an input entry; None if it is unknown."""
@@ -145,6 +152,8 @@ class LivePartition:
             topic.backlog.append((order, change))
         if topic.sinks:
             key = topic.key(change.data)
+            if self._handed_over is None:
+                self._handed_over = self.position
             staged.pop(key, None)
             staged[key] = (topic, Cursor(self.number, order, change.number), change)
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from api.live.gate import WebsocketLimits
 from api.live.sinks import PacedSink
+from tickplant import wire
 from tickplant.derived import Unified
 from tickplant.market import Candle, SymbolId
 from tickplant.streams import live_stream, partition_of
@@ -92,6 +93,29 @@ async def test_channels_that_are_known_start_and_new_ones_join(plant: Plant) -> 
         ]
         assert messages[1]["wildcard"] == TRADES
         assert messages[1]["recovered"] is True
+
+
+async def test_the_cursor_of_a_channel_that_joins_leaves_out_nothing_that_is_read_with_it(
+    plant: Plant,
+) -> None:
+    """The notice comes before the changes of an older update that is read at once."""
+    partition = partition_of(*BTC, PARTITIONS)
+    new = next(each for each in SYMBOLS[3:] if partition_of(*each, PARTITIONS) == partition)
+    request = {"op": "subscribe", "channels": [TRADES], "snapshot": False}
+    async with plant.socket() as socket:
+        await socket.ask(**request)
+        await socket.receive_until("ack")
+        pipeline = plant.redis.pipeline(transaction=True)
+        for number, symbol in enumerate((BTC, new), 1):
+            live_update = update(trade(1, symbol=symbol), entry=f"{number}-0")
+            pipeline.xadd(live_stream(partition), {wire.UPDATE: wire.encode_update(live_update)})
+        await pipeline.execute()
+        joined = await socket.receive_until("joined")
+        assert joined["channel"] == f"trades:{new}"
+    async with plant.socket() as socket:
+        await socket.ask(**request, since=joined["cursor"])
+        missed = [await socket.receive_until("trades") for _ in range(2)]
+    assert [message["channel"] for message in missed] == [f"trades:{BTC}", f"trades:{new}"]
 
 
 async def test_a_wildcard_of_a_venue_has_its_symbols_only(plant: Plant) -> None:
