@@ -101,6 +101,9 @@ class CatchUp:
         """
         async with asyncio.timeout(TIMEOUT_S):
             await partition.reached(cursor.update)
+            if cursor.stored != STREAM_START:
+                # All that history has was published before; what is read of it from here on would come twice.
+                await partition.reached(await self._streams.last_update(partition.number))
         generation, through = partition.generation, partition.position
         buffer = self._wildcards.buffer(client, partition.number)
         buffer.clear()  # what came before is sent below

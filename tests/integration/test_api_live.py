@@ -272,6 +272,36 @@ async def test_history_and_live_join_at_the_cursor_of_a_rest_answer(plant: Plant
         assert await trades_until(socket, 3) == [2, 3]
 
 
+async def test_history_that_is_ahead_of_the_live_updates_read_joins_them_without_duplicates(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = asyncio.Event()
+    reading.set()
+    streams = plant.services.hub._streams
+    tail = streams.tail
+
+    async def held(*positions: Any, **options: Any) -> Any:
+        reply = await tail(*positions, **options)
+        await reading.wait()
+        return reply
+
+    monkeypatch.setattr(streams, "tail", held)
+    await plant.store(trade(1), entry="1-0")
+    await plant.publish(update(trade(1), entry="1-0"))
+    await plant.caught_up()
+    reading.clear()
+    await plant.publish(update(trade(2), entry="2-0"))
+    await plant.store(trade(2), entry="2-0")
+    page = await plant.get("/api/v1/trades/BTCUSDT")
+    assert ids({"data": page["trades"]}) == [1, 2]
+    async with plant.socket() as socket:
+        await socket.ask(op="subscribe", id=1, channels=[TRADES], since=page["cursor"])
+        asyncio.get_running_loop().call_later(0.2, reading.set)
+        await socket.receive_until("resumed")
+        await plant.publish(update(trade(3), entry="3-0"))
+        assert await trades_until(socket, 3) == [3]
+
+
 async def test_a_price_cursor_resumes_with_the_next_price(plant: Plant) -> None:
     await plant.publish(update(trade(1)))
     cursor = (await plant.get("/api/v1/price/BTCUSDT"))["cursor"]
