@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import Annotated, Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 from redis.exceptions import RedisError
@@ -159,7 +159,7 @@ class Health:
             connections.extend(map(connection_view, await self._connections.read()))
 
         redis, database, replica = await asyncio.gather(
-            _timed(check_redis()), _timed(check_database()), self._check_replica()
+            _timed(check_redis), _timed(check_database), self._check_replica()
         )
         if redis.status == "down" and self._redis.sharded and self._hub.live:  # it is one server of several
             redis = DependencyHealth("up")
@@ -177,7 +177,7 @@ class Health:
             state = await self._replica.measure()
             lag_s, lag_bytes = state.lag_s, state.lag_bytes
 
-        found = await _timed(measure())
+        found = await _timed(measure)
         return ReplicaHealth(found.status, found.latency_ms, found.error, lag_s, lag_bytes)
 
     async def _partitions(self, leases: list[LeaseRow], *, redis_up: bool) -> list[PartitionHealth]:
@@ -220,12 +220,12 @@ class Health:
             return None
 
 
-async def _timed(check: Awaitable[Any]) -> DependencyHealth:
+async def _timed(check: Callable[[], Awaitable[None]]) -> DependencyHealth:
     """Return what a check says of its server; one that refuses, such as the login, can't be used either."""
     started_s = time.perf_counter()
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            await check
+            await check()
     except (*OUTAGE, RedisError, FatalError) as error:
         return DependencyHealth("down", error=type(error).__name__)
     except Exception as error:  # the driver's errors are known to `db` alone
