@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from api_plant import Plant, running_plant
+from api_plant import Plant, live, running_plant
 from conftest import on_one_variant
 from websockets import Origin
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,6 +22,7 @@ ALERT = json.dumps({"symbol": "BTCUSDT", "kind": "gap"}).encode()
 @pytest.fixture
 async def plant(redis_url: str, database_url: str) -> AsyncIterator[Plant]:
     async with running_plant(redis_url, database_url, hosts=["plant.example.org"]) as running:
+        await live(running)  # or a websocket would begin with a notice
         yield running
 
 
