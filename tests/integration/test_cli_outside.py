@@ -16,6 +16,8 @@ from db.migrate import migrate
 from tickplant.cli import COMMANDS
 from tickplant.local.folder import free_port
 
+NOWHERE = "127.0.0.1:1"
+"""Where no server is, nor comes: a free port might be another test's the next moment."""
 OUTSIDE = {
     "absent": "the database can't be reached: .*; start the server, or check TICKPLANT_DATABASE_URL",
     "forbidden": "password authentication failed.*; check the user and the password in TICKPLANT_DATABASE",
@@ -95,7 +97,7 @@ def databases(postgres_address: str) -> Iterator[dict[str, str]]:
 
     asyncio.run(create())
     yield addresses | {
-        "absent": f"postgresql://somebody:p@127.0.0.1:{free_port()}/market",
+        "absent": f"postgresql://somebody:p@{NOWHERE}/market",
         "forbidden": stranger.replace(":p@", ":wrong@"),
         "no rights": stranger,
         "missing": f"{base}/nowhere",
@@ -119,7 +121,7 @@ def redises(server_folder: Path, redis_address: str) -> Iterator[dict[str, str]]
     asyncio.run(in_cluster.start())
     yield {
         "fitting": redis_address,
-        "absent": f"redis://127.0.0.1:{free_port()}/0",
+        "absent": f"redis://{NOWHERE}/0",
         "no password": re.sub("//[^@]*@", "//", in_cluster.url),
         "forbidden": re.sub("//[^@]*@", "//:wrong@", in_cluster.url),
         "cluster": in_cluster.url,
@@ -131,16 +133,15 @@ def run(
     words: str, folder: Path, database: str, redis: str, until: str = "nothing", **others: str
 ) -> forked.Ended:
     """Run a command on two servers, away from all venues; stop it when it has printed what is expected."""
-    nowhere = f"127.0.0.1:{free_port()}"
     environment = {
         "TICKPLANT_DATABASE_URL": database,
         "TICKPLANT_REDIS_URL": redis,
-        "TICKPLANT_BINANCE_WS_URL": f"ws://{nowhere}",
-        "TICKPLANT_BINANCE_REST_URL": f"http://{nowhere}",
+        "TICKPLANT_BINANCE_WS_URL": f"ws://{NOWHERE}",
+        "TICKPLANT_BINANCE_REST_URL": f"http://{NOWHERE}",
         "TICKPLANT_API_PORT": "0",
         "TICKPLANT_GRPC_PORT": "0",
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
-        "TICKPLANT_KAFKA_BOOTSTRAP": nowhere if words.startswith("mirror") else "",
+        "TICKPLANT_KAFKA_BOOTSTRAP": NOWHERE if words.startswith("mirror") else "",
         **others,
     }
     environment = {name: value for name, value in environment.items() if value}
@@ -236,7 +237,7 @@ def test_other_clients_get_the_address_of_an_unavailable_database(
 
 def test_an_unreachable_venue_is_reported(databases: dict[str, str], tmp_path: Path) -> None:
     message = "binance's list of symbols can't be read from http://127.0.0.1:.*"
-    check(run("symbols binance", tmp_path, databases["fitting"], "redis://127.0.0.1:1"), 1, message)
+    check(run("symbols binance", tmp_path, databases["fitting"], f"redis://{NOWHERE}"), 1, message)
 
 
 def test_a_recording_of_an_unreachable_venue_ends_with_an_error(tmp_path: Path) -> None:
