@@ -14,7 +14,6 @@ from servers import REDIS, cluster, url_as
 
 from db.migrate import migrate
 from tickplant.cli import COMMANDS
-from tickplant.local.folder import free_port
 
 NOWHERE = "127.0.0.1:1"
 """Where no server is, nor comes: a free port might be another test's the next moment."""
