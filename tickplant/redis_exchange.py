@@ -35,6 +35,8 @@ StreamEntries = list[tuple[bytes, dict[bytes, bytes]]]
 
 _IDLE_S: Final = 30.0
 """How long a connection stays open unused: a burst of requests opens as many as it needs."""
+_UNREAD_S: Final = 0.002
+"""After this much more time the loop has read what has arrived: its timers come before its sockets."""
 _INCOMPLETE: Final = object()
 _UNREADY: Final = (RedisConnectionError, MasterDownError, ReadOnlyError)
 """Refusals by a server that is not, or no longer, the one to talk to: the next exchange opens a connection,
@@ -63,6 +65,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[list[Any]] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline_s = 0.0
+        self._overdue = False
         self.idle_since_s = 0.0
         """By the clock of the event loop."""
         self._transport: asyncio.Transport = opened._writer.transport
@@ -135,16 +138,20 @@ class _Connection(asyncio.Protocol):
         self._fail(RedisConnectionError(f"the connection to Redis was lost: {exc or 'closed by the server'}"))
 
     def _note_progress(self) -> None:
+        self._overdue = False
         if self._timeout_s is not None:
             self._deadline_s = self._loop.time() + self._timeout_s
 
     def _check_deadline(self) -> None:
-        """Fail if the deadline has passed; otherwise look again when it may have."""
+        """Fail if the deadline has passed and nothing is left to read; otherwise look again later."""
         self._timer = None
         if self._waiter is None:
             return
         if self._loop.time() < self._deadline_s:
             self._timer = self._loop.call_at(self._deadline_s, self._check_deadline)
+        elif not self._overdue:  # the answer may be there, unread, if this process has been paused
+            self._overdue = True
+            self._timer = self._loop.call_later(_UNREAD_S, self._check_deadline)
         else:
             self._fail(RedisTimeoutError("timeout reading from Redis"))
 

@@ -23,7 +23,7 @@ from tickplant.redis_shards import ShardUnavailableError
 from tickplant.redis_slots import SLOTS, slot_of
 from tickplant.streams import trades_stream
 
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.5
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Exchanges with Redis past redis-py's commands: the same errors, and no answer is taken for another's."""
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,7 +151,7 @@ async def test_other_connections_to_a_server_that_hangs_are_not_used_again() -> 
             await asyncio.sleep(60)
         writer.write(b"$%d\r\n%s\r\n" % (len(words[1]), words[1]))
 
-    async with answering(hang) as url, open_redis(url, timeout_s=0.1) as redis:
+    async with answering(hang) as url, open_redis(url, timeout_s=1) as redis:
         await asyncio.gather(*[redis.exchange(("ECHO", "first")) for _ in range(3)])
         assert len(redis._exchanges._idle) == 3
         with pytest.raises(RedisTimeoutError):
@@ -160,24 +162,24 @@ async def test_other_connections_to_a_server_that_hangs_are_not_used_again() -> 
 async def test_a_server_that_hangs_times_out_and_its_late_answer_is_not_read() -> None:
     async def late(words: list[bytes], writer: asyncio.StreamWriter) -> None:
         if words[1] == b"late":
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.5)
         writer.write(b"$%d\r\n%s\r\n" % (len(words[1]), words[1]))
 
-    async with answering(late) as url, open_redis(url, timeout_s=0.1) as redis:
+    async with answering(late) as url, open_redis(url, timeout_s=1) as redis:
         assert await redis.exchange(("ECHO", "first")) == [b"first"]
         with pytest.raises(RedisTimeoutError) as refusal:
             await redis.exchange(("ECHO", "late"))
         assert is_transient(refusal.value)
         for _ in range(5):
             assert await redis.exchange(("ECHO", "next")) == [b"next"]
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.15)
 
 
 async def test_a_server_that_reads_nothing_times_out_and_holds_no_memory() -> None:
     async def hang(words: list[bytes], writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(60)
 
-    async with answering(hang) as url, open_redis(url, timeout_s=0.1) as redis:
+    async with answering(hang) as url, open_redis(url, timeout_s=1) as redis:
         with pytest.raises(RedisTimeoutError):
             await redis.exchange(*[("ECHO", b"x" * 1_000_000)] * 64)
         assert redis._exchanges._idle == []
@@ -206,13 +208,31 @@ async def test_connections_of_a_burst_are_closed_once_they_have_not_been_used_fo
         assert len(redis._exchanges._idle) == 1
 
 
+async def test_an_answer_that_came_while_this_process_was_busy_is_read(redis_url: str) -> None:
+    loop = asyncio.get_running_loop()
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        async with open_redis(redis_url, timeout_s=0.5) as redis:
+            assert await redis.exchange(("PING",)) == [b"PONG"]
+
+            def be_busy() -> None:  # where a loop reads sockets, which is before it looks at its timers
+                loop.remove_reader(reading)
+                time.sleep(1)
+
+            loop.add_reader(reading, be_busy)
+            asking = asyncio.create_task(redis.exchange(("BLPOP", "list", "0.2")))
+            await asyncio.sleep(0)
+            writing.send(b"x")
+            assert await asking == [None]
+
+
 async def test_an_answer_may_take_longer_than_the_time_limit_while_it_arrives() -> None:
     async def slow(words: list[bytes], writer: asyncio.StreamWriter) -> None:
         for part in (b"$", b"4\r\n", b"sl", b"ow", b"\r\n"):
             writer.write(part)
-            await asyncio.sleep(0.15)
+            await asyncio.sleep(0.3)
 
-    async with answering(slow) as url, open_redis(url, timeout_s=0.3) as redis:
+    async with answering(slow) as url, open_redis(url, timeout_s=1) as redis:
         assert await redis.exchange(("ECHO", "slow")) == [b"slow"]
 
 
@@ -255,7 +275,12 @@ async def test_what_nobody_asked_for_replaces_the_connection() -> None:
 
     async with answering(chatty) as url, open_redis(url) as redis:
         assert await redis.exchange(("ECHO", "1")) == [b"1"]
-        await asyncio.sleep(0.2)
+        (connection,) = redis._exchanges._idle
+
+        async def closed() -> bool:
+            return not connection.is_open
+
+        await until(closed, "its connection is closed")
         assert await redis.exchange(("ECHO", "2")) == [b"2"]
         assert len(connections) == 2
 
