@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from tickplant.errors import FatalError
 from tickplant.local import PostgresServer, RedisServer, Source
 from tickplant.local.addresses import open_database_server
-from tickplant.local.folder import Folder
+from tickplant.local.folder import Folder, free_port
 from tickplant.local.server import Server
 from tickplant.settings import Settings
 
@@ -111,6 +111,22 @@ async def test_redis_is_durable_bounded_to_loopback_and_closed_without_password(
     with pytest.raises(redis.exceptions.AuthenticationError):
         await stranger.get("kept")
     await stranger.aclose()
+
+
+@pytest.mark.parametrize("kind", [RedisServer, PostgresServer])
+async def test_a_port_that_another_program_takes_before_the_first_start_is_not_kept(
+    kind: type[Server], server_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    async with taken:
+        free = free_port()
+        ports = iter([taken.sockets[0].getsockname()[1], free])
+        monkeypatch.setattr("tickplant.local.folder.free_port", lambda: next(ports))
+        server = kind(server_folder / f"taken {kind.__name__}")
+        await server.start()
+        assert server.port == free
+        await server.stop()
+    shutil.rmtree(server.folder.path)
 
 
 @pytest.mark.parametrize("kind", [RedisServer, PostgresServer])

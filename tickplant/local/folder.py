@@ -115,6 +115,11 @@ class Folder:
             (self.path / "port").write_text(str(port), encoding="ascii")
         return port
 
+    def forget_port(self) -> None:
+        """Forget the port of the last start: the next one chooses another."""
+        with explained_file_errors(self.path):
+            (self.path / "port").write_text("", encoding="ascii")
+
     def password(self) -> str:
         """Return the server's password, generated at the first call and readable only by this user."""
         path = self.path / "password"

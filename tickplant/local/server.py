@@ -9,10 +9,11 @@ from typing import ClassVar, Final
 
 from tickplant.errors import FatalError
 from tickplant.local.child import Child, ServerAccount
-from tickplant.local.folder import Folder, explained_file_errors
+from tickplant.local.folder import Folder, explained_file_errors, is_free
 
 _START_S: Final = 300.0
 """Recovery after a crash may read gigabytes. A server that fails exits, which ends the wait."""
+_PORTS_TRIED: Final = 3
 _LOG_BYTES: Final = 8 << 20
 
 
@@ -86,6 +87,20 @@ class Server(ABC):
         if self.pid is not None:
             raise FatalError(f"{self.name} on {self.folder.path} is already running")
         self.folder.create()
+        has_port = self.folder.read_port() is not None
+        for others in reversed(range(_PORTS_TRIED)):
+            try:
+                await self._start()
+            except FatalError:
+                if not others or has_port or self._port is None or is_free(self._port):
+                    raise
+                # Another program has taken the port, which was free, before the server listened.
+                self._port = None
+                self.folder.forget_port()
+            else:
+                return
+
+    async def _start(self) -> None:
         lock = await self.folder.lock()
         try:
             self._port = self._port or self.folder.choose_port()
