@@ -136,8 +136,12 @@ async def test_a_lost_or_oversized_connection_is_opened_again(redis_url: str, re
             return await written_ids(redis) == [1, 2, 3]
 
         await until(done, "a trade of each connection")
-        (state,) = [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
-        assert (state.state, state.symbols) == ("live", ("BTCUSDT",))
+
+        async def is_live() -> bool:
+            states = [wire.decode_connection(value) for value in (await redis.hgetall(CONNECTIONS)).values()]
+            return [(state.state, state.symbols) for state in states] == [("live", ("BTCUSDT",))]
+
+        await until(is_live, "the connection is live")
     assert await redis.hgetall(CONNECTIONS) == {}
 
 
@@ -244,7 +248,11 @@ async def test_a_socket_is_paused_while_workers_lag(redis_url: str, redis: Any) 
         await until(worker_takes_all, "everything written after the workers have recovered", timeout_s=60)
 
 
-async def test_the_venues_time_is_written_while_its_trades_come(redis_url: str, redis: Any) -> None:
+async def test_the_venues_time_is_written_while_its_trades_come(
+    redis_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.venue_clock.CLOCK_GRACE_US", 60_000_000)
+
     async def script(client: ServerConnection) -> None:
         await client.send(frame(1))
         await client.wait_closed()

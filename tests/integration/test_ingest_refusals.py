@@ -114,6 +114,10 @@ async def state_is(redis: Any, check: Callable[[Any], bool]) -> Callable[[], Awa
     return reached
 
 
+async def has_trades(redis: Any, symbols: set[str]) -> bool:
+    return {trade.symbol for trade in await written(redis)} == symbols
+
+
 @pytest.mark.parametrize("name", VENUES)
 async def test_the_others_live_and_the_refused_are_named(
     redis_url: str,
@@ -134,14 +138,11 @@ async def test_the_others_live_and_the_refused_are_named(
             await state_is(redis, lambda state: state.state == "live" and refused(state.problems) == wanted),
             "the refused symbols named",
         )
-        assert {trade.symbol for trade in await written(redis)} == {spelled(name, symbol) for symbol in GOOD}
+        good = {spelled(name, symbol) for symbol in GOOD}
+        await until(lambda: has_trades(redis, good), "trades of the others, and of nobody else")
         venue.refused.clear()
         await until(await state_is(redis, lambda state: not state.problems), "accepted after all")
-
-        async def all_written() -> bool:
-            return {trade.symbol for trade in await written(redis)} == {symbol.symbol for symbol in symbols}
-
-        await until(all_written, "trades of all")
+        await until(lambda: has_trades(redis, {symbol.symbol for symbol in symbols}), "trades of all")
     assert venue.clients == 1
     for symbol in bad:
         assert len([r for r in caplog.records if "refuses" in r.message and symbol in r.message]) == 1
@@ -175,9 +176,6 @@ async def test_a_subscription_that_got_lost_is_sent_again_on_the_same_connection
     venue = Forgetful([])
     async with scripted_venue(venue.script) as url, ingesting(redis_url, url, named("coinbase", GOOD)):
         await until(await state_is(redis, lambda state: state.state == "live"), "the connection live")
-
-        async def all_written() -> bool:
-            return len({trade.symbol for trade in await written(redis)}) == len(GOOD)
-
-        await until(all_written, "trades of all")
+        good = {spelled("coinbase", symbol) for symbol in GOOD}
+        await until(lambda: has_trades(redis, good), "trades of all")
     assert venue.clients == 1

@@ -48,13 +48,19 @@ def source() -> LiveSource:
 async def test_a_refused_subscription_is_reported_and_requested_again_until_trades_arrive(
     redis_url: str, redis: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ingest.subscription.RETRY_REFUSED_S", 0.5)
+    monkeypatch.setattr("ingest.subscription.RETRY_REFUSED_S", 1.5)
     caplog.set_level(logging.INFO)
     options = SandboxOptions(plan=FaultPlan(1, {Fault.REFUSED: 1.0}))
     async with serve([source()], options=options) as venue:
         async with ingesting(redis_url, venue.addresses["finnhub"].ws_url, [AAPL]):
-            await until(reported(redis, lambda status: status.state == "refused"), "the refusal reported")
-            (status,) = await connections(redis)
+            seen: list[ConnectionStatus] = []  # it is requested again soon, and accepted
+
+            def is_refused(status: ConnectionStatus) -> bool:
+                seen.append(status)
+                return status.state == "refused"
+
+            await until(reported(redis, is_refused), "the refusal reported")
+            status = seen[-1]
             assert "Subscription failed, please try again" in status.reason
             assert [(problem.symbol, problem.state) for problem in status.problems] == [("AAPL", "refused")]
             await until(with_trades(redis), "trades after another request")
@@ -83,6 +89,7 @@ async def test_a_symbol_that_is_always_refused_does_not_hide_that_another_trades
             ),
             "one symbol refused, the other one trading",
         )
+        await until(with_trades(redis), "its trades")
         assert {trade.symbol for trade in await written(redis)} == {"AAPL"}
 
 
