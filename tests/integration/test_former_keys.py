@@ -10,6 +10,7 @@ from conftest import PARTITIONS, on_one_variant
 from stored import fetch_value
 from working import START_US, publishing, stored_count, trade, until, working
 
+from tickplant import wire
 from tickplant.errors import FatalError
 from tickplant.former_keys import FORMER_COUNT, REFUSED_COUNT
 from tickplant.redis_agreement import agree_on_partitions, parse_partitions
@@ -87,10 +88,7 @@ async def test_what_a_running_process_of_the_former_version_writes_is_moved_and_
         await until(lambda: has_stored(database_url, 1), "the first trade is stored")
         stream = trades_stream(partition_of("binance", "AAAUSDT", PARTITIONS))
         former = stream.translate({ord("{"): None, ord("}"): None})
-        await redis.rename(stream, "aside")
-        await publisher.publish([trade(2, at_us=START_US + 1)])
-        await redis.rename(stream, former)
-        await redis.rename("aside", stream)
+        await redis.xadd(former, {wire.TRADES: wire.encode_trades([trade(2, at_us=START_US + 1)])})
         await until(lambda: has_stored(database_url, 2), "the other trade is stored, too")
     assert "a former version that is still running: stop it" in caplog.text
     assert await redis.exists(former) == 0

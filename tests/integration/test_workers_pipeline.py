@@ -27,6 +27,7 @@ from working import (
 from tickplant import wire
 from tickplant.errors import LeaseLostError
 from tickplant.kernel import decode_trades
+from tickplant.market import Gap
 from tickplant.redis_client import open_redis
 from tickplant.streams import (
     CANDLES_ROLE,
@@ -265,12 +266,18 @@ async def test_gaps_are_rows_with_their_state_cause_and_reason(redis_url: str, d
             (100, 100, "open", "ours", None),
             (150, 151, "open", "ours", None),
         ]
-        published = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
-        assert [(gap.first_id, gap.last_id, gap.missing) for gap in published] == [
-            (50, 59, 10),
-            (100, 100, 1),
-            (150, 151, 2),
-        ]
+
+        async def told() -> list[Gap]:  # of what is committed, soon after
+            return wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"\x90")
+
+        async def all_told() -> bool:
+            return [(gap.first_id, gap.last_id, gap.missing) for gap in await told()] == [
+                (50, 59, 10),
+                (100, 100, 1),
+                (150, 151, 2),
+            ]
+
+        await until(all_told, "ingest knows of the gaps")
 
         await publisher.publish_verdict(
             wire.Verdict("binance", "AAAUSDT", 150, 151, "unrecoverable", "the venue answers 404")
@@ -287,17 +294,25 @@ async def test_gaps_are_rows_with_their_state_cause_and_reason(redis_url: str, d
             ("venue", None),
             ("ours", "the venue answers 404"),
         ]
-        published = wire.decode_gaps(await redis.hget(GAPS, "binance:AAAUSDT") or b"")
-        assert [(gap.first_id, gap.missing, gap.state) for gap in published] == [(150, 2, "unrecoverable")]
+
+        async def one_told() -> bool:
+            found = [(gap.first_id, gap.missing, gap.state) for gap in await told()]
+            return found == [(150, 2, "unrecoverable")]
+
+        await until(one_told, "ingest knows which gap is left")
         # Complete again but for the minute in which trades are missing for good.
         flags = await stored.read_flags(database_url, "AAAUSDT")
         assert [complete for _, _, complete, _ in flags] == [False, True, False, False]
-        live = [gap for update in await read_live(redis_url, "AAAUSDT") for gap in update.gaps]
-        assert {(gap.first_id, gap.state) for gap in live} >= {
-            (50, "open"),
-            (50, "healed"),
-            (150, "unrecoverable"),
-        }
+
+        async def all_live() -> bool:
+            live = [gap for update in await read_live(redis_url, "AAAUSDT") for gap in update.gaps]
+            return {(gap.first_id, gap.state) for gap in live} >= {
+                (50, "open"),
+                (50, "healed"),
+                (150, "unrecoverable"),
+            }
+
+        await until(all_live, "clients know of each state")
         await redis.aclose()
 
 
