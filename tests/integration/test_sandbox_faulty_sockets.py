@@ -63,16 +63,20 @@ def within(seconds: float) -> Iterator[None]:
 async def take_all(client: ClientConnection, running: RunningSandbox) -> list[str]:
     """Return what comes until the end, of the connection or of the tape and what follows it."""
     texts: list[str] = []
+    answered = False
     with suppress(ConnectionClosed):
         for _ in within(DEADLINE_S):
             with suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(0.1 if answered else 0.5):
                     text = str(await client.recv())
                 if not re.search('"heartbeat"|"ping"', text):
                     texts.append(text)
                     continue
-            if running.status().state == "finished":
+            if answered:
                 return texts
+            if running.status().state == "finished":
+                await (await client.ping())  # what was sent before the answer is here by then
+                answered = True
     return texts
 
 
