@@ -20,7 +20,7 @@ from workers.webhooks.delivery import deliver
 
 SECRET = "a secret of many characters"
 SETTINGS = WebhookSettings(
-    SECRET, allowed=["127.0.0.1"], attempts=3, first_wait_s=0.01, poll_s=0.02, timeout_s=0.5
+    SECRET, allowed=["127.0.0.1"], attempts=3, first_wait_s=0.01, poll_s=0.02, timeout_s=20
 )
 
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -207,7 +207,7 @@ async def test_a_delivery_started_by_a_killed_process_is_completed_by_another(
 ) -> None:
     receiver.answer = lambda _: None
     await fire(pool, receiver.url(), receiver.url())
-    async with delivering(pool, SETTINGS._replace(timeout_s=0.4)) as killed:
+    async with delivering(pool, SETTINGS._replace(timeout_s=1)) as killed:
 
         async def begun() -> bool:
             return len(receiver.requests) == 2
