@@ -99,9 +99,9 @@ async def test_a_reader_sees_every_table_and_view_but_webhooks_and_changes_nothi
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_a_reader_sees_no_secret_while_rights_are_granted_again(with_logins: str) -> None:
-    migrating = asyncio.create_task(migrate(with_logins, partitions=4, passwords=PASSWORDS))
     looks = 0
     async with connected(with_logins, GRAFANA, PASSWORDS.grafana) as reader:
+        migrating = asyncio.create_task(migrate(with_logins, partitions=4, passwords=PASSWORDS))
         while not migrating.done():
             for relation in SECRET:
                 assert not await reader.fetchval("select has_table_privilege($1, 'select')", relation)
