@@ -47,6 +47,10 @@ class ServerState(NamedTuple):
     timeline: int
     """The timeline of a primary; 0 of a standby, or where it is unknown."""
 
+    def replaces(self, other: "ServerState") -> bool:
+        """Return whether it is the primary in place of another one of its cluster."""
+        return self.system == other.system and self.timeline > other.timeline > 0
+
 
 class Found(NamedTuple):
     """A connection to one of several hosts."""
@@ -193,7 +197,7 @@ async def find_better(hosts: list[Host], wanted: Wanted, used: Found, open_: Ope
             continue
         if state.standby and wanted == "prefer-standby":
             return Better(host, replaces=False)
-        if state.system == used.state.system and state.timeline > used.state.timeline > 0:
+        if state.replaces(used.state):
             note_timeline(state.system, state.timeline)
             return Better(host, replaces=True)
     return None

@@ -182,9 +182,11 @@ class _PoolHosts:
         self._connections: WeakKeyDictionary[DatabaseConnection, Host] = WeakKeyDictionary()
 
     def note(self, found: Found) -> None:
-        """Note a new connection of the pool."""
-        self._used = found
+        """Note a new connection of the pool; it may be the first one to a replica that was promoted."""
+        former, self._used = self._used, found
         self._connections[found.connection] = found.host
+        if former is not None and found.state.replaces(former.state):
+            self._leave(former.host, found.host)
 
     async def follow(self, pool: asyncpg.Pool) -> None:
         """Move the pool to better hosts, until cancelled."""
@@ -198,13 +200,20 @@ class _PoolHosts:
             if better is None or self._used is not used:  # a new connection may have found it meanwhile
                 continue
             self._used = None  # until it connects again
-            what = "the primary, on a newer timeline" if better.replaces else "a standby"
-            _log.warning("%s is %s: connections move there from %s", better.host, what, used.host)
-            if better.replaces:  # what the former one still answers counts no more, and it may never do
-                for connection, host in list(self._connections.items()):
-                    if host == used.host:
-                        connection.terminate()
+            if better.replaces:
+                self._leave(used.host, better.host)
+            else:
+                _log.warning("%s is a standby: connections move there from %s", better.host, used.host)
             await pool.expire_connections()
+
+    def _leave(self, former: Host, primary: Host) -> None:
+        """Cut off connections to a former primary: what it answers counts no more, and it may never do."""
+        _log.warning(
+            "%s is the primary, on a newer timeline: connections move there from %s", primary, former
+        )
+        for connection, host in list(self._connections.items()):
+            if host == former:
+                connection.terminate()
 
 
 def _opening(url: str, timeout_s: float, **options: Any) -> Open:

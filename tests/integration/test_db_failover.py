@@ -171,6 +171,24 @@ async def test_a_pool_moves_to_a_promoted_replica_though_its_primary_runs_on(
         assert await fetch_value(pair.primary.url, "select not pg_is_in_recovery()")
 
 
+async def test_a_connection_that_finds_a_promoted_replica_takes_the_others_along(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "_GRACE_S", 0.1)
+    async with open_pool(address_of(pair), size=2, application="test") as pool:
+        async with pool.acquire() as former:
+            await pair.replica.promote()
+            assert pair.primary.pid is not None
+            os.kill(pair.primary.pid, signal.SIGSTOP)  # it takes no connection, and still serves those it has
+            try:
+                assert await pool.fetchval(PORT) == pair.replica.port
+            finally:
+                os.kill(pair.primary.pid, signal.SIGCONT)
+            with pytest.raises(OUTAGE):
+                await former.fetchval(PORT)
+        assert await asyncio.gather(*[pool.fetchval(PORT) for _ in range(2)]) == [pair.replica.port] * 2
+
+
 async def test_a_statement_on_a_primary_that_froze_ends_when_its_replica_is_promoted(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
