@@ -23,7 +23,8 @@ from sandbox.server import RunningSandbox, SandboxOptions, serve
 from sandbox.tape import Tape
 from sandbox.venues import VENUES
 
-DEADLINE_S: Final = 20
+DEADLINE_S: Final = 120
+"""For thousands of frames, on a machine that does much else."""
 SYMBOLS: Final = {"binance": "BTCUSDT", "coinbase": "BTC-USD", "finnhub": "AAPL", "kraken": "BTC/USD"}
 REQUESTS: Final = {
     "coinbase": '{"type":"subscribe","product_ids":["BTC-USD"],"channels":["matches","heartbeat"]}',
@@ -63,20 +64,22 @@ def within(seconds: float) -> Iterator[None]:
 async def take_all(client: ClientConnection, running: RunningSandbox) -> list[str]:
     """Return what comes until the end, of the connection or of the tape and what follows it."""
     texts: list[str] = []
-    answered = False
+    pong: Any = None
     with suppress(ConnectionClosed):
         for _ in within(DEADLINE_S):
-            with suppress(TimeoutError):
-                async with asyncio.timeout(0.1 if answered else 0.5):
+            all_here = pong is not None and pong.done()
+            try:
+                async with asyncio.timeout(0.01 if all_here else 0.5):
                     text = str(await client.recv())
+            except TimeoutError:
+                if all_here:
+                    return texts
+            else:
                 if not re.search('"heartbeat"|"ping"', text):
                     texts.append(text)
                     continue
-            if answered:
-                return texts
-            if running.status().state == "finished":
-                await (await client.ping())  # what was sent before the answer is here by then
-                answered = True
+            if pong is None and running.status().state == "finished":
+                pong = await client.ping()  # its answer comes after all that was sent before
     return texts
 
 
