@@ -18,7 +18,7 @@ from api.live.event_gate import EventGate
 from api.live.gate import WebsocketGate, WebsocketLimits
 from api.live.hub import Hub
 from api.queries.connections import Connections
-from api.queries.history import StoredHistory
+from api.queries.history import TIMEOUT_S, StoredHistory
 from api.queries.prices import Prices
 from api.queries.symbols import SymbolDirectory
 from api.replica import Replica
@@ -183,6 +183,7 @@ def _open_pool(
         application=application,
         eager=False,
         takes_session_locks=False,
+        timeout_s=TIMEOUT_S,
         wanted=wanted,
     )
 

@@ -117,6 +117,7 @@ async def open_pool(
     eager: bool = True,
     migrated: bool = True,
     takes_session_locks: bool = True,
+    timeout_s: float = 60.0,
     wanted: Wanted = "primary",
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of connections and close it at the end.
@@ -129,6 +130,8 @@ async def open_pool(
         migrated: whether the first connection raises FatalError if the schema is not this version's.
         takes_session_locks: whether statements take advisory locks of the session; if not, a use of a
             connection is one round trip shorter.
+        timeout_s: the longest duration of a statement, and then of the wait until it is cancelled: a server
+            that hangs holds up whoever asked it for twice as long.
         wanted: which of several hosts, unless the address says it.
     """
     unchecked = migrated
@@ -151,7 +154,7 @@ async def open_pool(
         url,
         min_size=0,
         max_size=size,
-        command_timeout=60,
+        command_timeout=timeout_s,
         server_settings=server_settings,
         connect=partial(_connect, wanted=wanted, on_found=hosts.note),
         init=prepare,

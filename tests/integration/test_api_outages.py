@@ -1,10 +1,14 @@
 """Redis and the database away and back: what is answered meanwhile, and that everything goes on by itself."""
 
 import asyncio
+import os
+import signal
 from typing import Any
 
+import pytest
 from api_plant import Plant, candle, live, running_plant, trade, update
 from conftest import PARTITIONS, OwnPostgres, OwnRedis, on_one_variant
+from stored import fetch_rows
 
 from db.migrate import migrate
 from tickplant.streams import live_stream, prices_key
@@ -164,6 +168,32 @@ async def test_the_database_becomes_unavailable_and_recovers(
         assert [view["trade_id"] for view in snapshot["data"]] == [1, 2]
         await plant.store(trade(2))
         assert (await socket.receive_until("stats"))["data"]["trade_count"] == 2
+
+
+async def test_a_database_that_hangs_is_unavailable(
+    redis_url: str, own_postgres: OwnPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("api.health", "api.open_services", "api.queries.history"):
+        monkeypatch.setattr(f"{module}.TIMEOUT_S", 0.5)
+    server = await own_postgres()
+    await migrate(server.url, partitions=PARTITIONS, extension="off")
+    async with running_plant(redis_url, server.url) as plant:
+        await live(plant)
+        await plant.get("/health/ready")
+        rows = await fetch_rows(server.url, "select pid from pg_stat_activity where pid <> pg_backend_pid()")
+        assert server.pid is not None
+        frozen = [server.pid, *(row["pid"] for row in rows)]
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            report = (await answered(plant, "/health/ready", 503)).json()
+            assert (report["redis"]["status"], report["database"]["status"]) == ("up", "down")
+            assert not await plant.services.health.can_serve()
+            await answered(plant, "/api/v1/alerts", 503)
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        await answered(plant, "/health/ready", 200)
 
 
 async def test_the_api_starts_before_its_servers(own_redis: OwnRedis, own_postgres: OwnPostgres) -> None:

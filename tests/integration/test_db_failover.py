@@ -20,7 +20,7 @@ from db.commit import CommitBatch, commit
 from db.hosts import Wanted
 from db.leases import Lease, heartbeat, take_lease
 from db.migrate import migrate
-from db.pool import OUTAGE, connect, open_pool
+from db.pool import OUTAGE, connect, open_pool, snapshot
 from tickplant import wire
 from tickplant.errors import FormerPrimaryError, LaterEpochError, LeaseLostError
 from tickplant.local import PostgresServer
@@ -204,6 +204,26 @@ async def test_a_statement_on_a_primary_that_froze_ends_when_its_replica_is_prom
         finally:
             os.kill(backend, signal.SIGCONT)
         assert await pool.fetchval(PORT) == pair.replica.port
+
+
+async def test_a_statement_on_a_server_that_froze_ends(own_postgres: OwnPostgres) -> None:
+    server = await own_postgres()
+    async with open_pool(server.url, size=1, application="test", migrated=False, timeout_s=0.2) as pool:
+        backend = await pool.fetchval("select pg_backend_pid()")
+
+        async def read() -> None:
+            async with snapshot(pool, timeout_s=0.2) as connection:
+                await connection.fetchval(PORT)
+
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            reading = asyncio.create_task(read())
+            await asyncio.wait({reading}, timeout=30)
+            assert reading.done()
+            assert isinstance(reading.exception(), OUTAGE)
+            assert await pool.fetchval(PORT, timeout=30) == server.port  # over another connection
+        finally:
+            os.kill(backend, signal.SIGCONT)
 
 
 async def test_a_pool_that_prefers_a_replica_returns_to_it(
