@@ -332,7 +332,8 @@ async def refuse_former_primary(pool: asyncpg.Pool, server: str | None, timeline
 
 def outage_reason(error: BaseException) -> str:
     """Return the reason of one of `OUTAGE`, or of a server other than the database, for the log."""
-    if isinstance(error, asyncpg.InternalClientError):  # its text is about the driver's own state
+    closed = isinstance(error, asyncpg.InterfaceError) and "connection is closed" in str(error)
+    if closed or isinstance(error, asyncpg.InternalClientError):  # its text is about the driver's own state
         return "the connection to the database was lost"
     return system_reason(error) or str(error) or type(error).__name__
 
