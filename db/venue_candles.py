@@ -104,7 +104,7 @@ async def store_venue_candles(
 
 
 async def count_venue_candles(
-    connection: asyncpg.Connection, symbol: SymbolId, interval: str, *, start_us: int, end_us: int
+    connection: asyncpg.Connection, symbol: SymbolId, interval: str, start_us: int, end_us: int
 ) -> int:
     """Return how many candles of a symbol's venue are stored, by open time: from inclusive, to exclusive."""
     count: int = await connection.fetchval(

@@ -175,7 +175,7 @@ def require_database_space(folder: Path, name: str, rows: int, what: str, row_by
         FatalError: they don't.
     """
     needed, free = rows * row_bytes + _FREE_BYTES, shutil.disk_usage(folder).free
-    if needed > free:
+    if rows and needed > free:
         raise FatalError(
             f"{name}: {rows:,} {what} take some {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB"
             f" are free in {folder}: free some space; the same command continues here"

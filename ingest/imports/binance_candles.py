@@ -55,6 +55,7 @@ class CandleFile:
             raise
         self.symbol: Final = SymbolId(NAME, self._name.symbol)
         self.interval: Final = self._name.kind
+        self.period: Final = self._name.period
         self.name: Final = path.name
 
     def close(self) -> None:
@@ -108,9 +109,8 @@ class CandleFile:
             raise ValueError(f"{len(fields)} columns in place of {_COLUMNS}")
         interval = CANDLE_INTERVALS[self.interval]
         candle = parse_kline(fields, interval)
-        period = self._name.period
-        if not interval.floor(period.start_us) <= candle.open_time_us < period.end_us:
-            raise ValueError(f"a candle of another time than {period}")
+        if not interval.floor(self.period.start_us) <= candle.open_time_us < self.period.end_us:
+            raise ValueError(f"a candle of another time than {self.period}")
         if not candle.low <= min(candle.open, candle.close) <= max(candle.open, candle.close) <= candle.high:
             raise ValueError("its open or close is not between its low and its high")
         if bool(candle.trade_count) != bool(candle.volume):

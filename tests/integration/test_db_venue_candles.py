@@ -119,9 +119,9 @@ async def test_stored_ones_are_replaced_where_they_differ(connection: asyncpg.Co
     assert await read_symbols_of_venue_candles(connection) == [SYMBOL]
     ranges = ((0, 60_000_000, 1), (0, 60_000_001, 2), (1, 10**15, 1), (10**9, 10**15, 0))
     for start_us, end_us, count in ranges:
-        found = await count_venue_candles(connection, SYMBOL, "1m", start_us=start_us, end_us=end_us)
+        found = await count_venue_candles(connection, SYMBOL, "1m", start_us, end_us)
         assert found == count
-    assert await count_venue_candles(connection, SYMBOL, "5m", start_us=0, end_us=10**15) == 0
+    assert await count_venue_candles(connection, SYMBOL, "5m", 0, 10**15) == 0
 
 
 async def test_they_are_in_no_candle_of_trades(connection: asyncpg.Connection) -> None:

@@ -114,7 +114,7 @@ async def import_candles(
     folder = (cache or default_cache()).absolute()
     periods = split_periods(start, end, datetime.now(UTC).date())
     _require_months(intervals or (), periods)
-    complete, database = True, _database_folder(settings)
+    complete = True
     for symbol in symbols:
         async with (
             open_symbol(settings, symbol, application=_APPLICATION, pace_trades=AHEAD_TRADES) as target,
@@ -123,16 +123,16 @@ async def import_candles(
             archive = BinanceArchive(settings.binance_archive_url, client, folder)
             await _warn_of_removal(target, periods[0].start_us)
             for interval in intervals or INTERVALS:
-                complete &= await _import_interval(target, archive, interval, periods, database)
+                complete &= await _import_interval(settings, target, archive, interval, periods)
     return 0 if complete else 1
 
 
 async def _import_interval(
+    settings: Settings,
     target: SymbolMaintenance,
     archive: BinanceArchive,
     interval: str,
     periods: Sequence[Period],
-    database: Path | None,
 ) -> bool:
     """Store the candles of one interval; return whether there was a file of each period, without a fault."""
     what = f"{target.symbol} {interval}"
@@ -144,9 +144,7 @@ async def _import_interval(
     if not files:
         return complete
     require_space(archive.folder, [file for file in files if not archive.path_of(file.name).exists()])
-    if database is not None:
-        candles = await _count_unstored(target, interval, [file.name.period for file in files])
-        require_database_space(database, what, candles, "candles", _CANDLE_BYTES)
+    await _require_space_for(settings, target, interval, [file.name.period for file in files])
     result = CandleImport(target, interval)
     with progress_bar_or_lines(f"{what}, files") as show:
         for number, file in enumerate(files):
@@ -159,19 +157,20 @@ async def _import_interval(
 
 async def import_candle_files(settings: Settings, paths: Sequence[Path]) -> int:
     """Store the candles of files, by symbol and interval; return the exit code."""
-    by_kind: dict[tuple[SymbolId, str], list[Path]] = {}
+    by_kind: dict[tuple[SymbolId, str], list[tuple[Period, Path]]] = {}
     for path in dict.fromkeys(path.absolute() for path in paths):
         file = CandleFile(path)
         file.close()
-        by_kind.setdefault((file.symbol, file.interval), []).append(path)
+        by_kind.setdefault((file.symbol, file.interval), []).append((file.period, path))
     agrees = True
     for (symbol, interval), files in by_kind.items():
         async with open_symbol(
             settings, str(symbol), application=_APPLICATION, pace_trades=AHEAD_TRADES
         ) as target:
             await target.publisher.claim_source({})
+            await _require_space_for(settings, target, interval, [period for period, _ in files])
             result = CandleImport(target, interval)
-            for path in files:
+            for _, path in files:
                 await result.store(path)
             result.report()
             agrees &= result.agrees
@@ -202,18 +201,22 @@ def _require_months(intervals: Sequence[str], periods: Sequence[Period]) -> None
             )
 
 
-def _database_folder(settings: Settings) -> Path | None:
-    return folder_in_use(settings) if settings.database_url is None else None
+async def _require_space_for(
+    settings: Settings, target: SymbolMaintenance, interval: str, periods: Sequence[Period]
+) -> None:
+    """Look whether the candles of some periods, as many as there can be, fit on the disk of our own database.
 
-
-async def _count_unstored(target: SymbolMaintenance, interval: str, periods: Sequence[Period]) -> int:
-    """Return the most candles of some periods, ascending, that are not stored."""
+    Raises:
+        FatalError: they don't.
+    """
+    if settings.database_url is not None:
+        return  # another machine's disk, perhaps
+    times_us = min(period.start_us for period in periods), max(period.end_us for period in periods)
     async with snapshot(target.pool, timeout_s=_READ_S) as connection:
-        stored = await count_venue_candles(
-            connection, target.symbol, interval, start_us=periods[0].start_us, end_us=periods[-1].end_us
-        )
+        stored = await count_venue_candles(connection, target.symbol, interval, *times_us)
     most = sum((period.end_us - period.start_us) // INTERVALS[interval] for period in periods)
-    return max(0, most - stored)
+    name, unstored = f"{target.symbol} {interval}", max(0, most - stored)
+    require_database_space(folder_in_use(settings), name, unstored, "candles", _CANDLE_BYTES)
 
 
 def _read(path: Path) -> FileCandles:
