@@ -11,13 +11,16 @@ pytestmark = on_one_variant
 
 async def test_a_connection_that_ends_in_a_transaction_is_reported_as_lost(database_url: str) -> None:
     other = await connect(database_url, application="test")
+
+    async def lose(pool: asyncpg.Pool) -> None:
+        async with transaction(pool) as connection:
+            await other.execute("select pg_terminate_backend($1, 5000)", connection.get_server_pid())
+            with pytest.raises(asyncpg.PostgresError):
+                await connection.execute("select 1")
+
     async with open_pool(database_url, size=1, application="victim") as pool:
         with pytest.raises(OUTAGE) as found:
-            async with transaction(pool) as connection:
-                pid = connection.get_server_pid()
-                await other.execute("select pg_terminate_backend($1, 5000)", pid)
-                with pytest.raises(asyncpg.PostgresError):
-                    await connection.execute("select 1")
+            await lose(pool)
     await other.close()
     message = str(database_error(found.value))
     assert message.startswith("the database can't be reached: the connection to the database was lost;")
