@@ -110,7 +110,7 @@ def run(
     *words: str,
     environment: Mapping[str, str],
     folder: Path,
-    limit_s: float = 20,
+    limit_s: float = 60,
     until: Callable[[str], bool] | None = None,
 ) -> Ended:
     """Run `tickplant WORDS` to its end.

@@ -19,6 +19,8 @@ from tickplant.local.binaries import RedisBinary
 from tickplant.redis_slots import SLOTS
 
 NODE_TIMEOUT_MS = 1_000
+CALM_CLUSTER = ("cluster-node-timeout 60000",)
+"""Lines for a cluster whose masters stay what they are, also if one gets no CPU for a second."""
 
 
 class ClusterNode:

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import redis.asyncio
 from conftest import REPOSITORY, SOURCE, OwnRedis
-from redis_cluster import running_cluster
+from redis_cluster import CALM_CLUSTER, running_cluster
 from working import until
 
 from tickplant.cli.archive_check import check_archive
@@ -192,7 +192,7 @@ async def test_each_of_several_servers_is_checked_and_nothing_is_written(own_red
 
 
 async def test_each_master_of_a_cluster_is_checked(server_folder: Path) -> None:
-    async with running_cluster(server_folder / "checked cluster") as cluster:
+    async with running_cluster(server_folder / "checked cluster", CALM_CLUSTER) as cluster:
         found = lines(await check_redis(Settings(redis_url=cluster.url)))
         masters = [f"127.0.0.1:{node.port}" for node in await cluster.masters()]
     for name in masters:

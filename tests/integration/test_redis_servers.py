@@ -13,7 +13,7 @@ import pytest
 from conftest import PARTITIONS
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis_cluster import running_cluster
+from redis_cluster import CALM_CLUSTER, running_cluster
 from servers import REDIS, RedisOf, cluster, make_certificate, running
 from stored import fetch_value
 from working import START_US, publishing, trade, until, working
@@ -161,7 +161,7 @@ async def give_slots(url: str) -> None:
 
 async def test_a_node_that_refuses_the_login_stalls_its_slots_only(server_folder: Path) -> None:
     keys = [trades_stream(number) for number in range(12)]
-    async with running_cluster(server_folder / "cluster with passwords") as nodes:
+    async with running_cluster(server_folder / "cluster with passwords", CALM_CLUSTER) as nodes:
         refusing, *_ = await nodes.masters()
         await refusing.ask("CONFIG", "SET", "requirepass", "secret")
         async with open_redis(nodes.url) as client:
