@@ -25,12 +25,17 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def revision() -> str:
-    """The revision that a change is compared with: the shared one, or else the last commit."""
+    """The revision that a change is compared with: the last shared one that it has, or else the last commit.
+
+    The shared branch may have gone on meanwhile: what it has added since is not missing here.
+    """
     if which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("this is no clone of the repository: there is no former schema to compare with")
-    for name in ("origin/main", "HEAD"):
-        command = ["git", "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-        found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    for words in (
+        ("merge-base", "HEAD", "origin/main"),
+        ("rev-parse", "--verify", "--quiet", "HEAD^{commit}"),
+    ):
+        found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
         if found.returncode == 0:
             return found.stdout.strip()
     pytest.fail("the repository has no commit")
