@@ -60,7 +60,7 @@ class Cluster:
             # The mock creates no topics when it is told to, only when it is asked for one.
             client = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
             for topic in TOPICS:
-                client.list_topics(f"{prefix}{topic}", timeout=10)
+                client.list_topics(f"{prefix}{topic}", timeout=30)
 
     def read(self, topic: str) -> list[Mirrored]:
         """Return what a topic holds, by partition and in order; blocks."""
@@ -86,10 +86,10 @@ class Cluster:
 
     def _bounds(self, consumer: Consumer, topic: str) -> list[tuple[TopicPartition, int, int]]:
         name = f"{self.prefix}{topic}"
-        partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+        partitions = consumer.list_topics(name, timeout=30).topics[name].partitions
         parts = [TopicPartition(name, partition) for partition in sorted(partitions)]
         try:
-            return [(part, *consumer.get_watermark_offsets(part, timeout=10)) for part in parts]
+            return [(part, *consumer.get_watermark_offsets(part, timeout=30)) for part in parts]
         except KafkaException as error:
             if error.args[0].code() == KafkaError.NOT_LEADER_FOR_PARTITION:
                 return []  # the topic was created a moment ago
@@ -111,7 +111,7 @@ def _consume(consumer: Consumer, part: TopicPartition, low: int, high: int) -> I
         return
     consumer.assign([TopicPartition(part.topic, part.partition, low)])
     while low < high:
-        messages = consumer.consume(high - low, timeout=5.0)
+        messages = consumer.consume(high - low, timeout=30.0)
         assert messages, "Kafka gives less than it says it has"
         low += len(messages)
         yield from messages
