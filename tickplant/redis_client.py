@@ -186,7 +186,8 @@ def open_redis(
     Args:
         url: an address as in `tickplant.redis_address`.
         timeout_s: longest wait for an answer, and for a connection; blocking reads must be shorter.
-        shard_timeout_s: longest wait for an answer of one of several servers, if that is less.
+        shard_timeout_s: longest wait for an answer of one of several servers, or of a master that
+            sentinels name, if that is less.
         wait_replicas: how many replicas must have what `try_write` writes.
 
     Raises:
@@ -219,7 +220,7 @@ def open_redis(
     if address.kind == "sentinel":
         from tickplant.redis_sentinels import open_by_sentinels
 
-        return open_by_sentinels(address, options, wait_replicas)
+        return open_by_sentinels(address, one_of_several, wait_replicas)
     return open_server(address.url, "standalone", options, wait_replicas)
 
 

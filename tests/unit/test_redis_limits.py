@@ -21,6 +21,7 @@ async def test_one_of_several_servers_has_less_time_than_a_server_alone() -> Non
     assert await limits(open_redis("redis://a")) == {10.0}
     assert await limits(open_redis("redis://a,redis://b")) == {SHARD_TIMEOUT_S}
     assert await limits(open_redis("redis://a,redis://b", timeout_s=1.0)) == {1.0}
+    assert await limits(open_redis("redis+sentinel://a/plant")) == {SHARD_TIMEOUT_S}  # the next master
 
 
 @pytest.mark.parametrize(
