@@ -178,5 +178,5 @@ def require_database_space(folder: Path, name: str, rows: int, what: str, row_by
     if rows and needed > free:
         raise FatalError(
             f"{name}: {rows:,} {what} take some {needed / 1e9:,.1f} GB, but only {free / 1e9:,.1f} GB"
-            f" are free in {folder}: free some space; the same command continues here"
+            f" are free in {folder}: free some space; the same command continues where it stopped"
         )

@@ -154,8 +154,9 @@ class AddressGuard:
         if host.lower().rstrip(".") not in self._names:
             for text in addresses:
                 if not self._allows(ip_address(text)):
+                    which = host if host == text else f"{host} ({text})"
                     raise RefusedAddressError(
-                        f"{host} is {text}, which is not public: TICKPLANT_WEBHOOK_ALLOW may allow it"
+                        f"{which} is not a public address: TICKPLANT_WEBHOOK_ALLOW may allow it"
                     )
         return addresses
 

@@ -214,7 +214,7 @@ class BinanceArchive:
                 if failures >= _ATTEMPTS:
                     raise FatalError(
                         f"{self._base_url} can't be reached: {network_reason(error)}. The same command"
-                        " continues here; TICKPLANT_BINANCE_ARCHIVE_URL can name another address"
+                        " continues where it stopped; TICKPLANT_BINANCE_ARCHIVE_URL can name another address"
                     ) from error
                 await asyncio.sleep(backoff.next_s())
 

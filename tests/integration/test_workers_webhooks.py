@@ -156,7 +156,7 @@ async def test_loopback_gets_nothing_however_it_is_written(pool: Pool, receiver:
     async with delivering(pool, SETTINGS._replace(allowed=(), attempts=1)):
         for state, _, reason in await settled(pool, len(hosts)):
             assert state == "dead"
-            assert "not public" in (reason or "")
+            assert "is not a public address" in (reason or "")
     assert receiver.requests == []
 
 
