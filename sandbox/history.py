@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from tickplant.intervals import floor
 from tickplant.market import Side, SymbolId, Trade
 
 
@@ -37,6 +38,8 @@ class TapeColumns:
         """Ids rise from trade to trade."""
         self.times_ordered = True
         self.highest_id: int | None = None
+        self.whole_from_us = -(2**62)
+        """From when on no trade has been dropped."""
         self._aggregate: object = None
 
     def __len__(self) -> int:
@@ -61,6 +64,7 @@ class TapeColumns:
 
     def trim(self, count: int) -> None:
         """Drop the first trades; the indexes of all others fall by as many."""
+        self.whole_from_us = self.times_us[count - 1] + 1
         del self.ids[:count], self.times_us[:count], self.aggregates[:count]
 
     def id_ranges(self) -> list[tuple[int, int]]:
@@ -104,6 +108,10 @@ class SandboxHistory:
     def until(self, time_us: int) -> "SandboxHistory":
         """Return the trades before a time, as a venue knows them whose history lags."""
         return SandboxHistory(self._columns, len(self._indexes_between(-(2**62), time_us)))
+
+    def first_whole_us(self, length_us: int) -> int:
+        """Return the open time of the first interval of which no trade has been dropped."""
+        return floor(self._columns.whole_from_us + length_us - 1, length_us)
 
     def from_id(self, trade_id: int, limit: int) -> list[Trade]:
         """Return the first trades at or after an id."""
@@ -170,6 +178,7 @@ def _sorted_by_id(columns: TapeColumns, count: int) -> tuple[TapeColumns, int]:
     chosen: list[int] = []
     copy = TapeColumns(columns.symbol, lambda index: columns.read(chosen[index]))
     copy.price_decimals, copy.size_decimals = columns.price_decimals, columns.size_decimals
+    copy.whole_from_us = columns.whole_from_us
     for index in order:
         if not copy.ids or columns.ids[index] != copy.ids[-1]:
             chosen.append(index)

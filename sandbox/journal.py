@@ -70,6 +70,10 @@ class Journal:
         self._kept = kept
         self._written = 0
 
+    def has_dropped(self, runs: Sequence[TradingRun]) -> bool:
+        """Return whether runs before these, which have been read, may have been dropped."""
+        return sum(run.count or 0 for run in runs) >= self._kept
+
     def read(self) -> list[TradingRun]:
         """Return the newest runs, oldest first, and drop the others from the file."""
         runs: list[TradingRun] = []

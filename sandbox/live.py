@@ -150,7 +150,11 @@ class LiveSource:
         Returns:
             The last run, if some of its trades are not yet due.
         """
-        for run in self._journal.read() if self._journal is not None else ():
+        runs = self._journal.read() if self._journal is not None else []
+        if self._journal is not None and self._journal.has_dropped(runs):
+            for market in self._markets:
+                market.columns.whole_from_us = runs[0].start_us
+        for run in runs:
             for due_us, symbol, order in self._orders(run):
                 if due_us > now_us >= run.start_us:
                     return run

@@ -49,7 +49,7 @@ def build_klines(
     first = history.first()
     if first is None:
         return []
-    low = floor(first.event_time_us, length_us)
+    low = max(floor(first.event_time_us, length_us), history.first_whole_us(length_us))
     high = floor(now_us if end_us is None else min(now_us, end_us), length_us)
     if start_us is not None:
         low = max(low, floor(start_us + length_us - 1, length_us))

@@ -140,6 +140,7 @@ def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> lis
         raise _RefusalError(
             "granularity too small for the requested time range. Count of aggregations exceeds 300"
         )
+    low = max(low, history.first_whole_us(length_us))
     candles = fold(history.between(low, high + length_us), length_us=length_us)
     return [_candle(candle) for candle in sorted(candles, key=_open_time_us, reverse=True)]
 

@@ -159,7 +159,7 @@ def _candles(history: SandboxHistory, query: dict[str, str], now_us: int) -> dic
         raise _RefusalError("EGeneral:Invalid arguments:interval")
     length_us = interval * MINUTE_US
     high = floor(now_us, WEEK_US if length_us == WEEK_US else length_us)
-    low = max(high - (_MAX_CANDLES - 1) * length_us, since_ns // 1000 + 1)
+    low = max(high - (_MAX_CANDLES - 1) * length_us, since_ns // 1000 + 1, history.first_whole_us(length_us))
     candles = sorted(fold(history.between(low, high + length_us), length_us=length_us), key=_open_time_us)
     closed = [candle for candle in candles if candle.open_time_us < high]
     last = closed[-1].open_time_us if closed else high - length_us

@@ -8,17 +8,25 @@ from pathlib import Path
 import pytest
 
 from sandbox.audience import SandboxAudience
+from sandbox.binance.klines import build_klines
 from sandbox.binance.venue import SandboxBinance
 from sandbox.journal import Journal, MarketState, TradingRun
 from sandbox.live import LiveSource
 from tickplant.clock import now_us
+from tickplant.intervals import MINUTE_US, floor
 from tickplant.market import SymbolId, Trade
 
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "NEWUSDT"]
 
 
-def live(folder: Path, *, symbols: list[str] = SYMBOLS, clock_us: Callable[[], int] = now_us) -> LiveSource:
-    journal = Journal(folder / "binance.jsonl", kept=10_000)
+def live(
+    folder: Path,
+    *,
+    symbols: list[str] = SYMBOLS,
+    clock_us: Callable[[], int] = now_us,
+    kept: int = 10_000,
+) -> LiveSource:
+    journal = Journal(folder / "binance.jsonl", kept=kept)
     return LiveSource(SandboxBinance(), symbols, rate=2_000, seed=1, clock_us=clock_us, journal=journal)
 
 
@@ -79,6 +87,20 @@ async def test_ids_and_prices_continue_a_day_later_with_other_symbols(tmp_path: 
         ids = [trade.trade_id for trade in history(third, symbol)]
         assert ids[0] == history(first, symbol)[0].trade_id
         assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+
+async def test_a_candle_whose_first_trades_were_dropped_is_not_given(tmp_path: Path) -> None:
+    await stop(await run(live(tmp_path, kept=10**6), 300))
+    whole, cut = live(tmp_path, kept=10**6), live(tmp_path, kept=100)
+    for source in (whole, cut):
+        await stop(await run(source, 1))
+    for source, given in (whole, True), (cut, False):
+        trades = source.history(SymbolId("binance", "BTCUSDT"))
+        minute_us = floor(trades.latest(10**6)[0].event_time_us, MINUTE_US)
+        klines = build_klines(
+            trades, MINUTE_US, now_us(), start_us=minute_us, end_us=minute_us, limit=10, micro=True
+        )
+        assert [row[0] for row in klines] == [minute_us] * given
 
 
 async def test_a_clock_that_goes_back_stops_no_market(tmp_path: Path) -> None:
