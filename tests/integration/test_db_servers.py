@@ -356,7 +356,7 @@ async def test_one_session_of_a_pooler_is_enough_to_be_accepted(address: str, se
     need_pgbouncer()
     async with owned_database(address) as url:
         with pgbouncer(url, server_folder, mode="session", pool_size=1) as pooled_url:
-            connection = await connect(pooled_url, application="test", timeout_s=1)
+            connection = await connect(pooled_url, application="test", timeout_s=20)
             assert await connection.fetchval("select 1") == 1
             await connection.close()
 

@@ -27,7 +27,7 @@ def started(*arguments: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str],
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, process.communicate(timeout=10)[1]
+        assert line, process.communicate(timeout=60)[1]
         yield process, json.loads(line)
     finally:
         process.kill()
@@ -36,7 +36,7 @@ def started(*arguments: str, cwd: Path) -> Iterator[tuple[subprocess.Popen[str],
 
 def refused(*arguments: str, cwd: Path, code: int = 2) -> str:
     done = subprocess.run(
-        (*COMMAND, *arguments), cwd=cwd, capture_output=True, text=True, timeout=20, check=False
+        (*COMMAND, *arguments), cwd=cwd, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == code
     assert not done.stdout
@@ -71,7 +71,7 @@ def test_it_prints_its_addresses_serves_and_ends_on_a_signal(tmp_path: Path, sto
         assert (status["state"], status["total"]) == ("waiting", 3)
         assert status["symbols"]["binance:BTCUSDT"] == {"trades": 3, "last_trade_id": 9, "sent": 0}
         process.send_signal(stop)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 0
         assert not out
         assert f"skipped {path}, line 4: " in err

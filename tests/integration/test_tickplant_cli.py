@@ -20,7 +20,7 @@ def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         text=True,
         env={"PATH": "/usr/bin:/bin", **environment},
         cwd="/",
-        timeout=30,
+        timeout=60,
     )
 
 

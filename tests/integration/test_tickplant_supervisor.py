@@ -29,7 +29,7 @@ class Lines:
         self._more.set()
 
     async def wait_for(self, pattern: str) -> str:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 for line in self.all:
                     if re.search(pattern, line):
@@ -57,7 +57,7 @@ def pids_of(marker: str) -> list[int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

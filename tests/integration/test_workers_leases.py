@@ -150,11 +150,11 @@ async def test_a_former_owner_waiting_for_entries_is_woken_and_refused(redis_url
     redis = open_redis(redis_url)
     former = PartitionStreams(redis, Lease("candles", 0, "former", 1, "0-0"))
     await former.take()
-    waiting = asyncio.create_task(former.publish_and_read(None, "0-0", count=1, block_ms=5_000))
+    waiting = asyncio.create_task(former.publish_and_read(None, "0-0", count=1, block_ms=8_000))
     await asyncio.sleep(0.05)
     await PartitionStreams(redis, Lease("candles", 0, "later", 2, "0-0")).take()
     with pytest.raises(LeaseLostError):
-        await asyncio.wait_for(waiting, 2)
+        await asyncio.wait_for(waiting, 6)
     await redis.aclose()
 
 
@@ -179,13 +179,13 @@ async def test_two_workers_share_partitions_and_one_that_stops_releases_them_at_
 ) -> None:
     async with AsyncExitStack() as stack:
         publisher = await stack.enter_async_context(publishing(redis_url))
-        await stack.enter_async_context(working(redis_url, database_url, lease_s=8))
+        await stack.enter_async_context(working(redis_url, database_url, lease_s=20))
 
         async def all_owned() -> bool:
             return len(await owners(database_url)) == PARTITIONS
 
         await until(all_owned, "one worker owns all")
-        async with working(redis_url, database_url, lease_s=8):
+        async with working(redis_url, database_url, lease_s=20):
 
             async def shared() -> bool:
                 held = list((await owners(database_url)).values())
@@ -198,7 +198,7 @@ async def test_two_workers_share_partitions_and_one_that_stops_releases_them_at_
         async def one_again() -> bool:
             return len(set((await owners(database_url)).values())) == 1 and await all_owned()
 
-        await until(one_again, "handed over", timeout_s=10)
+        await until(one_again, "handed over", timeout_s=15)
         await publisher.publish([trade(i, at_us=START_US + i) for i in range(100, 200)])
 
         async def done() -> bool:

@@ -88,7 +88,7 @@ async def settled(pool: Pool, count: int) -> list[tuple[str, str, int, str | Non
         query = "select count(*) = $1 from notifications where state <> 'waiting'"
         return bool(await pool.fetchval(query, count))
 
-    await until(done, f"{count} notifications settled", timeout_s=30)
+    await until(done, f"{count} notifications settled")
     rows = await pool.fetch("select target, state, attempts, reason from notifications order by 1, 2, 3")
     return [tuple(row) for row in rows]
 
@@ -204,7 +204,7 @@ async def test_a_target_that_hangs_delays_neither_the_others_nor_the_end(
             async def both() -> bool:
                 return bool(slow.requests) and messages(receiver) == [("tickplant", "two")]
 
-            await until(both, "both requested", timeout_s=20)
+            await until(both, "both requested")
         assert len(slow.requests) == 1
         # Another process takes it when it counts as lost.
         state = await pool.fetchrow("select state, attempts from notifications where target = 'slow'")
