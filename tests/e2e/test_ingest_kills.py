@@ -125,6 +125,11 @@ async def test_shards_share_the_symbols_out_and_another_number_of_them_misses_no
             for number in range(total):
                 processes.set(TICKPLANT_INGEST_SHARD=f"{number}/{total}")
                 shards.append(await processes.start("ingest"))
+
+            async def have_begun() -> bool:
+                return processes.logs().count(f"/{total} receives ") == total
+
+            await until(have_begun, "each shard knows its symbols, and ends in order if it is told to")
             return shards
 
         shards = await start_shards(2)
