@@ -10,10 +10,11 @@ from conftest import PARTITIONS
 from derived import forget_everything
 from past_venue import PastVenue
 from processes import Processes
-from working import working
+from working import ALL_ROLES, working
 
 from sandbox.server import serve
 from tickplant.market import Trade
+from workers.loading import RoleSettings
 
 _TABLES = {
     "trades": "select symbol, trade_id, price::text, size::text, side, event_time from trades",
@@ -40,12 +41,18 @@ async def snapshot(url: str, *, revisions: bool = True) -> dict[str, list[Any]]:
 
 @asynccontextmanager
 async def plant(
-    redis_url: str, database_url: str, folder: Path, trades: list[Trade], **environment: str
+    redis_url: str,
+    database_url: str,
+    folder: Path,
+    trades: list[Trade],
+    roles: RoleSettings = ALL_ROLES,
+    /,
+    **environment: str,
 ) -> AsyncIterator[Processes]:
     """Empty servers with workers, and a venue with the archive and the history of trades."""
     await forget_everything(redis_url, database_url)
     source: Any = PastVenue(trades)
-    async with serve([source]) as running, working(redis_url, database_url):
+    async with serve([source]) as running, working(redis_url, database_url, roles=roles):
         url = running.addresses["binance"].rest_url
         variables = {
             "TICKPLANT_REDIS_URL": redis_url,
