@@ -44,6 +44,7 @@ LIVELY = {
     "TICKPLANT_STRATEGIES": "dip?share=0.9997&cooldown_s=1, cross?averages=sma_2+sma_4,"
     " hop?threshold=0.00005, anomaly",
     "TICKPLANT_BOT_STRATEGIES": "cross,hop,dip",
+    "TICKPLANT_GAP_WAIT_S": "60",  # what is missed comes in time, also where processes start slowly
 }
 
 SLOW_COMMITS = """

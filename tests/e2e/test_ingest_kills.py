@@ -26,6 +26,7 @@ LIVELY = role_settings(
         sma=(2, 4),
         strategies=("dip?share=0.9997&cooldown_s=1", "cross?averages=sma_2+sma_4", "hop?threshold=0.00005"),
         bot_strategies=("cross", "hop", "dip"),
+        gap_wait_s=60.0,  # what is missed comes in time, also where ingest starts slowly
     )
 )
 
