@@ -9,6 +9,7 @@ import pytest
 from api_plant import Plant, candle, live, running_plant, trade, update
 from conftest import PARTITIONS, OwnPostgres, OwnRedis, on_one_variant
 from stored import fetch_rows
+from working import until
 
 from db.migrate import migrate
 from tickplant.streams import live_stream, prices_key
@@ -104,6 +105,12 @@ async def test_updates_published_during_an_outage_are_sent_after_it(
         assert seen == list(range(2, 50))
 
 
+async def reading(plant: Plant) -> bool:
+    """Whether a client waits for updates: only the loss of its connection lets it look for what it missed."""
+    clients: Any = await plant.redis.client_list()
+    return any(client["cmd"] == "xread" and "b" in client["flags"] for client in clients)
+
+
 @on_one_variant
 async def test_updates_lost_during_an_outage_are_reported_as_lost(
     own_redis: OwnRedis, database_url: str
@@ -116,6 +123,9 @@ async def test_updates_lost_during_an_outage_are_reported_as_lost(
         await socket.subscribe(TRADES, PRICE, CANDLES)
         for _ in range(3):
             await socket.receive_until("snapshot")
+        await plant.publish(update(trade(1), candles=[candle(count=1)]))
+        await plant.caught_up()
+        await until(lambda: reading(plant), "the hub waits for the next update")
         pipeline = plant.redis.pipeline(transaction=True)
         pipeline.client_kill_filter(_type="normal", skipme=True)
         pipeline.delete(live_stream(3), prices_key(3))
