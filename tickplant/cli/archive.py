@@ -195,7 +195,7 @@ async def _nothing_due(
             return f"every day before {before:%Y-%m-%d} is in the archive"
     first = max(before, await read_first_day(connection, symbols) or before) + timedelta(days=1 + after_days)
     return (
-        f"no day is due yet: a day is archived {after_days} days after its end"
+        f"no day is due yet: a day is archived {after_days} day{'' if after_days == 1 else 's'} after its end"
         f" (TICKPLANT_ARCHIVE_AFTER_DAYS); the first will be due at {first:%Y-%m-%dT%H:%M:%SZ},"
         " by the newest trade"
     )
