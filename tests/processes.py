@@ -81,9 +81,9 @@ class Processes:
         self.set(TICKPLANT_SYMBOLS=" ".join(ready["symbols"]), TICKPLANT_FINNHUB_API_KEY="sandbox")
 
     def logs(self) -> str:
-        """Return what all processes have written, for a failure's message."""
+        """Return what all processes have written; of one that has written very much, the end."""
         return "\n".join(
-            f"== {path.name}\n{path.read_text(errors='replace')[-3_000:]}"
+            f"== {path.name}\n{path.read_text(errors='replace')[-50_000:]}"
             for path in sorted([*self._log_folder.glob("*.log"), *self._log_folder.glob("*.out")])
         )
 

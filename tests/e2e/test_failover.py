@@ -34,7 +34,7 @@ async def replay(
         "TICKPLANT_REDIS_URL": redis.url,
         "TICKPLANT_DATABASE_URL": address_of([primary, replica]),
         "TICKPLANT_PARTITIONS": str(PARTITIONS),
-        "TICKPLANT_LEASE_S": "1",
+        "TICKPLANT_LEASE_S": "3",
         "TICKPLANT_COMMIT_INTERVAL_MS": "50",
     }
     async with Processes(environment, logs) as processes:
