@@ -24,6 +24,8 @@ _AT_ONCE: Final = 8
 _ATTEMPTS: Final = 6
 """Attempts in a row without progress."""
 _SHA256_CHARS: Final = 64
+_MOST_DIGITS: Final = 18
+"""Of a size."""
 _TEMPORARY: Final = (408, 425, 429)
 
 
@@ -163,7 +165,7 @@ class BinanceArchive:
                 whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
                 size = whole if answer.status_code == httpx.codes.PARTIAL_CONTENT else ""
                 size = size or answer.headers.get("Content-Length", "")
-                return int(size) if size.isdigit() else 0
+                return int(size) if size.isdecimal() and len(size) <= _MOST_DIGITS else 0
 
         async with self._requests:
             return await self._retry(read, lambda: 0)

@@ -32,6 +32,8 @@ class ArchiveServer(ThreadingHTTPServer):
         self.statuses: list[int] = []
         """Of the next answers, which fail."""
         self.ranges: list[str | None] = []
+        self.whole: str | None = None
+        """What answers say of a file's size, if it is not the size."""
 
     def put(self, name: FileName, content: bytes, checksum: str | None = None) -> None:
         self.files[name.path] = content
@@ -58,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             low, high = asked.removeprefix("bytes=").split("-")
             first, last = int(low), int(high or last)
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+            self.send_header("Content-Range", f"bytes {first}-{last}/{self.server.whole or len(content)}")
         else:
             self.send_response(200)
         part = content[first : last + 1]
@@ -104,6 +106,17 @@ async def test_a_download_that_breaks_off_is_resumed(server: ArchiveServer, arch
     count = len(server.ranges)
     assert await archive.download(listing.files[0]) == path
     assert len(server.ranges) == count, "what is there is not downloaded again"
+
+
+@pytest.mark.parametrize("whole", ["*", "\u00b2\u00b3", "9" * 5_000, "-1", "x"])
+async def test_a_size_that_is_none_is_unknown(
+    server: ArchiveServer, archive: BinanceArchive, whole: str
+) -> None:
+    server.put(NAME, CONTENT)
+    server.whole = whole
+    listing = await archive.find("BTCUSDT", [NAME.period])
+    assert [file.size for file in listing.files] == [0]
+    assert (await archive.download(listing.files[0])).read_bytes() == CONTENT
 
 
 async def test_failures_that_pass_are_waited_for(server: ArchiveServer, archive: BinanceArchive) -> None:
