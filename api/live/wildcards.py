@@ -119,7 +119,8 @@ class Wildcards:
         for pattern, subscribers in self._subscribers.items():
             frame = text_frame(Resumed(str(pattern), cursor, recovered=False), cursor)
             for client, subscriber in subscribers.items():
-                client.send(frame)
+                if (client, partition.number) not in self._buffers:  # it is told when it has caught up
+                    client.send(frame)
                 generations = list(subscriber.generations)
                 generations[partition.number] = partition.generation
                 subscribers[client] = _Subscriber(subscriber.sink, tuple(generations))

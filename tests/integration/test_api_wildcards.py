@@ -11,6 +11,7 @@ from api_plant import BTC, ETH, PARTITIONS, Plant, Socket, candle, live, running
 from conftest import on_one_variant
 from msgspec.structs import replace
 
+from api.live.follower import Follower
 from api.live.gate import WebsocketLimits
 from api.live.sinks import PacedSink
 from tickplant import wire
@@ -69,6 +70,37 @@ def order(cursor: str) -> tuple[int, int, int]:
     position, _, number = cursor.partition(".")[2].partition(".n")
     milliseconds, _, sequence = position.partition("-")
     return int(milliseconds), int(sequence), int(number) if number else 2**31
+
+
+async def test_a_partition_that_is_resumed_before_a_new_process_follows_it_has_lost_nothing(
+    redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received = Received()
+    async with running_plant(redis_url, database_url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.store(trade(1))
+        received.take(await socket.subscribe(TRADES))
+        await plant.publish(update(trade(1)))
+        received.take(await socket.receive_until("trades"))
+    followed = asyncio.Event()
+    connect = Follower._connect
+
+    async def connect_later(self: Follower) -> None:
+        await followed.wait()
+        await connect(self)
+
+    monkeypatch.setattr(Follower, "_connect", connect_later)
+    async with running_plant(redis_url, database_url) as plant, plant.socket() as socket:
+        await plant.publish(update(trade(2), entry="2-0"))
+        await socket.subscribe(TRADES, since=received.since)
+        followed.set()
+        messages = [await socket.receive()]
+        while messages[-1]["type"] != "trades":
+            messages.append(await socket.receive())
+        assert [view["trade_id"] for view in messages[-1]["data"]] == [2]
+        partition = partition_of(*BTC, PARTITIONS)
+        of_partition = [each for each in messages if each.get("cursor", "").startswith(f"{partition}.")]
+        assert all(each.get("recovered") is not False for each in of_partition)
 
 
 async def test_channels_that_are_known_start_and_new_ones_join(plant: Plant) -> None:
