@@ -146,9 +146,13 @@ class ClientSession:
                 [channel],
                 self._hub.subscribe(self._client, channel, recovered=recovered, snapshot=wanted.snapshot),
             )
-        for cursor, channels in by_cursor.items():
-            start = self._hub.resume(self._client, channels, patterns[cursor], cursor)
-            await self._start(id_, channels, start, patterns[cursor])
+        for cursor, of_partition in by_cursor.items():
+            # A wildcard that was unavailable in one partition has been left, in all of them.
+            channels = [channel for channel in of_partition if channel in self._client.channels]
+            wildcards = [pattern for pattern in patterns[cursor] if pattern in self._client.patterns]
+            if channels or wildcards:
+                start = self._hub.resume(self._client, channels, wildcards, cursor)
+                await self._start(id_, channels, start, wildcards)
 
     def _acknowledge_wildcards(self, request: Request, wanted: Wanted) -> None:
         """Acknowledge at once: channels may join, and send changes, from now on."""

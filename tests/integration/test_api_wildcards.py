@@ -103,6 +103,39 @@ async def test_a_partition_that_is_resumed_before_a_new_process_follows_it_has_l
         assert all(each.get("recovered") is not False for each in of_partition)
 
 
+async def test_a_wildcard_that_can_not_be_resumed_in_one_partition_is_unavailable_and_harms_nothing_else(
+    redis_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, stopped, going_on = Follower._step, asyncio.Event(), asyncio.Event()
+
+    async def stop(self: Follower) -> None:
+        stopped.set()
+        await going_on.wait()
+        await step(self)
+
+    eth = replace(trade(1), symbol=ETH.symbol)
+    async with running_plant(redis_url, database_url) as plant, plant.socket() as socket:
+        await live(plant)
+        await plant.store(trade(1))
+        await plant.store(eth)
+        known = await plant.publish(update(eth), ETH)
+        await plant.caught_up(ETH)
+        monkeypatch.setattr(Follower, "_step", stop)
+        await stopped.wait()
+        unread = await plant.publish(update(trade(1)))
+        monkeypatch.setattr("api.live.catch_up.TIMEOUT_S", 0.1)
+        numbers = [partition_of(*symbol, PARTITIONS) for symbol in (BTC, ETH)]
+        since = f"{numbers[0]}.{unread},{numbers[1]}.{known}"
+        await socket.subscribe(TRADES, since=since)
+        error = await socket.receive_until("error")
+        assert (error["code"], error["channel"]) == ("unavailable", TRADES)
+        going_on.set()
+        await socket.subscribe(f"trades:{ETH}")
+        await plant.publish(update(replace(eth, trade_id=2)), ETH)
+        (view,) = (await socket.receive_until("trades", f"trades:{ETH}"))["data"]
+        assert view["trade_id"] == 2
+
+
 async def test_channels_that_are_known_start_and_new_ones_join(plant: Plant) -> None:
     await plant.store(trade(1))
     async with plant.socket() as socket:
