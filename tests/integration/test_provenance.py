@@ -155,14 +155,15 @@ def test_only_at_the_venues_own_addresses_a_stream_is_known_to_be_live_beforehan
 async def test_a_generator_that_is_started_again_leaves_nothing_missing(
     redis_url: str, database_url: str, tmp_path: Path
 ) -> None:
-    wanted = 0
     for _ in range(2):
         journal = Journal(tmp_path / "binance.jsonl", kept=10_000)
         source = LiveSource(
             VENUES["binance"], [BTC.symbol], rate=300, seed=1, clock_us=now_us, journal=journal, hold=True
         )
         stop = asyncio.Event()
-        wanted += 150
+        # On a slow machine the first start has stored more than the second one waits for.
+        query = "select coalesce(max(last_trade_id - first_trade_id + 1), 0) from ledger"
+        wanted = await stored.fetch_value(database_url, query) + 150
         async with serve([source]) as running, working(redis_url, database_url):
             task = asyncio.create_task(ingest(redis_url, running, stop))
             await until(partial(holds_all, database_url, wanted), "all trades are stored")
