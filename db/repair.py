@@ -62,6 +62,14 @@ async def delete_minutes(
     return open_gaps[symbol]
 
 
+async def holds_trades_below(
+    connection: asyncpg.Connection, symbol: SymbolId, start_us: int, end_us: int, trade_id: int
+) -> bool:
+    """Return whether trades of some minutes are stored whose ids are below one; the end is exclusive."""
+    bounds = *symbol, to_datetime(start_us), to_datetime(end_us)
+    return bool(await connection.fetchval(_HOLDS_BELOW, *bounds, trade_id))
+
+
 async def recompute_candles(
     connection: asyncpg.Connection, symbol: SymbolId, minutes: Iterable[int]
 ) -> list[CandleKey]:
@@ -102,6 +110,13 @@ def _lengths() -> tuple[list[str], list[timedelta]]:
 
 
 _LOCK: Final = "select watermark from ledger where venue = $1 and symbol = $2 for update"
+
+_HOLDS_BELOW: Final = """
+select exists (
+    select from trades
+    where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4 and trade_id < $5
+)
+"""
 
 _DELETE_TRADES: Final = """
 delete from trades where venue = $1 and symbol = $2 and event_time >= $3 and event_time < $4

@@ -6,8 +6,9 @@ from typing import Final, Protocol
 
 from db.audit import read_lost_minutes, read_minutes
 from db.pool import snapshot
-from db.repair import delete_minutes
+from db.repair import delete_minutes, holds_trades_below
 from ingest.history.fill import publish_fetched
+from ingest.history.page import PAGE_IDS
 from ingest.history.ranges import subtract_ranges
 from maintenance.symbol import SymbolMaintenance
 from tickplant.averages import AverageSpecs
@@ -187,6 +188,7 @@ async def _repair(
         raise FatalError(
             f"{target.symbol}: the venue doesn't give trades {lacking[0][0]} to {lacking[-1][1]}"
         )
+    await _require_reach(target, start_us, end_us, ids[0])
     observer.fetched(len(fetched.trades), start_us)
     gaps = await delete_minutes(
         target.pool, target.partition, target.symbol, start_us, end_us, ids, specs=specs
@@ -196,3 +198,27 @@ async def _repair(
     rising = ledger is not None and ids[1] >= ledger.first_trade_id
     await publish_fetched(target.publisher, target.symbol, fetched, rising=rising)
     await target.wait_for_commit()
+
+
+async def _require_reach(target: SymbolMaintenance, start_us: int, end_us: int, first_id: int) -> None:
+    """Check that the venue's history doesn't begin within minutes of which earlier trades are stored.
+
+    Args:
+        target: the symbol.
+        start_us: of the minutes.
+        end_us: likewise, exclusive.
+        first_id: of the venue's first trade in them.
+
+    Raises:
+        FatalError: it does: what it no longer has can't be replaced, nor is it known to be wrong.
+    """
+    async with snapshot(target.pool, timeout_s=_READ_S) as connection:
+        if not await holds_trades_below(connection, target.symbol, start_us, end_us, first_id):
+            return
+    before = await target.search.read(max(0, first_id - PAGE_IDS), first_id - 1)
+    if not before.trades:
+        raise FatalError(
+            f"{target.symbol}: the venue's history begins with trade {first_id}, and earlier ones of the"
+            f" minutes from {format_second(start_us)} on are stored: these are kept. Verify later ones"
+            " with --from"
+        )

@@ -3,16 +3,19 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import offline
+import past_plant
 import pytest
 import stored
 from conftest import PARTITIONS, VARIANTS
+from msgspec.structs import replace
+from past_venue import days_of_trades
 from processes import Processes, sandbox_status
 from websockets.asyncio.client import ClientConnection, connect
 from working import publishing, read_live, until, working
@@ -21,10 +24,12 @@ from db.audit import audit_symbol, read_audit_symbols, snapshot_on
 from db.export import open_reader
 from ingest.venues import make_adapter
 from ingest.venues.base import VenueAdapter
+from tickplant.intervals import MINUTE_US, floor
 from tickplant.kernel import decode_trades
 from tickplant.market import SymbolId, Trade
 from tickplant.redis_client import open_redis
 from tickplant.streams import trades_stream
+from tickplant.times import to_datetime
 
 pytestmark = pytest.mark.parametrize("database_url", VARIANTS[-1:], indirect=True)
 
@@ -277,6 +282,31 @@ async def test_minutes_that_were_never_stored_are_repaired(
     await publish(redis_url, come)
     await until_stored(database_url, len(come))
     await expect_repaired(plant, database_url, recorded)
+
+
+async def test_trades_before_those_that_the_venue_still_has_are_kept(
+    redis_url: str, database_url: str, tmp_path: Path
+) -> None:
+    # Prices have two decimal places: the venue's quote volumes, of eight places, are exact with six more.
+    trades = [replace(trade, size=trade.size[:-2]) for trade in days_of_trades(date(2024, 8, 8), 1, 3_000)]
+    minute_us = floor(trades[1_500].event_time_us, MINUTE_US)
+    of_minute = [trade for trade in trades if floor(trade.event_time_us, MINUTE_US) == minute_us]
+    oldest = of_minute[len(of_minute) // 2]
+    assert oldest is not of_minute[0]
+    async with past_plant.plant(
+        redis_url, database_url, tmp_path, trades[trades.index(oldest) :]
+    ) as processes:
+        async with publishing(redis_url) as publisher:
+            await publisher.publish(trades)
+        await until_stored(database_url, len(trades))
+        before = await past_plant.snapshot(database_url, revisions=False)
+        code, output = await processes.run("verify", "binance:AAAUSDT", "--from", f"{to_datetime(minute_us)}")
+        assert code == 1, output
+        assert f"history begins with trade {oldest.trade_id}" in processes.logs()
+        assert await past_plant.snapshot(database_url, revisions=False) == before
+        later = f"{to_datetime(minute_us + MINUTE_US)}"
+        code, output = await processes.run("verify", "binance:AAAUSDT", "--from", later)
+        assert code == 0, output
 
 
 async def until_stored(url: str, expected: int) -> None:
