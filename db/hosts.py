@@ -23,6 +23,9 @@ _PORT: Final = 5432
 _GRACE_S: Final = 0.5
 """How long the other hosts are waited for once one will do, in case one of them is better."""
 
+_STATE_S: Final = 5.0
+"""How long a host may take to say which server it is, once it is connected."""
+
 _newest: dict[int, int] = {}
 """By system identifier, the newest timeline on which this process knows of a primary: it only rises."""
 
@@ -217,11 +220,15 @@ async def _state_of(host: Host, open_: Open) -> ServerState:
 
 async def _look(host: Host, open_: Open) -> Found:
     connection = await open_(host)
+    # Cut off, not cancelled: a statement is cancelled by the server, which may hang.
+    limit = asyncio.get_running_loop().call_later(_STATE_S, connection.terminate)
     try:
         return Found(host, connection, await _read_state(connection))
     except BaseException:
         connection.terminate()
         raise
+    finally:
+        limit.cancel()
 
 
 async def _read_state(connection: asyncpg.Connection) -> ServerState:

@@ -226,6 +226,31 @@ async def test_a_statement_on_a_server_that_froze_ends(own_postgres: OwnPostgres
             os.kill(backend, signal.SIGCONT)
 
 
+async def test_a_host_that_freezes_once_it_is_connected_holds_up_no_other(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hosts, "_STATE_S", 0.3)
+    frozen: list[int] = []
+
+    async def open_(host: hosts.Host) -> asyncpg.Connection:
+        connection = await asyncpg.connect(pair.primary.url, host=host.host, port=host.port)
+        if host.port == pair.primary.port:
+            frozen.append(connection.get_server_pid())
+            os.kill(frozen[-1], signal.SIGSTOP)
+        return connection
+
+    both = hosts.hosts_of(address_of(pair))
+    try:
+        found = await hosts.connect_to_one(both, "standby", open_)
+        assert found.host.port == pair.replica.port
+        found.connection.terminate()
+        with pytest.raises(OUTAGE, match="no host is the primary"):
+            await hosts.connect_to_one(both, "primary", open_)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+
+
 async def test_a_pool_that_prefers_a_replica_returns_to_it(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
