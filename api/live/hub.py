@@ -323,9 +323,8 @@ class Hub:
             frame = topic.update_frame(cursor, change.data)
             for sink in topic.sinks.values():
                 sink.push(key, frame)
+            self._partitions[cursor.partition].note_handed_over()
         staged.clear()
-        for partition in self._partitions:
-            partition.note_handed_over()
         await self.clients.flush_in_batches()
         if received_us:
             metrics.API_CLIENT_DELAY_S.observe(max(0, now_us() - received_us) / 1e6)

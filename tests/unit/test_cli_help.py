@@ -26,6 +26,11 @@ def test_help_fits_the_terminal(
     ("words", "error"),
     [
         ("up --bogus", "tickplant up: error: unrecognized arguments: --bogus"),
+        ("doctor now", "tickplant doctor: error: unrecognized arguments: now\n"),
+        (
+            "archive verify --json binance:BTCUSDT",
+            "unrecognized arguments: binance:BTCUSDT; symbols stand together, before or after the options\n",
+        ),
         (
             "export",
             "tickplant export: error: the following arguments are required: {trades,candles,all-candles},"

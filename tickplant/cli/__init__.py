@@ -119,7 +119,9 @@ def _run(words: list[str]) -> int:
     args, rest = parser.parse_known_args(words)
     args.rest = rest
     if args.rest and not getattr(args, "takes_rest", False):
-        getattr(args, "parser", parser).error(f"unrecognized arguments: {' '.join(args.rest)}")
+        apart = any(word.startswith("-") for word in words) and not args.rest[0].startswith("-")
+        hint = "; symbols stand together, before or after the options" if apart else ""
+        getattr(args, "parser", parser).error(f"unrecognized arguments: {' '.join(args.rest)}{hint}")
     if getattr(args, "data", None):
         os.environ["TICKPLANT_DATA"] = args.data
     if args.command in _SERVICES and os.environ.get("TICKPLANT_LOG_FORMAT", "").strip() == "json":
