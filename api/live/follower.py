@@ -71,7 +71,6 @@ class Follower:
         self._listener = listener
         self._staged: Staged = {}
         self._backoff = Backoff(first_s=0.05, cap_s=2.0)
-        self._started = False
         self._poisoned: set[int] = set()
         """Partitions with an update that couldn't be decoded, which is logged once for each."""
         self._unreadable: frozenset[int] = frozenset()
@@ -109,9 +108,9 @@ class Follower:
         for partition in self._partitions.values():
             if partition.number in self._unreadable:
                 continue
-            if not self._started or not await self._streams.holds(partition.number, partition.position):
+            followed = partition.generation > 0
+            if not (followed and await self._streams.holds(partition.number, partition.position)):
                 await self._restart(partition)
-        self._started = True
 
     async def _restart(self, partition: LivePartition) -> None:
         newest = await self._streams.newest(partition.number, _SEED_UPDATES)

@@ -91,6 +91,7 @@ class LivePartition:
             if self.position == STREAM_START and not complete:
                 self.timeline = Timeline(order)
             self._note(order, update)
+        self._wake()  # also where there are none
 
     def apply(self, order: Order, update: LiveUpdate, staged: Staged) -> None:
         """Apply the next update to states, and stage its changes for subscribers."""
@@ -119,8 +120,8 @@ class LivePartition:
         return None if update is None else Cursor(self.number, update, stored=entry)
 
     async def reached(self, order: Order) -> None:
-        """Wait until an update has been applied."""
-        if self.position < order:
+        """Wait until the partition is followed, and an update has been applied."""
+        if not self._has_reached(order):
             future = asyncio.get_running_loop().create_future()
             self._waiters.append((order, future))
             await future
@@ -160,6 +161,9 @@ class LivePartition:
     def _wake(self) -> None:
         waiters = [(order, future) for order, future in self._waiters if not future.done()]
         for order, future in waiters:
-            if order <= self.position:
+            if self._has_reached(order):
                 future.set_result(None)
-        self._waiters = [(order, future) for order, future in waiters if order > self.position]
+        self._waiters = [(order, future) for order, future in waiters if not self._has_reached(order)]
+
+    def _has_reached(self, order: Order) -> bool:
+        return self.generation > 0 and self.position >= order

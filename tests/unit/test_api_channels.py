@@ -98,6 +98,7 @@ async def test_a_state_loaded_without_subscribers_misses_no_trade() -> None:
     history: Any = SlowHistory()
     catch_up = CatchUp(ChannelSources(streams, history, None, None), Wildcards(client_channels=10))  # type: ignore[arg-type]
     partition = LivePartition(0)
+    partition.restart((), complete=True)
     topic = partition.topic(Channel("trades", "v", "A"))
     partition.enter(topic)
     loading = asyncio.create_task(catch_up.load(partition, topic))
