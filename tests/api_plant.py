@@ -299,8 +299,13 @@ async def running_plant(
     tls: TlsFiles | None = None,
     port: int = 0,
     ping_s: float = PING_S,
+    followed: bool = True,
 ) -> AsyncIterator[Plant]:
-    """Run the API on a port; 0 for any free one."""
+    """Run the API on a port; 0 for any free one.
+
+    Until it follows the live streams, answers have no cursors and streams begin with a notice: that is waited
+    for, unless `followed` is False.
+    """
     listener = bind("127.0.0.1", port)
     async with (
         open_services(
@@ -333,6 +338,8 @@ async def running_plant(
         trusted = ssl.create_default_context(cafile=str(tls.certificate)) if tls else None
         plant = Plant(address, services, redis_url, database_url, trusted)
         try:
+            if followed:
+                await live(plant)
             yield plant
         finally:
             await plant.close()

@@ -211,7 +211,7 @@ async def test_the_api_starts_before_its_servers(own_redis: OwnRedis, own_postgr
     await migrate(postgres_server.url, partitions=PARTITIONS)
     await redis_server.stop()
     await postgres_server.stop()
-    async with running_plant(redis_server.url, postgres_server.url) as plant:
+    async with running_plant(redis_server.url, postgres_server.url, followed=False) as plant:
         await plant.get("/health/live")
         await plant.get("/health/ready", 503)
         await plant.get("/api/v1/symbols", 503)

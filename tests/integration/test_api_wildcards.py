@@ -91,7 +91,7 @@ async def test_a_partition_that_is_resumed_before_a_new_process_follows_it_has_l
         await connect(self)
 
     monkeypatch.setattr(Follower, "_connect", connect_later)
-    async with running_plant(redis_url, database_url) as plant, plant.socket() as socket:
+    async with running_plant(redis_url, database_url, followed=False) as plant, plant.socket() as socket:
         await plant.publish(update(trade(2), entry="2-0"))
         await socket.ask(op="subscribe", channels=[TRADES], since=received.since)
 
