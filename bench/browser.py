@@ -21,6 +21,10 @@ new PerformanceObserver((list) => {
 """
 
 
+class CommandError(Exception):
+    """The browser has refused a command, or has broken it off since the page was left meanwhile."""
+
+
 class Browser:
     """One tab, and what went wrong in it."""
 
@@ -31,14 +35,20 @@ class Browser:
         """Exceptions, and whatever the console shows as an error."""
 
     async def send(self, method: str, **parameters: Any) -> Any:
-        """Send a command, and return its result."""
+        """Send a command, and return its result.
+
+        Raises:
+            CommandError: the browser answers with an error.
+        """
         number = next(self._numbers)
         await self._connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while True:
             message = json.loads(await self._connection.recv())
             self._note(message.get("method"), message.get("params", {}))
             if message.get("id") == number:
-                return message.get("result")
+                if "error" in message:
+                    raise CommandError(f"{method}: {message['error']['message']}")
+                return message["result"]
 
     def _note(self, event: str | None, parameters: dict[str, Any]) -> None:
         entry = parameters.get("entry", {})
@@ -61,15 +71,21 @@ class Browser:
         return answer["result"].get("value")
 
     async def until(self, script: str) -> None:
-        """Wait until a condition holds on the page, which may still be loading."""
+        """Wait until a condition holds on the page, which may still be loading, or be left for another."""
         condition = f"(() => {{ try {{ return {script}; }} catch {{ return false; }} }})()"
         try:
             async with asyncio.timeout(30):
-                while not await self.run(condition):  # noqa: ASYNC110 - a condition of the page's
+                while not await self._holds(condition):  # noqa: ASYNC110 - a condition of the page's
                     await asyncio.sleep(0.05)
         except TimeoutError:
             text = await self.run("document.body.innerText")
             raise AssertionError(f"never: {script}\nerrors: {self.errors}\nthe page says:\n{text}") from None
+
+    async def _holds(self, condition: str) -> bool:
+        try:
+            return bool(await self.run(condition))
+        except CommandError:  # the page was left while it was asked
+            return False
 
     async def press(self, *keys: str) -> None:
         """Press keys, one after the other, by the names that the DOM gives them."""
