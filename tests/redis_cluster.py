@@ -160,7 +160,9 @@ class Cluster:
         await target.ask("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
         await source.ask("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
         while keys := await source.ask("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            await source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+            # The target may have an old copy: that of a replica that was promoted before it had deleted the
+            # keys of a slot that had moved away.
+            await source.ask("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "REPLACE", "KEYS", *keys)
             await asyncio.sleep(rng.uniform(0, 0.02))
         for node in (target, source, *[each for each in masters if each not in (source, target)]):
             await node.ask("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
