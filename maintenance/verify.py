@@ -182,13 +182,13 @@ async def _repair(
     ids = await target.find_ids(start_us, end_us)
     if ids is None:
         raise FatalError(f"{target.symbol}: the venue has candles but no trades at {format_second(start_us)}")
+    await _require_reach(target, start_us, end_us, ids[0])
     fetched = await target.search.read(*ids)
     given = sorted([*fetched.void, *((trade.trade_id, trade.trade_id) for trade in fetched.trades)])
     if lacking := subtract_ranges(ids, given):
         raise FatalError(
             f"{target.symbol}: the venue doesn't give trades {lacking[0][0]} to {lacking[-1][1]}"
         )
-    await _require_reach(target, start_us, end_us, ids[0])
     observer.fetched(len(fetched.trades), start_us)
     gaps = await delete_minutes(
         target.pool, target.partition, target.symbol, start_us, end_us, ids, specs=specs

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -236,4 +237,4 @@ class OpenVenue:
 
     def _banned(self, left_s: float) -> Answer:
         answer = self.venue.refusal(self._limits.ban_status, "banned for going beyond a limit")
-        return answer._replace(headers={**answer.headers, "Retry-After": str(int(left_s) + 1)})
+        return answer._replace(headers={**answer.headers, "Retry-After": str(math.ceil(left_s))})

@@ -110,5 +110,5 @@ class StreamState:
 
 def _decode(data: Raw, kind: type[T]) -> list[T]:
     """Return what a message holds: one, several, or none of a channel without a state yet."""
-    decoded: T | list[T] | None = msgspec.json.decode(data, type=kind | list[kind] | None)  # type: ignore[valid-type]
+    decoded: T | list[T] | None = msgspec.json.decode(data, type=kind | list[kind] | None)  # type: ignore[valid-type] # made at run time
     return [] if decoded is None else decoded if isinstance(decoded, list) else [decoded]
